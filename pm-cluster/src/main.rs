@@ -1,0 +1,3 @@
+//! Runs N copies of a program behind one listening address.
+
+fn main() {}

@@ -1,0 +1,9 @@
+//! What the pm tools share.
+//!
+//! `policy` decides and is pure; `sys` is the only place that touches raw system calls with `unsafe`;
+//! everything else joins the two. Tools import from here; `policy` imports nothing of ours.
+
+pub mod options;
+pub mod policy;
+pub mod report;
+pub mod sys;

@@ -1,0 +1,14 @@
+//! The decisions, without a clock, without input or output: time comes in as an argument, actions go out as values.
+
+pub mod time;
+
+/// Names one worker for ever: the numbered slot that it fills, and the count of workers that this slot has had.
+///
+/// Events carry it, so that a late one cannot touch a newer worker of the same slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId {
+    /// 0..n-1; outlives its workers.
+    pub slot: u32,
+    /// Counts up from 1 in a slot at each new worker.
+    pub generation: u64,
+}

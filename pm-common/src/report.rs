@@ -1,0 +1,131 @@
+//! Messages for people, and the exit codes of our own failures.
+//!
+//! One `write(2)` per line to stderr, so that lines of several processes do not mix; no timestamp, the log has its own.
+
+use std::fmt::{self, Display};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+/// A wait that timed out (timeout(1)'s code).
+pub const EXIT_TIMED_OUT: u8 = 124;
+/// Our own failure or bad usage (the code of env(1), nohup(1), timeout(1)).
+pub const EXIT_OWN: u8 = 125;
+/// The program was found but could not be executed.
+pub const EXIT_NOT_EXECUTABLE: u8 = 126;
+/// The program was not found.
+pub const EXIT_NOT_FOUND: u8 = 127;
+
+static PROGRAM: OnceLock<&'static str> = OnceLock::new();
+
+/// A reason to end with an exit code; the message is one line, with the remedy where there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The exit code of the process.
+    pub code: u8,
+    /// What failed, on what, why, and what to do. Empty: already said.
+    pub message: String,
+}
+
+impl Failure {
+    /// Our own failure, or bad usage: exit code 125.
+    pub fn own(message: impl Into<String>) -> Self {
+        Self { code: EXIT_OWN, message: message.into() }
+    }
+
+    /// A failure with another exit code than 125.
+    pub fn with_code(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Turns an error into a `Failure` with the doing in front: `cannot read /x: Permission denied`.
+pub trait OrFail<T> {
+    /// The value, or a failure of ours (125) that says `doing`: the error's own text follows.
+    ///
+    /// # Errors
+    /// The failure described above.
+    fn or_fail(self, doing: impl FnOnce() -> String) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<std::io::Error>> OrFail<T> for Result<T, E> {
+    fn or_fail(self, doing: impl FnOnce() -> String) -> Result<T, Failure> {
+        self.map_err(|e| Failure::own(format!("{}: {}", doing(), reason(&e.into()))))
+    }
+}
+
+/// The plain text of an I/O error, without Rust's "(os error N)".
+#[must_use]
+pub fn reason(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+/// Runs a tool's main function under its name; a failure becomes one fatal line and the exit code.
+pub fn run(program: &'static str, main: impl FnOnce() -> Result<u8, Failure>) -> ExitCode {
+    let _ = PROGRAM.set(program);
+    match main() {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                line("fatal", &failure.message);
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Something a person should look at, though we go on.
+pub fn warning(message: impl Display) {
+    line("warning", &message.to_string());
+}
+
+/// Something worth a line in the log.
+pub fn info(message: impl Display) {
+    line("info", &message.to_string());
+}
+
+/// A line under a level of its own choosing: `PROGRAM: LEVEL: TEXT`.
+fn line(level: &str, text: &str) {
+    let program = PROGRAM.get().copied().unwrap_or("pm");
+    let mut out = format!("{program}: {level}: {}", escaped(text));
+    out.truncate(floor_char(&out, 4000));
+    out.push('\n');
+    crate::sys::terminal::write_stderr(out.as_bytes());
+}
+
+/// Control characters would let a hostile worker's text forge lines or move a terminal's cursor.
+fn escaped(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+fn floor_char(text: &str, most: usize) -> usize {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_said_without_rusts_tail() {
+        let error = std::io::Error::from_raw_os_error(nix::libc::EADDRINUSE);
+        assert_eq!(reason(&error), "Address already in use");
+    }
+
+    #[test]
+    fn control_characters_cannot_forge_a_line() {
+        assert_eq!(escaped("a\nfatal: b\x1b["), "a\\nfatal: b\\u{1b}[");
+    }
+}

@@ -1,0 +1,4 @@
+//! The system-call corner: the only module that may hold `unsafe`, raw descriptors from elsewhere, and signal handlers.
+#![allow(unsafe_code)]
+
+pub mod terminal;

@@ -1,0 +1,3 @@
+//! Keeps the rest of the chain running under a restart and memory policy.
+
+fn main() {}

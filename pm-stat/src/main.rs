@@ -1,0 +1,3 @@
+//! Says what runs, as JSON lines.
+
+fn main() {}
