@@ -4,4 +4,6 @@
 pub mod clock;
 pub mod process;
 pub mod signals;
+pub mod credentials;
+pub mod fdpass;
 pub mod terminal;
