@@ -5,5 +5,6 @@
 
 pub mod options;
 pub mod policy;
+pub mod procfs;
 pub mod report;
 pub mod sys;
