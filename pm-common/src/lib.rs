@@ -6,5 +6,6 @@
 pub mod notify;
 pub mod options;
 pub mod policy;
+pub mod procfs;
 pub mod report;
 pub mod sys;
