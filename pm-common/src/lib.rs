@@ -6,6 +6,8 @@
 pub mod notify;
 pub mod options;
 pub mod policy;
+pub mod policy_options;
 pub mod procfs;
 pub mod report;
+pub mod supervise;
 pub mod sys;

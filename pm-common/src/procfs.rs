@@ -64,6 +64,15 @@ impl Proc {
         &self.tree
     }
 
+    /// The process's own children, zombies too.
+    pub fn children(&mut self, pid: i32) -> Vec<Stat> {
+        let threads = self.stat(pid).map_or(1, |s| s.threads);
+        let mut list = Vec::new();
+        self.refresh_table();
+        self.add_children(pid, threads, &mut list);
+        list
+    }
+
     /// The resident memory of the tree in bytes: pages that processes share count once for each.
     pub fn tree_rss(&mut self, root: i32, descend: impl FnMut(&Stat) -> bool) -> u64 {
         self.tree(root, descend).iter().map(Stat::rss_bytes).sum()

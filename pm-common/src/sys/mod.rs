@@ -2,8 +2,8 @@
 #![allow(unsafe_code)]
 
 pub mod clock;
-pub mod process;
-pub mod signals;
 pub mod credentials;
 pub mod fdpass;
+pub mod process;
+pub mod signals;
 pub mod terminal;
