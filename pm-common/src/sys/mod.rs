@@ -1,4 +1,5 @@
 //! The system-call corner: the only module that may hold `unsafe`, raw descriptors from elsewhere, and signal handlers.
 #![allow(unsafe_code)]
 
+pub mod daemon;
 pub mod terminal;
