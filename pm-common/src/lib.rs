@@ -4,6 +4,7 @@
 //! everything else joins the two. Tools import from here; `policy` imports nothing of ours.
 
 pub mod notify;
+pub mod home;
 pub mod options;
 pub mod policy;
 pub mod policy_options;

@@ -6,4 +6,5 @@ pub mod credentials;
 pub mod fdpass;
 pub mod process;
 pub mod signals;
+pub mod daemon;
 pub mod terminal;
