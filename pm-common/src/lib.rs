@@ -8,4 +8,5 @@ pub mod options;
 pub mod policy;
 pub mod procfs;
 pub mod report;
+pub mod status;
 pub mod sys;
