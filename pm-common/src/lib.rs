@@ -11,4 +11,5 @@ pub mod policy_options;
 pub mod procfs;
 pub mod report;
 pub mod supervise;
+pub mod status;
 pub mod sys;

@@ -237,6 +237,14 @@ pub fn is_cluster(stat: &Stat) -> bool {
     base.strip_suffix(b" (deleted)").unwrap_or(base) == NAME
 }
 
+/// The random name of this boot of the machine; `None` where the kernel does not say.
+#[must_use]
+pub fn boot_id() -> Option<String> {
+    let mut proc = Proc::default();
+    proc.read_from(format_args!("/proc/sys/kernel/random/boot_id"), true)?;
+    String::from_utf8(proc.text).ok().map(|id| id.trim_end().to_owned())
+}
+
 /// Seconds since boot on the clock of `Stat::start_time` (it counts time asleep too).
 #[must_use]
 pub fn since_boot() -> f64 {
