@@ -71,8 +71,13 @@ impl Supervisor {
 
     pub(super) fn drop_empty_slots(&mut self, out: &mut Vec<Action>) {
         while self.slots.last().is_some_and(|slot| slot.leaving && slot.is_empty()) {
-            self.slots.pop();
-            out.push(Action::ReleaseSlot(as_slot(self.slots.len())));
+            let Some(slot) = self.slots.pop() else { return };
+            let number = self.slots.len();
+            self.gone_generations.resize(self.gone_generations.len().max(number + 1), 0);
+            if let Some(newest) = self.gone_generations.get_mut(number) {
+                *newest = slot.generation;
+            }
+            out.push(Action::ReleaseSlot(as_slot(number)));
         }
     }
 }
