@@ -9,12 +9,13 @@ const PARENT_WAITS_LONGER: Span = Span::secs(2);
 impl Supervisor {
     pub(super) fn on_stop(&mut self, now: Mono, kind: StopKind, out: &mut Vec<Action>) {
         match self.goal {
-            Goal::Run => {
+            // What is giving up already ends everything: the first request changes the exit code and hurries nobody.
+            Goal::Run | Goal::GiveUp(_) => {
                 self.goal = Goal::Stop(kind);
                 out.push(Action::AnnounceStop(self.rules.grace));
                 self.drain_all(now, Why::Stop, out);
             }
-            Goal::Stop(_) | Goal::GiveUp(_) => {
+            Goal::Stop(_) => {
                 self.goal = Goal::Stop(kind);
                 self.hurry_all(now, out);
             }
