@@ -172,6 +172,8 @@ pub struct Supervisor {
     rules: Rules,
     shape: Shape,
     slots: Vec<Slot>,
+    /// The newest generation of each slot that was scaled away: a worker's name is never given out twice.
+    gone_generations: Vec<u64>,
     wanted: u32,
     goal: Goal,
     /// Replacements still to be made, one at a time.
@@ -197,6 +199,7 @@ impl Supervisor {
             rules,
             shape,
             slots: Vec::new(),
+            gone_generations: Vec::new(),
             goal: Goal::Run,
             queue: VecDeque::new(),
             replacing: None,

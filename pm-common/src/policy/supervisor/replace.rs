@@ -224,7 +224,10 @@ impl Supervisor {
                     slot.retiring.push(worker);
                 }
             }
-            None => self.slots.push(Slot::new(now, shared)),
+            None => {
+                let generation = self.gone_generations.get(index).copied().unwrap_or_default();
+                self.slots.push(Slot { generation, ..Slot::new(now, shared) });
+            }
         }
     }
 

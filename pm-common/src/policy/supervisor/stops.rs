@@ -9,12 +9,13 @@ const PARENT_WAITS_LONGER: Span = Span::secs(2);
 impl Supervisor {
     pub(super) fn on_stop(&mut self, now: Mono, kind: StopKind, out: &mut Vec<Action>) {
         match self.goal {
-            Goal::Run => {
+            // What is giving up already ends everything: the first request changes the exit code and hurries nobody.
+            Goal::Run | Goal::GiveUp(_) => {
                 self.goal = Goal::Stop(kind);
                 out.push(Action::AnnounceStop(self.rules.grace));
                 self.drain_all(now, Why::Stop, out);
             }
-            Goal::Stop(_) | Goal::GiveUp(_) => {
+            Goal::Stop(_) => {
                 self.goal = Goal::Stop(kind);
                 self.hurry_all(now, out);
             }
@@ -71,8 +72,13 @@ impl Supervisor {
 
     pub(super) fn drop_empty_slots(&mut self, out: &mut Vec<Action>) {
         while self.slots.last().is_some_and(|slot| slot.leaving && slot.is_empty()) {
-            self.slots.pop();
-            out.push(Action::ReleaseSlot(as_slot(self.slots.len())));
+            let Some(slot) = self.slots.pop() else { return };
+            let number = self.slots.len();
+            self.gone_generations.resize(self.gone_generations.len().max(number + 1), 0);
+            if let Some(newest) = self.gone_generations.get_mut(number) {
+                *newest = slot.generation;
+            }
+            out.push(Action::ReleaseSlot(as_slot(number)));
         }
     }
 }
