@@ -1,5 +1,6 @@
 //! The decisions, without a clock, without input or output: time comes in as an argument, actions go out as values.
 
+pub mod steering;
 pub mod time;
 
 /// Names one worker for ever: the numbered slot that it fills, and the count of workers that this slot has had.

@@ -1,4 +1,6 @@
 //! The system-call corner: the only module that may hold `unsafe`, raw descriptors from elsewhere, and signal handlers.
 #![allow(unsafe_code)]
 
+pub mod affinity;
+pub mod socket;
 pub mod terminal;
