@@ -5,6 +5,7 @@ pub mod record;
 pub mod rules;
 mod slot;
 pub mod supervisor;
+pub mod steering;
 pub mod time;
 pub mod worker;
 

@@ -7,4 +7,6 @@ pub mod fdpass;
 pub mod process;
 pub mod signals;
 pub mod daemon;
+pub mod affinity;
+pub mod socket;
 pub mod terminal;
