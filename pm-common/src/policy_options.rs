@@ -117,9 +117,11 @@ pub fn to_json(rules: &Rules) -> Value {
 pub fn inherited() -> Result<Rules, Failure> {
     let Some(value) = std::env::var_os(PM_POLICY) else { return Ok(Rules::default()) };
     let parsed: Option<Value> = value.to_str().and_then(|text| serde_json::from_str(text).ok());
-    parsed.as_ref().and_then(Value::as_object).and_then(from_json).ok_or_else(|| {
-        Failure::own(format!("{PM_POLICY} is not a policy: '{}'; unset it", value.to_string_lossy()))
-    })
+    parsed
+        .as_ref()
+        .and_then(Value::as_object)
+        .and_then(from_json)
+        .ok_or_else(|| Failure::own(format!("{PM_POLICY} is not a policy: '{}'; unset it", value.to_string_lossy())))
 }
 
 /// A missing field keeps its default, so that an older link above is understood; a wrong one is no policy.

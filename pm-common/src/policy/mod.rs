@@ -4,8 +4,8 @@ pub mod exit;
 pub mod record;
 pub mod rules;
 mod slot;
-pub mod supervisor;
 pub mod steering;
+pub mod supervisor;
 pub mod time;
 pub mod worker;
 
