@@ -60,5 +60,7 @@ pub fn run(scene: &Scene, args: &[&str]) -> Output {
 pub fn workers(scene: &Scene) -> Vec<Line> {
     let output = run(scene, &[]);
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    text.lines().map(|l| Line(serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}")))).collect()
+    let lines = text.lines().map(|l| Line(serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))));
+    // An app without a worker has a line, too: that of the whole app.
+    lines.filter(|l| l.0.get("slot").is_some()).collect()
 }

@@ -122,7 +122,7 @@ fn a_worker_that_never_gets_ready_is_a_failed_start() {
 #[test]
 fn a_worker_that_hangs_at_the_start_is_replaced_after_the_ready_timeout() {
     let scene = Scene::with_node(24);
-    let chain = scene.start("pm-cluster -n 1 --ready listen --ready-timeout 1s node $F/listen.js never");
+    let chain = scene.start("pm-cluster -n 1 --ready message --ready-timeout 1s node $F/listen.js never");
     chain.until("a second process", || {
         let line = pm_tests::stat::workers(&scene).pop()?;
         (line.number("generation") >= 2).then_some(())

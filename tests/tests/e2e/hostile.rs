@@ -26,7 +26,7 @@ fn is_withstood(mode: &str) {
     assert!(rss < 24 << 20, "{rss} bytes after {mode}\n{}", chain.output());
     let open = proc::descriptors(supervisor);
     assert!(open < 200, "{open} descriptors after {mode}\n{}", chain.output());
-    let warnings = chain.messages(": warning: ");
+    let warnings = chain.messages("channel");
     let generations = chain.said("hostile").len();
     assert!(warnings.len() <= generations, "{} warnings\n{}", warnings.len(), chain.output());
     chain.stop();

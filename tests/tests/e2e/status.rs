@@ -79,11 +79,11 @@ fn ready_by_being_alive_is_told_as_such() {
 #[test]
 fn a_plain_child_has_a_line_too() {
     let scene = Scene::with_node(24);
-    let chain = scene.start("pm-restart --name web node $F/app.js");
+    let chain = scene.start("pm-restart node $F/app.js");
     chain.serving(1);
     let lines = stat::workers(&scene);
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert_eq!(lines[0].text("app"), "web");
+    assert_eq!(lines[0].text("app"), "app");
     chain.stop();
 }
 
