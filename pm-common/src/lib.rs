@@ -3,7 +3,13 @@
 //! `policy` decides and is pure; `sys` is the only place that touches raw system calls with `unsafe`;
 //! everything else joins the two. Tools import from here; `policy` imports nothing of ours.
 
+pub mod home;
+pub mod notify;
 pub mod options;
 pub mod policy;
+pub mod policy_options;
+pub mod procfs;
 pub mod report;
+pub mod status;
+pub mod supervise;
 pub mod sys;

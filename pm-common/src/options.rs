@@ -115,6 +115,28 @@ impl Tool {
         }
         text
     }
+
+    /// The options, `--help` and `--version` among them, that a man page (in mdoc or man macros) does not name.
+    #[must_use]
+    pub fn undocumented(&self, man_text: &str) -> Vec<String> {
+        // mdoc writes `.Fl -name` or `.Fl n`, man `\-\-name`.
+        let fonts = ["\\fB", "\\fI", "\\fR", "\\fP"];
+        let page = fonts.iter().fold(man_text.replace("\\-", "-"), |page, font| page.replace(font, ""));
+        let page = page.replace("Fl ", "-");
+        let long = self.options.iter().map(|o| o.long).chain(["help", "version"]).map(|name| format!("--{name}"));
+        let short = self.options.iter().filter_map(|o| o.short).chain(['h', 'V']).map(|letter| format!("-{letter}"));
+        long.chain(short).filter(|option| !names(&page, option)).collect()
+    }
+}
+
+/// Whether the option stands in the text as a whole word.
+fn names(page: &str, option: &str) -> bool {
+    let part_of_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    page.match_indices(option).any(|(at, _)| {
+        let before = page.get(..at).and_then(|text| text.chars().next_back());
+        let after = page.get(at + option.len()..).and_then(|text| text.chars().next());
+        !before.is_some_and(part_of_word) && !after.is_some_and(part_of_word)
+    })
 }
 
 /// An option's value as text.
@@ -215,6 +237,17 @@ mod tests {
         let failure = parse(&["--bogus", "x"]).expect_err("refused");
         assert_eq!((failure.code, failure.message.lines().count()), (125, 1));
         assert!(failure.message.contains("--bogus"), "{failure}");
+    }
+
+    #[test]
+    fn a_man_page_is_searched_for_whole_options() {
+        let mdoc = ".It Fl n , Fl -workers Ar N\n.It Fl h , Fl -help\n.It Fl V , Fl -version\n";
+        let man = "\\fB\\-n\\fR, \\fB\\-\\-workers\\fR \\-h \\-\\-help \\-V \\-\\-version";
+        for page in [mdoc, man] {
+            assert_eq!(TOOL.undocumented(page), [""; 0]);
+            assert_eq!(TOOL.undocumented(&page.replace("workers", "workers-max")), ["--workers"]);
+        }
+        assert_eq!(TOOL.undocumented("--help --version"), ["--workers", "-n", "-h", "-V"]);
     }
 
     #[test]

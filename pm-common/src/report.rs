@@ -82,6 +82,20 @@ pub fn run(program: &'static str, main: impl FnOnce() -> Result<u8, Failure>) ->
     }
 }
 
+/// Prints what was asked for (`--help`, `--version`) to stdout; a reader that went away is no failure.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub fn print(text: &str) -> Result<u8, Failure> {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).or_fail(|| "cannot write to stdout".to_owned())
+        }
+        _ => Ok(0),
+    }
+}
+
 /// Something a person should look at, though we go on.
 pub fn warning(message: impl Display) {
     line("warning", &message.to_string());

@@ -1,3 +1,7 @@
 //! Keeps the rest of the chain running under a restart and memory policy.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pm_common::report::run("pm-restart", || pm_restart::run(std::env::args_os().skip(1)))
+}

@@ -1,3 +1,7 @@
 //! Says what runs, as JSON lines.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pm_common::report::run(pm_stat::TOOL.name, || pm_stat::run(std::env::args_os().skip(1)))
+}

@@ -1,6 +1,15 @@
 //! The decisions, without a clock, without input or output: time comes in as an argument, actions go out as values.
 
+pub mod exit;
+pub mod record;
+pub mod rules;
+mod slot;
+pub mod steering;
+pub mod supervisor;
 pub mod time;
+pub mod worker;
+
+pub use slot::Last;
 
 /// Names one worker for ever: the numbered slot that it fills, and the count of workers that this slot has had.
 ///

@@ -1,4 +1,13 @@
 //! The system-call corner: the only module that may hold `unsafe`, raw descriptors from elsewhere, and signal handlers.
 #![allow(unsafe_code)]
 
+pub mod affinity;
+pub mod clock;
+pub mod credentials;
+pub mod daemon;
+pub mod fdpass;
+pub mod process;
+pub mod random;
+pub mod signals;
+pub mod socket;
 pub mod terminal;

@@ -1,0 +1,351 @@
+//! `$PM_HOME/<app>/`: the directory of a running app, its name, and the lock that says whether it runs.
+//!
+//! The outermost supervisor enters the directory and takes the lock; a link below it finds `PM_APP` and `PM_DIR` in its
+//! environment and the lock with an ancestor, and uses the directory as it is. Where there is no directory to be had,
+//! a supervisor does its work without one.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::procfs;
+use crate::report::{self, Failure};
+
+mod lock;
+mod name;
+
+use lock::{Claim, Lock};
+pub use name::{check as check_name, implied as implied_name};
+
+/// How many implied names (`app`, `app-2` ...) are tried before the last failure stands.
+const MOST_NAMESAKES: u32 = 1000;
+
+/// The environment variable with the app's name.
+pub const APP: &str = "PM_APP";
+/// The environment variable with the app's directory; empty: there is none, and that has been said.
+pub const DIR: &str = "PM_DIR";
+
+/// Where the directories of the apps are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    path: PathBuf,
+    /// Named by PM_HOME, so that what is wrong with it is the user's to know.
+    explicit: bool,
+}
+
+impl Home {
+    /// `$PM_HOME`, else `~/.pm`; `None` without PM_HOME, HOME and an entry in the passwd file.
+    pub fn find(env: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+        let given = |name: &str| env(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        if let Some(path) = given("PM_HOME") {
+            return std::path::absolute(path).ok().map(|path| Self { path, explicit: true });
+        }
+        let home = given("HOME").filter(|p| p.is_absolute()).or_else(home_of_passwd)?;
+        Some(Self { path: home.join(".pm"), explicit: false })
+    }
+
+    /// The directory that holds those of the apps.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory of an app, there or not; `None` if no app can have this name.
+    #[must_use]
+    pub fn dir(&self, app: &str) -> Option<PathBuf> {
+        check_name(app).ok().map(|()| self.path.join(app))
+    }
+
+    /// The names of all apps that have a directory, sorted.
+    ///
+    /// # Errors
+    /// The directory cannot be read; that it is not there yet is no error.
+    pub fn apps(&self) -> io::Result<Vec<String>> {
+        let entries = match std::fs::read_dir(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let directories = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+        let mut names: Vec<_> = directories.filter_map(|e| e.file_name().into_string().ok()).collect();
+        names.retain(|n| check_name(n).is_ok());
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+fn home_of_passwd() -> Option<PathBuf> {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok()??;
+    Some(user.dir).filter(|d| d.is_absolute())
+}
+
+/// An app that this process is a link of: its name, and its directory where there is one.
+#[derive(Debug)]
+pub struct AppDir {
+    name: String,
+    dir: Option<PathBuf>,
+    lock: Option<Lock>,
+}
+
+/// The name that an app shall have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wish {
+    /// This one, or none.
+    Exactly(String),
+    /// This one, or with a number behind it.
+    Like(String),
+}
+
+/// Why a directory cannot be used.
+#[derive(Debug)]
+enum Trouble {
+    /// It belongs to this user.
+    Foreign(PathBuf, u32),
+    /// It cannot be made, opened or locked.
+    Io(PathBuf, io::Error),
+}
+
+/// How one try for a name ended.
+enum Tried {
+    Entered(AppDir),
+    /// Another program holds the lock: its pid, if it is to be seen from here.
+    Taken(Option<i32>),
+}
+
+impl AppDir {
+    /// Enters the app's directory as a supervisor: with the lock, or under an ancestor that has it.
+    ///
+    /// The name is `explicit` (`--name`), else that of a pm tool in `chain`, else PM_APP, else derived from `chain`,
+    /// which is what the supervisor runs. Without a directory (read-only, full, no HOME) it warns and goes on.
+    ///
+    /// # Errors
+    /// 125: a bad name, an explicit name that is running, another user's directory below an explicit PM_HOME.
+    pub fn enter(
+        explicit: Option<&str>,
+        chain: &[OsString],
+        env: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Failure> {
+        let named = name::explicit(explicit, chain)?;
+        let outer = env(APP).and_then(|v| v.into_string().ok()).filter(|n| check_name(n).is_ok());
+        if let (Some(name), Some(dir)) = (&outer, env(DIR))
+            && named.as_ref().is_none_or(|n| n == name)
+            && let Some(inner) = Self::handed_down(name, Path::new(&dir))
+        {
+            return Ok(inner);
+        }
+        let wish = named.map_or_else(|| Wish::Like(outer.unwrap_or_else(|| implied_name(chain))), Wish::Exactly);
+        Self::outermost(&wish, Home::find(env), true)
+    }
+
+    /// Enters the directory of an app of its own, whatever app this process is part of, and always with the lock.
+    ///
+    /// # Errors
+    /// As `enter`.
+    pub fn found(
+        explicit: Option<&str>,
+        chain: &[OsString],
+        env: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Failure> {
+        let wish = name::explicit(explicit, chain)?.map_or_else(|| Wish::Like(implied_name(chain)), Wish::Exactly);
+        Self::outermost(&wish, Home::find(env), false)
+    }
+
+    /// The app's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The app's directory, mode 0700, if it has one.
+    #[must_use]
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// Whether this process holds the app's lock, as the outermost supervisor.
+    #[must_use]
+    pub const fn holds_lock(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// What the links below need to know: PM_APP and PM_DIR.
+    #[must_use]
+    pub fn env_for_children(&self) -> Vec<(&'static str, OsString)> {
+        let dir = self.dir.as_ref().map_or_else(OsString::new, |d| d.clone().into_os_string());
+        vec![(APP, OsString::from(&self.name)), (DIR, dir)]
+    }
+
+    /// Lets the lock go over to the program that this process execs into next (same pid).
+    ///
+    /// # Errors
+    /// The descriptor's flag cannot be set.
+    pub fn keep_across_exec(&self) -> io::Result<()> {
+        self.lock.as_ref().map_or(Ok(()), Lock::keep_across_exec)
+    }
+
+    fn without(name: &str) -> Self {
+        Self { name: name.to_owned(), dir: None, lock: None }
+    }
+
+    /// The directory that the link above named, if it is to be used: by one that holds its lock, or has an ancestor
+    /// that does, or finds it free. `None`: it is somebody else's by now.
+    fn handed_down(name: &str, dir: &Path) -> Option<Self> {
+        if dir.as_os_str().is_empty() {
+            return Some(Self::without(name));
+        }
+        if !dir.is_absolute() {
+            return None;
+        }
+        let claim = check_dir(dir).and_then(|()| Lock::claim(dir).map_err(|e| Trouble::Io(dir.to_owned(), e)));
+        let lock = match claim {
+            Ok(Claim::Ours(lock)) => Some(lock),
+            // A holder in an outer pid namespace has no pid here.
+            Ok(Claim::Theirs(holder)) if holder.is_none_or(procfs::is_ancestor) => None,
+            Ok(Claim::Theirs(_)) => return None,
+            Err(Trouble::Io(_, e)) if e.kind() == io::ErrorKind::NotFound => return None,
+            Err(trouble) => {
+                trouble.warn();
+                return Some(Self::without(name));
+            }
+        };
+        Some(Self::entered(name, dir, lock))
+    }
+
+    fn entered(name: &str, dir: &Path, lock: Option<Lock>) -> Self {
+        if lock.is_some()
+            && let Err(e) = write_pid(dir)
+        {
+            report::warning(format_args!("cannot write {}: {}", dir.join("pid").display(), report::reason(&e)));
+        }
+        Self { name: name.to_owned(), dir: Some(dir.to_owned()), lock }
+    }
+
+    fn outermost(wish: &Wish, home: Option<Home>, join_ancestor: bool) -> Result<Self, Failure> {
+        let (Wish::Exactly(name) | Wish::Like(name)) = wish;
+        let Some(home) = home else {
+            report::warning("no directory for this app, so pm-stat will not show it: neither PM_HOME nor HOME is set");
+            return Ok(Self::without(name));
+        };
+        match Self::search(wish, &home, join_ancestor) {
+            Ok(entered) => entered,
+            Err(trouble @ Trouble::Foreign(..)) if home.explicit => Err(Failure::own(trouble.text())),
+            Err(trouble) => {
+                trouble.warn();
+                Ok(Self::without(name))
+            }
+        }
+    }
+
+    /// Tries the name, and where that may be, the names that follow it.
+    fn search(wish: &Wish, home: &Home, join_ancestor: bool) -> Result<Result<Self, Failure>, Trouble> {
+        let (Wish::Exactly(name) | Wish::Like(name)) = wish;
+        let mut holder = match Self::try_name(name, home, join_ancestor)? {
+            Tried::Entered(app) => return Ok(Ok(app)),
+            Tried::Taken(holder) => holder,
+        };
+        let more = if matches!(wish, Wish::Like(_)) { MOST_NAMESAKES } else { 0 };
+        for n in 2..=more {
+            match Self::try_name(&format!("{name}-{n}"), home, join_ancestor)? {
+                Tried::Entered(app) => return Ok(Ok(app)),
+                Tried::Taken(next) => holder = next,
+            }
+        }
+        Ok(Err(running(name, holder)))
+    }
+
+    fn try_name(name: &str, home: &Home, join_ancestor: bool) -> Result<Tried, Trouble> {
+        let dir = home.path.join(name);
+        make_dir(&home.path, &dir)?;
+        Ok(match Lock::claim(&dir).map_err(|e| Trouble::Io(dir.clone(), e))? {
+            Claim::Ours(lock) => Tried::Entered(Self::entered(name, &dir, Some(lock))),
+            Claim::Theirs(Some(holder)) if join_ancestor && procfs::is_ancestor(holder) => {
+                Tried::Entered(Self::entered(name, &dir, None))
+            }
+            Claim::Theirs(holder) => Tried::Taken(holder),
+        })
+    }
+}
+
+impl Drop for AppDir {
+    /// A clean end of the lock's holder: what follows in `pid` would name nobody.
+    fn drop(&mut self) {
+        if let (Some(_), Some(dir)) = (&self.lock, &self.dir) {
+            let _ = std::fs::remove_file(dir.join("pid"));
+        }
+    }
+}
+
+impl Trouble {
+    fn text(&self) -> String {
+        match self {
+            Self::Foreign(path, uid) => {
+                format!("{} belongs to user {uid}, we are {}", path.display(), nix::unistd::geteuid())
+            }
+            Self::Io(path, e) => format!("cannot use {}: {}", path.display(), report::reason(e)),
+        }
+    }
+
+    fn warn(&self) {
+        report::warning(format_args!("no directory for this app, so pm-stat will not show it: {}", self.text()));
+    }
+}
+
+/// Who holds the lock of the app in `dir`: nobody, or a process whose pid may not be to be seen from here.
+///
+/// Not for a process that may be the holder: the look would drop its lock.
+///
+/// # Errors
+/// There is no lock file, or it cannot be read.
+pub fn holder(dir: &Path) -> io::Result<Option<Option<i32>>> {
+    lock::holder(dir)
+}
+
+fn running(name: &str, holder: Option<i32>) -> Failure {
+    let pid = holder.map_or_else(|| "in another pid namespace".to_owned(), |pid| format!("pid={pid}"));
+    Failure::own(format!("the app '{name}' is already running: {pid}; stop it, or choose another --name"))
+}
+
+/// Makes the directory of an app, and those above it that are missing, for this user alone.
+fn make_dir(home: &Path, dir: &Path) -> Result<(), Trouble> {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700).recursive(true);
+    builder.create(home).map_err(|e| Trouble::Io(home.to_owned(), e))?;
+    // Root may have made the place (/run/pm, with the sticky bit); anybody else could exchange what we make there.
+    let owner = std::fs::metadata(home).map_err(|e| Trouble::Io(home.to_owned(), e))?.uid();
+    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+        return Err(Trouble::Foreign(home.to_owned(), owner));
+    }
+    builder.create(dir).map_err(|e| Trouble::Io(dir.to_owned(), e))?;
+    check_dir(dir)
+}
+
+/// Makes sure that the directory is one, is ours, and is closed to others.
+fn check_dir(dir: &Path) -> Result<(), Trouble> {
+    let trouble = |e: io::Error| Trouble::Io(dir.to_owned(), e);
+    let metadata = std::fs::symlink_metadata(dir).map_err(trouble)?;
+    if metadata.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(Trouble::Foreign(dir.to_owned(), metadata.uid()));
+    }
+    // A symbolic link is refused here too: not following it keeps others from leading us elsewhere.
+    let flags = nix::libc::O_DIRECTORY | nix::libc::O_NOFOLLOW;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(dir).map_err(trouble)?;
+    if metadata.mode() & 0o077 != 0 {
+        file.set_permissions(PermissionsExt::from_mode(0o700)).map_err(trouble)?;
+    }
+    Ok(())
+}
+
+/// Opens a file of the app to be written anew, mode 0600, following no link.
+pub(crate) fn create_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+    options.open(path)
+}
+
+fn write_pid(dir: &Path) -> io::Result<()> {
+    create_file(&dir.join("pid"))?.write_all(format!("{}\n", std::process::id()).as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

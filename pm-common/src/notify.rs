@@ -1,0 +1,207 @@
+//! systemd's notification protocol (sd_notify(3)), both ways: what our children say, and what we say upward.
+//!
+//! One abstract socket per worker generation. Its random name authorises the sender and tells whose word it is;
+//! the credentials only supply a pid.
+
+use std::fmt::Write as _;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use rustix::net::{
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, sendto, socket_with, sockopt,
+};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::policy::time::Span;
+use crate::sys::credentials;
+
+/// The longest datagram listened to, in bytes; systemd's own limit.
+const LONGEST: usize = 4096;
+
+/// One line of a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Assignment {
+    /// `READY=1`
+    Ready,
+    /// `STATUS=`, one line for people.
+    Status(String),
+    /// `RELOADING=1`; upward it carries MONOTONIC_USEC.
+    Reloading,
+    /// `STOPPING=1`
+    Stopping,
+    /// `MAINPID=`, over 0.
+    MainPid(i32),
+    /// `WATCHDOG=1`: alive.
+    Watchdog,
+    /// `EXTEND_TIMEOUT_USEC=`: how much longer what goes on may take, from now; at most a year.
+    ExtendTimeout(Span),
+    /// `BARRIER=1`; its descriptor is closed, which is the answer.
+    Barrier,
+    /// `X_PM_SUPERVISOR=`: the sender is a pm supervisor of this kind and owns its workers.
+    PmSupervisor(String),
+    /// `X_PM_GAVE_UP=`: the sender ends with this exit code, and no retry is to follow.
+    PmGaveUp(u8),
+}
+
+impl Assignment {
+    /// What a line says; `None` for what we do not know, and for values that make no sense.
+    fn parse(line: &str) -> Option<Self> {
+        let (name, value) = line.split_once('=')?;
+        match (name, value) {
+            ("READY", "1") => Some(Self::Ready),
+            ("RELOADING", "1") => Some(Self::Reloading),
+            ("STOPPING", "1") => Some(Self::Stopping),
+            ("WATCHDOG", "1") => Some(Self::Watchdog),
+            ("BARRIER", "1") => Some(Self::Barrier),
+            ("STATUS", text) => Some(Self::Status(text.to_owned())),
+            ("MAINPID", pid) => pid.parse().ok().filter(|pid| *pid > 0).map(Self::MainPid),
+            ("EXTEND_TIMEOUT_USEC", span) => micros(span).map(Self::ExtendTimeout),
+            ("X_PM_SUPERVISOR", kind) => Some(Self::PmSupervisor(kind.to_owned())),
+            ("X_PM_GAVE_UP", code) => code.parse().ok().map(Self::PmGaveUp),
+            _ => None,
+        }
+    }
+
+    fn write(&self, out: &mut String) {
+        let _ = match self {
+            Self::Ready => writeln!(out, "READY=1"),
+            Self::Status(text) => writeln!(out, "STATUS={}", one_line(text)),
+            Self::Reloading => writeln!(out, "RELOADING=1\nMONOTONIC_USEC={}", monotonic_usec()),
+            Self::Stopping => writeln!(out, "STOPPING=1"),
+            Self::MainPid(pid) => writeln!(out, "MAINPID={pid}"),
+            Self::Watchdog => writeln!(out, "WATCHDOG=1"),
+            Self::ExtendTimeout(span) => writeln!(out, "EXTEND_TIMEOUT_USEC={}", span.as_micros()),
+            Self::Barrier => writeln!(out, "BARRIER=1"),
+            Self::PmSupervisor(kind) => writeln!(out, "X_PM_SUPERVISOR={}", one_line(kind)),
+            Self::PmGaveUp(code) => writeln!(out, "X_PM_GAVE_UP={code}"),
+        };
+    }
+}
+
+fn micros(text: &str) -> Option<Span> {
+    Span::from_duration(std::time::Duration::from_micros(text.parse().ok()?))
+}
+
+/// A line break would be taken for another assignment.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\0'], " ")
+}
+
+/// The clock that sd_notify(3) asks for with RELOADING=1.
+fn monotonic_usec() -> i64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
+}
+
+/// All that a datagram says. Nothing, if it is not what systemd would take: text without NUL, but for one at the end.
+fn parse(bytes: &[u8]) -> Vec<Assignment> {
+    let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+    if bytes.contains(&0) {
+        return Vec::new();
+    }
+    let lines = bytes.split(|b| *b == b'\n');
+    lines.filter_map(|line| Assignment::parse(std::str::from_utf8(line).ok()?)).collect()
+}
+
+/// What came with one datagram.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Datagram {
+    /// The sender; `None` if it has no pid in our namespace.
+    pub pid: Option<i32>,
+    /// What it said that we know, in its order; empty for junk and for datagrams of over 4 KiB.
+    pub assignments: Vec<Assignment>,
+}
+
+/// The socket that one worker (generation) is given as its NOTIFY_SOCKET.
+#[derive(Debug)]
+pub struct NotifySocket {
+    fd: OwnedFd,
+}
+
+impl NotifySocket {
+    /// Makes the socket, close-on-exec and non-blocking; with it the value for NOTIFY_SOCKET: `@pm-` and 128 random bits.
+    ///
+    /// # Errors
+    /// Those of getrandom(2), socket(2) and bind(2).
+    pub fn new() -> io::Result<(Self, String)> {
+        let name = random_name()?;
+        let fd = datagram_socket()?;
+        sockopt::set_socket_passcred(&fd, true)?;
+        bind(&fd, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
+        Ok((Self { fd }, format!("@{name}")))
+    }
+
+    /// The next datagram; `None` when none waits. Descriptors that came with it are closed.
+    ///
+    /// # Errors
+    /// Those of recvmsg(2), but that nothing waits.
+    pub fn receive(&mut self) -> io::Result<Option<Datagram>> {
+        let mut buf = [0; LONGEST];
+        let arrived = match credentials::receive(self.fd.as_fd(), &mut buf) {
+            Ok(arrived) => arrived,
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let text = if arrived.truncated { &[] } else { buf.get(..arrived.bytes).unwrap_or_default() };
+        Ok(Some(Datagram { pid: arrived.pid, assignments: parse(text) }))
+    }
+}
+
+impl AsFd for NotifySocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn random_name() -> io::Result<String> {
+    let mut random = [0_u8; 16];
+    // 16 bytes never come in parts (getrandom(2): up to 256 do not).
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    Ok(random.iter().fold("pm-".to_owned(), |mut name, byte| {
+        let _ = write!(name, "{byte:02x}");
+        name
+    }))
+}
+
+fn datagram_socket() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?)
+}
+
+/// The way to whoever started us with a NOTIFY_SOCKET: systemd, podman, a pm supervisor.
+#[derive(Debug)]
+pub struct Upward {
+    fd: OwnedFd,
+    address: SocketAddrUnix,
+}
+
+impl Upward {
+    /// From our NOTIFY_SOCKET, which stays in the environment; `None` without one, or with one that is no unix socket.
+    #[must_use]
+    pub fn from_env() -> Option<Self> {
+        Self::to(&std::env::var_os("NOTIFY_SOCKET")?)
+    }
+
+    /// To a NOTIFY_SOCKET of this value: `/path` or `@abstract`; `None` for others (`vsock:...`).
+    #[must_use]
+    pub fn to(name: &std::ffi::OsStr) -> Option<Self> {
+        let address = match name.as_bytes() {
+            [b'@', rest @ ..] if !rest.is_empty() => SocketAddrUnix::new_abstract_name(rest),
+            path @ [b'/', ..] => SocketAddrUnix::new(path),
+            _ => return None,
+        };
+        Some(Self { fd: datagram_socket().ok()?, address: address.ok()? })
+    }
+
+    /// Says all of `lines` in one datagram. Never blocks; false: nobody took it, which is no failure of ours.
+    pub fn send(&self, lines: &[Assignment]) -> bool {
+        let mut text = String::new();
+        lines.iter().for_each(|line| line.write(&mut text));
+        sendto(&self.fd, text.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT, &self.address).is_ok()
+    }
+}
+
+#[cfg(test)]
+#[path = "notify_tests.rs"]
+mod tests;

@@ -1,0 +1,186 @@
+//! Tests of the notification protocol, against real sockets.
+
+use std::io::{IoSlice, Read as _};
+use std::mem::MaybeUninit;
+use std::os::unix::net::UnixDatagram;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, sendmsg_addr};
+
+use super::*;
+
+fn next(socket: &mut NotifySocket) -> Datagram {
+    socket.receive().expect("received").expect("a datagram waits")
+}
+
+/// A socket and the bare means to send anything to it.
+fn setup() -> (NotifySocket, UnixDatagram, SocketAddrUnix) {
+    let (socket, name) = NotifySocket::new().expect("a socket");
+    let address = SocketAddrUnix::new_abstract_name(&name.as_bytes()[1..]).expect("a name");
+    (socket, UnixDatagram::unbound().expect("a sender"), address)
+}
+
+fn said(bytes: &[u8]) -> Vec<Assignment> {
+    let (mut socket, sender, to) = setup();
+    sendto(&sender, bytes, SendFlags::empty(), &to).expect("sent");
+    next(&mut socket).assignments
+}
+
+#[test]
+fn what_is_said_upward_is_heard_below() {
+    let (mut socket, name) = NotifySocket::new().expect("a socket");
+    let upward = Upward::to(name.as_ref()).expect("an address");
+    let all = [
+        Assignment::PmSupervisor("cluster".to_owned()),
+        Assignment::Ready,
+        Assignment::Status("2 of 4".to_owned()),
+        Assignment::Reloading,
+        Assignment::Stopping,
+        Assignment::MainPid(77),
+        Assignment::Watchdog,
+        Assignment::ExtendTimeout(Span::millis(1500)),
+        Assignment::Barrier,
+        Assignment::PmGaveUp(3),
+    ];
+    assert!(upward.send(&all));
+    let datagram = next(&mut socket);
+    assert_eq!(datagram.assignments, all);
+    assert_eq!(datagram.pid, i32::try_from(std::process::id()).ok());
+    assert_eq!(socket.receive().expect("nothing is no error"), None);
+}
+
+#[test]
+fn reloading_carries_the_clock_in_its_own_datagram() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("notify");
+    let listener = UnixDatagram::bind(&file).expect("bound");
+    let before = monotonic_usec();
+    assert!(Upward::to(file.as_os_str()).expect("a path").send(&[Assignment::Reloading]));
+    let mut buf = [0; 100];
+    let n = listener.recv(&mut buf).expect("received");
+    let text = std::str::from_utf8(&buf[..n]).expect("text");
+    let usec: i64 = text.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect(text).trim().parse().expect("a number");
+    assert!((before..=monotonic_usec()).contains(&usec), "{text}");
+}
+
+#[test]
+fn names_are_random_and_the_form_is_fixed() {
+    let (a, b) = (NotifySocket::new().expect("a socket").1, NotifySocket::new().expect("a socket").1);
+    assert_ne!(a, b);
+    let hex = a.strip_prefix("@pm-").expect("the prefix");
+    assert!(hex.len() == 32 && hex.bytes().all(|c| c.is_ascii_hexdigit()), "{a}");
+}
+
+#[test]
+fn values_that_make_no_sense_are_ignored() {
+    for junk in [
+        "",
+        "\n",
+        "=",
+        "READY",
+        "READY=",
+        "READY=0",
+        "ready=1",
+        " READY=1",
+        "READY=1 ",
+        "MAINPID=0",
+        "MAINPID=-5",
+        "MAINPID=99999999999",
+        "MAINPID=x",
+        "EXTEND_TIMEOUT_USEC=-1",
+        "EXTEND_TIMEOUT_USEC=18446744073709551615",
+        "EXTEND_TIMEOUT_USEC=18446744073709551616",
+        "X_PM_GAVE_UP=256",
+        "X_PM_GAVE_UP=",
+        "FDSTORE=1",
+        "READY=1\0x",
+    ] {
+        assert_eq!(said(junk.as_bytes()), [], "{junk:?}");
+    }
+    assert_eq!(said(b"STATUS=\xff\nREADY=1"), [Assignment::Ready], "only the line that is no text is dropped");
+    assert_eq!(said(b"X=\nSTATUS=a=b\nREADY=1\0"), [Assignment::Status("a=b".to_owned()), Assignment::Ready]);
+    assert_eq!(said(b"X_PM_GAVE_UP=255"), [Assignment::PmGaveUp(255)]);
+}
+
+#[test]
+fn a_line_break_in_a_status_forges_nothing() {
+    let (mut socket, name) = NotifySocket::new().expect("a socket");
+    Upward::to(name.as_ref()).expect("an address").send(&[Assignment::Status("a\nREADY=1\0".to_owned())]);
+    assert_eq!(next(&mut socket).assignments, [Assignment::Status("a READY=1 ".to_owned())]);
+}
+
+#[test]
+fn too_long_a_datagram_says_nothing_but_is_taken_off() {
+    let mut long = b"READY=1\nSTATUS=".to_vec();
+    long.resize(LONGEST, b'x');
+    assert_eq!(said(&long).len(), 2);
+    long.push(b'x');
+    assert_eq!(said(&long), []);
+    let (mut socket, sender, to) = setup();
+    sendto(&sender, &long, SendFlags::empty(), &to).expect("sent");
+    sendto(&sender, b"READY=1", SendFlags::empty(), &to).expect("sent");
+    assert_eq!(next(&mut socket).assignments, []);
+    assert_eq!(next(&mut socket).assignments, [Assignment::Ready]);
+}
+
+#[test]
+fn descriptors_are_closed_and_so_a_barrier_is_answered() {
+    let (mut socket, sender, to) = setup();
+    let (mut reader, writer) = io::pipe().expect("a pipe");
+    // More than there is room for: the kernel closes the rest.
+    let many = [writer.as_fd(); 20];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(20))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(&many)));
+    sendmsg_addr(&sender, &to, &[IoSlice::new(b"BARRIER=1")], &mut control, SendFlags::empty()).expect("sent");
+    drop(writer);
+    let datagram = next(&mut socket);
+    assert_eq!(datagram.assignments, [Assignment::Barrier]);
+    assert!(datagram.pid.is_some());
+    assert_eq!(reader.read(&mut [0; 1]).expect("the end: no copy of the writer is left"), 0);
+}
+
+#[test]
+fn no_socket_no_way_up_and_no_harm() {
+    for none in ["", "@", "vsock:2:1234", "relative/path", "x"] {
+        assert!(Upward::to(none.as_ref()).is_none(), "{none}");
+    }
+    assert!(Upward::to(format!("/{}", "x".repeat(200)).as_ref()).is_none(), "longer than a path may be");
+    let nobody = Upward::to("@pm-nobody-listens-here".as_ref()).expect("an address");
+    assert!(!nobody.send(&[Assignment::Ready]));
+}
+
+#[test]
+fn a_full_queue_does_not_block() {
+    let (mut socket, name) = NotifySocket::new().expect("a socket");
+    let upward = Upward::to(name.as_ref()).expect("an address");
+    let mut queued = 0;
+    while upward.send(&[Assignment::Watchdog]) {
+        queued += 1;
+    }
+    for _ in 0..queued {
+        assert_eq!(next(&mut socket).assignments, [Assignment::Watchdog]);
+    }
+    assert_eq!(socket.receive().expect("nothing is no error"), None);
+}
+
+#[test]
+fn junk_never_panics() {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    let real =
+        b"X_PM_SUPERVISOR=cluster\nREADY=1\nSTATUS=x\nMAINPID=12\nEXTEND_TIMEOUT_USEC=5\nX_PM_GAVE_UP=1\nBARRIER=1";
+    for _ in 0..100_000 {
+        let mut bytes = real.to_vec();
+        for _ in 0..random() % 8 {
+            let at = usize::try_from(random()).expect("64 bits") % bytes.len();
+            bytes[at] = random().to_le_bytes()[0];
+        }
+        bytes.truncate(usize::try_from(random()).expect("64 bits") % (bytes.len() + 1));
+        assert!(parse(&bytes).len() <= 20);
+    }
+}

@@ -1,0 +1,110 @@
+//! What the machine wants said: a fixed sentence, then key=value.
+
+use std::fmt;
+
+use super::WorkerId;
+use super::exit::Exit;
+use super::time::Span;
+use super::worker::Why;
+
+/// What follows a worker's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// A new worker after this time.
+    Restart(Span),
+    /// Another worker of the slot already takes over.
+    Replaced,
+    /// Nothing: the restart policy says so.
+    Nothing,
+    /// Nothing: the slot used up its restarts.
+    Failed,
+}
+
+/// Something to say; its level is `warning` unless `is_info`.
+#[allow(missing_docs, reason = "the fields say what they are")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A worker ended that should not have.
+    Ended { id: WorkerId, exit: Exit, why: Why, next: Next },
+    /// A worker is over the memory limit.
+    OverMemory { id: WorkerId, bytes: u64, limit: u64 },
+    /// A worker was not ready in time.
+    NotReady { id: WorkerId, after: Span, missing: Vec<String> },
+    /// A worker did not end within its grace.
+    Killed { id: WorkerId, grace: Span },
+    /// A reload replaced all workers.
+    Rolled { workers: usize },
+    /// A reload was given up; the workers not yet replaced stay.
+    RollAborted { slot: u32 },
+    /// One worker is the least.
+    ScaleLimit { workers: u32 },
+    /// The restarts are used up, or the child gave up.
+    GaveUp { exit: Exit },
+}
+
+impl Record {
+    /// Whether this is worth no more than the level info.
+    #[must_use]
+    pub const fn is_info(&self) -> bool {
+        matches!(self, Self::Rolled { .. } | Self::ScaleLimit { .. })
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended { id, exit, why, next } => {
+                let sentence = if *why == Why::Spawn { "could not start a worker" } else { "worker ended" };
+                write!(f, "{sentence} slot={} generation={} {exit} why={why}", id.slot, id.generation)?;
+                match next {
+                    Next::Restart(Span::ZERO) => f.write_str(" restart=now"),
+                    Next::Restart(delay) => write!(f, " restart={}ms", delay.as_millis()),
+                    Next::Replaced => f.write_str(" restart=replaced"),
+                    Next::Nothing => f.write_str(" restart=no"),
+                    Next::Failed => f.write_str(" restart=no; too many restarts (--intensity), the slot has failed"),
+                }
+            }
+            Self::OverMemory { id, bytes, limit } => {
+                let (slot, generation) = (id.slot, id.generation);
+                write!(
+                    f,
+                    "worker over the memory limit slot={slot} generation={generation} bytes={bytes} limit={limit}"
+                )
+            }
+            Self::NotReady { id, after, missing } => {
+                write!(
+                    f,
+                    "worker not ready in time slot={} generation={} after={}ms",
+                    id.slot,
+                    id.generation,
+                    after.as_millis()
+                )?;
+                if missing.is_empty() {
+                    return Ok(());
+                }
+                write!(
+                    f,
+                    "; it does not listen on {} as the one before it did (a change of address needs a restart)",
+                    missing.join(" ")
+                )
+            }
+            Self::Killed { id, grace } => {
+                let (slot, generation) = (id.slot, id.generation);
+                write!(
+                    f,
+                    "worker still there after the grace, killed slot={slot} generation={generation} grace={}ms",
+                    grace.as_millis()
+                )
+            }
+            Self::Rolled { workers } => write!(f, "reloaded workers={workers}"),
+            Self::RollAborted { slot } => {
+                write!(
+                    f,
+                    "reload aborted, the workers not yet replaced go on slot={slot}; see the message before this one"
+                )
+            }
+            Self::ScaleLimit { workers } => write!(f, "not scaled, this is the limit workers={workers}"),
+            Self::GaveUp { exit } => write!(f, "giving up: too many restarts (see --intensity and --backoff) {exit}"),
+        }
+    }
+}

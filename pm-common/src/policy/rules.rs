@@ -1,0 +1,168 @@
+//! The policy that a person gives: what to restart, how soon, how often, within how much memory.
+
+use std::collections::VecDeque;
+
+use super::exit::Exit;
+use super::time::{Mono, Span};
+
+/// Which ends of a worker are followed by a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// Every end.
+    Always,
+    /// Every end but exit code 0.
+    OnFailure,
+    /// None.
+    Never,
+}
+
+/// The policy, as `PM_POLICY` carries it down the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Which ends are followed by a restart.
+    pub restart: Restart,
+    /// Exit codes that are never followed by one; a death by signal matches none.
+    pub stop_codes: Vec<u8>,
+    /// The first and the longest delay between failed starts.
+    pub backoff: (Span, Span),
+    /// Up this long, a worker's earlier failures are forgotten.
+    pub stable: Span,
+    /// At most this many restarts of a slot ...
+    pub intensity: u32,
+    /// ... within this window.
+    pub window: Span,
+    /// From the stop signal to KILL.
+    pub grace: Span,
+    /// The number of the stop signal.
+    pub stop_signal: u8,
+    /// The most memory of a worker's process tree, in bytes.
+    pub max_mem: Option<u64>,
+    /// How often the memory is looked at.
+    pub mem_interval: Span,
+}
+
+impl Default for Rules {
+    /// Retries for ever: the backoff up to 15 s keeps a failing worker under the intensity (13 of 16 a minute).
+    fn default() -> Self {
+        Self {
+            restart: Restart::Always,
+            stop_codes: Vec::new(),
+            backoff: (Span::millis(100), Span::secs(15)),
+            stable: Span::secs(10),
+            intensity: 16,
+            window: Span::secs(60),
+            grace: Span::secs(8),
+            stop_signal: 15,
+            max_mem: None,
+            mem_interval: Span::secs(1),
+        }
+    }
+}
+
+impl Rules {
+    /// Whether this end of a worker is followed by a new one.
+    #[must_use]
+    pub fn restarts_after(&self, exit: Exit) -> bool {
+        let stopped_by_code = matches!(exit, Exit::Code(code) if self.stop_codes.contains(&code));
+        match self.restart {
+            _ if stopped_by_code => false,
+            Restart::Always => true,
+            Restart::OnFailure => exit != Exit::Code(0),
+            Restart::Never => false,
+        }
+    }
+
+    /// The delay before the next start, after `failures` quick ends in a row (0: the last one was stable).
+    ///
+    /// The first quick end of a worker that had been ready is followed at once; then the delay doubles from the
+    /// first to the longest, with jitter in [d/2, d] so that slots that fail together do not start together.
+    #[must_use]
+    pub fn delay(&self, failures: u32, was_ready: bool, random: u64) -> Span {
+        let steps = if was_ready { failures.saturating_sub(1) } else { failures };
+        if steps == 0 {
+            return Span::ZERO;
+        }
+        let (first, longest) = self.backoff;
+        let factor = 1_u64.checked_shl(steps - 1).unwrap_or(u64::MAX);
+        let full = first.0.saturating_mul(factor).min(longest.0.max(first.0));
+        let half = full / 2;
+        Span(full - random % (half + 1))
+    }
+}
+
+/// The restarts of one slot within the window.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Intensity {
+    restarts: VecDeque<Mono>,
+}
+
+impl Intensity {
+    /// Counts a restart at `now`; false if that is one more than the rules allow.
+    pub fn allows(&mut self, now: Mono, rules: &Rules) -> bool {
+        self.restarts.retain(|at| now.since(*at) < rules.window);
+        let allowed = self.restarts.len() < usize::try_from(rules.intensity).unwrap_or(usize::MAX);
+        if allowed {
+            self.restarts.push_back(now);
+        }
+        allowed
+    }
+
+    /// The ages of the restarts that still count, for comparing states in tests.
+    #[must_use]
+    pub fn ages(&self, now: Mono, rules: &Rules) -> Vec<Span> {
+        self.restarts.iter().map(|at| now.since(*at)).filter(|age| *age < rules.window).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delay_doubles_from_the_first_to_the_longest_with_bounded_jitter() {
+        let rules = Rules::default();
+        for random in [0, 1, 7, u64::MAX / 3, u64::MAX] {
+            assert_eq!(rules.delay(0, true, random), Span::ZERO);
+            assert_eq!(rules.delay(1, true, random), Span::ZERO, "at once after a first crash");
+            for failures in 2..80 {
+                let full = (100_u64 << (failures - 2).min(20)).min(15_000);
+                let got = rules.delay(failures, true, random);
+                assert!(got <= Span::millis(full) && got >= Span::millis(full / 2), "{failures}: {got:?}");
+                assert_eq!(got, rules.delay(failures - 1, false, random), "a failed start is one step ahead");
+            }
+        }
+    }
+
+    #[test]
+    fn the_defaults_never_exceed_their_own_intensity() {
+        let rules = Rules::default();
+        for random in [0, u64::MAX / 7, u64::MAX] {
+            let (mut slot, mut now) = (Intensity::default(), Mono(0));
+            for failures in 1..10_000 {
+                now = now + rules.delay(failures, true, random);
+                assert!(slot.allows(now, &rules), "restart {failures}");
+            }
+        }
+    }
+
+    #[test]
+    fn intensity_forgets_what_is_older_than_the_window() {
+        let rules = Rules { intensity: 2, window: Span::secs(60), ..Rules::default() };
+        let mut slot = Intensity::default();
+        let at = |secs| Mono(Span::secs(secs).0);
+        assert!(slot.allows(at(0), &rules) && slot.allows(at(10), &rules));
+        assert!(!slot.allows(at(59), &rules));
+        assert!(slot.allows(at(60), &rules), "the first has left the window");
+        assert!(!slot.allows(at(61), &rules));
+    }
+
+    #[test]
+    fn which_ends_restart() {
+        let rules = |restart| Rules { restart, stop_codes: vec![0, 3], ..Rules::default() };
+        assert!(!rules(Restart::Always).restarts_after(Exit::Code(3)));
+        assert!(rules(Restart::Always).restarts_after(Exit::Signal(9)), "a death by signal is no code 0");
+        assert!(rules(Restart::OnFailure).restarts_after(Exit::Code(1)));
+        assert!(!Rules { restart: Restart::OnFailure, ..Rules::default() }.restarts_after(Exit::Code(0)));
+        assert!(!rules(Restart::Never).restarts_after(Exit::Code(1)));
+    }
+}

@@ -1,0 +1,157 @@
+//! A slot: the numbered place that outlives its workers.
+
+use std::collections::BTreeSet;
+
+use super::exit::Exit;
+use super::rules::Intensity;
+use super::time::Mono;
+use super::worker::{Due, ReadyBy, ReadyRule, Why, Worker};
+
+/// Who fills the slot, or what it waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Seat {
+    /// Nobody, and nobody is wanted (not started, ended for good, or stopped).
+    Down { since: Mono },
+    /// Nobody until then.
+    Backoff { since: Mono, until: Mono },
+    /// This worker.
+    Taken(Worker),
+    /// Nobody: the slot used up its restarts.
+    Failed { since: Mono },
+}
+
+/// How the slot's last worker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Last {
+    /// The end itself.
+    pub exit: Exit,
+    /// What was behind it.
+    pub why: Why,
+    /// When.
+    pub at: Mono,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) seat: Seat,
+    /// A new worker that starts beside the one in the seat, to replace it.
+    pub(super) successor: Option<Worker>,
+    /// Workers on their way out; none of them is in the seat any more.
+    pub(super) retiring: Vec<Worker>,
+    /// The newest generation given out.
+    pub(super) generation: u64,
+    /// Quick ends in a row.
+    pub(super) failures: u32,
+    /// A replacement before this time would come too soon after a failed one.
+    pub(super) not_before: Mono,
+    pub(super) intensity: Intensity,
+    pub(super) restarts: u64,
+    pub(super) last: Option<Last>,
+    /// A worker of this slot was ready once.
+    pub(super) was_ready: bool,
+    /// Scaled down: goes away once it is empty.
+    pub(super) leaving: bool,
+    /// What the slot's last worker that was ready listened on: its successor must too.
+    pub(super) baseline: BTreeSet<String>,
+    /// Unix paths of the last ready worker: they join the baseline when seen a second time.
+    pub(super) paths_seen: BTreeSet<String>,
+}
+
+/// Where in its slot a worker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Seat,
+    Successor,
+    Retiring(usize),
+}
+
+impl Slot {
+    /// A slot that wants a worker now.
+    pub(super) fn new(now: Mono, baseline: BTreeSet<String>) -> Self {
+        Self {
+            seat: Seat::Backoff { since: now, until: now },
+            successor: None,
+            retiring: Vec::new(),
+            generation: 0,
+            failures: 0,
+            not_before: now,
+            intensity: Intensity::default(),
+            restarts: 0,
+            last: None,
+            was_ready: false,
+            leaving: false,
+            baseline,
+            paths_seen: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn find(&self, generation: u64) -> Option<Place> {
+        if self.incumbent().is_some_and(|w| w.generation == generation) {
+            return Some(Place::Seat);
+        }
+        if self.successor.as_ref().is_some_and(|w| w.generation == generation) {
+            return Some(Place::Successor);
+        }
+        self.retiring.iter().position(|w| w.generation == generation).map(Place::Retiring)
+    }
+
+    pub(super) fn incumbent(&self) -> Option<&Worker> {
+        match &self.seat {
+            Seat::Taken(worker) => Some(worker),
+            Seat::Down { .. } | Seat::Backoff { .. } | Seat::Failed { .. } => None,
+        }
+    }
+
+    pub(super) fn incumbent_mut(&mut self) -> Option<&mut Worker> {
+        match &mut self.seat {
+            Seat::Taken(worker) => Some(worker),
+            Seat::Down { .. } | Seat::Backoff { .. } | Seat::Failed { .. } => None,
+        }
+    }
+
+    pub(super) fn worker_mut(&mut self, place: Place) -> Option<&mut Worker> {
+        match place {
+            Place::Seat => self.incumbent_mut(),
+            Place::Successor => self.successor.as_mut(),
+            Place::Retiring(index) => self.retiring.get_mut(index),
+        }
+    }
+
+    /// Every living worker, the one in the seat first.
+    pub(super) fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.incumbent().into_iter().chain(&self.successor).chain(&self.retiring)
+    }
+
+    pub(super) fn workers_mut(&mut self) -> impl Iterator<Item = &mut Worker> {
+        let incumbent = match &mut self.seat {
+            Seat::Taken(worker) => Some(worker),
+            Seat::Down { .. } | Seat::Backoff { .. } | Seat::Failed { .. } => None,
+        };
+        incumbent.into_iter().chain(&mut self.successor).chain(&mut self.retiring)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.workers().next().is_none()
+    }
+
+    /// A new worker of the next generation.
+    pub(super) fn next_worker(&mut self, now: Mono, rule: &ReadyRule) -> Worker {
+        self.generation += 1;
+        // Alive is evidence only where there is nothing better to ask for.
+        let guess = rule.evidence == ReadyBy::Listen && self.baseline.is_empty();
+        let due = if guess { Due::Alive(now + rule.alive_after) } else { Due::Proof(now + rule.timeout) };
+        Worker::new(self.generation, now, due)
+    }
+
+    /// Learns from the worker in the seat, as it leaves it, what its successor must listen on.
+    pub(super) fn learn_baseline(&mut self, worker: &Worker) {
+        if !worker.was_ready {
+            return;
+        }
+        let (paths, ports): (BTreeSet<String>, BTreeSet<String>) =
+            worker.listening.iter().cloned().partition(|address| address.starts_with("unix:"));
+        let known = paths.iter().filter(|path| self.paths_seen.contains(*path)).cloned();
+        self.baseline = ports.into_iter().chain(known).collect();
+        self.paths_seen = paths;
+    }
+}

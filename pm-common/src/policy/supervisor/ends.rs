@@ -1,0 +1,136 @@
+//! What follows the end of a worker.
+
+use super::super::record::Next;
+use super::{Action, Exit, Goal, Last, Life, Mono, Place, Record, Seat, Slot, Supervisor, Why, Worker, WorkerId};
+
+impl Supervisor {
+    pub(super) fn on_ended(
+        &mut self,
+        now: Mono,
+        id: WorkerId,
+        exit: Exit,
+        leftovers: bool,
+        spawn_failed: bool,
+        out: &mut Vec<Action>,
+    ) {
+        let grace = self.rules.grace;
+        let Some((slot, place)) = self.find(id) else { return };
+        let Some(worker) = take(slot, place, now) else { return };
+        let why = if spawn_failed { Why::Spawn } else { worker.why(exit) };
+        if leftovers {
+            out.push(Action::StopLeftovers(id));
+            slot.retiring.push(left_over(&worker, exit, why, now, now + grace));
+        }
+        if why != Why::Spawn || place == Place::Seat {
+            slot.last = Some(Last { exit, why, at: now });
+        }
+        match place {
+            Place::Seat => self.seat_vacated(now, id, &worker, exit, why, out),
+            Place::Successor => self.successor_failed(now, id, &worker, exit, why, out),
+            Place::Retiring(_) => {}
+        }
+    }
+
+    pub(super) fn on_gone(&mut self, id: WorkerId) {
+        if let Some((slot, Place::Retiring(index))) = self.find(id) {
+            slot.retiring.remove(index);
+        }
+    }
+
+    fn seat_vacated(&mut self, now: Mono, id: WorkerId, worker: &Worker, exit: Exit, why: Why, out: &mut Vec<Action>) {
+        let hopeless = !self.ever_ready
+            && id.generation == 1
+            && (exit == Exit::Code(126) || exit == Exit::Code(127) || (exit.cannot_run() && why != Why::Spawn));
+        if self.goal == Goal::Run && (worker.gave_up || hopeless) {
+            self.verdict = exit;
+            out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Nothing }));
+            self.give_up(now, exit, out);
+        }
+        let goal = self.goal;
+        let Some((slot, _)) = self.slot(id.slot) else { return };
+        slot.learn_baseline(worker);
+        if goal != Goal::Run || slot.leaving {
+            slot.seat = Seat::Down { since: now };
+            return;
+        }
+        if let Some(successor) = slot.successor.take() {
+            // The replacement is already on its way: it has the seat now.
+            slot.seat = Seat::Taken(successor);
+            slot.restarts += 1;
+            if let Some((_, cause)) = self.replacing.take() {
+                self.end_of_roll(cause, out);
+            }
+            out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Replaced }));
+            return;
+        }
+        let next = self.plan_restart(now, id.slot, worker, exit, why);
+        if why != Why::Reload || next == Next::Failed {
+            out.push(Action::Say(Record::Ended { id, exit, why, next }));
+        }
+    }
+
+    /// Decides whether and when the slot gets its next worker.
+    fn plan_restart(&mut self, now: Mono, number: u32, worker: &Worker, exit: Exit, why: Why) -> Next {
+        let ours = matches!(why, Why::Memory | Why::NotReady | Why::Reload);
+        if !ours && !self.rules.restarts_after(exit) {
+            if exit != Exit::Code(0) {
+                self.verdict = exit;
+            }
+            if let Some((slot, _)) = self.slot(number) {
+                slot.seat = Seat::Down { since: now };
+            }
+            return Next::Nothing;
+        }
+        let quick = why != Why::Reload && (why == Why::NotReady || now.since(worker.started) < self.rules.stable);
+        let random = self.next_random();
+        let rules = self.rules.clone();
+        let Some((slot, _)) = self.slot(number) else { return Next::Nothing };
+        // A fat worker was counted when it was found fat.
+        if !worker.fat {
+            slot.failures = if quick { slot.failures.saturating_add(1) } else { 0 };
+        }
+        let delay = rules.delay(slot.failures, worker.was_ready, random);
+        if why != Why::Reload && !slot.intensity.allows(now, &rules) {
+            slot.seat = Seat::Failed { since: now };
+            self.verdict = exit;
+            return Next::Failed;
+        }
+        slot.restarts += 1;
+        slot.seat = Seat::Backoff { since: now, until: now + delay };
+        Next::Restart(delay)
+    }
+
+    /// Ends every worker, and the supervisor after them, with this end's code.
+    pub(super) fn give_up(&mut self, now: Mono, exit: Exit, out: &mut Vec<Action>) {
+        self.goal = Goal::GiveUp(exit);
+        self.drain_all(now, Why::GiveUp, out);
+    }
+
+    pub(super) fn slot(&mut self, number: u32) -> Option<(&mut Slot, u32)> {
+        let slot = self.slots.get_mut(usize::try_from(number).ok()?)?;
+        Some((slot, number))
+    }
+}
+
+/// Takes the worker out of its place.
+fn take(slot: &mut Slot, place: Place, now: Mono) -> Option<Worker> {
+    match place {
+        Place::Seat => match std::mem::replace(&mut slot.seat, Seat::Down { since: now }) {
+            Seat::Taken(worker) => Some(worker),
+            Seat::Down { .. } | Seat::Backoff { .. } | Seat::Failed { .. } => None,
+        },
+        Place::Successor => slot.successor.take(),
+        Place::Retiring(index) => (index < slot.retiring.len()).then(|| slot.retiring.remove(index)),
+    }
+}
+
+/// What remains of a worker whose leader has ended: it gets the rest of its grace.
+fn left_over(worker: &Worker, exit: Exit, why: Why, now: Mono, full: Mono) -> Worker {
+    let kill_at = match worker.life {
+        Life::Draining { kill_at, .. } => kill_at,
+        Life::Killing { .. } => now,
+        Life::Starting(_) | Life::Ready { .. } => full,
+    };
+    let life = Life::Draining { since: now, kill_at, why, asked_again: true };
+    Worker { life, exit: Some(exit), ..worker.clone() }
+}

@@ -1,0 +1,476 @@
+//! The state machine of a supervisor: slots, their workers, and what to do next.
+//!
+//! `handle(now, event, actions)` takes what happened and gives what to do; `deadline()` says when to call it with
+//! `Event::Tick`; `snapshot()` is what pm-stat shows. It knows no pid, no descriptor and no clock, so that every rule
+//! can be tested without a process. The tools perform the actions and feed the results back.
+
+mod ends;
+mod replace;
+mod stops;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod walk;
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::WorkerId;
+use super::exit::Exit;
+use super::record::Record;
+use super::rules::Rules;
+use super::slot::{Last, Place, Seat, Slot};
+use super::time::{Mono, Span};
+use super::worker::{Due, Life, ReadyBy, ReadyRule, Why, Worker};
+
+/// The most workers of one supervisor: more is a typing error.
+pub const MOST_WORKERS: u32 = 1024;
+
+/// What a requested stop was asked by; it decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StopKind {
+    /// TERM: exit code 0.
+    Term,
+    /// INT: exit code 130.
+    Int,
+}
+
+impl StopKind {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Term => 0,
+            Self::Int => 130,
+        }
+    }
+}
+
+/// What can be asked of a supervisor, and passed on to a child that is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// HUP.
+    Reload,
+    /// TTIN.
+    More,
+    /// TTOU.
+    Fewer,
+}
+
+/// What happened.
+#[allow(missing_docs, reason = "the fields say what they are")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The supervisor begins.
+    Start,
+    /// The worker could not be started: 126, 127, or 125 for a lack of resources that may pass.
+    SpawnFailed(WorkerId, u8),
+    /// It listens on this address; `fixed`: its successors must too (no port that the kernel chose).
+    Listening { id: WorkerId, address: String, fixed: bool },
+    /// It closed this address.
+    Closed { id: WorkerId, address: String },
+    /// It said that it is ready, in this way.
+    SaidReady(WorkerId, ReadyBy),
+    /// Its leader ended; `leftovers`: others of its group (or, for pm-restart, of its tree) still live.
+    Ended { id: WorkerId, exit: Exit, leftovers: bool },
+    /// The last of its leftovers ended.
+    Gone(WorkerId),
+    /// Its tree holds this many bytes.
+    Memory(WorkerId, u64),
+    /// It announced itself as a supervisor.
+    Supervises(WorkerId),
+    /// Its stop may still take this long.
+    StopTakes(WorkerId, Span),
+    /// It gives up: do not start it again.
+    GaveUp(WorkerId),
+    /// Stop everything; a second time: now.
+    Stop(StopKind),
+    /// Reload, or scale by one.
+    Asked(Request),
+    /// End the supervisor and leave the workers alone.
+    Detach,
+    /// The deadline passed.
+    Tick,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Start this worker.
+    Spawn(WorkerId),
+    /// Its addresses may get connections.
+    SteerIn(WorkerId),
+    /// Its addresses get no new connections.
+    SteerOff(WorkerId),
+    /// Send it the stop signal (its leader alone).
+    Stop(WorkerId),
+    /// Send TERM to what is left of its group after its leader ended.
+    StopLeftovers(WorkerId),
+    /// Send KILL to its whole group.
+    Kill(WorkerId),
+    /// Measure its memory and answer with `Event::Memory`.
+    Measure(WorkerId),
+    /// Pass a request on to this worker, which is a supervisor.
+    Forward(WorkerId, Request),
+    /// The slot is gone for good: what is kept for its next worker may go to others.
+    ReleaseSlot(u32),
+    /// Tell the one above that we are ready.
+    AnnounceReady,
+    /// Tell the one above that we stop; it may take this long.
+    AnnounceStop(Span),
+    /// Tell the one above that we give up.
+    AnnounceGaveUp,
+    /// Tell a person.
+    Say(Record),
+    /// End the supervisor with this exit code.
+    Finish(u8),
+}
+
+/// How a tool uses the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// The number of slots at the start.
+    pub workers: u32,
+    /// Replacements start beside the worker that they replace (pm-cluster); else after it (pm-restart).
+    pub overlap: bool,
+    /// The evidence for ready.
+    pub ready: ReadyRule,
+}
+
+/// What the supervisor is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    Run,
+    Stop(StopKind),
+    GiveUp(Exit),
+    Finished,
+}
+
+/// One line of the snapshot: a living worker, or a slot that has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The slot, and the generation of this worker (of the slot's newest, where none lives).
+    pub id: WorkerId,
+    /// down, backoff, starting, ready, draining, killing, failed.
+    pub state: &'static str,
+    /// Since when.
+    pub since: Mono,
+    /// When the worker was started; `None` where none lives.
+    pub started: Option<Mono>,
+    /// The evidence, if ready.
+    pub ready_by: Option<ReadyBy>,
+    /// When a backoff ends.
+    pub until: Option<Mono>,
+    /// Restarts of the slot since the supervisor began.
+    pub restarts: u64,
+    /// How the slot's last worker ended.
+    pub last: Option<Last>,
+    /// The worker is itself a supervisor.
+    pub supervises: bool,
+}
+
+/// The state machine.
+#[derive(Debug, Clone)]
+pub struct Supervisor {
+    rules: Rules,
+    shape: Shape,
+    slots: Vec<Slot>,
+    /// The newest generation of each slot that was scaled away: a worker's name is never given out twice.
+    gone_generations: Vec<u64>,
+    wanted: u32,
+    goal: Goal,
+    /// Replacements still to be made, one at a time.
+    queue: VecDeque<(u32, Why)>,
+    /// The replacement under way.
+    replacing: Option<(u32, Why)>,
+    memory_at: Option<Mono>,
+    announced: bool,
+    announce_by: Mono,
+    /// Some worker was ready: the program can run.
+    ever_ready: bool,
+    /// The end that decides our exit code if all workers end for good.
+    verdict: Exit,
+    random: u64,
+}
+
+impl Supervisor {
+    /// A machine that has not begun; `seed` feeds the jitter of the backoff.
+    #[must_use]
+    pub fn new(rules: Rules, shape: Shape, seed: u64) -> Self {
+        Self {
+            wanted: shape.workers.clamp(1, MOST_WORKERS),
+            rules,
+            shape,
+            slots: Vec::new(),
+            gone_generations: Vec::new(),
+            goal: Goal::Run,
+            queue: VecDeque::new(),
+            replacing: None,
+            memory_at: None,
+            announced: false,
+            announce_by: Mono::default(),
+            ever_ready: false,
+            verdict: Exit::Code(0),
+            random: seed | 1,
+        }
+    }
+
+    /// Takes what happened at `now`, appends what to do.
+    pub fn handle(&mut self, now: Mono, event: Event, out: &mut Vec<Action>) {
+        if self.goal == Goal::Finished {
+            return;
+        }
+        match event {
+            Event::Start => self.on_start(now),
+            Event::SpawnFailed(id, code) => self.on_ended(now, id, Exit::Code(code), false, true, out),
+            Event::Ended { id, exit, leftovers } => self.on_ended(now, id, exit, leftovers, false, out),
+            Event::Gone(id) => self.on_gone(id),
+            Event::Listening { id, address, fixed } => self.on_listening(now, id, address, fixed, out),
+            Event::Closed { id, address } => self.on_closed(id, &address),
+            Event::SaidReady(id, by) => self.on_said_ready(now, id, by, out),
+            Event::Memory(id, bytes) => self.on_memory(now, id, bytes, out),
+            Event::Supervises(id) => self.on_supervises(id),
+            Event::StopTakes(id, span) => self.on_stop_takes(now, id, span),
+            Event::GaveUp(id) => self.on_gave_up(id),
+            Event::Stop(kind) => self.on_stop(now, kind, out),
+            Event::Asked(request) => self.on_asked(now, request, out),
+            Event::Detach => self.finish(0, out),
+            Event::Tick => self.on_tick(now, out),
+        }
+        self.reconcile(now, out);
+    }
+
+    /// When to call `handle` with `Event::Tick`, if nothing else happens; `None`: never.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Mono> {
+        if self.goal == Goal::Finished {
+            return None;
+        }
+        let seats = self.slots.iter().filter_map(|slot| match slot.seat {
+            Seat::Backoff { until, .. } if self.may_start(slot) => Some(until),
+            Seat::Backoff { .. } | Seat::Down { .. } | Seat::Taken(_) | Seat::Failed { .. } => None,
+        });
+        let workers = self.slots.iter().flat_map(Slot::workers).filter_map(Worker::deadline);
+        let waits = self.goal == Goal::Run && !self.announced && self.ever_ready;
+        let announce = waits.then_some(self.announce_by);
+        seats.chain(workers).chain(announce).chain(self.memory_deadline()).min()
+    }
+
+    /// What each slot and worker is at, for people.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<View> {
+        let numbered = (0..).zip(&self.slots);
+        numbered.flat_map(|(number, slot)| views(number, slot)).collect()
+    }
+
+    /// How many workers are wanted, and how many slots are ready now.
+    #[must_use]
+    pub fn counts(&self) -> (u32, u32) {
+        let ready = self.slots.iter().filter(|s| s.incumbent().is_some_and(Worker::is_ready)).count();
+        (self.wanted, u32::try_from(ready).unwrap_or(u32::MAX))
+    }
+
+    /// starting, ready, stopping, or gave up.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        match self.goal {
+            Goal::Run if self.announced => "ready",
+            Goal::Run => "starting",
+            Goal::Stop(_) | Goal::Finished => "stopping",
+            Goal::GiveUp(_) => "gave up",
+        }
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    fn on_start(&mut self, now: Mono) {
+        self.slots = (0..self.wanted).map(|_| Slot::new(now, BTreeSet::new())).collect();
+        self.announce_by = now + self.shape.ready.timeout;
+        self.memory_at = self.rules.max_mem.map(|_| now + self.rules.mem_interval);
+    }
+
+    /// The slot and the place in it of a worker that lives; late events of others end here.
+    fn find(&mut self, id: WorkerId) -> Option<(&mut Slot, Place)> {
+        let slot = self.slots.get_mut(usize::try_from(id.slot).ok()?)?;
+        let place = slot.find(id.generation)?;
+        Some((slot, place))
+    }
+
+    fn worker(&mut self, id: WorkerId) -> Option<&mut Worker> {
+        let (slot, place) = self.find(id)?;
+        slot.worker_mut(place)
+    }
+
+    fn on_listening(&mut self, now: Mono, id: WorkerId, address: String, fixed: bool, out: &mut Vec<Action>) {
+        let asks_listen = self.shape.ready.evidence == ReadyBy::Listen;
+        let Some((slot, place)) = self.find(id) else { return };
+        let baseline = slot.baseline.clone();
+        let Some(worker) = slot.worker_mut(place) else { return };
+        if fixed {
+            worker.listening.insert(address);
+        }
+        let complete = baseline.is_subset(&worker.listening);
+        match &mut worker.life {
+            Life::Starting(_) if asks_listen && complete => self.became_ready(now, id, ReadyBy::Listen, out),
+            Life::Ready { by, .. } => {
+                if *by == ReadyBy::Alive {
+                    *by = ReadyBy::Listen;
+                }
+                out.push(Action::SteerIn(id));
+            }
+            Life::Starting(_) | Life::Draining { .. } | Life::Killing { .. } => {}
+        }
+    }
+
+    fn on_closed(&mut self, id: WorkerId, address: &str) {
+        // A worker that drains closes everything: that is no change of its mind.
+        if let Some(worker) = self.worker(id).filter(|w| w.is_wanted()) {
+            worker.listening.remove(address);
+        }
+    }
+
+    fn on_said_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
+        let asked = self.shape.ready.evidence;
+        let Some(worker) = self.worker(id) else { return };
+        let counts = by == ReadyBy::Notify || by == asked;
+        match &mut worker.life {
+            Life::Starting(_) if counts => self.became_ready(now, id, by, out),
+            Life::Ready { by: shown, .. } if counts => *shown = by,
+            Life::Starting(_) | Life::Ready { .. } | Life::Draining { .. } | Life::Killing { .. } => {}
+        }
+    }
+
+    fn became_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
+        self.ever_ready = true;
+        let Some((slot, place)) = self.find(id) else { return };
+        slot.was_ready = true;
+        if let Some(worker) = slot.worker_mut(place) {
+            worker.life = Life::Ready { since: now, by };
+            worker.was_ready = true;
+        }
+        out.push(Action::SteerIn(id));
+        if place == Place::Successor {
+            self.promote(now, id.slot, out);
+        }
+    }
+
+    fn on_supervises(&mut self, id: WorkerId) {
+        if let Some(worker) = self.worker(id) {
+            worker.supervises = true;
+            if let Life::Starting(due) = &mut worker.life {
+                *due = Due::Said;
+            }
+        }
+    }
+
+    fn on_gave_up(&mut self, id: WorkerId) {
+        if let Some(worker) = self.worker(id) {
+            worker.gave_up = true;
+        }
+    }
+
+    /// Makes what is wanted so: the only place that starts workers or ends the supervisor.
+    fn reconcile(&mut self, now: Mono, out: &mut Vec<Action>) {
+        self.start_due(now, out);
+        self.next_replacement(now, out);
+        self.drop_empty_slots(out);
+        self.announce(now, out);
+        self.finish_if_done(out);
+    }
+
+    /// pm-restart ends everything of the last child before it starts the next; a cluster's leftovers only end.
+    fn may_start(&self, slot: &Slot) -> bool {
+        self.shape.overlap || slot.retiring.is_empty()
+    }
+
+    fn start_due(&mut self, now: Mono, out: &mut Vec<Action>) {
+        for number in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(number) else { break };
+            let due = matches!(slot.seat, Seat::Backoff { until, .. } if until <= now);
+            if self.goal == Goal::Run && due && self.may_start(slot) {
+                let rule = self.shape.ready.clone();
+                let Some(slot) = self.slots.get_mut(number) else { break };
+                let worker = slot.next_worker(now, &rule);
+                let id = WorkerId { slot: as_slot(number), generation: worker.generation };
+                slot.seat = Seat::Taken(worker);
+                out.push(Action::Spawn(id));
+            }
+        }
+    }
+
+    fn announce(&mut self, now: Mono, out: &mut Vec<Action>) {
+        if self.announced || self.goal != Goal::Run || self.slots.is_empty() {
+            return;
+        }
+        let every = self.slots.iter().all(|slot| slot.was_ready);
+        if every || (self.ever_ready && now >= self.announce_by) {
+            self.announced = true;
+            out.push(Action::AnnounceReady);
+        }
+    }
+
+    fn finish_if_done(&mut self, out: &mut Vec<Action>) {
+        let waits = |slot: &Slot| matches!(slot.seat, Seat::Backoff { .. });
+        if self.slots.iter().any(|slot| !slot.is_empty() || waits(slot)) {
+            return;
+        }
+        match self.goal {
+            Goal::Run if self.slots.iter().any(|s| matches!(s.seat, Seat::Failed { .. })) => {
+                out.push(Action::Say(Record::GaveUp { exit: self.verdict }));
+                out.push(Action::AnnounceGaveUp);
+                self.finish(self.verdict.code(), out);
+            }
+            Goal::Run => self.finish(self.verdict.code(), out),
+            Goal::Stop(kind) => self.finish(kind.code(), out),
+            Goal::GiveUp(exit) => {
+                out.push(Action::AnnounceGaveUp);
+                self.finish(exit.code(), out);
+            }
+            Goal::Finished => {}
+        }
+    }
+
+    fn finish(&mut self, code: u8, out: &mut Vec<Action>) {
+        self.goal = Goal::Finished;
+        out.push(Action::Finish(code));
+    }
+
+    /// The next number of a xorshift generator (Marsaglia 2003): good enough to spread restarts.
+    fn next_random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}
+
+fn as_slot(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+fn views(number: u32, slot: &Slot) -> Vec<View> {
+    let view = |generation, state, since| View {
+        id: WorkerId { slot: number, generation },
+        state,
+        since,
+        started: None,
+        ready_by: None,
+        until: None,
+        restarts: slot.restarts,
+        last: slot.last,
+        supervises: false,
+    };
+    let vacant = match slot.seat {
+        Seat::Taken(_) => None,
+        Seat::Down { since } => Some(view(slot.generation, "down", since)),
+        Seat::Failed { since } => Some(view(slot.generation, "failed", since)),
+        Seat::Backoff { since, until } => Some(View { until: Some(until), ..view(slot.generation, "backoff", since) }),
+    };
+    let living = slot.workers().map(|worker| {
+        let (state, since, ready_by) = worker.state();
+        let supervises = worker.supervises;
+        View { started: Some(worker.started), ready_by, supervises, ..view(worker.generation, state, since) }
+    });
+    vacant.into_iter().chain(living).collect()
+}

@@ -1,0 +1,125 @@
+//! Stopping: one worker (the ladder of signals), one slot, or everything.
+
+use super::super::record::Record;
+use super::{Action, Goal, Life, Mono, Seat, Slot, Span, StopKind, Supervisor, Why, Worker, WorkerId, as_slot};
+
+/// A supervisor below us knows best how long its stop takes; the parent waits this much longer.
+const PARENT_WAITS_LONGER: Span = Span::secs(2);
+
+impl Supervisor {
+    pub(super) fn on_stop(&mut self, now: Mono, kind: StopKind, out: &mut Vec<Action>) {
+        match self.goal {
+            // What is giving up already ends everything: the first request changes the exit code and hurries nobody.
+            Goal::Run | Goal::GiveUp(_) => {
+                self.goal = Goal::Stop(kind);
+                out.push(Action::AnnounceStop(self.rules.grace));
+                self.drain_all(now, Why::Stop, out);
+            }
+            Goal::Stop(_) => {
+                self.goal = Goal::Stop(kind);
+                self.hurry_all(now, out);
+            }
+            Goal::Finished => {}
+        }
+    }
+
+    /// Empties every seat that waits and asks every worker to end.
+    pub(super) fn drain_all(&mut self, now: Mono, why: Why, out: &mut Vec<Action>) {
+        self.queue.clear();
+        self.replacing = None;
+        let grace = self.rules.grace;
+        for (number, slot) in self.slots.iter_mut().enumerate() {
+            drain_slot(as_slot(number), slot, now, why, grace, out);
+        }
+    }
+
+    /// The second request: those that supervise are told again (they hurry), the others are killed.
+    fn hurry_all(&mut self, now: Mono, out: &mut Vec<Action>) {
+        for (number, slot) in self.slots.iter_mut().enumerate() {
+            for worker in slot.workers_mut() {
+                escalate(as_slot(number), worker, now, out);
+            }
+        }
+    }
+
+    pub(super) fn on_stop_takes(&mut self, now: Mono, id: WorkerId, span: Span) {
+        let asked = now + span + PARENT_WAITS_LONGER;
+        if let Some(Worker { life: Life::Draining { kill_at, asked_again: false, .. }, .. }) = self.worker(id) {
+            *kill_at = asked;
+        }
+    }
+
+    pub(super) fn on_tick(&mut self, now: Mono, out: &mut Vec<Action>) {
+        self.measure_if_due(now, out);
+        for number in 0..self.slots.len() {
+            self.starts_due(now, number, out);
+            self.kills_due(now, number, out);
+        }
+    }
+
+    fn kills_due(&mut self, now: Mono, number: usize, out: &mut Vec<Action>) {
+        let grace = self.rules.grace;
+        let Some(slot) = self.slots.get_mut(number) else { return };
+        for worker in slot.workers_mut() {
+            if matches!(worker.life, Life::Draining { kill_at, .. } if kill_at <= now) {
+                let id = WorkerId { slot: as_slot(number), generation: worker.generation };
+                if escalate(id.slot, worker, now, out) && worker.exit.is_none() {
+                    out.push(Action::Say(Record::Killed { id, grace }));
+                }
+            }
+        }
+    }
+
+    pub(super) fn drop_empty_slots(&mut self, out: &mut Vec<Action>) {
+        while self.slots.last().is_some_and(|slot| slot.leaving && slot.is_empty()) {
+            let Some(slot) = self.slots.pop() else { return };
+            let number = self.slots.len();
+            self.gone_generations.resize(self.gone_generations.len().max(number + 1), 0);
+            if let Some(newest) = self.gone_generations.get_mut(number) {
+                *newest = slot.generation;
+            }
+            out.push(Action::ReleaseSlot(as_slot(number)));
+        }
+    }
+}
+
+/// Asks every worker of the slot to end, and wants no new one.
+pub(super) fn drain_slot(number: u32, slot: &mut Slot, now: Mono, why: Why, grace: Span, out: &mut Vec<Action>) {
+    if matches!(slot.seat, Seat::Backoff { .. }) {
+        slot.seat = Seat::Down { since: now };
+    }
+    for worker in slot.workers_mut() {
+        begin_drain(number, worker, now, why, grace, out);
+    }
+}
+
+/// The first step of the ladder: the stop signal, then the grace.
+pub(super) fn begin_drain(number: u32, worker: &mut Worker, now: Mono, why: Why, grace: Span, out: &mut Vec<Action>) {
+    if !worker.is_wanted() {
+        return;
+    }
+    let id = WorkerId { slot: number, generation: worker.generation };
+    let longer = if worker.supervises { PARENT_WAITS_LONGER } else { Span::ZERO };
+    worker.life = Life::Draining { since: now, kill_at: now + grace + longer, why, asked_again: false };
+    out.push(Action::SteerOff(id));
+    out.push(Action::Stop(id));
+}
+
+/// The next step: a second stop signal to a supervisor (it means now), KILL to anything else. True if it was KILL.
+fn escalate(number: u32, worker: &mut Worker, now: Mono, out: &mut Vec<Action>) -> bool {
+    let id = WorkerId { slot: number, generation: worker.generation };
+    let why = match worker.life {
+        Life::Draining { why, .. } => why,
+        Life::Killing { .. } => return false,
+        Life::Starting(_) | Life::Ready { .. } => Why::Stop,
+    };
+    let asked_again = matches!(worker.life, Life::Draining { asked_again: true, .. });
+    if worker.supervises && worker.exit.is_none() && !asked_again {
+        worker.life = Life::Draining { since: now, kill_at: now + PARENT_WAITS_LONGER, why, asked_again: true };
+        out.push(Action::Stop(id));
+        return false;
+    }
+    worker.life = Life::Killing { since: now, why };
+    out.push(Action::Kill(id));
+    true
+}

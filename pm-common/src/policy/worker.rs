@@ -1,0 +1,184 @@
+//! The life of one worker, and the words for it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::exit::Exit;
+use super::time::{Mono, Span};
+
+/// On what evidence a worker counts as ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReadyBy {
+    /// It listens on every address of the baseline (on any, where there is none).
+    Listen,
+    /// `process.send('ready')`.
+    Message,
+    /// `READY=1`.
+    Notify,
+    /// Nothing better than that it is still alive.
+    Alive,
+}
+
+impl ReadyBy {
+    /// The word of the status file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Listen => "listen",
+            Self::Message => "message",
+            Self::Notify => "notify",
+            Self::Alive => "alive",
+        }
+    }
+}
+
+/// Which evidence the person asked for, and how long to wait for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadyRule {
+    /// `Listen`, `Message` or `Notify`; READY=1 is always good.
+    pub evidence: ReadyBy,
+    /// With `Listen` and no baseline: alive this long is ready.
+    pub alive_after: Span,
+    /// A worker that is not ready by then has failed to start.
+    pub timeout: Span,
+}
+
+/// Why a worker ended, or is being ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// By itself, with exit code 0.
+    Exit,
+    /// By itself, otherwise.
+    Crash,
+    /// It could not be started at all.
+    Spawn,
+    /// The supervisor was told to stop.
+    Stop,
+    /// One worker fewer was asked for.
+    Scale,
+    /// Over the memory limit.
+    Memory,
+    /// Not ready in time.
+    NotReady,
+    /// A reload was asked for.
+    Reload,
+    /// The supervisor gives up.
+    GiveUp,
+}
+
+impl Why {
+    /// The word of the status file and of messages.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::Crash => "crash",
+            Self::Spawn => "spawn",
+            Self::Stop => "stop",
+            Self::Scale => "scale",
+            Self::Memory => "memory",
+            Self::NotReady => "not ready",
+            Self::Reload => "reload",
+            Self::GiveUp => "give up",
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// What a starting worker waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Alive at this time, it is ready (unless better evidence comes first).
+    Alive(Mono),
+    /// Without proof by this time, it has failed.
+    Proof(Mono),
+    /// It supervises workers of its own and will say READY=1 in its own time.
+    Said,
+}
+
+/// The states of a living worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Life {
+    Starting(Due),
+    Ready { since: Mono, by: ReadyBy },
+    Draining { since: Mono, kill_at: Mono, why: Why, asked_again: bool },
+    Killing { since: Mono, why: Why },
+}
+
+/// A living worker (or one whose leader has ended and whose process group has not).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Worker {
+    pub(super) generation: u64,
+    pub(super) started: Mono,
+    pub(super) life: Life,
+    /// The leader's end, while others of its group still live.
+    pub(super) exit: Option<Exit>,
+    /// It announced itself as a supervisor: memory and health are its own business.
+    pub(super) supervises: bool,
+    /// It said that it gives up: do not start it again.
+    pub(super) gave_up: bool,
+    /// Over the memory limit; noted once, so that it counts once.
+    pub(super) fat: bool,
+    /// It has been ready at some time.
+    pub(super) was_ready: bool,
+    /// Addresses that it listens on and that its successors must too.
+    pub(super) listening: BTreeSet<String>,
+}
+
+impl Worker {
+    pub(super) fn new(generation: u64, now: Mono, due: Due) -> Self {
+        Self {
+            generation,
+            started: now,
+            life: Life::Starting(due),
+            exit: None,
+            supervises: false,
+            gave_up: false,
+            fat: false,
+            was_ready: false,
+            listening: BTreeSet::new(),
+        }
+    }
+
+    /// Starting or ready: nobody has asked it to end.
+    pub(super) fn is_wanted(&self) -> bool {
+        matches!(self.life, Life::Starting(_) | Life::Ready { .. })
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.life, Life::Ready { .. })
+    }
+
+    /// When this worker next needs a decision, if it does.
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        match self.life {
+            Life::Starting(Due::Alive(at) | Due::Proof(at)) => Some(at),
+            Life::Draining { kill_at, .. } => Some(kill_at),
+            Life::Starting(Due::Said) | Life::Ready { .. } | Life::Killing { .. } => None,
+        }
+    }
+
+    /// Why it ends: our reason if we ended it, else its own.
+    pub(super) fn why(&self, exit: Exit) -> Why {
+        match self.life {
+            Life::Draining { why, .. } | Life::Killing { why, .. } => why,
+            Life::Starting(_) | Life::Ready { .. } if exit == Exit::Code(0) => Why::Exit,
+            Life::Starting(_) | Life::Ready { .. } => Why::Crash,
+        }
+    }
+
+    /// The state's word and since when, for the status.
+    pub(super) fn state(&self) -> (&'static str, Mono, Option<ReadyBy>) {
+        match self.life {
+            Life::Starting(_) => ("starting", self.started, None),
+            Life::Ready { since, by } => ("ready", since, Some(by)),
+            Life::Draining { since, .. } => ("draining", since, None),
+            Life::Killing { since, .. } => ("killing", since, None),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What /proc says about processes: their state, their children, and the memory of a tree of them.
+//!
+//! A [`Proc`] keeps its buffers, so that a look at a tree once a second allocates nothing after the first time.
+//! Reading and parsing are apart: the parsers of `parse` take text (proc(5) says its form).
+
+use std::fmt::Write as _;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags, RawDir};
+use rustix::time::{ClockId, clock_gettime};
+
+mod parse;
+
+pub use parse::{Comm, Stat};
+
+/// The most processes that a walk of a tree visits: beyond, a fork bomb would hold up its supervisor.
+pub const LARGEST_TREE: usize = 4096;
+
+/// A reader of /proc; its buffers are used again.
+#[derive(Debug, Default)]
+pub struct Proc {
+    path: String,
+    text: Vec<u8>,
+    list: Vec<u8>,
+    tree: Vec<Stat>,
+    /// Parent and child, of every process: filled only where the kernel has no `children` files.
+    table: Vec<(i32, i32)>,
+    /// Whether the kernel has `children` files (CONFIG_PROC_CHILDREN); `None`: not looked yet.
+    lists_children: Option<bool>,
+}
+
+impl Proc {
+    /// A reader that scans /proc by parent, as on a kernel without CONFIG_PROC_CHILDREN.
+    #[must_use]
+    pub fn scanning() -> Self {
+        Self { lists_children: Some(false), ..Self::default() }
+    }
+
+    /// What /proc/PID/stat says; `None` if there is no such process (or it is hidden from us).
+    pub fn stat(&mut self, pid: i32) -> Option<Stat> {
+        self.read(pid, "stat", true)?;
+        parse::stat(&self.text)
+    }
+
+    /// The process and all below it, `root` first, each once; zombies are left out, not what is below them.
+    ///
+    /// It does not go below a process that `descend` refuses (that process itself is in the list).
+    pub fn tree(&mut self, root: i32, mut descend: impl FnMut(&Stat) -> bool) -> &[Stat] {
+        let mut tree = std::mem::take(&mut self.tree);
+        tree.clear();
+        tree.extend(self.stat(root));
+        self.refresh_table();
+        let mut next = 0;
+        while let Some(at) = tree.get(next) {
+            if descend(at) {
+                let (pid, threads) = (at.pid, at.threads);
+                self.add_children(pid, threads, &mut tree);
+            }
+            next += 1;
+        }
+        tree.retain(|s| !s.is_zombie());
+        self.tree = tree;
+        &self.tree
+    }
+
+    /// The process's own children, zombies too.
+    pub fn children(&mut self, pid: i32) -> Vec<Stat> {
+        let threads = self.stat(pid).map_or(1, |s| s.threads);
+        let mut list = Vec::new();
+        self.refresh_table();
+        self.add_children(pid, threads, &mut list);
+        list
+    }
+
+    /// The resident memory of the tree in bytes: pages that processes share count once for each.
+    pub fn tree_rss(&mut self, root: i32, descend: impl FnMut(&Stat) -> bool) -> u64 {
+        self.tree(root, descend).iter().map(Stat::rss_bytes).sum()
+    }
+
+    /// The memory of the tree in bytes, shared pages divided among those that share them; RSS where that is unreadable.
+    pub fn tree_pss(&mut self, root: i32, descend: impl FnMut(&Stat) -> bool) -> u64 {
+        self.tree(root, descend);
+        self.last_tree_pss()
+    }
+
+    /// The memory that is held against a limit, in bytes; `None` if the process is gone.
+    ///
+    /// That is the sum of RSS; where it is over the limit and the tree has several processes, the sum of PSS decides,
+    /// as copy-on-write pages count once for each process in RSS. Never across a pm-cluster, which counts its workers.
+    pub fn effective_memory(&mut self, root: i32, limit: u64) -> Option<u64> {
+        let tree = self.tree(root, |s| !is_cluster(s));
+        let several = tree.len() > 1;
+        let rss = if tree.is_empty() { None } else { Some(tree.iter().map(Stat::rss_bytes).sum()) };
+        if several && rss > Some(limit) { Some(self.last_tree_pss()) } else { rss }
+    }
+
+    fn last_tree_pss(&mut self) -> u64 {
+        let tree = std::mem::take(&mut self.tree);
+        let sum = tree.iter().map(|s| self.pss(s.pid).unwrap_or_else(|| s.rss_bytes())).sum();
+        self.tree = tree;
+        sum
+    }
+
+    /// The process's proportional memory in bytes; `None` where it is gone, another user's, or the kernel is too old.
+    fn pss(&mut self, pid: i32) -> Option<u64> {
+        self.read(pid, "smaps_rollup", true)?;
+        parse::pss(&self.text)
+    }
+
+    fn add_children(&mut self, pid: i32, threads: i64, tree: &mut Vec<Stat>) {
+        if self.lists_children == Some(false) {
+            let table = std::mem::take(&mut self.table);
+            let from = table.partition_point(|&(parent, _)| parent < pid);
+            let all = table.get(from..).unwrap_or_default();
+            all.iter().take_while(|&&(parent, _)| parent == pid).for_each(|&(_, child)| self.add(child, tree));
+            self.table = table;
+        } else if threads <= 1 {
+            self.add_children_of_thread(pid, pid, tree);
+        } else if let Some(tasks) = self.open(format_args!("/proc/{pid}/task"), OFlags::DIRECTORY) {
+            each_number(tasks, |thread| self.add_children_of_thread(pid, thread, tree));
+        }
+    }
+
+    fn add_children_of_thread(&mut self, pid: i32, thread: i32, tree: &mut Vec<Stat>) {
+        if self.read_from(format_args!("/proc/{pid}/task/{thread}/children"), false).is_none() {
+            return;
+        }
+        // The look at each child fills `text`, so the list changes places with a second buffer.
+        let list = std::mem::replace(&mut self.text, std::mem::take(&mut self.list));
+        parse::numbers(&list).for_each(|child| self.add(child, tree));
+        self.list = list;
+    }
+
+    fn add(&mut self, pid: i32, tree: &mut Vec<Stat>) {
+        if tree.len() < LARGEST_TREE && tree.iter().all(|s| s.pid != pid) {
+            tree.extend(self.stat(pid));
+        }
+    }
+
+    fn refresh_table(&mut self) {
+        if self.lists_children.is_none() {
+            self.lists_children =
+                Some(rustix::fs::access("/proc/thread-self/children", rustix::fs::Access::EXISTS).is_ok());
+        }
+        if self.lists_children == Some(true) {
+            return;
+        }
+        let mut table = std::mem::take(&mut self.table);
+        table.clear();
+        if let Some(all) = self.open(format_args!("/proc"), OFlags::DIRECTORY) {
+            each_number(all, |pid| table.extend(self.stat(pid).map(|s| (s.ppid, pid))));
+        }
+        table.sort_unstable();
+        self.table = table;
+    }
+
+    fn read(&mut self, pid: i32, name: &str, at_once: bool) -> Option<()> {
+        self.read_from(format_args!("/proc/{pid}/{name}"), at_once)
+    }
+
+    /// Fills `text`. With `at_once` the kernel is known to give the whole file in one read.
+    fn read_from(&mut self, path: std::fmt::Arguments<'_>, at_once: bool) -> Option<()> {
+        let file = self.open(path, OFlags::empty())?;
+        self.text.clear();
+        loop {
+            self.text.reserve(2048);
+            match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut self.text)) {
+                Ok(0) => return Some(()),
+                Ok(_) if at_once => return Some(()),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn open(&mut self, path: std::fmt::Arguments<'_>, flags: OFlags) -> Option<OwnedFd> {
+        self.path.clear();
+        self.path.write_fmt(path).ok()?;
+        rustix::fs::open(self.path.as_str(), flags | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
+    }
+}
+
+/// Calls `with` for each entry of the directory that is a number.
+fn each_number(directory: OwnedFd, mut with: impl FnMut(i32)) {
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(Ok(entry)) = entries.next() {
+        if let Some(number) = parse::number(entry.file_name().to_bytes()) {
+            with(number);
+        }
+    }
+}
+
+/// What /proc/PID/stat says; `None` if there is no such process.
+#[must_use]
+pub fn stat(pid: i32) -> Option<Stat> {
+    Proc::default().stat(pid)
+}
+
+/// When the process started, in clock ticks since boot: with the pid it names a process for ever (until a reboot).
+#[must_use]
+pub fn start_time(pid: i32) -> Option<u64> {
+    stat(pid).map(|s| s.start_time)
+}
+
+/// Whether the process with this pid and start time is running; a zombie is not.
+#[must_use]
+pub fn is_alive(pid: i32, start_time: u64) -> bool {
+    stat(pid).is_some_and(|s| s.start_time == start_time && !s.is_zombie())
+}
+
+/// The living processes below `root`, without itself, parents before their children.
+#[must_use]
+pub fn descendants(root: i32) -> Vec<i32> {
+    Proc::default().tree(root, |_| true).iter().map(|s| s.pid).filter(|&pid| pid != root).collect()
+}
+
+/// Whether `ancestor` is the parent of this process, or of its parent, and so on up.
+#[must_use]
+pub fn is_ancestor(ancestor: i32) -> bool {
+    let mut proc = Proc::default();
+    let above = |pid: &i32| proc.stat(*pid).map(|s| s.ppid).filter(|&p| p > 0);
+    let parent = nix::unistd::getppid().as_raw();
+    std::iter::successors(Some(parent), above).take(LARGEST_TREE).any(|pid| pid == ancestor)
+}
+
+/// Whether the process is a pm-cluster, which counts the memory of its workers itself.
+#[must_use]
+pub fn is_cluster(stat: &Stat) -> bool {
+    const NAME: &[u8] = b"pm-cluster";
+    if stat.comm.as_bytes() == NAME {
+        return true;
+    }
+    let Ok(exe) = rustix::fs::readlink(format!("/proc/{}/exe", stat.pid), Vec::new()) else { return false };
+    let base = exe.as_bytes().rsplit(|&b| b == b'/').next().unwrap_or_default();
+    base.strip_suffix(b" (deleted)").unwrap_or(base) == NAME
+}
+
+/// The random name of this boot of the machine; `None` where the kernel does not say.
+#[must_use]
+pub fn boot_id() -> Option<String> {
+    let mut proc = Proc::default();
+    proc.read_from(format_args!("/proc/sys/kernel/random/boot_id"), true)?;
+    String::from_utf8(proc.text).ok().map(|id| id.trim_end().to_owned())
+}
+
+/// Seconds since boot on the clock of `Stat::start_time` (it counts time asleep too).
+#[must_use]
+pub fn since_boot() -> f64 {
+    let now = clock_gettime(ClockId::Boottime);
+    std::time::Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+        .as_secs_f64()
+}
+
+/// How long the process has been running, in seconds.
+#[must_use]
+pub fn uptime(stat: &Stat) -> f64 {
+    (since_boot() - stat.start_time as f64 / ticks_per_second()).max(0.0)
+}
+
+/// The clock ticks in a second, the unit of the times in `Stat`.
+#[must_use]
+pub fn ticks_per_second() -> f64 {
+    rustix::param::clock_ticks_per_second() as f64
+}
+
+#[cfg(test)]
+mod tests;

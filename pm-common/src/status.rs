@@ -1,0 +1,190 @@
+//! The status files of an app, `status.d/<tool>.<pid>`: what a supervisor says, replaced as a whole at every change.
+//!
+//! JSON lines, the supervisor's own first, then one per worker. A reader believes them while the process of that pid
+//! and start time lives. They help those who look; a supervisor never fails for want of one.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::home::create_file;
+use crate::procfs;
+use crate::report;
+
+mod line;
+
+pub use line::{Ended, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+
+/// The directory of the status files, in that of the app.
+pub const DIRECTORY: &str = "status.d";
+/// The most that is read of a status file: about 10,000 workers.
+const LARGEST: u64 = 4 << 20;
+
+/// The milliseconds of the wall clock since 1970.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What one status file says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// The supervisor that wrote it.
+    pub supervisor: SupervisorLine,
+    /// Its workers, as the file has them: by slot and generation.
+    pub workers: Vec<WorkerLine>,
+}
+
+impl Status {
+    /// The value of a file's text; lines that are malformed or unknown are skipped. `None`: not even the first is right.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let first = serde_json::from_str::<Value>(lines.next()?).ok()?;
+        let supervisor = SupervisorLine::from_json(&first)?;
+        let values = lines.filter_map(|l| serde_json::from_str::<Value>(l).ok());
+        let workers = values.filter_map(|v| WorkerLine::from_json(&v)).collect();
+        Some(Self { supervisor, workers })
+    }
+
+    /// Whether the supervisor that wrote it is running.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        let told = &self.supervisor;
+        if !procfs::is_alive(told.pid, told.start) {
+            return false;
+        }
+        // After a reboot the same pid may have started at the same tick.
+        let boots = told.boot.clone().zip(procfs::boot_id());
+        boots.is_none_or(|(then, now)| then == now)
+    }
+}
+
+/// What the living supervisors of the app in `dir` say, in no order.
+///
+/// # Errors
+/// The directory cannot be read; that it is not there yet is no error.
+pub fn read(dir: &Path) -> io::Result<Vec<Status>> {
+    let entries = match std::fs::read_dir(dir.join(DIRECTORY)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let files = entries.flatten().filter(|e| named(&e.path()).is_some());
+    Ok(files.filter_map(|e| read_file(&e.path())).filter(Status::is_alive).collect())
+}
+
+fn read_file(path: &Path) -> Option<Status> {
+    let mut options = OpenOptions::new();
+    // O_NONBLOCK: a FIFO of that name must not stop the reader.
+    options.read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK);
+    let file = options.open(path).ok()?;
+    let mut text = String::new();
+    file.take(LARGEST).read_to_string(&mut text).ok()?;
+    Status::parse(&text)
+}
+
+/// The pid in the name of a status file, `<tool>.<pid>`; not of one that is being written.
+fn named(path: &Path) -> Option<i32> {
+    let name = path.file_name()?.to_str()?;
+    if name.starts_with('.') {
+        return None;
+    }
+    name.rsplit_once('.')?.1.parse().ok().filter(|&pid| pid > 0)
+}
+
+/// The status file of this supervisor. Dropping it removes the file: that is a clean end.
+#[derive(Debug)]
+pub struct StatusFile {
+    /// The file and its name while it is written; `None`: the app has no directory.
+    paths: Option<(PathBuf, PathBuf)>,
+    /// What the file says; empty: not what was last told.
+    text: String,
+    warned: bool,
+}
+
+impl StatusFile {
+    /// The file of the tool in the app's directory (not yet written); what dead supervisors left there is removed.
+    #[must_use]
+    pub fn new(dir: Option<&Path>, tool: &str) -> Self {
+        let pid = std::process::id();
+        let paths = dir.map(|d| d.join(DIRECTORY)).map(|d| {
+            remove_stale(&d);
+            (d.join(format!("{tool}.{pid}")), d.join(format!(".{tool}.{pid}.new")))
+        });
+        Self { paths, text: String::new(), warned: false }
+    }
+
+    /// Replaces what the file says, if that has changed.
+    ///
+    /// Where that fails (a full disk), it is said once, and tried again at the next call.
+    pub fn write(&mut self, supervisor: &SupervisorLine, workers: &[WorkerLine]) {
+        let Some((path, new)) = &self.paths else { return };
+        let mut text = format!("{}\n", supervisor.to_json());
+        workers.iter().for_each(|w| text.push_str(&format!("{}\n", w.to_json())));
+        if text == self.text {
+            return;
+        }
+        match replace(path, new, &text) {
+            Ok(()) => (self.text, self.warned) = (text, false),
+            Err(e) => {
+                self.text.clear();
+                let _ = std::fs::remove_file(new);
+                if !std::mem::replace(&mut self.warned, true) {
+                    let (path, why) = (path.display(), report::reason(&e));
+                    report::warning(format_args!("pm-stat may show an old state: cannot write {path}: {why}"));
+                }
+            }
+        }
+    }
+
+    /// Removes the file: a clean end.
+    pub fn remove(&mut self) {
+        if let Some((path, _)) = self.paths.take() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Drop for StatusFile {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// Writes a new file beside the old one and puts it in its place, so that a reader sees the one or the other.
+fn replace(path: &Path, new: &Path, text: &str) -> io::Result<()> {
+    let mut file = match create_file(new) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let directory = new.parent().unwrap_or(new);
+            DirBuilder::new().mode(0o700).create(directory)?;
+            create_file(new)?
+        }
+        other => other?,
+    };
+    file.write_all(text.as_bytes())?;
+    std::fs::rename(new, path)
+}
+
+/// Removes the files of supervisors that are no more.
+fn remove_stale(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for path in entries.flatten().map(|e| e.path()).filter(|p| is_stale(p)) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// A file that is not to be understood is one of a later version, if the process in its name lives.
+fn is_stale(path: &Path) -> bool {
+    let half_written =
+        path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix('.')?.strip_suffix(".new"));
+    let Some(pid) = half_written.map_or_else(|| named(path), |name| named(Path::new(name))) else { return false };
+    let whole = if half_written.is_none() { read_file(path) } else { None };
+    whole.map_or_else(|| procfs::stat(pid).is_none_or(|s| s.is_zombie()), |status| !status.is_alive())
+}
+
+#[cfg(test)]
+mod tests;

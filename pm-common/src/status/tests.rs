@@ -1,0 +1,144 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+fn me() -> SupervisorLine {
+    let pid = std::process::id() as i32;
+    SupervisorLine {
+        app: "größe \"x\"".to_owned(),
+        tool: "pm-cluster".to_owned(),
+        version: "0.1.0".to_owned(),
+        pid,
+        start: procfs::start_time(pid).expect("running"),
+        boot: procfs::boot_id(),
+        state: SupervisorState::Ready,
+        since_ms: 1_700_000_000_123,
+        workers: 2,
+        ready: 1,
+        policy: [("max_mem".to_owned(), Value::from(536_870_912))].into_iter().collect(),
+        addresses: vec!["[::]:3000".to_owned()],
+    }
+}
+
+fn worker(slot: u32) -> WorkerLine {
+    let ended = if slot == 0 { Ended::Code(3) } else { Ended::Signal("SIGKILL".to_owned()) };
+    WorkerLine {
+        pid: Some(77),
+        start: Some(123_456),
+        ready_by: Some("listen".to_owned()),
+        since_ms: 5,
+        restarts: 4,
+        last: Some(Last { ended: Some(ended), why: "crash\nforged".to_owned(), at_ms: 9 }),
+        addresses: vec!["[::]:3000".to_owned(), "/run/x.sock".to_owned()],
+        until_ms: Some(8),
+        supervises: slot == 1,
+        ..WorkerLine::new(slot, 7, WorkerState::Ready)
+    }
+}
+
+fn files(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).expect("read");
+    let mut names: Vec<_> = entries.map(|e| e.expect("read").file_name().into_string().expect("UTF-8")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_written_is_what_is_read() {
+    let app = tempfile::tempdir().expect("a directory");
+    let mut file = StatusFile::new(Some(app.path()), "pm-cluster");
+    let workers = [worker(0), worker(1), WorkerLine::new(2, 1, WorkerState::Backoff)];
+    file.write(&me(), &workers);
+    assert_eq!(read(app.path()).expect("read"), [Status { supervisor: me(), workers: workers.to_vec() }]);
+    let directory = app.path().join(DIRECTORY);
+    let name = format!("pm-cluster.{}", std::process::id());
+    assert_eq!(files(&directory), *std::slice::from_ref(&name), "nothing is left of the writing");
+    let mode = |path: &Path| path.metadata().expect("is there").permissions().mode() & 0o777;
+    assert_eq!((mode(&directory), mode(&directory.join(name))), (0o700, 0o600));
+    file.write(&me(), &[]);
+    assert_eq!(read(app.path()).expect("read").first().map(|s| s.workers.len()), Some(0));
+    drop(file);
+    assert_eq!(files(&directory), [""; 0], "a clean end leaves nothing");
+}
+
+#[test]
+fn every_word_comes_back() {
+    for state in WorkerState::ALL {
+        assert_eq!(WorkerState::from_word(state.word()), Some(*state));
+    }
+    for state in SupervisorState::ALL {
+        assert_eq!(SupervisorState::from_word(state.word()), Some(*state));
+    }
+    assert_eq!(WorkerState::from_word("online"), None);
+}
+
+#[test]
+fn unknown_fields_and_broken_lines_are_passed_over() {
+    let mut first = me().to_json();
+    first["new_field"] = Value::from("x");
+    let text = format!(
+        "{first}\nnonsense\n{{\"kind\":\"roll\"}}\n{{\"kind\":\"worker\"}}\n[]\n{}\n{{\"kind\"",
+        worker(1).to_json()
+    );
+    let status = Status::parse(&text).expect("the first line is right");
+    assert_eq!(status.supervisor, me());
+    assert_eq!(status.workers, [worker(1)]);
+    for bad in ["", "\n", "nonsense\n", "{}\n", "{\"kind\":\"worker\"}\n"] {
+        assert_eq!(Status::parse(bad), None, "{bad:?}");
+    }
+    for (key, value) in
+        [("pid", Value::from(0)), ("pid", Value::from(-1)), ("schema", Value::from(2)), ("start", Value::Null)]
+    {
+        let mut line = me().to_json();
+        line[key] = value;
+        assert_eq!(SupervisorLine::from_json(&line), None, "{line}");
+    }
+}
+
+#[test]
+fn the_dead_are_not_read_and_their_files_removed() {
+    let app = tempfile::tempdir().expect("a directory");
+    let directory = app.path().join(DIRECTORY);
+    std::fs::create_dir(&directory).expect("made");
+    let mut child = std::process::Command::new("true").spawn().expect("starts");
+    let gone = child.id() as i32;
+    child.wait().expect("ends");
+    let put = |name: &str, line: SupervisorLine| {
+        std::fs::write(directory.join(name), format!("{}\n", line.to_json())).expect("written");
+    };
+    let pid = me().pid;
+    put(&format!("pm-a.{gone}"), SupervisorLine { pid: gone, ..me() });
+    put(&format!("pm-b.{pid}"), SupervisorLine { start: me().start - 1, ..me() });
+    put(&format!("pm-c.{pid}"), SupervisorLine { boot: Some("another".to_owned()), ..me() });
+    put(&format!("pm-d.{pid}"), me());
+    std::fs::write(directory.join(format!(".pm-a.{gone}.new")), "half").expect("written");
+    std::fs::write(directory.join(format!(".pm-b.{pid}.new")), "half").expect("written");
+    std::fs::write(directory.join(format!("pm-later.{pid}")), "another form\n").expect("written");
+    std::fs::write(directory.join("notes"), "mine").expect("written");
+    nix::unistd::mkfifo(&directory.join(format!("pm-fifo.{gone}")), nix::sys::stat::Mode::S_IRWXU).expect("made");
+    assert_eq!(read(app.path()).expect("read").len(), 1, "the living alone, and no FIFO waits");
+    let _file = StatusFile::new(Some(app.path()), "pm-cluster");
+    let left = [format!(".pm-b.{pid}.new"), "notes".to_owned(), format!("pm-d.{pid}"), format!("pm-later.{pid}")];
+    assert_eq!(files(&directory), left);
+}
+
+#[test]
+fn a_disk_that_is_full_for_a_while_is_survived() {
+    let app = tempfile::tempdir().expect("a directory");
+    // A file where the directory should be stands for any error of the disk.
+    std::fs::write(app.path().join(DIRECTORY), "").expect("written");
+    let mut file = StatusFile::new(Some(app.path()), "pm-cluster");
+    file.write(&me(), &[]);
+    assert!(file.warned);
+    std::fs::remove_file(app.path().join(DIRECTORY)).expect("removed");
+    file.write(&me(), &[]);
+    assert!(!file.warned, "tried again");
+    assert_eq!(read(app.path()).expect("read").len(), 1);
+    // The whole directory may be removed under a running supervisor.
+    std::fs::remove_dir_all(app.path().join(DIRECTORY)).expect("removed");
+    file.write(&me(), &[worker(0)]);
+    assert_eq!(read(app.path()).expect("read").len(), 1);
+    let mut none = StatusFile::new(None, "pm-cluster");
+    none.write(&me(), &[]);
+    assert!(!none.warned, "without a directory there is nothing to say");
+}

@@ -1,0 +1,304 @@
+//! The loop of every supervisor: waits for processes, signals and messages, tells the state machine, does what it says.
+//!
+//! One thread, one poll(2), one deadline. A tool adds what is its own through [`Adapter`]: pm-cluster its sockets and
+//! Node's protocol, pm-restart nothing.
+
+pub mod environment;
+mod perform;
+mod processes;
+mod publish;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::notify::{Assignment, Upward};
+use crate::policy::WorkerId;
+use crate::policy::supervisor::{Event, Supervisor};
+use crate::policy::time::Mono;
+use crate::policy::worker::ReadyBy;
+use crate::procfs::Proc;
+use crate::report::{Failure, OrFail};
+use crate::sys::clock;
+use crate::sys::signals::{Caught, Signals};
+
+use processes::Process;
+pub use processes::Scope;
+pub use publish::Publisher;
+
+/// What a worker is started with, beyond the chain's own arguments.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Variables of this worker; they win over what it inherits.
+    pub env: Vec<(OsString, OsString)>,
+    /// Descriptors that it keeps under their numbers; ours are closed once it has started.
+    pub keep: Vec<OwnedFd>,
+}
+
+/// A descriptor that an adapter waits for.
+#[derive(Debug)]
+pub struct Source<'a> {
+    /// What to call `Adapter::ready` with.
+    pub token: AdapterToken,
+    /// The descriptor.
+    pub fd: BorrowedFd<'a>,
+    /// Wait until it can be read.
+    pub read: bool,
+    /// Wait until it can be written.
+    pub write: bool,
+}
+
+/// Names an adapter's source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AdapterToken {
+    /// Something a worker says: looked at before exits, so that one who says "ready" and dies was ready first.
+    Channel(WorkerId),
+    /// Anything else: looked at last.
+    Listener(u64),
+}
+
+/// What a tool adds to the loop.
+pub trait Adapter {
+    /// Adds what this worker needs before it is started.
+    ///
+    /// # Errors
+    /// No descriptors, no memory: the start counts as failed and is tried again.
+    fn prepare(&mut self, id: WorkerId, plan: &mut Plan) -> io::Result<()>;
+    /// It was started.
+    fn started(&mut self, id: WorkerId, pid: i32);
+    /// New connections may go to it.
+    fn steer_in(&mut self, id: WorkerId);
+    /// No new connections go to it.
+    fn steer_off(&mut self, id: WorkerId);
+    /// It ended (or could not be started).
+    fn ended(&mut self, id: WorkerId);
+    /// The slot is gone for good.
+    fn release_slot(&mut self, slot: u32);
+    /// The supervisor stops: nothing needs to be kept for a next worker.
+    fn finish(&mut self);
+    /// What to wait for.
+    fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>);
+    /// A source is ready.
+    fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>);
+    /// Once after each turn, before waiting: what was put off.
+    fn settle(&mut self, events: &mut VecDeque<Event>);
+    /// Where this worker listens, for people.
+    fn addresses(&self, id: WorkerId) -> Vec<String>;
+}
+
+/// What the loop waits for, in the order in which it is looked at within a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Token {
+    Notify(WorkerId),
+    Channel(WorkerId),
+    Exit(WorkerId),
+    Leftovers(WorkerId),
+    Signals,
+    Listener(u64),
+}
+
+/// A supervisor: the machine, its processes, and the tool's adapter.
+#[derive(Debug)]
+pub struct Supervise<A> {
+    machine: Supervisor,
+    adapter: A,
+    argv: Vec<OsString>,
+    base_env: Vec<(OsString, OsString)>,
+    scope: Scope,
+    processes: BTreeMap<WorkerId, Process>,
+    events: VecDeque<Event>,
+    signals: Signals,
+    upward: Option<Upward>,
+    publisher: Publisher,
+    proc: Proc,
+    code: Option<u8>,
+}
+
+/// What a supervisor needs to begin.
+#[derive(Debug)]
+pub struct Setup<A> {
+    /// The state machine.
+    pub machine: Supervisor,
+    /// The tool's own part.
+    pub adapter: A,
+    /// The rest of the chain: program and arguments.
+    pub argv: Vec<OsString>,
+    /// The environment that every worker starts from.
+    pub base_env: Vec<(OsString, OsString)>,
+    /// What of a worker must have ended before it has.
+    pub scope: Scope,
+    /// Where the status goes.
+    pub publisher: Publisher,
+    /// The word for X_PM_SUPERVISOR: cluster or restart.
+    pub kind: &'static str,
+}
+
+impl<A: Adapter> Supervise<A> {
+    /// Becomes the supervisor of this process: from here on signals are handled and orphans are adopted.
+    ///
+    /// # Errors
+    /// The kernel refuses a pipe, a handler or the adoption of orphans.
+    pub fn begin(setup: Setup<A>) -> Result<Self, Failure> {
+        let signals = Signals::install().or_fail(|| "cannot handle signals".to_owned())?;
+        crate::sys::process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
+        let upward = Upward::from_env();
+        if let Some(upward) = &upward {
+            upward.send(&[Assignment::PmSupervisor(setup.kind.to_owned())]);
+        }
+        Ok(Self {
+            machine: setup.machine,
+            adapter: setup.adapter,
+            argv: setup.argv,
+            base_env: setup.base_env,
+            scope: setup.scope,
+            processes: BTreeMap::new(),
+            events: VecDeque::from([Event::Start]),
+            signals,
+            upward,
+            publisher: setup.publisher,
+            proc: Proc::default(),
+            code: None,
+        })
+    }
+
+    /// Runs until the machine says that it is over; gives the exit code.
+    ///
+    /// # Errors
+    /// poll(2) itself fails.
+    pub fn run(mut self) -> Result<u8, Failure> {
+        loop {
+            self.take_events();
+            self.adapter.settle(&mut self.events);
+            if !self.events.is_empty() {
+                continue;
+            }
+            if let Some(code) = self.code {
+                self.adapter.finish();
+                self.publisher.remove();
+                return Ok(code);
+            }
+            self.publisher.publish(&self.machine, &self.processes, &self.adapter);
+            for token in self.wait()? {
+                self.look(token);
+            }
+        }
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.events.pop_front() {
+            self.tell(event);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        let mut actions = Vec::new();
+        self.machine.handle(clock::now(), event, &mut actions);
+        for action in actions {
+            self.perform(action);
+        }
+    }
+
+    /// Waits for the next thing to happen; gives what is ready, in the order to look at it.
+    fn wait(&mut self) -> Result<Vec<Token>, Failure> {
+        let (tokens, ready) = {
+            let (tokens, mut fds) = self.poll_set();
+            let timeout = self.machine.deadline().map(|at| timespec(at, clock::now()));
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).or_fail(|| "cannot wait for events".to_owned()),
+            }
+            // Any of POLLIN, POLLOUT, POLLHUP, POLLERR is a reason to look: a pipe's end comes as POLLHUP alone.
+            let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+            (tokens, ready)
+        };
+        if self.machine.deadline().is_some_and(|at| at <= clock::now()) {
+            self.events.push_back(Event::Tick);
+        }
+        let mut due: Vec<Token> = tokens.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(t, _)| t).collect();
+        due.sort_unstable();
+        Ok(due)
+    }
+
+    fn poll_set(&self) -> (Vec<Token>, Vec<PollFd<'_>>) {
+        let mut tokens = vec![Token::Signals];
+        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        for (id, process) in &self.processes {
+            for (token, fd) in process.sources(*id) {
+                tokens.push(token);
+                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            }
+        }
+        let mut sources = Vec::new();
+        self.adapter.sources(&mut sources);
+        for source in sources {
+            tokens.push(match source.token {
+                AdapterToken::Channel(id) => Token::Channel(id),
+                AdapterToken::Listener(n) => Token::Listener(n),
+            });
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, source.read);
+            flags.set(PollFlags::OUT, source.write);
+            fds.push(PollFd::from_borrowed_fd(source.fd, flags));
+        }
+        (tokens, fds)
+    }
+
+    fn look(&mut self, token: Token) {
+        match token {
+            Token::Notify(id) => self.read_notification(id),
+            Token::Channel(id) => self.adapter.ready(AdapterToken::Channel(id), &mut self.events),
+            Token::Listener(n) => self.adapter.ready(AdapterToken::Listener(n), &mut self.events),
+            Token::Exit(id) => self.leader_ended(id),
+            Token::Leftovers(id) => self.look_at_leftovers(id),
+            Token::Signals => self.read_signals(),
+        }
+        // In turn, not in a heap at the end: what this one says must be known before the next is looked at.
+        self.take_events();
+    }
+
+    fn read_signals(&mut self) {
+        for caught in self.signals.caught() {
+            match caught {
+                Caught::Child => self.reap_orphans(),
+                Caught::Event(event) => self.events.push_back(event),
+            }
+        }
+    }
+
+    fn read_notification(&mut self, id: WorkerId) {
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let Ok(Some(datagram)) = process.notify.receive() else { return };
+        for assignment in datagram.assignments {
+            match assignment {
+                Assignment::Ready => self.events.push_back(Event::SaidReady(id, ReadyBy::Notify)),
+                Assignment::ExtendTimeout(span) => self.events.push_back(Event::StopTakes(id, span)),
+                Assignment::PmGaveUp(_) => self.events.push_back(Event::GaveUp(id)),
+                Assignment::PmSupervisor(_) => {
+                    process.supervisor = datagram.pid.and_then(|pid| crate::sys::process::open_pidfd(pid).ok());
+                    self.events.push_back(Event::Supervises(id));
+                }
+                Assignment::Status(_)
+                | Assignment::Reloading
+                | Assignment::Stopping
+                | Assignment::MainPid(_)
+                | Assignment::Watchdog
+                | Assignment::Barrier => {}
+            }
+        }
+    }
+}
+
+/// The time until `at`, for poll(2); nanoseconds, so that a wake-up is never early and then spins.
+fn timespec(at: Mono, now: Mono) -> Timespec {
+    let left = at.since(now).0;
+    let tv_sec = i64::try_from(left / 1_000_000_000).unwrap_or(i64::MAX);
+    Timespec { tv_sec, tv_nsec: i64::try_from(left % 1_000_000_000).unwrap_or(0) }
+}
+
+/// Borrows a descriptor for a poll set.
+fn borrowed(fd: &impl AsFd) -> BorrowedFd<'_> {
+    fd.as_fd()
+}

@@ -1,0 +1,134 @@
+//! The status file: what the state machine and the tool know, as lines, written anew when they have changed.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::Adapter;
+use super::processes::Process;
+use crate::home::AppDir;
+use crate::policy::WorkerId;
+use crate::policy::exit::{Exit, signal_name};
+use crate::policy::supervisor::{Supervisor, View};
+use crate::policy::time::Mono;
+use crate::status::{Ended, Last, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use crate::sys::clock;
+use crate::{policy_options, procfs};
+
+/// Writes the status file of this supervisor.
+#[derive(Debug)]
+pub struct Publisher {
+    tool: &'static str,
+    /// The app's directory; its lock, where we are the outermost supervisor, is held as long as this lives.
+    home: AppDir,
+    file: StatusFile,
+    pid: i32,
+    start: u64,
+    boot: Option<String>,
+    wall_offset_ms: i64,
+    /// The supervisor's state, and since when it is in it.
+    state: (SupervisorState, Mono),
+}
+
+impl Publisher {
+    /// A publisher into the app's directory, if it has one.
+    #[must_use]
+    pub fn new(tool: &'static str, home: AppDir) -> Self {
+        let file = StatusFile::new(home.dir(), tool);
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        Self {
+            tool,
+            home,
+            file,
+            pid,
+            start: procfs::start_time(pid).unwrap_or(0),
+            boot: procfs::boot_id(),
+            wall_offset_ms: clock::wall_offset_ms(),
+            state: (SupervisorState::Starting, clock::now()),
+        }
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        machine: &Supervisor,
+        processes: &BTreeMap<WorkerId, Process>,
+        adapter: &impl Adapter,
+    ) {
+        if self.home.dir().is_none() {
+            return;
+        }
+        let views = machine.snapshot();
+        let workers: Vec<WorkerLine> = views.iter().map(|view| self.worker(view, processes, adapter)).collect();
+        let supervisor = self.supervisor(machine, &workers);
+        self.file.write(&supervisor, &workers);
+    }
+
+    pub(super) fn remove(&mut self) {
+        self.file.remove();
+    }
+
+    fn supervisor(&mut self, machine: &Supervisor, workers: &[WorkerLine]) -> SupervisorLine {
+        let state = SupervisorState::from_word(machine.state()).unwrap_or(self.state.0);
+        if state != self.state.0 {
+            self.state = (state, clock::now());
+        }
+        let (wanted, ready) = machine.counts();
+        let mut addresses: Vec<String> = workers.iter().flat_map(|w| w.addresses.iter().cloned()).collect();
+        addresses.sort();
+        addresses.dedup();
+        SupervisorLine {
+            app: self.home.name().to_owned(),
+            tool: self.tool.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: self.pid,
+            start: self.start,
+            boot: self.boot.clone(),
+            state,
+            since_ms: self.wall_ms(self.state.1),
+            workers: wanted,
+            ready,
+            policy: policy(machine),
+            addresses,
+        }
+    }
+
+    fn worker(&self, view: &View, processes: &BTreeMap<WorkerId, Process>, adapter: &impl Adapter) -> WorkerLine {
+        let process = view.started.and_then(|_| processes.get(&view.id));
+        let state = WorkerState::from_word(view.state).unwrap_or(WorkerState::Down);
+        WorkerLine {
+            pid: process.map(|p| p.child.pid),
+            start: process.and_then(|p| p.start),
+            ready_by: view.ready_by.map(|by| by.word().to_owned()),
+            since_ms: self.wall_ms(view.since),
+            restarts: view.restarts,
+            last: view.last.map(|last| Last {
+                ended: Some(ended(last.exit)),
+                why: last.why.word().to_owned(),
+                at_ms: self.wall_ms(last.at),
+            }),
+            addresses: adapter.addresses(view.id),
+            until_ms: view.until.map(|until| self.wall_ms(until)),
+            supervises: view.supervises,
+            ..WorkerLine::new(view.id.slot, view.id.generation, state)
+        }
+    }
+
+    fn wall_ms(&self, at: Mono) -> u64 {
+        let ms = i64::try_from(at.0 / 1_000_000).unwrap_or(i64::MAX);
+        u64::try_from(ms.saturating_add(self.wall_offset_ms)).unwrap_or(0)
+    }
+}
+
+fn ended(exit: Exit) -> Ended {
+    match exit {
+        Exit::Code(code) => Ended::Code(i32::from(code)),
+        Exit::Signal(n) => Ended::Signal(signal_name(n).map_or_else(|| format!("SIG{n}"), |name| format!("SIG{name}"))),
+    }
+}
+
+fn policy(machine: &Supervisor) -> Map<String, Value> {
+    match policy_options::to_json(machine.rules()) {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}

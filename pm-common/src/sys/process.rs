@@ -1,0 +1,171 @@
+//! Starting, watching, signalling and reaping processes.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
+
+use crate::policy::exit::Exit;
+use crate::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN};
+
+/// What to start.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// The program (searched in the PATH of `env`) and its arguments.
+    pub argv: &'a [OsString],
+    /// The whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Descriptors that the program keeps, under their own numbers.
+    pub keep: Vec<BorrowedFd<'a>>,
+}
+
+/// A process that we started and have not reaped: its pid cannot be another's.
+#[derive(Debug)]
+pub struct Child {
+    /// The pid; the process group has the same number.
+    pub pid: i32,
+    /// Readable once the process has ended.
+    pub pidfd: OwnedFd,
+}
+
+/// Why a process could not be started.
+#[derive(Debug)]
+pub struct SpawnError {
+    /// 126 not executable, 127 not found, 125 a lack of resources, which may pass.
+    pub code: u8,
+    /// The system's reason.
+    pub error: io::Error,
+}
+
+/// Starts a process in a process group of its own, reading /dev/null, with all signals at their defaults.
+///
+/// # Errors
+/// What fork(2) or execve(2) said, with the exit code that it means.
+pub fn spawn(launch: &Launch<'_>) -> Result<Child, SpawnError> {
+    let program = launch.argv.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let mut command = Command::new(program);
+    command.args(launch.argv.iter().skip(1)).env_clear().envs(launch.env.iter().map(|(k, v)| (k, v)));
+    command.stdin(Stdio::null()).process_group(0);
+    let keep: Vec<RawFd> = launch.keep.iter().map(AsRawFd::as_raw_fd).collect();
+    // SAFETY: the closure runs between fork and exec in the child of a single-threaded process, and calls only
+    // async-signal-safe functions (sigaction, sigprocmask, fcntl) on data made before the fork.
+    unsafe {
+        command.pre_exec(move || {
+            default_signals();
+            keep.iter().try_for_each(|fd| keep_over_exec(*fd))
+        });
+    }
+    let mut child = command.spawn().map_err(spawn_error)?;
+    let pid = i32::try_from(child.id()).unwrap_or_default();
+    match open_pidfd(pid) {
+        Ok(pidfd) => Ok(Child { pid, pidfd }),
+        Err(error) => {
+            // Out of descriptors just now: without a pidfd we could not watch it, so it must not live.
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(SpawnError { code: EXIT_OWN, error })
+        }
+    }
+}
+
+fn spawn_error(error: io::Error) -> SpawnError {
+    let code = match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT | Errno::ENOTDIR) => EXIT_NOT_FOUND,
+        Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => EXIT_OWN,
+        _ => EXIT_NOT_EXECUTABLE,
+    };
+    SpawnError { code, error }
+}
+
+/// All signals to their default action and none blocked: exec(3) would hand on what is ignored and blocked.
+pub fn default_signals() {
+    for number in 1..=libc::SIGRTMAX() {
+        if number != libc::SIGKILL && number != libc::SIGSTOP {
+            // SAFETY: setting a signal to its default action runs no code of ours; a number that may not be
+            // changed is refused with EINVAL and nothing happens.
+            unsafe { libc::signal(number, libc::SIG_DFL) };
+        }
+    }
+    let _ = SigSet::empty().thread_set_mask();
+}
+
+/// Ignores a signal from now on.
+///
+/// # Errors
+/// The number is no signal.
+pub fn ignore(number: i32) -> io::Result<()> {
+    // SAFETY: SIG_IGN installs no handler, so there is nothing that must be async-signal-safe.
+    let before = unsafe { libc::signal(number, libc::SIG_IGN) };
+    if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn keep_over_exec(fd: RawFd) -> io::Result<()> {
+    // SAFETY: F_SETFD on a descriptor number touches no memory; the caller's borrow keeps the number open.
+    let done = unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A pidfd of a process that cannot be reaped meanwhile (a child of ours, or one whose identity is checked after).
+///
+/// # Errors
+/// pidfd_open(2): no such process, out of descriptors.
+pub fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(pid).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// How a child ended, if it has; it stays a zombie, so that its pid and group number stay its own.
+#[must_use]
+pub fn peek_exit(pid: i32) -> Option<Exit> {
+    wait(pid, WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)
+}
+
+/// Reaps a child that has ended.
+pub fn reap(pid: i32) -> Option<Exit> {
+    wait(pid, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+}
+
+fn wait(pid: i32, options: WaitIdOptions) -> Option<Exit> {
+    let pid = rustix::process::Pid::from_raw(pid)?;
+    waitid(WaitId::Pid(pid), options).ok().flatten().and_then(|status| exit_of(&status))
+}
+
+fn exit_of(status: &WaitIdStatus) -> Option<Exit> {
+    let low = |n: i32| u8::try_from(n & 0xff).unwrap_or(u8::MAX);
+    status
+        .exit_status()
+        .map(|n| Exit::Code(low(n)))
+        .or_else(|| status.terminating_signal().map(|n| Exit::Signal(low(n))))
+}
+
+/// Sends a signal to the process behind a pidfd; one that has ended is no error.
+pub fn signal(pidfd: BorrowedFd<'_>, number: u8) {
+    if let Some(signal) = rustix::process::Signal::from_named_raw(i32::from(number)) {
+        let _ = rustix::process::pidfd_send_signal(pidfd, signal);
+    }
+}
+
+/// Sends a signal to a process group whose leader we have not reaped, so that the number is still its own.
+pub fn signal_group(leader: i32, signal: Signal) {
+    let _ = nix::sys::signal::killpg(Pid::from_raw(leader), signal);
+}
+
+/// Sends a signal to a process by number: only to one that we have just found to be a descendant of ours.
+pub fn signal_pid(pid: i32, signal: Signal) {
+    let _ = nix::sys::signal::kill(Pid::from_raw(pid), signal);
+}
+
+/// Orphans of our tree come to us, not to init (PR_SET_CHILD_SUBREAPER, prctl(2)).
+///
+/// # Errors
+/// Linux before 3.4.
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}

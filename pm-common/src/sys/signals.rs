@@ -1,0 +1,85 @@
+//! The signals to a supervisor, as events of one pipe.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use nix::libc;
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::origin::WithOrigin;
+use signal_hook::low_level::siginfo::{Cause, Origin};
+
+use crate::policy::supervisor::{Event, Request, StopKind};
+
+/// What a signal means to a supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caught {
+    /// A child ended (or stopped): look.
+    Child,
+    /// Something for the state machine.
+    Event(Event),
+}
+
+/// The signals that a supervisor handles. TSTP is ignored: a stopped supervisor would serve nobody.
+const HANDLED: [i32; 8] = [
+    libc::SIGCHLD,
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGHUP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+];
+
+/// Delivers the signals through a pipe that poll(2) can wait for.
+#[derive(Debug)]
+pub struct Signals {
+    delivery: SignalDelivery<UnixStream, WithOrigin>,
+}
+
+impl Signals {
+    /// Installs the handlers and unblocks what they handle: a caller may have left any of it blocked or ignored.
+    ///
+    /// # Errors
+    /// No pipe, or sigaction(2) refused.
+    pub fn install() -> io::Result<Self> {
+        let (read, write) = UnixStream::pair()?;
+        let delivery = SignalDelivery::with_pipe(read, write, WithOrigin::default(), HANDLED)?;
+        super::process::ignore(libc::SIGTSTP)?;
+        super::process::ignore(libc::SIGPIPE)?;
+        // Re-executing ourselves comes later; until then a USR2 must not end the supervisor.
+        super::process::ignore(libc::SIGUSR2)?;
+        nix::sys::signal::SigSet::empty().thread_set_mask()?;
+        Ok(Self { delivery })
+    }
+
+    /// What came since the last call, in order of arrival as far as the kernel tells.
+    pub fn caught(&mut self) -> Vec<Caught> {
+        self.delivery.pending().filter_map(|origin| meaning(&origin)).collect()
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.delivery.get_read().as_fd()
+    }
+}
+
+/// A terminal sends HUP, TTIN and TTOU too (`SI_KERNEL`): only a process asks for a reload or another worker with
+/// them, and a HUP of a terminal that goes away means stop.
+fn meaning(origin: &Origin) -> Option<Caught> {
+    let from_kernel = matches!(origin.cause, Cause::Kernel);
+    let event = match origin.signal {
+        libc::SIGCHLD => return Some(Caught::Child),
+        libc::SIGTERM => Event::Stop(StopKind::Term),
+        libc::SIGINT => Event::Stop(StopKind::Int),
+        libc::SIGHUP if from_kernel => Event::Stop(StopKind::Term),
+        libc::SIGHUP => Event::Asked(Request::Reload),
+        libc::SIGTTIN if !from_kernel => Event::Asked(Request::More),
+        libc::SIGTTOU if !from_kernel => Event::Asked(Request::Fewer),
+        libc::SIGQUIT => Event::Detach,
+        _ => return None,
+    };
+    Some(Caught::Event(event))
+}

@@ -1,0 +1,55 @@
+//! The command line of pm-restart.
+
+use pm_common::options::{self, Opt, Parsed, Tool};
+use pm_common::policy::rules::Rules;
+use pm_common::policy_options::{self, GRACE, STOP_SIGNAL};
+use pm_common::report::Failure;
+
+const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
+    Opt { short: None, long, value: Some(value), help }
+}
+
+/// pm-restart, as its command line sees it.
+pub const TOOL: Tool = Tool {
+    name: "pm-restart",
+    usage: "[options] CHAIN...",
+    about: "Keeps CHAIN running: restarts it when it ends or grows too fat. pm-cluster in CHAIN applies the\n\
+            same policy to each of its workers.",
+    options: &[
+        opt("name", "NAME", "the app's name (derived from CHAIN)"),
+        opt("max-mem", "SIZE", "most memory of a worker's process tree: 512M, 2G (no limit)"),
+        opt("restart", "WHEN", "always, on-failure or never (always)"),
+        opt("stop-codes", "LIST", "exit codes after which it is not restarted: 0,3"),
+        opt("backoff", "MIN..MAX", "delay between failed starts, doubling (100ms..15s)"),
+        opt("stable", "TIME", "up this long, earlier failures are forgotten (10s)"),
+        opt("intensity", "N/TIME", "more restarts than N within TIME: give up (16/60s)"),
+        GRACE,
+        STOP_SIGNAL,
+        opt("mem-interval", "TIME", "how often memory is looked at, with --max-mem (1s)"),
+    ],
+    examples: "  pm-restart node app.js\n  pm-restart --max-mem 512M pm-cluster -n 0 node app.js\n",
+};
+
+/// What the command line means.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) name: Option<String>,
+    pub(crate) rules: Rules,
+}
+
+/// Merges the options over the policy of a pm-restart above, if there is one.
+pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
+    let (mut name, mut rules) = (None, policy_options::inherited()?);
+    for (option, value) in &parsed.options {
+        match *option {
+            "name" => name = Some(options::text(option, value)?.to_owned()),
+            _ => {
+                policy_options::apply(&mut rules, option, value)?;
+            }
+        }
+    }
+    if parsed.rest.is_empty() {
+        return Err(Failure::own("no program given; see pm-restart --help"));
+    }
+    Ok(Options { name, rules })
+}
