@@ -1,1 +1,15 @@
-//! The harness of the end-to-end tests.
+//! What the end-to-end tests share: a private place for each test, chains of the built tools in it, strict clients.
+//!
+//! The tests wait for events (a line, an answer, an exit, the end of a pipe); the one deadline of `wait` only ends
+//! tests that fail. Whatever a test starts carries a mark in its environment, and all that carries it is killed when
+//! the test ends, so that nothing survives a failure.
+
+pub mod bins;
+pub mod chain;
+pub mod http;
+pub mod load;
+pub mod ports;
+pub mod proc;
+pub mod scene;
+pub mod stat;
+pub mod wait;

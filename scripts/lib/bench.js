@@ -1,0 +1,190 @@
+// Measures our chain beside PM2 and Node's own cluster module, alternating in one run. See scripts/bench.
+'use strict'
+const fs = require('fs')
+const os = require('os')
+const path = require('path')
+const { spawn } = require('child_process')
+const lib = require('./chain')
+
+const quick = process.argv.includes('--quick')
+const option = (name, otherwise) => {
+  const at = process.argv.indexOf(`--${name}`)
+  return at < 0 ? otherwise : process.argv[at + 1]
+}
+const rounds = Number(option('rounds', quick ? 1 : 5))
+const seconds = quick ? 2 : 5
+const idleSeconds = quick ? 5 : 10
+const crashes = quick ? 5 : 20
+const out = option('out', 'bench.json')
+const pm2Bin = process.env.PM2_BIN
+const pid = path.join(lib.examples, 'pid.js')
+const temp = fs.mkdtempSync(path.join(os.tmpdir(), 'pm-bench-'))
+
+const ours = (options) => async (workers, port) => {
+  const words = ['pm-restart', ...options.restart, 'pm-cluster', '-n', String(workers), ...options.cluster, 'node', pid]
+  return lib.chain(words, port, { PM_HOME: path.join(temp, 'pm') })
+}
+const nodes = (policy) => async (workers, port) => {
+  const made = lib.chain(['node', path.join(__dirname, 'node-cluster.js'), String(workers), policy, pid], port)
+  return { ...made, supervisors: () => [made.pid] }
+}
+const bare = async (workers, port) => ({ ...lib.chain(['node', pid], port), supervisors: () => [] })
+
+// PM2 is used as its users do: one daemon, in a home of its own here, ended by its own command.
+const pm2Home = path.join(temp, 'pm2')
+const pm2Env = (port) => ({
+  ...process.env, PM2_HOME: pm2Home, PM2_DISABLE_VERSION_CHECK: 'true', PORT: String(port),
+})
+const pm2Run = (args, port) => new Promise((resolve) => {
+  spawn(pm2Bin, [...args, '--silent'], { env: pm2Env(port), stdio: 'ignore' }).on('close', resolve)
+})
+const pm2 = async (workers, port) => {
+  const running = pm2Run(['start', pid, '-i', String(workers), '--name', 'bench'], port)
+  const stop = async () => { await running; await pm2Run(['kill'], port) }
+  return { stop, supervisors: () => [Number(fs.readFileSync(path.join(pm2Home, 'pm2.pid'), 'utf8'))], said: () => '' }
+}
+
+const limit = ['--max-mem', '512M']
+const contenders = {
+  lanes: ours({ restart: limit, cluster: ['--balance', 'lanes'] }),
+  shared: ours({ restart: limit, cluster: ['--balance', 'shared'] }),
+  rr: ours({ restart: limit, cluster: ['--balance', 'rr'] }),
+  'node shared': nodes('shared'),
+  'node rr': nodes('rr'),
+  pm2,
+}
+const DEFAULT = 'lanes'
+
+// results[measure][contender] = a value for each round
+const results = {}
+const note = (measure, contender, value) => ((results[measure] ??= {})[contender] ??= []).push(value)
+
+// Waits until every worker answers.
+const allServe = async (port, workers) => {
+  const seen = new Set()
+  for (let i = 0; seen.size < workers && i < 200; i++) (await lib.pidsOf(port, 16)).forEach((p) => p && seen.add(p))
+  if (seen.size < workers) throw new Error(`${seen.size} of ${workers} workers answered`)
+}
+
+const throughput = async (name, workers) => {
+  const port = await lib.freePort()
+  const server = await contenders[name](workers, port)
+  try {
+    note(`start to first 200, ${workers} workers, ms`, name, (await lib.firstAnswer(port)).ms)
+    await allServe(port, workers)
+    await lib.wrk(port, { seconds: 1, connections: 32 })
+    const kept = await lib.wrk(port, { seconds, connections: 32 })
+    const single = await lib.wrk(port, { seconds, connections: 32, headers: ['Connection: close'] })
+    note(`requests/s kept, ${workers} workers`, name, kept.rate)
+    note(`p99 kept, ${workers} workers, ms`, name, kept.p99)
+    note(`requests/s single, ${workers} workers`, name, single.rate)
+    note(`p99 single, ${workers} workers, ms`, name, single.p99)
+    const memory = server.supervisors().map(lib.memory)
+    note(`supervisor RSS, ${workers} workers, kB`, name, memory.reduce((n, m) => n + m.rss, 0) / 1024)
+    note(`supervisor private, ${workers} workers, kB`, name, memory.reduce((n, m) => n + m.private, 0) / 1024)
+    if (workers === 4) {
+      const counts = {}
+      for (const p of await lib.pidsOf(port, 64)) counts[p] = (counts[p] || 0) + 1
+      note('spread of 64 connections over 4 workers', name, Object.values(counts))
+    }
+  } catch (error) {
+    console.error(`${name}: ${error.message}\n${server.said()}`)
+    process.exitCode = 1
+  } finally {
+    await server.stop()
+  }
+}
+
+// With one worker every request has to wait for the successor: nothing is guessed about who answers.
+const crash = async (name, make) => {
+  const port = await lib.freePort()
+  const server = await make(1, port)
+  try {
+    let { pid: victim } = await lib.firstAnswer(port)
+    for (let i = 0; i < crashes; i++) {
+      // Past the stable time of nobody: the first restart is at once for all, so let the backoff be forgotten.
+      await lib.pause(name === 'pm2' ? 50 : 0)
+      process.kill(victim, 'SIGKILL')
+      const next = await lib.firstAnswer(port, (p) => Number(p) !== victim)
+      note('kill -9 to first 200 of the successor, ms', name, next.ms)
+      victim = next.pid
+    }
+  } finally {
+    await server.stop()
+  }
+}
+
+const boot = async () => {
+  for (let i = 0; i < crashes; i++) {
+    const port = await lib.freePort()
+    const server = await bare(1, port)
+    note('kill -9 to first 200 of the successor, ms', 'bare node, start', (await lib.firstAnswer(port)).ms)
+    await server.stop()
+  }
+}
+
+const idle = async (name, make) => {
+  const port = await lib.freePort()
+  const server = await make(2, port)
+  try {
+    await lib.firstAnswer(port)
+    await lib.pause(quick ? 12000 : 15000)
+    const pids = server.supervisors()
+    const count = () => pids.reduce((n, p) => n + lib.wakeups(p), 0)
+    const before = count()
+    await lib.pause(idleSeconds * 1000)
+    note(`wake-ups of the supervisors in ${idleSeconds} idle s`, name, count() - before)
+  } finally {
+    await server.stop()
+  }
+}
+
+const format = (value) => Number.isFinite(value) ? (value < 10 ? value.toFixed(2) : String(Math.round(value))) : '-'
+const summary = (values) => Array.isArray(values[0]) ? values.map((v) => v.join('/')).join(' ') : format(lib.median(values))
+
+const print = () => {
+  for (const [measure, by] of Object.entries(results)) {
+    console.log(`\n${measure}`)
+    const first = lib.median(by[DEFAULT] || [])
+    for (const [name, values] of Object.entries(by)) {
+      const ratio = Array.isArray(values[0]) || name === DEFAULT ? '' : `  ${DEFAULT}/this = ${format(first / lib.median(values))}`
+      console.log(`  ${name.padEnd(18)} ${summary(values).padStart(8)}${ratio}`)
+    }
+  }
+}
+
+const main = async () => {
+  const names = Object.keys(contenders)
+  for (let round = 0; round < rounds; round++) {
+    // Another one begins each time, so that a slow spell of the machine hits nobody in particular.
+    const order = names.map((_, i) => names[(i + round) % names.length])
+    for (const workers of [2, 4]) {
+      for (const name of order) {
+        console.error(`round ${round + 1} of ${rounds}: ${name}, ${workers} workers`)
+        await throughput(name, workers)
+      }
+    }
+    console.error(`round ${round + 1} of ${rounds}: crashes`)
+    await boot()
+    const quickly = ['--backoff', '1ms..1ms', '--stable', '1ms', '--intensity', '100000/1s']
+    await crash(DEFAULT, ours({ restart: [...quickly, ...limit], cluster: [] }))
+    await crash('node rr', contenders['node rr'])
+    await crash('pm2', pm2)
+  }
+  console.error('idle')
+  await Promise.all([
+    idle('lanes', ours({ restart: [], cluster: [] })),
+    idle('lanes, --max-mem', ours({ restart: limit, cluster: [] })),
+    idle('node rr', contenders['node rr']),
+    idle('pm2', pm2),
+  ])
+  print()
+  const machine = { cpus: os.cpus().length, model: os.cpus()[0].model, kernel: os.release(), node: process.version }
+  const medians = Object.fromEntries(Object.entries(results).map(([measure, by]) => [measure,
+    Object.fromEntries(Object.entries(by).map(([n, v]) => [n, Array.isArray(v[0]) ? v : lib.median(v)]))]))
+  fs.writeFileSync(out, JSON.stringify({ machine, quick, rounds, medians, rounds_by_measure: results }, null, 1) + '\n')
+  console.log(`\nwritten to ${out}`)
+}
+
+main().catch((error) => { console.error(error); process.exitCode = 1 })
+  .finally(() => fs.rmSync(temp, { recursive: true, force: true }))

@@ -1,0 +1,105 @@
+//! What can be shown only as root: other users, and being process 1.
+
+use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
+use pm_tests::chain::Chain;
+use pm_tests::scene::Scene;
+use pm_tests::{http, proc};
+
+use crate::links::replaces_workers_only;
+
+#[test]
+fn a_cluster_of_another_user_is_held_to_the_policy() {
+    let scene = Scene::with_node(24).with("LEAK", "40");
+    scene.open_to_all();
+    let line = "pm-restart --stable 1s --max-mem 150M setpriv --reuid=www-data --clear-groups \
+                pm-cluster -n 2 node $E/leak.js";
+    replaces_workers_only(&scene.start(line));
+}
+
+#[test]
+fn workers_of_another_user_are_served_their_lanes() {
+    let scene = Scene::with_node(24);
+    scene.open_to_all();
+    let chain = scene.start("pm-cluster -n 2 setpriv --reuid=www-data --clear-groups node $F/app.js");
+    let pids = chain.serving(2);
+    let user = proc::status(*pids.first().expect("two"), "Uid").expect("alive");
+    assert!(!user.starts_with('0'), "{user}");
+    chain.stop();
+}
+
+/// As Node itself would: the app's error event, with the code it knows.
+#[test]
+fn a_port_that_is_not_allowed_is_the_apps_error_event() {
+    let scene = Scene::with_node(24).with("PORT", "81");
+    scene.open_to_all();
+    let script = scene.expand(
+        "ip link set lo up; exec setpriv --reuid=www-data --clear-groups --bounding-set=-all --inh-caps=-all \
+         pm-cluster -n 2 node $F/listen.js http",
+    );
+    let chain = scene.start_words(&["unshare", "--net", "sh", "-c", &script]);
+    let errors = chain.hear("error", 2);
+    assert!(errors.iter().all(|e| e["code"] == "EACCES"), "{errors:?}");
+}
+
+/// Starts a line as process 1 of a container's kind, and waits until it serves.
+fn as_process_1<'a>(scene: &'a Scene, line: &str) -> (Chain<'a>, u32) {
+    let chain = scene.start(&format!("unshare --pid --fork --mount-proc {line}"));
+    chain.serving(1);
+    let first = proc::children(chain.pid());
+    assert_eq!(first.len(), 1, "unshare has one child");
+    (chain, first[0])
+}
+
+const LINES: [&str; 3] =
+    ["pm-restart pm-cluster -n 2 node $F/app.js", "pm-cluster -n 2 node $F/app.js", "pm-restart node $F/app.js"];
+
+#[test]
+fn process_1_stops_by_term_and_by_int() {
+    for (signal, code) in [(SIGTERM, 0), (SIGINT, 130)] {
+        for line in LINES {
+            let scene = Scene::with_node(24);
+            let (chain, first) = as_process_1(&scene, line);
+            proc::send(first, signal);
+            assert_eq!(chain.ended(), Some(code), "{line} {signal}\n{}", chain.output());
+        }
+    }
+}
+
+#[test]
+fn process_1_ends_with_its_child() {
+    let scene = Scene::with_node(24);
+    let (chain, _) = as_process_1(&scene, "pm-restart --restart never pm-cluster -n 1 node $F/app.js");
+    http::get(scene.port, "/die?23").expect("answers before it goes");
+    assert_eq!(chain.ended(), Some(23), "{}", chain.output());
+}
+
+#[test]
+fn process_1_reaps_orphans() {
+    for line in LINES {
+        let scene = Scene::with_node(24);
+        let (chain, first) = as_process_1(&scene, line);
+        for _ in 0..10 {
+            http::get(scene.port, "/orphan").expect("serves");
+        }
+        let zombies = || {
+            let children: Vec<u32> =
+                proc::children(first).into_iter().flat_map(|p| [vec![p], proc::children(p)].concat()).collect();
+            children.into_iter().filter(|pid| proc::state(*pid) == Some('Z')).count()
+        };
+        chain.until("no zombie to be left", || (zombies() == 0).then_some(()));
+        proc::send(first, SIGTERM);
+        assert_eq!(chain.ended(), Some(0), "{line}\n{}", chain.output());
+    }
+}
+
+/// Nothing but the supervisor itself may end it: a killed worker is replaced in a container, too.
+#[test]
+fn process_1_replaces_its_workers() {
+    let scene = Scene::with_node(24);
+    let (chain, first) = as_process_1(&scene, LINES[0]);
+    let workers = scene.processes().into_iter().filter(|pid| proc::name(*pid).starts_with("node"));
+    workers.for_each(|pid| proc::send(pid, SIGKILL));
+    chain.hear("listening", 4);
+    proc::send(first, SIGTERM);
+    assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+}

@@ -1,0 +1,20 @@
+//! End-to-end tests: the built tools, real processes, real connections. Each test is named by what it shows.
+
+// Tests that need root are in a module of their own, so that who has not can leave out exactly these and say so.
+mod as_root;
+mod codes;
+mod crash;
+mod hostile;
+mod idle;
+mod links;
+mod listen;
+mod memory;
+mod policy;
+mod runtimes;
+mod status;
+mod stop;
+mod terminal;
+mod usage;
+
+/// The line that everything serves, with a fixture that answers its pid.
+const MAIN_LINE: &str = "pm-restart --max-mem 512M pm-cluster -n 2 node $F/app.js";

@@ -1,0 +1,183 @@
+//! How a chain ends: in order, within its grace, and with nothing left.
+
+use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
+use pm_tests::scene::Scene;
+use pm_tests::{http, proc};
+
+const CHAIN: &str = "pm-restart pm-cluster -n 2";
+
+#[test]
+fn a_stop_waits_for_a_worker_that_takes_its_time() {
+    let scene = Scene::new();
+    let worker = "#!/bin/sh\ntrap 'echo bye-begin; read x < go; echo bye-end; exit 0' TERM\necho up\n\
+        while :; do read x < wait; done\n";
+    let worker = scene.file("app", worker);
+    for name in ["go", "wait"] {
+        nix::unistd::mkfifo(&scene.dir().join(name), nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    }
+    let chain = scene.start(&format!("pm-restart --grace 1h pm-cluster -n 1 --grace 1h {}", worker.display()));
+    chain.line("up");
+    chain.signal(SIGTERM);
+    chain.line("bye-begin");
+    assert!(chain.running());
+    std::fs::write(scene.dir().join("go"), "go\n").expect("the worker reads");
+    chain.line("bye-end");
+    assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+}
+
+#[test]
+fn a_worker_that_ignores_the_signal_is_killed_after_the_grace() {
+    for tool in
+        ["pm-restart --grace 300ms", "pm-cluster -n 2 --grace 300ms", "pm-restart pm-cluster --grace 300ms -n 2"]
+    {
+        let scene = Scene::with_node(24).with("IGNORE", "SIGTERM");
+        let chain = scene.start(&format!("{tool} node $F/app.js"));
+        chain.hear("listening", 1);
+        chain.signal(SIGTERM);
+        assert_eq!(chain.ended(), Some(0), "{tool}\n{}", chain.output());
+        assert!(!chain.said("ignored").is_empty(), "no TERM came first\n{}", chain.output());
+    }
+}
+
+#[test]
+fn a_second_signal_means_now() {
+    for (first, second, code) in [(SIGTERM, SIGTERM, 0), (SIGINT, SIGINT, 130)] {
+        let scene = Scene::with_node(24).with("IGNORE", "SIGTERM");
+        let chain = scene.start("pm-restart --grace 1h pm-cluster --grace 1h -n 2 node $F/app.js");
+        chain.hear("listening", 2);
+        chain.signal(first);
+        chain.hear("ignored", 2);
+        assert!(chain.running());
+        chain.signal(second);
+        assert_eq!(chain.ended(), Some(code), "{}", chain.output());
+    }
+}
+
+#[test]
+fn the_stop_signal_may_be_another() {
+    for tool in ["pm-restart --stop-signal USR2", "pm-cluster -n 1 --stop-signal USR2"] {
+        let scene = Scene::with_node(24).with("IGNORE", "SIGUSR2");
+        let chain = scene.start(&format!("{tool} --grace 300ms node $F/app.js"));
+        chain.hear("listening", 1);
+        chain.stop();
+        assert_eq!(chain.said("ignored")[0]["signal"], "SIGUSR2", "{tool}");
+    }
+}
+
+#[test]
+fn what_a_dead_worker_left_in_its_group_is_ended() {
+    for path in ["/child", "/stubborn"] {
+        let scene = Scene::with_node(24);
+        let chain = scene.start("pm-restart pm-cluster --grace 300ms -n 1 node $F/app.js");
+        let worker = *chain.serving(1).first().expect("one");
+        let left: u32 = http::get(scene.port, path).expect("serves").parse().expect("a pid");
+        if path == "/stubborn" {
+            chain.hear("stubborn", 1);
+        }
+        proc::send(worker, SIGKILL);
+        chain.until("the leftover to be gone", || (!proc::alive(left)).then_some(()));
+        chain.serving(1);
+        chain.stop();
+    }
+}
+
+/// A plain child's leftovers, of its group and of sessions of their own, are gone before its successor starts.
+#[test]
+fn what_a_dead_child_left_is_gone_before_its_successor_starts() {
+    for path in ["/child", "/detached"] {
+        let scene = Scene::with_node(24);
+        let chain = scene.start("pm-restart --grace 300ms node $F/app.js");
+        let worker = *chain.serving(1).first().expect("one");
+        let left: u32 = http::get(scene.port, path).expect("serves").parse().expect("a pid");
+        proc::send(worker, SIGKILL);
+        chain.hear("start", 2);
+        assert!(!proc::alive(left), "{path}: alive beside the successor\n{}", chain.output());
+        chain.stop();
+    }
+}
+
+#[test]
+fn nothing_survives_a_stop() {
+    for path in ["/child", "/stubborn", "/detached"] {
+        let scene = Scene::with_node(24);
+        let chain = scene.start(&format!("{CHAIN} --grace 300ms node $F/app.js"));
+        chain.serving(2);
+        (0..4).for_each(|_| drop(http::get(scene.port, path).expect("serves")));
+        // `stop` checks that no process of this test is left, and that the streams have ended.
+        chain.stop();
+    }
+}
+
+/// A stop in the middle of the start, of a backoff, of a replacement: it ends all the same.
+#[test]
+fn a_stop_at_any_moment_ends_everything() {
+    for started in 0..3 {
+        let scene = Scene::with_node(24);
+        let chain = scene.start(&format!("{CHAIN} node $F/app.js"));
+        chain.hear("start", started);
+        if started == 0 {
+            // The very first moment at which the signal is caught is when there is something to stop.
+            chain.until("pm-cluster", || scene.process("pm-cluster"));
+        }
+        chain.signal(SIGTERM);
+        let status = chain.wait();
+        assert!(scene.processes().is_empty(), "{:?}\n{}", scene.processes(), chain.output());
+        assert!(status.code() == Some(0) || started == 0, "{status:?}\n{}", chain.output());
+    }
+    let scene = Scene::new();
+    let chain = scene.start("pm-restart --backoff 1h..1h pm-cluster -n 2 sh -c exit${IFS}1");
+    chain.until("all slots in backoff", || {
+        let lines = pm_tests::stat::workers(&scene);
+        (lines.len() == 2 && lines.iter().all(|l| l.state() == "backoff")).then_some(())
+    });
+    chain.stop();
+}
+
+#[test]
+fn connections_in_a_backoff_are_let_go_at_the_stop() {
+    let scene = Scene::with_node(24);
+    let chain = scene.start(&format!("{CHAIN} node $F/app.js"));
+    chain.serving(2);
+    let open: Vec<_> = (0..8).map(|_| http::Connection::open(scene.port).expect("open")).collect();
+    chain.stop();
+    drop(open);
+    assert_eq!(http::get(scene.port, "/"), Err(http::Miss::Refused));
+}
+
+/// Workers start with no signal blocked or ignored, whatever the supervisor was started with.
+#[test]
+fn masks_and_dispositions_are_default_in_workers() {
+    for tool in ["pm-restart", "pm-cluster -n 1", "pm-restart pm-cluster -n 1"] {
+        let scene = Scene::new();
+        let odd = "env --ignore-signal=HUP --ignore-signal=PIPE --ignore-signal=TTIN --block-signal=USR1,TERM,CHLD";
+        let chain = scene.start(&format!("{odd} {tool} sleep 1000"));
+        let worker = chain.until("the worker", || scene.process("sleep"));
+        assert_eq!(proc::signals(worker, "SigBlk"), 0, "{tool}");
+        assert_eq!(proc::signals(worker, "SigIgn"), 0, "{tool}");
+        chain.stop();
+    }
+}
+
+/// Nothing of the supervisors leaks into a worker: 0, 1, 2, and for a cluster the channel.
+#[test]
+fn workers_inherit_no_descriptor_of_the_supervisors() {
+    let scene = Scene::new();
+    let plain = scene.start("pm-restart sleep 1000");
+    let worker = plain.until("the worker", || scene.process("sleep"));
+    assert_eq!(proc::descriptors(worker), 3);
+    plain.stop();
+    let cluster = scene.start("pm-restart pm-cluster -n 2 sleep 1000");
+    let worker = cluster.until("the worker", || scene.process("sleep"));
+    assert!(proc::descriptors(worker) <= 4, "{}", proc::descriptors(worker));
+    cluster.stop();
+}
+
+#[test]
+fn workers_are_groups_of_their_own() {
+    let scene = Scene::new();
+    let chain = scene.start("pm-restart pm-cluster -n 1 sleep 1000");
+    let worker = chain.until("the worker", || scene.process("sleep"));
+    let group = |pid: u32| proc::stat(pid).map(|fields| fields[2].clone());
+    assert_eq!(group(worker), Some(worker.to_string()));
+    chain.stop();
+}
