@@ -221,6 +221,7 @@ impl Supervisor {
                 // Its last worker may still be draining out of the seat: that one retires.
                 let old = std::mem::replace(&mut slot.seat, Seat::Backoff { since: now, until: now });
                 if let Seat::Taken(worker) = old {
+                    slot.learn_baseline(&worker);
                     slot.retiring.push(worker);
                 }
             }
@@ -245,6 +246,8 @@ impl Supervisor {
         if let Some((slot, _)) = self.slot(number) {
             slot.leaving = true;
             drain_slot(number, slot, now, Why::Scale, grace, out);
+            // It succeeds nobody any more: its end must not be taken for that of a replacement.
+            slot.retiring.extend(slot.successor.take());
         }
     }
 
