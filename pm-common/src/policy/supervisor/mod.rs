@@ -352,6 +352,9 @@ impl Supervisor {
         out.push(Action::SteerIn(id));
         if place == Place::Successor {
             self.promote(now, id.slot, out);
+        } else if let Some((_, why)) = self.replacing.take_if(|(slot, _)| *slot == id.slot) {
+            // It had the seat already, because the one that it replaces ended first.
+            self.end_of_roll(why, out);
         }
     }
 

@@ -130,12 +130,23 @@ impl Supervisor {
         slot.not_before = now + delay;
         let next = Next::Restart(delay);
         if cause == Some(Why::Reload) {
-            self.queue.retain(|(_, why)| *why != Why::Reload);
             out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Nothing }));
-            out.push(Action::Say(Record::RollAborted { slot: id.slot }));
+            self.abort_roll(id.slot, out);
         } else {
             out.push(Action::Say(Record::Ended { id, exit, why, next }));
         }
+    }
+
+    /// A replacement that has the seat already, or whose incumbent ended too, has failed: the seat starts anew.
+    pub(super) fn replacement_failed(&mut self, number: u32, out: &mut Vec<Action>) {
+        if let Some((_, Why::Reload)) = self.replacing.take_if(|(slot, _)| *slot == number) {
+            self.abort_roll(number, out);
+        }
+    }
+
+    fn abort_roll(&mut self, slot: u32, out: &mut Vec<Action>) {
+        self.queue.retain(|(_, why)| *why != Why::Reload);
+        out.push(Action::Say(Record::RollAborted { slot }));
     }
 
     pub(super) fn end_of_roll(&self, why: Why, out: &mut Vec<Action>) {
