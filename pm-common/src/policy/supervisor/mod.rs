@@ -166,6 +166,15 @@ pub struct View {
     pub supervises: bool,
 }
 
+/// A replacement to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Replacement {
+    slot: u32,
+    /// A worker newer than this generation began after the request, and stays.
+    upto: u64,
+    why: Why,
+}
+
 /// The state machine.
 #[derive(Debug, Clone)]
 pub struct Supervisor {
@@ -177,7 +186,7 @@ pub struct Supervisor {
     wanted: u32,
     goal: Goal,
     /// Replacements still to be made, one at a time.
-    queue: VecDeque<(u32, Why)>,
+    queue: VecDeque<Replacement>,
     /// The replacement under way.
     replacing: Option<(u32, Why)>,
     memory_at: Option<Mono>,

@@ -5,8 +5,8 @@ use super::super::rules::Intensity;
 use super::super::worker::{Due, ReadyBy};
 use super::stops::{begin_drain, drain_slot};
 use super::{
-    Action, BTreeSet, Exit, Goal, Life, MOST_WORKERS, Mono, Place, Request, Seat, Slot, Supervisor, Why, Worker,
-    WorkerId, as_slot,
+    Action, BTreeSet, Exit, Goal, Life, MOST_WORKERS, Mono, Place, Replacement, Request, Seat, Slot, Supervisor, Why,
+    Worker, WorkerId, as_slot,
 };
 
 impl Supervisor {
@@ -69,20 +69,40 @@ impl Supervisor {
     }
 
     fn enqueue(&mut self, number: u32, why: Why) {
-        let known = self.queue.iter().any(|(slot, _)| *slot == number);
-        if !known && self.replacing.is_none_or(|(slot, _)| slot != number) {
-            self.queue.push_back((number, why));
+        let Some((slot, _)) = self.slot(number) else { return };
+        let upto = slot.generation;
+        if let Some(known) = self.queue.iter_mut().find(|r| r.slot == number) {
+            if why == Why::Reload {
+                *known = Replacement { slot: number, upto, why };
+            }
+        // A reload wants more than a replacement that began before it was asked for.
+        } else if why == Why::Reload || self.replacing.is_none_or(|(slot, _)| slot != number) {
+            self.queue.push_back(Replacement { slot: number, upto, why });
         }
+    }
+
+    /// Whether a replacement can be made, or has become needless; else its slot must first have a ready worker.
+    fn is_decidable(&self, replacement: &Replacement) -> bool {
+        let slot = usize::try_from(replacement.slot).ok().and_then(|n| self.slots.get(n));
+        slot.is_none_or(|slot| match &slot.seat {
+            Seat::Taken(worker) => worker.is_ready(),
+            Seat::Backoff { .. } => false,
+            Seat::Down { .. } | Seat::Failed { .. } => true,
+        })
     }
 
     /// Starts the next replacement beside the worker that it replaces, one at a time.
     pub(super) fn next_replacement(&mut self, now: Mono, out: &mut Vec<Action>) {
         while self.goal == Goal::Run && self.replacing.is_none() {
-            let Some((number, why)) = self.queue.pop_front() else { return };
+            let Some(index) = self.queue.iter().position(|r| self.is_decidable(r)) else { return };
+            let Some(Replacement { slot: number, upto, why }) = self.queue.remove(index) else { return };
             let rule = self.shape.ready.clone();
-            let Some((slot, _)) = self.slot(number) else { continue };
-            // A slot whose worker has ended meanwhile gets a new one anyway.
-            let Some(incumbent) = slot.incumbent().filter(|w| w.is_ready()).cloned() else {
+            let slot = self.slot(number).map(|(slot, _)| slot);
+            // A slot whose worker has ended meanwhile has a new one anyway.
+            let Some((slot, incumbent)) = slot.and_then(|slot| {
+                let incumbent = slot.incumbent().filter(|w| w.generation <= upto).cloned()?;
+                Some((slot, incumbent))
+            }) else {
                 self.end_of_roll(why, out);
                 continue;
             };
@@ -145,13 +165,15 @@ impl Supervisor {
     }
 
     fn abort_roll(&mut self, slot: u32, out: &mut Vec<Action>) {
-        self.queue.retain(|(_, why)| *why != Why::Reload);
+        self.queue.retain(|r| r.why != Why::Reload);
         out.push(Action::Say(Record::RollAborted { slot }));
     }
 
     pub(super) fn end_of_roll(&self, why: Why, out: &mut Vec<Action>) {
-        if why == Why::Reload && !self.queue.iter().any(|(_, why)| *why == Why::Reload) {
-            out.push(Action::Say(Record::Rolled { workers: self.slots.len() }));
+        let rest = self.queue.iter().map(|r| r.why).chain(self.replacing.map(|(_, why)| why));
+        if why == Why::Reload && !rest.into_iter().any(|why| why == Why::Reload) {
+            let workers = usize::try_from(self.wanted).unwrap_or(usize::MAX);
+            out.push(Action::Say(Record::Rolled { workers }));
         }
     }
 
@@ -201,7 +223,7 @@ impl Supervisor {
     fn reload(&mut self, now: Mono, out: &mut Vec<Action>) {
         for number in 0..self.slots.len() {
             let (overlap, grace) = (self.shape.overlap, self.rules.grace);
-            let Some(slot) = self.slots.get_mut(number) else { break };
+            let Some(slot) = self.slots.get_mut(number).filter(|slot| !slot.leaving) else { break };
             slot.failures = 0;
             match &mut slot.seat {
                 // Somebody has mended it: try again at once.
@@ -212,8 +234,11 @@ impl Supervisor {
                 Seat::Taken(worker) if !overlap => {
                     begin_drain(as_slot(number), worker, now, Why::Reload, grace, out);
                 }
-                Seat::Taken(_) => self.enqueue(as_slot(number), Why::Reload),
-                Seat::Down { .. } => {}
+                Seat::Taken(_) => {}
+                Seat::Down { .. } => continue,
+            }
+            if overlap {
+                self.enqueue(as_slot(number), Why::Reload);
             }
         }
     }
@@ -250,15 +275,17 @@ impl Supervisor {
         }
         self.wanted -= 1;
         let (number, grace) = (self.wanted, self.rules.grace);
-        self.queue.retain(|(slot, _)| *slot != number);
-        if self.replacing.is_some_and(|(slot, _)| slot == number) {
-            self.replacing = None;
-        }
+        let queued = self.queue.iter().find(|r| r.slot == number).map(|r| r.why);
+        self.queue.retain(|r| r.slot != number);
+        let under_way = self.replacing.take_if(|(slot, _)| *slot == number).map(|(_, why)| why);
         if let Some((slot, _)) = self.slot(number) {
             slot.leaving = true;
             drain_slot(number, slot, now, Why::Scale, grace, out);
             // It succeeds nobody any more: its end must not be taken for that of a replacement.
             slot.retiring.extend(slot.successor.take());
+        }
+        if queued == Some(Why::Reload) || under_way == Some(Why::Reload) {
+            self.end_of_roll(Why::Reload, out);
         }
     }
 
