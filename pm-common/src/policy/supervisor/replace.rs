@@ -142,19 +142,19 @@ impl Supervisor {
         if self.goal != Goal::Run {
             return;
         }
+        // A broken new release never spends the budget of the old one.
+        if cause == Some(Why::Reload) {
+            out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Nothing }));
+            self.abort_roll(id.slot, out);
+            return;
+        }
         let random = self.next_random();
         let rules = self.rules.clone();
         let Some((slot, _)) = self.slot(id.slot) else { return };
         slot.failures = slot.failures.saturating_add(1);
         let delay = rules.delay(slot.failures, worker.was_ready, random);
         slot.not_before = now + delay;
-        let next = Next::Restart(delay);
-        if cause == Some(Why::Reload) {
-            out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Nothing }));
-            self.abort_roll(id.slot, out);
-        } else {
-            out.push(Action::Say(Record::Ended { id, exit, why, next }));
-        }
+        out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Restart(delay) }));
     }
 
     /// A replacement that has the seat already, or whose incumbent ended too, has failed: the seat starts anew.
