@@ -33,14 +33,15 @@ impl Supervisor {
 
     pub(super) fn on_memory(&mut self, now: Mono, id: WorkerId, bytes: u64, out: &mut Vec<Action>) {
         let Some(limit) = self.rules.max_mem.filter(|limit| bytes > *limit) else { return };
+        // The answer may come after the worker said that it watches its own.
+        if self.worker(id).is_none_or(|w| w.supervises) {
+            return;
+        }
         let (overlap, grace) = (self.shape.overlap, self.rules.grace);
         self.note_fat(now, id, bytes, limit, out);
         let Some((slot, place)) = self.find(id) else { return };
         let not_before = slot.not_before;
         let Some(worker) = slot.worker_mut(place) else { return };
-        if worker.supervises {
-            return;
-        }
         match worker.life {
             Life::Ready { .. } if overlap => {
                 if now >= not_before {
