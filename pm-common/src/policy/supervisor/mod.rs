@@ -236,7 +236,7 @@ impl Supervisor {
             Event::SaidReady(id, by) => self.on_said_ready(now, id, by, out),
             Event::Memory(id, bytes) => self.on_memory(now, id, bytes, out),
             Event::Supervises(id) => self.on_supervises(id),
-            Event::StopTakes(id, span) => self.on_stop_takes(now, id, span),
+            Event::StopTakes(id, span) => self.on_stop_takes(now, id, span, out),
             Event::GaveUp(id) => self.on_gave_up(id),
             Event::Stop(kind) => self.on_stop(now, kind, out),
             Event::Asked(request) => self.on_asked(now, request, out),
