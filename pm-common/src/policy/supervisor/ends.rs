@@ -33,13 +33,18 @@ impl Supervisor {
     }
 
     pub(super) fn on_gone(&mut self, id: WorkerId) {
+        // Before its leader has ended, a worker is not gone.
         if let Some((slot, Place::Retiring(index))) = self.find(id) {
-            slot.retiring.remove(index);
+            if slot.retiring.get(index).is_some_and(|w| w.exit.is_some()) {
+                slot.retiring.remove(index);
+            }
         }
     }
 
     fn seat_vacated(&mut self, now: Mono, id: WorkerId, worker: &Worker, exit: Exit, why: Why, out: &mut Vec<Action>) {
+        let ours = matches!(why, Why::Memory | Why::NotReady | Why::Reload);
         let hopeless = !self.ever_ready
+            && !ours
             && id.generation == 1
             && (exit == Exit::Code(126) || exit == Exit::Code(127) || (exit.cannot_run() && why != Why::Spawn));
         if self.goal == Goal::Run && (worker.gave_up || hopeless) {

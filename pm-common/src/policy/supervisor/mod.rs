@@ -415,7 +415,7 @@ impl Supervisor {
         if self.announced || self.goal != Goal::Run || self.slots.is_empty() {
             return;
         }
-        let every = self.slots.iter().all(|slot| slot.was_ready);
+        let every = self.slots.iter().all(|slot| slot.was_ready || slot.leaving);
         if every || (self.ever_ready && now >= self.announce_by) {
             self.announced = true;
             out.push(Action::AnnounceReady);

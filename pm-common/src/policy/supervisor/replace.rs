@@ -194,10 +194,12 @@ impl Supervisor {
 
     fn not_ready_in_time(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
         let (after, grace) = (self.shape.ready.timeout, self.rules.grace);
+        let asks_listen = self.shape.ready.evidence == ReadyBy::Listen;
         let Some((slot, place)) = self.find(id) else { return };
         let baseline = slot.baseline.clone();
         let Some(worker) = slot.worker_mut(place) else { return };
-        let missing = baseline.difference(&worker.listening).cloned().collect();
+        // Where another sign was asked for, no address was waited for.
+        let missing = if asks_listen { baseline.difference(&worker.listening).cloned().collect() } else { Vec::new() };
         out.push(Action::Say(Record::NotReady { id, after, missing }));
         begin_drain(id.slot, worker, now, Why::NotReady, grace, out);
     }
