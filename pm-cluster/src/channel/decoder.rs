@@ -1,0 +1,269 @@
+//! From the bytes of a channel to its lines, with bounded memory, whatever comes.
+//!
+//! Only cluster messages are kept until their newline. What a line is shows in its first bytes, as every worker's
+//! runtime writes `cmd` first; the user's own messages are passed over without being kept.
+
+/// The longest cluster message, in bytes.
+pub(super) const LONGEST: usize = 64 * 1024;
+
+/// Bun marks its internal messages with this byte, and understands only such.
+pub(super) const MARK: u8 = 2;
+
+/// A whole line that concerns us.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line<'a> {
+    /// A cluster message: JSON that begins as one.
+    Cluster(&'a [u8]),
+    /// The user's `"ready"`.
+    Ready,
+    /// A message that says to have a descriptor with it; whether it came.
+    Handle {
+        /// The descriptor came.
+        arrived: bool,
+    },
+    /// A descriptor of ours has arrived.
+    Ack,
+    /// A message of ours arrived without its descriptor.
+    Nack,
+    /// Against the protocol.
+    Offence(&'static str),
+}
+
+/// What the line under way is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Kind {
+    /// Its first bytes do not tell yet.
+    #[default]
+    Unknown,
+    Cluster,
+    Ready,
+    Handle,
+    Ack,
+    Nack,
+    /// The user's, or an internal one that does not concern us.
+    Other,
+    TooLong,
+}
+
+/// How the lines begin. None is the beginning of another.
+const BEGINNINGS: [(&[u8], Kind); 5] = [
+    (b"{\"cmd\":\"NODE_CLUSTER\"", Kind::Cluster),
+    (b"{\"cmd\":\"NODE_HANDLE\"", Kind::Handle),
+    (b"{\"cmd\":\"NODE_HANDLE_ACK\"", Kind::Ack),
+    (b"{\"cmd\":\"NODE_HANDLE_NACK\"", Kind::Nack),
+    (b"\"ready\"", Kind::Ready),
+];
+
+/// Enough bytes to tell what a line is.
+const HEAD: usize = 1 + b"{\"cmd\":\"NODE_HANDLE_NACK\"".len();
+
+/// The state between two reads.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    /// Of the line under way: its head, or all of it if it is a cluster message.
+    line: Vec<u8>,
+    kind: Kind,
+    /// Descriptors that came and were not claimed by a message yet.
+    unclaimed: usize,
+    marked: bool,
+}
+
+impl Decoder {
+    /// Takes in one read: its bytes, and how many descriptors came with it.
+    ///
+    /// The kernel ends a read behind the data that a descriptor came with, so that it belongs to a line that this read
+    /// ends or leaves under way; what no such line claims is surplus.
+    pub(super) fn feed(&mut self, bytes: &[u8], descriptors: usize, mut each: impl FnMut(Line<'_>)) {
+        self.unclaimed += descriptors;
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+            let (line, behind) = rest.split_at(end);
+            self.extend(line);
+            self.finish(&mut each);
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        self.extend(rest);
+        let may_claim = self.kind == Kind::Handle || (self.kind == Kind::Unknown && !self.line.is_empty());
+        if self.unclaimed > usize::from(may_claim) {
+            self.unclaimed = usize::from(may_claim);
+            each(Line::Offence("it sent descriptors that belong to no message"));
+        }
+    }
+
+    /// The peer is one that marks its internal messages.
+    pub(super) const fn marked(&self) -> bool {
+        self.marked
+    }
+
+    /// Bytes kept.
+    #[cfg(test)]
+    pub(super) const fn kept(&self) -> usize {
+        self.line.capacity()
+    }
+
+    fn extend(&mut self, part: &[u8]) {
+        let mut part = part;
+        if self.kind == Kind::Unknown {
+            let (head, rest) = part.split_at(part.len().min(HEAD - self.line.len()));
+            self.line.extend_from_slice(head);
+            self.classify();
+            part = rest;
+        }
+        match self.kind {
+            Kind::Cluster if self.line.len() + part.len() <= LONGEST => self.line.extend_from_slice(part),
+            Kind::Cluster => self.kind = Kind::TooLong,
+            Kind::Ready if !part.is_empty() => self.kind = Kind::Other,
+            _ => {}
+        }
+        if !matches!(self.kind, Kind::Unknown | Kind::Cluster) {
+            self.line = Vec::new();
+        }
+    }
+
+    /// Decides by the head, which is in `line`, as far as it is there.
+    fn classify(&mut self) {
+        let (mark, head) = match self.line.split_first() {
+            Some((&MARK, head)) => (true, head),
+            _ => (false, self.line.as_slice()),
+        };
+        let undecided = BEGINNINGS.iter().any(|(beginning, _)| beginning.starts_with(head) && head != *beginning);
+        let found = BEGINNINGS.iter().find(|(beginning, _)| head.starts_with(beginning));
+        self.kind = match found {
+            Some((beginning, Kind::Ready)) if head.len() > beginning.len() => Kind::Other,
+            Some((_, kind)) => *kind,
+            None if undecided => Kind::Unknown,
+            None => Kind::Other,
+        };
+        self.marked |= mark && found.is_some();
+    }
+
+    fn finish(&mut self, each: &mut impl FnMut(Line<'_>)) {
+        match std::mem::take(&mut self.kind) {
+            Kind::Cluster => {
+                let line = std::mem::take(&mut self.line);
+                each(Line::Cluster(line.strip_prefix(&[MARK]).unwrap_or(&line)));
+            }
+            Kind::Ready => each(Line::Ready),
+            Kind::Handle => {
+                let arrived = self.unclaimed > 0;
+                self.unclaimed -= usize::from(arrived);
+                each(Line::Handle { arrived });
+            }
+            Kind::Ack => each(Line::Ack),
+            Kind::Nack => each(Line::Nack),
+            Kind::TooLong => each(Line::Offence("it sent a cluster message of over 64 KiB")),
+            Kind::Unknown | Kind::Other => {}
+        }
+        self.line.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was decoded, with nothing borrowed.
+    fn decode(decoder: &mut Decoder, bytes: &[u8], descriptors: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        decoder.feed(bytes, descriptors, |line| {
+            lines.push(match line {
+                Line::Cluster(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                other => format!("{other:?}"),
+            });
+        });
+        lines
+    }
+
+    const ALL: &[u8] = b"{\"cmd\":\"NODE_CLUSTER\",\"act\":\"online\",\"seq\":0}\n\
+        {\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Socket\",\"msg\":{}}\n\
+        \n\"ready\"\n\"ready\" \n\"readily\"\n\"ready\\n\"\n{\"hello\":\"NODE_CLUSTER\"}\n5\nnull\n\
+        {\"cmd\":\"NODE_FOO\"}\n{\"cmd\":\"NODE_HANDLES\"}\n\
+        {\"cmd\":\"NODE_HANDLE_ACK\"}\n{\"cmd\":\"NODE_HANDLE_NACK\"}\n{\"cmd\":\"NODE_CLUSTER\"}\n{\"cmd\":\"NODE_CLU\n";
+
+    fn expected() -> Vec<String> {
+        let first = r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#;
+        let all = [first, "Handle { arrived: true }", "Ready", "Ack", "Nack", r#"{"cmd":"NODE_CLUSTER"}"#];
+        all.map(str::to_owned).to_vec()
+    }
+
+    #[test]
+    fn merged_and_cut_anywhere_the_lines_are_the_same() {
+        assert_eq!(decode(&mut Decoder::default(), ALL, 1), expected());
+        let handle = ALL.iter().position(|b| *b == b'\n').expect("a line") + 1;
+        for cut in 1..ALL.len() {
+            let mut decoder = Decoder::default();
+            // A descriptor comes with the first byte of its message.
+            let first = usize::from(handle < cut);
+            let mut lines = decode(&mut decoder, &ALL[..cut], first);
+            lines.extend(decode(&mut decoder, &ALL[cut..], 1 - first));
+            assert_eq!(lines, expected(), "cut at {cut}");
+        }
+        let mut decoder = Decoder::default();
+        let single = |(i, _)| decode(&mut decoder, &ALL[i..=i], usize::from(i == handle));
+        assert_eq!(ALL.iter().enumerate().flat_map(single).collect::<Vec<_>>(), expected());
+    }
+
+    #[test]
+    fn a_long_cluster_message_is_skipped_to_its_end() {
+        let mut decoder = Decoder::default();
+        let mut most = b"{\"cmd\":\"NODE_CLUSTER\"".to_vec();
+        most.resize(LONGEST, b' ');
+        most.push(b'\n');
+        assert_eq!(decode(&mut decoder, &most, 0).len(), 1);
+        most.insert(30, b' ');
+        let mut lines = Vec::new();
+        for part in most.chunks(1000) {
+            lines.extend(decode(&mut decoder, part, 0));
+            assert!(decoder.kept() <= 2 * LONGEST);
+        }
+        assert_eq!(lines, [r#"Offence("it sent a cluster message of over 64 KiB")"#]);
+        assert_eq!(decoder.kept(), 0);
+        assert_eq!(decode(&mut decoder, ALL, 1), expected());
+    }
+
+    #[test]
+    fn long_messages_of_the_user_are_passed_over_unkept() {
+        let mut decoder = Decoder::default();
+        let block = [b'x'; 10_000];
+        for beginning in ["{\"x\":\"", "\"ready", "{\"cmd\":\"NODE_HANDLE\",\"msg\":\""] {
+            let descriptors = usize::from(beginning.contains("HANDLE"));
+            assert_eq!(decode(&mut decoder, beginning.as_bytes(), descriptors), [""; 0]);
+            for _ in 0..100 {
+                assert_eq!(decode(&mut decoder, &block, 0), [""; 0]);
+                assert_eq!(decoder.kept(), 0);
+            }
+            let end = decode(&mut decoder, b"\"}\n", 0);
+            assert_eq!(end.first().map(String::as_str), (descriptors == 1).then_some("Handle { arrived: true }"));
+        }
+    }
+
+    #[test]
+    fn descriptors_are_claimed_by_their_message_only() {
+        let handle = b"{\"cmd\":\"NODE_HANDLE\"}\n";
+        let (arrived, missing) = ("Handle { arrived: true }", "Handle { arrived: false }");
+        let surplus = r#"Offence("it sent descriptors that belong to no message")"#;
+        assert_eq!(decode(&mut Decoder::default(), handle, 0), [missing]);
+        assert_eq!(decode(&mut Decoder::default(), handle, 3), [arrived, surplus]);
+        // Once surplus, no later message gets it.
+        let mut decoder = Decoder::default();
+        assert_eq!(decode(&mut decoder, b"5\n", 1), [surplus]);
+        assert_eq!(decode(&mut decoder, handle, 0), [missing]);
+        assert_eq!(decode(&mut decoder, b"{\"user\":1", 1), [surplus]);
+        assert_eq!(decode(&mut decoder, b"}\n", 0), [""; 0]);
+        // The end of one message and the beginning of the next, each with its own.
+        assert_eq!(decode(&mut decoder, &handle[..5], 1), [""; 0]);
+        let mut joined = handle[5..].to_vec();
+        joined.extend(&handle[..15]);
+        assert_eq!(decode(&mut decoder, &joined, 1), [arrived]);
+        assert_eq!(decode(&mut decoder, &handle[15..], 0), [arrived]);
+    }
+
+    #[test]
+    fn buns_mark_is_seen_and_taken_off() {
+        let mut decoder = Decoder::default();
+        decode(&mut decoder, b"\x02\n\x02{\"x\":1}\n\x02\x02{\"cmd\":\"NODE_CLUSTER\"}\n", 0);
+        assert!(!decoder.marked());
+        assert_eq!(decode(&mut decoder, b"\x02{\"cmd\":\"NODE_CLUSTER\"}\n", 0), ["{\"cmd\":\"NODE_CLUSTER\"}"]);
+        assert!(decoder.marked());
+    }
+}

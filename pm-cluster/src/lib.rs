@@ -1,0 +1,5 @@
+//! The parts of pm-cluster.
+
+pub mod channel;
+pub mod protocol;
+pub mod query;
