@@ -70,3 +70,8 @@ fn mode(argv: &[OsString], asked: Option<Mode>, policy: Option<&OsStr>) -> Mode 
         (None, _) => Mode::Lanes,
     }
 }
+//! The parts of pm-cluster.
+
+pub mod channel;
+pub mod protocol;
+pub mod query;
