@@ -1,5 +1,72 @@
-//! The parts of pm-cluster.
+//! Runs N copies of a program behind one listening address, and replaces those that die.
+//!
+//! `node` speaks Node's cluster protocol over `channel`; `listeners` and `lanes` hold the sockets; the state machine
+//! and the loop are pm-common's.
 
+pub mod address;
 pub mod channel;
+pub mod cpus;
+pub mod entry;
+pub mod foreign;
+mod handoff;
+pub mod lanes;
+pub mod listeners;
+mod node;
+mod options;
+pub mod paths;
 pub mod protocol;
 pub mod query;
+mod swallow;
+
+use std::ffi::{OsStr, OsString};
+
+use pm_common::home::AppDir;
+use pm_common::options::Asked;
+use pm_common::policy::steering::Spread;
+use pm_common::policy::supervisor::{Shape, Supervisor};
+use pm_common::report::{Failure, print};
+use pm_common::supervise::{Publisher, Scope, Setup, Supervise, environment};
+
+use listeners::{Listeners, Mode};
+use node::Cluster;
+pub use options::TOOL;
+
+/// Runs the tool with these arguments (without its name); gives the exit code.
+///
+/// # Errors
+/// Bad usage, or the kernel refuses what a supervisor needs: exit code 125.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
+    let parsed = match TOOL.parse(args)? {
+        Asked::Print(text) => return print(&text),
+        Asked::Run(parsed) => parsed,
+    };
+    let options = options::resolve(&parsed)?;
+    swallow::check(&parsed.rest, options.workers)?;
+    let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
+    let with_channel = !swallow::closes_channel(&parsed.rest);
+    let mode = mode(&parsed.rest, options.balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
+    let shape = Shape { workers: options.workers, overlap: true, ready: options.ready };
+    Supervise::begin(Setup {
+        machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
+        adapter: Cluster::new(Listeners::new(mode, Spread::default()), with_channel),
+        argv: parsed.rest,
+        base_env: environment::base(),
+        scope: Scope::Group,
+        publisher: Publisher::new("pm-cluster", home),
+        kind: "cluster",
+    })?
+    .run()
+}
+
+/// How connections are spread: as asked, else as Node's own variable says, else lanes. Deno never accepts on a
+/// listener that it was handed, only connections.
+fn mode(argv: &[OsString], asked: Option<Mode>, policy: Option<&OsStr>) -> Mode {
+    let program = argv.first().map(|program| options::base_name(program)).unwrap_or_default();
+    match (asked, policy.and_then(OsStr::to_str)) {
+        _ if program == "deno" => Mode::RoundRobin,
+        (Some(mode), _) => mode,
+        (None, Some("rr")) => Mode::RoundRobin,
+        (None, Some("none")) => Mode::Shared,
+        (None, _) => Mode::Lanes,
+    }
+}

@@ -1,3 +1,7 @@
 //! Runs N copies of a program behind one listening address.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pm_common::report::run("pm-cluster", || pm_cluster::run(std::env::args_os().skip(1)))
+}

@@ -1,3 +1,7 @@
 //! Becomes a background service, then runs the rest of the chain.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pm_common::report::run(pm_fork::TOOL.name, || pm_fork::run(std::env::args_os().skip(1)))
+}

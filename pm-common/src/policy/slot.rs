@@ -53,8 +53,10 @@ pub(super) struct Slot {
     pub(super) leaving: bool,
     /// What the slot's last worker that was ready listened on: its successor must too.
     pub(super) baseline: BTreeSet<String>,
-    /// Unix paths of the last ready worker: they join the baseline when seen a second time.
-    pub(super) paths_seen: BTreeSet<String>,
+    /// Unix paths of the ready worker that was learned from last, and its generation.
+    pub(super) paths: (u64, BTreeSet<String>),
+    /// Unix paths of the ready worker before that one: those of both are in the baseline.
+    pub(super) paths_before: BTreeSet<String>,
 }
 
 /// Where in its slot a worker is.
@@ -81,7 +83,8 @@ impl Slot {
             was_ready: false,
             leaving: false,
             baseline,
-            paths_seen: BTreeSet::new(),
+            paths: (0, BTreeSet::new()),
+            paths_before: BTreeSet::new(),
         }
     }
 
@@ -144,14 +147,19 @@ impl Slot {
     }
 
     /// Learns from the worker in the seat, as it leaves it, what its successor must listen on.
+    ///
+    /// A unix path counts only once two workers had it (it may hold a pid); one worker may be asked several times.
     pub(super) fn learn_baseline(&mut self, worker: &Worker) {
         if !worker.was_ready {
             return;
         }
         let (paths, ports): (BTreeSet<String>, BTreeSet<String>) =
             worker.listening.iter().cloned().partition(|address| address.starts_with("unix:"));
-        let known = paths.iter().filter(|path| self.paths_seen.contains(*path)).cloned();
+        if self.paths.0 != worker.generation {
+            self.paths_before = std::mem::take(&mut self.paths.1);
+        }
+        let known = paths.intersection(&self.paths_before).cloned();
         self.baseline = ports.into_iter().chain(known).collect();
-        self.paths_seen = paths;
+        self.paths = (worker.generation, paths);
     }
 }

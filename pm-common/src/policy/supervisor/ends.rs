@@ -1,6 +1,7 @@
 //! What follows the end of a worker.
 
 use super::super::record::Next;
+use super::super::worker::{Due, ReadyBy};
 use super::{Action, Exit, Goal, Last, Life, Mono, Place, Record, Seat, Slot, Supervisor, Why, Worker, WorkerId};
 
 impl Supervisor {
@@ -32,13 +33,18 @@ impl Supervisor {
     }
 
     pub(super) fn on_gone(&mut self, id: WorkerId) {
+        // Before its leader has ended, a worker is not gone.
         if let Some((slot, Place::Retiring(index))) = self.find(id) {
-            slot.retiring.remove(index);
+            if slot.retiring.get(index).is_some_and(|w| w.exit.is_some()) {
+                slot.retiring.remove(index);
+            }
         }
     }
 
     fn seat_vacated(&mut self, now: Mono, id: WorkerId, worker: &Worker, exit: Exit, why: Why, out: &mut Vec<Action>) {
+        let ours = matches!(why, Why::Memory | Why::NotReady | Why::Reload);
         let hopeless = !self.ever_ready
+            && !ours
             && id.generation == 1
             && (exit == Exit::Code(126) || exit == Exit::Code(127) || (exit.cannot_run() && why != Why::Spawn));
         if self.goal == Goal::Run && (worker.gave_up || hopeless) {
@@ -53,19 +59,37 @@ impl Supervisor {
             slot.seat = Seat::Down { since: now };
             return;
         }
-        if let Some(successor) = slot.successor.take() {
-            // The replacement is already on its way: it has the seat now.
-            slot.seat = Seat::Taken(successor);
-            slot.restarts += 1;
-            if let Some((_, cause)) = self.replacing.take() {
-                self.end_of_roll(cause, out);
+        match slot.successor.take() {
+            Some(successor) if successor.is_wanted() => {
+                out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Replaced }));
+                self.takes_over(now, id.slot, successor, out);
+                return;
             }
-            out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Replaced }));
-            return;
+            // It is on its way out itself: the seat needs another.
+            ending => slot.retiring.extend(ending),
         }
+        self.replacement_failed(id.slot, out);
         let next = self.plan_restart(now, id.slot, worker, exit, why);
         if why != Why::Reload || next == Next::Failed {
             out.push(Action::Say(Record::Ended { id, exit, why, next }));
+        }
+    }
+
+    /// The worker in the seat ended and its replacement is already on its way: that one has the seat now.
+    fn takes_over(&mut self, now: Mono, number: u32, mut successor: Worker, out: &mut Vec<Action>) {
+        let rule = self.shape.ready.clone();
+        let Some((slot, _)) = self.slot(number) else { return };
+        slot.restarts += 1;
+        // What the ended worker listened on last may differ from what its successor was held to so far.
+        let held = rule.evidence == ReadyBy::Listen && !slot.baseline.is_empty();
+        if held && matches!(successor.life, Life::Starting(Due::Alive(_))) {
+            successor.life = Life::Starting(Due::Proof(successor.started + rule.timeout));
+        }
+        let listens = !successor.listening.is_empty() && slot.baseline.is_subset(&successor.listening);
+        let id = WorkerId { slot: number, generation: successor.generation };
+        slot.seat = Seat::Taken(successor);
+        if rule.evidence == ReadyBy::Listen && listens {
+            self.became_ready(now, id, ReadyBy::Listen, out);
         }
     }
 

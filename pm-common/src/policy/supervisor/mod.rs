@@ -166,6 +166,15 @@ pub struct View {
     pub supervises: bool,
 }
 
+/// A replacement to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Replacement {
+    slot: u32,
+    /// A worker newer than this generation began after the request, and stays.
+    upto: u64,
+    why: Why,
+}
+
 /// The state machine.
 #[derive(Debug, Clone)]
 pub struct Supervisor {
@@ -177,7 +186,7 @@ pub struct Supervisor {
     wanted: u32,
     goal: Goal,
     /// Replacements still to be made, one at a time.
-    queue: VecDeque<(u32, Why)>,
+    queue: VecDeque<Replacement>,
     /// The replacement under way.
     replacing: Option<(u32, Why)>,
     memory_at: Option<Mono>,
@@ -227,7 +236,7 @@ impl Supervisor {
             Event::SaidReady(id, by) => self.on_said_ready(now, id, by, out),
             Event::Memory(id, bytes) => self.on_memory(now, id, bytes, out),
             Event::Supervises(id) => self.on_supervises(id),
-            Event::StopTakes(id, span) => self.on_stop_takes(now, id, span),
+            Event::StopTakes(id, span) => self.on_stop_takes(now, id, span, out),
             Event::GaveUp(id) => self.on_gave_up(id),
             Event::Stop(kind) => self.on_stop(now, kind, out),
             Event::Asked(request) => self.on_asked(now, request, out),
@@ -352,6 +361,9 @@ impl Supervisor {
         out.push(Action::SteerIn(id));
         if place == Place::Successor {
             self.promote(now, id.slot, out);
+        } else if let Some((_, why)) = self.replacing.take_if(|(slot, _)| *slot == id.slot) {
+            // It had the seat already, because the one that it replaces ended first.
+            self.end_of_roll(why, out);
         }
     }
 
@@ -403,7 +415,7 @@ impl Supervisor {
         if self.announced || self.goal != Goal::Run || self.slots.is_empty() {
             return;
         }
-        let every = self.slots.iter().all(|slot| slot.was_ready);
+        let every = self.slots.iter().all(|slot| slot.was_ready || slot.leaving);
         if every || (self.ever_ready && now >= self.announce_by) {
             self.announced = true;
             out.push(Action::AnnounceReady);

@@ -5,8 +5,8 @@ use super::super::rules::Intensity;
 use super::super::worker::{Due, ReadyBy};
 use super::stops::{begin_drain, drain_slot};
 use super::{
-    Action, BTreeSet, Exit, Goal, Life, MOST_WORKERS, Mono, Place, Request, Seat, Slot, Supervisor, Why, Worker,
-    WorkerId, as_slot,
+    Action, BTreeSet, Exit, Goal, Life, MOST_WORKERS, Mono, Place, Replacement, Request, Seat, Slot, Supervisor, Why,
+    Worker, WorkerId, as_slot,
 };
 
 impl Supervisor {
@@ -33,14 +33,15 @@ impl Supervisor {
 
     pub(super) fn on_memory(&mut self, now: Mono, id: WorkerId, bytes: u64, out: &mut Vec<Action>) {
         let Some(limit) = self.rules.max_mem.filter(|limit| bytes > *limit) else { return };
+        // The answer may come after the worker said that it watches its own.
+        if self.worker(id).is_none_or(|w| w.supervises) {
+            return;
+        }
         let (overlap, grace) = (self.shape.overlap, self.rules.grace);
         self.note_fat(now, id, bytes, limit, out);
         let Some((slot, place)) = self.find(id) else { return };
         let not_before = slot.not_before;
         let Some(worker) = slot.worker_mut(place) else { return };
-        if worker.supervises {
-            return;
-        }
         match worker.life {
             Life::Ready { .. } if overlap => {
                 if now >= not_before {
@@ -69,20 +70,40 @@ impl Supervisor {
     }
 
     fn enqueue(&mut self, number: u32, why: Why) {
-        let known = self.queue.iter().any(|(slot, _)| *slot == number);
-        if !known && self.replacing.is_none_or(|(slot, _)| slot != number) {
-            self.queue.push_back((number, why));
+        let Some((slot, _)) = self.slot(number) else { return };
+        let upto = slot.generation;
+        if let Some(known) = self.queue.iter_mut().find(|r| r.slot == number) {
+            if why == Why::Reload {
+                *known = Replacement { slot: number, upto, why };
+            }
+        // A reload wants more than a replacement that began before it was asked for.
+        } else if why == Why::Reload || self.replacing.is_none_or(|(slot, _)| slot != number) {
+            self.queue.push_back(Replacement { slot: number, upto, why });
         }
+    }
+
+    /// Whether a replacement can be made, or has become needless; else its slot must first have a ready worker.
+    fn is_decidable(&self, replacement: &Replacement) -> bool {
+        let slot = usize::try_from(replacement.slot).ok().and_then(|n| self.slots.get(n));
+        slot.is_none_or(|slot| match &slot.seat {
+            Seat::Taken(worker) => worker.is_ready(),
+            Seat::Backoff { .. } => false,
+            Seat::Down { .. } | Seat::Failed { .. } => true,
+        })
     }
 
     /// Starts the next replacement beside the worker that it replaces, one at a time.
     pub(super) fn next_replacement(&mut self, now: Mono, out: &mut Vec<Action>) {
         while self.goal == Goal::Run && self.replacing.is_none() {
-            let Some((number, why)) = self.queue.pop_front() else { return };
+            let Some(index) = self.queue.iter().position(|r| self.is_decidable(r)) else { return };
+            let Some(Replacement { slot: number, upto, why }) = self.queue.remove(index) else { return };
             let rule = self.shape.ready.clone();
-            let Some((slot, _)) = self.slot(number) else { continue };
-            // A slot whose worker has ended meanwhile gets a new one anyway.
-            let Some(incumbent) = slot.incumbent().filter(|w| w.is_ready()).cloned() else {
+            let slot = self.slot(number).map(|(slot, _)| slot);
+            // A slot whose worker has ended meanwhile has a new one anyway.
+            let Some((slot, incumbent)) = slot.and_then(|slot| {
+                let incumbent = slot.incumbent().filter(|w| w.generation <= upto).cloned()?;
+                Some((slot, incumbent))
+            }) else {
                 self.end_of_roll(why, out);
                 continue;
             };
@@ -122,25 +143,38 @@ impl Supervisor {
         if self.goal != Goal::Run {
             return;
         }
+        // A broken new release never spends the budget of the old one.
+        if cause == Some(Why::Reload) {
+            out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Nothing }));
+            self.abort_roll(id.slot, out);
+            return;
+        }
         let random = self.next_random();
         let rules = self.rules.clone();
         let Some((slot, _)) = self.slot(id.slot) else { return };
         slot.failures = slot.failures.saturating_add(1);
         let delay = rules.delay(slot.failures, worker.was_ready, random);
         slot.not_before = now + delay;
-        let next = Next::Restart(delay);
-        if cause == Some(Why::Reload) {
-            self.queue.retain(|(_, why)| *why != Why::Reload);
-            out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Nothing }));
-            out.push(Action::Say(Record::RollAborted { slot: id.slot }));
-        } else {
-            out.push(Action::Say(Record::Ended { id, exit, why, next }));
+        out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Restart(delay) }));
+    }
+
+    /// A replacement that has the seat already, or whose incumbent ended too, has failed: the seat starts anew.
+    pub(super) fn replacement_failed(&mut self, number: u32, out: &mut Vec<Action>) {
+        if let Some((_, Why::Reload)) = self.replacing.take_if(|(slot, _)| *slot == number) {
+            self.abort_roll(number, out);
         }
     }
 
+    fn abort_roll(&mut self, slot: u32, out: &mut Vec<Action>) {
+        self.queue.retain(|r| r.why != Why::Reload);
+        out.push(Action::Say(Record::RollAborted { slot }));
+    }
+
     pub(super) fn end_of_roll(&self, why: Why, out: &mut Vec<Action>) {
-        if why == Why::Reload && !self.queue.iter().any(|(_, why)| *why == Why::Reload) {
-            out.push(Action::Say(Record::Rolled { workers: self.slots.len() }));
+        let rest = self.queue.iter().map(|r| r.why).chain(self.replacing.map(|(_, why)| why));
+        if why == Why::Reload && !rest.into_iter().any(|why| why == Why::Reload) {
+            let workers = usize::try_from(self.wanted).unwrap_or(usize::MAX);
+            out.push(Action::Say(Record::Rolled { workers }));
         }
     }
 
@@ -160,10 +194,12 @@ impl Supervisor {
 
     fn not_ready_in_time(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
         let (after, grace) = (self.shape.ready.timeout, self.rules.grace);
+        let asks_listen = self.shape.ready.evidence == ReadyBy::Listen;
         let Some((slot, place)) = self.find(id) else { return };
         let baseline = slot.baseline.clone();
         let Some(worker) = slot.worker_mut(place) else { return };
-        let missing = baseline.difference(&worker.listening).cloned().collect();
+        // Where another sign was asked for, no address was waited for.
+        let missing = if asks_listen { baseline.difference(&worker.listening).cloned().collect() } else { Vec::new() };
         out.push(Action::Say(Record::NotReady { id, after, missing }));
         begin_drain(id.slot, worker, now, Why::NotReady, grace, out);
     }
@@ -190,7 +226,7 @@ impl Supervisor {
     fn reload(&mut self, now: Mono, out: &mut Vec<Action>) {
         for number in 0..self.slots.len() {
             let (overlap, grace) = (self.shape.overlap, self.rules.grace);
-            let Some(slot) = self.slots.get_mut(number) else { break };
+            let Some(slot) = self.slots.get_mut(number).filter(|slot| !slot.leaving) else { break };
             slot.failures = 0;
             match &mut slot.seat {
                 // Somebody has mended it: try again at once.
@@ -201,8 +237,11 @@ impl Supervisor {
                 Seat::Taken(worker) if !overlap => {
                     begin_drain(as_slot(number), worker, now, Why::Reload, grace, out);
                 }
-                Seat::Taken(_) => self.enqueue(as_slot(number), Why::Reload),
-                Seat::Down { .. } => {}
+                Seat::Taken(_) => {}
+                Seat::Down { .. } => continue,
+            }
+            if overlap {
+                self.enqueue(as_slot(number), Why::Reload);
             }
         }
     }
@@ -221,6 +260,7 @@ impl Supervisor {
                 // Its last worker may still be draining out of the seat: that one retires.
                 let old = std::mem::replace(&mut slot.seat, Seat::Backoff { since: now, until: now });
                 if let Seat::Taken(worker) = old {
+                    slot.learn_baseline(&worker);
                     slot.retiring.push(worker);
                 }
             }
@@ -238,13 +278,17 @@ impl Supervisor {
         }
         self.wanted -= 1;
         let (number, grace) = (self.wanted, self.rules.grace);
-        self.queue.retain(|(slot, _)| *slot != number);
-        if self.replacing.is_some_and(|(slot, _)| slot == number) {
-            self.replacing = None;
-        }
+        let queued = self.queue.iter().find(|r| r.slot == number).map(|r| r.why);
+        self.queue.retain(|r| r.slot != number);
+        let under_way = self.replacing.take_if(|(slot, _)| *slot == number).map(|(_, why)| why);
         if let Some((slot, _)) = self.slot(number) {
             slot.leaving = true;
             drain_slot(number, slot, now, Why::Scale, grace, out);
+            // It succeeds nobody any more: its end must not be taken for that of a replacement.
+            slot.retiring.extend(slot.successor.take());
+        }
+        if queued == Some(Why::Reload) || under_way == Some(Why::Reload) {
+            self.end_of_roll(Why::Reload, out);
         }
     }
 

@@ -12,8 +12,8 @@ impl Supervisor {
             // What is giving up already ends everything: the first request changes the exit code and hurries nobody.
             Goal::Run | Goal::GiveUp(_) => {
                 self.goal = Goal::Stop(kind);
-                out.push(Action::AnnounceStop(self.rules.grace));
                 self.drain_all(now, Why::Stop, out);
+                out.push(Action::AnnounceStop(self.stop_takes(now)));
             }
             Goal::Stop(_) => {
                 self.goal = Goal::Stop(kind);
@@ -42,10 +42,26 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn on_stop_takes(&mut self, now: Mono, id: WorkerId, span: Span) {
-        let asked = now + span + PARENT_WAITS_LONGER;
-        if let Some(Worker { life: Life::Draining { kill_at, asked_again: false, .. }, .. }) = self.worker(id) {
-            *kill_at = asked;
+    /// How long the stop may still take: what is announced upward, so that graces shrink inward.
+    fn stop_takes(&self, now: Mono) -> Span {
+        let ends = self.slots.iter().flat_map(Slot::workers).filter_map(|w| {
+            // A supervisor is told a second time before it is killed.
+            let again = w.supervises && !matches!(w.life, Life::Draining { asked_again: true, .. });
+            w.deadline().map(|at| at.since(now) + if again { PARENT_WAITS_LONGER } else { Span::ZERO })
+        });
+        ends.max().unwrap_or_default()
+    }
+
+    /// Only a supervisor may have its stop take longer: an app could put off its end for ever.
+    pub(super) fn on_stop_takes(&mut self, now: Mono, id: WorkerId, span: Span, out: &mut Vec<Action>) {
+        let announced = self.stop_takes(now);
+        let Some(worker) = self.worker(id).filter(|w| w.supervises) else { return };
+        if let Life::Draining { kill_at, asked_again: false, .. } = &mut worker.life {
+            *kill_at = now + span + PARENT_WAITS_LONGER;
+        }
+        let takes = self.stop_takes(now);
+        if matches!(self.goal, Goal::Stop(_)) && takes > announced {
+            out.push(Action::AnnounceStop(takes));
         }
     }
 

@@ -1,0 +1,309 @@
+//! The Node adapter: each worker finds itself a cluster worker, and we are its primary on the wire.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use pm_common::policy::WorkerId;
+use pm_common::policy::supervisor::Event;
+use pm_common::policy::worker::ReadyBy;
+use pm_common::report;
+use pm_common::supervise::{Adapter, AdapterToken, Plan, Source};
+use pm_common::sys::fdpass;
+
+use crate::address;
+use crate::channel::{Channel, Received};
+use crate::handoff::Handoff;
+use crate::listeners::{How, LaneRef, Listeners};
+use crate::protocol::{Message, Outgoing};
+use crate::query::Query;
+
+/// Connections accepted in one turn from one listener: more wait for the next turn, others come in between.
+const ACCEPTS_PER_TURN: usize = 64;
+/// Reads from the channel of a worker that has ended: what it said last matters, but is not endless.
+const LAST_READS: usize = 64;
+
+/// The sockets, the channels, and the connections on their way.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    listeners: Listeners,
+    workers: BTreeMap<WorkerId, Worker>,
+    handoff: Handoff,
+    /// The next NODE_UNIQUE_ID.
+    next_id: u64,
+    /// The program is given a channel.
+    with_channel: bool,
+    /// accept4(2) failed for want of descriptors: none is tried until one may have become free.
+    short_of_descriptors: bool,
+    /// What was said once already.
+    said: BTreeSet<String>,
+}
+
+/// A worker as its primary sees it.
+#[derive(Debug)]
+struct Worker {
+    channel: Option<Channel>,
+    /// The keys that it listens on.
+    open: BTreeSet<String>,
+    /// Ready, and not on its way out.
+    in_service: bool,
+}
+
+impl Cluster {
+    pub(crate) fn new(listeners: Listeners, with_channel: bool) -> Self {
+        let (workers, said) = (BTreeMap::new(), BTreeSet::new());
+        let (handoff, short_of_descriptors) = (Handoff::default(), false);
+        Self { listeners, workers, handoff, next_id: 1, with_channel, short_of_descriptors, said }
+    }
+
+    fn hear(&mut self, id: WorkerId, message: Message, events: &mut VecDeque<Event>) {
+        self.short_of_descriptors = false;
+        match message {
+            Message::Online => {}
+            Message::Query { seq, query } => self.answer(id, seq, &query),
+            Message::Listening(query) => self.listens(id, &query, events),
+            Message::Close { key } => self.closes(id, &key, events),
+            Message::ExitedAfterDisconnect { seq } => self.send(id, &Outgoing::Ack { ack: seq }),
+            Message::Accepted { ack, accepted } => self.handoff.answered(id, ack, accepted),
+            Message::Undelivered { seq } => self.handoff.answered(id, seq, false),
+            Message::Ready => events.push_back(Event::SaidReady(id, ReadyBy::Message)),
+        }
+    }
+
+    fn send(&mut self, id: WorkerId, outgoing: &Outgoing<'_>) {
+        if let Some(channel) = self.workers.get_mut(&id).and_then(|w| w.channel.as_mut()) {
+            channel.send(outgoing);
+        }
+    }
+
+    /// Answers a worker's `listen()`: with a socket, with the promise of connections, or with the error.
+    fn answer(&mut self, id: WorkerId, ack: u64, query: &Query) {
+        match self.listeners.open(id, query) {
+            Ok(grant) => {
+                let (key, data) = (grant.key.as_str(), &grant.data);
+                match grant.how {
+                    How::Handle(handle) => {
+                        let handle = &Rc::new(handle);
+                        self.send(id, &Outgoing::Shared { ack, key, data, handle });
+                    }
+                    How::RoundRobin(sockname) => self.send(id, &Outgoing::RoundRobin { ack, key, data, sockname }),
+                }
+            }
+            Err(errno) => self.send(id, &Outgoing::Refused { ack, key: "", data: &query.data, errno }),
+        }
+        self.say_warnings();
+    }
+
+    fn listens(&mut self, id: WorkerId, query: &Query, events: &mut VecDeque<Event>) {
+        let Some((key, fixed)) = self.key_of(query) else { return };
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.open.insert(key.clone());
+        self.listeners.accepting(id, &key);
+        let address = self.describe(&key);
+        events.push_back(Event::Listening { id, address, fixed });
+    }
+
+    fn closes(&mut self, id: WorkerId, key: &str, events: &mut VecDeque<Event>) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.open.remove(key);
+        }
+        let address = self.describe(key);
+        self.listeners.closed(id, key);
+        events.push_back(Event::Closed { id, address });
+    }
+
+    /// The key of what a worker says it listens on, and whether its successors must listen there too: a port of the
+    /// kernel's choice was asked for as port 0, and is told as what it became.
+    fn key_of(&self, query: &Query) -> Option<(String, bool)> {
+        let known = |key: &String| self.listeners.description(key).is_some();
+        let asked = Query { port: 0, ..query.clone() };
+        let exact = Some(address::key(query)).filter(known).map(|key| (key, true));
+        exact.or_else(|| Some(address::key(&asked)).filter(known).map(|key| (key, false)))
+    }
+
+    fn describe(&self, key: &str) -> String {
+        self.listeners.description(key).unwrap_or_default().to_owned()
+    }
+
+    /// Reads what the worker says; a channel that ends is closed here too.
+    fn read(&mut self, id: WorkerId, events: &mut VecDeque<Event>) -> Received {
+        let mut messages = Vec::new();
+        let Some(worker) = self.workers.get_mut(&id) else { return Received::Closed };
+        let Some(channel) = worker.channel.as_mut() else { return Received::Closed };
+        if channel.wants_write() {
+            channel.flush(&mut messages);
+        }
+        let received = channel.receive(&mut messages);
+        if let Some(complaint) = channel.take_complaint() {
+            let (slot, generation) = (id.slot, id.generation);
+            report::warning(format_args!(
+                "bad message on a worker's channel slot={slot} generation={generation} {complaint}"
+            ));
+        }
+        messages.into_iter().for_each(|message| self.hear(id, message, events));
+        received
+    }
+
+    fn can_take(&self, key: &str) -> bool {
+        self.workers.iter().any(|(id, worker)| worker.takes(key) && self.handoff.has_room(*id))
+    }
+
+    /// The listeners that nobody but us accepts from: lanes without a worker, and those whose connections go round.
+    fn ours_to_accept(&self) -> impl Iterator<Item = (LaneRef, BorrowedFd<'_>, &str)> {
+        let unattended = self.listeners.unattended().map(|lane| (lane.lane, lane.fd, lane.key));
+        unattended.chain(self.listeners.round_robin().map(|rr| (rr.lane, rr.fd, rr.key)))
+    }
+
+    /// Accepts what waits in a listener and passes it on, while somebody takes it.
+    fn accept(&mut self, listener: LaneRef) {
+        let found = self.ours_to_accept().find(|(lane, _, _)| *lane == listener);
+        let Some(key) = found.map(|(_, _, key)| key.to_owned()) else { return };
+        for _ in 0..ACCEPTS_PER_TURN {
+            if !self.can_take(&key) {
+                return;
+            }
+            match self.listeners.accept(listener) {
+                Ok(Some(connection)) => self.handoff.waiting(key.clone(), Rc::new(connection)),
+                Ok(None) => break,
+                Err(error) => {
+                    // The connection still waits: asking again before anything else has changed would spin.
+                    self.short_of_descriptors = true;
+                    self.say_once(format!("cannot accept connections: {}", report::reason(&error)));
+                    break;
+                }
+            }
+            self.pass_on();
+        }
+    }
+
+    /// Passes on the connections that wait, each to the worker of its key that has the fewest unanswered.
+    fn pass_on(&mut self) {
+        loop {
+            let workers = &self.workers;
+            let takes = |id: WorkerId, key: &str| workers.get(&id).is_some_and(|w| w.takes(key));
+            let Some((id, key, connection)) = self.handoff.next(takes, workers.keys()) else { return };
+            let channel = self.workers.get_mut(&id).and_then(|w| w.channel.as_mut());
+            let seq = channel.and_then(|c| c.send(&Outgoing::NewConn { key: &key, connection: &connection }));
+            if !self.handoff.passed(id, seq, key, connection) {
+                return;
+            }
+        }
+    }
+
+    fn say_warnings(&mut self) {
+        for warning in self.listeners.take_warnings() {
+            self.say_once(warning);
+        }
+    }
+
+    fn say_once(&mut self, warning: String) {
+        if !self.said.contains(&warning) {
+            report::warning(&warning);
+            self.said.insert(warning);
+        }
+    }
+}
+
+impl Worker {
+    fn takes(&self, key: &str) -> bool {
+        self.in_service && self.channel.is_some() && self.open.contains(key)
+    }
+}
+
+impl Adapter for Cluster {
+    fn prepare(&mut self, id: WorkerId, plan: &mut Plan) -> io::Result<()> {
+        plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
+        let mut worker = Worker { channel: None, open: BTreeSet::new(), in_service: false };
+        if self.with_channel {
+            let (ours, theirs) = fdpass::pair()?;
+            plan.env.push(("NODE_CHANNEL_FD".into(), theirs.as_raw_fd().to_string().into()));
+            plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
+            plan.keep.push(theirs);
+            worker.channel = Some(Channel::new(ours));
+            self.next_id += 1;
+        }
+        self.workers.insert(id, worker);
+        Ok(())
+    }
+
+    fn started(&mut self, _: WorkerId, _: i32) {}
+
+    fn steer_in(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.in_service = true;
+            self.listeners.steer_in(id);
+        }
+    }
+
+    fn steer_off(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.in_service = false;
+            self.listeners.steer_off(id);
+        }
+    }
+
+    fn ended(&mut self, id: WorkerId) {
+        self.short_of_descriptors = false;
+        // Its last answers tell which connections it took.
+        let mut late = VecDeque::new();
+        for _ in 0..LAST_READS {
+            if self.read(id, &mut late) == Received::Closed {
+                break;
+            }
+        }
+        self.workers.remove(&id);
+        self.listeners.gone(id);
+        self.handoff.gone(id);
+    }
+
+    fn release_slot(&mut self, slot: u32) {
+        self.listeners.release_slot(slot);
+    }
+
+    fn finish(&mut self) {
+        self.listeners.close_all();
+    }
+
+    fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
+        for (id, worker) in &self.workers {
+            if let Some(channel) = &worker.channel {
+                let token = AdapterToken::Channel(*id);
+                let (read, write) = (channel.wants_read(), channel.wants_write());
+                out.push(Source { token, fd: channel.as_fd(), read, write });
+            }
+        }
+        // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
+        for (lane, fd, key) in self.ours_to_accept() {
+            if !self.short_of_descriptors && self.can_take(key) {
+                out.push(Source { token: AdapterToken::Listener(lane.number()), fd, read: true, write: false });
+            }
+        }
+    }
+
+    fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>) {
+        match token {
+            AdapterToken::Listener(number) => self.accept(LaneRef::numbered(number)),
+            AdapterToken::Channel(id) => {
+                if self.read(id, events) == Received::Closed
+                    && let Some(worker) = self.workers.get_mut(&id)
+                {
+                    worker.channel = None;
+                    self.handoff.gone(id);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, _: &mut VecDeque<Event>) {
+        self.pass_on();
+        self.say_warnings();
+    }
+
+    fn addresses(&self, id: WorkerId) -> Vec<String> {
+        self.listeners.addresses(id)
+    }
+}
+
+/// Connections are kept by us until their worker says that it has them.
+pub(crate) type Connection = Rc<OwnedFd>;

@@ -1,0 +1,120 @@
+//! The command line of pm-cluster.
+
+use std::ffi::{OsStr, OsString};
+
+use pm_common::options::{self, Opt, Parsed, Tool};
+use pm_common::policy::rules::Rules;
+use pm_common::policy::time::Span;
+use pm_common::policy::worker::{ReadyBy, ReadyRule};
+use pm_common::policy_options::{self, GRACE, STOP_SIGNAL};
+use pm_common::report::Failure;
+
+use crate::cpus;
+use crate::listeners::Mode;
+
+const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
+    Opt { short: None, long, value: Some(value), help }
+}
+
+/// pm-cluster, as its command line sees it.
+pub const TOOL: Tool = Tool {
+    name: "pm-cluster",
+    usage: "[options] [--] PROG ARGS...",
+    about: "Runs N copies of PROG behind the address that it listens on; replaces those that die.",
+    options: &[
+        Opt {
+            short: Some('n'),
+            long: "workers",
+            value: Some("N"),
+            help: "copies; 0 or max: one per usable CPU, -1: one fewer (0)",
+        },
+        opt("name", "NAME", "the app's name (derived from PROG and ARGS)"),
+        GRACE,
+        STOP_SIGNAL,
+        opt("ready", "EVIDENCE", "listen, message (process.send('ready')) or notify (listen)"),
+        opt("ready-after", "TIME", "with listen: alive this long is ready too (1s)"),
+        opt("ready-timeout", "TIME", "not ready by then: the start has failed (30s)"),
+        opt("balance", "HOW", "lanes, shared or rr (lanes)"),
+    ],
+    examples: "  pm-cluster -n 0 node app.js\n  pm-restart --max-mem 512M pm-cluster -n 4 node app.js\n",
+};
+
+/// What the command line means.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) workers: u32,
+    pub(crate) name: Option<String>,
+    pub(crate) rules: Rules,
+    pub(crate) ready: ReadyRule,
+    pub(crate) balance: Option<Mode>,
+}
+
+/// Merges the options over the policy of the chain above; looks at the chain for mistakes that would only show later.
+pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
+    let rule = ReadyRule { evidence: ReadyBy::Listen, alive_after: Span::secs(1), timeout: Span::secs(30) };
+    let rules = policy_options::inherited()?;
+    let mut options = Options { workers: cpus::usable(), name: None, rules, ready: rule, balance: None };
+    for (option, value) in &parsed.options {
+        options.set(option, value)?;
+    }
+    check_chain(&parsed.rest)?;
+    Ok(options)
+}
+
+impl Options {
+    fn set(&mut self, option: &str, value: &OsStr) -> Result<(), Failure> {
+        match option {
+            "workers" => {
+                let text = options::text(option, value)?;
+                self.workers = cpus::parse_workers(text, cpus::usable())
+                    .map_err(|why| Failure::own(format!("bad value '{text}' for -n: {why}")))?;
+            }
+            "name" => self.name = Some(options::text(option, value)?.to_owned()),
+            "ready" => self.ready.evidence = evidence(option, value)?,
+            "ready-after" => self.ready.alive_after = options::duration(option, value)?,
+            "ready-timeout" => self.ready.timeout = options::duration(option, value)?,
+            "balance" => self.balance = Some(balance(option, value)?),
+            _ => {
+                policy_options::apply(&mut self.rules, option, value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn evidence(option: &str, value: &OsStr) -> Result<ReadyBy, Failure> {
+    match value.to_str() {
+        Some("listen") => Ok(ReadyBy::Listen),
+        Some("message") => Ok(ReadyBy::Message),
+        Some("notify") => Ok(ReadyBy::Notify),
+        _ => Err(options::bad(option, value, "expected listen, message or notify")),
+    }
+}
+
+fn balance(option: &str, value: &OsStr) -> Result<Mode, Failure> {
+    match value.to_str() {
+        Some("lanes") => Ok(Mode::Lanes),
+        Some("shared") => Ok(Mode::Shared),
+        Some("rr") => Ok(Mode::RoundRobin),
+        _ => Err(options::bad(option, value, "expected lanes, shared or rr")),
+    }
+}
+
+/// pm-restart below pm-cluster would keep n supervisors of one worker each, and n policies.
+fn check_chain(rest: &[OsString]) -> Result<(), Failure> {
+    let Some(program) = rest.first() else {
+        return Err(Failure::own("no program given; see pm-cluster --help"));
+    };
+    if base_name(program) == "pm-restart" {
+        return Err(Failure::own(
+            "pm-restart goes in front of pm-cluster: pm-restart [options] pm-cluster [options] PROG ARGS...",
+        ));
+    }
+    Ok(())
+}
+
+/// The last part of a path.
+pub(crate) fn base_name(program: &OsStr) -> String {
+    let path = std::path::Path::new(program);
+    path.file_name().unwrap_or(program).to_string_lossy().into_owned()
+}

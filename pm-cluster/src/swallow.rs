@@ -1,0 +1,117 @@
+//! Launchers that keep Node's channel for themselves, so that copies of what they launch cannot share a port.
+//!
+//! npm, yarn and pnpm are Node programs: they become the cluster worker, and the program that they launch binds by
+//! itself. `node --run` closes the channel, `node --watch` keeps it in the watcher.
+
+use std::ffi::OsString;
+
+use pm_common::report::Failure;
+
+use crate::options::base_name;
+
+/// Refuses to start several copies below such a launcher, and says what to run instead.
+pub(crate) fn check(argv: &[OsString], workers: u32) -> Result<(), Failure> {
+    let Some(launcher) = launcher(argv).filter(|_| workers > 1) else { return Ok(()) };
+    let package = std::fs::read_to_string("package.json").unwrap_or_default();
+    let instead = script(&package, &launcher.script).map_or_else(
+        || "run its script directly: pm-cluster node app.js".to_owned(),
+        |script| format!("run its script directly: pm-cluster {script}"),
+    );
+    Err(Failure::own(format!(
+        "'{}' keeps Node's channel for itself, so {workers} copies below it cannot share a port; {instead}",
+        launcher.name
+    )))
+}
+
+/// Whether the program gets no channel at all: below `node --run` a worker that was given one dies of EPIPE.
+pub(crate) fn closes_channel(argv: &[OsString]) -> bool {
+    launcher(argv).is_some_and(|launcher| launcher.name == "node --run")
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Launcher {
+    name: String,
+    /// The script's name in package.json.
+    script: String,
+}
+
+fn launcher(argv: &[OsString]) -> Option<Launcher> {
+    let program = base_name(argv.first()?);
+    let args: Vec<String> = argv.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    match program.as_str() {
+        "npm" | "yarn" | "pnpm" => package_manager(&program, &args),
+        "node" => node(&args),
+        _ => None,
+    }
+}
+
+fn package_manager(program: &str, args: &[String]) -> Option<Launcher> {
+    let mut words = args.iter().filter(|arg| !arg.starts_with('-'));
+    let verb = words.next()?;
+    let script = match verb.as_str() {
+        "run" | "run-script" => words.next()?,
+        _ => verb,
+    };
+    Some(Launcher { name: format!("{program} {verb}"), script: script.clone() })
+}
+
+fn node(args: &[String]) -> Option<Launcher> {
+    let options = args.iter().take_while(|arg| arg.starts_with('-'));
+    for (index, option) in options.enumerate() {
+        let launcher = |name: &str, script: String| Launcher { name: name.to_owned(), script };
+        if option == "--run" {
+            return Some(launcher("node --run", args.get(index + 1).cloned().unwrap_or_default()));
+        }
+        if let Some(script) = option.strip_prefix("--run=") {
+            return Some(launcher("node --run", script.to_owned()));
+        }
+        if option == "--watch" {
+            return Some(launcher("node --watch", String::new()));
+        }
+    }
+    None
+}
+
+fn script(package: &str, name: &str) -> Option<String> {
+    let package: serde_json::Value = serde_json::from_str(package).ok()?;
+    Some(package.get("scripts")?.get(name)?.as_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(line: &str) -> Option<(String, String)> {
+        let argv: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        launcher(&argv).map(|l| (l.name, l.script))
+    }
+
+    #[test]
+    fn launchers_that_swallow_the_channel() {
+        let pair = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
+        assert_eq!(found("npm start"), pair("npm start", "start"));
+        assert_eq!(found("/usr/bin/npm run --silent serve"), pair("npm run", "serve"));
+        assert_eq!(found("yarn dev"), pair("yarn dev", "dev"));
+        assert_eq!(found("node --run start"), pair("node --run", "start"));
+        assert_eq!(found("node --no-warnings --run=start"), pair("node --run", "start"));
+        assert_eq!(found("node --watch app.js"), pair("node --watch", ""));
+        for fine in ["node app.js --run x", "node -r x app.js", "sh -c npm", "npm", "python3 npm start"] {
+            assert_eq!(found(fine), None, "{fine}");
+        }
+    }
+
+    #[test]
+    fn several_copies_are_refused_and_one_is_not() {
+        let npm: Vec<OsString> = ["npm", "start"].map(OsString::from).to_vec();
+        assert!(check(&npm, 1).is_ok());
+        let failure = check(&npm, 2).expect_err("refused");
+        assert_eq!((failure.code, failure.message.lines().count()), (125, 1));
+    }
+
+    #[test]
+    fn the_remedy_names_the_script() {
+        let package = r#"{"scripts":{"start":"node server.js"}}"#;
+        assert_eq!(script(package, "start").as_deref(), Some("node server.js"));
+        assert_eq!(script("not json", "start"), None);
+    }
+}
