@@ -154,7 +154,9 @@ const print = () => {
 }
 
 const main = async () => {
-  const names = Object.keys(contenders)
+  const only = option('only', '')
+  const names = Object.keys(contenders).filter((name) => !only || only.split(',').includes(name))
+  const has = (name) => names.includes(name)
   for (let round = 0; round < rounds; round++) {
     // Another one begins each time, so that a slow spell of the machine hits nobody in particular.
     const order = names.map((_, i) => names[(i + round) % names.length])
@@ -167,16 +169,14 @@ const main = async () => {
     console.error(`round ${round + 1} of ${rounds}: crashes`)
     await boot()
     const quickly = ['--backoff', '1ms..1ms', '--stable', '1ms', '--intensity', '100000/1s']
-    await crash(DEFAULT, ours({ restart: [...quickly, ...limit], cluster: [] }))
-    await crash('node rr', contenders['node rr'])
-    await crash('pm2', pm2)
+    if (has(DEFAULT)) await crash(DEFAULT, ours({ restart: [...quickly, ...limit], cluster: [] }))
+    for (const name of ['node rr', 'pm2'].filter(has)) await crash(name, contenders[name])
   }
   console.error('idle')
   await Promise.all([
-    idle('lanes', ours({ restart: [], cluster: [] })),
-    idle('lanes, --max-mem', ours({ restart: limit, cluster: [] })),
-    idle('node rr', contenders['node rr']),
-    idle('pm2', pm2),
+    ...(has(DEFAULT) ? [idle(DEFAULT, ours({ restart: [], cluster: [] }))] : []),
+    ...(has(DEFAULT) ? [idle(`${DEFAULT}, --max-mem`, ours({ restart: limit, cluster: [] }))] : []),
+    ...['node rr', 'pm2'].filter(has).map((name) => idle(name, contenders[name])),
   ])
   print()
   const machine = { cpus: os.cpus().length, model: os.cpus()[0].model, kernel: os.release(), node: process.version }

@@ -74,7 +74,7 @@ fn the_memory_is_that_of_the_whole_tree() {
 fn copy_on_write_memory_of_a_tree_counts_once() {
     let scene = Scene::new();
     let script = "import os, time\nx = b'x' * (80 << 20)\nfor _ in range(3):\n    if os.fork() == 0: break\n\
-        print('up', flush=True)\ntime.sleep(1e6)\n";
+        os.write(1, b'up\\n')\ntime.sleep(1e6)\n";
     let _ = scene.file("tree.py", script);
     let chain = scene.start("pm-restart --mem-interval 100ms --max-mem 200M python3 tree.py");
     chain.on_line("four processes", |c| (c.output().matches("Out up").count() == 4).then_some(()));
