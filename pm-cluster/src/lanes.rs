@@ -1,0 +1,293 @@
+//! The lanes of one TCP address: listening sockets of one SO_REUSEPORT group, each for one worker at a time.
+//!
+//! A lane is never closed while the address is in service: close(2) moves the last socket of the group into the hole and
+//! resets clients whose handshake is under way. A lane that nobody needs is parked: steered away, kept, given to the next.
+//! The group is mirrored here in the kernel's order (that of listen(2); a socket that leaves is replaced by the last one),
+//! with the sockets of other programs in it. Their coming and going is only seen when lanes change: until then the
+//! steering list may name an index too far (the kernel then hashes over all) or a foreign socket, and if several foreign
+//! sockets changed between two looks, their order is a guess.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use pm_common::policy::WorkerId;
+use pm_common::policy::steering::{self, Spread};
+use pm_common::report;
+use pm_common::sys::socket::{self, Join};
+
+use crate::foreign;
+
+/// What the worker that holds a lane does with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Not yet to be given connections: it starts, or does not accept.
+    Waiting,
+    /// Ready and accepting.
+    InService,
+    /// On its way out.
+    Draining,
+}
+
+#[derive(Debug)]
+struct Lane {
+    fd: OwnedFd,
+    /// Whose next worker gets this lane; `None`: anybody's.
+    slot: Option<u32>,
+    holder: Option<WorkerId>,
+    standing: Standing,
+}
+
+impl Lane {
+    /// The lanes of the lowest rank that occurs get the new connections.
+    fn rank(&self) -> u8 {
+        match (self.holder, self.standing, self.slot) {
+            (Some(_), Standing::InService, _) => 0,
+            (Some(_), Standing::Waiting, _) => 1,
+            // Its slot's next worker will accept what waits here.
+            (None, _, Some(_)) => 2,
+            (Some(_), Standing::Draining, _) => 3,
+            (None, _, None) => 4,
+        }
+    }
+}
+
+/// A socket of the group, in the kernel's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Member {
+    Lane(usize),
+    Foreign(u64),
+}
+
+/// All lanes of one address.
+#[derive(Debug)]
+pub struct Lanes {
+    address: SocketAddr,
+    only_v6: bool,
+    backlog: i32,
+    spread: Spread,
+    lanes: Vec<Lane>,
+    /// The inodes of the lanes.
+    ours: BTreeSet<u64>,
+    group: Vec<Member>,
+    /// The foreign sockets of the group that were warned of.
+    told: BTreeSet<u64>,
+    told_unsteered: bool,
+}
+
+/// What opening an address came to.
+#[derive(Debug)]
+pub enum Opened {
+    /// Two lanes, none given to anybody.
+    Lanes(Lanes),
+    /// One listener, and why there can be no second one beside it.
+    Single(OwnedFd, String),
+}
+
+/// Opens an address with two lanes (the steering program cannot be attached to a lone socket), or with one listener.
+///
+/// # Errors
+/// That of the first socket: EADDRINUSE, EACCES, EADDRNOTAVAIL and so on.
+pub fn open(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> io::Result<Opened> {
+    let first = socket::tcp_bound(address, only_v6, Join::Alone)?;
+    socket::listen(&first, backlog)?;
+    let address = socket::local_inet(&first)?;
+    let mut all = Lanes::none(address, only_v6, backlog, spread);
+    match socket::let_others_join(&first).and_then(|()| all.second(&first)) {
+        Err(error) => Ok(Opened::Single(first, report::reason(&error))),
+        Ok(second) => {
+            all.push(first)?;
+            all.push(second)?;
+            Ok(Opened::Lanes(all))
+        }
+    }
+}
+
+impl Lanes {
+    fn none(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> Self {
+        let (lanes, ours, group, told) = (Vec::new(), BTreeSet::new(), Vec::new(), BTreeSet::new());
+        Self { address, only_v6, backlog, spread, lanes, ours, group, told, told_unsteered: false }
+    }
+
+    fn second(&self, first: &OwnedFd) -> io::Result<OwnedFd> {
+        let second = self.beside()?;
+        // Both are told to steer to the first: it shows whether this kernel can, before anybody depends on it.
+        socket::steer(first, &steering::program(&[0], self.spread).unwrap_or_default())?;
+        Ok(second)
+    }
+
+    fn beside(&self) -> io::Result<OwnedFd> {
+        let fd = socket::tcp_bound(self.address, self.only_v6, Join::Beside)?;
+        socket::listen(&fd, self.backlog)?;
+        Ok(fd)
+    }
+
+    fn push(&mut self, fd: OwnedFd) -> io::Result<usize> {
+        self.ours.insert(socket::inode(&fd)?);
+        let index = self.lanes.len();
+        self.lanes.push(Lane { fd, slot: None, holder: None, standing: Standing::Waiting });
+        self.group.push(Member::Lane(index));
+        Ok(index)
+    }
+
+    /// The address with its real port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A duplicate of a lane for this worker: the one that its slot's dead worker held, else one that nobody needs, else
+    /// a new one.
+    ///
+    /// # Errors
+    /// That of making or duplicating a socket (EMFILE ...).
+    pub fn give(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> io::Result<OwnedFd> {
+        let index = match self.free_for(who.slot) {
+            Some(index) => index,
+            None => self.add(warnings)?,
+        };
+        let lane = self.lanes.get_mut(index).ok_or(io::ErrorKind::NotFound)?;
+        let given = lane.fd.try_clone()?;
+        (lane.slot, lane.holder, lane.standing) = (Some(who.slot), Some(who), standing);
+        // The slot has a lane again: what an earlier worker of it left is anybody's.
+        for other in self.lanes.iter_mut().filter(|lane| lane.slot == Some(who.slot) && lane.holder.is_none()) {
+            other.slot = None;
+        }
+        self.steer(warnings);
+        Ok(given)
+    }
+
+    fn free_for(&self, slot: u32) -> Option<usize> {
+        let free =
+            |wanted: Option<u32>| self.lanes.iter().position(|lane| lane.holder.is_none() && lane.slot == wanted);
+        free(Some(slot)).or_else(|| free(None))
+    }
+
+    fn add(&mut self, warnings: &mut Vec<String>) -> io::Result<usize> {
+        // Its index is the number of sockets in the group now, foreign ones included.
+        self.look_for_foreign(warnings);
+        let fd = self.beside()?;
+        self.push(fd)
+    }
+
+    /// Changes what the lanes of this worker are for; says whether it has one.
+    pub fn set(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> bool {
+        let mut found = false;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)) {
+            (lane.standing, found) = (standing, true);
+        }
+        if found {
+            self.steer(warnings);
+        }
+        found
+    }
+
+    /// The worker is dead, or has closed its copy. The slot's next worker gets the lane, unless another one of the slot
+    /// has a lane of its own.
+    pub fn vacate(&mut self, who: WorkerId, warnings: &mut Vec<String>) {
+        let slot_served = self.lanes.iter().filter_map(|lane| lane.holder).any(|h| h.slot == who.slot && h != who);
+        let mut found = false;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)) {
+            (lane.holder, lane.standing, found) = (None, Standing::Waiting, true);
+            if slot_served {
+                lane.slot = None;
+            }
+            // From now on we may accept; a worker may have cleared it.
+            let _ = socket::set_nonblocking(&lane.fd, true);
+        }
+        if found {
+            self.steer(warnings);
+        }
+    }
+
+    /// No next worker of this slot is expected.
+    pub fn release_slot(&mut self, slot: u32, warnings: &mut Vec<String>) {
+        let mut found = false;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.slot == Some(slot)) {
+            (lane.slot, found) = (None, true);
+        }
+        if found {
+            self.steer(warnings);
+        }
+    }
+
+    /// The lanes that no worker holds: number, socket, and the slot whose next worker is to get it.
+    pub fn unattended(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>, Option<u32>)> {
+        let lanes = self.lanes.iter().enumerate();
+        lanes.filter(|(_, lane)| lane.holder.is_none()).map(|(index, lane)| (index, lane.fd.as_fd(), lane.slot))
+    }
+
+    /// The next connection that waits in a lane, if nobody holds it.
+    ///
+    /// # Errors
+    /// That of accept4(2).
+    pub fn accept(&self, index: usize) -> io::Result<Option<OwnedFd>> {
+        match self.lanes.get(index) {
+            Some(lane) if lane.holder.is_none() => socket::accept(&lane.fd),
+            _ => Ok(None),
+        }
+    }
+
+    /// The numbers of the lanes that get new connections now.
+    #[must_use]
+    pub fn steered_to(&self) -> Vec<usize> {
+        let best = self.best_rank();
+        let lanes = self.lanes.iter().enumerate();
+        lanes.filter(|(_, lane)| Some(lane.rank()) == best).map(|(index, _)| index).collect()
+    }
+
+    fn best_rank(&self) -> Option<u8> {
+        self.lanes.iter().map(Lane::rank).min()
+    }
+
+    /// How many lanes there are, given or not.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    fn steer(&mut self, warnings: &mut Vec<String>) {
+        self.look_for_foreign(warnings);
+        let best = self.best_rank();
+        let rank = |member: &Member| match member {
+            Member::Lane(index) => self.lanes.get(*index).map(Lane::rank),
+            Member::Foreign(_) => None,
+        };
+        let chosen = (0..).zip(&self.group).filter(|(_, member)| rank(member) == best);
+        let indexes: Vec<u32> = chosen.map(|(index, _)| index).collect();
+        let Err(reason) = self.attach(&indexes) else { return };
+        if !self.told_unsteered {
+            self.told_unsteered = true;
+            warnings.push(format!("new connections cannot be steered address=tcp:{} reason={reason}", self.address));
+        }
+    }
+
+    fn attach(&self, indexes: &[u32]) -> Result<(), String> {
+        let program = steering::program(indexes, self.spread).ok_or("too many separate lanes")?;
+        let lane = self.lanes.first().ok_or("no lane")?;
+        socket::steer(&lane.fd, &program).map_err(|error| report::reason(&error))
+    }
+
+    /// Brings the mirror of the group up to date with the sockets of other programs in it.
+    fn look_for_foreign(&mut self, warnings: &mut Vec<String>) {
+        // Unreadable: as good as none seen.
+        let Ok(seen) = foreign::listeners_on(self.address) else { return };
+        let seen: BTreeSet<u64> = seen.into_iter().filter(|inode| !self.ours.contains(inode)).collect();
+        let gone = |member: &Member| matches!(member, Member::Foreign(inode) if !seen.contains(inode));
+        while let Some(hole) = self.group.iter().position(gone) {
+            self.group.swap_remove(hole);
+        }
+        for inode in seen {
+            if !self.group.contains(&Member::Foreign(inode)) {
+                self.group.push(Member::Foreign(inode));
+            }
+            if self.told.insert(inode) {
+                let (address, by) = (self.address, foreign::holder(inode));
+                warnings.push(format!("another program listens on an address of ours address=tcp:{address} by={by}"));
+            }
+        }
+        // Numbers of sockets that are gone are not kept: the kernel may use them again.
+        self.told.retain(|inode| self.group.contains(&Member::Foreign(*inode)));
+    }
+}

@@ -1,0 +1,305 @@
+//! The listening sockets of a cluster, by the keys of Node's protocol: made, given to workers, steered, kept, closed.
+//!
+//! An address stays open while a worker has it or the next worker of a slot that had it may want it: from a worker's
+//! first `open` until its slot is released. Two exceptions: an address on a port of the kernel's choice ends when the last
+//! worker closes it of its own accord, and one that nobody has open gives way to a query that it is in the way of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use pm_common::policy::WorkerId;
+use pm_common::policy::steering::Spread;
+use pm_common::sys::socket::{self, EADDRINUSE, EMFILE};
+use serde_json::Value;
+
+use crate::address::{self, Wanted};
+use crate::entry::{Entry, Source};
+use crate::lanes::Standing;
+use crate::query::Query;
+
+/// How connections reach the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// The kernel spreads them over one socket for each worker.
+    #[default]
+    Lanes,
+    /// All workers accept from one socket.
+    Shared,
+    /// We accept, and pass each connection to a worker in turn.
+    RoundRobin,
+}
+
+/// More addresses than this are refused with EMFILE: each costs us descriptors, whatever a worker asks for.
+const MOST_ADDRESSES: usize = 1024;
+
+/// The answer to a worker's query.
+#[derive(Debug)]
+pub struct Grant {
+    /// Names the listener in later messages of and to the worker.
+    pub key: String,
+    /// What the first worker said to all that ask for this listener (TLS ticket keys).
+    pub data: Value,
+    /// How the worker gets its connections.
+    pub how: How,
+}
+
+/// How a worker gets its connections.
+#[derive(Debug)]
+pub enum How {
+    /// From this socket, ours to close once it is sent.
+    Handle(OwnedFd),
+    /// From us, one by one. The address that the worker is to show; unix sockets have none.
+    RoundRobin(Option<SocketAddr>),
+}
+
+/// One of our listening sockets. It stays valid as a name when the socket is gone (nothing is accepted then).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LaneRef {
+    entry: u64,
+    lane: usize,
+}
+
+/// A lane that no worker holds: what waits there is to be accepted and handed on.
+#[derive(Debug)]
+pub struct Unattended<'a> {
+    /// Its name, for [`Listeners::accept`].
+    pub lane: LaneRef,
+    /// To be polled.
+    pub fd: BorrowedFd<'a>,
+    /// The listener it belongs to: workers that have this key can take the connections.
+    pub key: &'a str,
+    /// The slot whose next worker gets this lane: one that is about to start serves the queue itself.
+    pub slot: Option<u32>,
+}
+
+/// A listener whose connections we pass on in turn.
+#[derive(Debug)]
+pub struct RoundRobin<'a> {
+    /// Its name, for [`Listeners::accept`].
+    pub lane: LaneRef,
+    /// To be polled while `workers` is not empty.
+    pub fd: BorrowedFd<'a>,
+    /// The key of the workers' listeners.
+    pub key: &'a str,
+    /// Who may take a connection: ready, and accepting on this key.
+    pub workers: Vec<WorkerId>,
+}
+
+/// All listening sockets of a cluster.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    mode: Mode,
+    spread: Spread,
+    entries: BTreeMap<u64, Entry>,
+    next: u64,
+    /// The workers that are in service or drain; all others wait.
+    standings: BTreeMap<WorkerId, Standing>,
+    warnings: Vec<String>,
+}
+
+impl Listeners {
+    /// No listeners yet.
+    #[must_use]
+    pub fn new(mode: Mode, spread: Spread) -> Self {
+        Self { mode, spread, ..Self::default() }
+    }
+
+    /// Answers a worker's query for a listener.
+    ///
+    /// # Errors
+    /// A negative errno for the worker, as Node's own primary would send it: EADDRINUSE (also for a key that this worker
+    /// has open already), EACCES, EADDRNOTAVAIL, EINVAL for a query that makes no sense, EMFILE.
+    pub fn open(&mut self, who: WorkerId, query: &Query) -> Result<Grant, i32> {
+        let key = address::key(query);
+        let id = match self.id(&key) {
+            Some(id) => id,
+            None => self.make(&key, query)?,
+        };
+        let standing = self.standing(who);
+        let Some(entry) = self.entries.get_mut(&id) else { return Err(-EMFILE) };
+        let how = entry.give(who, standing, &mut self.warnings);
+        if how.is_ok() && entry.data.is_null() {
+            entry.data = query.data.clone();
+        }
+        let data = entry.data.clone();
+        self.sweep();
+        Ok(Grant { key, data, how: how.map_err(|error| negative(&error))? })
+    }
+
+    /// A new entry for the query; one that nobody has open must not be in its way.
+    fn make(&mut self, key: &str, query: &Query) -> Result<u64, i32> {
+        let wanted = address::wanted(query)?;
+        if self.entries.len() >= MOST_ADDRESSES {
+            self.entries.retain(|_, entry| !entry.idle());
+        }
+        if self.entries.len() >= MOST_ADDRESSES {
+            return Err(-EMFILE);
+        }
+        let source = match self.source(&wanted, query) {
+            Err(error) if error.raw_os_error() == Some(EADDRINUSE) && self.give_way(query.port) => {
+                self.source(&wanted, query)
+            }
+            result => result,
+        };
+        let entry = Entry::new(key, source.map_err(|error| negative(&error))?, address::any_port(query));
+        self.next += 1;
+        self.entries.insert(self.next, entry);
+        Ok(self.next)
+    }
+
+    fn source(&mut self, wanted: &Wanted, query: &Query) -> io::Result<Source> {
+        Source::open(wanted, query, self.mode, self.spread, &mut self.warnings)
+    }
+
+    fn give_way(&mut self, port: u16) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|_, entry| !(entry.idle() && entry.port() == Some(port)));
+        self.entries.len() < before
+    }
+
+    /// The worker listens now: it takes connections of this key as soon as it is ready.
+    pub fn accepting(&mut self, who: WorkerId, key: &str) {
+        let standing = self.standing(who);
+        if let Some(entry) = self.entry(key) {
+            entry.accepting(who);
+        }
+        self.restand(who, standing, Some(key));
+    }
+
+    /// The worker is ready: all that it accepts on comes into service, now and later.
+    pub fn steer_in(&mut self, who: WorkerId) {
+        self.standings.insert(who, Standing::InService);
+        self.restand(who, Standing::InService, None);
+    }
+
+    /// The worker drains: no new connection for it from now on.
+    pub fn steer_off(&mut self, who: WorkerId) {
+        self.standings.insert(who, Standing::Draining);
+        self.restand(who, Standing::Draining, None);
+    }
+
+    fn restand(&mut self, who: WorkerId, standing: Standing, key: Option<&str>) {
+        for entry in self.entries.values_mut().filter(|entry| key.is_none_or(|key| entry.key == key)) {
+            entry.stand(who, standing, &mut self.warnings);
+        }
+    }
+
+    /// The worker has closed this listener. Its lane is kept: what still arrives there is to be handed on.
+    pub fn closed(&mut self, who: WorkerId, key: &str) {
+        let own_accord = self.standing(who) != Standing::Draining;
+        let Some(id) = self.id(key) else { return };
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.leave(who, &mut self.warnings);
+            if own_accord && entry.any_port {
+                entry.forget_slot_of(who, &mut self.warnings);
+            }
+        }
+        self.sweep();
+    }
+
+    /// The worker is dead. Its lanes are kept for the slot's next worker.
+    pub fn gone(&mut self, who: WorkerId) {
+        self.standings.remove(&who);
+        for entry in self.entries.values_mut() {
+            entry.leave(who, &mut self.warnings);
+        }
+        self.sweep();
+    }
+
+    /// The slot gets no next worker (scaled down): its lanes are anybody's, and an address that nobody else wants ends.
+    pub fn release_slot(&mut self, slot: u32) {
+        for entry in self.entries.values_mut() {
+            entry.release_slot(slot, &mut self.warnings);
+        }
+        self.sweep();
+    }
+
+    /// The stop: everything is closed, our socket files are removed.
+    pub fn close_all(&mut self) {
+        self.entries.clear();
+        self.standings.clear();
+    }
+
+    fn sweep(&mut self) {
+        self.entries.retain(|_, entry| !entry.unwanted());
+    }
+
+    /// The lanes that no worker holds, to be polled when there is somebody to hand connections to ([`Self::serving`]).
+    pub fn unattended(&self) -> impl Iterator<Item = Unattended<'_>> {
+        self.entries.iter().flat_map(|(&id, entry)| {
+            let lanes = entry.unattended();
+            lanes.map(move |(lane, fd, slot)| Unattended {
+                lane: LaneRef { entry: id, lane },
+                fd,
+                key: &entry.key,
+                slot,
+            })
+        })
+    }
+
+    /// The listeners in round-robin mode.
+    pub fn round_robin(&self) -> impl Iterator<Item = RoundRobin<'_>> {
+        self.entries.iter().filter_map(|(&id, entry)| {
+            let Source::RoundRobin { fd, .. } = &entry.source else { return None };
+            let workers = self.serving(&entry.key).collect();
+            Some(RoundRobin { lane: LaneRef { entry: id, lane: 0 }, fd: fd.as_fd(), key: &entry.key, workers })
+        })
+    }
+
+    /// The workers that are ready and accept on this key.
+    pub fn serving<'a>(&'a self, key: &str) -> impl Iterator<Item = WorkerId> + 'a {
+        let entry = self.id(key).and_then(|id| self.entries.get(&id));
+        let workers = entry.into_iter().flat_map(Entry::accepting_workers);
+        workers.filter(|&who| self.standing(who) == Standing::InService)
+    }
+
+    /// The next connection of an unattended lane or of a round-robin listener; `None` if none waits (or if a worker holds
+    /// the lane by now). Non-blocking and close-on-exec.
+    ///
+    /// # Errors
+    /// That of accept4(2): after EMFILE and its kin the connection still waits, and polling would spin.
+    pub fn accept(&self, lane: LaneRef) -> io::Result<Option<OwnedFd>> {
+        match self.entries.get(&lane.entry).map(|entry| &entry.source) {
+            Some(Source::Lanes(lanes)) => lanes.accept(lane.lane),
+            Some(Source::RoundRobin { fd, .. }) => socket::accept(fd),
+            Some(Source::Shared { .. }) | None => Ok(None),
+        }
+    }
+
+    /// What the worker accepts on, for the status: `tcp:127.0.0.1:3000`, `tcp:[::]:3000`, `udp:...`, `unix:/path`.
+    #[must_use]
+    pub fn addresses(&self, who: WorkerId) -> Vec<String> {
+        let entries = self.entries.values().filter(|entry| entry.accepting_workers().any(|other| other == who));
+        let all: BTreeSet<String> = entries.map(|entry| entry.description.clone()).collect();
+        all.into_iter().collect()
+    }
+
+    /// The address of a key as [`Self::addresses`] shows it.
+    #[must_use]
+    pub fn description(&self, key: &str) -> Option<&str> {
+        self.id(key).and_then(|id| self.entries.get(&id)).map(|entry| entry.description.as_str())
+    }
+
+    /// What a person should be told since the last call.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn id(&self, key: &str) -> Option<u64> {
+        self.entries.iter().find(|(_, entry)| entry.key == key).map(|(&id, _)| id)
+    }
+
+    fn entry(&mut self, key: &str) -> Option<&mut Entry> {
+        self.entries.values_mut().find(|entry| entry.key == key)
+    }
+
+    fn standing(&self, who: WorkerId) -> Standing {
+        self.standings.get(&who).copied().unwrap_or(Standing::Waiting)
+    }
+}
+
+fn negative(error: &io::Error) -> i32 {
+    -error.raw_os_error().unwrap_or(socket::EINVAL)
+}
