@@ -90,11 +90,20 @@ pub enum Opened {
 /// # Errors
 /// That of the first socket: EADDRINUSE, EACCES, EADDRNOTAVAIL and so on.
 pub fn open(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> io::Result<Opened> {
+    open_with(address, only_v6, backlog, spread, Lanes::second)
+}
+
+fn open_with(
+    address: SocketAddr,
+    only_v6: bool,
+    backlog: i32,
+    spread: Spread,
+    second: impl FnOnce(&Lanes, &OwnedFd) -> io::Result<OwnedFd>,
+) -> io::Result<Opened> {
     let first = socket::tcp_bound(address, only_v6, Join::Alone)?;
     socket::listen(&first, backlog)?;
-    let address = socket::local_inet(&first)?;
-    let mut all = Lanes::none(address, only_v6, backlog, spread);
-    match socket::let_others_join(&first).and_then(|()| all.second(&first)) {
+    let mut all = Lanes::none(socket::local_inet(&first)?, only_v6, backlog, spread);
+    match socket::let_others_join(&first).and_then(|()| second(&all, &first)) {
         Err(error) => Ok(Opened::Single(first, report::reason(&error))),
         Ok(second) => {
             all.push(first)?;
@@ -112,7 +121,7 @@ impl Lanes {
 
     fn second(&self, first: &OwnedFd) -> io::Result<OwnedFd> {
         let second = self.beside()?;
-        // Both are told to steer to the first: it shows whether this kernel can, before anybody depends on it.
+        // It shows whether this kernel can steer, before anybody depends on it.
         socket::steer(first, &steering::program(&[0], self.spread).unwrap_or_default())?;
         Ok(second)
     }
@@ -289,5 +298,64 @@ impl Lanes {
         }
         // Numbers of sockets that are gone are not kept: the kernel may use them again.
         self.told.retain(|inode| self.group.contains(&Member::Foreign(*inode)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    fn lanes() -> Lanes {
+        match open(LOOPBACK, false, 5, Spread::Random).expect("opened") {
+            Opened::Lanes(lanes) => lanes,
+            Opened::Single(_, reason) => panic!("no lanes here: {reason}"),
+        }
+    }
+
+    fn worker(slot: u32, generation: u64) -> WorkerId {
+        WorkerId { slot, generation }
+    }
+
+    #[test]
+    fn where_a_second_socket_is_refused_there_is_one_for_all_and_it_listens() {
+        let refuse = |_: &Lanes, _: &OwnedFd| Err(io::Error::from_raw_os_error(socket::EADDRINUSE));
+        let opened = open_with(LOOPBACK, false, 5, Spread::Random, refuse).expect("opened");
+        let Opened::Single(fd, reason) = opened else { panic!("one socket expected") };
+        assert_eq!(reason, "Address already in use");
+        TcpStream::connect(socket::local_inet(&fd).expect("bound")).expect("it listens");
+    }
+
+    #[test]
+    fn who_gets_new_connections_goes_by_rank() {
+        let (mut lanes, mut warnings) = (lanes(), Vec::new());
+        assert_eq!(lanes.steered_to(), [0, 1], "nobody has one: all wait in a queue");
+        for slot in 0..3 {
+            lanes.give(worker(slot, 1), Standing::Waiting, &mut warnings).expect("given");
+        }
+        assert_eq!(lanes.steered_to(), [0, 1, 2]);
+        lanes.set(worker(1, 1), Standing::InService, &mut warnings);
+        assert_eq!(lanes.steered_to(), [1]);
+        lanes.set(worker(1, 1), Standing::Draining, &mut warnings);
+        lanes.vacate(worker(0, 1), &mut warnings);
+        assert_eq!(lanes.steered_to(), [2], "one that starts, before one whose worker is dead or drains");
+        lanes.vacate(worker(2, 1), &mut warnings);
+        lanes.release_slot(2, &mut warnings);
+        assert_eq!(lanes.steered_to(), [0], "one that is waited for, before one that drains");
+        lanes.release_slot(0, &mut warnings);
+        assert_eq!(lanes.steered_to(), [1]);
+        assert_eq!((lanes.count(), warnings), (3, Vec::new()));
+    }
+
+    #[test]
+    fn a_slot_released_while_its_worker_lives_leaves_the_lane_to_anybody() {
+        let (mut lanes, mut warnings) = (lanes(), Vec::new());
+        lanes.give(worker(0, 1), Standing::InService, &mut warnings).expect("given");
+        lanes.release_slot(0, &mut warnings);
+        assert_eq!(lanes.steered_to(), [0]);
+        lanes.vacate(worker(0, 1), &mut warnings);
+        assert!(lanes.unattended().all(|(_, _, slot)| slot.is_none()));
     }
 }

@@ -151,7 +151,6 @@ impl Bench {
 
     /// Answers as the primary does.
     fn answer(&mut self) {
-        let bulk = Value::from("x".repeat(5000));
         for message in mem::take(&mut self.heard) {
             self.counts.heard += 1;
             let (key, handle, ack) = ("k", &self.handle, 1);
@@ -161,11 +160,22 @@ impl Bench {
                 }
                 Message::Query { seq, query } => Outgoing::Refused { ack: *seq, key, data: &query.data, errno: 98 },
                 Message::Listening(_) => Outgoing::NewConn { key, connection: handle },
-                Message::Accepted { .. } => Outgoing::RoundRobin { ack, key, data: &bulk, sockname: None },
+                Message::Accepted { .. } => Outgoing::RoundRobin { ack, key, data: &Value::Null, sockname: None },
                 _ => Outgoing::Ack { ack },
             };
             let taken = self.random.below(200);
             let sent = self.conversation.send(&outgoing, |bytes, _| take(bytes, taken));
+            self.counts.unsent += u64::from(sent.is_none());
+            self.check();
+        }
+    }
+
+    /// The primary says much at once; what the worker does not read is refused at some point.
+    fn shout(&mut self) {
+        let data = Value::from("x".repeat(5000));
+        let outgoing = Outgoing::RoundRobin { ack: 1, key: "k", data: &data, sockname: None };
+        for _ in 0..300 {
+            let sent = self.conversation.send(&outgoing, |_, _| Err(io::ErrorKind::WouldBlock.into()));
             self.counts.unsent += u64::from(sent.is_none());
             self.check();
         }
@@ -219,6 +229,9 @@ fn a_million_mutated_messages_do_no_harm() {
         bench.feed(&message);
         bench.answer();
         bench.flush(bench.laziness);
+        if bench.random.one_in(20_000) {
+            bench.shout();
+        }
         if round % 50 == 0 {
             bench.resynchronised();
         }

@@ -291,3 +291,25 @@ fn malformed_messages_make_one_warning_and_nothing_else() {
         assert_eq!((channel.take_complaint(), worker.take().0.as_str()), (None, ""), "{wrong:.60}");
     }
 }
+
+#[test]
+fn a_descriptor_that_the_system_does_not_pass_is_said_to_be_unsent() {
+    let (mut channel, worker) = setup();
+    let handle = Rc::new(OwnedFd::from(token().1));
+    let outgoing = Outgoing::NewConn { key: "k", connection: &handle };
+    let refuse = |_: &[u8], pass: Option<BorrowedFd<'_>>| match pass {
+        Some(_) => Err(io::Error::from_raw_os_error(109)), // ETOOMANYREFS
+        None => Ok(1),
+    };
+    assert_eq!(channel.conversation.send(&outgoing, refuse), None);
+    assert_eq!((channel.unacknowledged_handles(), Rc::strong_count(&handle)), (0, 1));
+    assert_eq!(channel.take_complaint(), None, "not the worker's fault");
+    assert!(channel.send(&outgoing).is_some(), "the next may pass");
+    // One that had to wait is given back later.
+    let wait = |_: &[u8], _: Option<BorrowedFd<'_>>| Err(io::ErrorKind::WouldBlock.into());
+    let waiting = channel.conversation.send(&outgoing, wait).expect("queued");
+    let mut out = Vec::new();
+    channel.conversation.flush(&mut out, refuse);
+    assert_eq!(out, [Message::Undelivered { seq: waiting }]);
+    drop(worker);
+}
