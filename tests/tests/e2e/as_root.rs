@@ -97,8 +97,9 @@ fn process_1_reaps_orphans() {
 fn process_1_replaces_its_workers() {
     let scene = Scene::with_node(24);
     let (chain, first) = as_process_1(&scene, LINES[0]);
-    let workers = scene.processes().into_iter().filter(|pid| proc::name(*pid).starts_with("node"));
-    workers.for_each(|pid| proc::send(pid, SIGKILL));
+    chain.hear("listening", 2);
+    let cluster = proc::children(first)[0];
+    proc::children(cluster).into_iter().for_each(|pid| proc::send(pid, SIGKILL));
     chain.hear("listening", 4);
     proc::send(first, SIGTERM);
     assert_eq!(chain.ended(), Some(0), "{}", chain.output());

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Stdio};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
 use pm_tests::scene::Scene;
@@ -20,6 +21,10 @@ struct Terminal {
 
 fn open(scene: &Scene, words: &[&str]) -> Terminal {
     let pty = openpty(None, None).expect("a terminal");
+    // A master in the chain's own hands would keep the terminal open for ever.
+    for fd in [&pty.master, &pty.slave] {
+        fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("a descriptor");
+    }
     let mut command = scene.command(&[&["setsid", "--ctty"], words].concat());
     let slave = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a descriptor"));
     command.stdin(slave(&pty.slave)).stdout(slave(&pty.slave)).stderr(slave(&pty.slave));

@@ -74,7 +74,7 @@ fn a_name_that_would_leave_its_directory() {
 
 #[test]
 fn the_wrong_order_says_the_right_one() {
-    refused("pm-cluster -n 2 pm-restart --max-mem 1G PROG", "pm-restart --max-mem 1G pm-cluster -n 2");
+    refused("pm-cluster -n 2 pm-restart --max-mem 1G PROG", "pm-restart [options] pm-cluster [options]");
 }
 
 #[test]
