@@ -9,6 +9,7 @@ pub mod options;
 pub mod policy;
 pub mod policy_options;
 pub mod procfs;
+pub mod release;
 pub mod report;
 pub mod status;
 pub mod supervise;

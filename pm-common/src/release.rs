@@ -1,0 +1,183 @@
+//! A release: what workers are started from. The working directory (held open), the environment and the program.
+//!
+//! Only a roll resolves a new one, from the logical directory (so that a `current` symlink that moved is followed), the
+//! `--env-file` and the PATH as they are then. Every other start uses the release that is current: a crash never
+//! deploys half-copied code. Files that are overwritten in place cannot be held.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::report::{Failure, OrFail};
+
+mod env_file;
+
+/// Where releases come from: read anew at each roll.
+#[derive(Debug)]
+pub struct Origin {
+    /// The directory as the person named it: `$PWD`, if that is where we are.
+    logical: PathBuf,
+    env_file: Option<PathBuf>,
+    base_env: Vec<(OsString, OsString)>,
+    program: OsString,
+}
+
+/// A resolved release.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// The working directory of the workers: O_PATH, so that it stays this one whatever its name comes to mean.
+    pub directory: Rc<OwnedFd>,
+    /// Their environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// The file to execute; relative to `directory` if it is a relative path.
+    pub program: PathBuf,
+}
+
+impl Origin {
+    /// Releases of `program` in the directory that we are in now.
+    ///
+    /// # Errors
+    /// The working directory cannot be told.
+    pub fn here(
+        program: &OsStr,
+        base_env: Vec<(OsString, OsString)>,
+        env_file: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let current = std::env::current_dir().or_fail(|| "cannot tell the working directory".to_owned())?;
+        let logical = std::env::var_os("PWD").map(PathBuf::from).filter(|pwd| pwd.is_absolute() && same(pwd, &current));
+        let logical = logical.unwrap_or(current);
+        let env_file = env_file.map(|file| logical.join(file));
+        Ok(Self { logical, env_file, base_env, program: program.to_owned() })
+    }
+
+    /// Resolves what a worker started now is to be started from.
+    ///
+    /// # Errors
+    /// The directory cannot be opened, the `--env-file` is missing or malformed: one clear line.
+    pub fn resolve(&self) -> Result<Release, Failure> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(&self.logical, flags, Mode::empty())
+            .or_fail(|| format!("cannot open the working directory {}", self.logical.display()))?;
+        let mut env = self.base_env.clone();
+        if let Some(file) = &self.env_file {
+            let text = std::fs::read_to_string(file).or_fail(|| format!("cannot read {}", file.display()))?;
+            env.extend(env_file::parse(&text).map_err(|why| Failure::own(format!("{}: {why}", file.display())))?);
+        }
+        env.push(("PWD".into(), self.logical.clone().into_os_string()));
+        let program = locate(&self.program, &self.logical, path_of(&env));
+        Ok(Release { directory: Rc::new(directory), env, program })
+    }
+}
+
+/// The same directory, by device and inode.
+fn same(a: &Path, b: &Path) -> bool {
+    let id = |path: &Path| path.metadata().ok().map(|m| (m.dev(), m.ino()));
+    id(a).is_some() && id(a) == id(b)
+}
+
+/// The PATH that counts: the last one set.
+fn path_of(env: &[(OsString, OsString)]) -> Option<&OsStr> {
+    env.iter().rev().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_os_str())
+}
+
+/// The program's file: found in the PATH, with the symlinks on the way to it resolved, but not the file itself (its
+/// name may tell it what to be, as with busybox or a Python of a venv). As it was given where nothing is found: the
+/// start then fails with the kernel's own reason.
+fn locate(program: &OsStr, directory: &Path, path: Option<&OsStr>) -> PathBuf {
+    let given = Path::new(program);
+    if given.is_absolute() {
+        return pinned(given).unwrap_or_else(|| given.to_owned());
+    }
+    if given.components().count() > 1 || program.as_encoded_bytes().contains(&b'/') {
+        return given.to_owned();
+    }
+    let directories = path.map(|path| std::env::split_paths(path).collect::<Vec<_>>()).unwrap_or_default();
+    let files = directories.iter().map(|dir| directory.join(dir).join(given));
+    let found = files.filter(|file| is_executable(file)).find_map(|file| pinned(&file));
+    found.unwrap_or_else(|| given.to_owned())
+}
+
+fn pinned(file: &Path) -> Option<PathBuf> {
+    Some(file.parent()?.canonicalize().ok()?.join(file.file_name()?))
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    fn executable(path: &Path) {
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        std::fs::write(path, "#!/bin/sh\n").expect("written");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("set");
+    }
+
+    fn origin(dir: &Path, env_file: Option<&str>) -> Origin {
+        let base_env = vec![("A".into(), "base".into()), ("PATH".into(), "/bin:/usr/bin".into())];
+        Origin { logical: dir.to_owned(), env_file: env_file.map(|f| dir.join(f)), base_env, program: "sh".into() }
+    }
+
+    fn value<'a>(release: &'a Release, key: &str) -> Option<&'a OsStr> {
+        release.env.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.as_os_str())
+    }
+
+    #[test]
+    fn a_symlink_that_moved_is_followed_by_the_next_release_and_not_by_the_last() {
+        let home = tempfile::tempdir().expect("a directory");
+        for name in ["one", "two"] {
+            std::fs::create_dir(home.path().join(name)).expect("made");
+            std::fs::write(home.path().join(name).join("which"), name).expect("written");
+        }
+        let current = home.path().join("current");
+        symlink("one", &current).expect("linked");
+        let origin = origin(&current, None);
+        let read = |release: &Release| {
+            let fd = rustix::fs::openat(&release.directory, "which", OFlags::RDONLY, Mode::empty()).expect("opened");
+            std::io::read_to_string(std::fs::File::from(fd)).expect("read")
+        };
+        let first = origin.resolve().expect("resolved");
+        std::fs::remove_file(&current).expect("unlinked");
+        symlink("two", &current).expect("linked");
+        let second = origin.resolve().expect("resolved");
+        assert_eq!((read(&first).as_str(), read(&second).as_str()), ("one", "two"));
+        assert_eq!(value(&second, "PWD"), Some(current.as_os_str()), "PWD stays what the person knows");
+    }
+
+    #[test]
+    fn the_env_file_is_read_at_each_resolve_and_wins_over_what_was_inherited() {
+        let home = tempfile::tempdir().expect("a directory");
+        std::fs::write(home.path().join("env"), "A=one\nB=b\n").expect("written");
+        let origin = origin(home.path(), Some("env"));
+        assert_eq!(value(&origin.resolve().expect("resolved"), "A"), Some(OsStr::new("one")));
+        std::fs::write(home.path().join("env"), "A=two\n").expect("written");
+        let second = origin.resolve().expect("resolved");
+        assert_eq!((value(&second, "A"), value(&second, "B")), (Some(OsStr::new("two")), None), "B was removed");
+        std::fs::write(home.path().join("env"), "A\n").expect("written");
+        let failure = origin.resolve().expect_err("malformed");
+        assert!(failure.message.contains("line 1"), "{failure}");
+        std::fs::remove_file(home.path().join("env")).expect("removed");
+        assert_eq!(origin.resolve().expect_err("missing").code, 125);
+    }
+
+    #[test]
+    fn a_program_of_the_path_is_held_by_its_directory_and_keeps_its_own_name() {
+        let home = tempfile::tempdir().expect("a directory");
+        let real = home.path().canonicalize().expect("there");
+        executable(&real.join("v1/bin/tool"));
+        symlink("tool", real.join("v1/bin/alias")).expect("linked");
+        symlink("v1", real.join("current")).expect("linked");
+        let path = real.join("current/bin").into_os_string();
+        assert_eq!(locate(OsStr::new("alias"), &real, Some(&path)), real.join("v1/bin/alias"));
+        assert_eq!(locate(real.join("current/bin/tool").as_os_str(), &real, None), real.join("v1/bin/tool"));
+        assert_eq!(locate(OsStr::new("./tool"), &real, Some(&path)), Path::new("./tool"), "relative: to the directory");
+        assert_eq!(locate(OsStr::new("nosuch"), &real, Some(&path)), Path::new("nosuch"));
+    }
+}
