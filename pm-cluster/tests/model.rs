@@ -117,7 +117,7 @@ impl Model {
     fn connect(&self) -> bool {
         let _client = TcpStream::connect(self.address).expect("never refused");
         let served = self.workers.values().any(Worker::serves);
-        let limit = Instant::now() + Duration::from_secs(20);
+        let limit = Instant::now() + Duration::from_secs(5);
         while Instant::now() < limit {
             for one in self.workers.values().filter(|one| one.serves() || !served) {
                 if one.lane.as_ref().is_some_and(|lane| socket::accept(lane).expect("accept").is_some()) {
@@ -134,7 +134,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, max_shrink_iters: 8, ..ProptestConfig::default() })]
 
     #[test]
     fn a_connection_always_finds_the_right_lane(steps in steps()) {
