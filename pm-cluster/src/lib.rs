@@ -70,17 +70,3 @@ fn mode(argv: &[OsString], asked: Option<Mode>, policy: Option<&OsStr>) -> Mode 
         (None, _) => Mode::Lanes,
     }
 }
-//! The parts of pm-cluster.
-
-pub mod channel;
-pub mod protocol;
-//! The parts of pm-cluster, as a library so that tests can reach them.
-
-pub mod address;
-pub mod cpus;
-pub mod entry;
-pub mod foreign;
-pub mod lanes;
-pub mod listeners;
-pub mod paths;
-pub mod query;

@@ -118,3 +118,20 @@ pub(crate) fn base_name(program: &OsStr) -> String {
     let path = std::path::Path::new(program);
     path.file_name().unwrap_or(program).to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::TOOL;
+
+    #[test]
+    fn the_manual_names_every_option() {
+        assert_eq!(TOOL.undocumented(include_str!("../../man/pm-cluster.1")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_help_fits_a_screen() {
+        let help = TOOL.help();
+        assert!(help.lines().count() <= 24, "{help}");
+        assert!(help.lines().all(|line| line.len() <= 100), "{help}");
+    }
+}

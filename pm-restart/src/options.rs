@@ -53,3 +53,20 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     }
     Ok(Options { name, rules })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::TOOL;
+
+    #[test]
+    fn the_manual_names_every_option() {
+        assert_eq!(TOOL.undocumented(include_str!("../../man/pm-restart.1")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_help_fits_a_screen() {
+        let help = TOOL.help();
+        assert!(help.lines().count() <= 24, "{help}");
+        assert!(help.lines().all(|line| line.len() <= 100), "{help}");
+    }
+}
