@@ -34,10 +34,10 @@ impl Supervisor {
 
     pub(super) fn on_gone(&mut self, id: WorkerId) {
         // Before its leader has ended, a worker is not gone.
-        if let Some((slot, Place::Retiring(index))) = self.find(id) {
-            if slot.retiring.get(index).is_some_and(|w| w.exit.is_some()) {
-                slot.retiring.remove(index);
-            }
+        if let Some((slot, Place::Retiring(index))) = self.find(id)
+            && slot.retiring.get(index).is_some_and(|w| w.exit.is_some())
+        {
+            slot.retiring.remove(index);
         }
     }
 
