@@ -1,9 +1,10 @@
 //! Starting, watching, signalling and reaping processes.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
@@ -18,8 +19,12 @@ use crate::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN};
 /// What to start.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// The program (searched in the PATH of `env`) and its arguments.
+    /// The file to execute; searched in the PATH of `env` if it is a bare name.
+    pub program: &'a Path,
+    /// The program's name for itself, and its arguments.
     pub argv: &'a [OsString],
+    /// The working directory.
+    pub directory: BorrowedFd<'a>,
     /// The whole environment.
     pub env: Vec<(OsString, OsString)>,
     /// Descriptors that the program keeps, under their own numbers.
@@ -49,16 +54,20 @@ pub struct SpawnError {
 /// # Errors
 /// What fork(2) or execve(2) said, with the exit code that it means.
 pub fn spawn(launch: &Launch<'_>) -> Result<Child, SpawnError> {
-    let program = launch.argv.first().map_or(OsStr::new(""), OsString::as_os_str);
-    let mut command = Command::new(program);
+    let mut command = Command::new(launch.program);
+    if let Some(name) = launch.argv.first() {
+        command.arg0(name);
+    }
     command.args(launch.argv.iter().skip(1)).env_clear().envs(launch.env.iter().map(|(k, v)| (k, v)));
     command.stdin(Stdio::null()).process_group(0);
+    let directory = launch.directory.as_raw_fd();
     let keep: Vec<RawFd> = launch.keep.iter().map(AsRawFd::as_raw_fd).collect();
     // SAFETY: the closure runs between fork and exec in the child of a single-threaded process, and calls only
-    // async-signal-safe functions (sigaction, sigprocmask, fcntl) on data made before the fork.
+    // async-signal-safe functions (sigaction, sigprocmask, fchdir, fcntl) on data made before the fork.
     unsafe {
         command.pre_exec(move || {
             default_signals();
+            enter(directory)?;
             keep.iter().try_for_each(|fd| keep_over_exec(*fd))
         });
     }
@@ -104,6 +113,12 @@ pub fn ignore(number: i32) -> io::Result<()> {
     // SAFETY: SIG_IGN installs no handler, so there is nothing that must be async-signal-safe.
     let before = unsafe { libc::signal(number, libc::SIG_IGN) };
     if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn enter(directory: RawFd) -> io::Result<()> {
+    // SAFETY: fchdir takes a descriptor number and touches no memory; the caller's borrow keeps the number open.
+    let done = unsafe { libc::fchdir(directory) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn keep_over_exec(fd: RawFd) -> io::Result<()> {
