@@ -24,6 +24,7 @@ use pm_common::home::AppDir;
 use pm_common::options::Asked;
 use pm_common::policy::steering::Spread;
 use pm_common::policy::supervisor::{Shape, Supervisor};
+use pm_common::release::Origin;
 use pm_common::report::{Failure, print};
 use pm_common::supervise::{Publisher, Scope, Setup, Supervise, environment};
 
@@ -45,12 +46,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     let with_channel = !swallow::closes_channel(&parsed.rest);
     let mode = mode(&parsed.rest, options.balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
-    let shape = Shape { workers: options.workers, overlap: true, ready: options.ready };
+    let roll = options.roll();
+    let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
         adapter: Cluster::new(Listeners::new(mode, Spread::default()), with_channel),
+        origin: Origin::here(&parsed.rest, environment::base(), options.env_file.as_deref())?,
         argv: parsed.rest,
-        base_env: environment::base(),
         scope: Scope::Group,
         publisher: Publisher::new("pm-cluster", home),
         kind: "cluster",

@@ -1,6 +1,7 @@
 //! The Node adapter: each worker finds itself a cluster worker, and we are its primary on the wire.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -41,13 +42,17 @@ pub(crate) struct Cluster {
 }
 
 /// A worker as its primary sees it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Worker {
     channel: Option<Channel>,
     /// The keys that it listens on.
     open: BTreeSet<String>,
+    /// It has connected its channel: it is Node (or speaks as Node does).
+    online: bool,
     /// Ready, and not on its way out.
     in_service: bool,
+    /// It was told to disconnect.
+    draining: bool,
 }
 
 impl Cluster {
@@ -60,7 +65,11 @@ impl Cluster {
     fn hear(&mut self, id: WorkerId, message: Message, events: &mut VecDeque<Event>) {
         self.short_of_descriptors = false;
         match message {
-            Message::Online => {}
+            Message::Online => {
+                if let Some(worker) = self.workers.get_mut(&id) {
+                    worker.online = true;
+                }
+            }
             Message::Query { seq, query } => self.answer(id, seq, &query),
             Message::Listening(query) => self.listens(id, &query, events),
             Message::Close { key } => self.closes(id, &key, events),
@@ -78,7 +87,12 @@ impl Cluster {
     }
 
     /// Answers a worker's `listen()`: with a socket, with the promise of connections, or with the error.
+    ///
+    /// A worker that drains gets no answer, as from Node's own primary: a new listener would keep it alive.
     fn answer(&mut self, id: WorkerId, ack: u64, query: &Query) {
+        if self.workers.get(&id).is_some_and(|worker| worker.draining) {
+            return;
+        }
         match self.listeners.open(id, query) {
             Ok(grant) => {
                 let (key, data) = (grant.key.as_str(), &grant.data);
@@ -212,9 +226,9 @@ impl Worker {
 }
 
 impl Adapter for Cluster {
-    fn prepare(&mut self, id: WorkerId, plan: &mut Plan) -> io::Result<()> {
+    fn prepare(&mut self, id: WorkerId, inherited: &[(OsString, OsString)], plan: &mut Plan) -> io::Result<()> {
         plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
-        let mut worker = Worker { channel: None, open: BTreeSet::new(), in_service: false };
+        let mut worker = Worker::default();
         if self.with_channel {
             let (ours, theirs) = fdpass::pair()?;
             plan.env.push(("NODE_CHANNEL_FD".into(), theirs.as_raw_fd().to_string().into()));
@@ -241,6 +255,16 @@ impl Adapter for Cluster {
             worker.in_service = false;
             self.listeners.steer_off(id);
         }
+    }
+
+    fn drain(&mut self, id: WorkerId) -> bool {
+        let Some(worker) = self.workers.get_mut(&id) else { return false };
+        let sent = match &mut worker.channel {
+            Some(channel) if worker.online => channel.send(&Outgoing::Disconnect).is_some(),
+            _ => false,
+        };
+        worker.draining = sent;
+        sent
     }
 
     fn ended(&mut self, id: WorkerId) {
@@ -290,6 +314,7 @@ impl Adapter for Cluster {
                 {
                     worker.channel = None;
                     self.handoff.gone(id);
+                    events.push_back(Event::Drained(id));
                 }
             }
         }

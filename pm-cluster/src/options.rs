@@ -1,12 +1,14 @@
 //! The command line of pm-cluster.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use pm_common::options::{self, Opt, Parsed, Tool};
 use pm_common::policy::rules::Rules;
+use pm_common::policy::supervisor::{MOST_WORKERS, RollRule};
 use pm_common::policy::time::Span;
 use pm_common::policy::worker::{ReadyBy, ReadyRule};
-use pm_common::policy_options::{self, GRACE, STOP_SIGNAL};
+use pm_common::policy_options::{self, ENV_FILE, GRACE, STOP_SIGNAL};
 use pm_common::report::Failure;
 
 use crate::cpus;
@@ -34,6 +36,11 @@ pub const TOOL: Tool = Tool {
         opt("ready", "EVIDENCE", "listen, message (process.send('ready')) or notify (listen)"),
         opt("ready-after", "TIME", "with listen: alive this long is ready too (1s)"),
         opt("ready-timeout", "TIME", "not ready by then: the start has failed (30s)"),
+        opt("soak", "TIME", "a reload's first new worker must live this long before it serves (1s)"),
+        opt("parallel", "K", "workers that a reload starts at a time after the first (1)"),
+        opt("overlap", "K", "workers that may still be draining while a reload goes on (N)"),
+        ENV_FILE,
+        Opt { short: None, long: "no-preload", value: None, help: "no drain script in Node workers" },
         opt("balance", "HOW", "lanes, shared or rr (lanes)"),
     ],
     examples: "  pm-cluster -n 0 node app.js\n  pm-restart --max-mem 512M pm-cluster -n 4 node app.js\n",
@@ -47,13 +54,29 @@ pub(crate) struct Options {
     pub(crate) rules: Rules,
     pub(crate) ready: ReadyRule,
     pub(crate) balance: Option<Mode>,
+    pub(crate) parallel: u32,
+    pub(crate) soak: Span,
+    overlap: Option<u32>,
+    pub(crate) env_file: Option<PathBuf>,
+    pub(crate) preload: bool,
 }
 
 /// Merges the options over the policy of the chain above; looks at the chain for mistakes that would only show later.
 pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     let rule = ReadyRule { evidence: ReadyBy::Listen, alive_after: Span::secs(1), timeout: Span::secs(30) };
     let rules = policy_options::inherited()?;
-    let mut options = Options { workers: cpus::usable(), name: None, rules, ready: rule, balance: None };
+    let mut options = Options {
+        workers: cpus::usable(),
+        name: None,
+        rules,
+        ready: rule,
+        balance: None,
+        parallel: 1,
+        soak: Span::secs(1),
+        overlap: None,
+        env_file: None,
+        preload: true,
+    };
     for (option, value) in &parsed.options {
         options.set(option, value)?;
     }
@@ -62,6 +85,10 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
 }
 
 impl Options {
+    pub(crate) fn roll(&self) -> RollRule {
+        RollRule { parallel: self.parallel, soak: self.soak, overlap: self.overlap.unwrap_or(self.workers) }
+    }
+
     fn set(&mut self, option: &str, value: &OsStr) -> Result<(), Failure> {
         match option {
             "workers" => {
@@ -73,6 +100,11 @@ impl Options {
             "ready" => self.ready.evidence = evidence(option, value)?,
             "ready-after" => self.ready.alive_after = options::duration(option, value)?,
             "ready-timeout" => self.ready.timeout = options::duration(option, value)?,
+            "soak" => self.soak = options::duration(option, value)?,
+            "parallel" => self.parallel = count(option, value)?,
+            "overlap" => self.overlap = Some(count(option, value)?),
+            "env-file" => self.env_file = Some(PathBuf::from(value)),
+            "no-preload" => self.preload = false,
             "balance" => self.balance = Some(balance(option, value)?),
             _ => {
                 policy_options::apply(&mut self.rules, option, value)?;
@@ -89,6 +121,11 @@ fn evidence(option: &str, value: &OsStr) -> Result<ReadyBy, Failure> {
         Some("notify") => Ok(ReadyBy::Notify),
         _ => Err(options::bad(option, value, "expected listen, message or notify")),
     }
+}
+
+fn count(option: &str, value: &OsStr) -> Result<u32, Failure> {
+    let number = options::number(option, value, 1..=u64::from(MOST_WORKERS))?;
+    Ok(u32::try_from(number).unwrap_or(MOST_WORKERS))
 }
 
 fn balance(option: &str, value: &OsStr) -> Result<Mode, Failure> {

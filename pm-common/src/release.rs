@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use rustix::fs::{Mode, OFlags};
 
+use crate::policy::supervisor::Release as Which;
 use crate::report::{Failure, OrFail};
 
 mod env_file;
@@ -37,21 +38,78 @@ pub struct Release {
     pub program: PathBuf,
 }
 
+/// The releases that workers are started from.
+#[derive(Debug)]
+pub struct Releases {
+    origin: Origin,
+    current: Release,
+    /// Of the roll under way, until it is committed.
+    next: Option<Release>,
+    /// What was current before the roll under way was committed.
+    before: Option<Release>,
+}
+
+impl Releases {
+    /// Resolves the first release.
+    ///
+    /// # Errors
+    /// As `Origin::resolve`.
+    pub fn begin(origin: Origin) -> Result<Self, Failure> {
+        let current = origin.resolve()?;
+        Ok(Self { origin, current, next: None, before: None })
+    }
+
+    /// A roll begins: resolves the release that it brings.
+    ///
+    /// # Errors
+    /// As `Origin::resolve`; nothing has changed then.
+    pub fn resolve_next(&mut self) -> Result<(), Failure> {
+        self.before = None;
+        self.next = Some(self.origin.resolve()?);
+        Ok(())
+    }
+
+    /// The roll's release is good: every start uses it from now on.
+    pub fn commit(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.before = Some(std::mem::replace(&mut self.current, next));
+        }
+    }
+
+    /// The roll was aborted: every start uses what was current before it.
+    pub fn drop_next(&mut self) {
+        self.next = None;
+        if let Some(before) = self.before.take() {
+            self.current = before;
+        }
+    }
+
+    /// The release to start a worker from.
+    #[must_use]
+    pub fn get(&self, which: Which) -> &Release {
+        match which {
+            Which::Current => &self.current,
+            Which::Next => self.next.as_ref().unwrap_or(&self.current),
+        }
+    }
+}
+
 impl Origin {
-    /// Releases of `program` in the directory that we are in now.
+    /// Releases of the program of `argv` in the directory that we are in now.
     ///
     /// # Errors
     /// The working directory cannot be told.
     pub fn here(
-        program: &OsStr,
+        argv: &[OsString],
         base_env: Vec<(OsString, OsString)>,
         env_file: Option<&Path>,
     ) -> Result<Self, Failure> {
+        let program = argv.first().cloned().unwrap_or_default();
         let current = std::env::current_dir().or_fail(|| "cannot tell the working directory".to_owned())?;
         let logical = std::env::var_os("PWD").map(PathBuf::from).filter(|pwd| pwd.is_absolute() && same(pwd, &current));
         let logical = logical.unwrap_or(current);
         let env_file = env_file.map(|file| logical.join(file));
-        Ok(Self { logical, env_file, base_env, program: program.to_owned() })
+        Ok(Self { logical, env_file, base_env, program })
     }
 
     /// Resolves what a worker started now is to be started from.
@@ -63,6 +121,7 @@ impl Origin {
         let directory = rustix::fs::open(&self.logical, flags, Mode::empty())
             .or_fail(|| format!("cannot open the working directory {}", self.logical.display()))?;
         let mut env = self.base_env.clone();
+        env.retain(|(key, _)| key != "PWD");
         if let Some(file) = &self.env_file {
             let text = std::fs::read_to_string(file).or_fail(|| format!("cannot read {}", file.display()))?;
             env.extend(env_file::parse(&text).map_err(|why| Failure::own(format!("{}: {why}", file.display())))?);

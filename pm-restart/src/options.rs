@@ -1,8 +1,10 @@
 //! The command line of pm-restart.
 
+use std::path::PathBuf;
+
 use pm_common::options::{self, Opt, Parsed, Tool};
 use pm_common::policy::rules::Rules;
-use pm_common::policy_options::{self, GRACE, STOP_SIGNAL};
+use pm_common::policy_options::{self, ENV_FILE, GRACE, STOP_SIGNAL};
 use pm_common::report::Failure;
 
 const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
@@ -25,6 +27,7 @@ pub const TOOL: Tool = Tool {
         opt("intensity", "N/TIME", "more restarts than N within TIME: give up (16/60s)"),
         GRACE,
         STOP_SIGNAL,
+        ENV_FILE,
         opt("mem-interval", "TIME", "how often memory is looked at, with --max-mem (1s)"),
     ],
     examples: "  pm-restart node app.js\n  pm-restart --max-mem 512M pm-cluster -n 0 node app.js\n",
@@ -34,14 +37,16 @@ pub const TOOL: Tool = Tool {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) name: Option<String>,
+    pub(crate) env_file: Option<PathBuf>,
     pub(crate) rules: Rules,
 }
 
 /// Merges the options over the policy of a pm-restart above, if there is one.
 pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
-    let (mut name, mut rules) = (None, policy_options::inherited()?);
+    let (mut name, mut env_file, mut rules) = (None, None, policy_options::inherited()?);
     for (option, value) in &parsed.options {
         match *option {
+            "env-file" => env_file = Some(PathBuf::from(value)),
             "name" => name = Some(options::text(option, value)?.to_owned()),
             _ => {
                 policy_options::apply(&mut rules, option, value)?;
@@ -51,7 +56,7 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     if parsed.rest.is_empty() {
         return Err(Failure::own("no program given; see pm-restart --help"));
     }
-    Ok(Options { name, rules })
+    Ok(Options { name, env_file, rules })
 }
 
 #[cfg(test)]

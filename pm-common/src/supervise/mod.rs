@@ -4,6 +4,7 @@
 //! Node's protocol, pm-restart nothing.
 
 pub mod environment;
+mod err_log;
 mod perform;
 mod processes;
 mod publish;
@@ -21,6 +22,7 @@ use crate::policy::supervisor::{Event, Supervisor};
 use crate::policy::time::Mono;
 use crate::policy::worker::ReadyBy;
 use crate::procfs::Proc;
+use crate::release::{Origin, Releases};
 use crate::report::{Failure, OrFail};
 use crate::sys::clock;
 use crate::sys::signals::{Caught, Signals};
@@ -62,17 +64,20 @@ pub enum AdapterToken {
 
 /// What a tool adds to the loop.
 pub trait Adapter {
-    /// Adds what this worker needs before it is started.
+    /// Adds what this worker needs before it is started, to what its release gives it (`inherited`).
     ///
     /// # Errors
     /// No descriptors, no memory: the start counts as failed and is tried again.
-    fn prepare(&mut self, id: WorkerId, plan: &mut Plan) -> io::Result<()>;
+    fn prepare(&mut self, id: WorkerId, inherited: &[(OsString, OsString)], plan: &mut Plan) -> io::Result<()>;
     /// It was started.
     fn started(&mut self, id: WorkerId, pid: i32);
     /// New connections may go to it.
     fn steer_in(&mut self, id: WorkerId);
     /// No new connections go to it.
     fn steer_off(&mut self, id: WorkerId);
+    /// It shall finish its work and end; false: it cannot be asked in any other way than by the stop signal. Where it
+    /// can, `Event::Drained` follows once it has finished.
+    fn drain(&mut self, id: WorkerId) -> bool;
     /// It ended (or could not be started).
     fn ended(&mut self, id: WorkerId);
     /// The slot is gone for good.
@@ -106,7 +111,7 @@ pub struct Supervise<A> {
     machine: Supervisor,
     adapter: A,
     argv: Vec<OsString>,
-    base_env: Vec<(OsString, OsString)>,
+    releases: Releases,
     scope: Scope,
     processes: BTreeMap<WorkerId, Process>,
     events: VecDeque<Event>,
@@ -126,8 +131,8 @@ pub struct Setup<A> {
     pub adapter: A,
     /// The rest of the chain: program and arguments.
     pub argv: Vec<OsString>,
-    /// The environment that every worker starts from.
-    pub base_env: Vec<(OsString, OsString)>,
+    /// Where releases come from.
+    pub origin: Origin,
     /// What of a worker must have ended before it has.
     pub scope: Scope,
     /// Where the status goes.
@@ -140,9 +145,11 @@ impl<A: Adapter> Supervise<A> {
     /// Becomes the supervisor of this process: from here on signals are handled and orphans are adopted.
     ///
     /// # Errors
-    /// The kernel refuses a pipe, a handler or the adoption of orphans.
+    /// The first release cannot be resolved; the kernel refuses a pipe, a handler or the adoption of orphans.
     pub fn begin(setup: Setup<A>) -> Result<Self, Failure> {
+        let releases = Releases::begin(setup.origin)?;
         let signals = Signals::install().or_fail(|| "cannot handle signals".to_owned())?;
+        crate::sys::limits::raise_descriptors();
         crate::sys::process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
         let upward = Upward::from_env();
         if let Some(upward) = &upward {
@@ -152,7 +159,7 @@ impl<A: Adapter> Supervise<A> {
             machine: setup.machine,
             adapter: setup.adapter,
             argv: setup.argv,
-            base_env: setup.base_env,
+            releases,
             scope: setup.scope,
             processes: BTreeMap::new(),
             events: VecDeque::from([Event::Start]),

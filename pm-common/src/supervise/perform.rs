@@ -6,14 +6,19 @@ use super::processes::Process;
 use super::{Adapter, Plan, Supervise};
 use crate::notify::{Assignment, NotifySocket};
 use crate::policy::WorkerId;
-use crate::policy::supervisor::{Action, Event, Request};
+use crate::policy::record::Record;
+use crate::policy::supervisor::{Action, Event, Release, Request};
 use crate::report::{self, EXIT_OWN};
 use crate::sys::process::{self, Launch, SpawnError};
 
 impl<A: Adapter> Supervise<A> {
     pub(super) fn perform(&mut self, action: Action) {
         match action {
-            Action::Spawn(id) => self.spawn(id),
+            Action::Spawn { id, release } => self.spawn(id, release),
+            Action::ResolveRelease => self.resolve_release(),
+            Action::CommitRelease => self.releases.commit(),
+            Action::DropRelease => self.releases.drop_next(),
+            Action::Drain(id) => self.drain(id),
             Action::SteerIn(id) => self.adapter.steer_in(id),
             Action::SteerOff(id) => self.adapter.steer_off(id),
             Action::Stop(id) => self.send_stop(id),
@@ -27,14 +32,31 @@ impl<A: Adapter> Supervise<A> {
                 self.tell_upward(&[Assignment::Stopping, Assignment::ExtendTimeout(span)]);
             }
             Action::AnnounceGaveUp => self.tell_upward(&[Assignment::PmGaveUp(1)]),
+            Action::Say(Record::RollAborted { slot, reason }) => {
+                self.publisher.roll_aborted();
+                report::warning(Record::RollAborted { slot, reason });
+            }
             Action::Say(record) if record.is_info() => report::info(record),
             Action::Say(record) => report::warning(record),
             Action::Finish(code) => self.code = Some(code),
         }
     }
 
-    fn spawn(&mut self, id: WorkerId) {
-        match self.try_spawn(id) {
+    fn resolve_release(&mut self) {
+        self.publisher.roll_begins();
+        if let Err(failure) = self.releases.resolve_next() {
+            self.events.push_back(Event::ResolveFailed(failure.message));
+        }
+    }
+
+    fn drain(&mut self, id: WorkerId) {
+        if !self.adapter.drain(id) {
+            self.events.push_back(Event::Drained(id));
+        }
+    }
+
+    fn spawn(&mut self, id: WorkerId, release: Release) {
+        match self.try_spawn(id, release) {
             Ok(process) => {
                 self.adapter.started(id, process.child.pid);
                 self.processes.insert(id, process);
@@ -48,17 +70,19 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    fn try_spawn(&mut self, id: WorkerId) -> Result<Process, SpawnError> {
+    fn try_spawn(&mut self, id: WorkerId, release: Release) -> Result<Process, SpawnError> {
         let lacking = |error| SpawnError { code: EXIT_OWN, error };
         let (notify, name) = NotifySocket::new().map_err(lacking)?;
         let mut plan = Plan::default();
         plan.env.push(("NOTIFY_SOCKET".into(), name.into()));
         plan.env.push(("PM_SLOT".into(), id.slot.to_string().into()));
         plan.env.push(("PM_GENERATION".into(), id.generation.to_string().into()));
-        self.adapter.prepare(id, &mut plan).map_err(lacking)?;
-        let env = self.base_env.iter().cloned().chain(plan.env).collect();
+        let from = self.releases.get(release);
+        self.adapter.prepare(id, &from.env, &mut plan).map_err(lacking)?;
+        let (program, directory) = (from.program.as_path(), from.directory.as_fd());
+        let env = from.env.iter().cloned().chain(plan.env).collect();
         let keep = plan.keep.iter().map(AsFd::as_fd).collect();
-        let child = process::spawn(&Launch { argv: &self.argv, env, keep })?;
+        let child = process::spawn(&Launch { program, argv: &self.argv, directory, env, keep })?;
         Ok(Process::new(child, notify))
     }
 

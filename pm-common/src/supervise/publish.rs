@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::Adapter;
+use super::err_log::ErrLog;
 use super::processes::Process;
 use crate::home::AppDir;
 use crate::policy::WorkerId;
 use crate::policy::exit::{Exit, signal_name};
-use crate::policy::supervisor::{Supervisor, View};
+use crate::policy::supervisor::{RollView, Supervisor, View};
 use crate::policy::time::Mono;
-use crate::status::{Ended, Last, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use crate::status::{Ended, Last, Roll, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 use crate::sys::clock;
 use crate::{policy_options, procfs};
 
@@ -28,13 +29,16 @@ pub struct Publisher {
     wall_offset_ms: i64,
     /// The supervisor's state, and since when it is in it.
     state: (SupervisorState, Mono),
+    err_log: Option<ErrLog>,
+    /// What the worker that failed in the last roll wrote last.
+    last_words: Vec<String>,
 }
 
 impl Publisher {
     /// A publisher into the app's directory, if it has one.
     #[must_use]
     pub fn new(tool: &'static str, home: AppDir) -> Self {
-        let file = StatusFile::new(home.dir(), tool);
+        let (file, err_log) = (StatusFile::new(home.dir(), tool), ErrLog::of(home.dir()));
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         Self {
             tool,
@@ -45,6 +49,8 @@ impl Publisher {
             boot: procfs::boot_id(),
             wall_offset_ms: clock::wall_offset_ms(),
             state: (SupervisorState::Starting, clock::now()),
+            err_log,
+            last_words: Vec::new(),
         }
     }
 
@@ -65,6 +71,36 @@ impl Publisher {
 
     pub(super) fn remove(&mut self) {
         self.file.remove();
+    }
+
+    pub(super) fn roll_begins(&mut self) {
+        self.last_words.clear();
+        if let Some(log) = &mut self.err_log {
+            log.mark();
+        }
+    }
+
+    pub(super) fn roll_aborted(&mut self) {
+        self.last_words = self.err_log.as_ref().map(ErrLog::last_lines).unwrap_or_default();
+    }
+
+    fn roll(&self, view: RollView) -> Roll {
+        Roll {
+            requested: view.requested,
+            started: view.started,
+            ended: view.ended,
+            ok: view.ok,
+            reason: view.reason,
+            slot: view.slot,
+            stderr: if view.ok == Some(false) { self.last_words.clone() } else { Vec::new() },
+            running: view.running.map(|running| RollRunning {
+                done: running.done,
+                of: running.of,
+                since_ms: self.wall_ms(running.since),
+                slot: running.slot,
+                awaiting: running.awaiting,
+            }),
+        }
     }
 
     fn supervisor(&mut self, machine: &Supervisor, workers: &[WorkerLine]) -> SupervisorLine {
@@ -89,6 +125,7 @@ impl Publisher {
             ready,
             policy: policy(machine),
             addresses,
+            roll: Some(self.roll(machine.roll())),
         }
     }
 

@@ -1,0 +1,74 @@
+//! What a failing worker wrote last, where stderr goes to the app's own err.log.
+
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// The lines that are kept.
+const LINES: usize = 20;
+/// The most that is read: what came before is not among the last lines, or they are no text.
+const MOST: u64 = 64 << 10;
+
+/// The app's err.log, which is our stderr and so the workers'.
+#[derive(Debug)]
+pub(super) struct ErrLog {
+    path: PathBuf,
+    from: u64,
+}
+
+impl ErrLog {
+    /// The err.log of the app's directory; `None` where stderr goes elsewhere.
+    pub(super) fn of(directory: Option<&Path>) -> Option<Self> {
+        let path = directory?.join("err.log");
+        let (there, ours) = (path.metadata().ok()?, rustix::fs::fstat(rustix::stdio::stderr()).ok()?);
+        (there.dev() == ours.st_dev && there.ino() == ours.st_ino).then_some(Self { path, from: 0 })
+    }
+
+    /// What is written from now on counts.
+    pub(super) fn mark(&mut self) {
+        self.from = self.path.metadata().map_or(0, |m| m.len());
+    }
+
+    /// The last lines written since the mark.
+    pub(super) fn last_lines(&self) -> Vec<String> {
+        self.read().map_or_else(|_| Vec::new(), |bytes| last_lines(&bytes))
+    }
+
+    fn read(&self) -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(&self.path)?;
+        let end = file.metadata()?.len();
+        // Rotated by truncation meanwhile: then all of it is new.
+        let from = if self.from > end { 0 } else { self.from };
+        file.seek(SeekFrom::Start(from.max(end.saturating_sub(MOST))))?;
+        let mut bytes = Vec::new();
+        file.take(MOST).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+fn last_lines(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    lines.iter().skip(lines.len().saturating_sub(LINES)).map(|line| (*line).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_written_since_the_mark_and_of_that_the_last_lines() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("err.log");
+        std::fs::write(&path, "old\n").expect("written");
+        let mut log = ErrLog { path: path.clone(), from: 0 };
+        log.mark();
+        assert_eq!(log.last_lines(), [""; 0]);
+        let new: String = (0..30).map(|n| format!("line {n}\n")).collect();
+        std::fs::write(&path, format!("old\n{new}")).expect("written");
+        let lines = log.last_lines();
+        assert_eq!((lines.len(), lines.first().map(String::as_str)), (20, Some("line 10")));
+        std::fs::write(&path, "x\n").expect("truncated");
+        assert_eq!(log.last_lines(), ["x"], "after a rotation by truncation");
+    }
+}
