@@ -138,9 +138,8 @@ fn unescaped(text: &str) -> PathBuf {
 pub fn parse_workers(text: &str, usable: u32) -> Result<u32, String> {
     let usable = usable.clamp(1, MOST_WORKERS);
     let complaint = || {
-        format!(
-            "-n {text}: not a number of workers: a whole number up to {MOST_WORKERS}, 0 or max for all usable CPUs, -1 for one fewer"
-        )
+        let allowed = format!("a whole number up to {MOST_WORKERS}, 0 or max for all usable CPUs, -1 for one fewer");
+        format!("-n {text}: not a number of workers: {allowed}")
     };
     if text == "max" {
         return Ok(usable);

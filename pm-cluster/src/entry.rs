@@ -102,9 +102,8 @@ fn tcp(address: SocketAddr, only_v6: bool, backlog: i32, mode: Mode, spread: Spr
         return Ok(match lanes::open(address, only_v6, backlog, spread)? {
             Opened::Lanes(lanes) => (Source::Lanes(lanes), None),
             Opened::Single(fd, reason) => {
-                let warning = format!(
-                    "an address cannot have lanes, its workers share one socket address=tcp:{address} reason={reason}"
-                );
+                let what = "an address cannot have lanes, its workers share one socket";
+                let warning = format!("{what} address=tcp:{address} reason={reason}");
                 (Source::Shared { fd, claim: None }, Some(warning))
             }
         });

@@ -159,10 +159,6 @@ impl Lanes {
         let lane = self.lanes.get_mut(index).ok_or(io::ErrorKind::NotFound)?;
         let given = lane.fd.try_clone()?;
         (lane.slot, lane.holder, lane.standing) = (Some(who.slot), Some(who), standing);
-        // The slot has a lane again: what an earlier worker of it left is anybody's.
-        for other in self.lanes.iter_mut().filter(|lane| lane.slot == Some(who.slot) && lane.holder.is_none()) {
-            other.slot = None;
-        }
         self.steer(warnings);
         Ok(given)
     }

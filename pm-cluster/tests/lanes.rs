@@ -4,6 +4,7 @@ mod common;
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use common::{address, connect, hand_on, handle, inode, lanes, loopback, query, serving, take, worker};
 use pm_cluster::listeners::{Listeners, Mode};
@@ -57,6 +58,18 @@ fn ipv6_and_dual_stack_are_steered_too() {
     let _six = connect(format!("[::1]:{port}").parse().expect("an address"), 60);
     let counts = take(&workers.iter().collect::<Vec<_>>(), 120);
     assert!(counts[0] > 0 && counts[1] > 0 && counts[2] == 0, "{counts:?}");
+}
+
+#[test]
+fn the_length_of_a_queue_can_be_seen() {
+    let (fd, _) = serving(&mut lanes(), worker(0, 1), &loopback());
+    let _clients = connect(address(&fd), 7);
+    let limit = Instant::now() + Duration::from_secs(20);
+    while socket::accept_queue(&fd).expect("TCP") < 7 {
+        assert!(Instant::now() < limit, "the last handshake never ended");
+    }
+    let _accepted: Vec<_> = (0..3).map(|_| socket::accept(&fd).expect("accept").expect("one waits")).collect();
+    assert_eq!(socket::accept_queue(&fd).expect("TCP"), 4);
 }
 
 #[test]

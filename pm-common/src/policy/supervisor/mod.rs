@@ -11,6 +11,9 @@ mod stops;
 mod tests;
 #[cfg(test)]
 mod walk;
+mod words;
+#[cfg(test)]
+mod world;
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -20,119 +23,12 @@ use super::record::Record;
 use super::rules::Rules;
 use super::slot::{Last, Place, Seat, Slot};
 use super::time::{Mono, Span};
-use super::worker::{Due, Life, ReadyBy, ReadyRule, Why, Worker};
+use super::worker::{Due, Life, ReadyBy, Why, Worker};
+
+pub use words::{Action, Event, Request, Shape, StopKind, View};
 
 /// The most workers of one supervisor: more is a typing error.
 pub const MOST_WORKERS: u32 = 1024;
-
-/// What a requested stop was asked by; it decides the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StopKind {
-    /// TERM: exit code 0.
-    Term,
-    /// INT: exit code 130.
-    Int,
-}
-
-impl StopKind {
-    const fn code(self) -> u8 {
-        match self {
-            Self::Term => 0,
-            Self::Int => 130,
-        }
-    }
-}
-
-/// What can be asked of a supervisor, and passed on to a child that is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Request {
-    /// HUP.
-    Reload,
-    /// TTIN.
-    More,
-    /// TTOU.
-    Fewer,
-}
-
-/// What happened.
-#[allow(missing_docs, reason = "the fields say what they are")]
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Event {
-    /// The supervisor begins.
-    Start,
-    /// The worker could not be started: 126, 127, or 125 for a lack of resources that may pass.
-    SpawnFailed(WorkerId, u8),
-    /// It listens on this address; `fixed`: its successors must too (no port that the kernel chose).
-    Listening { id: WorkerId, address: String, fixed: bool },
-    /// It closed this address.
-    Closed { id: WorkerId, address: String },
-    /// It said that it is ready, in this way.
-    SaidReady(WorkerId, ReadyBy),
-    /// Its leader ended; `leftovers`: others of its group (or, for pm-restart, of its tree) still live.
-    Ended { id: WorkerId, exit: Exit, leftovers: bool },
-    /// The last of its leftovers ended.
-    Gone(WorkerId),
-    /// Its tree holds this many bytes.
-    Memory(WorkerId, u64),
-    /// It announced itself as a supervisor.
-    Supervises(WorkerId),
-    /// Its stop may still take this long.
-    StopTakes(WorkerId, Span),
-    /// It gives up: do not start it again.
-    GaveUp(WorkerId),
-    /// Stop everything; a second time: now.
-    Stop(StopKind),
-    /// Reload, or scale by one.
-    Asked(Request),
-    /// End the supervisor and leave the workers alone.
-    Detach,
-    /// The deadline passed.
-    Tick,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Start this worker.
-    Spawn(WorkerId),
-    /// Its addresses may get connections.
-    SteerIn(WorkerId),
-    /// Its addresses get no new connections.
-    SteerOff(WorkerId),
-    /// Send it the stop signal (its leader alone).
-    Stop(WorkerId),
-    /// Send TERM to what is left of its group after its leader ended.
-    StopLeftovers(WorkerId),
-    /// Send KILL to its whole group.
-    Kill(WorkerId),
-    /// Measure its memory and answer with `Event::Memory`.
-    Measure(WorkerId),
-    /// Pass a request on to this worker, which is a supervisor.
-    Forward(WorkerId, Request),
-    /// The slot is gone for good: what is kept for its next worker may go to others.
-    ReleaseSlot(u32),
-    /// Tell the one above that we are ready.
-    AnnounceReady,
-    /// Tell the one above that we stop; it may take this long.
-    AnnounceStop(Span),
-    /// Tell the one above that we give up.
-    AnnounceGaveUp,
-    /// Tell a person.
-    Say(Record),
-    /// End the supervisor with this exit code.
-    Finish(u8),
-}
-
-/// How a tool uses the machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shape {
-    /// The number of slots at the start.
-    pub workers: u32,
-    /// Replacements start beside the worker that they replace (pm-cluster); else after it (pm-restart).
-    pub overlap: bool,
-    /// The evidence for ready.
-    pub ready: ReadyRule,
-}
 
 /// What the supervisor is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,29 +37,6 @@ enum Goal {
     Stop(StopKind),
     GiveUp(Exit),
     Finished,
-}
-
-/// One line of the snapshot: a living worker, or a slot that has none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct View {
-    /// The slot, and the generation of this worker (of the slot's newest, where none lives).
-    pub id: WorkerId,
-    /// down, backoff, starting, ready, draining, killing, failed.
-    pub state: &'static str,
-    /// Since when.
-    pub since: Mono,
-    /// When the worker was started; `None` where none lives.
-    pub started: Option<Mono>,
-    /// The evidence, if ready.
-    pub ready_by: Option<ReadyBy>,
-    /// When a backoff ends.
-    pub until: Option<Mono>,
-    /// Restarts of the slot since the supervisor began.
-    pub restarts: u64,
-    /// How the slot's last worker ended.
-    pub last: Option<Last>,
-    /// The worker is itself a supervisor.
-    pub supervises: bool,
 }
 
 /// A replacement to be made.

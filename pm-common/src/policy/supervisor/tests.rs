@@ -1,1 +1,150 @@
+//! Scenarios with a fake clock. Every step also passes the checks of `World`.
 
+mod memory;
+mod ready;
+mod reload;
+mod restart;
+mod scale;
+mod stop;
+
+use super::world::World;
+use super::*;
+use crate::policy::record::Next;
+use crate::policy::worker::ReadyRule;
+
+/// Seconds.
+fn s(n: u64) -> Span {
+    Span::secs(n)
+}
+
+/// The worker of this slot and generation.
+fn w(slot: u32, generation: u64) -> WorkerId {
+    WorkerId { slot, generation }
+}
+
+fn listen(id: WorkerId, address: &str) -> Event {
+    Event::Listening { id, address: address.to_string(), fixed: true }
+}
+
+fn notify(id: WorkerId) -> Event {
+    Event::SaidReady(id, ReadyBy::Notify)
+}
+
+fn ended(id: WorkerId, exit: Exit) -> Event {
+    Event::Ended { id, exit, leftovers: false }
+}
+
+fn crash(id: WorkerId) -> Event {
+    ended(id, Exit::Code(1))
+}
+
+fn leaves_some(id: WorkerId, exit: Exit) -> Event {
+    Event::Ended { id, exit, leftovers: true }
+}
+
+const RELOAD: Event = Event::Asked(Request::Reload);
+const MORE: Event = Event::Asked(Request::More);
+const FEWER: Event = Event::Asked(Request::Fewer);
+const TERM: Event = Event::Stop(StopKind::Term);
+const INT: Event = Event::Stop(StopKind::Int);
+
+/// A world that panics with what went wrong.
+struct Bench {
+    world: World,
+}
+
+impl Bench {
+    fn new(workers: u32, overlap: bool, rules: Rules, evidence: ReadyBy) -> (Self, Vec<Action>) {
+        let ready = ReadyRule { evidence, alive_after: s(1), timeout: s(30) };
+        let mut bench = Self { world: World::new(rules, Shape { workers, overlap, ready }) };
+        let first = bench.on(Event::Start);
+        (bench, first)
+    }
+
+    /// pm-cluster's shape with every worker ready.
+    fn cluster(workers: u32, rules: Rules) -> Self {
+        let (mut bench, _) = Self::new(workers, true, rules, ReadyBy::Listen);
+        for slot in 0..workers {
+            bench.on(notify(w(slot, 1)));
+        }
+        bench
+    }
+
+    /// pm-restart's shape with its child ready.
+    fn restart(rules: Rules) -> Self {
+        let (mut bench, _) = Self::new(1, false, rules, ReadyBy::Listen);
+        bench.on(notify(w(0, 1)));
+        bench
+    }
+
+    fn on(&mut self, event: Event) -> Vec<Action> {
+        let shown = format!("{event:?}");
+        self.world.feed(event).unwrap_or_else(|why| panic!("{shown}: {why}"))
+    }
+
+    /// Steps to the next deadline and ticks.
+    fn tick(&mut self) -> Vec<Action> {
+        self.world.tick().unwrap_or_else(|why| panic!("tick: {why}"))
+    }
+
+    /// Lets this time pass, with every deadline in it.
+    fn wait(&mut self, span: Span) -> Vec<Action> {
+        let until = self.world.now + span;
+        let mut all = Vec::new();
+        while self.world.sup.deadline().is_some_and(|at| at <= until) {
+            all.extend(self.tick());
+        }
+        self.world.now = until;
+        all
+    }
+
+    /// Ticks until something is to be done, and says how long that took.
+    fn until_next(&mut self) -> (Span, Vec<Action>) {
+        let from = self.world.now;
+        for _ in 0..9 {
+            let actions = self.tick();
+            if !actions.is_empty() {
+                return (self.world.now.since(from), actions);
+            }
+        }
+        panic!("nothing to be done comes");
+    }
+
+    /// Time to the next deadline.
+    fn due(&self) -> Option<Span> {
+        self.world.sup.deadline().map(|at| at.since(self.world.now))
+    }
+
+    /// Generation and state of each line of the snapshot of a slot.
+    fn states(&self, slot: u32) -> Vec<(u64, &'static str)> {
+        let views = self.world.sup.snapshot();
+        views.iter().filter(|v| v.id.slot == slot).map(|v| (v.id.generation, v.state)).collect()
+    }
+
+    fn ready_by(&self, id: WorkerId) -> Option<ReadyBy> {
+        self.world.sup.snapshot().iter().find(|v| v.id == id).and_then(|v| v.ready_by)
+    }
+}
+
+/// The actions without what is said and steered, which only some tests are about.
+fn deeds(actions: &[Action]) -> Vec<Action> {
+    let told = |a: &&Action| !matches!(a, Action::Say(_) | Action::SteerIn(_) | Action::SteerOff(_));
+    actions.iter().filter(told).cloned().collect()
+}
+
+fn said(actions: &[Action]) -> Vec<&Record> {
+    actions.iter().filter_map(|a| if let Action::Say(record) = a { Some(record) } else { None }).collect()
+}
+
+/// What followed an end, as it was said.
+fn next(actions: &[Action]) -> Option<Next> {
+    said(actions).iter().find_map(|r| if let Record::Ended { next, .. } = r { Some(*next) } else { None })
+}
+
+fn aborted(actions: &[Action]) -> bool {
+    said(actions).iter().any(|r| matches!(r, Record::RollAborted { .. }))
+}
+
+fn rolled(actions: &[Action]) -> bool {
+    said(actions).iter().any(|r| matches!(r, Record::Rolled { .. }))
+}

@@ -1,0 +1,200 @@
+//! What counts as ready, the baseline, and the announcement.
+
+use super::*;
+
+const A: &str = "tcp:0.0.0.0:3000";
+const B: &str = "tcp:0.0.0.0:3001";
+const PATH: &str = "unix:/run/app.sock";
+
+/// One slot, nothing ready yet.
+fn starting(evidence: ReadyBy) -> Bench {
+    let (bench, first) = Bench::new(1, true, Rules::default(), evidence);
+    assert_eq!(first, [Action::Spawn(w(0, 1))]);
+    bench
+}
+
+/// Crashes the worker after it was up long enough to be stable: its successor starts at once.
+fn replaced(bench: &mut Bench, id: WorkerId) -> WorkerId {
+    bench.wait(s(20));
+    let successor = WorkerId { generation: id.generation + 1, ..id };
+    assert_eq!(deeds(&bench.on(crash(id))), [Action::Spawn(successor)]);
+    successor
+}
+
+#[test]
+fn each_kind_of_evidence_alone() {
+    use ReadyBy::{Alive, Listen, Message, Notify};
+    let said = |by| Event::SaidReady(w(0, 1), by);
+    let table = [
+        (Listen, listen(w(0, 1), A), Some(Listen)),
+        (Listen, Event::Listening { id: w(0, 1), address: A.to_string(), fixed: false }, Some(Listen)),
+        (Listen, said(Notify), Some(Notify)),
+        (Listen, said(Message), None),
+        (Message, said(Message), Some(Message)),
+        (Message, said(Notify), Some(Notify)),
+        (Message, listen(w(0, 1), A), None),
+        (Notify, said(Notify), Some(Notify)),
+        (Notify, said(Message), None),
+        (Notify, listen(w(0, 1), A), None),
+    ];
+    for (evidence, event, expected) in table {
+        let mut bench = starting(evidence);
+        let shown = format!("{evidence:?} asked, {event:?}");
+        let actions = bench.on(event);
+        assert_eq!(bench.ready_by(w(0, 1)), expected, "{shown}");
+        let steered: &[Action] =
+            if expected.is_some() { &[Action::SteerIn(w(0, 1)), Action::AnnounceReady] } else { &[] };
+        assert_eq!(actions, steered, "{shown}");
+        assert_ne!(expected, Some(Alive));
+    }
+}
+
+#[test]
+fn alive_is_ready_only_where_listen_is_asked_for_and_is_promoted() {
+    let mut bench = starting(ReadyBy::Listen);
+    assert_eq!(bench.due(), Some(s(1)));
+    assert_eq!(bench.tick(), [Action::SteerIn(w(0, 1)), Action::AnnounceReady]);
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
+    assert_eq!(bench.due(), None, "all ready and no limit: nothing to wait for");
+    assert_eq!(bench.on(listen(w(0, 1), A)), [Action::SteerIn(w(0, 1))]);
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Listen));
+}
+
+#[test]
+fn a_message_that_does_not_come_in_time_is_a_failed_start() {
+    for evidence in [ReadyBy::Message, ReadyBy::Notify] {
+        let mut bench = starting(evidence);
+        assert_eq!(bench.due(), Some(s(30)));
+        let actions = bench.tick();
+        assert_eq!(deeds(&actions), [Action::Stop(w(0, 1))]);
+        assert!(matches!(said(&actions)[..], [Record::NotReady { missing, .. }] if missing.is_empty()));
+        let ended = bench.on(ended(w(0, 1), Exit::Code(0)));
+        assert!(matches!(next(&ended), Some(Next::Restart(delay)) if delay > Span::ZERO), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_successor_must_listen_on_every_address_of_the_baseline_and_no_timer_helps() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(listen(w(0, 1), A));
+    // After it became ready: the baseline is what it listened on at its end.
+    bench.on(listen(w(0, 1), B));
+    let id = replaced(&mut bench, w(0, 1));
+    assert_eq!(bench.due(), Some(s(30)), "alive is no evidence here");
+    assert_eq!(bench.on(listen(id, A)), []);
+    assert_eq!(bench.on(Event::Closed { id, address: A.to_string() }), []);
+    assert_eq!(bench.on(listen(id, B)), [], "it closed the first again");
+    assert_eq!(bench.on(listen(id, A)), [Action::SteerIn(id)]);
+}
+
+#[test]
+fn a_missing_address_is_named() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(listen(w(0, 1), A));
+    bench.on(listen(w(0, 1), B));
+    let id = replaced(&mut bench, w(0, 1));
+    bench.on(listen(id, B));
+    let actions = bench.tick();
+    assert!(
+        matches!(said(&actions)[..], [Record::NotReady { id: late, missing, .. }] if *late == id && missing == &[A]),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn an_address_closed_in_service_leaves_the_baseline_but_one_closed_on_the_way_out_stays() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(listen(w(0, 1), A));
+    bench.on(listen(w(0, 1), B));
+    bench.on(Event::Closed { id: w(0, 1), address: B.to_string() });
+    let id = replaced(&mut bench, w(0, 1));
+    assert_eq!(bench.on(listen(id, A)), [Action::SteerIn(id)]);
+
+    let mut bench = Bench::restart(Rules::default());
+    bench.on(listen(w(0, 1), A));
+    assert_eq!(deeds(&bench.on(RELOAD)), [Action::Stop(w(0, 1))], "on its way out");
+    bench.on(Event::Closed { id: w(0, 1), address: A.to_string() });
+    assert_eq!(bench.on(ended(w(0, 1), Exit::Code(0))), [Action::Spawn(w(0, 2))]);
+    assert_eq!(bench.due(), Some(s(30)), "it must listen again");
+}
+
+#[test]
+fn a_worker_that_was_never_ready_teaches_nothing() {
+    let mut bench = starting(ReadyBy::Message);
+    bench.on(listen(w(0, 1), A));
+    bench.on(crash(w(0, 1)));
+    assert!(bench.world.sup.slots.iter().all(|slot| slot.baseline.is_empty()));
+}
+
+#[test]
+fn a_port_that_the_kernel_chose_is_no_part_of_the_baseline() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(Event::Listening { id: w(0, 1), address: "tcp:0.0.0.0:40001".to_string(), fixed: false });
+    let id = replaced(&mut bench, w(0, 1));
+    bench.on(Event::Listening { id, address: "tcp:0.0.0.0:40002".to_string(), fixed: false });
+    assert_eq!(bench.ready_by(id), Some(ReadyBy::Listen));
+}
+
+#[test]
+fn a_unix_path_counts_when_two_workers_had_it() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(listen(w(0, 1), PATH));
+    let second = replaced(&mut bench, w(0, 1));
+    assert_eq!(bench.due(), Some(s(1)), "seen once");
+    bench.on(listen(second, PATH));
+    let third = replaced(&mut bench, second);
+    assert_eq!(bench.due(), Some(s(30)), "seen twice");
+    assert_eq!(bench.on(listen(third, PATH)), [Action::SteerIn(third)]);
+}
+
+#[test]
+fn a_unix_path_of_one_worker_counts_once_however_often_that_one_is_learned_from() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(listen(w(0, 1), "unix:/tmp/app.1234.sock"));
+    assert_eq!(deeds(&bench.on(RELOAD)), [Action::Spawn(w(0, 2))]);
+    assert!(aborted(&bench.on(crash(w(0, 2)))));
+    bench.wait(s(20));
+    let id = w(0, 3);
+    assert_eq!(deeds(&bench.on(crash(w(0, 1)))), [Action::Spawn(id)]);
+    assert_eq!(bench.on(listen(id, "unix:/tmp/app.5678.sock")), [Action::SteerIn(id)]);
+}
+
+#[test]
+fn a_supervising_child_is_ready_when_it_says_so_and_never_late() {
+    let (mut bench, _) = Bench::new(1, false, Rules::default(), ReadyBy::Listen);
+    bench.on(Event::Supervises(w(0, 1)));
+    assert_eq!(bench.due(), None, "neither alive nor late by a timer");
+    assert_eq!(bench.on(notify(w(0, 1))), [Action::SteerIn(w(0, 1)), Action::AnnounceReady]);
+}
+
+#[test]
+fn ready_is_announced_once_when_all_were_ready() {
+    let (mut bench, _) = Bench::new(2, true, Rules::default(), ReadyBy::Notify);
+    assert_eq!(bench.on(notify(w(0, 1))), [Action::SteerIn(w(0, 1))]);
+    assert_eq!(bench.world.sup.counts(), (2, 1));
+    bench.on(crash(w(0, 1)));
+    assert_eq!(bench.world.sup.state(), "starting");
+    assert_eq!(
+        bench.on(notify(w(1, 1))),
+        [Action::SteerIn(w(1, 1)), Action::AnnounceReady],
+        "each was ready at some time"
+    );
+    assert_eq!(bench.world.sup.state(), "ready");
+    assert_eq!(bench.on(notify(w(0, 2))), [Action::SteerIn(w(0, 2))], "not announced again");
+}
+
+#[test]
+fn at_the_timeout_one_ready_worker_is_enough() {
+    let (mut bench, _) = Bench::new(2, true, Rules::default(), ReadyBy::Notify);
+    bench.on(notify(w(0, 1)));
+    let actions = bench.wait(s(30));
+    assert_eq!(deeds(&actions), [Action::Stop(w(1, 1)), Action::AnnounceReady]);
+
+    let (mut bench, _) = Bench::new(2, true, Rules::default(), ReadyBy::Notify);
+    let actions = bench.wait(s(30));
+    assert!(!actions.contains(&Action::AnnounceReady), "none is not: {actions:?}");
+    bench.on(crash(w(0, 1)));
+    bench.on(crash(w(1, 1)));
+    bench.wait(s(1));
+    assert!(bench.on(notify(w(0, 2))).contains(&Action::AnnounceReady), "the first after the timeout is");
+}

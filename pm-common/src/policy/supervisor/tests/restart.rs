@@ -1,0 +1,217 @@
+//! Which ends are followed by what, how soon, and with which exit code we end.
+
+use super::*;
+use crate::policy::rules::Restart;
+
+/// Two to three failures and the slot has failed; a backoff of exactly one second.
+fn strict() -> Rules {
+    let one = Span(1);
+    Rules { intensity: 2, window: s(60), backoff: (one, one), ..Rules::default() }
+}
+
+fn policy(restart: Restart) -> Rules {
+    Rules { restart, stop_codes: vec![3], ..Rules::default() }
+}
+
+#[test]
+fn a_crash_is_followed_at_once_then_with_backoff_which_a_stable_worker_resets() {
+    let mut bench = Bench::cluster(1, Rules::default());
+    let mut delays = Vec::new();
+    for generation in 1..=4 {
+        let actions = bench.on(crash(w(0, generation)));
+        let Some(Next::Restart(delay)) = next(&actions) else { panic!("{actions:?}") };
+        delays.push(delay);
+        bench.wait(delay);
+        bench.on(notify(w(0, generation + 1)));
+    }
+    let within = |delay: Span, full: u64| delay >= Span::millis(full / 2) && delay <= Span::millis(full);
+    assert_eq!(delays.first(), Some(&Span::ZERO));
+    assert!(within(delays[1], 100) && within(delays[2], 200) && within(delays[3], 400), "{delays:?}");
+    bench.wait(s(10));
+    assert_eq!(next(&bench.on(crash(w(0, 5)))), Some(Next::Restart(Span::ZERO)), "it was stable");
+    bench.tick();
+    bench.on(notify(w(0, 6)));
+    assert_eq!(next(&bench.on(crash(w(0, 6)))), Some(Next::Restart(Span::ZERO)), "a first quick one again");
+}
+
+#[test]
+fn a_start_that_fails_is_one_step_ahead() {
+    let (mut bench, _) = Bench::new(1, true, Rules::default(), ReadyBy::Notify);
+    let actions = bench.on(crash(w(0, 1)));
+    assert!(matches!(next(&actions), Some(Next::Restart(d)) if d >= Span::millis(50)), "{actions:?}");
+    assert_eq!(bench.states(0), [(1, "backoff")]);
+}
+
+#[test]
+fn a_worker_that_could_not_be_started_is_tried_again() {
+    let (mut bench, _) = Bench::new(1, true, Rules::default(), ReadyBy::Notify);
+    let actions = bench.on(Event::SpawnFailed(w(0, 1), 125));
+    assert!(matches!(said(&actions)[..], [Record::Ended { why: Why::Spawn, next: Next::Restart(_), .. }]));
+    assert_eq!(bench.tick(), [Action::Spawn(w(0, 2))]);
+}
+
+#[test]
+fn a_program_that_cannot_run_at_the_first_start_ends_us() {
+    let table = [
+        (Event::SpawnFailed(w(0, 1), 126), 126),
+        (Event::SpawnFailed(w(0, 1), 127), 127),
+        (ended(w(0, 1), Exit::Code(125)), 125),
+        (ended(w(0, 1), Exit::Code(126)), 126),
+        (ended(w(0, 1), Exit::Code(127)), 127),
+    ];
+    for (event, code) in table {
+        let (mut bench, _) = Bench::new(2, true, Rules::default(), ReadyBy::Notify);
+        let actions = bench.on(event);
+        assert_eq!(deeds(&actions), [Action::Stop(w(1, 1))]);
+        assert_eq!(next(&actions), Some(Next::Nothing));
+        assert_eq!(bench.world.sup.state(), "gave up");
+        let last = bench.on(ended(w(1, 1), Exit::Signal(15)));
+        assert_eq!(deeds(&last), [Action::AnnounceGaveUp, Action::Finish(code)]);
+    }
+}
+
+#[test]
+fn once_a_worker_was_ready_the_same_codes_are_retried() {
+    for code in [125, 126, 127] {
+        let mut bench = Bench::cluster(1, Rules::default());
+        assert_eq!(next(&bench.on(ended(w(0, 1), Exit::Code(code)))), Some(Next::Restart(Span::ZERO)), "{code}");
+    }
+    let (mut bench, _) = Bench::new(2, true, Rules::default(), ReadyBy::Notify);
+    bench.on(notify(w(0, 1)));
+    let actions = bench.on(ended(w(1, 1), Exit::Code(127)));
+    assert!(matches!(next(&actions), Some(Next::Restart(_))), "the program can run: {actions:?}");
+}
+
+#[test]
+fn our_own_stop_of_a_slow_starter_is_not_taken_for_a_program_that_cannot_run() {
+    let (mut bench, _) = Bench::new(1, true, Rules::default(), ReadyBy::Notify);
+    bench.tick();
+    let actions = bench.on(ended(w(0, 1), Exit::Code(127)));
+    assert!(matches!(next(&actions), Some(Next::Restart(_))), "{actions:?}");
+}
+
+#[test]
+fn policies_and_our_exit_code() {
+    let always = || policy(Restart::Always);
+    let on_failure = || policy(Restart::OnFailure);
+    let never = || policy(Restart::Never);
+    let table = [
+        (always(), Exit::Code(0), None),
+        (always(), Exit::Code(3), Some(3)),
+        (on_failure(), Exit::Code(0), Some(0)),
+        (on_failure(), Exit::Code(1), None),
+        (on_failure(), Exit::Signal(15), None),
+        (never(), Exit::Code(1), Some(1)),
+        (never(), Exit::Signal(9), Some(137)),
+        (never(), Exit::Signal(11), Some(139)),
+    ];
+    for (rules, exit, code) in table {
+        for mut bench in [Bench::cluster(1, rules.clone()), Bench::restart(rules.clone())] {
+            let actions = bench.on(ended(w(0, 1), exit));
+            let finish = actions.iter().find_map(|a| if let Action::Finish(n) = a { Some(*n) } else { None });
+            assert_eq!(finish, code, "{:?} {exit}", rules.restart);
+            assert_eq!(next(&actions) == Some(Next::Nothing), code.is_some());
+            assert!(!actions.contains(&Action::AnnounceGaveUp), "an end that the policy accepts");
+        }
+    }
+}
+
+#[test]
+fn one_that_ended_for_good_does_not_end_the_others() {
+    let mut bench = Bench::cluster(2, policy(Restart::Never));
+    assert_eq!(deeds(&bench.on(ended(w(0, 1), Exit::Code(7)))), []);
+    assert_eq!(bench.states(0), [(1, "down")]);
+    assert_eq!(bench.due(), None);
+    assert_eq!(deeds(&bench.on(ended(w(1, 1), Exit::Code(0)))), [Action::Finish(7)], "the failure decides");
+}
+
+/// Crashes the slot's worker until the slot has failed.
+fn fail(bench: &mut Bench, slot: u32, exit: Exit) -> Vec<Action> {
+    for generation in 1..=2 {
+        assert!(matches!(next(&bench.on(ended(w(slot, generation), exit))), Some(Next::Restart(_))));
+        bench.wait(s(1));
+    }
+    bench.on(ended(w(slot, 3), exit))
+}
+
+#[test]
+fn a_slot_over_the_intensity_fails_while_others_serve_and_when_all_have_we_give_up() {
+    let mut bench = Bench::cluster(2, strict());
+    let actions = fail(&mut bench, 1, Exit::Code(9));
+    assert_eq!((next(&actions), deeds(&actions)), (Some(Next::Failed), vec![]));
+    assert_eq!((bench.states(0), bench.states(1)), (vec![(1, "ready")], vec![(3, "failed")]));
+    assert_eq!(bench.due(), None, "the slot stays failed");
+    let actions = fail(&mut bench, 0, Exit::Signal(11));
+    assert_eq!(deeds(&actions), [Action::AnnounceGaveUp, Action::Finish(139)]);
+    assert!(said(&actions).contains(&&Record::GaveUp { exit: Exit::Signal(11) }), "{actions:?}");
+}
+
+#[test]
+fn intensity_counts_only_the_window() {
+    let mut bench = Bench::cluster(1, strict());
+    for generation in 1..=9 {
+        assert!(matches!(next(&bench.on(crash(w(0, generation)))), Some(Next::Restart(_))), "{generation}");
+        bench.wait(s(30));
+    }
+}
+
+#[test]
+fn a_child_that_gave_up_is_not_started_again() {
+    let mut bench = Bench::restart(Rules::default());
+    bench.on(Event::Supervises(w(0, 1)));
+    assert_eq!(bench.on(Event::GaveUp(w(0, 1))), []);
+    let actions = bench.on(ended(w(0, 1), Exit::Code(42)));
+    assert_eq!(deeds(&actions), [Action::AnnounceGaveUp, Action::Finish(42)]);
+}
+
+#[test]
+fn late_events_of_an_ended_worker_change_nothing() {
+    let mut bench = Bench::cluster(1, Rules { max_mem: Some(1), ..Rules::default() });
+    bench.on(crash(w(0, 1)));
+    for id in [w(0, 1), w(0, 0), w(0, 3), w(7, 1), w(u32::MAX, u64::MAX)] {
+        for event in [
+            crash(id),
+            leaves_some(id, Exit::Signal(9)),
+            Event::SpawnFailed(id, 127),
+            notify(id),
+            listen(id, "tcp:[::]:1"),
+            Event::Memory(id, 99),
+            Event::Supervises(id),
+            Event::GaveUp(id),
+            Event::StopTakes(id, s(1)),
+            Event::Gone(id),
+        ] {
+            let shown = format!("{event:?}");
+            assert_eq!(bench.on(event), [], "{shown}");
+        }
+    }
+    assert_eq!(bench.states(0), [(2, "starting")]);
+}
+
+#[test]
+fn a_leftover_of_a_crash_does_not_hold_up_a_cluster_but_holds_up_pm_restart() {
+    let mut bench = Bench::cluster(1, Rules::default());
+    let actions = bench.on(leaves_some(w(0, 1), Exit::Code(1)));
+    assert_eq!(deeds(&actions), [Action::StopLeftovers(w(0, 1)), Action::Spawn(w(0, 2))]);
+    bench.on(notify(w(0, 2)));
+    assert_eq!(bench.due(), Some(s(8)), "they have a grace of their own");
+    assert_eq!(bench.tick(), [Action::Kill(w(0, 1))]);
+    assert_eq!(bench.on(Event::Gone(w(0, 1))), []);
+
+    let mut bench = Bench::restart(Rules::default());
+    bench.on(leaves_some(w(0, 1), Exit::Code(1)));
+    assert_eq!(bench.due(), Some(s(8)), "not the successor: the leftovers come first");
+    assert_eq!(bench.tick(), [Action::Kill(w(0, 1))]);
+    assert_eq!(bench.due(), None);
+    assert_eq!(bench.on(Event::Gone(w(0, 1))), [Action::Spawn(w(0, 2))]);
+}
+
+#[test]
+fn a_worker_is_gone_only_after_its_leader_ended() {
+    let mut bench = Bench::cluster(2, Rules::default());
+    bench.on(RELOAD);
+    bench.on(notify(w(0, 2)));
+    let mut sup = bench.world.sup.clone();
+    sup.handle(bench.world.now, Event::Gone(w(0, 1)), &mut Vec::new());
+    assert_eq!(sup.snapshot().iter().filter(|v| v.id.slot == 0).count(), 2);
+}

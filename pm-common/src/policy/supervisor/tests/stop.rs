@@ -1,0 +1,145 @@
+//! Stopping: the ladder of one worker, and of all.
+
+use super::*;
+
+#[test]
+fn term_gives_0_and_int_gives_130_whatever_the_workers_give() {
+    for (event, code) in [(TERM, 0), (INT, 130)] {
+        let mut bench = Bench::cluster(2, Rules::default());
+        let actions = bench.on(event);
+        assert_eq!(deeds(&actions), [Action::Stop(w(0, 1)), Action::Stop(w(1, 1)), Action::AnnounceStop(s(8))]);
+        let off = actions.iter().filter(|a| matches!(a, Action::SteerOff(_))).count();
+        assert_eq!((off, bench.world.sup.state()), (2, "stopping"));
+        assert_eq!(bench.on(ended(w(0, 1), Exit::Code(1))), []);
+        assert_eq!(bench.on(ended(w(1, 1), Exit::Signal(9))), [Action::Finish(code)]);
+        assert_eq!((bench.due(), bench.on(Event::Tick)), (None, vec![]));
+    }
+}
+
+#[test]
+fn a_stop_while_every_slot_waits_ends_at_once() {
+    let (mut bench, _) = Bench::new(2, true, Rules::default(), ReadyBy::Notify);
+    bench.on(crash(w(0, 1)));
+    bench.on(crash(w(1, 1)));
+    assert_eq!(bench.on(TERM).last(), Some(&Action::Finish(0)));
+}
+
+#[test]
+fn after_the_grace_comes_kill_once() {
+    let mut bench = Bench::cluster(1, Rules::default());
+    bench.on(TERM);
+    assert_eq!(bench.due(), Some(s(8)));
+    let actions = bench.tick();
+    assert_eq!(deeds(&actions), [Action::Kill(w(0, 1))]);
+    assert!(said(&actions).contains(&&Record::Killed { id: w(0, 1), grace: s(8) }));
+    assert_eq!((bench.due(), bench.states(0)), (None, vec![(1, "killing")]));
+    assert_eq!(bench.on(ended(w(0, 1), Exit::Signal(9))), [Action::Finish(0)]);
+}
+
+#[test]
+fn a_second_request_kills_at_once() {
+    let mut bench = Bench::cluster(2, Rules::default());
+    bench.on(TERM);
+    assert_eq!(bench.on(TERM), [Action::Kill(w(0, 1)), Action::Kill(w(1, 1))]);
+    assert_eq!(bench.on(TERM), [], "they are killed already");
+}
+
+#[test]
+fn a_second_request_tells_a_supervisor_again_and_a_third_kills_it() {
+    let mut bench = Bench::restart(Rules::default());
+    bench.on(Event::Supervises(w(0, 1)));
+    assert_eq!(deeds(&bench.on(INT)), [Action::Stop(w(0, 1)), Action::AnnounceStop(s(12))]);
+    assert_eq!(bench.on(INT), [Action::Stop(w(0, 1))]);
+    assert_eq!(bench.due(), Some(s(2)));
+    assert_eq!(bench.on(INT), [Action::Kill(w(0, 1))]);
+    assert_eq!(bench.on(ended(w(0, 1), Exit::Signal(9))), [Action::Finish(130)]);
+}
+
+#[test]
+fn a_supervisor_gets_its_grace_then_a_second_stop_then_kill() {
+    let mut bench = Bench::restart(Rules::default());
+    bench.on(Event::Supervises(w(0, 1)));
+    bench.on(TERM);
+    assert_eq!(bench.until_next(), (s(10), vec![Action::Stop(w(0, 1))]));
+    let (after, actions) = bench.until_next();
+    assert_eq!((after, deeds(&actions)), (s(2), vec![Action::Kill(w(0, 1))]));
+}
+
+#[test]
+fn how_long_its_stop_takes_is_for_a_supervisor_to_say_and_is_passed_on() {
+    let mut bench = Bench::restart(Rules::default());
+    assert_eq!(bench.on(Event::Supervises(w(0, 1))), []);
+    assert_eq!(bench.on(Event::StopTakes(w(0, 1), s(60))), [], "nobody asked it to stop");
+    bench.on(TERM);
+    assert_eq!(bench.on(Event::StopTakes(w(0, 1), s(60))), [Action::AnnounceStop(s(64))]);
+    assert_eq!(bench.due(), Some(s(62)));
+    assert_eq!(bench.on(Event::StopTakes(w(0, 1), s(1))), []);
+    assert_eq!(bench.due(), Some(s(3)), "less is believed too");
+    bench.tick();
+    bench.on(Event::StopTakes(w(0, 1), s(60)));
+    assert_eq!(bench.due(), Some(s(2)), "after the second stop it has had its time");
+
+    let mut bench = Bench::cluster(1, Rules::default());
+    bench.on(TERM);
+    bench.on(Event::StopTakes(w(0, 1), s(60)));
+    assert_eq!(bench.due(), Some(s(8)), "an app has its grace");
+}
+
+#[test]
+fn leftovers_get_the_rest_of_the_grace() {
+    let mut bench = Bench::cluster(1, Rules::default());
+    bench.on(TERM);
+    bench.wait(s(3));
+    assert_eq!(bench.on(leaves_some(w(0, 1), Exit::Code(0))), [Action::StopLeftovers(w(0, 1))]);
+    assert_eq!(bench.due(), Some(s(5)));
+    assert_eq!(bench.tick(), [Action::Kill(w(0, 1))]);
+    assert_eq!(bench.on(Event::Gone(w(0, 1))), [Action::Finish(0)]);
+}
+
+#[test]
+fn leftovers_of_a_killed_one_are_killed_at_once() {
+    let mut bench = Bench::cluster(1, Rules::default());
+    bench.on(TERM);
+    bench.on(TERM);
+    bench.on(leaves_some(w(0, 1), Exit::Signal(9)));
+    assert_eq!(bench.due(), Some(Span::ZERO));
+    assert_eq!(bench.tick(), [Action::Kill(w(0, 1))]);
+}
+
+#[test]
+fn a_stop_while_leftovers_live_keeps_their_grace() {
+    let mut bench = Bench::restart(Rules::default());
+    bench.on(leaves_some(w(0, 1), Exit::Code(1)));
+    bench.wait(s(3));
+    assert_eq!(bench.on(TERM), [Action::AnnounceStop(s(5))]);
+    assert_eq!(bench.on(Event::Gone(w(0, 1))), [Action::Finish(0)]);
+}
+
+#[test]
+fn a_first_stop_while_giving_up_hurries_nobody_and_decides_the_code() {
+    let (mut bench, _) = Bench::new(2, true, Rules::default(), ReadyBy::Notify);
+    bench.on(ended(w(0, 1), Exit::Code(127)));
+    bench.wait(s(3));
+    assert_eq!(bench.on(INT), [Action::AnnounceStop(s(5))]);
+    assert_eq!(bench.on(ended(w(1, 1), Exit::Code(0))), [Action::Finish(130)]);
+}
+
+#[test]
+fn nothing_is_started_or_measured_after_a_stop() {
+    let rules = Rules { max_mem: Some(1), ..Rules::default() };
+    let mut bench = Bench::cluster(2, rules);
+    bench.on(RELOAD);
+    bench.on(TERM);
+    for event in [RELOAD, MORE, FEWER, Event::Memory(w(0, 1), 99)] {
+        assert_eq!(bench.on(event), []);
+    }
+    assert!(deeds(&bench.wait(s(7))).is_empty());
+}
+
+#[test]
+fn detach_leaves_the_workers_alone() {
+    let mut bench = Bench::cluster(2, Rules::default());
+    bench.on(RELOAD);
+    assert_eq!(bench.on(Event::Detach), [Action::Finish(0)]);
+    assert_eq!((bench.on(TERM), bench.due()), (vec![], None));
+}

@@ -1,0 +1,80 @@
+//! When two states of a world are one: the walk goes on from only the first.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::super::world::World;
+use super::super::*;
+
+/// Everything that can decide what the machine does next, with times relative to now and counters capped where more
+/// makes no difference. What only people are shown (since when, ready by what, how the last one ended) is left out, and
+/// so is what only the next start would ask for, once nothing starts any more.
+pub(super) fn fingerprint(world: &World) -> u64 {
+    let (sup, now) = (&world.sup, world.now);
+    let mut h = DefaultHasher::new();
+    std::mem::discriminant(&sup.goal).hash(&mut h);
+    (world.stops.min(2), sup.wanted, sup.slots.len()).hash(&mut h);
+    if sup.goal == Goal::Run {
+        (sup.announced, sup.ever_ready, sup.memory_at.map(|at| at.since(now))).hash(&mut h);
+        (!sup.announced).then_some(sup.announce_by.since(now)).hash(&mut h);
+    }
+    let mut slots: Vec<u64> = (0..).zip(&sup.slots).map(|(number, slot)| hash_slot(world, number, slot)).collect();
+    if sup.slots.iter().all(|slot| !slot.leaving) {
+        // Nothing but the order of actions depends on a slot's number, until one is scaled away.
+        slots.sort_unstable();
+    }
+    slots.hash(&mut h);
+    h.finish()
+}
+
+fn hash_slot(world: &World, number: u32, slot: &Slot) -> u64 {
+    let (sup, now) = (&world.sup, world.now);
+    let mut h = DefaultHasher::new();
+    std::mem::discriminant(&slot.seat).hash(&mut h);
+    if sup.goal == Goal::Run {
+        hash_prospects(world, number, slot, &mut h);
+    }
+    if let Seat::Backoff { until, .. } = slot.seat {
+        until.since(now).hash(&mut h);
+    }
+    let one = |worker: &Worker| hash_worker(world, number, worker, sup.goal == Goal::Run);
+    (slot.leaving, slot.incumbent().map(one), slot.successor.as_ref().map(one)).hash(&mut h);
+    let mut retiring: Vec<u64> = slot.retiring.iter().map(|w| hash_worker(world, number, w, false)).collect();
+    retiring.sort_unstable();
+    retiring.hash(&mut h);
+    h.finish()
+}
+
+fn hash_prospects(world: &World, number: u32, slot: &Slot, h: &mut DefaultHasher) {
+    let (sup, now) = (&world.sup, world.now);
+    let queued = sup.queue.iter().enumerate().find(|(_, r)| r.slot == number);
+    let old = |upto| slot.incumbent().is_some_and(|w| w.generation <= upto);
+    queued.map(|(place, r)| (place, r.why, old(r.upto))).hash(h);
+    sup.replacing.filter(|(slot, _)| *slot == number).map(|(_, why)| why).hash(h);
+    (!sup.announced && slot.was_ready).hash(h);
+    (!sup.ever_ready && slot.generation == 1).hash(h);
+    // Two failures in a row or more: the longest backoff is the shortest here.
+    (slot.failures.min(2), slot.not_before.since(now), slot.intensity.ages(now, &sup.rules), &slot.baseline).hash(h);
+}
+
+/// `matters`: something follows from how it ends.
+fn hash_worker(world: &World, slot: u32, worker: &Worker, matters: bool) -> u64 {
+    let now = world.now;
+    let mut h = DefaultHasher::new();
+    std::mem::discriminant(&worker.life).hash(&mut h);
+    match &worker.life {
+        Life::Starting(due) => std::mem::discriminant(due).hash(&mut h),
+        Life::Ready { .. } => {}
+        Life::Draining { why, asked_again, .. } => (matters.then_some(why), asked_again).hash(&mut h),
+        Life::Killing { why, .. } => matters.then_some(why).hash(&mut h),
+    }
+    worker.deadline().map(|at| at.since(now)).hash(&mut h);
+    (worker.exit.is_some(), worker.supervises).hash(&mut h);
+    if matters {
+        now.since(worker.started).min(world.sup.rules.stable).hash(&mut h);
+        (worker.gave_up, worker.fat, worker.was_ready, &worker.listening).hash(&mut h);
+    }
+    let id = WorkerId { slot, generation: worker.generation };
+    let proc = world.living.get(&id);
+    proc.map(|p| (p.leader, p.killed, p.steered, p.kill_from.map(|at| at.since(now)))).hash(&mut h);
+    h.finish()
+}

@@ -1,0 +1,241 @@
+//! A simulated world for the tests: which processes live, what was asked of them, and what must hold after every step.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// How much longer the parent of a supervisor waits, said here again so that a change of it is noticed.
+const LONGER: Span = Span::secs(2);
+
+/// A process of the simulated world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Proc {
+    /// Its leader lives; if not, only others of its group do.
+    pub(super) leader: bool,
+    /// Once it was asked to end: KILL may come from then on.
+    pub(super) kill_from: Option<Mono>,
+    pub(super) killed: bool,
+    /// Connections go to it.
+    pub(super) steered: bool,
+}
+
+/// The machine, its clock, and the processes that it made.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) sup: Supervisor,
+    pub(super) now: Mono,
+    pub(super) living: BTreeMap<WorkerId, Proc>,
+    /// The last process that ended.
+    pub(super) dead: Option<WorkerId>,
+    newest: BTreeMap<u32, u64>,
+    pub(super) stops: u32,
+    gave_up: bool,
+    pub(super) finished: Option<u8>,
+}
+
+impl World {
+    pub(super) fn new(rules: Rules, shape: Shape) -> Self {
+        Self {
+            sup: Supervisor::new(rules, shape, 1),
+            now: Mono(Span::secs(1000).0),
+            living: BTreeMap::new(),
+            dead: None,
+            newest: BTreeMap::new(),
+            stops: 0,
+            gave_up: false,
+            finished: None,
+        }
+    }
+
+    /// Feeds one event, performs the actions, and checks what must always hold; `Err` says what does not.
+    pub(super) fn feed(&mut self, event: Event) -> Result<Vec<Action>, String> {
+        let was_ready: Vec<WorkerId> = self.known().filter(|(_, w)| w.is_ready()).map(|(id, _)| id).collect();
+        self.happens(&event);
+        let mut actions = Vec::new();
+        self.sup.handle(self.now, event.clone(), &mut actions);
+        self.gave_up |= matches!(self.sup.goal, Goal::GiveUp(_));
+        for (index, action) in actions.iter().enumerate() {
+            self.perform(action, &event)?;
+            if let Action::Stop(id) = action {
+                self.check_replaced_only(*id, &event, was_ready.contains(id), actions.get(..index).unwrap_or(&[]))?;
+            }
+        }
+        self.check_state()?;
+        Ok(actions)
+    }
+
+    /// Steps to the deadline (or stays, if it has passed) and ticks: then it must lie ahead.
+    pub(super) fn tick(&mut self) -> Result<Vec<Action>, String> {
+        let Some(at) = self.sup.deadline() else { return Err("no deadline to step to".to_string()) };
+        self.now = self.now.max(at);
+        let actions = self.feed(Event::Tick)?;
+        match self.sup.deadline() {
+            Some(next) if next <= self.now => Err(format!("the deadline spins: {next:?} at {:?}", self.now)),
+            _ => Ok(actions),
+        }
+    }
+
+    /// What the machine knows.
+    pub(super) fn known(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        let slots = (0..).zip(&self.sup.slots);
+        slots.flat_map(|(slot, s)| s.workers().map(move |w| (WorkerId { slot, generation: w.generation }, w)))
+    }
+
+    fn happens(&mut self, event: &Event) {
+        match event {
+            Event::Ended { id, leftovers: true, .. } => {
+                if let Some(proc) = self.living.get_mut(id) {
+                    *proc = Proc { leader: false, steered: false, ..*proc };
+                }
+            }
+            Event::Ended { id, .. } | Event::Gone(id) | Event::SpawnFailed(id, _) => {
+                self.dead = self.living.remove(id).map(|_| *id).or(self.dead);
+            }
+            Event::StopTakes(id, span) => {
+                let from = self.now + *span + LONGER;
+                if let Some(Proc { leader: true, kill_from: Some(at), .. }) = self.living.get_mut(id) {
+                    *at = from.min(*at);
+                }
+            }
+            Event::Stop(_) => self.stops += 1,
+            _ => {}
+        }
+    }
+
+    fn perform(&mut self, action: &Action, event: &Event) -> Result<(), String> {
+        if self.finished.is_some() {
+            return Err(format!("{action:?} after Finish"));
+        }
+        match action {
+            Action::Spawn(id) => return self.spawn(*id),
+            Action::SteerIn(id) => self.proc(*id, action)?.steered = true,
+            Action::SteerOff(id) => self.proc(*id, action)?.steered = false,
+            Action::Stop(id) | Action::StopLeftovers(id) => return self.asked_to_end(*id, action),
+            Action::Kill(id) => return self.kill(*id, action),
+            Action::Measure(id) | Action::Forward(id, _) => {
+                self.proc(*id, action)?;
+            }
+            Action::Finish(code) => {
+                self.finished = Some(*code);
+                if *event != Event::Detach && !self.living.is_empty() {
+                    return Err(format!("finished while {:?} live", self.living));
+                }
+            }
+            Action::ReleaseSlot(slot) if self.living.keys().any(|id| id.slot == *slot) => {
+                return Err(format!("slot {slot} released with a living worker"));
+            }
+            Action::ReleaseSlot(_)
+            | Action::AnnounceReady
+            | Action::AnnounceStop(_)
+            | Action::AnnounceGaveUp
+            | Action::Say(_) => {}
+        }
+        Ok(())
+    }
+
+    fn proc(&mut self, id: WorkerId, action: &Action) -> Result<&mut Proc, String> {
+        self.living.get_mut(&id).ok_or_else(|| format!("{action:?} to a worker that does not live"))
+    }
+
+    fn spawn(&mut self, id: WorkerId) -> Result<(), String> {
+        let newest = self.newest.entry(id.slot).or_default();
+        if id.generation <= *newest {
+            return Err(format!("{id:?} is not fresh, {newest} was given out"));
+        }
+        if self.stops > 0 || self.gave_up {
+            return Err(format!("{id:?} started after a stop"));
+        }
+        *newest = id.generation;
+        self.living.insert(id, Proc { leader: true, kill_from: None, killed: false, steered: false });
+        Ok(())
+    }
+
+    fn asked_to_end(&mut self, id: WorkerId, action: &Action) -> Result<(), String> {
+        let kill_from = self.now + self.sup.rules.grace;
+        let to_leader = matches!(action, Action::Stop(_));
+        let proc = self.proc(id, action)?;
+        if proc.leader != to_leader {
+            return Err(format!("{action:?} but its leader lives: {}", proc.leader));
+        }
+        proc.kill_from.get_or_insert(kill_from);
+        Ok(())
+    }
+
+    fn kill(&mut self, id: WorkerId, action: &Action) -> Result<(), String> {
+        let (now, stops) = (self.now, self.stops);
+        let proc = self.proc(id, action)?;
+        if !proc.killed && stops < 2 && proc.kill_from.is_none_or(|from| now < from) {
+            return Err(format!("{action:?} before its grace had passed: {proc:?} at {now:?}"));
+        }
+        proc.killed = true;
+        Ok(())
+    }
+
+    /// Where replacements overlap, a ready worker is asked to end only after its successor got its connections.
+    fn check_replaced_only(
+        &self,
+        id: WorkerId,
+        event: &Event,
+        was_ready: bool,
+        before: &[Action],
+    ) -> Result<(), String> {
+        let asked = self.gave_up || matches!(event, Event::Stop(_) | Event::Asked(Request::Fewer));
+        let other = |a: &Action| matches!(a, Action::SteerIn(new) if new.slot == id.slot && *new != id);
+        if self.sup.shape.overlap && was_ready && !asked && !before.iter().any(other) {
+            return Err(format!("{id:?} was ready and is ended before a successor was"));
+        }
+        Ok(())
+    }
+
+    fn check_state(&self) -> Result<(), String> {
+        if self.finished.is_some() {
+            return Ok(());
+        }
+        let same = |(id, w): (WorkerId, &Worker)| self.living.get(&id).is_some_and(|p| p.leader == w.exit.is_none());
+        if self.known().count() != self.living.len() || !self.known().all(same) {
+            let known: Vec<_> = self.known().collect();
+            return Err(format!("the machine knows {known:?}, there are {:?}", self.living));
+        }
+        let pending = self.living.values().any(|p| p.kill_from.is_some() && !p.killed);
+        if pending && self.sup.deadline().is_none() {
+            return Err("a worker was asked to end and nothing will ever kill it".to_string());
+        }
+        let mut successors = 0;
+        for (number, slot) in (0..).zip(&self.sup.slots) {
+            self.check_slot(number, slot)?;
+            successors += usize::from(slot.successor.is_some());
+        }
+        if successors > 1 && self.sup.goal == Goal::Run {
+            return Err("two replacements at a time".to_string());
+        }
+        let unasked = self.living.values().filter(|p| p.leader && p.kill_from.is_none()).count();
+        if unasked > self.sup.slots.len() + 1 {
+            return Err(format!("{unasked} workers that nobody asked to end"));
+        }
+        if !self.sup.shape.overlap && self.living.len() > 1 {
+            return Err(format!("two at a time: {:?}", self.living));
+        }
+        Ok(())
+    }
+
+    fn check_slot(&self, number: u32, slot: &Slot) -> Result<(), String> {
+        let steered = self.living.iter().filter(|(id, p)| id.slot == number && p.steered).count();
+        if steered > 1 {
+            return Err(format!("{steered} workers of slot {number} get connections"));
+        }
+        if slot.incumbent().is_some_and(Worker::is_ready) && slot.successor.as_ref().is_some_and(Worker::is_ready) {
+            return Err(format!("two ready workers in slot {number}"));
+        }
+        if let Some(wanted) = slot.retiring.iter().find(|w| w.is_wanted()) {
+            return Err(format!("a wanted worker among those on their way out: {wanted:?}"));
+        }
+        for worker in slot.workers() {
+            let id = WorkerId { slot: number, generation: worker.generation };
+            let proc = self.living.get(&id).ok_or("unknown worker")?;
+            if worker.is_wanted() == proc.kill_from.is_some() {
+                return Err(format!("{id:?} is {:?}, but the world says {proc:?}", worker.life));
+            }
+        }
+        Ok(())
+    }
+}
