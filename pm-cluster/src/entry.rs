@@ -241,6 +241,12 @@ impl Entry {
         self.source.inet().map(|address| address.port())
     }
 
+    /// A worker of this slot has had it, and its next one may want it.
+    #[must_use]
+    pub fn is_known_to(&self, slot: u32) -> bool {
+        self.slots.contains(&slot)
+    }
+
     /// Nobody has it open.
     #[must_use]
     pub fn idle(&self) -> bool {

@@ -31,8 +31,10 @@ pub enum Mode {
     RoundRobin,
 }
 
-/// More addresses than this are refused with EMFILE: each costs us descriptors, whatever a worker asks for.
+/// More addresses than this are refused with EMFILE: each costs us descriptors, whatever the workers ask for.
 const MOST_ADDRESSES: usize = 1024;
+/// The same for the workers of one slot, so that one that runs wild leaves descriptors for the others.
+const MOST_OF_A_SLOT: usize = 64;
 
 /// The answer to a worker's query.
 #[derive(Debug)]
@@ -130,7 +132,16 @@ impl Listeners {
     /// has open already), EACCES, EADDRNOTAVAIL, EINVAL for a query that makes no sense, EMFILE.
     pub fn open(&mut self, who: WorkerId, query: &Query) -> Result<Grant, i32> {
         let key = address::key(query);
-        let id = match self.id(&key) {
+        let known = self.id(&key);
+        if known.is_none() && self.addresses_of_slot(who.slot) >= MOST_OF_A_SLOT {
+            // An app that goes through many ports, one after the other, has closed most of them.
+            self.entries.retain(|_, entry| !(entry.idle() && entry.is_known_to(who.slot)));
+        }
+        if known.is_none() && self.addresses_of_slot(who.slot) >= MOST_OF_A_SLOT {
+            self.warnings.push(format!("a worker asks for more addresses than it can have most={MOST_OF_A_SLOT}"));
+            return Err(-EMFILE);
+        }
+        let id = match known {
             Some(id) => id,
             None => self.make(&key, query)?,
         };
@@ -143,6 +154,10 @@ impl Listeners {
         let data = entry.data.clone();
         self.sweep();
         Ok(Grant { key, data, how: how.map_err(|error| negative(&error))? })
+    }
+
+    fn addresses_of_slot(&self, slot: u32) -> usize {
+        self.entries.values().filter(|entry| entry.is_known_to(slot)).count()
     }
 
     /// A new entry for the query; one that nobody has open must not be in its way.

@@ -46,7 +46,8 @@ impl Record {
     /// Whether this is worth no more than the level info.
     #[must_use]
     pub const fn is_info(&self) -> bool {
-        matches!(self, Self::Rolled { .. } | Self::ScaleLimit { .. })
+        let as_asked = matches!(self, Self::Ended { exit: Exit::Code(0), next: Next::Nothing, .. });
+        as_asked || matches!(self, Self::Rolled { .. } | Self::ScaleLimit { .. })
     }
 }
 

@@ -143,6 +143,7 @@ impl<A: Adapter> Supervise<A> {
     /// The kernel refuses a pipe, a handler or the adoption of orphans.
     pub fn begin(setup: Setup<A>) -> Result<Self, Failure> {
         let signals = Signals::install().or_fail(|| "cannot handle signals".to_owned())?;
+        crate::sys::limits::raise_descriptors();
         crate::sys::process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
         let upward = Upward::from_env();
         if let Some(upward) = &upward {

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod credentials;
 pub mod daemon;
 pub mod fdpass;
+pub mod limits;
 pub mod process;
 pub mod random;
 pub mod signals;

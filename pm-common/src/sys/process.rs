@@ -55,10 +55,11 @@ pub fn spawn(launch: &Launch<'_>) -> Result<Child, SpawnError> {
     command.stdin(Stdio::null()).process_group(0);
     let keep: Vec<RawFd> = launch.keep.iter().map(AsRawFd::as_raw_fd).collect();
     // SAFETY: the closure runs between fork and exec in the child of a single-threaded process, and calls only
-    // async-signal-safe functions (sigaction, sigprocmask, fcntl) on data made before the fork.
+    // async-signal-safe functions (sigaction, sigprocmask, setrlimit, fcntl) on data made before the fork.
     unsafe {
         command.pre_exec(move || {
             default_signals();
+            super::limits::restore_descriptors();
             keep.iter().try_for_each(|fd| keep_over_exec(*fd))
         });
     }
