@@ -89,6 +89,7 @@ impl Publisher {
             ready,
             policy: policy(machine),
             addresses,
+            roll: None,
         }
     }
 
