@@ -15,8 +15,10 @@ use crate::procfs;
 use crate::report;
 
 mod line;
+mod roll;
 
 pub use line::{Ended, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+pub use roll::{Roll, RollRunning};
 
 /// The directory of the status files, in that of the app.
 pub const DIRECTORY: &str = "status.d";

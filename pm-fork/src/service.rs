@@ -13,6 +13,7 @@ use pm_common::home::AppDir;
 use pm_common::options::{self, Parsed};
 use pm_common::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
 use pm_common::sys::daemon;
+use pm_common::sys::process;
 
 /// What another chain or service manager told the caller, and is not the new service's.
 const NOT_INHERITED: [&str; 14] = [
@@ -91,7 +92,7 @@ impl Service {
         // The logical path: `current` of a deployment may be a symbolic link, and lead elsewhere at a later roll.
         self.cwd.iter().for_each(|dir| _ = command.env("PWD", dir));
         command.envs(app.env_for_children());
-        daemon::default_signals();
+        process::default_signals();
         daemon::close_on_exec_above_stderr();
         app.keep_across_exec().or_fail(|| "cannot keep the lock".to_owned())?;
         let _ = pipe.write_all(&[crate::ABOUT_TO_EXEC]);

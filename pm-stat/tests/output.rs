@@ -89,6 +89,7 @@ fn supervisor(app: &str, tool: &str) -> SupervisorLine {
         ready: 1,
         policy: serde_json::Map::new(),
         addresses: Vec::new(),
+        roll: None,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::roll::Roll;
+
 /// The version of the form of the lines; a reader skips lines of a later one.
 pub const SCHEMA: u64 = 1;
 
@@ -92,6 +94,8 @@ pub struct SupervisorLine {
     pub policy: Map<String, Value>,
     /// Where it listens.
     pub addresses: Vec<String>,
+    /// Its rolls; `None`: it knows of none.
+    pub roll: Option<Roll>,
 }
 
 /// How a process ended.
@@ -151,7 +155,7 @@ impl SupervisorLine {
             "schema": SCHEMA, "kind": "supervisor", "app": self.app, "tool": self.tool, "version": self.version,
             "pid": self.pid, "start": self.start, "boot": self.boot, "state": self.state.word(),
             "since_ms": self.since_ms, "workers": self.workers, "ready": self.ready, "policy": self.policy,
-            "addresses": self.addresses,
+            "addresses": self.addresses, "roll": self.roll.as_ref().map(Roll::to_json),
         })
     }
 
@@ -174,6 +178,7 @@ impl SupervisorLine {
             ready: small(line, "ready").unwrap_or(0),
             policy: line.get("policy").and_then(Value::as_object).cloned().unwrap_or_default(),
             addresses: texts(line, "addresses"),
+            roll: line.get("roll").and_then(Roll::from_json),
         })
     }
 }
@@ -254,20 +259,20 @@ impl Last {
     }
 }
 
-fn text(line: &Value, key: &str) -> Option<String> {
+pub(super) fn text(line: &Value, key: &str) -> Option<String> {
     line.get(key)?.as_str().map(str::to_owned)
 }
 
-fn texts(line: &Value, key: &str) -> Vec<String> {
+pub(super) fn texts(line: &Value, key: &str) -> Vec<String> {
     let all = line.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     all.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()
 }
 
-fn count(line: &Value, key: &str) -> Option<u64> {
+pub(super) fn count(line: &Value, key: &str) -> Option<u64> {
     line.get(key)?.as_u64()
 }
 
-fn small(line: &Value, key: &str) -> Option<u32> {
+pub(super) fn small(line: &Value, key: &str) -> Option<u32> {
     u32::try_from(count(line, key)?).ok()
 }
 

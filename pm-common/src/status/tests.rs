@@ -1,5 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
+use serde_json::json;
+
 use super::*;
 
 fn me() -> SupervisorLine {
@@ -17,6 +19,21 @@ fn me() -> SupervisorLine {
         ready: 1,
         policy: [("max_mem".to_owned(), Value::from(536_870_912))].into_iter().collect(),
         addresses: vec!["[::]:3000".to_owned()],
+        roll: Some(roll()),
+    }
+}
+
+fn roll() -> Roll {
+    let awaiting = "drain of an older worker".to_owned();
+    Roll {
+        requested: 9,
+        started: 8,
+        ended: 7,
+        ok: Some(false),
+        reason: "not ready after 30000ms\nforged".to_owned(),
+        slot: Some(3),
+        stderr: vec!["Error: größe".to_owned(), String::new()],
+        running: Some(RollRunning { done: 1, of: 4, since_ms: 5, slot: 1, awaiting }),
     }
 }
 
@@ -141,4 +158,19 @@ fn a_disk_that_is_full_for_a_while_is_survived() {
     let mut none = StatusFile::new(None, "pm-cluster");
     none.write(&me(), &[]);
     assert!(!none.warned, "without a directory there is nothing to say");
+}
+
+#[test]
+fn a_roll_is_read_as_far_as_it_is_known() {
+    for bad in [json!(null), json!(7), json!({"requested": 1, "started": 1}), json!({"ended": "1"})] {
+        assert_eq!(Roll::from_json(&bad), None, "{bad}");
+        let mut line = me().to_json();
+        line["roll"] = bad;
+        assert_eq!(SupervisorLine::from_json(&line), Some(SupervisorLine { roll: None, ..me() }), "the rest is read");
+    }
+    let mut line = me().to_json();
+    line.as_object_mut().expect("an object").remove("roll");
+    assert_eq!(SupervisorLine::from_json(&line).and_then(|l| l.roll), None);
+    let least = json!({"requested": 2, "started": 1, "ended": 0, "running": {"done": 0}, "later": true});
+    assert_eq!(Roll::from_json(&least), Some(Roll { requested: 2, started: 1, ..Roll::default() }));
 }

@@ -282,6 +282,8 @@ impl<A: Adapter> Supervise<A> {
             match assignment {
                 Assignment::Ready => self.events.push_back(Event::SaidReady(id, ReadyBy::Notify)),
                 Assignment::ExtendTimeout(span) => self.events.push_back(Event::StopTakes(id, span)),
+                // A worker of a cluster is an app: it must not end the whole with a word, nor escape its limits.
+                Assignment::PmGaveUp(_) | Assignment::PmSupervisor(_) if self.scope == Scope::Group => {}
                 Assignment::PmGaveUp(_) => self.events.push_back(Event::GaveUp(id)),
                 Assignment::PmSupervisor(_) => {
                     process.supervisor = datagram.pid.and_then(|pid| crate::sys::process::open_pidfd(pid).ok());

@@ -1,4 +1,4 @@
-//! Becoming a service in the background: fork, signals as a fresh program expects them, no stray descriptors.
+//! Becoming a service in the background: fork, no stray descriptors.
 
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
@@ -33,17 +33,6 @@ pub fn fork() -> io::Result<Fork> {
         ForkResult::Parent { child } => Ok(Fork::Parent(child)),
         ForkResult::Child => Ok(Fork::Child),
     }
-}
-
-/// Sets every signal to its default action and unblocks all: what nohup(1) or a careless parent left ignored would else
-/// stay ignored in every program of the chain.
-pub fn default_signals() {
-    // 64: the last real-time signal of Linux. KILL and STOP, and what libc keeps for itself, are refused, rightly.
-    for signal in 1..=64 {
-        // SAFETY: SIG_DFL runs no code of ours.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
-    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
 }
 
 /// Marks all descriptors but 0, 1 and 2 to be closed at exec: a service that keeps the `flock` or the pipe of whoever

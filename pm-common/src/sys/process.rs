@@ -94,7 +94,8 @@ fn spawn_error(error: io::Error) -> SpawnError {
     SpawnError { code, error }
 }
 
-/// All signals to their default action and none blocked: exec(3) would hand on what is ignored and blocked.
+/// All signals to their default action and none blocked: exec(3) would hand on what nohup(1) or a careless parent left
+/// ignored or blocked.
 pub fn default_signals() {
     for number in 1..=libc::SIGRTMAX() {
         if number != libc::SIGKILL && number != libc::SIGSTOP {
