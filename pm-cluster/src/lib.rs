@@ -23,7 +23,8 @@ use std::ffi::{OsStr, OsString};
 use pm_common::home::AppDir;
 use pm_common::options::Asked;
 use pm_common::policy::steering::Spread;
-use pm_common::policy::supervisor::{Shape, Supervisor};
+use pm_common::policy::supervisor::{RollRule, Shape, Supervisor};
+use pm_common::policy::time::Span;
 use pm_common::report::{Failure, print};
 use pm_common::supervise::{Publisher, Scope, Setup, Supervise, environment};
 
@@ -45,7 +46,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     let with_channel = !swallow::closes_channel(&parsed.rest);
     let mode = mode(&parsed.rest, options.balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
-    let shape = Shape { workers: options.workers, overlap: true, ready: options.ready };
+    let roll = RollRule { parallel: 1, soak: Span::secs(1), overlap: options.workers };
+    let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
         adapter: Cluster::new(Listeners::new(mode, Spread::default()), with_channel),

@@ -9,7 +9,7 @@ use std::io;
 use pm_common::home::AppDir;
 use pm_common::options::Asked;
 use pm_common::policy::WorkerId;
-use pm_common::policy::supervisor::{Event, Shape, Supervisor};
+use pm_common::policy::supervisor::{Event, RollRule, Shape, Supervisor};
 use pm_common::policy::time::Span;
 use pm_common::policy::worker::{ReadyBy, ReadyRule};
 use pm_common::policy_options::{PM_POLICY, to_json};
@@ -35,7 +35,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let options = options::resolve(&parsed)?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     let ready = ReadyRule { evidence: ReadyBy::Listen, alive_after: ALIVE_AFTER, timeout: READY_TIMEOUT };
-    let shape = Shape { workers: 1, overlap: false, ready };
+    let roll = RollRule { parallel: 1, soak: Span::ZERO, overlap: 1 };
+    let shape = Shape { workers: 1, overlap: false, ready, roll };
     let mut base_env = environment::base();
     base_env.push((PM_POLICY.into(), to_json(&options.rules).to_string().into()));
     base_env.extend(home.env_for_children().into_iter().map(|(key, value)| (key.into(), value)));

@@ -13,9 +13,11 @@ use crate::sys::process::{self, Launch, SpawnError};
 impl<A: Adapter> Supervise<A> {
     pub(super) fn perform(&mut self, action: Action) {
         match action {
-            Action::Spawn(id) => self.spawn(id),
+            Action::ResolveRelease | Action::CommitRelease | Action::DropRelease => {}
+            Action::Spawn { id, .. } => self.spawn(id),
             Action::SteerIn(id) => self.adapter.steer_in(id),
             Action::SteerOff(id) => self.adapter.steer_off(id),
+            Action::Drain(id) => self.events.push_back(Event::Drained(id)),
             Action::Stop(id) => self.send_stop(id),
             Action::StopLeftovers(id) => self.stop_leftovers(id),
             Action::Kill(id) => self.kill(id),
