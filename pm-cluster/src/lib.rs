@@ -14,6 +14,7 @@ pub mod listeners;
 mod node;
 mod options;
 pub mod paths;
+pub mod preload;
 pub mod protocol;
 pub mod query;
 mod swallow;
@@ -24,13 +25,15 @@ use pm_common::home::AppDir;
 use pm_common::options::Asked;
 use pm_common::policy::steering::Spread;
 use pm_common::policy::supervisor::{Shape, Supervisor};
+use pm_common::policy::time::Span;
 use pm_common::release::Origin;
 use pm_common::report::{Failure, print};
 use pm_common::supervise::{Publisher, Scope, Setup, Supervise, environment};
 
 use listeners::{Listeners, Mode};
-use node::Cluster;
+use node::{Cluster, Drain};
 pub use options::TOOL;
+use preload::Preload;
 
 /// Runs the tool with these arguments (without its name); gives the exit code.
 ///
@@ -44,13 +47,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let options = options::resolve(&parsed)?;
     swallow::check(&parsed.rest, options.workers)?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
-    let with_channel = !swallow::closes_channel(&parsed.rest);
     let mode = mode(&parsed.rest, options.balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
+    let drain = Drain {
+        with_channel: !swallow::closes_channel(&parsed.rest),
+        preload: preload(&parsed.rest, options.preload),
+        linger: linger(options.rules.grace),
+        argv: parsed.rest.clone(),
+    };
     let roll = options.roll();
     let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
-        adapter: Cluster::new(Listeners::new(mode, Spread::default()), with_channel),
+        adapter: Cluster::new(Listeners::new(mode, Spread::default()), drain),
         origin: Origin::here(&parsed.rest, environment::base(), options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Group,
@@ -58,6 +66,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         kind: "cluster",
     })?
     .run()
+}
+
+/// The longest that idle connections linger: a client that would still use one does so within this time.
+const LONGEST_LINGER: Span = Span::secs(6);
+
+/// How long idle connections linger in a drain: they must be gone before the grace ends.
+fn linger(grace: Span) -> Span {
+    Span(grace.0 / 4 * 3).min(LONGEST_LINGER)
+}
+
+/// The drain script, unless it is not wanted; Deno does not listen with any script in NODE_OPTIONS.
+fn preload(argv: &[OsString], wanted: bool) -> Preload {
+    let program = argv.first().map(|program| options::base_name(program)).unwrap_or_default();
+    if wanted && program != "deno" { Preload::place() } else { Preload::off() }
 }
 
 /// How connections are spread: as asked, else as Node's own variable says, else lanes. Deno never accepts on a

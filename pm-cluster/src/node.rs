@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::supervisor::Event;
+use pm_common::policy::time::Span;
 use pm_common::policy::worker::ReadyBy;
 use pm_common::report;
 use pm_common::supervise::{Adapter, AdapterToken, Plan, Source};
@@ -16,6 +17,7 @@ use pm_common::sys::fdpass;
 use crate::address;
 use crate::channel::{Channel, Received};
 use crate::handoff::Handoff;
+use crate::preload::Preload;
 use crate::listeners::{How, LaneRef, Listeners};
 use crate::protocol::{Message, Outgoing};
 use crate::query::Query;
@@ -33,12 +35,24 @@ pub(crate) struct Cluster {
     handoff: Handoff,
     /// The next NODE_UNIQUE_ID.
     next_id: u64,
-    /// The program is given a channel.
-    with_channel: bool,
+    drain: Drain,
     /// accept4(2) failed for want of descriptors: none is tried until one may have become free.
     short_of_descriptors: bool,
     /// What was said once already.
     said: BTreeSet<String>,
+}
+
+/// What workers get so that they can leave in order.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    /// The program is given a channel.
+    pub(crate) with_channel: bool,
+    /// The script that lets Node finish what it has.
+    pub(crate) preload: Preload,
+    /// How long idle connections linger.
+    pub(crate) linger: Span,
+    /// The program and its arguments.
+    pub(crate) argv: Vec<OsString>,
 }
 
 /// A worker as its primary sees it.
@@ -56,10 +70,10 @@ struct Worker {
 }
 
 impl Cluster {
-    pub(crate) fn new(listeners: Listeners, with_channel: bool) -> Self {
+    pub(crate) fn new(listeners: Listeners, drain: Drain) -> Self {
         let (workers, said) = (BTreeMap::new(), BTreeSet::new());
         let (handoff, short_of_descriptors) = (Handoff::default(), false);
-        Self { listeners, workers, handoff, next_id: 1, with_channel, short_of_descriptors, said }
+        Self { listeners, workers, handoff, next_id: 1, drain, short_of_descriptors, said }
     }
 
     fn hear(&mut self, id: WorkerId, message: Message, events: &mut VecDeque<Event>) {
@@ -229,11 +243,13 @@ impl Adapter for Cluster {
     fn prepare(&mut self, id: WorkerId, inherited: &[(OsString, OsString)], plan: &mut Plan) -> io::Result<()> {
         plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
         let mut worker = Worker::default();
-        if self.with_channel {
+        if self.drain.with_channel {
             let (ours, theirs) = fdpass::pair()?;
             plan.env.push(("NODE_CHANNEL_FD".into(), theirs.as_raw_fd().to_string().into()));
             plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
             plan.keep.push(theirs);
+            let options = inherited.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, v)| v.as_os_str());
+            plan.env.extend(self.drain.preload.env(options, &self.drain.argv, self.drain.linger));
             worker.channel = Some(Channel::new(ours));
             self.next_id += 1;
         }

@@ -20,8 +20,12 @@ pub const GRACE: Opt =
 pub const STOP_SIGNAL: Opt =
     Opt { short: None, long: "stop-signal", value: Some("SIG"), help: "what asks a worker to stop (TERM)" };
 /// Variables for the workers.
-pub const ENV_FILE: Opt =
-    Opt { short: None, long: "env-file", value: Some("FILE"), help: "variables for workers, read again at each reload" };
+pub const ENV_FILE: Opt = Opt {
+    short: None,
+    long: "env-file",
+    value: Some("FILE"),
+    help: "variables for workers, read again at each reload",
+};
 
 /// The shortest interval of a memory check: below, the checking would be the load.
 const SHORTEST_INTERVAL: Span = Span::millis(10);

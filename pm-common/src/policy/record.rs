@@ -33,9 +33,11 @@ pub enum Record {
     /// A worker did not end within its grace.
     Killed { id: WorkerId, grace: Span },
     /// A reload replaced all workers.
-    Rolled { workers: usize },
+    Rolled { workers: u32, number: u64 },
     /// A reload was given up; the workers not yet replaced stay.
-    RollAborted { slot: u32 },
+    RollAborted { slot: u32, reason: String },
+    /// A reload started nothing.
+    RollRefused { reason: String },
     /// One worker is the least.
     ScaleLimit { workers: u32 },
     /// The restarts are used up, or the child gave up.
@@ -49,6 +51,15 @@ impl Record {
         let as_asked = matches!(self, Self::Ended { exit: Exit::Code(0), next: Next::Nothing, .. });
         as_asked || matches!(self, Self::Rolled { .. } | Self::ScaleLimit { .. })
     }
+}
+
+/// What a worker that is not ready lacks, as the rest of a sentence.
+pub(super) fn not_listening(missing: &[String]) -> String {
+    if missing.is_empty() {
+        return String::new();
+    }
+    let missing = missing.join(" ");
+    format!("; it does not listen on {missing} as the one before it did (a change of address needs a restart)")
 }
 
 impl fmt::Display for Record {
@@ -80,14 +91,7 @@ impl fmt::Display for Record {
                     id.generation,
                     after.as_millis()
                 )?;
-                if missing.is_empty() {
-                    return Ok(());
-                }
-                write!(
-                    f,
-                    "; it does not listen on {} as the one before it did (a change of address needs a restart)",
-                    missing.join(" ")
-                )
+                f.write_str(&not_listening(missing))
             }
             Self::Killed { id, grace } => {
                 let (slot, generation) = (id.slot, id.generation);
@@ -97,13 +101,11 @@ impl fmt::Display for Record {
                     grace.as_millis()
                 )
             }
-            Self::Rolled { workers } => write!(f, "reloaded workers={workers}"),
-            Self::RollAborted { slot } => {
-                write!(
-                    f,
-                    "reload aborted, the workers not yet replaced go on slot={slot}; see the message before this one"
-                )
+            Self::Rolled { workers, number } => write!(f, "reloaded workers={workers} roll={number}"),
+            Self::RollAborted { slot, reason } => {
+                write!(f, "reload aborted, the workers not yet replaced go on slot={slot}: {reason}")
             }
+            Self::RollRefused { reason } => write!(f, "reload aborted, nothing was started: {reason}"),
             Self::ScaleLimit { workers } => write!(f, "not scaled, this is the limit workers={workers}"),
             Self::GaveUp { exit } => write!(f, "giving up: too many restarts (see --intensity and --backoff) {exit}"),
         }

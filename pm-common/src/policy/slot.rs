@@ -137,13 +137,13 @@ impl Slot {
         self.workers().next().is_none()
     }
 
-    /// A new worker of the next generation.
-    pub(super) fn next_worker(&mut self, now: Mono, rule: &ReadyRule) -> Worker {
+    /// A new worker of the next generation, from this release.
+    pub(super) fn next_worker(&mut self, now: Mono, rule: &ReadyRule, release: u64) -> Worker {
         self.generation += 1;
         // Alive is evidence only where there is nothing better to ask for.
         let guess = rule.evidence == ReadyBy::Listen && self.baseline.is_empty();
         let due = if guess { Due::Alive(now + rule.alive_after) } else { Due::Proof(now + rule.timeout) };
-        Worker::new(self.generation, now, due)
+        Worker::new(self.generation, now, due, release)
     }
 
     /// Learns from the worker in the seat, as it leaves it, what its successor must listen on.

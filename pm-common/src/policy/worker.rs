@@ -105,9 +105,28 @@ pub(super) enum Due {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Life {
     Starting(Due),
-    Ready { since: Mono, by: ReadyBy },
-    Draining { since: Mono, kill_at: Mono, why: Why, asked_again: bool },
-    Killing { since: Mono, why: Why },
+    /// Ready by this evidence, and to be watched until then before it serves.
+    Soaking {
+        since: Mono,
+        until: Mono,
+        by: ReadyBy,
+    },
+    Ready {
+        since: Mono,
+        by: ReadyBy,
+    },
+    /// `told`: the stop signal was sent; before that it finishes its work.
+    Draining {
+        since: Mono,
+        kill_at: Mono,
+        why: Why,
+        told: bool,
+        asked_again: bool,
+    },
+    Killing {
+        since: Mono,
+        why: Why,
+    },
 }
 
 /// A living worker (or one whose leader has ended and whose process group has not).
@@ -124,14 +143,18 @@ pub(super) struct Worker {
     pub(super) gave_up: bool,
     /// Over the memory limit; noted once, so that it counts once.
     pub(super) fat: bool,
-    /// It has been ready at some time.
+    /// A roll waits for it to be ready: it has yet to show that its release is any good.
+    pub(super) trial: bool,
+    /// The number of the roll that its release came with.
+    pub(super) release: u64,
+    /// It has been ready (and soaked) at some time.
     pub(super) was_ready: bool,
     /// Addresses that it listens on and that its successors must too.
     pub(super) listening: BTreeSet<String>,
 }
 
 impl Worker {
-    pub(super) fn new(generation: u64, now: Mono, due: Due) -> Self {
+    pub(super) fn new(generation: u64, now: Mono, due: Due, release: u64) -> Self {
         Self {
             generation,
             started: now,
@@ -140,14 +163,16 @@ impl Worker {
             supervises: false,
             gave_up: false,
             fat: false,
+            trial: false,
+            release,
             was_ready: false,
             listening: BTreeSet::new(),
         }
     }
 
-    /// Starting or ready: nobody has asked it to end.
+    /// Nobody has asked it to end.
     pub(super) fn is_wanted(&self) -> bool {
-        matches!(self.life, Life::Starting(_) | Life::Ready { .. })
+        matches!(self.life, Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. })
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -158,6 +183,7 @@ impl Worker {
     pub(super) fn deadline(&self) -> Option<Mono> {
         match self.life {
             Life::Starting(Due::Alive(at) | Due::Proof(at)) => Some(at),
+            Life::Soaking { until, .. } => Some(until),
             Life::Draining { kill_at, .. } => Some(kill_at),
             Life::Starting(Due::Said) | Life::Ready { .. } | Life::Killing { .. } => None,
         }
@@ -167,15 +193,16 @@ impl Worker {
     pub(super) fn why(&self, exit: Exit) -> Why {
         match self.life {
             Life::Draining { why, .. } | Life::Killing { why, .. } => why,
-            Life::Starting(_) | Life::Ready { .. } if exit == Exit::Code(0) => Why::Exit,
-            Life::Starting(_) | Life::Ready { .. } => Why::Crash,
+            _ if exit == Exit::Code(0) => Why::Exit,
+            Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. } => Why::Crash,
         }
     }
 
     /// The state's word and since when, for the status.
     pub(super) fn state(&self) -> (&'static str, Mono, Option<ReadyBy>) {
         match self.life {
-            Life::Starting(_) => ("starting", self.started, None),
+            // Until it has soaked it serves nobody.
+            Life::Starting(_) | Life::Soaking { .. } => ("starting", self.started, None),
             Life::Ready { since, by } => ("ready", since, Some(by)),
             Life::Draining { since, .. } => ("draining", since, None),
             Life::Killing { since, .. } => ("killing", since, None),

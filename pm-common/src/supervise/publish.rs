@@ -12,7 +12,9 @@ use crate::policy::WorkerId;
 use crate::policy::exit::{Exit, signal_name};
 use crate::policy::supervisor::{RollView, Supervisor, View};
 use crate::policy::time::Mono;
-use crate::status::{Ended, Last, Roll, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use crate::status::{
+    Ended, Last, Roll, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
+};
 use crate::sys::clock;
 use crate::{policy_options, procfs};
 

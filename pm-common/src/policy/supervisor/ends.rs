@@ -2,6 +2,7 @@
 
 use super::super::record::Next;
 use super::super::worker::{Due, ReadyBy};
+use super::roll::trial_ended;
 use super::{Action, Exit, Goal, Last, Life, Mono, Place, Record, Seat, Slot, Supervisor, Why, Worker, WorkerId};
 
 impl Supervisor {
@@ -42,6 +43,10 @@ impl Supervisor {
     }
 
     fn seat_vacated(&mut self, now: Mono, id: WorkerId, worker: &Worker, exit: Exit, why: Why, out: &mut Vec<Action>) {
+        if worker.trial && self.goal == Goal::Run {
+            self.trial_in_seat_ended(now, id, trial_ended(worker, exit, why), out);
+            return;
+        }
         let ours = matches!(why, Why::Memory | Why::NotReady | Why::Reload);
         let hopeless = !self.ever_ready
             && !ours
@@ -52,7 +57,7 @@ impl Supervisor {
             out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Nothing }));
             self.give_up(now, exit, out);
         }
-        let goal = self.goal;
+        let (goal, settled) = (self.goal, self.rolls.is_settled());
         let Some((slot, _)) = self.slot(id.slot) else { return };
         slot.learn_baseline(worker);
         if goal != Goal::Run || slot.leaving {
@@ -60,6 +65,8 @@ impl Supervisor {
             return;
         }
         match slot.successor.take() {
+            // Its release has yet to prove itself: it waits beside the next worker of the current release.
+            Some(successor) if successor.trial && !settled => slot.successor = Some(successor),
             Some(successor) if successor.is_wanted() => {
                 out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Replaced }));
                 self.takes_over(now, id.slot, successor, out);
@@ -68,27 +75,37 @@ impl Supervisor {
             // It is on its way out itself: the seat needs another.
             ending => slot.retiring.extend(ending),
         }
-        self.replacement_failed(id.slot, out);
+        self.replacing.take_if(|slot| *slot == id.slot);
         let next = self.plan_restart(now, id.slot, worker, exit, why);
         if why != Why::Reload || next == Next::Failed {
             out.push(Action::Say(Record::Ended { id, exit, why, next }));
         }
+        self.hold_to_baseline(now, id.slot, Place::Successor, out);
     }
 
     /// The worker in the seat ended and its replacement is already on its way: that one has the seat now.
-    fn takes_over(&mut self, now: Mono, number: u32, mut successor: Worker, out: &mut Vec<Action>) {
-        let rule = self.shape.ready.clone();
+    fn takes_over(&mut self, now: Mono, number: u32, successor: Worker, out: &mut Vec<Action>) {
         let Some((slot, _)) = self.slot(number) else { return };
         slot.restarts += 1;
-        // What the ended worker listened on last may differ from what its successor was held to so far.
-        let held = rule.evidence == ReadyBy::Listen && !slot.baseline.is_empty();
-        if held && matches!(successor.life, Life::Starting(Due::Alive(_))) {
-            successor.life = Life::Starting(Due::Proof(successor.started + rule.timeout));
-        }
-        let listens = !successor.listening.is_empty() && slot.baseline.is_subset(&successor.listening);
-        let id = WorkerId { slot: number, generation: successor.generation };
         slot.seat = Seat::Taken(successor);
-        if rule.evidence == ReadyBy::Listen && listens {
+        self.hold_to_baseline(now, number, Place::Seat, out);
+    }
+
+    /// What the ended worker listened on last may differ from what its successor was held to so far.
+    fn hold_to_baseline(&mut self, now: Mono, number: u32, place: Place, out: &mut Vec<Action>) {
+        let rule = self.shape.ready.clone();
+        let Some((slot, _)) = self.slot(number) else { return };
+        let baseline = slot.baseline.clone();
+        let Some(worker) = slot.worker_mut(place) else { return };
+        let Life::Starting(due) = &mut worker.life else { return };
+        if rule.evidence != ReadyBy::Listen {
+            return;
+        }
+        if !baseline.is_empty() && matches!(due, Due::Alive(_)) {
+            *due = Due::Proof(worker.started + rule.timeout);
+        }
+        if !worker.listening.is_empty() && baseline.is_subset(&worker.listening) {
+            let id = WorkerId { slot: number, generation: worker.generation };
             self.became_ready(now, id, ReadyBy::Listen, out);
         }
     }
@@ -127,7 +144,7 @@ impl Supervisor {
     /// Ends every worker, and the supervisor after them, with this end's code.
     pub(super) fn give_up(&mut self, now: Mono, exit: Exit, out: &mut Vec<Action>) {
         self.goal = Goal::GiveUp(exit);
-        self.drain_all(now, Why::GiveUp, out);
+        self.drain_all(self.ending(now, Why::GiveUp), "the supervisor gave up", out);
     }
 
     pub(super) fn slot(&mut self, number: u32) -> Option<(&mut Slot, u32)> {
@@ -153,8 +170,8 @@ fn left_over(worker: &Worker, exit: Exit, why: Why, now: Mono, full: Mono) -> Wo
     let kill_at = match worker.life {
         Life::Draining { kill_at, .. } => kill_at,
         Life::Killing { .. } => now,
-        Life::Starting(_) | Life::Ready { .. } => full,
+        Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. } => full,
     };
-    let life = Life::Draining { since: now, kill_at, why, asked_again: true };
+    let life = Life::Draining { since: now, kill_at, why, told: true, asked_again: true };
     Worker { life, exit: Some(exit), ..worker.clone() }
 }

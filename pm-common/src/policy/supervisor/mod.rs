@@ -6,6 +6,9 @@
 
 mod ends;
 mod replace;
+mod roll;
+#[cfg(test)]
+mod rolls_seen;
 mod stops;
 #[cfg(test)]
 mod tests;
@@ -25,7 +28,9 @@ use super::slot::{Last, Place, Seat, Slot};
 use super::time::{Mono, Span};
 use super::worker::{Due, Life, ReadyBy, Why, Worker};
 
-pub use words::{Action, Event, Request, Shape, StopKind, View};
+use roll::Rolls;
+
+pub use words::{Action, Event, Release, Request, RollRule, RollView, Running, Shape, StopKind, View};
 
 /// The most workers of one supervisor: more is a typing error.
 pub const MOST_WORKERS: u32 = 1024;
@@ -39,13 +44,12 @@ enum Goal {
     Finished,
 }
 
-/// A replacement to be made.
+/// A replacement to be made, of a worker over its memory limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Replacement {
     slot: u32,
     /// A worker newer than this generation began after the request, and stays.
     upto: u64,
-    why: Why,
 }
 
 /// The state machine.
@@ -60,8 +64,9 @@ pub struct Supervisor {
     goal: Goal,
     /// Replacements still to be made, one at a time.
     queue: VecDeque<Replacement>,
-    /// The replacement under way.
-    replacing: Option<(u32, Why)>,
+    /// The slot of the replacement under way.
+    replacing: Option<u32>,
+    rolls: Rolls,
     memory_at: Option<Mono>,
     announced: bool,
     announce_by: Mono,
@@ -85,6 +90,7 @@ impl Supervisor {
             goal: Goal::Run,
             queue: VecDeque::new(),
             replacing: None,
+            rolls: Rolls::default(),
             memory_at: None,
             announced: false,
             announce_by: Mono::default(),
@@ -111,9 +117,11 @@ impl Supervisor {
             Event::Supervises(id) => self.on_supervises(id),
             Event::StopTakes(id, span) => self.on_stop_takes(now, id, span, out),
             Event::GaveUp(id) => self.on_gave_up(id),
+            Event::Drained(id) => self.on_drained(id, out),
+            Event::ResolveFailed(reason) => self.on_resolve_failed(reason, out),
             Event::Stop(kind) => self.on_stop(now, kind, out),
             Event::Asked(request) => self.on_asked(now, request, out),
-            Event::Detach => self.finish(0, out),
+            Event::Detach => self.on_detach(out),
             Event::Tick => self.on_tick(now, out),
         }
         self.reconcile(now, out);
@@ -132,7 +140,8 @@ impl Supervisor {
         let workers = self.slots.iter().flat_map(Slot::workers).filter_map(Worker::deadline);
         let waits = self.goal == Goal::Run && !self.announced && self.ever_ready;
         let announce = waits.then_some(self.announce_by);
-        seats.chain(workers).chain(announce).chain(self.memory_deadline()).min()
+        let others = announce.into_iter().chain(self.memory_deadline()).chain(self.roll_deadline());
+        seats.chain(workers).chain(others).min()
     }
 
     /// What each slot and worker is at, for people.
@@ -201,7 +210,7 @@ impl Supervisor {
                 }
                 out.push(Action::SteerIn(id));
             }
-            Life::Starting(_) | Life::Draining { .. } | Life::Killing { .. } => {}
+            Life::Starting(_) | Life::Soaking { .. } | Life::Draining { .. } | Life::Killing { .. } => {}
         }
     }
 
@@ -218,25 +227,43 @@ impl Supervisor {
         let counts = by == ReadyBy::Notify || by == asked;
         match &mut worker.life {
             Life::Starting(_) if counts => self.became_ready(now, id, by, out),
-            Life::Ready { by: shown, .. } if counts => *shown = by,
-            Life::Starting(_) | Life::Ready { .. } | Life::Draining { .. } | Life::Killing { .. } => {}
+            Life::Ready { by: shown, .. } | Life::Soaking { by: shown, .. } if counts => *shown = by,
+            _ => {}
         }
     }
 
     fn became_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
+        let until = now + self.shape.roll.soak;
+        let Some((slot, place)) = self.find(id) else { return };
+        let Some(worker) = slot.worker_mut(place).cloned() else { return };
+        if !self.must_soak(place, &worker) {
+            self.serves(now, id, by, out);
+        } else if let Some(worker) = self.worker(id) {
+            worker.life = Life::Soaking { since: now, until, by };
+        }
+    }
+
+    /// It gets its connections, and the seat.
+    fn serves(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
         self.ever_ready = true;
         let Some((slot, place)) = self.find(id) else { return };
         slot.was_ready = true;
-        if let Some(worker) = slot.worker_mut(place) {
-            worker.life = Life::Ready { since: now, by };
-            worker.was_ready = true;
+        let Some(worker) = slot.worker_mut(place) else { return };
+        worker.life = Life::Ready { since: now, by };
+        worker.was_ready = true;
+        let trial = std::mem::take(&mut worker.trial);
+        if trial {
+            self.trial_passed(out);
         }
         out.push(Action::SteerIn(id));
         if place == Place::Successor {
-            self.promote(now, id.slot, out);
-        } else if let Some((_, why)) = self.replacing.take_if(|(slot, _)| *slot == id.slot) {
-            // It had the seat already, because the one that it replaces ended first.
-            self.end_of_roll(why, out);
+            self.promote(now, id.slot, trial, out);
+        }
+        if trial {
+            self.end_slot(id.slot);
+        } else {
+            // It may have had the seat already, because the one that it replaces ended first.
+            self.replacing.take_if(|slot| *slot == id.slot);
         }
     }
 
@@ -257,6 +284,7 @@ impl Supervisor {
 
     /// Makes what is wanted so: the only place that starts workers or ends the supervisor.
     fn reconcile(&mut self, now: Mono, out: &mut Vec<Action>) {
+        self.roll_on(now, out);
         self.start_due(now, out);
         self.next_replacement(now, out);
         self.drop_empty_slots(out);
@@ -275,11 +303,12 @@ impl Supervisor {
             let due = matches!(slot.seat, Seat::Backoff { until, .. } if until <= now);
             if self.goal == Goal::Run && due && self.may_start(slot) {
                 let rule = self.shape.ready.clone();
+                let (release, came_with, trial) = self.release_in_seat();
                 let Some(slot) = self.slots.get_mut(number) else { break };
-                let worker = slot.next_worker(now, &rule);
+                let worker = Worker { trial, ..slot.next_worker(now, &rule, came_with) };
                 let id = WorkerId { slot: as_slot(number), generation: worker.generation };
                 slot.seat = Seat::Taken(worker);
-                out.push(Action::Spawn(id));
+                out.push(Action::Spawn { id, release });
             }
         }
     }
@@ -297,7 +326,8 @@ impl Supervisor {
 
     fn finish_if_done(&mut self, out: &mut Vec<Action>) {
         let waits = |slot: &Slot| matches!(slot.seat, Seat::Backoff { .. });
-        if self.slots.iter().any(|slot| !slot.is_empty() || waits(slot)) {
+        // A roll goes on where everything has failed: its release may be the cure.
+        if self.rolls.now.is_some() || self.slots.iter().any(|slot| !slot.is_empty() || waits(slot)) {
             return;
         }
         match self.goal {
@@ -314,6 +344,11 @@ impl Supervisor {
             }
             Goal::Finished => {}
         }
+    }
+
+    fn on_detach(&mut self, out: &mut Vec<Action>) {
+        self.stop_rolling("the supervisor left its workers", out);
+        self.finish(0, out);
     }
 
     fn finish(&mut self, code: u8, out: &mut Vec<Action>) {

@@ -3,10 +3,11 @@
 use super::super::record::{Next, Record};
 use super::super::rules::Intensity;
 use super::super::worker::{Due, ReadyBy};
+use super::roll::trial_ended;
 use super::stops::{begin_drain, drain_slot};
 use super::{
-    Action, BTreeSet, Exit, Goal, Life, MOST_WORKERS, Mono, Place, Replacement, Request, Seat, Slot, Supervisor, Why,
-    Worker, WorkerId, as_slot,
+    Action, BTreeSet, Exit, Goal, Life, MOST_WORKERS, Mono, Place, Release, Replacement, Request, Seat, Slot,
+    Supervisor, Why, Worker, WorkerId, as_slot,
 };
 
 impl Supervisor {
@@ -37,7 +38,7 @@ impl Supervisor {
         if self.worker(id).is_none_or(|w| w.supervises) {
             return;
         }
-        let (overlap, grace) = (self.shape.overlap, self.rules.grace);
+        let (overlap, end) = (self.shape.overlap, self.ending(now, Why::Memory));
         self.note_fat(now, id, bytes, limit, out);
         let Some((slot, place)) = self.find(id) else { return };
         let not_before = slot.not_before;
@@ -45,11 +46,18 @@ impl Supervisor {
         match worker.life {
             Life::Ready { .. } if overlap => {
                 if now >= not_before {
-                    self.enqueue(id.slot, Why::Memory);
+                    self.enqueue(id.slot);
                 }
             }
             // It serves nobody that another would miss: end it, then start anew.
-            Life::Ready { .. } | Life::Starting(_) => begin_drain(id.slot, worker, now, Why::Memory, grace, out),
+            Life::Ready { .. } | Life::Starting(_) | Life::Soaking { .. } => {
+                let trial = worker.trial;
+                begin_drain(id.slot, worker, end, out);
+                if trial {
+                    let reason = format!("the new worker is over the memory limit bytes={bytes} limit={limit}");
+                    self.abort_roll(now, id.slot, reason, out);
+                }
+            }
             Life::Draining { .. } | Life::Killing { .. } => {}
         }
     }
@@ -62,23 +70,19 @@ impl Supervisor {
         let Some(worker) = slot.worker_mut(place).filter(|w| !w.fat && w.is_wanted()) else { return };
         worker.fat = true;
         let (quick, was_ready) = (now.since(worker.started) < rules.stable, worker.was_ready);
+        let trial = worker.trial;
         out.push(Action::Say(Record::OverMemory { id, bytes, limit }));
-        if place == Place::Seat {
+        if place == Place::Seat && !trial {
             slot.failures = if quick { slot.failures.saturating_add(1) } else { 0 };
             slot.not_before = now + rules.delay(slot.failures, was_ready, random);
         }
     }
 
-    fn enqueue(&mut self, number: u32, why: Why) {
+    fn enqueue(&mut self, number: u32) {
         let Some((slot, _)) = self.slot(number) else { return };
         let upto = slot.generation;
-        if let Some(known) = self.queue.iter_mut().find(|r| r.slot == number) {
-            if why == Why::Reload {
-                *known = Replacement { slot: number, upto, why };
-            }
-        // A reload wants more than a replacement that began before it was asked for.
-        } else if why == Why::Reload || self.replacing.is_none_or(|(slot, _)| slot != number) {
-            self.queue.push_back(Replacement { slot: number, upto, why });
+        if self.replacing != Some(number) && !self.queue.iter().any(|r| r.slot == number) {
+            self.queue.push_back(Replacement { slot: number, upto });
         }
     }
 
@@ -92,44 +96,55 @@ impl Supervisor {
         })
     }
 
-    /// Starts the next replacement beside the worker that it replaces, one at a time.
+    /// Starts the next replacement beside the worker that it replaces, one at a time, and none during a roll.
     pub(super) fn next_replacement(&mut self, now: Mono, out: &mut Vec<Action>) {
-        while self.goal == Goal::Run && self.replacing.is_none() {
+        while self.goal == Goal::Run && self.replacing.is_none() && self.rolls.now.is_none() {
             let Some(index) = self.queue.iter().position(|r| self.is_decidable(r)) else { return };
-            let Some(Replacement { slot: number, upto, why }) = self.queue.remove(index) else { return };
+            let Some(Replacement { slot: number, upto }) = self.queue.remove(index) else { return };
             let rule = self.shape.ready.clone();
-            let slot = self.slot(number).map(|(slot, _)| slot);
+            let came_with = self.rolls.current;
+            let Some((slot, _)) = self.slot(number) else { continue };
             // A slot whose worker has ended meanwhile has a new one anyway.
-            let Some((slot, incumbent)) = slot.and_then(|slot| {
-                let incumbent = slot.incumbent().filter(|w| w.generation <= upto).cloned()?;
-                Some((slot, incumbent))
-            }) else {
-                self.end_of_roll(why, out);
-                continue;
-            };
+            let Some(incumbent) = slot.incumbent().filter(|w| w.generation <= upto).cloned() else { continue };
             slot.learn_baseline(&incumbent);
-            let worker = slot.next_worker(now, &rule);
-            out.push(Action::Spawn(WorkerId { slot: number, generation: worker.generation }));
+            let worker = slot.next_worker(now, &rule, came_with);
+            let id = WorkerId { slot: number, generation: worker.generation };
+            out.push(Action::Spawn { id, release: Release::Current });
             slot.successor = Some(worker);
-            self.replacing = Some((number, why));
+            self.replacing = Some(number);
+        }
+    }
+
+    /// A roll begins: it replaces that worker too.
+    pub(super) fn cancel_replacement(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let end = self.ending(now, Why::Reload);
+        let Some(number) = self.replacing.take() else { return };
+        let Some((slot, _)) = self.slot(number) else { return };
+        if let Some(mut worker) = slot.successor.take() {
+            begin_drain(number, &mut worker, end, out);
+            slot.retiring.push(worker);
         }
     }
 
     /// The successor is ready: it takes the seat, the old worker goes.
-    pub(super) fn promote(&mut self, now: Mono, number: u32, out: &mut Vec<Action>) {
-        let grace = self.rules.grace;
-        let why = self.replacing.take().map_or(Why::Reload, |(_, why)| why);
+    pub(super) fn promote(&mut self, now: Mono, number: u32, rolled: bool, out: &mut Vec<Action>) {
+        let end = self.ending(now, if rolled { Why::Reload } else { Why::Memory });
         let Some((slot, _)) = self.slot(number) else { return };
         let Some(successor) = slot.successor.take() else { return };
         slot.restarts += 1;
+        if rolled {
+            // A new release has not failed yet.
+            slot.failures = 0;
+            slot.intensity = Intensity::default();
+            slot.not_before = now;
+        }
         if let Seat::Taken(mut old) = std::mem::replace(&mut slot.seat, Seat::Taken(successor)) {
-            begin_drain(number, &mut old, now, why, grace, out);
+            begin_drain(number, &mut old, end, out);
             slot.retiring.push(old);
         }
-        self.end_of_roll(why, out);
     }
 
-    /// A replacement ended before it was ready: the old worker stays.
+    /// A successor ended before it was ready: the old worker stays.
     pub(super) fn successor_failed(
         &mut self,
         now: Mono,
@@ -139,16 +154,15 @@ impl Supervisor {
         why: Why,
         out: &mut Vec<Action>,
     ) {
-        let cause = self.replacing.take().map(|(_, why)| why);
         if self.goal != Goal::Run {
             return;
         }
         // A broken new release never spends the budget of the old one.
-        if cause == Some(Why::Reload) {
-            out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Nothing }));
-            self.abort_roll(id.slot, out);
+        if worker.trial {
+            self.abort_roll(now, id.slot, trial_ended(worker, exit, why), out);
             return;
         }
+        self.replacing = None;
         let random = self.next_random();
         let rules = self.rules.clone();
         let Some((slot, _)) = self.slot(id.slot) else { return };
@@ -158,50 +172,35 @@ impl Supervisor {
         out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Restart(delay) }));
     }
 
-    /// A replacement that has the seat already, or whose incumbent ended too, has failed: the seat starts anew.
-    pub(super) fn replacement_failed(&mut self, number: u32, out: &mut Vec<Action>) {
-        if let Some((_, Why::Reload)) = self.replacing.take_if(|(slot, _)| *slot == number) {
-            self.abort_roll(number, out);
-        }
-    }
-
-    fn abort_roll(&mut self, slot: u32, out: &mut Vec<Action>) {
-        self.queue.retain(|r| r.why != Why::Reload);
-        out.push(Action::Say(Record::RollAborted { slot }));
-    }
-
-    pub(super) fn end_of_roll(&self, why: Why, out: &mut Vec<Action>) {
-        let rest = self.queue.iter().map(|r| r.why).chain(self.replacing.map(|(_, why)| why));
-        if why == Why::Reload && !rest.into_iter().any(|why| why == Why::Reload) {
-            let workers = usize::try_from(self.wanted).unwrap_or(usize::MAX);
-            out.push(Action::Say(Record::Rolled { workers }));
-        }
-    }
-
     /// Starting workers whose time has come: ready because alive, or failed for want of proof.
     pub(super) fn starts_due(&mut self, now: Mono, number: usize, out: &mut Vec<Action>) {
         let Some(slot) = self.slots.get(number) else { return };
-        let due: Vec<(u64, Due)> = slot.workers().filter_map(|w| Some((w.generation, starting(w)?))).collect();
-        for (generation, due) in due {
+        let starting: Vec<(u64, Life)> = slot.workers().map(|w| (w.generation, w.life.clone())).collect();
+        for (generation, life) in starting {
             let id = WorkerId { slot: as_slot(number), generation };
-            match due {
-                Due::Alive(at) if at <= now => self.became_ready(now, id, ReadyBy::Alive, out),
-                Due::Proof(at) if at <= now => self.not_ready_in_time(now, id, out),
-                Due::Alive(_) | Due::Proof(_) | Due::Said => {}
+            match life {
+                Life::Starting(Due::Alive(at)) if at <= now => self.became_ready(now, id, ReadyBy::Alive, out),
+                Life::Starting(Due::Proof(at)) if at <= now => self.not_ready_in_time(now, id, out),
+                Life::Soaking { until, by, .. } if until <= now => self.serves(now, id, by, out),
+                _ => {}
             }
         }
     }
 
     fn not_ready_in_time(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
-        let (after, grace) = (self.shape.ready.timeout, self.rules.grace);
+        let (after, end) = (self.shape.ready.timeout, self.ending(now, Why::NotReady));
         let asks_listen = self.shape.ready.evidence == ReadyBy::Listen;
         let Some((slot, place)) = self.find(id) else { return };
         let baseline = slot.baseline.clone();
         let Some(worker) = slot.worker_mut(place) else { return };
         // Where another sign was asked for, no address was waited for.
         let missing = if asks_listen { baseline.difference(&worker.listening).cloned().collect() } else { Vec::new() };
-        out.push(Action::Say(Record::NotReady { id, after, missing }));
-        begin_drain(id.slot, worker, now, Why::NotReady, grace, out);
+        begin_drain(id.slot, worker, end, out);
+        if worker.trial {
+            self.trial_is_late(now, id, &missing, out);
+        } else {
+            out.push(Action::Say(Record::NotReady { id, after, missing }));
+        }
     }
 
     pub(super) fn on_asked(&mut self, now: Mono, request: Request, out: &mut Vec<Action>) {
@@ -214,34 +213,34 @@ impl Supervisor {
             return;
         }
         match request {
-            Request::Reload => self.reload(now, out),
+            Request::Reload => self.request_roll(),
             Request::More | Request::Fewer if !self.shape.overlap => {
                 out.push(Action::Say(Record::ScaleLimit { workers: self.wanted }));
             }
+            // A roll counts its slots: they stay as they are until its end.
+            Request::More if self.rolls.now.is_some() => self.put_off_scale(1),
+            Request::Fewer if self.rolls.now.is_some() => self.put_off_scale(-1),
             Request::More => self.scale_up(now, out),
             Request::Fewer => self.scale_down(now, out),
         }
     }
 
-    fn reload(&mut self, now: Mono, out: &mut Vec<Action>) {
-        for number in 0..self.slots.len() {
-            let (overlap, grace) = (self.shape.overlap, self.rules.grace);
-            let Some(slot) = self.slots.get_mut(number).filter(|slot| !slot.leaving) else { break };
-            slot.failures = 0;
-            match &mut slot.seat {
-                // Somebody has mended it: try again at once.
-                Seat::Failed { .. } | Seat::Backoff { .. } => {
-                    slot.intensity = Intensity::default();
-                    slot.seat = Seat::Backoff { since: now, until: now };
-                }
-                Seat::Taken(worker) if !overlap => {
-                    begin_drain(as_slot(number), worker, now, Why::Reload, grace, out);
-                }
-                Seat::Taken(_) => {}
-                Seat::Down { .. } => continue,
+    fn put_off_scale(&mut self, by: i32) {
+        let most = i32::try_from(MOST_WORKERS).unwrap_or(i32::MAX);
+        self.rolls.scale = (self.rolls.scale + by).clamp(-most, most);
+    }
+
+    /// Does what was asked for during a roll, up to the limits.
+    pub(super) fn scale_put_off(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let scale = std::mem::take(&mut self.rolls.scale);
+        for _ in 0..scale.unsigned_abs() {
+            let before = self.wanted;
+            match scale > 0 {
+                true => self.scale_up(now, out),
+                false => self.scale_down(now, out),
             }
-            if overlap {
-                self.enqueue(as_slot(number), Why::Reload);
+            if self.wanted == before {
+                return;
             }
         }
     }
@@ -277,18 +276,14 @@ impl Supervisor {
             return;
         }
         self.wanted -= 1;
-        let (number, grace) = (self.wanted, self.rules.grace);
-        let queued = self.queue.iter().find(|r| r.slot == number).map(|r| r.why);
+        let (number, end) = (self.wanted, self.ending(now, Why::Scale));
         self.queue.retain(|r| r.slot != number);
-        let under_way = self.replacing.take_if(|(slot, _)| *slot == number).map(|(_, why)| why);
+        self.replacing.take_if(|slot| *slot == number);
         if let Some((slot, _)) = self.slot(number) {
             slot.leaving = true;
-            drain_slot(number, slot, now, Why::Scale, grace, out);
+            drain_slot(number, slot, end, out);
             // It succeeds nobody any more: its end must not be taken for that of a replacement.
             slot.retiring.extend(slot.successor.take());
-        }
-        if queued == Some(Why::Reload) || under_way == Some(Why::Reload) {
-            self.end_of_roll(Why::Reload, out);
         }
     }
 
@@ -297,12 +292,5 @@ impl Supervisor {
         let ready = self.slots.iter().filter(|s| !s.leaving).filter_map(Slot::incumbent).filter(|w| w.is_ready());
         let ports = ready.map(|w| w.listening.iter().filter(|a| !a.starts_with("unix:")).cloned().collect());
         ports.reduce(|a: BTreeSet<String>, b| &a & &b).unwrap_or_default()
-    }
-}
-
-fn starting(worker: &Worker) -> Option<Due> {
-    match worker.life {
-        Life::Starting(due) => Some(due),
-        Life::Ready { .. } | Life::Draining { .. } | Life::Killing { .. } => None,
     }
 }

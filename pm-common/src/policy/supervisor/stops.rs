@@ -6,13 +6,24 @@ use super::{Action, Goal, Life, Mono, Seat, Slot, Span, StopKind, Supervisor, Wh
 /// A supervisor below us knows best how long its stop takes; the parent waits this much longer.
 const PARENT_WAITS_LONGER: Span = Span::secs(2);
 
+/// How workers are asked to end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    pub(super) now: Mono,
+    pub(super) why: Why,
+    pub(super) grace: Span,
+    /// They may finish their work first.
+    pub(super) linger: bool,
+}
+
 impl Supervisor {
     pub(super) fn on_stop(&mut self, now: Mono, kind: StopKind, out: &mut Vec<Action>) {
         match self.goal {
             // What is giving up already ends everything: the first request changes the exit code and hurries nobody.
             Goal::Run | Goal::GiveUp(_) => {
                 self.goal = Goal::Stop(kind);
-                self.drain_all(now, Why::Stop, out);
+                let end = Ending { linger: kind == StopKind::Term, ..self.ending(now, Why::Stop) };
+                self.drain_all(end, "the supervisor was stopped", out);
                 out.push(Action::AnnounceStop(self.stop_takes(now)));
             }
             Goal::Stop(_) => {
@@ -23,13 +34,25 @@ impl Supervisor {
         }
     }
 
-    /// Empties every seat that waits and asks every worker to end.
-    pub(super) fn drain_all(&mut self, now: Mono, why: Why, out: &mut Vec<Action>) {
+    /// The usual way to end a worker.
+    pub(super) const fn ending(&self, now: Mono, why: Why) -> Ending {
+        Ending { now, why, grace: self.rules.grace, linger: true }
+    }
+
+    /// Empties every seat that waits and asks every worker to end; `reason` is what became of the roll.
+    pub(super) fn drain_all(&mut self, end: Ending, reason: &str, out: &mut Vec<Action>) {
         self.queue.clear();
         self.replacing = None;
-        let grace = self.rules.grace;
+        self.stop_rolling(reason, out);
         for (number, slot) in self.slots.iter_mut().enumerate() {
-            drain_slot(as_slot(number), slot, now, why, grace, out);
+            drain_slot(as_slot(number), slot, end, out);
+        }
+    }
+
+    /// Its work is done: now the stop signal, if it has not had it yet.
+    pub(super) fn on_drained(&mut self, id: WorkerId, out: &mut Vec<Action>) {
+        if let Some(worker) = self.worker(id) {
+            tell(id, worker, out);
         }
     }
 
@@ -67,6 +90,7 @@ impl Supervisor {
 
     pub(super) fn on_tick(&mut self, now: Mono, out: &mut Vec<Action>) {
         self.measure_if_due(now, out);
+        self.resolved();
         for number in 0..self.slots.len() {
             self.starts_due(now, number, out);
             self.kills_due(now, number, out);
@@ -100,25 +124,45 @@ impl Supervisor {
 }
 
 /// Asks every worker of the slot to end, and wants no new one.
-pub(super) fn drain_slot(number: u32, slot: &mut Slot, now: Mono, why: Why, grace: Span, out: &mut Vec<Action>) {
+pub(super) fn drain_slot(number: u32, slot: &mut Slot, end: Ending, out: &mut Vec<Action>) {
     if matches!(slot.seat, Seat::Backoff { .. }) {
-        slot.seat = Seat::Down { since: now };
+        slot.seat = Seat::Down { since: end.now };
     }
     for worker in slot.workers_mut() {
-        begin_drain(number, worker, now, why, grace, out);
+        begin_drain(number, worker, end, out);
     }
 }
 
-/// The first step of the ladder: the stop signal, then the grace.
-pub(super) fn begin_drain(number: u32, worker: &mut Worker, now: Mono, why: Why, grace: Span, out: &mut Vec<Action>) {
-    if !worker.is_wanted() {
+/// The first step of the ladder: the worker finishes its work, then gets the stop signal, all within the grace.
+///
+/// One that serves nobody has nothing to finish, and a supervisor knows itself how its workers finish.
+pub(super) fn begin_drain(number: u32, worker: &mut Worker, end: Ending, out: &mut Vec<Action>) {
+    let Ending { now, why, grace, linger } = end;
+    let id = WorkerId { slot: number, generation: worker.generation };
+    if worker.is_wanted() {
+        let longer = if worker.supervises { PARENT_WAITS_LONGER } else { Span::ZERO };
+        let kill_at = now + grace + longer;
+        worker.life = Life::Draining { since: now, kill_at, why, told: false, asked_again: false };
+        out.push(Action::SteerOff(id));
+        if linger && worker.was_ready && !worker.supervises {
+            out.push(Action::Drain(id));
+            return;
+        }
+    } else if linger {
         return;
     }
-    let id = WorkerId { slot: number, generation: worker.generation };
-    let longer = if worker.supervises { PARENT_WAITS_LONGER } else { Span::ZERO };
-    worker.life = Life::Draining { since: now, kill_at: now + grace + longer, why, asked_again: false };
-    out.push(Action::SteerOff(id));
-    out.push(Action::Stop(id));
+    tell(id, worker, out);
+}
+
+/// Sends the stop signal to a worker that finishes its work, once.
+fn tell(id: WorkerId, worker: &mut Worker, out: &mut Vec<Action>) {
+    if let Life::Draining { told, .. } = &mut worker.life
+        && !*told
+        && worker.exit.is_none()
+    {
+        *told = true;
+        out.push(Action::Stop(id));
+    }
 }
 
 /// The next step: a second stop signal to a supervisor (it means now), KILL to anything else. True if it was KILL.
@@ -127,11 +171,12 @@ fn escalate(number: u32, worker: &mut Worker, now: Mono, out: &mut Vec<Action>) 
     let why = match worker.life {
         Life::Draining { why, .. } => why,
         Life::Killing { .. } => return false,
-        Life::Starting(_) | Life::Ready { .. } => Why::Stop,
+        Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. } => Why::Stop,
     };
     let asked_again = matches!(worker.life, Life::Draining { asked_again: true, .. });
     if worker.supervises && worker.exit.is_none() && !asked_again {
-        worker.life = Life::Draining { since: now, kill_at: now + PARENT_WAITS_LONGER, why, asked_again: true };
+        worker.life =
+            Life::Draining { since: now, kill_at: now + PARENT_WAITS_LONGER, why, told: true, asked_again: true };
         out.push(Action::Stop(id));
         return false;
     }

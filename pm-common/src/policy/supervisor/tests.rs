@@ -13,7 +13,7 @@ use crate::policy::record::Next;
 use crate::policy::worker::ReadyRule;
 
 /// Seconds.
-fn s(n: u64) -> Span {
+const fn s(n: u64) -> Span {
     Span::secs(n)
 }
 
@@ -42,6 +42,19 @@ fn leaves_some(id: WorkerId, exit: Exit) -> Event {
     Event::Ended { id, exit, leftovers: true }
 }
 
+/// One at a time, no soak.
+const AT_ONCE: RollRule = RollRule { parallel: 1, soak: Span::ZERO, overlap: 9 };
+
+/// A start from the release in service.
+fn spawn(id: WorkerId) -> Action {
+    Action::Spawn { id, release: Release::Current }
+}
+
+/// A start from the new release of a roll.
+fn spawn_next(id: WorkerId) -> Action {
+    Action::Spawn { id, release: Release::Next }
+}
+
 const RELOAD: Event = Event::Asked(Request::Reload);
 const MORE: Event = Event::Asked(Request::More);
 const FEWER: Event = Event::Asked(Request::Fewer);
@@ -56,7 +69,7 @@ struct Bench {
 impl Bench {
     fn new(workers: u32, overlap: bool, rules: Rules, evidence: ReadyBy) -> (Self, Vec<Action>) {
         let ready = ReadyRule { evidence, alive_after: s(1), timeout: s(30) };
-        let mut bench = Self { world: World::new(rules, Shape { workers, overlap, ready }) };
+        let mut bench = Self { world: World::new(rules, Shape { workers, overlap, ready, roll: AT_ONCE }) };
         let first = bench.on(Event::Start);
         (bench, first)
     }
@@ -80,6 +93,13 @@ impl Bench {
     fn on(&mut self, event: Event) -> Vec<Action> {
         let shown = format!("{event:?}");
         self.world.feed(event).unwrap_or_else(|why| panic!("{shown}: {why}"))
+    }
+
+    /// Asks for a reload whose release resolves.
+    fn reload(&mut self) -> Vec<Action> {
+        assert_eq!(self.on(RELOAD), [Action::ResolveRelease]);
+        assert_eq!(self.due(), Some(Span::ZERO));
+        self.tick()
     }
 
     /// Steps to the next deadline and ticks.
@@ -142,7 +162,7 @@ fn next(actions: &[Action]) -> Option<Next> {
 }
 
 fn aborted(actions: &[Action]) -> bool {
-    said(actions).iter().any(|r| matches!(r, Record::RollAborted { .. }))
+    said(actions).iter().any(|r| matches!(r, Record::RollAborted { .. } | Record::RollRefused { .. }))
 }
 
 fn rolled(actions: &[Action]) -> bool {

@@ -68,7 +68,7 @@ fn rules(menu: Menu) -> Rules {
 
 fn shape(workers: u32, overlap: bool) -> Shape {
     let ready = ReadyRule { evidence: ReadyBy::Listen, alive_after: Span::secs(1), timeout: Span::secs(1) };
-    Shape { workers, overlap, ready }
+    Shape { workers, overlap, ready, roll: RollRule { parallel: 1, soak: Span::secs(1), overlap: 1 } }
 }
 
 fn events(world: &World, menu: Menu) -> Vec<Event> {
@@ -83,8 +83,9 @@ fn events(world: &World, menu: Menu) -> Vec<Event> {
         all.push(Event::Asked(Request::Reload));
     }
     if menu.scale {
-        all.push(Event::Asked(Request::Fewer));
-        all.extend((world.sup.wanted < 2).then_some(Event::Asked(Request::More)));
+        let put_off = world.sup.rolls.scale;
+        all.extend((put_off >= 0).then_some(Event::Asked(Request::Fewer)));
+        all.extend((world.sup.wanted < 2 && put_off < 1).then_some(Event::Asked(Request::More)));
     }
     all
 }
@@ -98,6 +99,9 @@ fn worker_events(id: WorkerId, worker: &Worker, menu: Menu, all: &mut Vec<Event>
     all.push(Event::Ended { id, exit, leftovers: false });
     all.extend(menu.leftovers.then_some(Event::Ended { id, exit, leftovers: true }));
     all.extend(menu.codes.iter().map(|exit| Event::Ended { id, exit: *exit, leftovers: false }));
+    if world_waits(worker) {
+        all.push(Event::Drained(id));
+    }
     if let Life::Starting(_) = worker.life {
         let fails = menu.spawn_fails && worker.listening.is_empty() && !worker.supervises;
         all.extend(fails.then_some(Event::SpawnFailed(id, 125)));
@@ -114,6 +118,11 @@ fn worker_events(id: WorkerId, worker: &Worker, menu: Menu, all: &mut Vec<Event>
     if menu.below {
         all.extend([Event::Supervises(id), Event::GaveUp(id), Event::StopTakes(id, Span::secs(1))]);
     }
+}
+
+/// It was asked to drain and has not answered.
+fn world_waits(worker: &Worker) -> bool {
+    matches!(worker.life, Life::Draining { told: false, .. })
 }
 
 /// How each state was reached, to print the way to a broken one.
@@ -191,7 +200,7 @@ fn check_ways_out(world: &World, turn: usize) -> Result<(), (&'static str, Strin
 
 fn late_event(world: &World, turn: usize) -> Result<(), String> {
     let Some(id) = world.dead else { return Ok(()) };
-    let event = match turn % 9 {
+    let event = match turn % 10 {
         0 => Event::Ended { id, exit: Exit::Code(1), leftovers: false },
         1 => Event::SpawnFailed(id, 127),
         2 => Event::Listening { id, address: ADDRESS.to_string(), fixed: true },
@@ -200,6 +209,7 @@ fn late_event(world: &World, turn: usize) -> Result<(), String> {
         5 => Event::Supervises(id),
         6 => Event::GaveUp(id),
         7 => Event::StopTakes(id, Span::secs(9)),
+        8 => Event::Drained(id),
         _ => Event::Gone(id),
     };
     let mut same = world.clone();
@@ -237,7 +247,10 @@ fn ends_when_killed(mut world: World) -> Result<(), String> {
 
 fn detaches(mut world: World) -> Result<(), String> {
     let actions = world.feed(Event::Detach)?;
-    if actions.iter().any(|a| matches!(a, Action::Stop(_) | Action::Kill(_) | Action::StopLeftovers(_))) {
+    if actions
+        .iter()
+        .any(|a| matches!(a, Action::Stop(_) | Action::Drain(_) | Action::Kill(_) | Action::StopLeftovers(_)))
+    {
         return Err(format!("touched the workers: {actions:?}"));
     }
     finished_with(&world, 0)

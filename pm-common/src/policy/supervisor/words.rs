@@ -62,6 +62,10 @@ pub enum Event {
     StopTakes(WorkerId, Span),
     /// It gives up: do not start it again.
     GaveUp(WorkerId),
+    /// Asked to drain, it has finished its work, or there is no way to drain it.
+    Drained(WorkerId),
+    /// `Action::ResolveRelease` found no release, for this reason; said before the next `Tick`.
+    ResolveFailed(String),
     /// Stop everything; a second time: now.
     Stop(StopKind),
     /// Reload, or scale by one.
@@ -72,15 +76,34 @@ pub enum Event {
     Tick,
 }
 
+/// Which release a worker is started from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Release {
+    /// The one in service.
+    Current,
+    /// The one that the roll under way has resolved.
+    Next,
+}
+
 /// What to do.
+#[allow(missing_docs, reason = "the fields say what they are")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
+    /// Resolve a new release and keep it as the next one. A `Tick` is due at once and goes on with it, unless
+    /// `Event::ResolveFailed` comes before.
+    ResolveRelease,
+    /// The next release becomes the current one.
+    CommitRelease,
+    /// The roll failed: there is no next release, and the current one is again that from before the roll.
+    DropRelease,
     /// Start this worker.
-    Spawn(WorkerId),
+    Spawn { id: WorkerId, release: Release },
     /// Its addresses may get connections.
     SteerIn(WorkerId),
     /// Its addresses get no new connections.
     SteerOff(WorkerId),
+    /// Let it finish its work, and answer with `Event::Drained` (at once, where there is no way to).
+    Drain(WorkerId),
     /// Send it the stop signal (its leader alone).
     Stop(WorkerId),
     /// Send TERM to what is left of its group after its leader ended.
@@ -114,6 +137,56 @@ pub struct Shape {
     pub overlap: bool,
     /// The evidence for ready.
     pub ready: ReadyRule,
+    /// How a reload goes.
+    pub roll: RollRule,
+}
+
+/// How a roll goes, where replacements overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RollRule {
+    /// At most this many new workers start at a time (1 until the first has passed its soak).
+    pub parallel: u32,
+    /// The first new worker must live this long once it is ready, before it gets traffic.
+    pub soak: Span,
+    /// No new worker starts while this many old ones still drain; 0 is taken as 1.
+    pub overlap: u32,
+}
+
+/// What the rolls are at, for people and for those who wait for one.
+///
+/// Rolls are numbered by the requests; one roll may answer several. Always `ended <= started <= requested`, and
+/// the request with number n is answered once `ended >= n`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollView {
+    /// The newest request.
+    pub requested: u64,
+    /// The newest roll that began.
+    pub started: u64,
+    /// The newest roll that ended.
+    pub ended: u64,
+    /// Whether the last one that ended replaced all workers; `None` before the first.
+    pub ok: Option<bool>,
+    /// Why it did not.
+    pub reason: String,
+    /// The slot where it failed, if it was one.
+    pub slot: Option<u32>,
+    /// The roll under way.
+    pub running: Option<Running>,
+}
+
+/// A roll under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Slots done.
+    pub done: u32,
+    /// Slots to do in all.
+    pub of: u32,
+    /// When the roll began.
+    pub since: Mono,
+    /// The lowest slot under way (or the next one, while none is).
+    pub slot: u32,
+    /// What it waits for there.
+    pub awaiting: String,
 }
 
 /// One line of the snapshot: a living worker, or a slot that has none.

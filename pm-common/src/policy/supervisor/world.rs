@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::rolls_seen::RollsSeen;
 use super::*;
 
 /// How much longer the parent of a supervisor waits, said here again so that a change of it is noticed.
@@ -17,6 +18,8 @@ pub(super) struct Proc {
     pub(super) killed: bool,
     /// Connections go to it.
     pub(super) steered: bool,
+    /// It was told to drain and has not answered.
+    pub(super) draining: bool,
 }
 
 /// The machine, its clock, and the processes that it made.
@@ -29,8 +32,9 @@ pub(super) struct World {
     pub(super) dead: Option<WorkerId>,
     newest: BTreeMap<u32, u64>,
     pub(super) stops: u32,
-    gave_up: bool,
+    pub(super) gave_up: bool,
     pub(super) finished: Option<u8>,
+    pub(super) rolls: RollsSeen,
 }
 
 impl World {
@@ -44,23 +48,26 @@ impl World {
             stops: 0,
             gave_up: false,
             finished: None,
+            rolls: RollsSeen::default(),
         }
     }
 
     /// Feeds one event, performs the actions, and checks what must always hold; `Err` says what does not.
     pub(super) fn feed(&mut self, event: Event) -> Result<Vec<Action>, String> {
         let was_ready: Vec<WorkerId> = self.known().filter(|(_, w)| w.is_ready()).map(|(id, _)| id).collect();
+        let before = self.before(&event);
         self.happens(&event);
         let mut actions = Vec::new();
         self.sup.handle(self.now, event.clone(), &mut actions);
         self.gave_up |= matches!(self.sup.goal, Goal::GiveUp(_));
         for (index, action) in actions.iter().enumerate() {
             self.perform(action, &event)?;
-            if let Action::Stop(id) = action {
+            if let Action::Stop(id) | Action::Drain(id) = action {
                 self.check_replaced_only(*id, &event, was_ready.contains(id), actions.get(..index).unwrap_or(&[]))?;
             }
         }
         self.check_state()?;
+        self.check_rolls(&before, &actions)?;
         Ok(actions)
     }
 
@@ -97,6 +104,11 @@ impl World {
                     *at = from.min(*at);
                 }
             }
+            Event::Drained(id) => {
+                if let Some(proc) = self.living.get_mut(id) {
+                    proc.draining = false;
+                }
+            }
             Event::Stop(_) => self.stops += 1,
             _ => {}
         }
@@ -107,9 +119,13 @@ impl World {
             return Err(format!("{action:?} after Finish"));
         }
         match action {
-            Action::Spawn(id) => return self.spawn(*id),
+            Action::Spawn { id, .. } => return self.spawn(*id),
             Action::SteerIn(id) => self.proc(*id, action)?.steered = true,
             Action::SteerOff(id) => self.proc(*id, action)?.steered = false,
+            Action::Drain(id) => {
+                self.asked_to_end(*id, action)?;
+                self.proc(*id, action)?.draining = true;
+            }
             Action::Stop(id) | Action::StopLeftovers(id) => return self.asked_to_end(*id, action),
             Action::Kill(id) => return self.kill(*id, action),
             Action::Measure(id) | Action::Forward(id, _) => {
@@ -125,6 +141,9 @@ impl World {
                 return Err(format!("slot {slot} released with a living worker"));
             }
             Action::ReleaseSlot(_)
+            | Action::ResolveRelease
+            | Action::CommitRelease
+            | Action::DropRelease
             | Action::AnnounceReady
             | Action::AnnounceStop(_)
             | Action::AnnounceGaveUp
@@ -146,13 +165,13 @@ impl World {
             return Err(format!("{id:?} started after a stop"));
         }
         *newest = id.generation;
-        self.living.insert(id, Proc { leader: true, kill_from: None, killed: false, steered: false });
+        self.living.insert(id, Proc { leader: true, kill_from: None, killed: false, steered: false, draining: false });
         Ok(())
     }
 
     fn asked_to_end(&mut self, id: WorkerId, action: &Action) -> Result<(), String> {
         let kill_from = self.now + self.sup.rules.grace;
-        let to_leader = matches!(action, Action::Stop(_));
+        let to_leader = matches!(action, Action::Stop(_) | Action::Drain(_));
         let proc = self.proc(id, action)?;
         if proc.leader != to_leader {
             return Err(format!("{action:?} but its leader lives: {}", proc.leader));
@@ -200,16 +219,16 @@ impl World {
         if pending && self.sup.deadline().is_none() {
             return Err("a worker was asked to end and nothing will ever kill it".to_string());
         }
-        let mut successors = 0;
         for (number, slot) in (0..).zip(&self.sup.slots) {
             self.check_slot(number, slot)?;
-            successors += usize::from(slot.successor.is_some());
         }
-        if successors > 1 && self.sup.goal == Goal::Run {
-            return Err("two replacements at a time".to_string());
+        let successors = self.sup.slots.iter().filter(|slot| slot.successor.is_some()).count();
+        let most = self.most_at_a_time();
+        if successors > most && self.sup.goal == Goal::Run {
+            return Err(format!("{successors} replacements at a time"));
         }
         let unasked = self.living.values().filter(|p| p.leader && p.kill_from.is_none()).count();
-        if unasked > self.sup.slots.len() + 1 {
+        if unasked > self.sup.slots.len() + most {
             return Err(format!("{unasked} workers that nobody asked to end"));
         }
         if !self.sup.shape.overlap && self.living.len() > 1 {
@@ -223,8 +242,9 @@ impl World {
         if steered > 1 {
             return Err(format!("{steered} workers of slot {number} get connections"));
         }
-        if slot.incumbent().is_some_and(Worker::is_ready) && slot.successor.as_ref().is_some_and(Worker::is_ready) {
-            return Err(format!("two ready workers in slot {number}"));
+        let successor = slot.successor.as_ref().map(|w| WorkerId { slot: number, generation: w.generation });
+        if successor.is_some_and(|id| self.living.get(&id).is_none_or(|p| p.steered)) {
+            return Err(format!("a successor gets connections in slot {number}"));
         }
         if let Some(wanted) = slot.retiring.iter().find(|w| w.is_wanted()) {
             return Err(format!("a wanted worker among those on their way out: {wanted:?}"));

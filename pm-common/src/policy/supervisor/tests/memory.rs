@@ -46,28 +46,25 @@ fn up_to_the_limit_is_fine() {
 fn a_cluster_starts_the_new_one_first_and_replaces_one_at_a_time() {
     let mut bench = stable(2);
     let actions = bench.on(fat(w(0, 1)));
-    assert_eq!(deeds(&actions), [Action::Spawn(w(0, 2))]);
+    assert_eq!(deeds(&actions), [spawn(w(0, 2))]);
     assert_eq!(said(&actions), [&Record::OverMemory { id: w(0, 1), bytes: LIMIT + 1, limit: LIMIT }]);
     assert_eq!(deeds(&bench.on(fat(w(1, 1)))), [], "one at a time");
     assert_eq!(bench.on(fat(w(1, 1))), [], "said once");
     let actions = bench.on(notify(w(0, 2)));
-    assert_eq!(
-        actions,
-        [Action::SteerIn(w(0, 2)), Action::SteerOff(w(0, 1)), Action::Stop(w(0, 1)), Action::Spawn(w(1, 2))]
-    );
+    assert_eq!(actions, [Action::SteerIn(w(0, 2)), Action::SteerOff(w(0, 1)), Action::Drain(w(0, 1)), spawn(w(1, 2))]);
     assert_eq!(bench.states(0), [(2, "ready"), (1, "draining")]);
     assert_eq!(bench.on(ended(w(0, 1), Exit::Code(0))), []);
-    assert_eq!(deeds(&bench.on(notify(w(1, 2)))), [Action::Stop(w(1, 1))]);
+    assert_eq!(deeds(&bench.on(notify(w(1, 2)))), [Action::Drain(w(1, 1))]);
 }
 
 #[test]
 fn pm_restart_ends_it_and_starts_anew() {
     let mut bench = Bench::restart(limited());
     bench.wait(s(20));
-    assert_eq!(deeds(&bench.on(fat(w(0, 1)))), [Action::Stop(w(0, 1))]);
+    assert_eq!(deeds(&bench.on(fat(w(0, 1)))), [Action::Drain(w(0, 1))]);
     let actions = bench.on(ended(w(0, 1), Exit::Signal(15)));
     assert!(matches!(said(&actions)[..], [Record::Ended { why: Why::Memory, next: Next::Restart(Span::ZERO), .. }]));
-    assert_eq!(deeds(&actions), [Action::Spawn(w(0, 2))]);
+    assert_eq!(deeds(&actions), [spawn(w(0, 2))]);
 }
 
 #[test]
@@ -89,13 +86,13 @@ fn within_stable_it_is_one_failed_start() {
 #[test]
 fn in_a_cluster_a_second_quick_one_waits_for_its_backoff_and_serves_meanwhile() {
     let mut bench = Bench::cluster(1, limited());
-    assert_eq!(deeds(&bench.on(fat(w(0, 1)))), [Action::Spawn(w(0, 2))], "the first at once");
+    assert_eq!(deeds(&bench.on(fat(w(0, 1)))), [spawn(w(0, 2))], "the first at once");
     bench.on(notify(w(0, 2)));
     bench.on(ended(w(0, 1), Exit::Code(0)));
     assert_eq!(deeds(&bench.on(fat(w(0, 2)))), [], "the second not before its time");
     assert_eq!(bench.states(0), [(2, "ready")]);
     bench.wait(s(1));
-    assert_eq!(deeds(&bench.on(fat(w(0, 2)))), [Action::Spawn(w(0, 3))]);
+    assert_eq!(deeds(&bench.on(fat(w(0, 2)))), [spawn(w(0, 3))]);
 }
 
 #[test]
@@ -113,7 +110,7 @@ fn a_replacement_that_fails_leaves_the_fat_one_serving_and_is_tried_again_later(
     assert_eq!(bench.states(0), [(1, "ready")]);
     assert_eq!(deeds(&bench.on(fat(w(0, 1)))), []);
     bench.wait(s(1));
-    assert_eq!(deeds(&bench.on(fat(w(0, 1)))), [Action::Spawn(w(0, 3))]);
+    assert_eq!(deeds(&bench.on(fat(w(0, 1)))), [spawn(w(0, 3))]);
 }
 
 #[test]
@@ -133,6 +130,6 @@ fn a_replacement_that_is_itself_on_its_way_out_does_not_get_the_seat() {
     assert_eq!(deeds(&bench.on(fat(w(0, 2)))), [Action::Stop(w(0, 2))]);
     let actions = bench.on(crash(w(0, 1)));
     assert_eq!(next(&actions), Some(Next::Restart(Span::ZERO)));
-    assert_eq!(deeds(&actions), [Action::Spawn(w(0, 3))], "at once, not after the grace of the second");
+    assert_eq!(deeds(&actions), [spawn(w(0, 3))], "at once, not after the grace of the second");
     assert_eq!(bench.states(0), [(3, "starting"), (2, "draining")]);
 }

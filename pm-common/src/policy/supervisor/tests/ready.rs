@@ -9,7 +9,7 @@ const PATH: &str = "unix:/run/app.sock";
 /// One slot, nothing ready yet.
 fn starting(evidence: ReadyBy) -> Bench {
     let (bench, first) = Bench::new(1, true, Rules::default(), evidence);
-    assert_eq!(first, [Action::Spawn(w(0, 1))]);
+    assert_eq!(first, [spawn(w(0, 1))]);
     bench
 }
 
@@ -17,7 +17,7 @@ fn starting(evidence: ReadyBy) -> Bench {
 fn replaced(bench: &mut Bench, id: WorkerId) -> WorkerId {
     bench.wait(s(20));
     let successor = WorkerId { generation: id.generation + 1, ..id };
-    assert_eq!(deeds(&bench.on(crash(id))), [Action::Spawn(successor)]);
+    assert_eq!(deeds(&bench.on(crash(id))), [spawn(successor)]);
     successor
 }
 
@@ -112,9 +112,9 @@ fn an_address_closed_in_service_leaves_the_baseline_but_one_closed_on_the_way_ou
 
     let mut bench = Bench::restart(Rules::default());
     bench.on(listen(w(0, 1), A));
-    assert_eq!(deeds(&bench.on(RELOAD)), [Action::Stop(w(0, 1))], "on its way out");
+    assert_eq!(deeds(&bench.reload()), [Action::Drain(w(0, 1))], "on its way out");
     bench.on(Event::Closed { id: w(0, 1), address: A.to_string() });
-    assert_eq!(bench.on(ended(w(0, 1), Exit::Code(0))), [Action::Spawn(w(0, 2))]);
+    assert_eq!(bench.on(ended(w(0, 1), Exit::Code(0))), [spawn_next(w(0, 2))]);
     assert_eq!(bench.due(), Some(s(30)), "it must listen again");
 }
 
@@ -151,11 +151,11 @@ fn a_unix_path_counts_when_two_workers_had_it() {
 fn a_unix_path_of_one_worker_counts_once_however_often_that_one_is_learned_from() {
     let mut bench = starting(ReadyBy::Listen);
     bench.on(listen(w(0, 1), "unix:/tmp/app.1234.sock"));
-    assert_eq!(deeds(&bench.on(RELOAD)), [Action::Spawn(w(0, 2))]);
+    assert_eq!(bench.reload(), [spawn_next(w(0, 2))]);
     assert!(aborted(&bench.on(crash(w(0, 2)))));
     bench.wait(s(20));
     let id = w(0, 3);
-    assert_eq!(deeds(&bench.on(crash(w(0, 1)))), [Action::Spawn(id)]);
+    assert_eq!(deeds(&bench.on(crash(w(0, 1)))), [spawn(id)]);
     assert_eq!(bench.on(listen(id, "unix:/tmp/app.5678.sock")), [Action::SteerIn(id)]);
 }
 

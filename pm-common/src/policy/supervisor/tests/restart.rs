@@ -47,7 +47,7 @@ fn a_worker_that_could_not_be_started_is_tried_again() {
     let (mut bench, _) = Bench::new(1, true, Rules::default(), ReadyBy::Notify);
     let actions = bench.on(Event::SpawnFailed(w(0, 1), 125));
     assert!(matches!(said(&actions)[..], [Record::Ended { why: Why::Spawn, next: Next::Restart(_), .. }]));
-    assert_eq!(bench.tick(), [Action::Spawn(w(0, 2))]);
+    assert_eq!(bench.tick(), [spawn(w(0, 2))]);
 }
 
 #[test]
@@ -178,6 +178,7 @@ fn late_events_of_an_ended_worker_change_nothing() {
             Event::Memory(id, 99),
             Event::Supervises(id),
             Event::GaveUp(id),
+            Event::Drained(id),
             Event::StopTakes(id, s(1)),
             Event::Gone(id),
         ] {
@@ -192,7 +193,7 @@ fn late_events_of_an_ended_worker_change_nothing() {
 fn a_leftover_of_a_crash_does_not_hold_up_a_cluster_but_holds_up_pm_restart() {
     let mut bench = Bench::cluster(1, Rules::default());
     let actions = bench.on(leaves_some(w(0, 1), Exit::Code(1)));
-    assert_eq!(deeds(&actions), [Action::StopLeftovers(w(0, 1)), Action::Spawn(w(0, 2))]);
+    assert_eq!(deeds(&actions), [Action::StopLeftovers(w(0, 1)), spawn(w(0, 2))]);
     bench.on(notify(w(0, 2)));
     assert_eq!(bench.due(), Some(s(8)), "they have a grace of their own");
     assert_eq!(bench.tick(), [Action::Kill(w(0, 1))]);
@@ -203,13 +204,13 @@ fn a_leftover_of_a_crash_does_not_hold_up_a_cluster_but_holds_up_pm_restart() {
     assert_eq!(bench.due(), Some(s(8)), "not the successor: the leftovers come first");
     assert_eq!(bench.tick(), [Action::Kill(w(0, 1))]);
     assert_eq!(bench.due(), None);
-    assert_eq!(bench.on(Event::Gone(w(0, 1))), [Action::Spawn(w(0, 2))]);
+    assert_eq!(bench.on(Event::Gone(w(0, 1))), [spawn(w(0, 2))]);
 }
 
 #[test]
 fn a_worker_is_gone_only_after_its_leader_ended() {
     let mut bench = Bench::cluster(2, Rules::default());
-    bench.on(RELOAD);
+    bench.reload();
     bench.on(notify(w(0, 2)));
     let mut sup = bench.world.sup.clone();
     sup.handle(bench.world.now, Event::Gone(w(0, 1)), &mut Vec::new());

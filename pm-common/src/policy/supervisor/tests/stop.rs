@@ -6,8 +6,9 @@ use super::*;
 fn term_gives_0_and_int_gives_130_whatever_the_workers_give() {
     for (event, code) in [(TERM, 0), (INT, 130)] {
         let mut bench = Bench::cluster(2, Rules::default());
-        let actions = bench.on(event);
-        assert_eq!(deeds(&actions), [Action::Stop(w(0, 1)), Action::Stop(w(1, 1)), Action::AnnounceStop(s(8))]);
+        let actions = bench.on(event.clone());
+        let ask = if event == TERM { Action::Drain } else { Action::Stop };
+        assert_eq!(deeds(&actions), [ask(w(0, 1)), ask(w(1, 1)), Action::AnnounceStop(s(8))]);
         let off = actions.iter().filter(|a| matches!(a, Action::SteerOff(_))).count();
         assert_eq!((off, bench.world.sup.state()), (2, "stopping"));
         assert_eq!(bench.on(ended(w(0, 1), Exit::Code(1))), []);
@@ -34,6 +35,27 @@ fn after_the_grace_comes_kill_once() {
     assert!(said(&actions).contains(&&Record::Killed { id: w(0, 1), grace: s(8) }));
     assert_eq!((bench.due(), bench.states(0)), (None, vec![(1, "killing")]));
     assert_eq!(bench.on(ended(w(0, 1), Exit::Signal(9))), [Action::Finish(0)]);
+}
+
+#[test]
+fn a_worker_finishes_its_work_before_it_is_told_and_only_once_and_within_the_same_grace() {
+    let mut bench = Bench::cluster(1, Rules::default());
+    assert_eq!(bench.on(Event::Drained(w(0, 1))), [], "nobody asked it to");
+    assert_eq!(deeds(&bench.on(TERM)).first(), Some(&Action::Drain(w(0, 1))));
+    bench.wait(s(5));
+    assert_eq!(bench.on(Event::Drained(w(0, 1))), [Action::Stop(w(0, 1))]);
+    assert_eq!((bench.on(Event::Drained(w(0, 1))), bench.due()), (vec![], Some(s(3))));
+    assert_eq!(deeds(&bench.tick()), [Action::Kill(w(0, 1))]);
+    assert_eq!(bench.on(Event::Drained(w(0, 1))), []);
+}
+
+#[test]
+fn int_lets_nobody_linger() {
+    let mut bench = Bench::cluster(2, Rules::default());
+    assert_eq!(deeds(&bench.on(FEWER)), [Action::Drain(w(1, 1))]);
+    let actions = bench.on(INT);
+    assert_eq!(deeds(&actions)[..2], [Action::Stop(w(0, 1)), Action::Stop(w(1, 1))]);
+    assert_eq!(bench.on(Event::Drained(w(1, 1))), []);
 }
 
 #[test]
@@ -128,7 +150,7 @@ fn a_first_stop_while_giving_up_hurries_nobody_and_decides_the_code() {
 fn nothing_is_started_or_measured_after_a_stop() {
     let rules = Rules { max_mem: Some(1), ..Rules::default() };
     let mut bench = Bench::cluster(2, rules);
-    bench.on(RELOAD);
+    bench.reload();
     bench.on(TERM);
     for event in [RELOAD, MORE, FEWER, Event::Memory(w(0, 1), 99)] {
         assert_eq!(bench.on(event), []);
@@ -139,7 +161,7 @@ fn nothing_is_started_or_measured_after_a_stop() {
 #[test]
 fn detach_leaves_the_workers_alone() {
     let mut bench = Bench::cluster(2, Rules::default());
-    bench.on(RELOAD);
-    assert_eq!(bench.on(Event::Detach), [Action::Finish(0)]);
+    bench.reload();
+    assert_eq!(bench.on(Event::Detach), [Action::DropRelease, Action::Finish(0)]);
     assert_eq!((bench.on(TERM), bench.due()), (vec![], None));
 }

@@ -17,6 +17,7 @@ pub(super) fn fingerprint(world: &World) -> u64 {
         (sup.announced, sup.ever_ready, sup.memory_at.map(|at| at.since(now))).hash(&mut h);
         (!sup.announced).then_some(sup.announce_by.since(now)).hash(&mut h);
     }
+    hash_rolls(world, &mut h);
     let mut slots: Vec<u64> = (0..).zip(&sup.slots).map(|(number, slot)| hash_slot(world, number, slot)).collect();
     if sup.slots.iter().all(|slot| !slot.leaving) {
         // Nothing but the order of actions depends on a slot's number, until one is scaled away.
@@ -24,6 +25,13 @@ pub(super) fn fingerprint(world: &World) -> u64 {
     }
     slots.hash(&mut h);
     h.finish()
+}
+
+fn hash_rolls(world: &World, h: &mut DefaultHasher) {
+    let rolls = &world.sup.rolls;
+    // One more roll answers all further requests.
+    (rolls.requested > rolls.started, rolls.scale).hash(h);
+    rolls.now.as_ref().map(|roll| (roll.stage, roll.rest.len(), roll.under_way.len())).hash(h);
 }
 
 fn hash_slot(world: &World, number: u32, slot: &Slot) -> u64 {
@@ -48,8 +56,10 @@ fn hash_prospects(world: &World, number: u32, slot: &Slot, h: &mut DefaultHasher
     let (sup, now) = (&world.sup, world.now);
     let queued = sup.queue.iter().enumerate().find(|(_, r)| r.slot == number);
     let old = |upto| slot.incumbent().is_some_and(|w| w.generation <= upto);
-    queued.map(|(place, r)| (place, r.why, old(r.upto))).hash(h);
-    sup.replacing.filter(|(slot, _)| *slot == number).map(|(_, why)| why).hash(h);
+    queued.map(|(place, r)| (place, old(r.upto))).hash(h);
+    (sup.replacing == Some(number)).hash(h);
+    let roll = sup.rolls.now.as_ref();
+    roll.map(|roll| (roll.rest.iter().position(|n| *n == number), roll.under_way.contains(&number))).hash(h);
     (!sup.announced && slot.was_ready).hash(h);
     (!sup.ever_ready && slot.generation == 1).hash(h);
     // Two failures in a row or more: the longest backoff is the shortest here.
@@ -63,14 +73,16 @@ fn hash_worker(world: &World, slot: u32, worker: &Worker, matters: bool) -> u64 
     std::mem::discriminant(&worker.life).hash(&mut h);
     match &worker.life {
         Life::Starting(due) => std::mem::discriminant(due).hash(&mut h),
-        Life::Ready { .. } => {}
-        Life::Draining { why, asked_again, .. } => (matters.then_some(why), asked_again).hash(&mut h),
+        Life::Soaking { .. } | Life::Ready { .. } => {}
+        Life::Draining { why, told, asked_again, .. } => (matters.then_some(why), told, asked_again).hash(&mut h),
         Life::Killing { why, .. } => matters.then_some(why).hash(&mut h),
     }
     worker.deadline().map(|at| at.since(now)).hash(&mut h);
     (worker.exit.is_some(), worker.supervises).hash(&mut h);
     if matters {
         now.since(worker.started).min(world.sup.rules.stable).hash(&mut h);
+        let rolls = &world.sup.rolls;
+        (worker.trial, rolls.now.is_some() && worker.release == rolls.started).hash(&mut h);
         (worker.gave_up, worker.fat, worker.was_ready, &worker.listening).hash(&mut h);
     }
     let id = WorkerId { slot, generation: worker.generation };

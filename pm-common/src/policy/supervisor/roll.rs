@@ -1,0 +1,372 @@
+//! Rolls: every worker replaced by one of a new release, slot by slot, and given up at the first that fails.
+
+use std::collections::VecDeque;
+
+use super::super::record::{Record, not_listening};
+use super::super::rules::Intensity;
+use super::stops::begin_drain;
+use super::{
+    Action, Exit, Goal, Life, Mono, Place, ReadyBy, Release, RollView, Running, Seat, Span, Supervisor, Why, Worker,
+    WorkerId,
+};
+
+/// The numbers of the rolls, and the one under way.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rolls {
+    pub(super) requested: u64,
+    pub(super) started: u64,
+    pub(super) ended: u64,
+    pub(super) last: Option<Outcome>,
+    pub(super) now: Option<Roll>,
+    /// Workers more (or fewer) that were asked for during the roll.
+    pub(super) scale: i32,
+    /// The roll that the current release came with; 0 is the start.
+    pub(super) current: u64,
+}
+
+/// How a roll ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) ok: bool,
+    pub(super) reason: String,
+    pub(super) slot: Option<u32>,
+}
+
+/// How far the release of a roll has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Stage {
+    /// It is being looked up.
+    Resolving,
+    /// Its first worker has yet to pass the soak.
+    Trial,
+    /// It is the current one.
+    Committed,
+}
+
+/// A roll under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Roll {
+    pub(super) since: Mono,
+    pub(super) stage: Stage,
+    /// Where the current release came from before the roll.
+    pub(super) before: u64,
+    pub(super) of: u32,
+    pub(super) done: u32,
+    /// Slots still to begin with, in order.
+    pub(super) rest: VecDeque<u32>,
+    /// Slots that wait for their new worker.
+    pub(super) under_way: Vec<u32>,
+}
+
+impl Rolls {
+    /// Its new release has proven itself (or there is no roll).
+    pub(super) fn is_settled(&self) -> bool {
+        self.now.as_ref().is_none_or(|roll| roll.stage == Stage::Committed)
+    }
+
+    /// The release to start from for a roll, as an action and as a number.
+    const fn release_of(&self, stage: Stage) -> (Release, u64) {
+        match stage {
+            Stage::Committed => (Release::Current, self.current),
+            Stage::Resolving | Stage::Trial => (Release::Next, self.started),
+        }
+    }
+}
+
+impl Supervisor {
+    /// What the rolls are at.
+    #[must_use]
+    pub fn roll(&self) -> RollView {
+        let Rolls { requested, started, ended, last, now, .. } = &self.rolls;
+        RollView {
+            requested: *requested,
+            started: *started,
+            ended: *ended,
+            ok: last.as_ref().map(|last| last.ok),
+            reason: last.as_ref().map(|last| last.reason.clone()).unwrap_or_default(),
+            slot: last.as_ref().and_then(|last| last.slot),
+            running: now.as_ref().map(|roll| Running {
+                done: roll.done,
+                of: roll.of,
+                since: roll.since,
+                slot: self.running_slot().unwrap_or_default(),
+                awaiting: self.awaiting(roll),
+            }),
+        }
+    }
+
+    fn awaiting(&self, roll: &Roll) -> String {
+        let Some(number) = roll.under_way.iter().min() else {
+            let resolving = roll.stage == Stage::Resolving;
+            return if resolving { "the new release" } else { "drain of an older worker" }.to_owned();
+        };
+        let slot = usize::try_from(*number).ok().and_then(|n| self.slots.get(n));
+        let Some((slot, worker)) = slot.and_then(|slot| Some((slot, slot.workers().find(|w| w.trial)?))) else {
+            return "end of the old worker".to_owned();
+        };
+        let missing: Vec<&str> = slot.baseline.difference(&worker.listening).map(String::as_str).collect();
+        match worker.life {
+            Life::Soaking { .. } => "soak".to_owned(),
+            _ if self.shape.ready.evidence == ReadyBy::Listen && !missing.is_empty() => {
+                format!("ready: to listen on {}", missing.join(" "))
+            }
+            _ => "ready".to_owned(),
+        }
+    }
+
+    /// One more reload is wanted: it starts in `roll_on`, at once or after the one under way.
+    pub(super) const fn request_roll(&mut self) {
+        self.rolls.requested += 1;
+    }
+
+    /// What was not refused until the tick after the question has been resolved.
+    pub(super) fn resolved(&mut self) {
+        if let Some(roll) = self.rolls.now.as_mut().filter(|roll| roll.stage == Stage::Resolving) {
+            roll.stage = Stage::Trial;
+        }
+    }
+
+    pub(super) fn on_resolve_failed(&mut self, reason: String, out: &mut Vec<Action>) {
+        if self.rolls.now.as_ref().is_some_and(|roll| roll.stage == Stage::Resolving) {
+            self.refuse_roll(reason, out);
+        }
+    }
+
+    /// While the release is looked up, the tick that goes on with it is due.
+    pub(super) fn roll_deadline(&self) -> Option<Mono> {
+        self.rolls.now.as_ref().filter(|roll| roll.stage == Stage::Resolving).map(|roll| roll.since)
+    }
+
+    /// Takes the roll as far as it can go now, then what was put off until its end.
+    pub(super) fn roll_on(&mut self, now: Mono, out: &mut Vec<Action>) {
+        if self.goal != Goal::Run {
+            return;
+        }
+        self.begin_slots(now, out);
+        if self.rolls.now.is_none() {
+            self.scale_put_off(now, out);
+            if self.rolls.requested > self.rolls.started {
+                self.begin_roll(now, out);
+            }
+        }
+    }
+
+    fn begin_roll(&mut self, now: Mono, out: &mut Vec<Action>) {
+        self.rolls.started = self.rolls.requested;
+        self.cancel_replacement(now, out);
+        let mut rest = VecDeque::new();
+        for (number, slot) in (0..).zip(&mut self.slots) {
+            if slot.leaving || matches!(slot.seat, Seat::Down { .. }) {
+                continue;
+            }
+            // Somebody has mended it.
+            if matches!(slot.seat, Seat::Failed { .. } | Seat::Backoff { .. }) {
+                slot.failures = 0;
+                slot.intensity = Intensity::default();
+            }
+            rest.push_back(number);
+        }
+        let of = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        let (stage, before) = (Stage::Resolving, self.rolls.current);
+        self.rolls.now = Some(Roll { since: now, stage, before, of, done: 0, rest, under_way: Vec::new() });
+        out.push(Action::ResolveRelease);
+    }
+
+    fn begin_slots(&mut self, now: Mono, out: &mut Vec<Action>) {
+        while let Some(roll) = self.rolls.now.as_ref().filter(|roll| roll.stage != Stage::Resolving) {
+            match roll.rest.front().copied() {
+                None if roll.under_way.is_empty() => return self.end_roll(out),
+                None => return,
+                Some(number) if self.needs_nothing(number) => self.end_slot(number),
+                Some(_) if !self.has_room(roll) => return,
+                Some(number) if self.shape.overlap => self.begin_slot(now, number, out),
+                Some(number) => self.begin_in_place(now, number, out),
+            }
+        }
+    }
+
+    /// Nobody is wanted there, or the new release serves there already.
+    fn needs_nothing(&self, number: u32) -> bool {
+        let slot = usize::try_from(number).ok().and_then(|n| self.slots.get(n));
+        slot.is_none_or(|slot| match &slot.seat {
+            Seat::Down { .. } => true,
+            Seat::Taken(worker) => worker.is_ready() && worker.release == self.rolls.started,
+            Seat::Backoff { .. } | Seat::Failed { .. } => false,
+        })
+    }
+
+    /// Whether one more new worker may start beside those that start and those that still drain.
+    fn has_room(&self, roll: &Roll) -> bool {
+        let rule = self.shape.roll;
+        let most = if roll.stage == Stage::Committed { rule.parallel.max(1) } else { 1 };
+        let starting = u32::try_from(roll.under_way.len()).unwrap_or(u32::MAX);
+        starting < most && self.draining() < rule.overlap.max(1)
+    }
+
+    /// Replaced workers that still live; what a crashed one left behind is not counted.
+    pub(super) fn draining(&self) -> u32 {
+        let leaders = self.slots.iter().flat_map(|slot| &slot.retiring).filter(|w| w.exit.is_none());
+        u32::try_from(leaders.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Starts the slot's new worker beside the one that it replaces.
+    fn begin_slot(&mut self, now: Mono, number: u32, out: &mut Vec<Action>) {
+        let rule = self.shape.ready.clone();
+        let Some(roll) = &mut self.rolls.now else { return };
+        let stage = roll.stage;
+        roll.rest.retain(|slot| *slot != number);
+        roll.under_way.push(number);
+        let (release, came_with) = self.rolls.release_of(stage);
+        let Some((slot, _)) = self.slot(number) else { return };
+        if let Some(incumbent) = slot.incumbent_mut().filter(|w| w.is_wanted() && w.release == came_with) {
+            // It crashed after the new release was committed: its next worker is a new one already.
+            incumbent.trial = true;
+            return;
+        }
+        if let Some(incumbent) = slot.incumbent().cloned() {
+            slot.learn_baseline(&incumbent);
+        }
+        let worker = Worker { trial: true, ..slot.next_worker(now, &rule, came_with) };
+        out.push(Action::Spawn { id: WorkerId { slot: number, generation: worker.generation }, release });
+        let vacant = matches!(slot.seat, Seat::Backoff { .. } | Seat::Failed { .. });
+        if vacant && stage == Stage::Committed {
+            slot.seat = Seat::Taken(worker);
+        } else {
+            slot.successor = Some(worker);
+        }
+    }
+
+    /// Ends the old worker first: the seat's next start is the roll's.
+    fn begin_in_place(&mut self, now: Mono, number: u32, out: &mut Vec<Action>) {
+        let end = self.ending(now, Why::Reload);
+        let Some(roll) = &mut self.rolls.now else { return };
+        roll.rest.retain(|slot| *slot != number);
+        roll.under_way.push(number);
+        let Some((slot, _)) = self.slot(number) else { return };
+        match &mut slot.seat {
+            Seat::Taken(worker) => {
+                begin_drain(number, worker, end, out);
+                // One that was on its way out for another reason now ends for this one: the new worker is due at once.
+                if let Life::Draining { why, .. } | Life::Killing { why, .. } = &mut worker.life {
+                    *why = Why::Reload;
+                }
+            }
+            Seat::Backoff { .. } | Seat::Failed { .. } => slot.seat = Seat::Backoff { since: now, until: now },
+            Seat::Down { .. } => {}
+        }
+    }
+
+    /// What a start in an empty seat is made from: only where workers do not overlap can it be the roll's own.
+    pub(super) fn release_in_seat(&self) -> (Release, u64, bool) {
+        let own = !self.shape.overlap && self.rolls.now.as_ref().is_some_and(|roll| roll.stage == Stage::Trial);
+        if own { (Release::Next, self.rolls.started, true) } else { (Release::Current, self.rolls.current, false) }
+    }
+
+    /// Whether this worker, which has just become ready, must soak first.
+    pub(super) fn must_soak(&self, place: Place, worker: &Worker) -> bool {
+        place == Place::Successor && worker.trial && !self.rolls.is_settled() && self.shape.roll.soak > Span::ZERO
+    }
+
+    /// A worker that the roll waited for is good: so is its release.
+    pub(super) fn trial_passed(&mut self, out: &mut Vec<Action>) {
+        let rolls = &mut self.rolls;
+        if let Some(roll) = rolls.now.as_mut().filter(|roll| roll.stage == Stage::Trial) {
+            roll.stage = Stage::Committed;
+            rolls.current = rolls.started;
+            out.push(Action::CommitRelease);
+        }
+    }
+
+    /// This slot has its new worker.
+    pub(super) fn end_slot(&mut self, number: u32) {
+        if let Some(roll) = &mut self.rolls.now {
+            roll.rest.retain(|slot| *slot != number);
+            roll.under_way.retain(|slot| *slot != number);
+            roll.done += 1;
+        }
+    }
+
+    fn end_roll(&mut self, out: &mut Vec<Action>) {
+        let Some(roll) = self.rolls.now.as_ref() else { return };
+        if roll.stage != Stage::Committed {
+            self.refuse_roll("there is no worker to replace".to_owned(), out);
+            return;
+        }
+        out.push(Action::Say(Record::Rolled { workers: roll.done, number: self.rolls.started }));
+        self.rolls.now = None;
+        self.rolls.ended = self.rolls.started;
+        self.rolls.last = Some(Outcome { ok: true, reason: String::new(), slot: None });
+    }
+
+    /// Ends the roll as failed; false if there is none.
+    fn drop_roll(&mut self, outcome: Outcome, out: &mut Vec<Action>) -> bool {
+        let Some(roll) = self.rolls.now.take() else { return false };
+        self.rolls.current = roll.before;
+        self.rolls.ended = self.rolls.started;
+        self.rolls.last = Some(outcome);
+        out.push(Action::DropRelease);
+        true
+    }
+
+    fn refuse_roll(&mut self, reason: String, out: &mut Vec<Action>) {
+        if self.drop_roll(Outcome { ok: false, reason: reason.clone(), slot: None }, out) {
+            out.push(Action::Say(Record::RollRefused { reason }));
+        }
+    }
+
+    /// The roll's new worker of this slot is no good: the old ones stay, the new ones under way go.
+    pub(super) fn abort_roll(&mut self, now: Mono, number: u32, reason: String, out: &mut Vec<Action>) {
+        let end = self.ending(now, Why::Reload);
+        let Some(roll) = &self.rolls.now else { return };
+        for number in roll.under_way.clone() {
+            let Some((slot, _)) = self.slot(number) else { continue };
+            if let Some(mut worker) = slot.successor.take() {
+                begin_drain(number, &mut worker, end, out);
+                slot.retiring.push(worker);
+            }
+        }
+        self.drop_roll(Outcome { ok: false, reason: reason.clone(), slot: Some(number) }, out);
+        out.push(Action::Say(Record::RollAborted { slot: number, reason }));
+    }
+
+    /// Everything ends, and so do the roll and what was put off until its end: every request has its answer.
+    pub(super) fn stop_rolling(&mut self, reason: &str, out: &mut Vec<Action>) {
+        self.rolls.scale = 0;
+        let slot = self.running_slot();
+        self.rolls.started = self.rolls.requested;
+        self.drop_roll(Outcome { ok: false, reason: reason.to_owned(), slot }, out);
+    }
+
+    /// The roll's worker in the seat has ended before it was ready: the slot starts anew at no cost to its budget.
+    pub(super) fn trial_in_seat_ended(&mut self, now: Mono, id: WorkerId, how: String, out: &mut Vec<Action>) {
+        if self.rolls.now.as_ref().is_some_and(|roll| roll.under_way.contains(&id.slot)) {
+            self.abort_roll(now, id.slot, how, out);
+        }
+        if let Some((slot, _)) = self.slot(id.slot) {
+            slot.restarts += 1;
+            slot.seat = Seat::Backoff { since: now, until: now };
+        }
+    }
+
+    /// Not ready in time.
+    pub(super) fn trial_is_late(&mut self, now: Mono, id: WorkerId, missing: &[String], out: &mut Vec<Action>) {
+        let after = self.shape.ready.timeout.as_millis();
+        let lacks = not_listening(missing);
+        self.abort_roll(now, id.slot, format!("not ready after {after}ms{lacks}"), out);
+    }
+
+    /// The lowest slot under way, else the next one.
+    fn running_slot(&self) -> Option<u32> {
+        let roll = self.rolls.now.as_ref()?;
+        roll.under_way.iter().min().or_else(|| roll.rest.front()).copied()
+    }
+}
+
+/// What became of a worker that a roll waited for, as the reason of its failure.
+pub(super) fn trial_ended(worker: &Worker, exit: Exit, why: Why) -> String {
+    match (why, &worker.life) {
+        (Why::Spawn, _) => format!("the new worker could not be started {exit}"),
+        (_, Life::Soaking { .. }) => format!("the new worker ended within the soak {exit}"),
+        _ => format!("the new worker ended before it was ready {exit}"),
+    }
+}
