@@ -4,7 +4,7 @@
 // Node's own answer to that request closes the listeners and waits for the connections, which keep-alive clients never
 // end (up to Node 18), or cuts the idle ones at once (from 19 on), on which a request may be on its way. Here instead:
 //   HTTP/1  each response says `Connection: close`, the connection ends after it; one that stays idle ends after a linger
-//   HTTP/2  GOAWAY with the next request of a session, or after the linger
+//   HTTP/2  GOAWAY with the next requests of a session, or after the linger
 //   others  (WebSockets, sockets that the app took over, other protocols) run on; the supervisor's grace ends them
 //
 // Environment, taken out again so that the app's children do not inherit it:
@@ -18,6 +18,9 @@
 const DEFAULT_LINGER_MS = 6000
 // A connection ends when it was found idle, with no byte in between, at so many looks in a row.
 const LOOKS = 4
+// How long the last requests of an HTTP/2 session are held to see whether more come: longer than clients take between
+// an answer and the next request, too short to be felt.
+const GATHER_MS = 25
 
 const watched = new WeakSet()
 const open = new Set() // servers that listen or still have connections
@@ -263,22 +266,55 @@ function isIdle (socket) {
 
 // ---- HTTP/2 ----
 
-// Node refuses every stream that comes after its GOAWAY. So that goes out with a request of the session, just before
-// the response makes the client think of the next; in an immediate, so that all streams of this read are taken.
+// Node refuses every stream that comes after its GOAWAY (and has no way to announce one). So the session's next requests
+// are held for a moment, until no more come: then whoever asks over this session waits for an answer, and nobody has a
+// request on its way. The answers go out after the GOAWAY, so that the next requests go elsewhere.
 function sendOff (session) {
-  let left = false
+  const held = []
+  const { emit } = session
   const leave = safely(() => {
-    if (left || session.destroyed) return
-    left = true
+    if (session.emit === emit) return
+    session.emit = emit
     delete session.close
-    session.close()
+    if (!session.destroyed) session.close()
+    for (const args of held) deliver(session, args)
   })
+  const gathered = gatherer(session, held, leave)
+  session.emit = function (event, ...args) {
+    if (event !== 'stream' || this.emit === emit) return Reflect.apply(emit, this, [event, ...args])
+    held.push(args)
+    gathered()
+    return true
+  }
   // From 24 on Node closes all sessions as it closes the server.
   session.close = (callback) => {
     if (typeof callback === 'function') session.once('close', callback)
   }
-  session.once('stream', () => setImmediate(leave))
   setTimeout(leave, lingerMs).unref()
+}
+
+// In a turn of its own: what the app throws is the app's.
+function deliver (session, args) {
+  const [stream] = args
+  setImmediate(() => { if (!stream.destroyed) session.emit('stream', ...args) })
+}
+
+// To be called for each request that is held: calls the action when no more come for a moment and the client, asked by
+// a ping, has nothing on its way either; or after a few moments.
+function gatherer (session, held, action) {
+  let timer, end
+  const settle = safely(() => {
+    const count = held.length
+    const left = end - Date.now()
+    if (left <= 0) return action()
+    timer = setTimeout(action, left)
+    session.ping(() => { if (held.length === count) action() })
+  })
+  return () => {
+    end = end || Date.now() + GATHER_MS * 4
+    clearTimeout(timer)
+    timer = setTimeout(settle, Math.max(0, Math.min(GATHER_MS, end - Date.now())))
+  }
 }
 
 safely(leaveEnvironment)(process.env)
