@@ -1,0 +1,325 @@
+// Lets a worker leave without losing a request. Loaded into every Node process below pm-cluster by NODE_OPTIONS; does
+// something only in the main thread of a cluster worker, and there only from the moment it is asked to leave.
+//
+// Node's own answer to that request closes the listeners and waits for the connections, which keep-alive clients never
+// end (up to Node 18), or cuts the idle ones at once (from 19 on), on which a request may be on its way. Here instead:
+//   HTTP/1  each response says `Connection: close`, the connection ends after it; one that stays idle ends after a linger
+//   HTTP/2  GOAWAY with the next requests of a session, or after the linger
+//   others  (WebSockets, sockets that the app took over, other protocols) run on; the supervisor's grace ends them
+//
+// Environment, taken out again so that the app's children do not inherit it:
+//   PM_PRELOAD    the text that was added to NODE_OPTIONS
+//   PM_LINGER_MS  how long an idle connection may linger; a field `linger` (ms) in the message goes before it
+//
+// The app must never be harmed: whatever fails in here is swallowed, and Node's own behaviour remains. Private parts of
+// Node are marked [private] with the majors that were looked at; where one is missing its step is left out.
+'use strict'
+
+const DEFAULT_LINGER_MS = 6000
+// A connection ends when it was found idle, with no byte in between, at so many looks in a row.
+const LOOKS = 4
+// How long the last requests of an HTTP/2 session are held to see whether more come: longer than clients take between
+// an answer and the next request, too short to be felt.
+const GATHER_MS = 25
+
+const watched = new WeakSet()
+const open = new Set() // servers that listen or still have connections
+const sockets = new Set() // their connections
+const sessions = new Set() // their HTTP/2 sessions
+const quiet = new WeakMap() // socket -> { bytes, looks }: how long it has been idle
+let lingerMs = DEFAULT_LINGER_MS
+let draining = false
+let lingering = true
+let release = () => {} // lets the channel go once no server is open
+
+const safely = (action) => function (...args) {
+  try {
+    return action.apply(this, args)
+  } catch {}
+}
+
+// The environment of the app's children is what it would be without us.
+function leaveEnvironment (env) {
+  const { PM_PRELOAD: text, PM_LINGER_MS: linger, NODE_OPTIONS: options } = env
+  delete env.PM_PRELOAD
+  delete env.PM_LINGER_MS
+  const ms = milliseconds(linger)
+  if (ms !== undefined) lingerMs = ms
+  if (!text || options === undefined || !options.includes(text)) return
+  const at = options.lastIndexOf(text)
+  const rest = options.slice(0, at) + options.slice(at + text.length)
+  if (rest.trim()) env.NODE_OPTIONS = rest
+  else delete env.NODE_OPTIONS
+}
+
+function milliseconds (value) {
+  const number = value === undefined || value === '' ? NaN : Number(value)
+  return number >= 0 && number < 2 ** 31 ? number : undefined
+}
+
+// Threads run the scripts of --require again. Bun and Deno have servers of their own, without the parts used here.
+function isWorker () {
+  if (process.versions.bun || process.versions.deno || !process.connected) return false
+  return require('worker_threads').isMainThread && require('cluster').isWorker
+}
+
+// ---- Before the drain: which servers and connections there are ----
+
+// Every server (http, https, http2, net, tls) listens through this method.
+function watchServers () {
+  const { Server } = require('net')
+  const original = Server.prototype.listen
+  const watchOnce = safely(watch)
+  Server.prototype.listen = function listen (...args) {
+    watchOnce(this)
+    return Reflect.apply(original, this, args)
+  }
+}
+
+// Never an 'error' listener: the app would not hear of EADDRINUSE.
+function watch (server) {
+  if (watched.has(server)) return
+  watched.add(server)
+  server.on('listening', opened)
+  server.on('close', closed)
+  server.on('connection', keepSocket)
+  if (typeof server.setSecureContext === 'function') server.on('secureConnection', keepSocket)
+  if (isHttp2(server)) server.on('session', keepSession)
+}
+
+const isHttp2 = (server) => typeof server.updateSettings === 'function'
+const isHttp = (server) => 'keepAliveTimeout' in server || isHttp2(server)
+
+const opened = safely(function () {
+  open.add(this)
+  if (draining) this.close()
+})
+
+const closed = safely(function () {
+  open.delete(this)
+  release()
+})
+
+const keepSocket = safely((socket) => {
+  sockets.add(socket)
+  socket.on('close', forgetSocket)
+})
+
+function forgetSocket () {
+  sockets.delete(this)
+}
+
+const keepSession = safely((session) => {
+  sessions.add(session)
+  session.on('close', forgetSession)
+  if (draining) sendOff(session)
+})
+
+function forgetSession () {
+  sessions.delete(this)
+}
+
+// ---- The drain ----
+
+// Node's primary asks a worker to leave by an internal message [private: 16..26]. We hear it before Node does.
+function awaitDrain () {
+  process.prependListener('internalMessage', safely((message) => {
+    if (draining || !message || message.cmd !== 'NODE_CLUSTER' || message.act !== 'disconnect') return
+    drain(message)
+  }))
+}
+
+function drain (message) {
+  const responses = require('http').ServerResponse.prototype
+  // [private: 16..26] Without it no client can be told, and idle connections would linger in vain.
+  if (typeof responses._storeHeader !== 'function') return
+  draining = true
+  const asked = milliseconds(message.linger)
+  if (asked !== undefined) lingerMs = asked
+  sayClose(responses)
+  for (const server of open) spareIdleConnections(server)
+  for (const session of sessions) sendOff(session)
+  holdChannel()
+  // Node closes the servers that it shares with the primary, now; it knows nothing of exclusive ones.
+  setImmediate(safely(closeServers))
+  endIdleConnections()
+}
+
+function closeServers () {
+  for (const server of open) if (server.listening) server.close()
+}
+
+// The channel's end tells the supervisor that all is done, so it waits for all servers. Node calls this method when
+// those that it knows are closed.
+function holdChannel () {
+  const original = process.disconnect
+  let asked = false
+  release = safely(() => {
+    if (asked && open.size === 0 && process.connected) original.call(process)
+  })
+  process.disconnect = function disconnect () {
+    asked = true
+    release()
+  }
+}
+
+// ---- HTTP/1: the last response on a connection ----
+
+// Where a response's head becomes text [private: 16..26], whoever wrote its fields and however.
+function sayClose (responses) {
+  const original = responses._storeHeader
+  const close = safely(closeAfter)
+  responses._storeHeader = function _storeHeader (...args) {
+    const result = Reflect.apply(original, this, args)
+    close(this)
+    return result
+  }
+}
+
+// `_last` [private: 16..26]: Node closes the connection after this response. Where Node has set it, the head may still
+// not say so (up to 18, if the app has removed the field).
+function closeAfter (response) {
+  const { req: request } = response
+  if (response.statusCode < 200 || (lingering && hasSuccessor(request))) return
+  response._header = closingHead(response._header)
+  if (response._last) return
+  if (!request || request.complete) response._last = true
+  else response.once('finish', () => whenComplete(request, () => hangUp(request.socket)))
+}
+
+// A pipelining client has sent its next request already: that one's response is the last.
+// `parser.incoming` [private: 16..26] is the newest request.
+function hasSuccessor (request) {
+  const parser = request && request.socket && request.socket.parser
+  return Boolean(parser && parser.incoming && parser.incoming !== request)
+}
+
+// Keeps the other words of the app's own Connection field, as `Upgrade`.
+function closingHead (head) {
+  const lines = head.split('\r\n')
+  const value = (line) => line.slice(line.indexOf(':') + 1).split(',').map((word) => word.trim())
+  const words = lines.filter((line) => /^connection:/i.test(line)).flatMap(value)
+  const others = words.filter((word) => word && !/^(keep-alive|close)$/i.test(word))
+  const rest = lines.filter((line) => !/^(connection|keep-alive):/i.test(line))
+  rest.splice(1, 0, `Connection: ${['close', ...others].join(', ')}`)
+  return rest.join('\r\n')
+}
+
+// Closing while the body still comes would reset the connection, and the client might never see the response.
+function whenComplete (request, action) {
+  if (request.complete || request.destroyed) return action()
+  let done = false
+  const once = safely(() => {
+    if (!done) action()
+    done = true
+  })
+  request.once('end', once).once('close', once)
+}
+
+// A clean end: what is written goes out before it. `_httpMessage` [private: 16..26] is the response under way.
+function hangUp (socket) {
+  if (!socket || socket.destroyed || socket._httpMessage) return
+  // What TLS is wrapped around, and a few streams of apps, have no destroySoon [undocumented: 16..26].
+  if (typeof socket.destroySoon === 'function') socket.destroySoon()
+  else socket.end()
+}
+
+// ---- HTTP/1: connections without a request ----
+
+// From 19 on Node ends idle connections as it closes a server, with the requests that are on their way on them.
+function spareIdleConnections (server) {
+  if (typeof server.closeIdleConnections === 'function') server.closeIdleConnections = () => {}
+}
+
+function endIdleConnections () {
+  for (const socket of sockets) look(socket)
+  // What has arrived by now is read before the immediate runs: nothing is closed over an unread request.
+  const soon = () => setImmediate(safely(endQuietSockets))
+  setInterval(soon, Math.max(1, lingerMs / LOOKS)).unref()
+  setTimeout(() => { lingering = false }, lingerMs).unref()
+}
+
+function endQuietSockets () {
+  for (const socket of sockets) if (look(socket) >= LOOKS) hangUp(socket)
+}
+
+// For how many looks a connection has been idle, the first one not counted. A head that is dribbling in starts anew.
+function look (socket) {
+  if (!isIdle(socket)) {
+    quiet.delete(socket)
+    return 0
+  }
+  const { bytesRead: bytes } = socket
+  const last = quiet.get(socket)
+  const looks = last && last.bytes === bytes ? last.looks + 1 : 0
+  quiet.set(socket, { bytes, looks })
+  return looks
+}
+
+// Nothing to answer on it. A socket has no parser [private: 16..26] once the app has it (upgrade), under HTTP/2, and
+// below TLS: there only one that was never used is known to be of no use.
+function isIdle (socket) {
+  if (socket.destroyed || socket._httpMessage) return false
+  if (socket.parser) return !socket.parser.incoming
+  return socket.bytesRead === 0 && Boolean(socket.server) && isHttp(socket.server)
+}
+
+// ---- HTTP/2 ----
+
+// Node refuses every stream that comes after its GOAWAY (and has no way to announce one). So the session's next requests
+// are held for a moment, until no more come: then whoever asks over this session waits for an answer, and nobody has a
+// request on its way. The answers go out after the GOAWAY, so that the next requests go elsewhere.
+function sendOff (session) {
+  const held = []
+  const { emit } = session
+  const leave = safely(() => {
+    if (session.emit === emit) return
+    session.emit = emit
+    delete session.close
+    if (!session.destroyed) session.close()
+    for (const args of held) deliver(session, args)
+  })
+  const gathered = gatherer(session, held, leave)
+  session.emit = function (event, ...args) {
+    if (event !== 'stream' || this.emit === emit) return Reflect.apply(emit, this, [event, ...args])
+    held.push(args)
+    gathered()
+    return true
+  }
+  // From 24 on Node closes all sessions as it closes the server.
+  session.close = (callback) => {
+    if (typeof callback === 'function') session.once('close', callback)
+  }
+  setTimeout(leave, lingerMs).unref()
+}
+
+// In a turn of its own: what the app throws is the app's.
+function deliver (session, args) {
+  const [stream] = args
+  setImmediate(() => { if (!stream.destroyed) session.emit('stream', ...args) })
+}
+
+// To be called for each request that is held: calls the action when no more come for a moment and the client, asked by
+// a ping, has nothing on its way either; or after a few moments.
+function gatherer (session, held, action) {
+  let timer, end
+  const settle = safely(() => {
+    const count = held.length
+    const left = end - Date.now()
+    if (left <= 0) return action()
+    timer = setTimeout(action, left)
+    session.ping(() => { if (held.length === count) action() })
+  })
+  return () => {
+    end = end || Date.now() + GATHER_MS * 4
+    clearTimeout(timer)
+    timer = setTimeout(settle, Math.max(0, Math.min(GATHER_MS, end - Date.now())))
+  }
+}
+
+safely(leaveEnvironment)(process.env)
+safely(() => {
+  if (!isWorker()) return
+  watchServers()
+  awaitDrain()
+})()
