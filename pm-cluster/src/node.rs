@@ -17,8 +17,8 @@ use pm_common::sys::fdpass;
 use crate::address;
 use crate::channel::{Channel, Received};
 use crate::handoff::Handoff;
-use crate::preload::Preload;
 use crate::listeners::{How, LaneRef, Listeners};
+use crate::preload::Preload;
 use crate::protocol::{Message, Outgoing};
 use crate::query::Query;
 
