@@ -106,10 +106,19 @@ pub fn info(message: impl Display) {
     line("info", &message.to_string());
 }
 
+/// The failure of which there is more to quote than fits a line: says it, and below it each of `quoted` behind blanks.
+pub fn fatal(message: impl Display, quoted: &[String]) {
+    line("fatal", &message.to_string());
+    quoted.iter().for_each(|text| write_line(format!("  {}", escaped(text))));
+}
+
 /// A line under a level of its own choosing: `PROGRAM: LEVEL: TEXT`.
 fn line(level: &str, text: &str) {
     let program = PROGRAM.get().copied().unwrap_or("pm");
-    let mut out = format!("{program}: {level}: {}", escaped(text));
+    write_line(format!("{program}: {level}: {}", escaped(text)));
+}
+
+fn write_line(mut out: String) {
     out.truncate(floor_char(&out, 4000));
     out.push('\n');
     crate::sys::terminal::write_stderr(out.as_bytes());

@@ -1,36 +1,53 @@
-//! pm-stat: what the status files of the apps say, checked against /proc, as one JSON line per worker.
+//! pm-stat: what the status files of the apps say, checked against /proc, as one JSON line per worker; or a wait until
+//! they say something.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::Path;
 
 use pm_common::home::Home;
-use pm_common::options::{Asked, Tool};
+use pm_common::options::{Asked, Opt, Tool};
 use pm_common::procfs::Proc;
 use pm_common::report::{Failure, OrFail as _};
 
 mod app;
 mod record;
+mod wait;
+
+use wait::Wait;
+
+const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
+    Opt { short: None, long, value: Some(value), help }
+}
 
 /// The command line.
 pub const TOOL: Tool = Tool {
     name: "pm-stat",
-    usage: "[APP...]",
-    about: "Says what runs: one JSON line per worker of the apps named, or of all.",
-    options: &[],
-    examples: "pm-stat | jq 'select(.state != \"ready\")'\n",
+    usage: "[APP...]\n       pm-stat --wait WHAT [--timeout TIME] [--since N] APP",
+    about: "Says what runs: one JSON line per worker of the apps named, or of all; or waits for an app.",
+    options: &[
+        opt("wait", "WHAT", "until APP is: rolled, ready, stopped, workers=N"),
+        opt("timeout", "TIME", "wait no longer, and exit 124 (for ever)"),
+        opt("since", "N", "rolled: by the first roll with a higher number (asked for, or the next)"),
+    ],
+    examples: "  pm-stat | jq 'select(.state != \"ready\")'\n  \
+               pm-stat --wait rolled --timeout 60s app & kill -HUP PID; wait $!\n",
 };
 
 /// Runs the tool; the arguments are those after the program's name.
 ///
 /// # Errors
-/// 1: an app that was named does not exist (the others are printed); 125: bad usage, or the files cannot be read.
+/// 1: an app that was named does not exist (the others are printed), or what was waited for will not be; 124: the wait
+/// timed out; 125: bad usage, or the files cannot be read.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let parsed = match TOOL.parse(args)? {
         Asked::Run(parsed) => parsed,
         Asked::Print(text) => return print(&text).map(|()| 0),
     };
     let home = Home::find(|name| std::env::var_os(name));
+    if let Some(wait) = Wait::from_options(&parsed.options, &parsed.rest)? {
+        return wait.run(home.as_ref());
+    }
     let (apps, missing) = choose(home.as_ref(), parsed.rest)?;
     let mut text = String::new();
     let mut proc = Proc::default();
