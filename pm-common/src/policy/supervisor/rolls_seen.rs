@@ -128,15 +128,17 @@ impl World {
 
     /// A roll that fails touches no worker that served, or started, before it.
     fn check_abort(&self, before: &Before, actions: &[Action]) -> Result<(), String> {
-        if !actions.contains(&Action::DropRelease) || self.sup.rolls.scale != 0 {
+        if !actions.contains(&Action::DropRelease) {
             return Ok(());
         }
-        let scaled =
-            |id: &WorkerId| usize::try_from(id.slot).is_ok_and(|n| self.sup.slots.get(n).is_none_or(|s| s.leaving));
+        let excused = |id: &WorkerId| {
+            let leaving = usize::try_from(id.slot).is_ok_and(|n| self.sup.slots.get(n).is_none_or(|s| s.leaving));
+            leaving || actions.iter().any(|a| matches!(a, Action::Say(Record::NotReady { id: late, .. }) if late == id))
+        };
         for action in actions {
             if let Action::Stop(id) | Action::Drain(id) | Action::Kill(id) = action
                 && before.settled.contains(id)
-                && !scaled(id)
+                && !excused(id)
             {
                 return Err(format!("{action:?} as the roll failed"));
             }

@@ -76,7 +76,10 @@ impl World {
         let Some(at) = self.sup.deadline() else { return Err("no deadline to step to".to_string()) };
         self.now = self.now.max(at);
         let actions = self.feed(Event::Tick)?;
+        // A roll that begins asks for one more tick at once.
+        let begun = actions.contains(&Action::ResolveRelease);
         match self.sup.deadline() {
+            _ if begun => Ok(actions),
             Some(next) if next <= self.now => Err(format!("the deadline spins: {next:?} at {:?}", self.now)),
             _ => Ok(actions),
         }
@@ -198,7 +201,9 @@ impl World {
         was_ready: bool,
         before: &[Action],
     ) -> Result<(), String> {
-        let asked = self.gave_up || matches!(event, Event::Stop(_) | Event::Asked(Request::Fewer));
+        let leaves = |slot: &Slot| slot.leaving;
+        let leaving = usize::try_from(id.slot).is_ok_and(|n| self.sup.slots.get(n).is_some_and(leaves));
+        let asked = self.gave_up || leaving || matches!(event, Event::Stop(_));
         let other = |a: &Action| matches!(a, Action::SteerIn(new) if new.slot == id.slot && *new != id);
         if self.sup.shape.overlap && was_ready && !asked && !before.iter().any(other) {
             return Err(format!("{id:?} was ready and is ended before a successor was"));
