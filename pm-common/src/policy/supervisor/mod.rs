@@ -32,6 +32,9 @@ use roll::Rolls;
 
 pub use words::{Action, Event, Release, Request, RollRule, RollView, Running, Shape, StopKind, View};
 
+/// Our exit code when we give up on a program whose own was 0: that of our own failures.
+const GAVE_UP_ON_SUCCESS: u8 = 125;
+
 /// The most workers of one supervisor: more is a typing error.
 pub const MOST_WORKERS: u32 = 1024;
 
@@ -334,7 +337,9 @@ impl Supervisor {
             Goal::Run if self.slots.iter().any(|s| matches!(s.seat, Seat::Failed { .. })) => {
                 out.push(Action::Say(Record::GaveUp { exit: self.verdict }));
                 out.push(Action::AnnounceGaveUp);
-                self.finish(self.verdict.code(), out);
+                // A program that only ever ends well has failed to stay up all the same: 0 would be a lie.
+                let code = self.verdict.code();
+                self.finish(if code == 0 { GAVE_UP_ON_SUCCESS } else { code }, out);
             }
             Goal::Run => self.finish(self.verdict.code(), out),
             Goal::Stop(kind) => self.finish(kind.code(), out),
