@@ -233,7 +233,7 @@ const MENU: Menu = Menu {
 
 #[test]
 fn cluster_crashes() {
-    walk_all("cluster, crashes", Menu { most_living: 5, ..MENU }, 3, true, 1_000);
+    walk_all("cluster, crashes", Menu { most_living: 5, ..MENU }, 3, true, 3_000);
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn cluster_reload_and_scale() {
 
 #[test]
 fn cluster_reload() {
-    walk_all("cluster, reload", Menu { reload: true, spawn_fails: true, ..SLOW }, 2, true, 1_000);
+    walk_all("cluster, reload", Menu { reload: true, spawn_fails: true, ..SLOW }, 2, true, 1_500);
 }
 
 #[test]

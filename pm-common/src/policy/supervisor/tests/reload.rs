@@ -74,6 +74,20 @@ fn the_first_new_worker_gets_no_traffic_before_it_has_soaked() {
 }
 
 #[test]
+fn one_that_stops_listening_within_the_soak_is_not_ready() {
+    let mut bench = cluster(1, SOAK);
+    bench.on(listen(w(0, 1), A));
+    bench.reload();
+    bench.on(listen(w(0, 2), A));
+    bench.on(Event::Closed { id: w(0, 2), address: A.to_string() });
+    let actions = bench.tick();
+    assert_eq!(deeds(&actions), [Action::Stop(w(0, 2)), Action::DropRelease]);
+    assert!(
+        reason(&actions).starts_with("the new worker did not stay ready within the soak; it does not listen on tcp")
+    );
+}
+
+#[test]
 fn a_failure_keeps_the_old_workers_costs_them_nothing_and_is_named() {
     let table = [
         (false, crash(w(0, 2)), "the new worker ended before it was ready code=1"),
@@ -136,6 +150,38 @@ fn several_at_a_time_once_the_first_is_good_and_all_of_them_go_when_one_fails() 
     assert!(matches!(said(&actions)[..], [Record::RollAborted { slot: 3, .. }]));
     assert_eq!(bench.states(1), [(1, "ready"), (2, "draining")]);
     assert_eq!(bench.on(crash(w(1, 2))), [], "it succeeds nobody any more");
+}
+
+#[test]
+fn one_of_a_failed_roll_that_has_a_seat_already_proves_nothing_to_the_next_roll() {
+    let under_way = |bench: &mut Bench| {
+        bench.reload();
+        bench.on(notify(w(0, 2)));
+        bench.on(crash(w(1, 1)));
+        assert_eq!(bench.states(1), [(2, "starting")], "in the seat");
+        bench.on(RELOAD);
+        let actions = bench.on(crash(w(2, 2)));
+        assert_eq!(deeds(&actions), [Action::DropRelease, Action::ResolveRelease]);
+        assert_eq!(deeds(&bench.tick()), [spawn_next(w(0, 3))]);
+    };
+    let two = RollRule { parallel: 2, ..AT_ONCE };
+    let mut bench = cluster(3, two);
+    under_way(&mut bench);
+    assert_eq!(bench.on(notify(w(1, 2))), [Action::SteerIn(w(1, 2))]);
+    assert_eq!(numbers(&bench), (2, 2, 1, Some(false)));
+
+    let mut bench = cluster(3, two);
+    under_way(&mut bench);
+    let actions = bench.on(crash(w(1, 2)));
+    assert_eq!((deeds(&actions), aborted(&actions)), (vec![spawn(w(1, 3))], false));
+
+    let mut bench = cluster(3, two);
+    under_way(&mut bench);
+    bench.on(crash(w(0, 3)));
+    bench.on(FEWER);
+    bench.on(FEWER);
+    bench.on(ended(w(2, 1), Exit::Code(0)));
+    assert_eq!(deeds(&bench.on(crash(w(1, 2)))), [Action::ReleaseSlot(1)]);
 }
 
 #[test]
@@ -266,6 +312,7 @@ fn scaling_and_memory_wait_for_the_end() {
     assert_eq!(bench.on(MORE), []);
     assert_eq!(bench.on(MORE), []);
     assert_eq!(bench.on(FEWER), []);
+    assert_eq!(deeds(&bench.on(Event::Memory(w(0, 1), 10))), [], "the roll replaces it, and that is all");
     bench.on(notify(w(0, 2)));
     assert_eq!(deeds(&bench.on(Event::Memory(w(0, 2), 10))), []);
     let actions = bench.on(notify(w(1, 3)));
