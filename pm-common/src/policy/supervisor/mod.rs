@@ -252,17 +252,17 @@ impl Supervisor {
         let Some((slot, place)) = self.find(id) else { return };
         slot.was_ready = true;
         let Some(worker) = slot.worker_mut(place) else { return };
-        worker.life = Life::Ready { since: now, by };
-        worker.was_ready = true;
-        let trial = std::mem::take(&mut worker.trial);
-        if trial {
+        let before = worker.clone();
+        *worker = Worker { life: Life::Ready { since: now, by }, was_ready: true, trial: false, ..before.clone() };
+        let awaited = self.is_awaited(id.slot, &before);
+        if awaited {
             self.trial_passed(out);
         }
         out.push(Action::SteerIn(id));
         if place == Place::Successor {
-            self.promote(now, id.slot, trial, out);
+            self.promote(now, id.slot, awaited, out);
         }
-        if trial {
+        if awaited {
             self.end_slot(id.slot);
         } else {
             // It may have had the seat already, because the one that it replaces ended first.
