@@ -138,6 +138,9 @@ impl Supervisor {
             slot.failures = 0;
             slot.intensity = Intensity::default();
             slot.not_before = now;
+        } else {
+            let id = WorkerId { slot: number, generation: successor.generation };
+            out.push(Action::Say(Record::Replaced { id, why: Why::Memory }));
         }
         if let Seat::Taken(mut old) = std::mem::replace(&mut slot.seat, Seat::Taken(successor)) {
             begin_drain(number, &mut old, end, out);
