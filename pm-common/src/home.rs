@@ -212,7 +212,11 @@ impl AppDir {
         if dir.as_os_str().is_empty() {
             return Some(Self::without(name));
         }
-        if !dir.is_absolute() {
+        // The environment may say anything: only what a link above has made is taken, never a directory to be changed.
+        let locked = std::fs::symlink_metadata(dir.join("lock"))
+            .map_or_else(|e| e.kind() != io::ErrorKind::NotFound, |found| found.is_file());
+        let is_an_apps = dir.file_name().is_some_and(|last| last == name) && locked;
+        if !dir.is_absolute() || !is_an_apps {
             return None;
         }
         let claim = check_dir(dir).and_then(|()| Lock::claim(dir).map_err(|e| Trouble::Io(dir.to_owned(), e)));

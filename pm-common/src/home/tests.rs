@@ -144,6 +144,7 @@ fn another_users_directory_is_not_used() {
     let pm = home.path().join(".pm");
     for foreign in [pm.clone(), pm.join("web")] {
         std::fs::create_dir_all(pm.join("web")).expect("made");
+        std::fs::write(pm.join("web/lock"), "").expect("made");
         std::os::unix::fs::chown(&foreign, Some(65534), None).expect("given away");
         let failure = AppDir::enter(Some("web"), &[], env_of(&[("PM_HOME", &pm)])).expect_err("refused");
         assert_eq!(failure.code, 125);
@@ -295,4 +296,16 @@ fn an_app_of_its_own_does_not_join_the_one_above() {
     let env = env_of(&[("PM_HOME", home.path()), (APP, Path::new("web")), (DIR, &home.path().join("web"))]);
     let app = AppDir::found(None, &words(&["pm-restart", "prog"]), env).expect("entered");
     assert_eq!((app.name(), app.holds_lock()), ("prog", true));
+}
+
+#[test]
+fn a_directory_that_the_environment_names_is_not_changed_unless_it_is_an_apps() {
+    let home = tempfile::tempdir().expect("a directory");
+    let www = home.path().join("www");
+    std::fs::create_dir(&www).expect("made");
+    std::fs::set_permissions(&www, PermissionsExt::from_mode(0o755)).expect("set");
+    assert!(AppDir::handed_down("www", &www).is_none(), "no lock: no app's directory");
+    assert!(AppDir::handed_down("web", &www).is_none(), "another name");
+    assert_eq!(std::fs::metadata(&www).expect("there").mode() & 0o777, 0o755);
+    assert_eq!(std::fs::read_dir(&www).expect("there").count(), 0);
 }

@@ -101,6 +101,7 @@ enum Token {
     Channel(WorkerId),
     Exit(WorkerId),
     Leftovers(WorkerId),
+    Below(WorkerId),
     Above,
     Signals,
     Listener(u64),
@@ -197,6 +198,10 @@ impl<A: Adapter> Supervise<A> {
             for token in self.wait()? {
                 self.look(token);
             }
+            // Last: what came in time must be known before it is judged too late.
+            if self.machine.deadline().is_some_and(|at| at <= clock::now()) {
+                self.events.push_back(Event::Tick);
+            }
         }
     }
 
@@ -227,9 +232,6 @@ impl<A: Adapter> Supervise<A> {
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
             (tokens, ready)
         };
-        if self.machine.deadline().is_some_and(|at| at <= clock::now()) {
-            self.events.push_back(Event::Tick);
-        }
         let mut due: Vec<Token> = tokens.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(t, _)| t).collect();
         due.sort_unstable();
         Ok(due)
@@ -265,7 +267,10 @@ impl<A: Adapter> Supervise<A> {
 
     fn look(&mut self, token: Token) {
         match token {
-            Token::Notify(id) => self.read_notification(id),
+            Token::Notify(id) => {
+                self.read_notification(id);
+            }
+            Token::Below(id) => self.supervisor_below_ended(id),
             Token::Channel(id) => self.adapter.ready(AdapterToken::Channel(id), &mut self.events),
             Token::Listener(n) => self.adapter.ready(AdapterToken::Listener(n), &mut self.events),
             Token::Exit(id) => self.leader_ended(id),
@@ -290,27 +295,45 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    fn read_notification(&mut self, id: WorkerId) {
-        let Some(process) = self.processes.get_mut(&id) else { return };
-        let Ok(Some(datagram)) = process.notify.receive() else { return };
+    /// Takes one datagram of a worker; false: there was none.
+    fn read_notification(&mut self, id: WorkerId) -> bool {
+        let Some(process) = self.processes.get_mut(&id) else { return false };
+        let Ok(Some(datagram)) = process.notify.receive() else { return false };
         for assignment in datagram.assignments {
             match assignment {
-                Assignment::Ready => self.events.push_back(Event::SaidReady(id, ReadyBy::Notify)),
+                // A worker of a cluster is an app: it must not end the whole with a word, nor escape its limits. If it
+                // runs a supervisor of its own, that one speaks of its own workers.
+                Assignment::PmSupervisor(_) if self.scope == Scope::Group => process.not_heard(datagram.pid),
+                Assignment::PmGaveUp(_) if self.scope == Scope::Group => {}
+                Assignment::Ready if process.hears(datagram.pid) => {
+                    self.events.push_back(Event::SaidReady(id, ReadyBy::Notify));
+                }
                 Assignment::ExtendTimeout(span) => self.events.push_back(Event::StopTakes(id, span)),
-                // A worker of a cluster is an app: it must not end the whole with a word, nor escape its limits.
-                Assignment::PmGaveUp(_) | Assignment::PmSupervisor(_) if self.scope == Scope::Group => {}
                 Assignment::PmGaveUp(_) => self.events.push_back(Event::GaveUp(id)),
                 Assignment::PmSupervisor(_) => {
+                    // Without its pidfd we could neither reach it nor know its end: then it is a plain child.
                     process.supervisor = datagram.pid.and_then(|pid| crate::sys::process::open_pidfd(pid).ok());
-                    self.events.push_back(Event::Supervises(id));
+                    if process.supervisor.is_some() {
+                        self.events.push_back(Event::Supervises(id));
+                    }
                 }
-                Assignment::Status(_)
+                Assignment::Ready
+                | Assignment::Status(_)
                 | Assignment::Reloading
                 | Assignment::Stopping
                 | Assignment::MainPid(_)
                 | Assignment::Watchdog
                 | Assignment::Barrier => {}
             }
+        }
+        true
+    }
+
+    /// The process that supervised in a worker's tree has ended: what is left is a plain child again.
+    fn supervisor_below_ended(&mut self, id: WorkerId) {
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.supervisor = None;
+            self.events.push_back(Event::SupervisesNoMore(id));
         }
     }
 }

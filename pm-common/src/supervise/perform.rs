@@ -8,6 +8,7 @@ use crate::notify::{Assignment, NotifySocket};
 use crate::policy::WorkerId;
 use crate::policy::record::Record;
 use crate::policy::supervisor::{Action, Event, Release, Request};
+use crate::procfs;
 use crate::report::{self, EXIT_OWN};
 use crate::sys::process::{self, Launch, SpawnError};
 
@@ -93,11 +94,14 @@ impl<A: Adapter> Supervise<A> {
         Ok(Process::new(child, notify))
     }
 
+    /// The stop signal is the app's; to a supervisor below it would mean something else (HUP: reload), so that one is
+    /// told in its own words, even if it has not announced itself yet.
     fn send_stop(&mut self, id: WorkerId) {
-        let signal = self.machine.rules().stop_signal;
-        if let Some(process) = self.processes.get(&id).filter(|p| p.is_running()) {
-            process::signal(process.child.pidfd.as_fd(), signal);
-        }
+        let Some(process) = self.processes.get(&id).filter(|p| p.is_running()) else { return };
+        let mut is_ours = || self.proc.stat(process.child.pid).is_some_and(|stat| procfs::is_cluster(&stat));
+        let supervises = process.supervisor.is_some() || is_ours();
+        let signal = if supervises { nix::libc::SIGTERM as u8 } else { self.machine.rules().stop_signal };
+        process::signal(process.child.pidfd.as_fd(), signal);
     }
 
     fn measure(&mut self, id: WorkerId) {
@@ -126,7 +130,8 @@ impl<A: Adapter> Supervise<A> {
         addresses.dedup();
         if self.scope == Scope::Group {
             let (wanted, ready) = self.machine.counts();
-            report::info(format_args!("ready workers={ready}/{wanted} listen={}", addresses.join(" ")));
+            let listen = if addresses.is_empty() { "nothing yet".to_owned() } else { addresses.join(" ") };
+            report::info(format_args!("ready workers={ready}/{wanted} listen={listen}"));
         }
     }
 

@@ -35,12 +35,40 @@ pub(super) struct Process {
     leftovers: Vec<OwnedFd>,
     /// Adopted processes that were sent TERM.
     told: Vec<i32>,
+    /// Supervisors below it that are no link of this chain.
+    others: Vec<i32>,
 }
+
+/// More supervisors below one worker than this are not told apart.
+const MOST_OTHERS: usize = 64;
+/// Datagrams of a worker that has ended: what it said last matters, but is not endless.
+const LAST_DATAGRAMS: usize = 64;
 
 impl Process {
     pub(super) fn new(child: Child, notify: NotifySocket) -> Self {
         let start = crate::procfs::start_time(child.pid);
-        Self { child, start, notify, supervisor: None, ended: false, leftovers: Vec::new(), told: Vec::new() }
+        Self {
+            child,
+            start,
+            notify,
+            supervisor: None,
+            ended: false,
+            leftovers: Vec::new(),
+            told: Vec::new(),
+            others: Vec::new(),
+        }
+    }
+
+    /// This process below it speaks for workers of its own.
+    pub(super) fn not_heard(&mut self, pid: Option<i32>) {
+        if self.others.len() < MOST_OTHERS {
+            self.others.extend(pid);
+        }
+    }
+
+    /// Whether what this process says is said of the worker.
+    pub(super) fn hears(&self, pid: Option<i32>) -> bool {
+        pid.is_none_or(|pid| !self.others.contains(&pid))
     }
 
     /// Its leader still runs.
@@ -54,6 +82,7 @@ impl Process {
             sources.extend(self.leftovers.iter().map(|fd| (Token::Leftovers(id), borrowed(fd))));
         } else {
             sources.push((Token::Exit(id), borrowed(&self.child.pidfd)));
+            sources.extend(self.supervisor.iter().map(|fd| (Token::Below(id), borrowed(fd))));
         }
         sources
     }
@@ -65,6 +94,12 @@ impl<A: Adapter> Supervise<A> {
         let Some(process) = self.processes.get_mut(&id) else { return };
         let Some(exit) = process::peek_exit(process.child.pid) else { return };
         process.ended = true;
+        // What it said last must be known before its end is judged.
+        for _ in 0..LAST_DATAGRAMS {
+            if !self.read_notification(id) {
+                break;
+            }
+        }
         let leftovers = self.find_leftovers(id);
         if !leftovers {
             self.forget(id);
