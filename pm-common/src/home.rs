@@ -86,6 +86,16 @@ pub struct AppDir {
     name: String,
     dir: Option<PathBuf>,
     lock: Option<Lock>,
+    namesake: Option<Namesake>,
+}
+
+/// A running app that has the name which another one would have had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namesake {
+    /// The name.
+    pub name: String,
+    /// The outermost process of the app, unless it is in another pid namespace.
+    pub pid: Option<i32>,
 }
 
 /// The name that an app shall have.
@@ -104,6 +114,8 @@ enum Trouble {
     Foreign(PathBuf, u32),
     /// It cannot be made, opened or locked.
     Io(PathBuf, io::Error),
+    /// Nothing says where it would be.
+    Homeless,
 }
 
 /// How one try for a name ended.
@@ -135,20 +147,23 @@ impl AppDir {
             return Ok(inner);
         }
         let wish = named.map_or_else(|| Wish::Like(outer.unwrap_or_else(|| implied_name(chain))), Wish::Exactly);
-        Self::outermost(&wish, Home::find(env), true)
+        Self::outermost(&wish, Home::find(env), true, false)
     }
 
     /// Enters the directory of an app of its own, whatever app this process is part of, and always with the lock.
     ///
+    /// Without a directory it warns and goes on, unless that is `required`.
+    ///
     /// # Errors
-    /// As `enter`.
+    /// As `enter`; and 125 where a required directory cannot be had.
     pub fn found(
         explicit: Option<&str>,
         chain: &[OsString],
         env: impl Fn(&str) -> Option<OsString>,
+        required: bool,
     ) -> Result<Self, Failure> {
         let wish = name::explicit(explicit, chain)?.map_or_else(|| Wish::Like(implied_name(chain)), Wish::Exactly);
-        Self::outermost(&wish, Home::find(env), false)
+        Self::outermost(&wish, Home::find(env), false, required)
     }
 
     /// The app's name.
@@ -161,6 +176,12 @@ impl AppDir {
     #[must_use]
     pub fn dir(&self) -> Option<&Path> {
         self.dir.as_deref()
+    }
+
+    /// The running app whose name this one would have had, and was given another one for.
+    #[must_use]
+    pub const fn namesake(&self) -> Option<&Namesake> {
+        self.namesake.as_ref()
     }
 
     /// Whether this process holds the app's lock, as the outermost supervisor.
@@ -185,7 +206,7 @@ impl AppDir {
     }
 
     fn without(name: &str) -> Self {
-        Self { name: name.to_owned(), dir: None, lock: None }
+        Self { name: name.to_owned(), dir: None, lock: None, namesake: None }
     }
 
     /// The directory that the link above named, if it is to be used: by one that holds its lock, or has an ancestor
@@ -218,18 +239,24 @@ impl AppDir {
         {
             report::warning(format_args!("cannot write {}: {}", dir.join("pid").display(), report::reason(&e)));
         }
-        Self { name: name.to_owned(), dir: Some(dir.to_owned()), lock }
+        Self { name: name.to_owned(), dir: Some(dir.to_owned()), lock, namesake: None }
     }
 
-    fn outermost(wish: &Wish, home: Option<Home>, join_ancestor: bool) -> Result<Self, Failure> {
+    fn outermost(wish: &Wish, home: Option<Home>, join_ancestor: bool, required: bool) -> Result<Self, Failure> {
         let (Wish::Exactly(name) | Wish::Like(name)) = wish;
-        let Some(home) = home else {
-            report::warning("no directory for this app, so pm-stat will not show it: neither PM_HOME nor HOME is set");
-            return Ok(Self::without(name));
+        let entered = match &home {
+            Some(home) => Self::search(wish, home, join_ancestor),
+            None => Err(Trouble::Homeless),
         };
-        match Self::search(wish, &home, join_ancestor) {
+        match entered {
             Ok(entered) => entered,
-            Err(trouble @ Trouble::Foreign(..)) if home.explicit => Err(Failure::own(trouble.text())),
+            Err(trouble) if required => Err(Failure::own(format!(
+                "no directory for the app '{name}' and its logs: {}; set PM_HOME to a directory that you can write",
+                trouble.text()
+            ))),
+            Err(trouble @ Trouble::Foreign(..)) if home.is_some_and(|home| home.explicit) => {
+                Err(Failure::own(trouble.text()))
+            }
             Err(trouble) => {
                 trouble.warn();
                 Ok(Self::without(name))
@@ -240,14 +267,18 @@ impl AppDir {
     /// Tries the name, and where that may be, the names that follow it.
     fn search(wish: &Wish, home: &Home, join_ancestor: bool) -> Result<Result<Self, Failure>, Trouble> {
         let (Wish::Exactly(name) | Wish::Like(name)) = wish;
-        let mut holder = match Self::try_name(name, home, join_ancestor)? {
+        let first = match Self::try_name(name, home, join_ancestor)? {
             Tried::Entered(app) => return Ok(Ok(app)),
             Tried::Taken(holder) => holder,
         };
+        let mut holder = first;
         let more = if matches!(wish, Wish::Like(_)) { MOST_NAMESAKES } else { 0 };
         for n in 2..=more {
             match Self::try_name(&format!("{name}-{n}"), home, join_ancestor)? {
-                Tried::Entered(app) => return Ok(Ok(app)),
+                Tried::Entered(mut app) => {
+                    app.namesake = Some(Namesake { name: name.clone(), pid: first });
+                    return Ok(Ok(app));
+                }
                 Tried::Taken(next) => holder = next,
             }
         }
@@ -283,6 +314,7 @@ impl Trouble {
                 format!("{} belongs to user {uid}, we are {}", path.display(), nix::unistd::geteuid())
             }
             Self::Io(path, e) => format!("cannot use {}: {}", path.display(), report::reason(e)),
+            Self::Homeless => "neither PM_HOME nor HOME is set".to_owned(),
         }
     }
 
