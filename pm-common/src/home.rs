@@ -5,9 +5,7 @@
 //! a supervisor does its work without one.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::procfs;
@@ -15,9 +13,12 @@ use crate::report::{self, Failure};
 
 mod lock;
 mod name;
+mod place;
 
 use lock::{Claim, Lock};
 pub use name::{check as check_name, implied as implied_name};
+pub(crate) use place::create_file;
+use place::{Trouble, check_dir, make_dir};
 
 /// How many implied names (`app`, `app-2` ...) are tried before the last failure stands.
 const MOST_NAMESAKES: u32 = 1000;
@@ -86,6 +87,8 @@ pub struct AppDir {
     name: String,
     dir: Option<PathBuf>,
     lock: Option<Lock>,
+    /// The ancestor that holds the lock.
+    above: Option<i32>,
     namesake: Option<Namesake>,
 }
 
@@ -105,17 +108,6 @@ enum Wish {
     Exactly(String),
     /// This one, or with a number behind it.
     Like(String),
-}
-
-/// Why a directory cannot be used.
-#[derive(Debug)]
-enum Trouble {
-    /// It belongs to this user.
-    Foreign(PathBuf, u32),
-    /// It cannot be made, opened or locked.
-    Io(PathBuf, io::Error),
-    /// Nothing says where it would be.
-    Homeless,
 }
 
 /// How one try for a name ended.
@@ -190,6 +182,22 @@ impl AppDir {
         self.lock.is_some()
     }
 
+    /// The ancestor of this process that holds the lock for it, if there is one with a pid here.
+    #[must_use]
+    pub const fn above(&self) -> Option<i32> {
+        self.above
+    }
+
+    /// The ancestor that held the lock is dead: takes the lock and writes `pid`, as the outermost link from now on.
+    /// False: somebody else has the name by now, or the directory is gone.
+    pub fn take_over(&mut self) -> bool {
+        self.above = None;
+        let Some(dir) = self.dir.as_deref() else { return false };
+        let Ok(Claim::Ours(lock)) = Lock::claim(dir) else { return false };
+        *self = Self::entered(&self.name, dir, Some(lock));
+        true
+    }
+
     /// What the links below need to know: PM_APP and PM_DIR.
     #[must_use]
     pub fn env_for_children(&self) -> Vec<(&'static str, OsString)> {
@@ -206,7 +214,7 @@ impl AppDir {
     }
 
     fn without(name: &str) -> Self {
-        Self { name: name.to_owned(), dir: None, lock: None, namesake: None }
+        Self { name: name.to_owned(), dir: None, lock: None, above: None, namesake: None }
     }
 
     /// The directory that the link above named, if it is to be used: by one that holds its lock, or has an ancestor
@@ -219,10 +227,10 @@ impl AppDir {
             return None;
         }
         let claim = check_dir(dir).and_then(|()| Lock::claim(dir).map_err(|e| Trouble::Io(dir.to_owned(), e)));
-        let lock = match claim {
-            Ok(Claim::Ours(lock)) => Some(lock),
+        let (lock, above) = match claim {
+            Ok(Claim::Ours(lock)) => (Some(lock), None),
             // A holder in an outer pid namespace has no pid here.
-            Ok(Claim::Theirs(holder)) if holder.is_none_or(procfs::is_ancestor) => None,
+            Ok(Claim::Theirs(holder)) if holder.is_none_or(procfs::is_ancestor) => (None, holder),
             Ok(Claim::Theirs(_)) => return None,
             Err(Trouble::Io(_, e)) if e.kind() == io::ErrorKind::NotFound => return None,
             Err(trouble) => {
@@ -230,7 +238,9 @@ impl AppDir {
                 return Some(Self::without(name));
             }
         };
-        Some(Self::entered(name, dir, lock))
+        let mut entered = Self::entered(name, dir, lock);
+        entered.above = above;
+        Some(entered)
     }
 
     fn entered(name: &str, dir: &Path, lock: Option<Lock>) -> Self {
@@ -239,7 +249,7 @@ impl AppDir {
         {
             report::warning(format_args!("cannot write {}: {}", dir.join("pid").display(), report::reason(&e)));
         }
-        Self { name: name.to_owned(), dir: Some(dir.to_owned()), lock, namesake: None }
+        Self { name: name.to_owned(), dir: Some(dir.to_owned()), lock, above: None, namesake: None }
     }
 
     fn outermost(wish: &Wish, home: Option<Home>, join_ancestor: bool, required: bool) -> Result<Self, Failure> {
@@ -291,7 +301,9 @@ impl AppDir {
         Ok(match Lock::claim(&dir).map_err(|e| Trouble::Io(dir.clone(), e))? {
             Claim::Ours(lock) => Tried::Entered(Self::entered(name, &dir, Some(lock))),
             Claim::Theirs(Some(holder)) if join_ancestor && procfs::is_ancestor(holder) => {
-                Tried::Entered(Self::entered(name, &dir, None))
+                let mut entered = Self::entered(name, &dir, None);
+                entered.above = Some(holder);
+                Tried::Entered(entered)
             }
             Claim::Theirs(holder) => Tried::Taken(holder),
         })
@@ -304,22 +316,6 @@ impl Drop for AppDir {
         if let (Some(_), Some(dir)) = (&self.lock, &self.dir) {
             let _ = std::fs::remove_file(dir.join("pid"));
         }
-    }
-}
-
-impl Trouble {
-    fn text(&self) -> String {
-        match self {
-            Self::Foreign(path, uid) => {
-                format!("{} belongs to user {uid}, we are {}", path.display(), nix::unistd::geteuid())
-            }
-            Self::Io(path, e) => format!("cannot use {}: {}", path.display(), report::reason(e)),
-            Self::Homeless => "neither PM_HOME nor HOME is set".to_owned(),
-        }
-    }
-
-    fn warn(&self) {
-        report::warning(format_args!("no directory for this app, so pm-stat will not show it: {}", self.text()));
     }
 }
 
@@ -336,43 +332,6 @@ pub fn holder(dir: &Path) -> io::Result<Option<Option<i32>>> {
 fn running(name: &str, holder: Option<i32>) -> Failure {
     let pid = holder.map_or_else(|| "in another pid namespace".to_owned(), |pid| format!("pid={pid}"));
     Failure::own(format!("the app '{name}' is already running: {pid}; stop it, or choose another --name"))
-}
-
-/// Makes the directory of an app, and those above it that are missing, for this user alone.
-fn make_dir(home: &Path, dir: &Path) -> Result<(), Trouble> {
-    let mut builder = DirBuilder::new();
-    builder.mode(0o700).recursive(true);
-    builder.create(home).map_err(|e| Trouble::Io(home.to_owned(), e))?;
-    // Root may have made the place (/run/pm, with the sticky bit); anybody else could exchange what we make there.
-    let owner = std::fs::metadata(home).map_err(|e| Trouble::Io(home.to_owned(), e))?.uid();
-    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
-        return Err(Trouble::Foreign(home.to_owned(), owner));
-    }
-    builder.create(dir).map_err(|e| Trouble::Io(dir.to_owned(), e))?;
-    check_dir(dir)
-}
-
-/// Makes sure that the directory is one, is ours, and is closed to others.
-fn check_dir(dir: &Path) -> Result<(), Trouble> {
-    let trouble = |e: io::Error| Trouble::Io(dir.to_owned(), e);
-    let metadata = std::fs::symlink_metadata(dir).map_err(trouble)?;
-    if metadata.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(Trouble::Foreign(dir.to_owned(), metadata.uid()));
-    }
-    // A symbolic link is refused here too: not following it keeps others from leading us elsewhere.
-    let flags = nix::libc::O_DIRECTORY | nix::libc::O_NOFOLLOW;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(dir).map_err(trouble)?;
-    if metadata.mode() & 0o077 != 0 {
-        file.set_permissions(PermissionsExt::from_mode(0o700)).map_err(trouble)?;
-    }
-    Ok(())
-}
-
-/// Opens a file of the app to be written anew, mode 0600, following no link.
-pub(crate) fn create_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
-    options.open(path)
 }
 
 fn write_pid(dir: &Path) -> io::Result<()> {

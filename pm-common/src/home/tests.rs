@@ -1,4 +1,5 @@
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::*;
