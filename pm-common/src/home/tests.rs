@@ -304,7 +304,6 @@ fn an_app_of_its_own_does_not_join_the_one_above() {
 }
 
 #[test]
-
 fn a_directory_that_the_environment_names_is_not_changed_unless_it_is_an_apps() {
     let home = tempfile::tempdir().expect("a directory");
     let www = home.path().join("www");
