@@ -95,8 +95,8 @@ impl<A: Adapter> Supervise<A> {
 
     fn send_stop(&mut self, id: WorkerId) {
         let signal = self.machine.rules().stop_signal;
-        if let Some(process) = self.processes.get(&id).filter(|p| p.is_running()) {
-            process::signal(process.child.pidfd.as_fd(), signal);
+        if let Some(process) = self.processes.get_mut(&id).filter(|p| p.is_running()) {
+            process.signal_leader(signal);
         }
     }
 
@@ -116,7 +116,8 @@ impl<A: Adapter> Supervise<A> {
         };
         let Some(process) = self.processes.get(&id) else { return };
         let target = process.supervisor.as_ref().unwrap_or(&process.child.pidfd);
-        process::signal(target.as_fd(), u8::try_from(number).unwrap_or(0));
+        // One that may not be signalled is not told: it is said when it is to end.
+        let _ = process::signal(target.as_fd(), u8::try_from(number).unwrap_or(0));
     }
 
     /// The line to look for in a log: what serves, and where. pm-restart leaves it to the cluster below.
