@@ -111,7 +111,7 @@ impl fmt::Display for Record {
                 let (slot, generation) = (id.slot, id.generation);
                 write!(
                     f,
-                    "worker still there after the grace, killed slot={slot} generation={generation} grace={}ms",
+                    "worker still there after the grace, told to end with KILL slot={slot} generation={generation} grace={}ms",
                     grace.as_millis()
                 )
             }

@@ -27,8 +27,8 @@ use crate::report::{Failure, OrFail};
 use crate::sys::clock;
 use crate::sys::signals::{Caught, Signals};
 
-use processes::Process;
 pub use processes::Scope;
+use processes::{Inherited, Process};
 pub use publish::Publisher;
 
 /// What a worker is started with, beyond the chain's own arguments.
@@ -123,6 +123,7 @@ pub struct Supervise<A> {
     above: Option<(OwnedFd, i32)>,
     publisher: Publisher,
     proc: Proc,
+    inherited: Inherited,
     code: Option<u8>,
     gave_up: bool,
 }
@@ -152,6 +153,8 @@ impl<A: Adapter> Supervise<A> {
     /// # Errors
     /// The first release cannot be resolved; the kernel refuses a pipe, a handler or the adoption of orphans.
     pub fn begin(setup: Setup<A>) -> Result<Self, Failure> {
+        let mut proc = Proc::default();
+        let inherited = Inherited::look(&mut proc);
         let releases = Releases::begin(setup.origin)?;
         let signals = Signals::install().or_fail(|| "cannot handle signals".to_owned())?;
         crate::sys::limits::raise_descriptors();
@@ -172,7 +175,8 @@ impl<A: Adapter> Supervise<A> {
             upward,
             above: setup.publisher.above().and_then(|pid| Some((crate::sys::process::open_pidfd(pid).ok()?, pid))),
             publisher: setup.publisher,
-            proc: Proc::default(),
+            proc,
+            inherited,
             code: None,
             gave_up: false,
         })
@@ -198,6 +202,7 @@ impl<A: Adapter> Supervise<A> {
             for token in self.wait()? {
                 self.look(token);
             }
+            self.look_again();
             // Last: what came in time must be known before it is judged too late.
             if self.machine.deadline().is_some_and(|at| at <= clock::now()) {
                 self.events.push_back(Event::Tick);

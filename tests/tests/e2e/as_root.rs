@@ -27,6 +27,25 @@ fn workers_of_another_user_are_served_their_lanes() {
     chain.stop();
 }
 
+/// The stop waits for what it may not end, and says whom to ask.
+#[test]
+fn a_worker_that_became_another_user_is_named() {
+    let scene = Scene::new();
+    scene.open_to_all();
+    let script = "cp \"$(command -v setpriv)\" root; chmod 4755 root; \
+                  exec setpriv --reuid=www-data --clear-groups pm-restart --grace 100ms ./root --reuid=0 sleep 1000";
+    let chain = scene.start_words(&["sh", "-c", script]);
+    let worker = chain.until("the worker", || scene.process("sleep"));
+    chain.signal(SIGTERM);
+    chain.line("worker still there after the grace, told to end with KILL");
+    let refusals = chain.messages("cannot signal");
+    let text = format!("pid={worker}: Operation not permitted; it runs as another user, end it as that user");
+    assert!(refusals.len() == 1 && refusals[0].ends_with(&text), "{refusals:?}");
+    assert!(chain.running() && proc::alive(worker), "{}", chain.output());
+    proc::send(worker, SIGKILL);
+    assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+}
+
 /// As Node itself would: the app's error event, with the code it knows.
 #[test]
 fn a_port_that_is_not_allowed_is_the_apps_error_event() {
