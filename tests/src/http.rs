@@ -116,7 +116,7 @@ impl<S: Read + Write> Connection<S> {
         let field = |name: &str| head.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
         self.closing = field("connection:") == Some("close");
         let body = match field("content-length:").and_then(|l| l.parse::<usize>().ok()) {
-            Some(length) => self.take(&mut bytes, length)?,
+            Some(length) => self.read(&mut bytes, length)?,
             None if field("transfer-encoding:") == Some("chunked") => self.chunks(&mut bytes)?,
             None => return Err(Miss::Other(format!("neither length nor chunks in {head}"))),
         };
@@ -132,6 +132,17 @@ impl<S: Read + Write> Connection<S> {
         let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
         bytes.drain(..end);
         Ok(head)
+    }
+
+    /// Reads so many bytes, beginning with those in `bytes`.
+    ///
+    /// # Errors
+    /// Reset, cut, hung.
+    pub fn read(&mut self, bytes: &mut Vec<u8>, count: usize) -> Result<String, Miss> {
+        while bytes.len() < count {
+            self.more(bytes)?;
+        }
+        Ok(String::from_utf8_lossy(&bytes.drain(..count).collect::<Vec<_>>()).into_owned())
     }
 
     /// How the connection ends: `Ok` with what still came before a clean end.
@@ -151,7 +162,7 @@ impl<S: Read + Write> Connection<S> {
             let size = String::from_utf8_lossy(&bytes[..end - 2]).into_owned();
             let size = usize::from_str_radix(&size, 16).map_err(|_| Miss::Other(format!("a chunk of size {size}")))?;
             bytes.drain(..end);
-            let chunk = self.take(bytes, size + 2)?;
+            let chunk = self.read(bytes, size + 2)?;
             if size == 0 {
                 return Ok(body);
             }
@@ -167,13 +178,6 @@ impl<S: Read + Write> Connection<S> {
             }
             self.more(bytes)?;
         }
-    }
-
-    fn take(&mut self, bytes: &mut Vec<u8>, count: usize) -> Result<String, Miss> {
-        while bytes.len() < count {
-            self.more(bytes)?;
-        }
-        Ok(String::from_utf8_lossy(&bytes.drain(..count).collect::<Vec<_>>()).into_owned())
     }
 
     fn more(&mut self, bytes: &mut Vec<u8>) -> Result<(), Miss> {

@@ -10,6 +10,7 @@ mod links;
 mod listen;
 mod memory;
 mod policy;
+mod roll_clients;
 mod roll_load;
 mod runtimes;
 mod status;
