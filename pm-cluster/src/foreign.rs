@@ -72,6 +72,16 @@ fn ip_address(hex: &str) -> Option<std::net::IpAddr> {
     }
 }
 
+/// The inode of a socket that is in the way of a bind: it listens on the address itself, or on all or the loopback
+/// addresses of its port (a dual-stack bind collides with those of IPv4, too).
+#[must_use]
+pub fn first_listener(address: SocketAddr) -> Option<u64> {
+    let port = address.port();
+    let others = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST].map(|ip| SocketAddr::from((ip, port)));
+    let all = [address, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))].into_iter().chain(others);
+    all.into_iter().find_map(|address| listeners_on(address).ok()?.first().copied())
+}
+
 /// Who holds the socket of that number, for a message: `node (pid 4711)`, or why that cannot be said.
 #[must_use]
 pub fn holder(inode: u64) -> String {

@@ -11,11 +11,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::steering::Spread;
+use pm_common::report;
 use pm_common::sys::socket::{self, EADDRINUSE, EMFILE};
 use serde_json::Value;
 
 use crate::address::{self, Wanted};
 use crate::entry::{Entry, Source};
+use crate::foreign;
 use crate::lanes::Standing;
 use crate::query::Query;
 
@@ -175,7 +177,11 @@ impl Listeners {
             }
             result => result,
         };
-        let entry = Entry::new(key, source.map_err(|error| negative(&error))?, address::any_port(query));
+        let source = source.map_err(|error| {
+            self.warnings.push(refusal(&wanted, &error));
+            negative(&error)
+        })?;
+        let entry = Entry::new(key, source, address::any_port(query));
         self.next += 1;
         self.entries.insert(self.next, entry);
         Ok(self.next)
@@ -329,6 +335,17 @@ impl Listeners {
 
     fn standing(&self, who: WorkerId) -> Standing {
         self.standings.get(&who).copied().unwrap_or(Standing::Waiting)
+    }
+}
+
+/// Why an address cannot be had, for a person; the application gets only the errno.
+fn refusal(wanted: &Wanted, error: &io::Error) -> String {
+    let reason = report::reason(error);
+    let Wanted::Tcp { address, .. } = *wanted else { return format!("a worker cannot listen reason={reason}") };
+    let said = format!("a worker cannot listen address=tcp:{address} reason={reason}");
+    match foreign::first_listener(address).filter(|_| error.raw_os_error() == Some(EADDRINUSE)) {
+        Some(inode) => format!("{said} by={}", foreign::holder(inode)),
+        None => said,
     }
 }
 

@@ -44,8 +44,21 @@ pub const TOOL: Tool = Tool {
         opt("balance", "HOW", "lanes, shared or rr (lanes)"),
     ],
     examples: "  pm-cluster -n 0 node app.js\n  pm-restart --max-mem 512M pm-cluster -n 4 node app.js\n",
+    elsewhere: &[
+        ("--max-mem", BELONGS_TO_RESTART),
+        ("--restart", BELONGS_TO_RESTART),
+        ("--stop-codes", BELONGS_TO_RESTART),
+        ("--backoff", BELONGS_TO_RESTART),
+        ("--stable", BELONGS_TO_RESTART),
+        ("--intensity", BELONGS_TO_RESTART),
+        ("--mem-interval", BELONGS_TO_RESTART),
+        ("-i", "the number of workers is -n"),
+        ("--instances", "the number of workers is -n"),
+    ],
 };
 
+const BELONGS_TO_RESTART: &str =
+    "it belongs to pm-restart, in front: pm-restart [options] pm-cluster [options] PROG ARGS...";
 /// What the command line means.
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -93,8 +106,7 @@ impl Options {
         match option {
             "workers" => {
                 let text = options::text(option, value)?;
-                self.workers = cpus::parse_workers(text, cpus::usable())
-                    .map_err(|why| Failure::own(format!("bad value '{text}' for -n: {why}")))?;
+                self.workers = cpus::parse_workers(text, cpus::usable()).map_err(Failure::own)?;
             }
             "name" => self.name = Some(options::text(option, value)?.to_owned()),
             "ready" => self.ready.evidence = evidence(option, value)?,

@@ -86,6 +86,8 @@ pub struct AppDir {
     name: String,
     dir: Option<PathBuf>,
     lock: Option<Lock>,
+    /// The ancestor that holds the lock.
+    above: Option<i32>,
 }
 
 /// The name that an app shall have.
@@ -169,6 +171,22 @@ impl AppDir {
         self.lock.is_some()
     }
 
+    /// The ancestor of this process that holds the lock for it, if there is one with a pid here.
+    #[must_use]
+    pub const fn above(&self) -> Option<i32> {
+        self.above
+    }
+
+    /// The ancestor that held the lock is dead: takes the lock and writes `pid`, as the outermost link from now on.
+    /// False: somebody else has the name by now, or the directory is gone.
+    pub fn take_over(&mut self) -> bool {
+        self.above = None;
+        let Some(dir) = self.dir.as_deref() else { return false };
+        let Ok(Claim::Ours(lock)) = Lock::claim(dir) else { return false };
+        *self = Self::entered(&self.name, dir, Some(lock));
+        true
+    }
+
     /// What the links below need to know: PM_APP and PM_DIR.
     #[must_use]
     pub fn env_for_children(&self) -> Vec<(&'static str, OsString)> {
@@ -185,7 +203,7 @@ impl AppDir {
     }
 
     fn without(name: &str) -> Self {
-        Self { name: name.to_owned(), dir: None, lock: None }
+        Self { name: name.to_owned(), dir: None, lock: None, above: None }
     }
 
     /// The directory that the link above named, if it is to be used: by one that holds its lock, or has an ancestor
@@ -198,10 +216,10 @@ impl AppDir {
             return None;
         }
         let claim = check_dir(dir).and_then(|()| Lock::claim(dir).map_err(|e| Trouble::Io(dir.to_owned(), e)));
-        let lock = match claim {
-            Ok(Claim::Ours(lock)) => Some(lock),
+        let (lock, above) = match claim {
+            Ok(Claim::Ours(lock)) => (Some(lock), None),
             // A holder in an outer pid namespace has no pid here.
-            Ok(Claim::Theirs(holder)) if holder.is_none_or(procfs::is_ancestor) => None,
+            Ok(Claim::Theirs(holder)) if holder.is_none_or(procfs::is_ancestor) => (None, holder),
             Ok(Claim::Theirs(_)) => return None,
             Err(Trouble::Io(_, e)) if e.kind() == io::ErrorKind::NotFound => return None,
             Err(trouble) => {
@@ -209,7 +227,9 @@ impl AppDir {
                 return Some(Self::without(name));
             }
         };
-        Some(Self::entered(name, dir, lock))
+        let mut entered = Self::entered(name, dir, lock);
+        entered.above = above;
+        Some(entered)
     }
 
     fn entered(name: &str, dir: &Path, lock: Option<Lock>) -> Self {
@@ -218,7 +238,7 @@ impl AppDir {
         {
             report::warning(format_args!("cannot write {}: {}", dir.join("pid").display(), report::reason(&e)));
         }
-        Self { name: name.to_owned(), dir: Some(dir.to_owned()), lock }
+        Self { name: name.to_owned(), dir: Some(dir.to_owned()), lock, above: None }
     }
 
     fn outermost(wish: &Wish, home: Option<Home>, join_ancestor: bool) -> Result<Self, Failure> {
@@ -260,7 +280,9 @@ impl AppDir {
         Ok(match Lock::claim(&dir).map_err(|e| Trouble::Io(dir.clone(), e))? {
             Claim::Ours(lock) => Tried::Entered(Self::entered(name, &dir, Some(lock))),
             Claim::Theirs(Some(holder)) if join_ancestor && procfs::is_ancestor(holder) => {
-                Tried::Entered(Self::entered(name, &dir, None))
+                let mut entered = Self::entered(name, &dir, None);
+                entered.above = Some(holder);
+                Tried::Entered(entered)
             }
             Claim::Theirs(holder) => Tried::Taken(holder),
         })

@@ -37,6 +37,8 @@ pub struct Tool {
     pub options: &'static [Opt],
     /// What `--help` ends with: an example or two.
     pub examples: &'static str,
+    /// Options that people take for ours (`--max-mem`, `-i`), and what to do instead.
+    pub elsewhere: &'static [(&'static str, &'static str)],
 }
 
 /// A parsed command line.
@@ -78,7 +80,7 @@ impl Tool {
                     return Ok(Asked::Run(parsed));
                 }
             };
-            let Some(option) = option else { return Err(self.usage_failure(&arg.unexpected())) };
+            let Some(option) = option else { return Err(self.unknown(&arg)) };
             let value = match option.value {
                 Some(_) => parser.value().map_err(|e| self.usage_failure(&e))?,
                 None => OsString::new(),
@@ -86,6 +88,18 @@ impl Tool {
             parsed.options.push((option.long, value));
         }
         Ok(Asked::Run(parsed))
+    }
+
+    fn unknown(&self, arg: &Arg<'_>) -> Failure {
+        let given = match arg {
+            Arg::Short(letter) => format!("-{letter}"),
+            Arg::Long(name) => format!("--{name}"),
+            Arg::Value(value) => value.to_string_lossy().into_owned(),
+        };
+        match self.elsewhere.iter().find(|(option, _)| *option == given) {
+            Some((_, instead)) => Failure::own(format!("invalid option '{given}': {instead}")),
+            None => Failure::own(format!("invalid option '{given}'; see {} --help", self.name)),
+        }
     }
 
     fn usage_failure(&self, error: &lexopt::Error) -> Failure {
@@ -160,10 +174,13 @@ pub fn duration(option: &str, value: &OsStr) -> Result<Span, Failure> {
     Span::from_duration(parsed).ok_or_else(|| bad(option, value, "longer than a year"))
 }
 
+/// The smallest size: below, the unit was forgotten.
+const SMALLEST: u64 = 1 << 20;
+
 /// A size in bytes: `512M`, `64K`, `2G` (powers of 1024), or plain bytes.
 ///
 /// # Errors
-/// One clear line, exit code 125; 0 is refused.
+/// One clear line, exit code 125; less than a megabyte is refused: `512` was meant to be `512M`.
 pub fn size(option: &str, value: &OsStr) -> Result<u64, Failure> {
     let wrong = || bad(option, value, "expected a size such as 512M (K, M, G; bytes without)");
     let given = text(option, value)?;
@@ -184,7 +201,10 @@ pub fn size(option: &str, value: &OsStr) -> Result<u64, Failure> {
     }
     let number: u64 = digits.parse().map_err(|_| wrong())?;
     match number.checked_mul(1 << shift) {
-        Some(bytes) if bytes > 0 => Ok(bytes),
+        Some(bytes) if bytes >= SMALLEST => Ok(bytes),
+        Some(bytes) if bytes > 0 => {
+            Err(bad(option, value, "less than 1M, which no program can do with; 512M is meant?"))
+        }
         _ => Err(wrong()),
     }
 }
@@ -215,6 +235,7 @@ mod tests {
         about: "About.",
         options: &[Opt { short: Some('n'), long: "workers", value: Some("N"), help: "how many" }],
         examples: "",
+        elsewhere: &[("--instances", "say -n")],
     };
 
     fn parse(args: &[&str]) -> Result<Parsed, Failure> {
@@ -237,6 +258,8 @@ mod tests {
         let failure = parse(&["--bogus", "x"]).expect_err("refused");
         assert_eq!((failure.code, failure.message.lines().count()), (125, 1));
         assert!(failure.message.contains("--bogus"), "{failure}");
+        let failure = parse(&["--instances", "4"]).expect_err("refused");
+        assert_eq!(failure.message, "invalid option '--instances': say -n");
     }
 
     #[test]
@@ -254,10 +277,10 @@ mod tests {
     fn sizes() {
         let size = |s: &str| size("max-mem", OsStr::new(s)).map_err(|e| e.code);
         assert_eq!(size("512M"), Ok(512 << 20));
-        assert_eq!(size("64k"), Ok(64 << 10));
+        assert_eq!(size("2048k"), Ok(2 << 20));
         assert_eq!(size("2GiB"), Ok(2 << 30));
-        assert_eq!(size("1000"), Ok(1000));
-        for wrong in ["", "0", "M", "-1", "1.5G", "5T", "99999999999999999999", "17179869184G", "5 M"] {
+        assert_eq!(size("1048576"), Ok(1 << 20));
+        for wrong in ["", "0", "512", "64K", "M", "-1", "1.5G", "5T", "99999999999999999999", "17179869184G", "5 M"] {
             assert_eq!(size(wrong), Err(125), "{wrong}");
         }
     }

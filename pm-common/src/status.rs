@@ -79,6 +79,17 @@ pub fn read(dir: &Path) -> io::Result<Vec<Status>> {
     Ok(files.filter_map(|e| read_file(&e.path())).filter(Status::is_alive).collect())
 }
 
+/// What the last supervisor of the app said as it gave up; `None`: it did not, or another has started since.
+#[must_use]
+pub fn last_words(dir: &Path) -> Option<Status> {
+    let entries = std::fs::read_dir(dir.join(DIRECTORY)).ok()?;
+    let files = entries.flatten().map(|e| e.path()).filter(|path| named(path).is_some());
+    let gave_up = |status: &Status| status.supervisor.state == SupervisorState::GaveUp && !status.is_alive();
+    let told = files.filter_map(|path| read_file(&path)).filter(gave_up);
+    // The innermost one had the workers, and ended first.
+    told.min_by_key(|status| status.supervisor.since_ms)
+}
+
 fn read_file(path: &Path) -> Option<Status> {
     let mut options = OpenOptions::new();
     // O_NONBLOCK: a FIFO of that name must not stop the reader.
@@ -141,6 +152,11 @@ impl StatusFile {
                 }
             }
         }
+    }
+
+    /// Leaves the file as it is: the last words of a supervisor that gave up ([`last_words`]).
+    pub fn leave(&mut self) {
+        self.paths = None;
     }
 
     /// Removes the file: a clean end.

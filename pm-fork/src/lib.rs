@@ -27,6 +27,7 @@ pub const TOOL: Tool = Tool {
         Opt { short: None, long: "err", value: Some("FILE"), help: "append stderr to FILE [err.log of the app]" },
     ],
     examples: "pm-fork pm-restart --max-mem 512M pm-cluster -n 0 node app.js\n",
+    elsewhere: &[],
 };
 
 /// What the child writes before it executes the chain; without it, it did not get that far.

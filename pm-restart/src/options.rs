@@ -31,8 +31,20 @@ pub const TOOL: Tool = Tool {
         opt("mem-interval", "TIME", "how often memory is looked at, with --max-mem (1s)"),
     ],
     examples: "  pm-restart node app.js\n  pm-restart --max-mem 512M pm-cluster -n 0 node app.js\n",
+    elsewhere: &[
+        ("-n", BELONGS_TO_CLUSTER),
+        ("--workers", BELONGS_TO_CLUSTER),
+        ("--ready", BELONGS_TO_CLUSTER),
+        ("--ready-timeout", BELONGS_TO_CLUSTER),
+        ("--balance", BELONGS_TO_CLUSTER),
+        ("--soak", BELONGS_TO_CLUSTER),
+        ("-i", "copies are made by pm-cluster, behind: pm-restart [options] pm-cluster -n N PROG ARGS..."),
+        ("--max-memory-restart", "the limit is --max-mem"),
+    ],
 };
 
+const BELONGS_TO_CLUSTER: &str =
+    "it belongs to pm-cluster, behind: pm-restart [options] pm-cluster [options] PROG ARGS...";
 /// What the command line means.
 #[derive(Debug)]
 pub(crate) struct Options {

@@ -40,6 +40,19 @@ fn worker(app: &str, told: &WorkerLine, proc: &mut Proc) -> String {
     ])
 }
 
+/// The line of an app that does not run: it was stopped, or its supervisor gave up, and on what.
+fn ended(app: &str, dir: &Path) -> String {
+    let Some(words) = status::last_words(dir) else {
+        return line(&[("app", Value::from(app)), ("state", Value::from("stopped"))]);
+    };
+    let last = words.workers.iter().filter_map(|w| w.last.as_ref()).max_by_key(|last| last.at_ms);
+    line(&[
+        ("app", Value::from(app)),
+        ("state", Value::from(words.supervisor.state.word())),
+        ("last", last.map_or(Value::Null, Last::to_json)),
+    ])
+}
+
 /// The line of an app that has no worker to show: its supervisor's state, or `running` where a process holds the lock
 /// without a word, or `stopped`.
 fn whole(app: &str, dir: &Path, statuses: &[Status], proc: &mut Proc) -> String {
@@ -49,7 +62,7 @@ fn whole(app: &str, dir: &Path, statuses: &[Status], proc: &mut Proc) -> String 
     let state = match (outermost, holder) {
         (Some(supervisor), _) => supervisor.state.word(),
         (None, Some(_)) => "running",
-        (None, None) => return line(&[("app", Value::from(app)), ("state", Value::from("stopped"))]),
+        (None, None) => return ended(app, dir),
     };
     let usage = pid.and_then(|pid| Usage::of(pid, None, proc));
     line(&[

@@ -32,6 +32,7 @@ pub const TOOL: Tool = Tool {
     ],
     examples: "  pm-stat | jq 'select(.state != \"ready\")'\n  \
                pm-stat --wait rolled --timeout 60s app & kill -HUP PID; wait $!\n",
+    elsewhere: &[],
 };
 
 /// Runs the tool; the arguments are those after the program's name.

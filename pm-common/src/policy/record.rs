@@ -30,6 +30,8 @@ pub enum Record {
     OverMemory { id: WorkerId, bytes: u64, limit: u64 },
     /// A worker was not ready in time.
     NotReady { id: WorkerId, after: Span, missing: Vec<String> },
+    /// A worker over the limit has its successor, and goes.
+    Replaced { id: WorkerId, why: Why },
     /// A worker did not end within its grace.
     Killed { id: WorkerId, grace: Span },
     /// A reload replaced all workers.
@@ -49,7 +51,7 @@ impl Record {
     #[must_use]
     pub const fn is_info(&self) -> bool {
         let as_asked = matches!(self, Self::Ended { exit: Exit::Code(0), next: Next::Nothing, .. });
-        as_asked || matches!(self, Self::Rolled { .. } | Self::ScaleLimit { .. })
+        as_asked || matches!(self, Self::Rolled { .. } | Self::Replaced { .. } | Self::ScaleLimit { .. })
     }
 }
 
@@ -92,6 +94,9 @@ impl fmt::Display for Record {
                     after.as_millis()
                 )?;
                 f.write_str(&not_listening(missing))
+            }
+            Self::Replaced { id, why } => {
+                write!(f, "worker replaced slot={} generation={} why={why}", id.slot, id.generation)
             }
             Self::Killed { id, grace } => {
                 let (slot, generation) = (id.slot, id.generation);

@@ -101,6 +101,7 @@ enum Token {
     Channel(WorkerId),
     Exit(WorkerId),
     Leftovers(WorkerId),
+    Above,
     Signals,
     Listener(u64),
 }
@@ -117,9 +118,12 @@ pub struct Supervise<A> {
     events: VecDeque<Event>,
     signals: Signals,
     upward: Option<Upward>,
+    /// The link that holds the app's lock for us, and its pid.
+    above: Option<(OwnedFd, i32)>,
     publisher: Publisher,
     proc: Proc,
     code: Option<u8>,
+    gave_up: bool,
 }
 
 /// What a supervisor needs to begin.
@@ -165,9 +169,11 @@ impl<A: Adapter> Supervise<A> {
             events: VecDeque::from([Event::Start]),
             signals,
             upward,
+            above: setup.publisher.above().and_then(|pid| Some((crate::sys::process::open_pidfd(pid).ok()?, pid))),
             publisher: setup.publisher,
             proc: Proc::default(),
             code: None,
+            gave_up: false,
         })
     }
 
@@ -184,7 +190,7 @@ impl<A: Adapter> Supervise<A> {
             }
             if let Some(code) = self.code {
                 self.adapter.finish();
-                self.publisher.remove();
+                self.publisher.end(&self.machine, self.gave_up);
                 return Ok(code);
             }
             self.publisher.publish(&self.machine, &self.processes, &self.adapter);
@@ -232,6 +238,10 @@ impl<A: Adapter> Supervise<A> {
     fn poll_set(&self) -> (Vec<Token>, Vec<PollFd<'_>>) {
         let mut tokens = vec![Token::Signals];
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        if let Some((pidfd, _)) = &self.above {
+            tokens.push(Token::Above);
+            fds.push(PollFd::new(pidfd, PollFlags::IN));
+        }
         for (id, process) in &self.processes {
             for (token, fd) in process.sources(*id) {
                 tokens.push(token);
@@ -260,6 +270,11 @@ impl<A: Adapter> Supervise<A> {
             Token::Listener(n) => self.adapter.ready(AdapterToken::Listener(n), &mut self.events),
             Token::Exit(id) => self.leader_ended(id),
             Token::Leftovers(id) => self.look_at_leftovers(id),
+            Token::Above => {
+                if let Some((_, pid)) = self.above.take() {
+                    self.publisher.take_over(pid);
+                }
+            }
             Token::Signals => self.read_signals(),
         }
         // In turn, not in a heap at the end: what this one says must be known before the next is looked at.

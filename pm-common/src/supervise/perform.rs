@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::processes::Process;
-use super::{Adapter, Plan, Supervise};
+use super::{Adapter, Plan, Scope, Supervise};
 use crate::notify::{Assignment, NotifySocket};
 use crate::policy::WorkerId;
 use crate::policy::record::Record;
@@ -27,11 +27,17 @@ impl<A: Adapter> Supervise<A> {
             Action::Measure(id) => self.measure(id),
             Action::Forward(id, request) => self.forward(id, request),
             Action::ReleaseSlot(slot) => self.adapter.release_slot(slot),
-            Action::AnnounceReady => self.tell_upward(&[Assignment::Ready]),
+            Action::AnnounceReady => {
+                self.tell_upward(&[Assignment::Ready]);
+                self.say_ready();
+            }
             Action::AnnounceStop(span) => {
                 self.tell_upward(&[Assignment::Stopping, Assignment::ExtendTimeout(span)]);
             }
-            Action::AnnounceGaveUp => self.tell_upward(&[Assignment::PmGaveUp(1)]),
+            Action::AnnounceGaveUp => {
+                self.gave_up = true;
+                self.tell_upward(&[Assignment::PmGaveUp(1)]);
+            }
             Action::Say(Record::RollAborted { slot, reason }) => {
                 self.publisher.roll_aborted();
                 report::warning(Record::RollAborted { slot, reason });
@@ -63,7 +69,8 @@ impl<A: Adapter> Supervise<A> {
             }
             Err(SpawnError { code, error }) => {
                 let program = self.argv.first().map(|p| p.to_string_lossy()).unwrap_or_default();
-                report::warning(format_args!("cannot run {program}: {}", report::reason(&error)));
+                let hint = hint(&program);
+                report::warning(format_args!("cannot run {program}: {}{hint}", report::reason(&error)));
                 self.adapter.ended(id);
                 self.events.push_back(Event::SpawnFailed(id, code));
             }
@@ -112,9 +119,37 @@ impl<A: Adapter> Supervise<A> {
         process::signal(target.as_fd(), u8::try_from(number).unwrap_or(0));
     }
 
+    /// The line to look for in a log: what serves, and where. pm-restart leaves it to the cluster below.
+    fn say_ready(&self) {
+        let mut addresses: Vec<String> = self.processes.keys().flat_map(|id| self.adapter.addresses(*id)).collect();
+        addresses.sort();
+        addresses.dedup();
+        if self.scope == Scope::Group {
+            let (wanted, ready) = self.machine.counts();
+            report::info(format_args!("ready workers={ready}/{wanted} listen={}", addresses.join(" ")));
+        }
+    }
+
     fn tell_upward(&self, lines: &[Assignment]) {
         if let Some(upward) = &self.upward {
             upward.send(lines);
         }
+    }
+}
+
+/// Somebody who typed `pm-cluster app.js` meant `node app.js`.
+fn hint(program: &str) -> String {
+    let extension = std::path::Path::new(program).extension().and_then(|e| e.to_str());
+    let interpreter = match extension {
+        Some("js" | "cjs" | "mjs") => "node",
+        Some("py") => "python3",
+        Some("sh") => "sh",
+        Some("rb") => "ruby",
+        _ => return String::new(),
+    };
+    if std::path::Path::new(program).is_file() {
+        format!("; it is a file, not a command: did you mean '{interpreter} {program}'?")
+    } else {
+        String::new()
     }
 }

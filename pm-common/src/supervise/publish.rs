@@ -12,6 +12,7 @@ use crate::policy::WorkerId;
 use crate::policy::exit::{Exit, signal_name};
 use crate::policy::supervisor::{RollView, Supervisor, View};
 use crate::policy::time::Mono;
+use crate::report;
 use crate::status::{
     Ended, Last, Roll, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
 };
@@ -66,13 +67,43 @@ impl Publisher {
             return;
         }
         let views = machine.snapshot();
-        let workers: Vec<WorkerLine> = views.iter().map(|view| self.worker(view, processes, adapter)).collect();
-        let supervisor = self.supervisor(machine, &workers);
+        let workers: Vec<WorkerLine> =
+            views.iter().map(|view| self.worker(view, processes, adapter.addresses(view.id))).collect();
+        let state = SupervisorState::from_word(machine.state()).unwrap_or(self.state.0);
+        let supervisor = self.supervisor(machine, state, &workers);
         self.file.write(&supervisor, &workers);
     }
 
-    pub(super) fn remove(&mut self) {
+    /// The end: a clean one leaves nothing; that we gave up, and on what, is left for those who look.
+    pub(super) fn end(&mut self, machine: &Supervisor, gave_up: bool) {
+        if gave_up {
+            let views = machine.snapshot();
+            let workers: Vec<WorkerLine> =
+                views.iter().map(|view| self.worker(view, &BTreeMap::new(), Vec::new())).collect();
+            let supervisor = self.supervisor(machine, SupervisorState::GaveUp, &workers);
+            self.file.write(&supervisor, &workers);
+            self.file.leave();
+        }
         self.file.remove();
+    }
+
+    /// The link above that holds the app's lock for us.
+    pub(super) fn above(&self) -> Option<i32> {
+        self.home.above()
+    }
+
+    /// That link has ended: the app's name and pid file are ours now.
+    pub(super) fn take_over(&mut self, ended: i32) {
+        let (name, pid) = (self.home.name().to_owned(), self.pid);
+        if self.home.take_over() {
+            report::warning(format_args!(
+                "the supervisor above has ended, going on without it app={name} ended={ended}; to stop it: kill {pid}"
+            ));
+        } else {
+            report::warning(format_args!(
+                "the supervisor above has ended and its name is taken app={name} ended={ended}; to stop this: kill {pid}"
+            ));
+        }
     }
 
     pub(super) fn roll_begins(&mut self) {
@@ -105,8 +136,7 @@ impl Publisher {
         }
     }
 
-    fn supervisor(&mut self, machine: &Supervisor, workers: &[WorkerLine]) -> SupervisorLine {
-        let state = SupervisorState::from_word(machine.state()).unwrap_or(self.state.0);
+    fn supervisor(&mut self, machine: &Supervisor, state: SupervisorState, workers: &[WorkerLine]) -> SupervisorLine {
         if state != self.state.0 {
             self.state = (state, clock::now());
         }
@@ -131,7 +161,7 @@ impl Publisher {
         }
     }
 
-    fn worker(&self, view: &View, processes: &BTreeMap<WorkerId, Process>, adapter: &impl Adapter) -> WorkerLine {
+    fn worker(&self, view: &View, processes: &BTreeMap<WorkerId, Process>, addresses: Vec<String>) -> WorkerLine {
         let process = view.started.and_then(|_| processes.get(&view.id));
         let state = WorkerState::from_word(view.state).unwrap_or(WorkerState::Down);
         WorkerLine {
@@ -145,7 +175,7 @@ impl Publisher {
                 why: last.why.word().to_owned(),
                 at_ms: self.wall_ms(last.at),
             }),
-            addresses: adapter.addresses(view.id),
+            addresses,
             until_ms: view.until.map(|until| self.wall_ms(until)),
             supervises: view.supervises,
             ..WorkerLine::new(view.id.slot, view.id.generation, state)

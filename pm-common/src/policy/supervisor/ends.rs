@@ -43,8 +43,9 @@ impl Supervisor {
     }
 
     fn seat_vacated(&mut self, now: Mono, id: WorkerId, worker: &Worker, exit: Exit, why: Why, out: &mut Vec<Action>) {
-        if worker.trial && self.goal == Goal::Run {
-            self.trial_in_seat_ended(now, id, trial_ended(worker, exit, why), out);
+        let stays = self.slot(id.slot).is_some_and(|(slot, _)| !slot.leaving);
+        if worker.trial && self.goal == Goal::Run && stays {
+            self.trial_in_seat_ended(now, id, worker, trial_ended(worker, exit, why), out);
             return;
         }
         let ours = matches!(why, Why::Memory | Why::NotReady | Why::Reload);

@@ -32,6 +32,9 @@ use roll::Rolls;
 
 pub use words::{Action, Event, Release, Request, RollRule, RollView, Running, Shape, StopKind, View};
 
+/// Our exit code when we give up on a program whose own was 0: that of our own failures.
+const GAVE_UP_ON_SUCCESS: u8 = 125;
+
 /// The most workers of one supervisor: more is a typing error.
 pub const MOST_WORKERS: u32 = 1024;
 
@@ -249,17 +252,17 @@ impl Supervisor {
         let Some((slot, place)) = self.find(id) else { return };
         slot.was_ready = true;
         let Some(worker) = slot.worker_mut(place) else { return };
-        worker.life = Life::Ready { since: now, by };
-        worker.was_ready = true;
-        let trial = std::mem::take(&mut worker.trial);
-        if trial {
+        let before = worker.clone();
+        *worker = Worker { life: Life::Ready { since: now, by }, was_ready: true, trial: false, ..before.clone() };
+        let awaited = self.is_awaited(id.slot, &before);
+        if awaited {
             self.trial_passed(out);
         }
         out.push(Action::SteerIn(id));
         if place == Place::Successor {
-            self.promote(now, id.slot, trial, out);
+            self.promote(now, id.slot, awaited, out);
         }
-        if trial {
+        if awaited {
             self.end_slot(id.slot);
         } else {
             // It may have had the seat already, because the one that it replaces ended first.
@@ -334,7 +337,9 @@ impl Supervisor {
             Goal::Run if self.slots.iter().any(|s| matches!(s.seat, Seat::Failed { .. })) => {
                 out.push(Action::Say(Record::GaveUp { exit: self.verdict }));
                 out.push(Action::AnnounceGaveUp);
-                self.finish(self.verdict.code(), out);
+                // A program that only ever ends well has failed to stay up all the same: 0 would be a lie.
+                let code = self.verdict.code();
+                self.finish(if code == 0 { GAVE_UP_ON_SUCCESS } else { code }, out);
             }
             Goal::Run => self.finish(self.verdict.code(), out),
             Goal::Stop(kind) => self.finish(kind.code(), out),

@@ -46,14 +46,14 @@ impl Supervisor {
         match worker.life {
             Life::Ready { .. } if overlap => {
                 if now >= not_before {
-                    self.enqueue(id.slot);
+                    self.enqueue(id);
                 }
             }
             // It serves nobody that another would miss: end it, then start anew.
             Life::Ready { .. } | Life::Starting(_) | Life::Soaking { .. } => {
-                let trial = worker.trial;
+                let failed = worker.clone();
                 begin_drain(id.slot, worker, end, out);
-                if trial {
+                if self.is_awaited(id.slot, &failed) {
                     let reason = format!("the new worker is over the memory limit bytes={bytes} limit={limit}");
                     self.abort_roll(now, id.slot, reason, out);
                 }
@@ -78,11 +78,12 @@ impl Supervisor {
         }
     }
 
-    fn enqueue(&mut self, number: u32) {
-        let Some((slot, _)) = self.slot(number) else { return };
-        let upto = slot.generation;
-        if self.replacing != Some(number) && !self.queue.iter().any(|r| r.slot == number) {
-            self.queue.push_back(Replacement { slot: number, upto });
+    fn enqueue(&mut self, id: WorkerId) {
+        let WorkerId { slot, generation: upto } = id;
+        if let Some(known) = self.queue.iter_mut().find(|r| r.slot == slot) {
+            known.upto = known.upto.max(upto);
+        } else if self.replacing != Some(slot) {
+            self.queue.push_back(Replacement { slot, upto });
         }
     }
 
@@ -137,6 +138,9 @@ impl Supervisor {
             slot.failures = 0;
             slot.intensity = Intensity::default();
             slot.not_before = now;
+        } else {
+            let id = WorkerId { slot: number, generation: successor.generation };
+            out.push(Action::Say(Record::Replaced { id, why: Why::Memory }));
         }
         if let Seat::Taken(mut old) = std::mem::replace(&mut slot.seat, Seat::Taken(successor)) {
             begin_drain(number, &mut old, end, out);
@@ -181,7 +185,7 @@ impl Supervisor {
             match life {
                 Life::Starting(Due::Alive(at)) if at <= now => self.became_ready(now, id, ReadyBy::Alive, out),
                 Life::Starting(Due::Proof(at)) if at <= now => self.not_ready_in_time(now, id, out),
-                Life::Soaking { until, by, .. } if until <= now => self.serves(now, id, by, out),
+                Life::Soaking { until, by, .. } if until <= now => self.has_soaked(now, id, by, out),
                 _ => {}
             }
         }
@@ -196,7 +200,8 @@ impl Supervisor {
         // Where another sign was asked for, no address was waited for.
         let missing = if asks_listen { baseline.difference(&worker.listening).cloned().collect() } else { Vec::new() };
         begin_drain(id.slot, worker, end, out);
-        if worker.trial {
+        let worker = worker.clone();
+        if self.is_awaited(id.slot, &worker) {
             self.trial_is_late(now, id, &missing, out);
         } else {
             out.push(Action::Say(Record::NotReady { id, after, missing }));

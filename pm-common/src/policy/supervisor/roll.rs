@@ -1,14 +1,13 @@
 //! Rolls: every worker replaced by one of a new release, slot by slot, and given up at the first that fails.
 
+mod view;
+
 use std::collections::VecDeque;
 
 use super::super::record::{Record, not_listening};
 use super::super::rules::Intensity;
 use super::stops::begin_drain;
-use super::{
-    Action, Exit, Goal, Life, Mono, Place, ReadyBy, Release, RollView, Running, Seat, Span, Supervisor, Why, Worker,
-    WorkerId,
-};
+use super::{Action, Exit, Goal, Life, Mono, Place, ReadyBy, Release, Seat, Span, Supervisor, Why, Worker, WorkerId};
 
 /// The numbers of the rolls, and the one under way.
 #[derive(Debug, Clone, Default)]
@@ -74,46 +73,6 @@ impl Rolls {
 }
 
 impl Supervisor {
-    /// What the rolls are at.
-    #[must_use]
-    pub fn roll(&self) -> RollView {
-        let Rolls { requested, started, ended, last, now, .. } = &self.rolls;
-        RollView {
-            requested: *requested,
-            started: *started,
-            ended: *ended,
-            ok: last.as_ref().map(|last| last.ok),
-            reason: last.as_ref().map(|last| last.reason.clone()).unwrap_or_default(),
-            slot: last.as_ref().and_then(|last| last.slot),
-            running: now.as_ref().map(|roll| Running {
-                done: roll.done,
-                of: roll.of,
-                since: roll.since,
-                slot: self.running_slot().unwrap_or_default(),
-                awaiting: self.awaiting(roll),
-            }),
-        }
-    }
-
-    fn awaiting(&self, roll: &Roll) -> String {
-        let Some(number) = roll.under_way.iter().min() else {
-            let resolving = roll.stage == Stage::Resolving;
-            return if resolving { "the new release" } else { "drain of an older worker" }.to_owned();
-        };
-        let slot = usize::try_from(*number).ok().and_then(|n| self.slots.get(n));
-        let Some((slot, worker)) = slot.and_then(|slot| Some((slot, slot.workers().find(|w| w.trial)?))) else {
-            return "end of the old worker".to_owned();
-        };
-        let missing: Vec<&str> = slot.baseline.difference(&worker.listening).map(String::as_str).collect();
-        match worker.life {
-            Life::Soaking { .. } => "soak".to_owned(),
-            _ if self.shape.ready.evidence == ReadyBy::Listen && !missing.is_empty() => {
-                format!("ready: to listen on {}", missing.join(" "))
-            }
-            _ => "ready".to_owned(),
-        }
-    }
-
     /// One more reload is wanted: it starts in `roll_on`, at once or after the one under way.
     pub(super) const fn request_roll(&mut self) {
         self.rolls.requested += 1;
@@ -267,6 +226,26 @@ impl Supervisor {
         place == Place::Successor && worker.trial && !self.rolls.is_settled() && self.shape.roll.soak > Span::ZERO
     }
 
+    /// The soak is over: it serves, if it still listens where it must.
+    pub(super) fn has_soaked(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
+        let Some((slot, place)) = self.find(id) else { return };
+        let baseline = slot.baseline.clone();
+        let Some(worker) = slot.worker_mut(place) else { return };
+        let closed: Vec<String> = baseline.difference(&worker.listening).cloned().collect();
+        if by == ReadyBy::Listen && !closed.is_empty() {
+            let lacks = not_listening(&closed);
+            self.abort_roll(now, id.slot, format!("the new worker did not stay ready within the soak{lacks}"), out);
+        } else {
+            self.serves(now, id, by, out);
+        }
+    }
+
+    /// Whether the roll under way waits for this worker (not one that failed before did).
+    pub(super) fn is_awaited(&self, slot: u32, worker: &Worker) -> bool {
+        let this = self.rolls.now.as_ref().is_some_and(|roll| roll.under_way.contains(&slot));
+        this && worker.trial && worker.release == self.rolls.started
+    }
+
     /// A worker that the roll waited for is good: so is its release.
     pub(super) fn trial_passed(&mut self, out: &mut Vec<Action>) {
         let rolls = &mut self.rolls;
@@ -338,8 +317,15 @@ impl Supervisor {
     }
 
     /// The roll's worker in the seat has ended before it was ready: the slot starts anew at no cost to its budget.
-    pub(super) fn trial_in_seat_ended(&mut self, now: Mono, id: WorkerId, how: String, out: &mut Vec<Action>) {
-        if self.rolls.now.as_ref().is_some_and(|roll| roll.under_way.contains(&id.slot)) {
+    pub(super) fn trial_in_seat_ended(
+        &mut self,
+        now: Mono,
+        id: WorkerId,
+        worker: &Worker,
+        how: String,
+        out: &mut Vec<Action>,
+    ) {
+        if self.is_awaited(id.slot, worker) {
             self.abort_roll(now, id.slot, how, out);
         }
         if let Some((slot, _)) = self.slot(id.slot) {
@@ -353,12 +339,6 @@ impl Supervisor {
         let after = self.shape.ready.timeout.as_millis();
         let lacks = not_listening(missing);
         self.abort_roll(now, id.slot, format!("not ready after {after}ms{lacks}"), out);
-    }
-
-    /// The lowest slot under way, else the next one.
-    fn running_slot(&self) -> Option<u32> {
-        let roll = self.rolls.now.as_ref()?;
-        roll.under_way.iter().min().or_else(|| roll.rest.front()).copied()
     }
 }
 

@@ -94,9 +94,13 @@ impl World {
             | (_, Action::Say(Record::Rolled { .. })) => return Err(format!("{action:?} in {:?}", self.rolls.asked)),
             (asked, _) => asked,
         };
+        let soak = self.sup.shape.roll.soak;
+        let soaked = self.rolls.soaking.values().any(|from| *from + soak <= self.now);
+        if *action == Action::CommitRelease && self.sup.shape.overlap && soak > Span::ZERO && !soaked {
+            return Err("a release is committed that has not soaked".to_string());
+        }
         if let Action::SteerIn(id) = action
-            && let Some(from) = self.rolls.soaking.get(id)
-            && self.now < *from + self.sup.shape.roll.soak
+            && self.rolls.soaking.get(id).is_some_and(|from| self.now < *from + soak)
         {
             return Err(format!("{action:?} before it had soaked"));
         }

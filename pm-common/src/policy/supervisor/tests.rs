@@ -3,6 +3,7 @@
 mod memory;
 mod ready;
 mod reload;
+mod reload_in_place;
 mod restart;
 mod scale;
 mod stop;
@@ -167,4 +168,23 @@ fn aborted(actions: &[Action]) -> bool {
 
 fn rolled(actions: &[Action]) -> bool {
     said(actions).iter().any(|r| matches!(r, Record::Rolled { .. }))
+}
+
+fn reason(actions: &[Action]) -> &str {
+    let found = said(actions).into_iter().find_map(|r| match r {
+        Record::RollAborted { reason, .. } | Record::RollRefused { reason } => Some(reason.as_str()),
+        _ => None,
+    });
+    found.unwrap_or_else(|| panic!("no roll was given up: {actions:?}"))
+}
+
+/// Requested, started, ended, and how the last one ended.
+fn numbers(bench: &Bench) -> (u64, u64, u64, Option<bool>) {
+    let view = bench.world.sup.roll();
+    (view.requested, view.started, view.ended, view.ok)
+}
+
+/// Done, of how many, slot, what is awaited.
+fn progress(bench: &Bench) -> Option<(u32, u32, u32, String)> {
+    bench.world.sup.roll().running.map(|r| (r.done, r.of, r.slot, r.awaiting))
 }

@@ -1,17 +1,20 @@
 //! An exhaustive walk over what a small supervisor can meet: breadth first over the distinct states, every possible
 //! event in each. `World` checks what must hold after every step.
 //!
-//! Times are whole seconds and every span is one or two of them, so that the distinct states are few; time moves only
-//! to the next deadline (an event between two deadlines decides nothing that one of its neighbours does not).
+//! Every span is one or two nanoseconds (so short that the backoff has no jitter), so that the distinct states are few;
+//! time moves only to the next deadline (an event between two deadlines decides nothing that one of its neighbours
+//! does not).
 //! Not followed further, so that the space is finite: states with more living workers than `most_living` (workers that
 //! never die from KILL could pile up for ever), and more than three requests to stop. The walks that are `whole`
 //! reach their own end; the others cover the states nearest to the start.
 
 mod fingerprint;
+mod ways_out;
 
 use std::collections::{HashSet, VecDeque};
 
 use self::fingerprint::fingerprint;
+use self::ways_out::check_ways_out;
 use super::world::World;
 use super::*;
 use crate::policy::rules::Restart;
@@ -21,7 +24,7 @@ const ADDRESS: &str = "tcp:127.0.0.1:1";
 const LIMIT: u64 = 100;
 
 /// What a walk feeds beside starts, ends, readiness and stops.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Menu {
     spawn_fails: bool,
     memory: bool,
@@ -35,6 +38,8 @@ struct Menu {
     codes: &'static [Exit],
     intensity: u32,
     stable: Span,
+    backoff: Span,
+    roll: RollRule,
     /// Begin with every worker ready; else with every worker starting.
     from_ready: bool,
     most_living: usize,
@@ -55,20 +60,20 @@ struct Covered {
 fn rules(menu: Menu) -> Rules {
     Rules {
         restart: if menu.codes.is_empty() { Restart::Always } else { Restart::OnFailure },
-        backoff: (Span::secs(1), Span::secs(1)),
+        backoff: (menu.backoff, menu.backoff),
         stable: menu.stable,
         intensity: menu.intensity,
-        window: Span::secs(2),
-        grace: Span::secs(1),
+        window: Span(2),
+        grace: Span(1),
         max_mem: menu.memory.then_some(LIMIT),
-        mem_interval: Span::secs(1),
+        mem_interval: Span(1),
         ..Rules::default()
     }
 }
 
-fn shape(workers: u32, overlap: bool) -> Shape {
-    let ready = ReadyRule { evidence: ReadyBy::Listen, alive_after: Span::secs(1), timeout: Span::secs(1) };
-    Shape { workers, overlap, ready, roll: RollRule { parallel: 1, soak: Span::secs(1), overlap: 1 } }
+fn shape(menu: Menu, workers: u32, overlap: bool) -> Shape {
+    let ready = ReadyRule { evidence: ReadyBy::Listen, alive_after: Span(1), timeout: Span(1) };
+    Shape { workers, overlap, ready, roll: menu.roll }
 }
 
 fn events(world: &World, menu: Menu) -> Vec<Event> {
@@ -81,6 +86,8 @@ fn events(world: &World, menu: Menu) -> Vec<Event> {
     }
     if menu.reload {
         all.push(Event::Asked(Request::Reload));
+        let resolving = world.sup.roll_deadline().is_some();
+        all.extend(resolving.then(|| Event::ResolveFailed("no such directory".to_string())));
     }
     if menu.scale {
         let put_off = world.sup.rolls.scale;
@@ -116,7 +123,7 @@ fn worker_events(id: WorkerId, worker: &Worker, menu: Menu, all: &mut Vec<Event>
     }
     all.extend(menu.memory.then_some(Event::Memory(id, LIMIT + 1)));
     if menu.below {
-        all.extend([Event::Supervises(id), Event::GaveUp(id), Event::StopTakes(id, Span::secs(1))]);
+        all.extend([Event::Supervises(id), Event::GaveUp(id), Event::StopTakes(id, Span(1))]);
     }
 }
 
@@ -190,85 +197,15 @@ fn step(world: &World, event: &Event) -> Result<World, String> {
     Ok(next)
 }
 
-/// From every state: a late event (in turn one of each kind) does nothing, and there are ways to the end.
-fn check_ways_out(world: &World, turn: usize) -> Result<(), (&'static str, String)> {
-    late_event(world, turn).map_err(|why| ("a late event", why))?;
-    ends_when_asked(world.clone()).map_err(|why| ("stop, and all end", why))?;
-    ends_when_killed(world.clone()).map_err(|why| ("stop, and nobody ends before KILL", why))?;
-    detaches(world.clone()).map_err(|why| ("detach", why))
-}
-
-fn late_event(world: &World, turn: usize) -> Result<(), String> {
-    let Some(id) = world.dead else { return Ok(()) };
-    let event = match turn % 10 {
-        0 => Event::Ended { id, exit: Exit::Code(1), leftovers: false },
-        1 => Event::SpawnFailed(id, 127),
-        2 => Event::Listening { id, address: ADDRESS.to_string(), fixed: true },
-        3 => Event::SaidReady(id, ReadyBy::Notify),
-        4 => Event::Memory(id, LIMIT + 1),
-        5 => Event::Supervises(id),
-        6 => Event::GaveUp(id),
-        7 => Event::StopTakes(id, Span::secs(9)),
-        8 => Event::Drained(id),
-        _ => Event::Gone(id),
-    };
-    let mut same = world.clone();
-    let actions = same.feed(event)?;
-    match fingerprint(&same) == fingerprint(world) {
-        true if actions.is_empty() => Ok(()),
-        changed_nothing => Err(format!("state kept: {changed_nothing}, actions: {actions:?}")),
-    }
-}
-
-fn ends_when_asked(mut world: World) -> Result<(), String> {
-    world.feed(Event::Stop(StopKind::Term))?;
-    let ids: Vec<WorkerId> = world.living.keys().copied().collect();
-    for id in ids {
-        let leader = world.living.get(&id).is_some_and(|p| p.leader);
-        let end = Event::Ended { id, exit: Exit::Signal(15), leftovers: false };
-        world.feed(if leader { end } else { Event::Gone(id) })?;
-    }
-    finished_with(&world, 0)
-}
-
-fn ends_when_killed(mut world: World) -> Result<(), String> {
-    world.feed(Event::Stop(StopKind::Int))?;
-    for _ in 0..16 {
-        let killed = world.living.iter().find(|(_, p)| p.killed).map(|(id, p)| (*id, p.leader));
-        match killed {
-            Some((id, true)) => world.feed(Event::Ended { id, exit: Exit::Signal(9), leftovers: false })?,
-            Some((id, false)) => world.feed(Event::Gone(id))?,
-            None if world.finished.is_some() => break,
-            None => world.tick()?,
-        };
-    }
-    finished_with(&world, 130)
-}
-
-fn detaches(mut world: World) -> Result<(), String> {
-    let actions = world.feed(Event::Detach)?;
-    if actions
-        .iter()
-        .any(|a| matches!(a, Action::Stop(_) | Action::Drain(_) | Action::Kill(_) | Action::StopLeftovers(_)))
-    {
-        return Err(format!("touched the workers: {actions:?}"));
-    }
-    finished_with(&world, 0)
-}
-
-fn finished_with(world: &World, code: u8) -> Result<(), String> {
-    if world.finished == Some(code) { Ok(()) } else { Err(format!("{:?}, not Finish({code})", world.finished)) }
-}
-
 fn begun(menu: Menu, workers: u32, overlap: bool) -> World {
-    let mut world = World::new(rules(menu), shape(workers, overlap));
+    let mut world = World::new(rules(menu), shape(menu, workers, overlap));
     world.feed(Event::Start).expect("a machine begins");
     for slot in (0..workers).filter(|_| menu.from_ready) {
         world.feed(Event::SaidReady(WorkerId { slot, generation: 1 }, ReadyBy::Notify)).expect("it can be ready");
     }
     if menu.from_ready {
         // Past the stable time.
-        world.now = world.now + Span::secs(1);
+        world.now = world.now + Span(1);
     }
     world
 }
@@ -291,7 +228,9 @@ const MENU: Menu = Menu {
     below: false,
     codes: &[],
     intensity: 2,
-    stable: Span::secs(1),
+    stable: Span(1),
+    backoff: Span(3),
+    roll: RollRule { parallel: 1, soak: Span(1), overlap: 1 },
     from_ready: false,
     most_living: 4,
     most_states: 40_000,
@@ -300,7 +239,7 @@ const MENU: Menu = Menu {
 
 #[test]
 fn cluster_crashes() {
-    walk_all("cluster, crashes", MENU, 2, true, 2_000);
+    walk_all("cluster, crashes", Menu { most_living: 5, ..MENU }, 3, true, 3_000);
 }
 
 #[test]
@@ -312,18 +251,37 @@ fn cluster_codes() {
 #[test]
 fn cluster_leftovers() {
     let menu = Menu { leftovers: true, most_living: 3, intensity: 1, ..MENU };
-    walk_all("cluster, leftovers", menu, 2, true, 2_000);
+    walk_all("cluster, leftovers", menu, 2, true, 1_500);
 }
 
 /// Where all events together make too many states, the walk goes as far as this.
 const CUT: usize = 15_000;
 
 /// Where nothing fails quickly there is no backoff, and the states are few enough for more events.
-const SLOW: Menu = Menu { intensity: 1, stable: Span::ZERO, from_ready: true, ..MENU };
+const SLOW: Menu = Menu { intensity: 1, stable: Span::ZERO, backoff: Span(1), from_ready: true, ..MENU };
 
 #[test]
 fn cluster_reload_and_scale() {
-    walk_all("cluster, reload and scale", Menu { reload: true, scale: true, ..SLOW }, 2, true, 10_000);
+    let menu = Menu { reload: true, scale: true, most_states: CUT, ..SLOW };
+    walk_all("cluster, reload and scale", menu, 2, true, CUT);
+}
+
+#[test]
+fn cluster_reload() {
+    walk_all("cluster, reload", Menu { reload: true, spawn_fails: true, ..SLOW }, 2, true, 1_500);
+}
+
+#[test]
+fn cluster_of_three_by_twos() {
+    let roll = RollRule { parallel: 2, soak: Span(1), overlap: 2 };
+    let menu = Menu { reload: true, roll, most_living: 6, most_states: CUT, ..SLOW };
+    walk_all("cluster of three, two at a time", menu, 3, true, CUT);
+}
+
+#[test]
+fn cluster_without_a_soak() {
+    let roll = RollRule { parallel: 2, soak: Span::ZERO, overlap: 9 };
+    walk_all("cluster, no soak", Menu { reload: true, spawn_fails: true, roll, ..SLOW }, 2, true, 1_000);
 }
 
 #[test]
@@ -375,6 +333,7 @@ fn pm_restart_of_everything() {
         addresses: true,
         below: true,
         codes: &[Exit::Code(0), Exit::Code(127)],
+        backoff: Span(1),
         ..MENU
     };
     walk_all("pm-restart, everything", menu, 1, false, 20_000);

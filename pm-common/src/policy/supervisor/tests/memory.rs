@@ -51,7 +51,10 @@ fn a_cluster_starts_the_new_one_first_and_replaces_one_at_a_time() {
     assert_eq!(deeds(&bench.on(fat(w(1, 1)))), [], "one at a time");
     assert_eq!(bench.on(fat(w(1, 1))), [], "said once");
     let actions = bench.on(notify(w(0, 2)));
-    assert_eq!(actions, [Action::SteerIn(w(0, 2)), Action::SteerOff(w(0, 1)), Action::Drain(w(0, 1)), spawn(w(1, 2))]);
+    let replaced = Action::Say(Record::Replaced { id: w(0, 2), why: Why::Memory });
+    let old_goes = [Action::SteerOff(w(0, 1)), Action::Drain(w(0, 1))];
+    assert_eq!(actions[..2], [Action::SteerIn(w(0, 2)), replaced]);
+    assert_eq!((&actions[2..4], &actions[4..]), (&old_goes[..], &[spawn(w(1, 2))][..]));
     assert_eq!(bench.states(0), [(2, "ready"), (1, "draining")]);
     assert_eq!(bench.on(ended(w(0, 1), Exit::Code(0))), []);
     assert_eq!(deeds(&bench.on(notify(w(1, 2)))), [Action::Drain(w(1, 1))]);

@@ -15,25 +15,6 @@ fn cluster(workers: u32, roll: RollRule) -> Bench {
 /// One at a time with a soak of a second.
 const SOAK: RollRule = RollRule { soak: s(1), ..AT_ONCE };
 
-fn reason(actions: &[Action]) -> &str {
-    let found = said(actions).into_iter().find_map(|r| match r {
-        Record::RollAborted { reason, .. } | Record::RollRefused { reason } => Some(reason.as_str()),
-        _ => None,
-    });
-    found.unwrap_or_else(|| panic!("no roll was given up: {actions:?}"))
-}
-
-/// Requested, started, ended, and how the last one ended.
-fn numbers(bench: &Bench) -> (u64, u64, u64, Option<bool>) {
-    let view = bench.world.sup.roll();
-    (view.requested, view.started, view.ended, view.ok)
-}
-
-/// Done, of how many, slot, what is awaited.
-fn progress(bench: &Bench) -> Option<(u32, u32, u32, String)> {
-    bench.world.sup.roll().running.map(|r| (r.done, r.of, r.slot, r.awaiting))
-}
-
 #[test]
 fn slot_by_slot_each_new_one_ready_before_its_old_one_goes() {
     let mut bench = Bench::cluster(2, Rules::default());
@@ -71,6 +52,20 @@ fn the_first_new_worker_gets_no_traffic_before_it_has_soaked() {
     let actions = bench.tick();
     assert_eq!(deeds(&actions), [Action::CommitRelease, Action::Drain(w(0, 1)), spawn(w(1, 2))]);
     assert_eq!(deeds(&bench.on(notify(w(1, 2)))), [Action::Drain(w(1, 1))], "only the first soaks");
+}
+
+#[test]
+fn one_that_stops_listening_within_the_soak_is_not_ready() {
+    let mut bench = cluster(1, SOAK);
+    bench.on(listen(w(0, 1), A));
+    bench.reload();
+    bench.on(listen(w(0, 2), A));
+    bench.on(Event::Closed { id: w(0, 2), address: A.to_string() });
+    let actions = bench.tick();
+    assert_eq!(deeds(&actions), [Action::Stop(w(0, 2)), Action::DropRelease]);
+    assert!(
+        reason(&actions).starts_with("the new worker did not stay ready within the soak; it does not listen on tcp")
+    );
 }
 
 #[test]
@@ -136,6 +131,38 @@ fn several_at_a_time_once_the_first_is_good_and_all_of_them_go_when_one_fails() 
     assert!(matches!(said(&actions)[..], [Record::RollAborted { slot: 3, .. }]));
     assert_eq!(bench.states(1), [(1, "ready"), (2, "draining")]);
     assert_eq!(bench.on(crash(w(1, 2))), [], "it succeeds nobody any more");
+}
+
+#[test]
+fn one_of_a_failed_roll_that_has_a_seat_already_proves_nothing_to_the_next_roll() {
+    let under_way = |bench: &mut Bench| {
+        bench.reload();
+        bench.on(notify(w(0, 2)));
+        bench.on(crash(w(1, 1)));
+        assert_eq!(bench.states(1), [(2, "starting")], "in the seat");
+        bench.on(RELOAD);
+        let actions = bench.on(crash(w(2, 2)));
+        assert_eq!(deeds(&actions), [Action::DropRelease, Action::ResolveRelease]);
+        assert_eq!(deeds(&bench.tick()), [spawn_next(w(0, 3))]);
+    };
+    let two = RollRule { parallel: 2, ..AT_ONCE };
+    let mut bench = cluster(3, two);
+    under_way(&mut bench);
+    assert_eq!(bench.on(notify(w(1, 2))), [Action::SteerIn(w(1, 2))]);
+    assert_eq!(numbers(&bench), (2, 2, 1, Some(false)));
+
+    let mut bench = cluster(3, two);
+    under_way(&mut bench);
+    let actions = bench.on(crash(w(1, 2)));
+    assert_eq!((deeds(&actions), aborted(&actions)), (vec![spawn(w(1, 3))], false));
+
+    let mut bench = cluster(3, two);
+    under_way(&mut bench);
+    bench.on(crash(w(0, 3)));
+    bench.on(FEWER);
+    bench.on(FEWER);
+    bench.on(ended(w(2, 1), Exit::Code(0)));
+    assert_eq!(deeds(&bench.on(crash(w(1, 2)))), [Action::ReleaseSlot(1)]);
 }
 
 #[test]
@@ -256,6 +283,32 @@ fn a_reload_heals_what_waits_and_what_has_failed() {
 }
 
 #[test]
+fn a_reload_is_tried_even_if_everything_has_failed_meanwhile() {
+    let mut bench = Bench::cluster(1, Rules { intensity: 0, ..Rules::default() });
+    assert_eq!(bench.on(RELOAD), [Action::ResolveRelease]);
+    assert_eq!(deeds(&bench.on(crash(w(0, 1)))), [], "we do not give up yet");
+    assert_eq!((bench.states(0), bench.tick()), (vec![(1, "failed")], vec![spawn_next(w(0, 2))]));
+    let mut other = Bench { world: bench.world.clone() };
+    assert!(rolled(&other.on(notify(w(0, 2)))));
+    assert_eq!(other.states(0), [(2, "ready")]);
+    let actions = bench.on(crash(w(0, 2)));
+    assert_eq!(deeds(&actions), [Action::DropRelease, Action::AnnounceGaveUp, Action::Finish(1)]);
+}
+
+#[test]
+fn where_all_wait_for_their_next_try_the_new_release_is_tried_beside() {
+    let (mut bench, _) = Bench::new(2, true, Rules::default(), ReadyBy::Notify);
+    bench.on(crash(w(0, 1)));
+    bench.on(crash(w(1, 1)));
+    assert_eq!((bench.states(0), bench.states(1)), (vec![(1, "backoff")], vec![(1, "backoff")]));
+    assert_eq!(bench.reload(), [spawn_next(w(0, 2))]);
+    let actions = bench.on(notify(w(0, 2)));
+    assert_eq!(deeds(&actions), [Action::CommitRelease, spawn(w(1, 2))]);
+    assert_eq!((bench.states(0), bench.states(1)), (vec![(2, "ready")], vec![(2, "starting")]));
+    assert!(rolled(&bench.on(notify(w(1, 2)))));
+}
+
+#[test]
 fn scaling_and_memory_wait_for_the_end() {
     let mut bench = Bench::cluster(2, Rules { max_mem: Some(9), mem_interval: s(99), ..Rules::default() });
     bench.wait(s(20));
@@ -266,6 +319,7 @@ fn scaling_and_memory_wait_for_the_end() {
     assert_eq!(bench.on(MORE), []);
     assert_eq!(bench.on(MORE), []);
     assert_eq!(bench.on(FEWER), []);
+    assert_eq!(deeds(&bench.on(Event::Memory(w(0, 1), 10))), [], "the roll replaces it, and that is all");
     bench.on(notify(w(0, 2)));
     assert_eq!(deeds(&bench.on(Event::Memory(w(0, 2), 10))), []);
     let actions = bench.on(notify(w(1, 3)));
@@ -302,36 +356,6 @@ fn a_stop_ends_the_roll_and_answers_every_request() {
     let view = bench.world.sup.roll();
     assert_eq!((numbers(&bench), view.slot, view.running), ((2, 2, 2, Some(false)), Some(0), None));
     assert_eq!(view.reason, "the supervisor was stopped");
-}
-
-#[test]
-fn pm_restart_ends_the_old_one_first_and_goes_back_if_the_new_one_fails() {
-    let mut bench = Bench::restart(Rules { intensity: 0, ..Rules::default() });
-    for generation in 1..9 {
-        assert_eq!(deeds(&bench.reload()), [Action::Drain(w(0, generation))]);
-        assert_eq!(bench.on(Event::Drained(w(0, generation))), [Action::Stop(w(0, generation))]);
-        assert_eq!(progress(&bench), Some((0, 1, 0, "end of the old worker".to_string())));
-        assert_eq!(bench.on(ended(w(0, generation), Exit::Code(0))), [spawn_next(w(0, generation + 1))]);
-        let actions = bench.on(notify(w(0, generation + 1)));
-        assert_eq!(deeds(&actions), [Action::CommitRelease]);
-        assert!(rolled(&actions));
-    }
-    bench.reload();
-    bench.on(ended(w(0, 9), Exit::Code(0)));
-    let actions = bench.on(crash(w(0, 10)));
-    assert_eq!(deeds(&actions), [Action::DropRelease, spawn(w(0, 11))]);
-    assert_eq!(reason(&actions), "the new worker ended before it was ready code=1");
-}
-
-#[test]
-fn pm_restart_goes_back_from_a_new_one_that_is_not_ready_in_time() {
-    let mut bench = Bench::restart(Rules { intensity: 0, ..Rules::default() });
-    bench.on(listen(w(0, 1), A));
-    bench.reload();
-    bench.on(ended(w(0, 1), Exit::Code(0)));
-    let (_, actions) = bench.until_next();
-    assert_eq!(deeds(&actions), [Action::Stop(w(0, 2)), Action::DropRelease]);
-    assert_eq!(bench.on(ended(w(0, 2), Exit::Signal(15))), [spawn(w(0, 3))]);
 }
 
 #[test]

@@ -1,0 +1,54 @@
+//! What a roll is at, for people.
+
+use super::super::{Life, ReadyBy, RollView, Running, Supervisor};
+use super::{Roll, Rolls, Stage};
+
+impl Supervisor {
+    /// What the rolls are at.
+    #[must_use]
+    pub fn roll(&self) -> RollView {
+        let Rolls { requested, started, ended, last, now, .. } = &self.rolls;
+        RollView {
+            requested: *requested,
+            started: *started,
+            ended: *ended,
+            ok: last.as_ref().map(|last| last.ok),
+            reason: last.as_ref().map(|last| last.reason.clone()).unwrap_or_default(),
+            slot: last.as_ref().and_then(|last| last.slot),
+            running: now.as_ref().map(|roll| Running {
+                done: roll.done,
+                of: roll.of,
+                since: roll.since,
+                slot: self.running_slot().unwrap_or_default(),
+                awaiting: self.awaiting(roll),
+            }),
+        }
+    }
+
+    fn awaiting(&self, roll: &Roll) -> String {
+        let Some(number) = roll.under_way.iter().min() else {
+            let resolving = roll.stage == Stage::Resolving;
+            return if resolving { "the new release" } else { "drain of an older worker" }.to_owned();
+        };
+        let slot = usize::try_from(*number).ok().and_then(|n| self.slots.get(n));
+        let Some((slot, worker)) =
+            slot.and_then(|slot| Some((slot, slot.workers().find(|w| self.is_awaited(*number, w))?)))
+        else {
+            return "end of the old worker".to_owned();
+        };
+        let missing: Vec<&str> = slot.baseline.difference(&worker.listening).map(String::as_str).collect();
+        match worker.life {
+            Life::Soaking { .. } => "soak".to_owned(),
+            _ if self.shape.ready.evidence == ReadyBy::Listen && !missing.is_empty() => {
+                format!("ready: to listen on {}", missing.join(" "))
+            }
+            _ => "ready".to_owned(),
+        }
+    }
+
+    /// The lowest slot under way, else the next one.
+    pub(super) fn running_slot(&self) -> Option<u32> {
+        let roll = self.rolls.now.as_ref()?;
+        roll.under_way.iter().min().or_else(|| roll.rest.front()).copied()
+    }
+}

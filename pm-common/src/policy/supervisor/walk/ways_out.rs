@@ -1,0 +1,132 @@
+//! From every state there is a way to the end: of a roll, and of everything.
+
+use super::super::world::World;
+use super::super::*;
+use super::fingerprint::fingerprint;
+use super::{ADDRESS, LIMIT};
+
+/// From every state: a late event (in turn one of each kind) does nothing, and there are ways to the end.
+pub(super) fn check_ways_out(world: &World, turn: usize) -> Result<(), (&'static str, String)> {
+    late_event(world, turn).map_err(|why| ("a late event", why))?;
+    for workers in [Workers::Fine, Workers::Crashing, Workers::Silent] {
+        rolls_end(world.clone(), workers).map_err(|why| ("a reload, and time to end it", why))?;
+    }
+    ends_when_asked(world.clone()).map_err(|why| ("stop, and all end", why))?;
+    ends_when_killed(world.clone()).map_err(|why| ("stop, and nobody ends before KILL", why))?;
+    detaches(world.clone()).map_err(|why| ("detach", why))
+}
+
+fn late_event(world: &World, turn: usize) -> Result<(), String> {
+    let Some(id) = world.dead else { return Ok(()) };
+    let event = match turn % 10 {
+        0 => Event::Ended { id, exit: Exit::Code(1), leftovers: false },
+        1 => Event::SpawnFailed(id, 127),
+        2 => Event::Listening { id, address: ADDRESS.to_string(), fixed: true },
+        3 => Event::SaidReady(id, ReadyBy::Notify),
+        4 => Event::Memory(id, LIMIT + 1),
+        5 => Event::Supervises(id),
+        6 => Event::GaveUp(id),
+        7 => Event::StopTakes(id, Span(9)),
+        8 => Event::Drained(id),
+        _ => Event::Gone(id),
+    };
+    let mut same = world.clone();
+    let actions = same.feed(event)?;
+    match fingerprint(&same) == fingerprint(world) {
+        true if actions.is_empty() => Ok(()),
+        changed_nothing => Err(format!("state kept: {changed_nothing}, actions: {actions:?}")),
+    }
+}
+
+fn ends_when_asked(mut world: World) -> Result<(), String> {
+    world.feed(Event::Stop(StopKind::Term))?;
+    let ids: Vec<WorkerId> = world.living.keys().copied().collect();
+    for id in ids {
+        let leader = world.living.get(&id).is_some_and(|p| p.leader);
+        let end = Event::Ended { id, exit: Exit::Signal(15), leftovers: false };
+        world.feed(if leader { end } else { Event::Gone(id) })?;
+    }
+    finished_with(&world, 0)
+}
+
+fn ends_when_killed(mut world: World) -> Result<(), String> {
+    world.feed(Event::Stop(StopKind::Int))?;
+    for _ in 0..16 {
+        let killed = world.living.iter().find(|(_, p)| p.killed).map(|(id, p)| (*id, p.leader));
+        match killed {
+            Some((id, true)) => world.feed(Event::Ended { id, exit: Exit::Signal(9), leftovers: false })?,
+            Some((id, false)) => world.feed(Event::Gone(id))?,
+            None if world.finished.is_some() => break,
+            None => world.tick()?,
+        };
+    }
+    finished_with(&world, 130)
+}
+
+fn detaches(mut world: World) -> Result<(), String> {
+    let actions = world.feed(Event::Detach)?;
+    if actions
+        .iter()
+        .any(|a| matches!(a, Action::Stop(_) | Action::Drain(_) | Action::Kill(_) | Action::StopLeftovers(_)))
+    {
+        return Err(format!("touched the workers: {actions:?}"));
+    }
+    finished_with(&world, 0)
+}
+
+fn finished_with(world: &World, code: u8) -> Result<(), String> {
+    if world.finished == Some(code) { Ok(()) } else { Err(format!("{:?}, not Finish({code})", world.finished)) }
+}
+
+/// How the workers behave until a roll has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Workers {
+    /// They become ready, and end when they are asked to.
+    Fine,
+    /// They end before they are ready.
+    Crashing,
+    /// They say nothing and end only by KILL.
+    Silent,
+}
+
+/// A reload that is asked for now ends, with the one under way, whatever the workers do.
+fn rolls_end(mut world: World, workers: Workers) -> Result<(), String> {
+    // A supervisor below is waited for as long as it takes.
+    if workers == Workers::Silent && world.known().any(|(_, w)| w.supervises) {
+        return Ok(());
+    }
+    world.feed(Event::Asked(Request::Reload))?;
+    for _ in 0..32 {
+        let view = world.sup.roll();
+        if world.finished.is_some() || view.ended == view.requested {
+            return Ok(());
+        }
+        let known: Vec<(WorkerId, Worker)> = world.known().map(|(id, w)| (id, w.clone())).collect();
+        for (id, worker) in known {
+            let lives = world.living.contains_key(&id);
+            if let Some(event) = behaves(id, &worker, workers).filter(|_| lives) {
+                world.feed(event)?;
+            }
+        }
+        if world.sup.deadline().is_some() {
+            world.tick()?;
+        }
+    }
+    Err(format!("{workers:?}: {:?}", world.sup.roll()))
+}
+
+fn behaves(id: WorkerId, worker: &Worker, workers: Workers) -> Option<Event> {
+    let end = |exit| Event::Ended { id, exit, leftovers: false };
+    let silent = workers == Workers::Silent;
+    match &worker.life {
+        Life::Killing { .. } if worker.exit.is_some() => Some(Event::Gone(id)),
+        Life::Killing { .. } => Some(end(Exit::Signal(9))),
+        _ if silent => None,
+        Life::Draining { .. } if worker.exit.is_some() => Some(Event::Gone(id)),
+        Life::Draining { told: false, .. } => Some(Event::Drained(id)),
+        Life::Draining { .. } => Some(end(Exit::Code(0))),
+        Life::Starting(_) if workers == Workers::Fine => Some(Event::SaidReady(id, ReadyBy::Notify)),
+        Life::Starting(_) => Some(end(Exit::Code(1))),
+        Life::Soaking { .. } | Life::Ready { .. } => None,
+    }
+}
