@@ -36,6 +36,8 @@ pub(crate) struct Cluster {
     /// The next NODE_UNIQUE_ID.
     next_id: u64,
     drain: Drain,
+    /// There is no next worker: nothing listens any more.
+    finished: bool,
     /// accept4(2) failed for want of descriptors: none is tried until one may have become free.
     short_of_descriptors: bool,
     /// What was said once already.
@@ -73,7 +75,7 @@ impl Cluster {
     pub(crate) fn new(listeners: Listeners, drain: Drain) -> Self {
         let (workers, said) = (BTreeMap::new(), BTreeSet::new());
         let (handoff, short_of_descriptors) = (Handoff::default(), false);
-        Self { listeners, workers, handoff, next_id: 1, drain, short_of_descriptors, said }
+        Self { listeners, workers, handoff, next_id: 1, drain, finished: false, short_of_descriptors, said }
     }
 
     fn hear(&mut self, id: WorkerId, message: Message, events: &mut VecDeque<Event>) {
@@ -104,7 +106,7 @@ impl Cluster {
     ///
     /// A worker that drains gets no answer, as from Node's own primary: a new listener would keep it alive.
     fn answer(&mut self, id: WorkerId, ack: u64, query: &Query) {
-        if self.workers.get(&id).is_some_and(|worker| worker.draining) {
+        if self.finished || self.workers.get(&id).is_some_and(|worker| worker.draining) {
             return;
         }
         match self.listeners.open(id, query) {
@@ -302,6 +304,7 @@ impl Adapter for Cluster {
     }
 
     fn finish(&mut self) {
+        self.finished = true;
         self.listeners.close_all();
     }
 

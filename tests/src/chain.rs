@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -69,6 +69,12 @@ impl<'a> Chain<'a> {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.borrow().id()
+    }
+
+    /// The outermost process's stdin, where the command has a pipe for it; only once.
+    #[must_use]
+    pub fn stdin(&self) -> Option<ChildStdin> {
+        self.child.borrow_mut().stdin.take()
     }
 
     /// Sends the outermost process a signal.

@@ -85,27 +85,99 @@ impl<S: Read + Write> Connection<S> {
     /// # Errors
     /// Whatever is not a whole answer with 200.
     pub fn request(&mut self, path: &str, keep: &str) -> Result<String, Miss> {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {keep}\r\n\r\n");
-        self.stream.write_all(head.as_bytes())?;
+        self.send(path, keep)?;
+        self.answer()
+    }
+
+    /// Sends a request and leaves its answer for later.
+    ///
+    /// # Errors
+    /// Reset, cut.
+    pub fn send(&mut self, path: &str, keep: &str) -> Result<(), Miss> {
+        self.write(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {keep}\r\n\r\n"))
+    }
+
+    /// Sends a piece of a request.
+    ///
+    /// # Errors
+    /// Reset, cut.
+    pub fn write(&mut self, text: &str) -> Result<(), Miss> {
+        Ok(self.stream.write_all(text.as_bytes())?)
+    }
+
+    /// Reads the answer to a request that was sent, and returns its body.
+    ///
+    /// # Errors
+    /// Whatever is not a whole answer with 200.
+    pub fn answer(&mut self) -> Result<String, Miss> {
         let mut bytes = Vec::new();
-        let body_at = loop {
-            if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
-                break at + 4;
-            }
-            self.more(&mut bytes)?;
-        };
-        let head = String::from_utf8_lossy(&bytes[..body_at]).to_ascii_lowercase();
+        let head = self.head(&mut bytes)?;
         let status: u16 = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
         let field = |name: &str| head.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
         self.closing = field("connection:") == Some("close");
-        let Some(length) = field("content-length:").and_then(|l| l.parse::<usize>().ok()) else {
-            return Err(Miss::Other(format!("no content-length in {head}")));
+        let body = match field("content-length:").and_then(|l| l.parse::<usize>().ok()) {
+            Some(length) => self.read(&mut bytes, length)?,
+            None if field("transfer-encoding:") == Some("chunked") => self.chunks(&mut bytes)?,
+            None => return Err(Miss::Other(format!("neither length nor chunks in {head}"))),
         };
-        while bytes.len() < body_at + length {
-            self.more(&mut bytes)?;
-        }
-        let body = String::from_utf8_lossy(&bytes[body_at..]).into_owned();
         if status == 200 { Ok(body) } else { Err(Miss::Status(status)) }
+    }
+
+    /// Reads a head, in small letters, and leaves what came after it in `bytes`.
+    ///
+    /// # Errors
+    /// Whatever is not a whole head.
+    pub fn head(&mut self, bytes: &mut Vec<u8>) -> Result<String, Miss> {
+        let end = self.find(bytes, b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+        bytes.drain(..end);
+        Ok(head)
+    }
+
+    /// Reads so many bytes, beginning with those in `bytes`.
+    ///
+    /// # Errors
+    /// Reset, cut, hung.
+    pub fn read(&mut self, bytes: &mut Vec<u8>, count: usize) -> Result<String, Miss> {
+        while bytes.len() < count {
+            self.more(bytes)?;
+        }
+        Ok(String::from_utf8_lossy(&bytes.drain(..count).collect::<Vec<_>>()).into_owned())
+    }
+
+    /// How the connection ends: `Ok` with what still came before a clean end.
+    ///
+    /// # Errors
+    /// Reset, hung.
+    pub fn end(&mut self) -> Result<String, Miss> {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest)?;
+        Ok(String::from_utf8_lossy(&rest).into_owned())
+    }
+
+    fn chunks(&mut self, bytes: &mut Vec<u8>) -> Result<String, Miss> {
+        let mut body = String::new();
+        loop {
+            let end = self.find(bytes, b"\r\n")?;
+            let size = String::from_utf8_lossy(&bytes[..end - 2]).into_owned();
+            let size = usize::from_str_radix(&size, 16).map_err(|_| Miss::Other(format!("a chunk of size {size}")))?;
+            bytes.drain(..end);
+            let chunk = self.read(bytes, size + 2)?;
+            if size == 0 {
+                return Ok(body);
+            }
+            body.push_str(&chunk[..size]);
+        }
+    }
+
+    /// Where the first `mark` ends.
+    fn find(&mut self, bytes: &mut Vec<u8>, mark: &[u8]) -> Result<usize, Miss> {
+        loop {
+            if let Some(at) = bytes.windows(mark.len()).position(|w| w == mark) {
+                return Ok(at + mark.len());
+            }
+            self.more(bytes)?;
+        }
     }
 
     fn more(&mut self, bytes: &mut Vec<u8>) -> Result<(), Miss> {

@@ -6,10 +6,13 @@
 
 pub mod bins;
 pub mod chain;
+pub mod deploy;
 pub mod http;
 pub mod load;
+pub mod node_load;
 pub mod ports;
 pub mod proc;
+pub mod roll;
 pub mod scene;
 pub mod stat;
 pub mod wait;

@@ -5,13 +5,15 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::http::{Connection, Miss};
 use crate::wait;
 
-/// What a client does between two requests: enough to leave the processor to what is tested.
-const THINK: Duration = Duration::from_millis(2);
+/// What clients do between two requests, at most: enough to leave the processor to what is tested.
+const THINK: Duration = Duration::from_millis(5);
+/// The same of those that now and then leave their connection idle: shorter than Node keeps one (5 s).
+const SLEEP: Duration = Duration::from_secs(3);
 
 /// How clients use connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,18 @@ pub enum Style {
     Kept,
     /// Each request has a connection of its own.
     OneShot,
+    /// Sometimes the one, sometimes the other.
+    Mixed,
+    /// The connection is kept, and idle for most of the time.
+    Sleepy,
+}
+
+impl Style {
+    /// A crowd of this many clients of all styles.
+    #[must_use]
+    pub fn crowd(count: usize) -> Vec<Self> {
+        [Self::Kept, Self::OneShot, Self::Mixed, Self::Sleepy].into_iter().cycle().take(count).collect()
+    }
 }
 
 /// What one client saw.
@@ -50,13 +64,22 @@ impl Load {
     /// Starts `count` clients on a port.
     #[must_use]
     pub fn start(port: u16, count: usize, style: Style) -> Self {
+        Self::of(port, "/", &vec![style; count])
+    }
+
+    /// Starts a client of each of these styles, that asks for a path.
+    #[must_use]
+    pub fn of(port: u16, path: &str, styles: &[Style]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let client = |_| {
+        // Other ports, other numbers; xorshift needs bits to start with.
+        let seed = |n: u64| (n << 16 | u64::from(port)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let client = |(n, style): (u64, &Style)| {
             let tally = Arc::new(Mutex::new(Tally::default()));
             let (ours, stop) = (Arc::clone(&tally), Arc::clone(&stop));
-            Client { tally, thread: Some(std::thread::spawn(move || client(port, style, &ours, &stop))) }
+            let mut asker = Asker { port, path: path.to_owned(), style: *style, kept: None, random: seed(n) };
+            Client { tally, thread: Some(std::thread::spawn(move || asker.ask_on(&ours, &stop))) }
         };
-        Self { clients: (0..count).map(client).collect(), stop }
+        Self { clients: (1..).zip(styles).map(client).collect(), stop }
     }
 
     /// What each client saw so far.
@@ -103,34 +126,65 @@ impl Drop for Load {
     }
 }
 
-fn client(port: u16, style: Style, tally: &Mutex<Tally>, stop: &AtomicBool) {
-    let mut kept = None;
-    while !stop.load(Ordering::Relaxed) {
-        let answer = ask(port, style, &mut kept);
-        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-        match answer {
-            Ok(body) => {
-                tally.ok += 1;
-                *tally.by_pid.entry(body.trim().parse().unwrap_or(0)).or_default() += 1;
-            }
-            Err(miss) => tally.misses.push(miss),
-        }
-        drop(tally);
-        std::thread::sleep(THINK);
-    }
+/// A client at work.
+#[derive(Debug)]
+struct Asker {
+    port: u16,
+    path: String,
+    style: Style,
+    kept: Option<Connection<TcpStream>>,
+    random: u64,
 }
 
-fn ask(port: u16, style: Style, kept: &mut Option<Connection<TcpStream>>) -> Result<String, Miss> {
-    let mut connection = match kept.take() {
-        Some(connection) => connection,
-        None => Connection::open(port)?,
-    };
-    let answer = match style {
-        Style::Kept => connection.get("/")?,
-        Style::OneShot => connection.request("/", "close")?,
-    };
-    if style == Style::Kept && !connection.closing {
-        *kept = Some(connection);
+impl Asker {
+    fn ask_on(&mut self, tally: &Mutex<Tally>, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            let answer = self.ask();
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            match answer {
+                Ok(body) => {
+                    tally.ok += 1;
+                    *tally.by_pid.entry(body.trim().parse().unwrap_or(0)).or_default() += 1;
+                }
+                Err(miss) => tally.misses.push(miss),
+            }
+            drop(tally);
+            self.think(stop);
+        }
     }
-    Ok(answer)
+
+    fn ask(&mut self) -> Result<String, Miss> {
+        let keep = match self.style {
+            Style::Kept | Style::Sleepy => true,
+            Style::OneShot => false,
+            Style::Mixed => self.chance(3) > 0,
+        };
+        let mut connection = match self.kept.take() {
+            Some(connection) => connection,
+            None => Connection::open(self.port)?,
+        };
+        let answer = connection.request(&self.path, if keep { "keep-alive" } else { "close" })?;
+        if keep && !connection.closing {
+            self.kept = Some(connection);
+        }
+        Ok(answer)
+    }
+
+    /// A number below `below`: xorshift, which needs no crate.
+    fn chance(&mut self, below: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % below
+    }
+
+    fn think(&mut self, stop: &AtomicBool) {
+        let most = if self.style == Style::Sleepy && self.chance(2) > 0 { SLEEP } else { THINK };
+        let micros = self.chance(u64::try_from(most.as_micros()).unwrap_or(u64::MAX));
+        let end = Instant::now() + Duration::from_micros(micros);
+        // In pieces, so that the end of the test does not wait for a sleeper.
+        while Instant::now() < end && !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(end.saturating_duration_since(Instant::now()).min(Duration::from_millis(50)));
+        }
+    }
 }

@@ -75,6 +75,24 @@ impl Scene {
         scene
     }
 
+    /// Makes a self-signed certificate and names it in `TLS_KEY` and `TLS_CERT`.
+    ///
+    /// # Panics
+    /// When openssl fails.
+    #[must_use]
+    pub fn with_certificate(mut self) -> Self {
+        let line = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
+        let mut words: Vec<&str> = std::iter::once("openssl").chain(line.split(' ')).collect();
+        words.extend(["-keyout", "key.pem", "-out", "cert.pem"]);
+        let output = self.command(&words).output().expect("openssl runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for (name, file) in [("TLS_KEY", "key.pem"), ("TLS_CERT", "cert.pem")] {
+            let path = self.dir().join(file);
+            self.set(name, path);
+        }
+        self
+    }
+
     fn path_with(&self, tools: &Path, node: Option<PathBuf>) -> OsString {
         let old = std::env::var_os("PATH").unwrap_or_default();
         let parts = std::iter::once(tools.to_owned()).chain(node).chain(std::env::split_paths(&old));

@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::notify::{Assignment, Upward};
 use crate::policy::WorkerId;
-use crate::policy::supervisor::{Event, Supervisor};
+use crate::policy::supervisor::{Action, Event, Supervisor};
 use crate::policy::time::Mono;
 use crate::policy::worker::ReadyBy;
 use crate::procfs::Proc;
@@ -82,7 +82,7 @@ pub trait Adapter {
     fn ended(&mut self, id: WorkerId);
     /// The slot is gone for good.
     fn release_slot(&mut self, slot: u32);
-    /// The supervisor stops: nothing needs to be kept for a next worker.
+    /// The supervisor stops: nothing needs to be kept for a next worker. Called as soon as that is known, and at the end.
     fn finish(&mut self);
     /// What to wait for.
     fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>);
@@ -219,6 +219,10 @@ impl<A: Adapter> Supervise<A> {
     fn tell(&mut self, event: Event) {
         let mut actions = Vec::new();
         self.machine.handle(clock::now(), event, &mut actions);
+        // Before any worker closes its own: a client that comes now is refused, and not left to wait for nobody.
+        if actions.iter().any(|action| matches!(action, Action::AnnounceStop(_))) {
+            self.adapter.finish();
+        }
         for action in actions {
             self.perform(action);
         }

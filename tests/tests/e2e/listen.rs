@@ -30,21 +30,6 @@ fn curl(scene: &Scene, args: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A scene with a self-signed certificate of its own.
-fn with_certificate() -> Scene {
-    let mut scene = Scene::with_node(24);
-    let line = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
-    let mut words: Vec<&str> = std::iter::once("openssl").chain(line.split(' ')).collect();
-    words.extend(["-keyout", "key.pem", "-out", "cert.pem"]);
-    let output = scene.command(&words).output().expect("openssl runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for (name, file) in [("TLS_KEY", "key.pem"), ("TLS_CERT", "cert.pem")] {
-        let path = scene.dir().join(file);
-        scene.set(name, path);
-    }
-    scene
-}
-
 #[test]
 fn http_on_all_addresses_is_served_by_both() {
     let scene = Scene::with_node(24);
@@ -95,7 +80,7 @@ fn a_backlog_is_served_by_both() {
 
 #[test]
 fn https_is_served_by_both() {
-    let scene = with_certificate();
+    let scene = Scene::with_node(24).with_certificate();
     let chain = start(&scene, "https");
     let url = format!("https://localhost:{}/", scene.port);
     two_answer(&chain, || curl(&scene, &[&url]));
@@ -103,7 +88,7 @@ fn https_is_served_by_both() {
 
 #[test]
 fn http2_is_served_by_both() {
-    let scene = with_certificate();
+    let scene = Scene::with_node(24).with_certificate();
     let chain = start(&scene, "http2");
     let url = format!("https://localhost:{}/", scene.port);
     two_answer(&chain, || curl(&scene, &["--http2", &url]));
