@@ -88,6 +88,11 @@ pub trait Adapter {
     fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>);
     /// A source is ready.
     fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>);
+    /// When `settle` is to be called, if nothing else happens; `None`: there is no need. `settle` moves it on once it
+    /// has passed.
+    fn deadline(&self) -> Option<Mono> {
+        None
+    }
     /// Once after each turn, before waiting: what was put off.
     fn settle(&mut self, events: &mut VecDeque<Event>);
     /// Where this worker listens, for people.
@@ -232,7 +237,8 @@ impl<A: Adapter> Supervise<A> {
     fn wait(&mut self) -> Result<Vec<Token>, Failure> {
         let (tokens, ready) = {
             let (tokens, mut fds) = self.poll_set();
-            let timeout = self.machine.deadline().map(|at| timespec(at, clock::now()));
+            let deadline = self.machine.deadline().into_iter().chain(self.adapter.deadline()).min();
+            let timeout = deadline.map(|at| timespec(at, clock::now()));
             match poll(&mut fds, timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error).or_fail(|| "cannot wait for events".to_owned()),

@@ -16,6 +16,7 @@ mod roll_clients;
 mod roll_load;
 mod roll_mishaps;
 mod roll_release;
+mod round_robin;
 mod runtimes;
 mod status;
 mod stop;
