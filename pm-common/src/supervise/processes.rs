@@ -225,11 +225,10 @@ impl<A: Adapter> Supervise<A> {
         if self.scope == Scope::Group {
             return process.signal_group(Signal::SIGKILL);
         }
-        let mut before = Vec::new();
         for _ in 0..STRIKES {
             let mut children = self.proc.own_children();
             children.retain(|pid| !leaders.contains(pid) && !self.inherited.has_pid(*pid));
-            if children == before {
+            if children.is_empty() {
                 return;
             }
             // Not reaped yet: each number is still its own.
@@ -237,7 +236,6 @@ impl<A: Adapter> Supervise<A> {
             for pid in &children {
                 process::reap(*pid);
             }
-            before = children;
         }
     }
 

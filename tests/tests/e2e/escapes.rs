@@ -78,8 +78,8 @@ fn leftovers_that_fork_all_the_time_are_killed() {
     // With each hop a process of a session of its own; who is not found ends tired.
     let hop = "import os, signal, time\n\
         signal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
-        end = time.monotonic() + 20\n\
-        for _ in range(24):\n    if os.fork() == 0: break\n\
+        end = time.monotonic() + 40\n\
+        for _ in range(12):\n    if os.fork() == 0: break\n\
         else:\n    print('hopping', flush=True)\n    while True: signal.pause()\n\
         os.setsid()\n\
         while time.monotonic() < end:\n    if os.fork() > 0: os._exit(0)\n    os.setsid()\n\
