@@ -16,6 +16,9 @@ use crate::sys::process::{self, Child};
 /// How often one look scans again when what it found has ended or forked before it could be watched.
 const SCANS: usize = 10;
 
+/// How often one look strikes at children that fork faster than a scan of the tree: some milliseconds in all.
+const STRIKES: usize = 100;
+
 /// What belongs to a worker and must have ended before the worker has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -163,6 +166,10 @@ impl Inherited {
     fn has(&self, stat: &Stat) -> bool {
         self.0.contains(&(stat.pid, stat.start_time))
     }
+
+    fn has_pid(&self, pid: i32) -> bool {
+        self.0.iter().any(|(inherited, _)| *inherited == pid)
+    }
 }
 
 impl<A: Adapter> Supervise<A> {
@@ -220,9 +227,10 @@ impl<A: Adapter> Supervise<A> {
     /// finds nothing, and after which there is none, has shown that nothing is left.
     fn find_leftovers(&mut self, id: WorkerId) -> bool {
         for _ in 0..SCANS {
+            self.kill_again(id);
             let Some(process) = self.processes.get_mut(&id) else { return false };
             let left = left_of(&mut self.proc, self.scope, process.child.pid, &self.inherited);
-            if process.killed {
+            if process.killed && self.scope == Scope::Tree {
                 process.kill_all(&left);
             }
             process.unwatched = !process.watch(&left);
@@ -234,6 +242,32 @@ impl<A: Adapter> Supervise<A> {
             }
         }
         true
+    }
+
+    /// A group dies at once, forks and all. Of a tree only those that have not forked yet: so this strikes at our own
+    /// children (what forks and ends hands its child to us) without a look at them, and until no new ones come.
+    fn kill_again(&mut self, id: WorkerId) {
+        let leaders = self.leaders();
+        let Some(process) = self.processes.get_mut(&id).filter(|p| p.killed) else { return };
+        if self.scope == Scope::Group {
+            return process.signal_group(Signal::SIGKILL);
+        }
+        for _ in 0..STRIKES {
+            let mut children = self.proc.own_children();
+            children.retain(|pid| !leaders.contains(pid) && !self.inherited.has_pid(*pid));
+            if children.is_empty() {
+                return;
+            }
+            // Not reaped yet: each number is still its own.
+            children.iter().for_each(|pid| process.signal_pid(*pid, Signal::SIGKILL));
+            for pid in &children {
+                process::reap(*pid);
+            }
+        }
+    }
+
+    fn leaders(&self) -> Vec<i32> {
+        self.processes.values().map(|p| p.child.pid).collect()
     }
 
     pub(super) fn stop_leftovers(&mut self, id: WorkerId) {
@@ -275,7 +309,7 @@ impl<A: Adapter> Supervise<A> {
 
     /// True if there were any.
     fn reap_zombies(&mut self) -> bool {
-        let leaders: Vec<i32> = self.processes.values().map(|p| p.child.pid).collect();
+        let leaders = self.leaders();
         let mut zombies = self.proc.children(own_pid());
         zombies.retain(|stat| stat.is_zombie() && !leaders.contains(&stat.pid));
         // One that a debugger holds cannot be reaped yet, and is no news.

@@ -75,16 +75,19 @@ fn a_worker_that_left_its_process_group_is_killed() {
 #[test]
 fn leftovers_that_fork_all_the_time_are_killed() {
     let scene = Scene::new();
-    // A process of a session of its own with each hop; they end with the file.
-    let hop = "import os, signal, sys\n\
+    // With each hop a process of a session of its own; who is not found ends tired.
+    let hop = "import os, signal, time\n\
         signal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
-        for _ in range(8):\n    if os.fork() == 0: break\n\
+        end = time.monotonic() + 40\n\
+        for _ in range(12):\n    if os.fork() == 0: break\n\
         else:\n    print('hopping', flush=True)\n    while True: signal.pause()\n\
         os.setsid()\n\
-        while os.path.exists('hop.py'):\n    if os.fork() > 0: os._exit(0)\n    os.setsid()\n";
+        while time.monotonic() < end:\n    if os.fork() > 0: os._exit(0)\n    os.setsid()\n\
+        print('tired', flush=True)\n";
     let _ = scene.file("hop.py", hop);
     let chain = scene.start("pm-restart --grace 100ms python3 hop.py");
     chain.line("hopping");
     chain.signal(SIGTERM);
     assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+    assert!(!chain.output().contains("tired"), "{}", chain.output());
 }
