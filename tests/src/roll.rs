@@ -53,9 +53,8 @@ pub fn ask(chain: &Chain) -> u64 {
 /// When it does not end.
 #[track_caller]
 pub fn ended(chain: &Chain, which: u64) -> Value {
-    chain.until(&format!("the end of roll {which}"), || {
-        Some(state(chain)).filter(|roll| number(roll, "ended") >= which)
-    })
+    chain
+        .until(&format!("the end of roll {which}"), || Some(state(chain)).filter(|roll| number(roll, "ended") >= which))
 }
 
 /// Rolls, and returns the state after it, whatever came of it.

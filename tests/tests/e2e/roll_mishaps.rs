@@ -143,7 +143,10 @@ fn the_status_says_what_a_roll_waits_for() {
     assert!(state["running"].is_null() && state["ok"].is_null(), "{state}");
     let asked = roll::ask(&chain);
     let running = roll::awaiting(&chain, &format!("ready: to listen on tcp:[::]:{}", scene.port));
-    assert_eq!((running["done"].as_u64(), running["of"].as_u64(), running["slot"].as_u64()), (Some(0), Some(2), Some(0)));
+    assert_eq!(
+        (running["done"].as_u64(), running["of"].as_u64(), running["slot"].as_u64()),
+        (Some(0), Some(2), Some(0))
+    );
     assert!(running["since_ms"].as_u64().is_some_and(|ms| ms > 1_600_000_000_000), "{running}");
     roll::awaiting(&chain, "soak");
     chain.until("the second slot", || (roll::state(&chain)["running"]["slot"] == 1).then_some(()));

@@ -114,7 +114,10 @@ fn a_crash_during_a_roll_uses_the_release_that_is_current() {
     deploy::release(&scene, "2", "");
     let asked = roll::ask(&chain);
     let running = roll::awaiting(&chain, "soak");
-    assert_eq!((running["done"].as_u64(), running["of"].as_u64(), running["slot"].as_u64()), (Some(0), Some(3), Some(0)));
+    assert_eq!(
+        (running["done"].as_u64(), running["of"].as_u64(), running["slot"].as_u64()),
+        (Some(0), Some(3), Some(0))
+    );
     assert_eq!(deploy::versions(&scene), ["1"], "a worker that soaks gets no traffic");
     let victim = stat::workers(&scene).iter().find(|w| w.number("slot") == 2).and_then(stat::Line::pid).expect("a pid");
     let starts = chain.said("start").len();
