@@ -5,6 +5,7 @@ const os = require('os')
 const path = require('path')
 const { spawn } = require('child_process')
 const lib = require('./chain')
+const clients = require('./clients')
 
 const quick = process.argv.includes('--quick')
 const option = (name, otherwise) => {
@@ -123,6 +124,84 @@ const boot = async () => {
   }
 }
 
+// Reloads of four workers under 16 strict clients, with kept connections and with one for each request.
+const RELOADED = 4
+const reloaders = {
+  lanes: { make: ours({ restart: limit, cluster: [] }), reload: (server) => { process.kill(server.pid, 'SIGHUP') } },
+  'node textbook': {
+    make: async (workers, port) => {
+      const words = ['node', path.join(__dirname, 'node-reload.js'), String(workers), path.join(lib.examples, 'graceful.js')]
+      return lib.chain(words, port)
+    },
+    reload: (server) => { process.kill(server.pid, 'SIGHUP') },
+  },
+  pm2: { make: pm2, reload: (server, port) => pm2Run(['reload', 'bench'], port) },
+}
+
+const percentile99 = (answers) => {
+  const sorted = answers.map((answer) => answer.ms).sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length * 0.99)]
+}
+
+// The workers that answer now, all of them.
+const workersOf = async (port) => {
+  const seen = new Set()
+  for (let i = 0; seen.size < RELOADED && i < 200; i++) (await lib.pidsOf(port, 16)).forEach((p) => p && seen.add(p))
+  if (seen.size !== RELOADED) throw new Error(`${seen.size} of ${RELOADED} workers answered`)
+  return [...seen]
+}
+
+// From the request until the last of the old workers is gone.
+const rolled = async (old, patience = 60000) => {
+  const start = performance.now()
+  while (old.some(lib.alive)) {
+    if (performance.now() - start > patience) throw new Error('the old workers do not go')
+    await lib.pause(5)
+  }
+}
+
+const reload = async (name, keep, bootMs) => {
+  const style = keep ? 'kept' : 'single'
+  const port = await lib.freePort()
+  const server = await reloaders[name].make(RELOADED, port)
+  try {
+    await lib.firstAnswer(port)
+    const old = await workersOf(port)
+    const load = clients.start(port, 16, keep)
+    await lib.pause(seconds * 1000)
+    const begun = performance.now()
+    const asked = reloaders[name].reload(server, port)
+    await rolled(old)
+    await asked
+    const ended = performance.now()
+    await lib.pause(500)
+    const { answers, lost } = await load.end()
+    const atRest = answers.filter((answer) => answer.at + answer.ms < begun)
+    const during = answers.filter((answer) => answer.at + answer.ms >= begun && answer.at <= ended)
+    note(`requests lost by a reload, ${style}`, name, lost.length)
+    note(`p99 during a reload over p99 at rest, ${style}`, name, percentile99(during) / percentile99(atRest))
+    note(`reload of ${RELOADED} workers over ${RELOADED} boots of bare node, ${style}`, name, (ended - begun) / (RELOADED * bootMs))
+  } catch (error) {
+    console.error(`${name}: ${error.message}\n${server.said()}`)
+    process.exitCode = 1
+  } finally {
+    await server.stop()
+  }
+}
+
+const reloads = async (has) => {
+  const boots = []
+  for (let i = 0; i < 5; i++) {
+    const port = await lib.freePort()
+    const server = await bare(1, port)
+    boots.push((await lib.firstAnswer(port)).ms)
+    await server.stop()
+  }
+  for (const name of Object.keys(reloaders).filter(has)) {
+    for (const keep of [true, false]) await reload(name, keep, lib.median(boots))
+  }
+}
+
 const idle = async (name, make) => {
   const port = await lib.freePort()
   const server = await make(2, port)
@@ -155,8 +234,8 @@ const print = () => {
 
 const main = async () => {
   const only = option('only', '')
-  const names = Object.keys(contenders).filter((name) => !only || only.split(',').includes(name))
-  const has = (name) => names.includes(name)
+  const has = (name) => !only || only.split(',').includes(name)
+  const names = Object.keys(contenders).filter(has)
   for (let round = 0; round < rounds; round++) {
     // Another one begins each time, so that a slow spell of the machine hits nobody in particular.
     const order = names.map((_, i) => names[(i + round) % names.length])
@@ -171,6 +250,8 @@ const main = async () => {
     const quickly = ['--backoff', '1ms..1ms', '--stable', '1ms', '--intensity', '100000/1s']
     if (has(DEFAULT)) await crash(DEFAULT, ours({ restart: [...quickly, ...limit], cluster: [] }))
     for (const name of ['node rr', 'pm2'].filter(has)) await crash(name, contenders[name])
+    console.error(`round ${round + 1} of ${rounds}: reloads`)
+    await reloads(has)
   }
   console.error('idle')
   await Promise.all([

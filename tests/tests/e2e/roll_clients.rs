@@ -224,8 +224,8 @@ fn the_apps_children_do_not_inherit_the_preload() {
 /// An app that ends in order by itself, and one that ends at once: each gets the signal when it has nothing in hand.
 #[test]
 fn an_app_with_a_signal_handler_of_its_own_loses_nothing() {
-    for app in ["$F/leak.js", "$F/abrupt.js"] {
-        let scene = Scene::with_node(24).with("LEAK", "0.001");
+    for app in ["$F/graceful.js", "$F/abrupt.js"] {
+        let scene = Scene::with_node(24);
         let chain = scene.start(&format!("pm-cluster -n 2 --soak 50ms node {app}"));
         chain.serving(2);
         let load = Load::of(scene.port, "/", &Style::crowd(12));

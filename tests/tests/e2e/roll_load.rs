@@ -43,7 +43,6 @@ fn http(major: u32, app: &str, path: &str) {
     load.advance(1);
     roll_on(&chain);
     let sum = load.end();
-    println!("node {major}: {} requests answered by {} workers", sum.ok, sum.by_pid.len());
     nothing_lost(&sum, &chain);
     chain.stop();
 }
@@ -62,7 +61,6 @@ fn in_node(major: u32, kind: &str) {
     }
     roll::drained(&chain);
     let (ok, losses) = load.end();
-    println!("node {major}, {kind}: {ok} requests");
     assert!(losses.as_object().is_some_and(serde_json::Map::is_empty), "{losses} beside {ok}\n{}", chain.output());
     assert!(ok > 100, "only {ok} were answered");
     chain.stop();
