@@ -10,6 +10,7 @@ mod links;
 mod listen;
 mod memory;
 mod policy;
+mod readme;
 mod runtimes;
 mod status;
 mod stop;
