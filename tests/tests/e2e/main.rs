@@ -17,6 +17,7 @@ mod roll_load;
 mod roll_mishaps;
 mod roll_release;
 mod round_robin;
+mod readme;
 mod runtimes;
 mod status;
 mod stop;
