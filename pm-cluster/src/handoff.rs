@@ -11,9 +11,9 @@ use pm_common::sys::socket;
 
 use crate::node::Connection;
 
-/// Unanswered connections of one worker, as many as Node's own primary allows: what a blocked worker was given hangs,
-/// while the others, or the kernel's queue, could have had it.
-const MOST_UNANSWERED: usize = 1;
+/// Unanswered connections of one worker: what a blocked worker was given hangs, while the others, or the kernel's queue,
+/// could have had it. With only one, a worker would idle until we have read each answer (a sixth fewer connections).
+const MOST_UNANSWERED: usize = 2;
 /// Connections of one key that wait for a worker to change its mind: beyond, they wait in the kernel's queue.
 const MOST_WAITING: usize = 16;
 /// The pause once all workers have refused a connection; doubled each time they all do so again.
