@@ -14,6 +14,7 @@ pub mod listeners;
 mod node;
 mod options;
 pub mod paths;
+pub mod preload;
 pub mod protocol;
 pub mod query;
 mod swallow;

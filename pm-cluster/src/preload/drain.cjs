@@ -319,7 +319,10 @@ function gatherer (session, held, action) {
 
 safely(leaveEnvironment)(process.env)
 safely(() => {
-  if (!isWorker()) return
+  // Twice in the options of a chain within a chain: once is enough.
+  const here = Symbol.for('pm-cluster.drain')
+  if (!isWorker() || process[here]) return
+  process[here] = true
   watchServers()
   awaitDrain()
 })()

@@ -4,6 +4,7 @@
 mod as_root;
 mod codes;
 mod crash;
+mod drain;
 mod hostile;
 mod idle;
 mod links;
