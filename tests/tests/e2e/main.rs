@@ -5,6 +5,7 @@ mod as_root;
 mod codes;
 mod crash;
 mod escapes;
+mod drain;
 mod hostile;
 mod idle;
 mod links;
