@@ -4,8 +4,8 @@
 mod as_root;
 mod codes;
 mod crash;
-mod escapes;
 mod drain;
+mod escapes;
 mod hostile;
 mod idle;
 mod links;
