@@ -8,11 +8,11 @@ use std::rc::Rc;
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::supervisor::Event;
-use pm_common::policy::time::Span;
+use pm_common::policy::time::{Mono, Span};
 use pm_common::policy::worker::ReadyBy;
 use pm_common::report;
 use pm_common::supervise::{Adapter, AdapterToken, Plan, Source};
-use pm_common::sys::fdpass;
+use pm_common::sys::{clock, fdpass};
 
 use crate::address;
 use crate::channel::{Channel, Received};
@@ -26,6 +26,9 @@ use crate::query::Query;
 const ACCEPTS_PER_TURN: usize = 64;
 /// Reads from the channel of a worker that has ended: what it said last matters, but is not endless.
 const LAST_READS: usize = 64;
+/// The pause after accept4(2) failed: what it lacks (descriptors, memory) may come free anywhere in the system, and
+/// nobody tells us.
+const ACCEPT_PAUSE: Span = Span::millis(250);
 
 /// The sockets, the channels, and the connections on their way.
 #[derive(Debug)]
@@ -38,8 +41,8 @@ pub(crate) struct Cluster {
     drain: Drain,
     /// There is no next worker: nothing listens any more.
     finished: bool,
-    /// accept4(2) failed for want of descriptors: none is tried until one may have become free.
-    short_of_descriptors: bool,
+    /// accept4(2) failed: when to try again.
+    accept_again: Option<Mono>,
     /// What was said once already.
     said: BTreeSet<String>,
 }
@@ -74,12 +77,11 @@ struct Worker {
 impl Cluster {
     pub(crate) fn new(listeners: Listeners, drain: Drain) -> Self {
         let (workers, said) = (BTreeMap::new(), BTreeSet::new());
-        let (handoff, short_of_descriptors) = (Handoff::default(), false);
-        Self { listeners, workers, handoff, next_id: 1, drain, finished: false, short_of_descriptors, said }
+        let handoff = Handoff::default();
+        Self { listeners, workers, handoff, next_id: 1, drain, finished: false, accept_again: None, said }
     }
 
     fn hear(&mut self, id: WorkerId, message: Message, events: &mut VecDeque<Event>) {
-        self.short_of_descriptors = false;
         match message {
             Message::Online => {
                 if let Some(worker) = self.workers.get_mut(&id) {
@@ -176,7 +178,7 @@ impl Cluster {
     }
 
     fn can_take(&self, key: &str) -> bool {
-        self.workers.iter().any(|(id, worker)| worker.takes(key) && self.handoff.has_room(*id))
+        self.handoff.wants(key) && self.workers.iter().any(|(id, w)| w.takes(key) && self.handoff.has_room(*id))
     }
 
     /// The listeners that nobody but us accepts from: lanes without a worker, and those whose connections go round.
@@ -197,8 +199,8 @@ impl Cluster {
                 Ok(Some(connection)) => self.handoff.waiting(key.clone(), Rc::new(connection)),
                 Ok(None) => break,
                 Err(error) => {
-                    // The connection still waits: asking again before anything else has changed would spin.
-                    self.short_of_descriptors = true;
+                    // The connection still waits: asking again at once would spin.
+                    self.accept_again = Some(clock::now() + ACCEPT_PAUSE);
                     self.say_once(format!("cannot accept connections: {}", report::reason(&error)));
                     break;
                 }
@@ -212,12 +214,11 @@ impl Cluster {
         loop {
             let workers = &self.workers;
             let takes = |id: WorkerId, key: &str| workers.get(&id).is_some_and(|w| w.takes(key));
-            let Some((id, key, connection)) = self.handoff.next(takes, workers.keys()) else { return };
+            let Some((id, pending)) = self.handoff.next(clock::now(), takes, workers.keys()) else { return };
             let channel = self.workers.get_mut(&id).and_then(|w| w.channel.as_mut());
-            let seq = channel.and_then(|c| c.send(&Outgoing::NewConn { key: &key, connection: &connection }));
-            if !self.handoff.passed(id, seq, key, connection) {
-                return;
-            }
+            let message = Outgoing::NewConn { key: &pending.key, connection: &pending.connection };
+            let seq = channel.and_then(|channel| channel.send(&message));
+            self.handoff.passed(id, seq, pending);
         }
     }
 
@@ -286,7 +287,6 @@ impl Adapter for Cluster {
     }
 
     fn ended(&mut self, id: WorkerId) {
-        self.short_of_descriptors = false;
         // Its last answers tell which connections it took.
         let mut late = VecDeque::new();
         for _ in 0..LAST_READS {
@@ -318,7 +318,7 @@ impl Adapter for Cluster {
         }
         // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
         for (lane, fd, key) in self.ours_to_accept() {
-            if !self.short_of_descriptors && self.can_take(key) {
+            if self.accept_again.is_none() && self.can_take(key) {
                 out.push(Source { token: AdapterToken::Listener(lane.number()), fd, read: true, write: false });
             }
         }
@@ -339,7 +339,12 @@ impl Adapter for Cluster {
         }
     }
 
+    fn deadline(&self) -> Option<Mono> {
+        self.accept_again.into_iter().chain(self.handoff.deadline()).min()
+    }
+
     fn settle(&mut self, _: &mut VecDeque<Event>) {
+        self.accept_again = self.accept_again.filter(|at| *at > clock::now());
         self.pass_on();
         self.say_warnings();
     }

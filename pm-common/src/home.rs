@@ -5,9 +5,7 @@
 //! a supervisor does its work without one.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::procfs;
@@ -15,9 +13,12 @@ use crate::report::{self, Failure};
 
 mod lock;
 mod name;
+mod place;
 
 use lock::{Claim, Lock};
 pub use name::{check as check_name, implied as implied_name};
+pub(crate) use place::create_file;
+use place::{Trouble, check_dir, make_dir};
 
 /// How many implied names (`app`, `app-2` ...) are tried before the last failure stands.
 const MOST_NAMESAKES: u32 = 1000;
@@ -88,6 +89,16 @@ pub struct AppDir {
     lock: Option<Lock>,
     /// The ancestor that holds the lock.
     above: Option<i32>,
+    namesake: Option<Namesake>,
+}
+
+/// A running app that has the name which another one would have had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namesake {
+    /// The name.
+    pub name: String,
+    /// The outermost process of the app, unless it is in another pid namespace.
+    pub pid: Option<i32>,
 }
 
 /// The name that an app shall have.
@@ -97,15 +108,6 @@ enum Wish {
     Exactly(String),
     /// This one, or with a number behind it.
     Like(String),
-}
-
-/// Why a directory cannot be used.
-#[derive(Debug)]
-enum Trouble {
-    /// It belongs to this user.
-    Foreign(PathBuf, u32),
-    /// It cannot be made, opened or locked.
-    Io(PathBuf, io::Error),
 }
 
 /// How one try for a name ended.
@@ -137,20 +139,23 @@ impl AppDir {
             return Ok(inner);
         }
         let wish = named.map_or_else(|| Wish::Like(outer.unwrap_or_else(|| implied_name(chain))), Wish::Exactly);
-        Self::outermost(&wish, Home::find(env), true)
+        Self::outermost(&wish, Home::find(env), true, false)
     }
 
     /// Enters the directory of an app of its own, whatever app this process is part of, and always with the lock.
     ///
+    /// Without a directory it warns and goes on, unless that is `required`.
+    ///
     /// # Errors
-    /// As `enter`.
+    /// As `enter`; and 125 where a required directory cannot be had.
     pub fn found(
         explicit: Option<&str>,
         chain: &[OsString],
         env: impl Fn(&str) -> Option<OsString>,
+        required: bool,
     ) -> Result<Self, Failure> {
         let wish = name::explicit(explicit, chain)?.map_or_else(|| Wish::Like(implied_name(chain)), Wish::Exactly);
-        Self::outermost(&wish, Home::find(env), false)
+        Self::outermost(&wish, Home::find(env), false, required)
     }
 
     /// The app's name.
@@ -163,6 +168,12 @@ impl AppDir {
     #[must_use]
     pub fn dir(&self) -> Option<&Path> {
         self.dir.as_deref()
+    }
+
+    /// The running app whose name this one would have had, and was given another one for.
+    #[must_use]
+    pub const fn namesake(&self) -> Option<&Namesake> {
+        self.namesake.as_ref()
     }
 
     /// Whether this process holds the app's lock, as the outermost supervisor.
@@ -203,7 +214,7 @@ impl AppDir {
     }
 
     fn without(name: &str) -> Self {
-        Self { name: name.to_owned(), dir: None, lock: None, above: None }
+        Self { name: name.to_owned(), dir: None, lock: None, above: None, namesake: None }
     }
 
     /// The directory that the link above named, if it is to be used: by one that holds its lock, or has an ancestor
@@ -212,7 +223,11 @@ impl AppDir {
         if dir.as_os_str().is_empty() {
             return Some(Self::without(name));
         }
-        if !dir.is_absolute() {
+        // The environment may say anything: only what a link above has made is taken, never a directory to be changed.
+        let locked = std::fs::symlink_metadata(dir.join("lock"))
+            .map_or_else(|e| e.kind() != io::ErrorKind::NotFound, |found| found.is_file());
+        let is_an_apps = dir.file_name().is_some_and(|last| last == name) && locked;
+        if !dir.is_absolute() || !is_an_apps {
             return None;
         }
         let claim = check_dir(dir).and_then(|()| Lock::claim(dir).map_err(|e| Trouble::Io(dir.to_owned(), e)));
@@ -238,18 +253,24 @@ impl AppDir {
         {
             report::warning(format_args!("cannot write {}: {}", dir.join("pid").display(), report::reason(&e)));
         }
-        Self { name: name.to_owned(), dir: Some(dir.to_owned()), lock, above: None }
+        Self { name: name.to_owned(), dir: Some(dir.to_owned()), lock, above: None, namesake: None }
     }
 
-    fn outermost(wish: &Wish, home: Option<Home>, join_ancestor: bool) -> Result<Self, Failure> {
+    fn outermost(wish: &Wish, home: Option<Home>, join_ancestor: bool, required: bool) -> Result<Self, Failure> {
         let (Wish::Exactly(name) | Wish::Like(name)) = wish;
-        let Some(home) = home else {
-            report::warning("no directory for this app, so pm-stat will not show it: neither PM_HOME nor HOME is set");
-            return Ok(Self::without(name));
+        let entered = match &home {
+            Some(home) => Self::search(wish, home, join_ancestor),
+            None => Err(Trouble::Homeless),
         };
-        match Self::search(wish, &home, join_ancestor) {
+        match entered {
             Ok(entered) => entered,
-            Err(trouble @ Trouble::Foreign(..)) if home.explicit => Err(Failure::own(trouble.text())),
+            Err(trouble) if required => Err(Failure::own(format!(
+                "no directory for the app '{name}' and its logs: {}; set PM_HOME to a directory that you can write",
+                trouble.text()
+            ))),
+            Err(trouble @ Trouble::Foreign(..)) if home.is_some_and(|home| home.explicit) => {
+                Err(Failure::own(trouble.text()))
+            }
             Err(trouble) => {
                 trouble.warn();
                 Ok(Self::without(name))
@@ -260,14 +281,18 @@ impl AppDir {
     /// Tries the name, and where that may be, the names that follow it.
     fn search(wish: &Wish, home: &Home, join_ancestor: bool) -> Result<Result<Self, Failure>, Trouble> {
         let (Wish::Exactly(name) | Wish::Like(name)) = wish;
-        let mut holder = match Self::try_name(name, home, join_ancestor)? {
+        let first = match Self::try_name(name, home, join_ancestor)? {
             Tried::Entered(app) => return Ok(Ok(app)),
             Tried::Taken(holder) => holder,
         };
+        let mut holder = first;
         let more = if matches!(wish, Wish::Like(_)) { MOST_NAMESAKES } else { 0 };
         for n in 2..=more {
             match Self::try_name(&format!("{name}-{n}"), home, join_ancestor)? {
-                Tried::Entered(app) => return Ok(Ok(app)),
+                Tried::Entered(mut app) => {
+                    app.namesake = Some(Namesake { name: name.clone(), pid: first });
+                    return Ok(Ok(app));
+                }
                 Tried::Taken(next) => holder = next,
             }
         }
@@ -298,21 +323,6 @@ impl Drop for AppDir {
     }
 }
 
-impl Trouble {
-    fn text(&self) -> String {
-        match self {
-            Self::Foreign(path, uid) => {
-                format!("{} belongs to user {uid}, we are {}", path.display(), nix::unistd::geteuid())
-            }
-            Self::Io(path, e) => format!("cannot use {}: {}", path.display(), report::reason(e)),
-        }
-    }
-
-    fn warn(&self) {
-        report::warning(format_args!("no directory for this app, so pm-stat will not show it: {}", self.text()));
-    }
-}
-
 /// Who holds the lock of the app in `dir`: nobody, or a process whose pid may not be to be seen from here.
 ///
 /// Not for a process that may be the holder: the look would drop its lock.
@@ -326,43 +336,6 @@ pub fn holder(dir: &Path) -> io::Result<Option<Option<i32>>> {
 fn running(name: &str, holder: Option<i32>) -> Failure {
     let pid = holder.map_or_else(|| "in another pid namespace".to_owned(), |pid| format!("pid={pid}"));
     Failure::own(format!("the app '{name}' is already running: {pid}; stop it, or choose another --name"))
-}
-
-/// Makes the directory of an app, and those above it that are missing, for this user alone.
-fn make_dir(home: &Path, dir: &Path) -> Result<(), Trouble> {
-    let mut builder = DirBuilder::new();
-    builder.mode(0o700).recursive(true);
-    builder.create(home).map_err(|e| Trouble::Io(home.to_owned(), e))?;
-    // Root may have made the place (/run/pm, with the sticky bit); anybody else could exchange what we make there.
-    let owner = std::fs::metadata(home).map_err(|e| Trouble::Io(home.to_owned(), e))?.uid();
-    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
-        return Err(Trouble::Foreign(home.to_owned(), owner));
-    }
-    builder.create(dir).map_err(|e| Trouble::Io(dir.to_owned(), e))?;
-    check_dir(dir)
-}
-
-/// Makes sure that the directory is one, is ours, and is closed to others.
-fn check_dir(dir: &Path) -> Result<(), Trouble> {
-    let trouble = |e: io::Error| Trouble::Io(dir.to_owned(), e);
-    let metadata = std::fs::symlink_metadata(dir).map_err(trouble)?;
-    if metadata.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(Trouble::Foreign(dir.to_owned(), metadata.uid()));
-    }
-    // A symbolic link is refused here too: not following it keeps others from leading us elsewhere.
-    let flags = nix::libc::O_DIRECTORY | nix::libc::O_NOFOLLOW;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(dir).map_err(trouble)?;
-    if metadata.mode() & 0o077 != 0 {
-        file.set_permissions(PermissionsExt::from_mode(0o700)).map_err(trouble)?;
-    }
-    Ok(())
-}
-
-/// Opens a file of the app to be written anew, mode 0600, following no link.
-pub(crate) fn create_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
-    options.open(path)
 }
 
 fn write_pid(dir: &Path) -> io::Result<()> {

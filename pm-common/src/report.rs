@@ -5,6 +5,7 @@
 use std::fmt::{self, Display};
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A wait that timed out (timeout(1)'s code).
 pub const EXIT_TIMED_OUT: u8 = 124;
@@ -16,6 +17,8 @@ pub const EXIT_NOT_EXECUTABLE: u8 = 126;
 pub const EXIT_NOT_FOUND: u8 = 127;
 
 static PROGRAM: OnceLock<&'static str> = OnceLock::new();
+/// Messages dropped since the last one that was written.
+static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// A reason to end with an exit code; the message is one line, with the remedy where there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +124,13 @@ fn line(level: &str, text: &str) {
 fn write_line(mut out: String) {
     out.truncate(floor_char(&out, 4000));
     out.push('\n');
-    crate::sys::terminal::write_stderr(out.as_bytes());
+    let lost = LOST.load(Ordering::Relaxed);
+    if lost > 0 {
+        let program = PROGRAM.get().copied().unwrap_or("pm");
+        out.insert_str(0, &format!("{program}: warning: messages lost while nobody read stderr count={lost}\n"));
+    }
+    let now_lost = if crate::sys::terminal::write_stderr(out.as_bytes()) { 0 } else { lost + 1 };
+    LOST.store(now_lost, Ordering::Relaxed);
 }
 
 /// Control characters would let a hostile worker's text forge lines or move a terminal's cursor.

@@ -8,7 +8,7 @@ use std::io::{PipeReader, Read as _};
 
 use nix::unistd::Pid;
 use pm_common::options::{Asked, Opt, Tool};
-use pm_common::report::{Failure, OrFail as _};
+use pm_common::report::{self, Failure, OrFail as _};
 use pm_common::sys::daemon::{self, Fork};
 
 mod service;
@@ -30,7 +30,8 @@ pub const TOOL: Tool = Tool {
     elsewhere: &[],
 };
 
-/// What the child writes before it executes the chain; without it, it did not get that far.
+/// What the child writes before it executes the chain, then what to say of it and a NUL; without it, it did not get
+/// that far.
 const ABOUT_TO_EXEC: u8 = b'x';
 
 /// Runs the tool; the arguments are those after the program's name.
@@ -70,16 +71,27 @@ fn print(text: &str) -> Result<u8, Failure> {
 fn outcome(mut pipe: PipeReader, child: Pid) -> Result<u8, Failure> {
     let mut told = Vec::new();
     pipe.read_to_end(&mut told).or_fail(|| "cannot read from the service's process".to_owned())?;
-    match told.as_slice() {
-        [ABOUT_TO_EXEC] => Ok(0),
-        [] => {
+    let (started, failure) = match told.split_first() {
+        Some((&ABOUT_TO_EXEC, rest)) => halves(rest),
+        _ => ([].as_slice(), told.as_slice()),
+    };
+    match failure {
+        [code, message @ ..] => Err(Failure::with_code(*code, String::from_utf8_lossy(message))),
+        [] if told.is_empty() => {
             let ended = nix::sys::wait::waitpid(child, None);
             Err(Failure::own(format!("the service's process ended before the chain was run: {ended:?}")))
         }
-        [ABOUT_TO_EXEC, code, message @ ..] | [code, message @ ..] => {
-            Err(Failure::with_code(*code, String::from_utf8_lossy(message)))
+        [] => {
+            report::info(String::from_utf8_lossy(started));
+            Ok(0)
         }
     }
+}
+
+/// What is before the first NUL, and what is behind it.
+fn halves(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let mut halves = bytes.splitn(2, |byte| *byte == 0);
+    (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::libc;
-use pm_common::home::AppDir;
+use pm_common::home::{AppDir, Namesake};
 use pm_common::options::{self, Parsed};
 use pm_common::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
 use pm_common::sys::daemon;
@@ -76,13 +76,30 @@ impl Service {
         }
         let env = |name: &str| std::env::var_os(name);
         // From here on this process has the lock; it forks no more, so that the lock stays with the chain.
-        let app = AppDir::found(self.name.as_deref(), &self.chain, env)?;
+        let logs_elsewhere = self.out.is_some() && self.err.is_some();
+        let app = AppDir::found(self.name.as_deref(), &self.chain, env, !logs_elsewhere)?;
         let out = log(self.out.as_deref(), &app, "out.log")?;
         let err = log(self.err.as_deref(), &app, "err.log")?;
         let null = File::open("/dev/null").or_fail(|| "cannot open /dev/null".to_owned())?;
         let done = rustix::stdio::dup2_stdin(&null).and_then(|()| rustix::stdio::dup2_stdout(&out));
         done.and_then(|()| rustix::stdio::dup2_stderr(&err)).or_fail(|| "cannot redirect".to_owned())?;
         Ok(app)
+    }
+
+    /// What the user is told once the chain runs.
+    fn started(&self, app: &AppDir) -> String {
+        let mut said = format!("started app '{}' pid={}", app.name(), std::process::id());
+        if let Some(dir) = app.dir().filter(|_| self.out.is_none() || self.err.is_none()) {
+            said += &format!(" log={}/", dir.display());
+        }
+        for (key, path) in [("out", &self.out), ("err", &self.err)] {
+            said += &path.iter().map(|path| format!(" {key}={}", path.display())).collect::<String>();
+        }
+        if let Some(Namesake { name, pid }) = app.namesake() {
+            let running = pid.map_or_else(|| "in another pid namespace".to_owned(), |pid| format!("as pid {pid}"));
+            said += &format!("; the name '{name}' is running {running}");
+        }
+        said
     }
 
     fn exec(&self, app: &AppDir, pipe: &mut File) -> Result<std::convert::Infallible, Failure> {
@@ -95,7 +112,7 @@ impl Service {
         process::default_signals();
         daemon::close_on_exec_above_stderr();
         app.keep_across_exec().or_fail(|| "cannot keep the lock".to_owned())?;
-        let _ = pipe.write_all(&[crate::ABOUT_TO_EXEC]);
+        let _ = pipe.write_all(&[&[crate::ABOUT_TO_EXEC], self.started(app).as_bytes(), &[0]].concat());
         let error = command.exec();
         let code = if error.kind() == io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
         let program = self.program.to_string_lossy();
@@ -103,7 +120,7 @@ impl Service {
     }
 }
 
-/// The file that an output is appended to: the one given, else that of the app, else none.
+/// The file that an output is appended to: the one given, else that of the app (without both we do not get here).
 fn log(given: Option<&Path>, app: &AppDir, name: &str) -> Result<File, Failure> {
     let own = app.dir().map(|dir| dir.join(name));
     let (path, mode, flags) = match (given, &own) {

@@ -44,7 +44,9 @@ impl Place {
     fn service(&self, command: &mut Command, script: &str) -> Gate {
         let gate = Gate::new(&self.path("gate"));
         let output = command.args(["sh", "-c", script]).env("GATE", &gate.path).output().expect("runs");
-        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(0), 1), "{said}");
+        assert!(said.starts_with("pm-fork: info: started app '"), "{said}");
         gate.open()
     }
 
@@ -226,14 +228,49 @@ fn of_many_at_once_each_gets_a_name_and_one_an_explicit_one() {
 }
 
 #[test]
-fn without_a_directory_the_service_runs_all_the_same() {
+fn what_was_started_is_said_and_who_has_the_name() {
+    let place = Place::new();
+    std::fs::write(place.path("server.sh"), "cat $1").expect("written");
+    let gates = [Gate::new(&place.path("one")), Gate::new(&place.path("two"))];
+    let start = |gate: &Gate| {
+        let output = place.run(&["sh", "server.sh", gate.path.to_str().expect("UTF-8")]);
+        assert_eq!(output.status.code(), Some(0));
+        text(&output.stderr)
+    };
+    let dir = |app: &str| place.dir(app).display().to_string();
+    let first = start(&gates[0]);
+    let pid = place.pid("server");
+    assert_eq!(first, format!("pm-fork: info: started app 'server' pid={pid} log={}/\n", dir("server")));
+    let second = start(&gates[1]);
+    let started = format!("started app 'server-2' pid={} log={}/", place.pid("server-2"), dir("server-2"));
+    assert_eq!(second, format!("pm-fork: info: {started}; the name 'server' is running as pid {pid}\n"));
+    drop(gates.map(Gate::open));
+    let gate = Gate::new(&place.path("three"));
+    let out = place.run(&["--name", "x", "--err", "my.log", "sh", "server.sh", gate.path.to_str().expect("UTF-8")]);
+    let logs = format!("log={}/ err={}", dir("x"), place.path("my.log").display());
+    assert_eq!(text(&out.stderr), format!("pm-fork: info: started app 'x' pid={} {logs}\n", place.pid("x")));
+    drop(gate.open());
+}
+
+/// A service whose output goes nowhere and that pm-stat cannot show would be lost.
+#[test]
+fn without_a_directory_nothing_is_started_unless_the_output_has_files() {
     let place = Place::new();
     std::fs::write(place.path("home"), "a file where the directories should be").expect("written");
+    for given in [&[][..], &["--out", "mine.log"], &["--err", "mine.log"]] {
+        let output = place.run(&[given, &["touch", "started"]].concat());
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(125), 1), "{said}");
+        assert!(said.starts_with("pm-fork: fatal: ") && said.contains("set PM_HOME to a directory"), "{said}");
+        assert!(!place.path("started").exists() && !place.path("mine.log").exists(), "nothing is started");
+    }
     let gate = Gate::new(&place.path("gate"));
-    let output = place.run(&["--out", "mine.log", "sh", "-c", "echo $PM_APP-$PM_DIR; cat gate"]);
+    let output = place.run(&["--out", "mine.log", "--err", "mine.log", "sh", "-c", "echo $PM_APP-$PM_DIR; cat gate"]);
     let said = text(&output.stderr);
-    assert_eq!((output.status.code(), said.lines().count()), (Some(0), 1), "{said}");
-    assert!(said.starts_with("pm-fork: warning: "), "{said}");
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!((output.status.code(), lines.len()), (Some(0), 2), "{said}");
+    assert!(lines[0].starts_with("pm-fork: warning: ") && lines[0].contains("pm-stat will not show it"), "{said}");
+    assert!(lines[1].starts_with("pm-fork: info: started app 'sh' pid="), "{said}");
     let mut end = gate.open();
     end.end.as_mut().expect("open").write_all(b"bye\n").expect("written");
     assert_eq!(std::fs::read_to_string(place.path("mine.log")).expect("read").lines().next(), Some("sh-"));

@@ -11,6 +11,8 @@ use crate::report::Failure;
 const LONGEST: usize = 120;
 /// The programs whose options are not the app's.
 const TOOLS: [&str; 4] = ["pm-cluster", "pm-fork", "pm-restart", "pm-stat"];
+/// Their options that have no value.
+const SWITCHES: [&str; 1] = ["--no-preload"];
 /// Options of Node and others whose value is a file, but not the app.
 const FILE_OPTIONS: [&str; 7] =
     ["-r", "--require", "--import", "--loader", "--experimental-loader", "--env-file", "--env-file-if-exists"];
@@ -119,7 +121,9 @@ fn skip_options<'a>(mut rest: &'a [OsString], name: &mut Option<OsString>) -> &'
         if let Some(value) = bytes.strip_prefix(b"--name=") {
             name.get_or_insert_with(|| OsStr::from_bytes(value).to_owned());
         }
-        let alone = bytes.contains(&b'=') || (!bytes.starts_with(b"--") && bytes.len() > 2);
+        let alone = SWITCHES.iter().any(|switch| word == switch)
+            || bytes.contains(&b'=')
+            || (!bytes.starts_with(b"--") && bytes.len() > 2);
         if !alone && let Some((value, after)) = rest.split_first() {
             if bytes == b"--name" {
                 name.get_or_insert_with(|| value.clone());

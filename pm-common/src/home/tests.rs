@@ -1,4 +1,5 @@
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::*;
@@ -79,6 +80,8 @@ fn the_chain_may_hold_the_name() {
     let given = |own: Option<&str>, all: &[&str]| name::explicit(own, &words(all)).map_err(|e| e.code);
     assert_eq!(given(None, &["pm-cluster", "-n", "2", "--name", "web", "node", "x"]), Ok(Some("web".to_owned())));
     assert_eq!(given(None, &["env", "A=1", "/opt/pm-cluster", "--name=web", "node"]), Ok(Some("web".to_owned())));
+    let after_switch = ["pm-cluster", "--no-preload", "--name", "web", "node", "x"];
+    assert_eq!(given(None, &after_switch), Ok(Some("web".to_owned())), "a switch has no value");
     assert_eq!(given(Some("own"), &["pm-cluster", "--name", "web"]), Ok(Some("own".to_owned())));
     assert_eq!(given(None, &["pm-cluster", "node", "x", "--name", "theirs"]), Ok(None), "an option of the app");
     assert_eq!(given(None, &["pm-cluster", "--", "--name", "web"]), Ok(None));
@@ -144,6 +147,7 @@ fn another_users_directory_is_not_used() {
     let pm = home.path().join(".pm");
     for foreign in [pm.clone(), pm.join("web")] {
         std::fs::create_dir_all(pm.join("web")).expect("made");
+        std::fs::write(pm.join("web/lock"), "").expect("made");
         std::os::unix::fs::chown(&foreign, Some(65534), None).expect("given away");
         let failure = AppDir::enter(Some("web"), &[], env_of(&[("PM_HOME", &pm)])).expect_err("refused");
         assert_eq!(failure.code, 125);
@@ -227,6 +231,8 @@ fn an_implied_name_that_is_taken_gets_a_number_and_an_explicit_one_is_refused() 
     let env = env_of(&[("PM_HOME", home.path())]);
     let second = AppDir::enter(None, &words(&["web"]), &env).expect("entered");
     assert_eq!(second.name(), "web-2");
+    let namesake = Namesake { name: "web".to_owned(), pid: i32::try_from(first.child.id()).ok() };
+    assert_eq!(second.namesake(), Some(&namesake), "who has the name");
     let failure = AppDir::enter(Some("web"), &[], &env).expect_err("refused");
     assert_eq!(failure.code, 125);
     assert!(failure.message.contains(&format!("pid={}", first.child.id())), "{failure}");
@@ -293,6 +299,30 @@ fn variables_of_an_app_that_is_not_above_are_not_believed() {
 fn an_app_of_its_own_does_not_join_the_one_above() {
     let home = tempfile::tempdir().expect("a directory");
     let env = env_of(&[("PM_HOME", home.path()), (APP, Path::new("web")), (DIR, &home.path().join("web"))]);
-    let app = AppDir::found(None, &words(&["pm-restart", "prog"]), env).expect("entered");
+    let app = AppDir::found(None, &words(&["pm-restart", "prog"]), env, false).expect("entered");
     assert_eq!((app.name(), app.holds_lock()), ("prog", true));
+}
+
+#[test]
+fn a_directory_that_the_environment_names_is_not_changed_unless_it_is_an_apps() {
+    let home = tempfile::tempdir().expect("a directory");
+    let www = home.path().join("www");
+    std::fs::create_dir(&www).expect("made");
+    std::fs::set_permissions(&www, PermissionsExt::from_mode(0o755)).expect("set");
+    assert!(AppDir::handed_down("www", &www).is_none(), "no lock: no app's directory");
+    assert!(AppDir::handed_down("web", &www).is_none(), "another name");
+    assert_eq!(std::fs::metadata(&www).expect("there").mode() & 0o777, 0o755);
+    assert_eq!(std::fs::read_dir(&www).expect("there").count(), 0);
+}
+
+#[test]
+fn a_directory_that_is_required_and_cannot_be_had_is_a_failure() {
+    let home = tempfile::tempdir().expect("a directory");
+    let file = home.path().join("file");
+    std::fs::write(&file, "").expect("written");
+    let env = env_of(&[("PM_HOME", &file)]);
+    assert_eq!(AppDir::found(None, &words(&["web"]), &env, false).expect("without").dir(), None);
+    let failure = AppDir::found(None, &words(&["web"]), &env, true).expect_err("required");
+    assert_eq!(failure.code, 125);
+    assert!(failure.message.contains("set PM_HOME to"), "{failure}");
 }

@@ -32,6 +32,8 @@ pub enum Record {
     NotReady { id: WorkerId, after: Span, missing: Vec<String> },
     /// A worker over the limit has its successor, and goes.
     Replaced { id: WorkerId, why: Why },
+    /// A worker serves, but not all that the one before it did.
+    ReadyWithout { id: WorkerId, missing: Vec<String> },
     /// A worker did not end within its grace.
     Killed { id: WorkerId, grace: Span },
     /// A reload replaced all workers.
@@ -98,11 +100,18 @@ impl fmt::Display for Record {
             Self::Replaced { id, why } => {
                 write!(f, "worker replaced slot={} generation={} why={why}", id.slot, id.generation)
             }
+            Self::ReadyWithout { id, missing } => {
+                let (slot, generation, missing) = (id.slot, id.generation, missing.join(" "));
+                write!(
+                    f,
+                    "worker serves less than the one before it slot={slot} generation={generation} missing={missing}"
+                )
+            }
             Self::Killed { id, grace } => {
                 let (slot, generation) = (id.slot, id.generation);
                 write!(
                     f,
-                    "worker still there after the grace, killed slot={slot} generation={generation} grace={}ms",
+                    "worker still there after the grace, told to end with KILL slot={slot} generation={generation} grace={}ms",
                     grace.as_millis()
                 )
             }

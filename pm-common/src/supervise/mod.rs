@@ -27,8 +27,8 @@ use crate::report::{Failure, OrFail};
 use crate::sys::clock;
 use crate::sys::signals::{Caught, Signals};
 
-use processes::Process;
 pub use processes::Scope;
+use processes::{Inherited, Process};
 pub use publish::Publisher;
 
 /// What a worker is started with, beyond the chain's own arguments.
@@ -88,6 +88,11 @@ pub trait Adapter {
     fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>);
     /// A source is ready.
     fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>);
+    /// When `settle` is to be called, if nothing else happens; `None`: there is no need. `settle` moves it on once it
+    /// has passed.
+    fn deadline(&self) -> Option<Mono> {
+        None
+    }
     /// Once after each turn, before waiting: what was put off.
     fn settle(&mut self, events: &mut VecDeque<Event>);
     /// Where this worker listens, for people.
@@ -101,6 +106,7 @@ enum Token {
     Channel(WorkerId),
     Exit(WorkerId),
     Leftovers(WorkerId),
+    Below(WorkerId),
     Above,
     Signals,
     Listener(u64),
@@ -122,6 +128,7 @@ pub struct Supervise<A> {
     above: Option<(OwnedFd, i32)>,
     publisher: Publisher,
     proc: Proc,
+    inherited: Inherited,
     code: Option<u8>,
     gave_up: bool,
 }
@@ -151,6 +158,8 @@ impl<A: Adapter> Supervise<A> {
     /// # Errors
     /// The first release cannot be resolved; the kernel refuses a pipe, a handler or the adoption of orphans.
     pub fn begin(setup: Setup<A>) -> Result<Self, Failure> {
+        let mut proc = Proc::default();
+        let inherited = Inherited::look(&mut proc);
         let releases = Releases::begin(setup.origin)?;
         let signals = Signals::install().or_fail(|| "cannot handle signals".to_owned())?;
         crate::sys::limits::raise_descriptors();
@@ -171,7 +180,8 @@ impl<A: Adapter> Supervise<A> {
             upward,
             above: setup.publisher.above().and_then(|pid| Some((crate::sys::process::open_pidfd(pid).ok()?, pid))),
             publisher: setup.publisher,
-            proc: Proc::default(),
+            proc,
+            inherited,
             code: None,
             gave_up: false,
         })
@@ -196,6 +206,11 @@ impl<A: Adapter> Supervise<A> {
             self.publisher.publish(&self.machine, &self.processes, &self.adapter);
             for token in self.wait()? {
                 self.look(token);
+            }
+            self.look_again();
+            // Last: what came in time must be known before it is judged too late.
+            if self.machine.deadline().is_some_and(|at| at <= clock::now()) {
+                self.events.push_back(Event::Tick);
             }
         }
     }
@@ -222,7 +237,8 @@ impl<A: Adapter> Supervise<A> {
     fn wait(&mut self) -> Result<Vec<Token>, Failure> {
         let (tokens, ready) = {
             let (tokens, mut fds) = self.poll_set();
-            let timeout = self.machine.deadline().map(|at| timespec(at, clock::now()));
+            let deadline = self.machine.deadline().into_iter().chain(self.adapter.deadline()).min();
+            let timeout = deadline.map(|at| timespec(at, clock::now()));
             match poll(&mut fds, timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error).or_fail(|| "cannot wait for events".to_owned()),
@@ -231,9 +247,6 @@ impl<A: Adapter> Supervise<A> {
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
             (tokens, ready)
         };
-        if self.machine.deadline().is_some_and(|at| at <= clock::now()) {
-            self.events.push_back(Event::Tick);
-        }
         let mut due: Vec<Token> = tokens.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(t, _)| t).collect();
         due.sort_unstable();
         Ok(due)
@@ -269,7 +282,10 @@ impl<A: Adapter> Supervise<A> {
 
     fn look(&mut self, token: Token) {
         match token {
-            Token::Notify(id) => self.read_notification(id),
+            Token::Notify(id) => {
+                self.read_notification(id);
+            }
+            Token::Below(id) => self.supervisor_below_ended(id),
             Token::Channel(id) => self.adapter.ready(AdapterToken::Channel(id), &mut self.events),
             Token::Listener(n) => self.adapter.ready(AdapterToken::Listener(n), &mut self.events),
             Token::Exit(id) => self.leader_ended(id),
@@ -294,27 +310,45 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    fn read_notification(&mut self, id: WorkerId) {
-        let Some(process) = self.processes.get_mut(&id) else { return };
-        let Ok(Some(datagram)) = process.notify.receive() else { return };
+    /// Takes one datagram of a worker; false: there was none.
+    fn read_notification(&mut self, id: WorkerId) -> bool {
+        let Some(process) = self.processes.get_mut(&id) else { return false };
+        let Ok(Some(datagram)) = process.notify.receive() else { return false };
         for assignment in datagram.assignments {
             match assignment {
-                Assignment::Ready => self.events.push_back(Event::SaidReady(id, ReadyBy::Notify)),
+                // A worker of a cluster is an app: it must not end the whole with a word, nor escape its limits. If it
+                // runs a supervisor of its own, that one speaks of its own workers.
+                Assignment::PmSupervisor(_) if self.scope == Scope::Group => process.not_heard(datagram.pid),
+                Assignment::PmGaveUp(_) if self.scope == Scope::Group => {}
+                Assignment::Ready if process.hears(datagram.pid) => {
+                    self.events.push_back(Event::SaidReady(id, ReadyBy::Notify));
+                }
                 Assignment::ExtendTimeout(span) => self.events.push_back(Event::StopTakes(id, span)),
-                // A worker of a cluster is an app: it must not end the whole with a word, nor escape its limits.
-                Assignment::PmGaveUp(_) | Assignment::PmSupervisor(_) if self.scope == Scope::Group => {}
                 Assignment::PmGaveUp(_) => self.events.push_back(Event::GaveUp(id)),
                 Assignment::PmSupervisor(_) => {
+                    // Without its pidfd we could neither reach it nor know its end: then it is a plain child.
                     process.supervisor = datagram.pid.and_then(|pid| crate::sys::process::open_pidfd(pid).ok());
-                    self.events.push_back(Event::Supervises(id));
+                    if process.supervisor.is_some() {
+                        self.events.push_back(Event::Supervises(id));
+                    }
                 }
-                Assignment::Status(_)
+                Assignment::Ready
+                | Assignment::Status(_)
                 | Assignment::Reloading
                 | Assignment::Stopping
                 | Assignment::MainPid(_)
                 | Assignment::Watchdog
                 | Assignment::Barrier => {}
             }
+        }
+        true
+    }
+
+    /// The process that supervised in a worker's tree has ended: what is left is a plain child again.
+    fn supervisor_below_ended(&mut self, id: WorkerId) {
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.supervisor = None;
+            self.events.push_back(Event::SupervisesNoMore(id));
         }
     }
 }

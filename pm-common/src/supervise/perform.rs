@@ -8,6 +8,7 @@ use crate::notify::{Assignment, NotifySocket};
 use crate::policy::WorkerId;
 use crate::policy::record::Record;
 use crate::policy::supervisor::{Action, Event, Release, Request};
+use crate::procfs;
 use crate::report::{self, EXIT_OWN};
 use crate::sys::process::{self, Launch, SpawnError};
 
@@ -93,11 +94,13 @@ impl<A: Adapter> Supervise<A> {
         Ok(Process::new(child, notify))
     }
 
+    /// The stop signal is the app's; to a supervisor below it would mean something else (HUP: reload), so that one is
+    /// told in its own words, even if it has not announced itself yet.
     fn send_stop(&mut self, id: WorkerId) {
-        let signal = self.machine.rules().stop_signal;
-        if let Some(process) = self.processes.get(&id).filter(|p| p.is_running()) {
-            process::signal(process.child.pidfd.as_fd(), signal);
-        }
+        let Some(process) = self.processes.get_mut(&id).filter(|p| p.is_running()) else { return };
+        let mut is_ours = || self.proc.stat(process.child.pid).is_some_and(|stat| procfs::is_cluster(&stat));
+        let supervises = process.supervisor.is_some() || is_ours();
+        process.signal_leader(if supervises { nix::libc::SIGTERM as u8 } else { self.machine.rules().stop_signal });
     }
 
     fn measure(&mut self, id: WorkerId) {
@@ -116,7 +119,8 @@ impl<A: Adapter> Supervise<A> {
         };
         let Some(process) = self.processes.get(&id) else { return };
         let target = process.supervisor.as_ref().unwrap_or(&process.child.pidfd);
-        process::signal(target.as_fd(), u8::try_from(number).unwrap_or(0));
+        // One that may not be signalled is not told: it is said when it is to end.
+        let _ = process::signal(target.as_fd(), u8::try_from(number).unwrap_or(0));
     }
 
     /// The line to look for in a log: what serves, and where. pm-restart leaves it to the cluster below.
@@ -126,7 +130,8 @@ impl<A: Adapter> Supervise<A> {
         addresses.dedup();
         if self.scope == Scope::Group {
             let (wanted, ready) = self.machine.counts();
-            report::info(format_args!("ready workers={ready}/{wanted} listen={}", addresses.join(" ")));
+            let listen = if addresses.is_empty() { "nothing yet".to_owned() } else { addresses.join(" ") };
+            report::info(format_args!("ready workers={ready}/{wanted} listen={listen}"));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The processes of workers: their ends, and what they leave behind.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::Signal;
 
@@ -9,7 +10,14 @@ use crate::notify::NotifySocket;
 use crate::policy::WorkerId;
 use crate::policy::supervisor::Event;
 use crate::procfs::{Proc, Stat};
+use crate::report;
 use crate::sys::process::{self, Child};
+
+/// How often one look scans again when what it found has ended or forked before it could be watched.
+const SCANS: usize = 10;
+
+/// How often one look strikes at children that fork faster than a scan of the tree: some milliseconds in all.
+const STRIKES: usize = 100;
 
 /// What belongs to a worker and must have ended before the worker has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,16 +39,56 @@ pub(super) struct Process {
     pub(super) supervisor: Option<OwnedFd>,
     /// The leader has ended and is kept as a zombie, so that the number of its group stays its own.
     ended: bool,
+    /// The leader has ended, but a debugger keeps its end to itself: its pidfd stays readable and tells nothing.
+    hidden: bool,
     /// What is left of it: readable once they end.
     leftovers: Vec<OwnedFd>,
+    /// Something is left of it, and no descriptor to wait for it could be had.
+    unwatched: bool,
     /// Adopted processes that were sent TERM.
     told: Vec<i32>,
+    /// Supervisors below it that are no link of this chain.
+    others: Vec<i32>,
+    /// It was sent KILL: so is whatever of it appears later.
+    killed: bool,
+    /// A signal to it was refused, and that was said.
+    refused: bool,
 }
+
+/// More supervisors below one worker than this are not told apart.
+const MOST_OTHERS: usize = 64;
+/// Datagrams of a worker that has ended: what it said last matters, but is not endless.
+const LAST_DATAGRAMS: usize = 64;
 
 impl Process {
     pub(super) fn new(child: Child, notify: NotifySocket) -> Self {
         let start = crate::procfs::start_time(child.pid);
-        Self { child, start, notify, supervisor: None, ended: false, leftovers: Vec::new(), told: Vec::new() }
+        Self {
+            child,
+            start,
+            notify,
+            supervisor: None,
+            ended: false,
+            hidden: false,
+            leftovers: Vec::new(),
+            unwatched: false,
+            told: Vec::new(),
+            killed: false,
+            refused: false,
+            others: Vec::new(),
+        }
+    }
+
+    /// This process below it speaks for workers of its own.
+    pub(super) fn not_heard(&mut self, pid: Option<i32>) {
+        if self.others.len() < MOST_OTHERS {
+            self.others.extend(pid);
+        }
+    }
+
+    /// Whether what this process says is said of the worker.
+    pub(super) fn hears(&self, pid: Option<i32>) -> bool {
+        pid.is_none_or(|pid| !self.others.contains(&pid))
     }
 
     /// Its leader still runs.
@@ -52,10 +100,75 @@ impl Process {
         let mut sources = vec![(Token::Notify(id), borrowed(&self.notify))];
         if self.ended {
             sources.extend(self.leftovers.iter().map(|fd| (Token::Leftovers(id), borrowed(fd))));
-        } else {
+        } else if !self.hidden {
             sources.push((Token::Exit(id), borrowed(&self.child.pidfd)));
+            sources.extend(self.supervisor.iter().map(|fd| (Token::Below(id), borrowed(fd))));
         }
         sources
+    }
+
+    /// Sends the leader a signal, wherever it went: it may have left its process group.
+    pub(super) fn signal_leader(&mut self, number: u8) {
+        let sent = process::signal(self.child.pidfd.as_fd(), number);
+        self.heed(self.child.pid, sent);
+    }
+
+    fn signal_group(&mut self, signal: Signal) {
+        let sent = process::signal_group(self.child.pid, signal);
+        self.heed(self.child.pid, sent);
+    }
+
+    fn signal_pid(&mut self, pid: i32, signal: Signal) {
+        let sent = process::signal_pid(pid, signal);
+        self.heed(pid, sent);
+    }
+
+    /// Says once what keeps us from ending a worker: the stop waits for it, and only a person can help.
+    fn heed(&mut self, pid: i32, sent: io::Result<()>) {
+        if let Err(error) = sent
+            && !std::mem::replace(&mut self.refused, true)
+        {
+            let reason = report::reason(&error);
+            report::warning(format_args!(
+                "cannot signal pid={pid}: {reason}; it runs as another user, end it as that user"
+            ));
+        }
+    }
+
+    fn kill_all(&mut self, left: &[Stat]) {
+        left.iter().for_each(|stat| self.signal_pid(stat.pid, Signal::SIGKILL));
+    }
+
+    /// Waits for what is left; false if none of it can be waited for.
+    fn watch(&mut self, left: &[Stat]) -> bool {
+        // Opened, then looked at again: a pid that ended in between could already be another's.
+        let open = |stat: &Stat| {
+            let fd = process::open_pidfd(stat.pid).ok()?;
+            (crate::procfs::start_time(stat.pid) == Some(stat.start_time)).then_some(fd)
+        };
+        self.leftovers.clear();
+        self.leftovers.extend(left.iter().filter_map(open));
+        !self.leftovers.is_empty()
+    }
+}
+
+/// What ran below this process before it became a supervisor (`sidecar & exec pm-restart ...`): no worker left it, and
+/// no worker's end concerns it. Each as pid and start time.
+#[derive(Debug)]
+pub(super) struct Inherited(Vec<(i32, u64)>);
+
+impl Inherited {
+    pub(super) fn look(proc: &mut Proc) -> Self {
+        let own = own_pid();
+        Self(proc.tree(own, |_| true).iter().filter(|s| s.pid != own).map(|s| (s.pid, s.start_time)).collect())
+    }
+
+    fn has(&self, stat: &Stat) -> bool {
+        self.0.contains(&(stat.pid, stat.start_time))
+    }
+
+    fn has_pid(&self, pid: i32) -> bool {
+        self.0.iter().any(|(inherited, _)| *inherited == pid)
     }
 }
 
@@ -63,8 +176,16 @@ impl<A: Adapter> Supervise<A> {
     /// The pidfd says that a leader has ended: look how, and what it left behind.
     pub(super) fn leader_ended(&mut self, id: WorkerId) {
         let Some(process) = self.processes.get_mut(&id) else { return };
-        let Some(exit) = process::peek_exit(process.child.pid) else { return };
+        let exit = process::peek_exit(process.child.pid);
+        process.hidden = exit.is_none();
+        let Some(exit) = exit else { return };
         process.ended = true;
+        // What it said last must be known before its end is judged.
+        for _ in 0..LAST_DATAGRAMS {
+            if !self.read_notification(id) {
+                break;
+            }
+        }
         let leftovers = self.find_leftovers(id);
         if !leftovers {
             self.forget(id);
@@ -82,6 +203,17 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
+    /// Looks, at each wake-up, at what no descriptor tells of, and at what forks while it is killed. The kernel sends SIGCHLD when a debugger lets go of a
+    /// zombie or an orphan of ours ends, so that nothing is missed by waiting for the next wake-up.
+    pub(super) fn look_again(&mut self) {
+        let pick = |of: fn(&Process) -> bool| -> Vec<WorkerId> {
+            self.processes.iter().filter(|(_, p)| of(p)).map(|(id, _)| *id).collect()
+        };
+        let (hidden, left) = (pick(|p| p.hidden), pick(|p| p.unwatched || p.ended && p.killed));
+        hidden.into_iter().for_each(|id| self.leader_ended(id));
+        left.into_iter().for_each(|id| self.look_at_leftovers(id));
+    }
+
     /// Reaps the leader; from here on its pid may be another's.
     fn forget(&mut self, id: WorkerId) {
         if let Some(process) = self.processes.remove(&id) {
@@ -89,31 +221,66 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    /// Finds what of the worker still lives, and watches it.
+    /// Finds what of the worker still lives, kills it if the worker was killed, and watches it.
+    ///
+    /// What forks and ends all the time may slip through a scan. It leaves a zombie of ours then: only a scan that
+    /// finds nothing, and after which there is none, has shown that nothing is left.
     fn find_leftovers(&mut self, id: WorkerId) -> bool {
-        let Some(process) = self.processes.get_mut(&id) else { return false };
-        let left = left_of(&mut self.proc, self.scope, process.child.pid);
-        // Opened, then looked at again: a pid that ended in between could already be another's.
-        process.leftovers = left
-            .iter()
-            .filter_map(|stat| {
-                let fd = process::open_pidfd(stat.pid).ok()?;
-                (crate::procfs::start_time(stat.pid) == Some(stat.start_time)).then_some(fd)
-            })
-            .collect();
-        !process.leftovers.is_empty()
+        for _ in 0..SCANS {
+            self.kill_again(id);
+            let Some(process) = self.processes.get_mut(&id) else { return false };
+            let left = left_of(&mut self.proc, self.scope, process.child.pid, &self.inherited);
+            if process.killed && self.scope == Scope::Tree {
+                process.kill_all(&left);
+            }
+            process.unwatched = !process.watch(&left);
+            if !process.unwatched {
+                return true;
+            }
+            if !self.reap_zombies() && left.is_empty() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A group dies at once, forks and all. Of a tree only those that have not forked yet: so this strikes at our own
+    /// children (what forks and ends hands its child to us) without a look at them, and until no new ones come.
+    fn kill_again(&mut self, id: WorkerId) {
+        let leaders = self.leaders();
+        let Some(process) = self.processes.get_mut(&id).filter(|p| p.killed) else { return };
+        if self.scope == Scope::Group {
+            return process.signal_group(Signal::SIGKILL);
+        }
+        for _ in 0..STRIKES {
+            let mut children = self.proc.own_children();
+            children.retain(|pid| !leaders.contains(pid) && !self.inherited.has_pid(*pid));
+            if children.is_empty() {
+                return;
+            }
+            // Not reaped yet: each number is still its own.
+            children.iter().for_each(|pid| process.signal_pid(*pid, Signal::SIGKILL));
+            for pid in &children {
+                process::reap(*pid);
+            }
+        }
+    }
+
+    fn leaders(&self) -> Vec<i32> {
+        self.processes.values().map(|p| p.child.pid).collect()
     }
 
     pub(super) fn stop_leftovers(&mut self, id: WorkerId) {
         let Some(process) = self.processes.get_mut(&id) else { return };
         match self.scope {
-            Scope::Group => process::signal_group(process.child.pid, Signal::SIGTERM),
+            Scope::Group => process.signal_group(Signal::SIGTERM),
             // Their own children are their own business: a pm-cluster among them stops its workers in order.
             Scope::Tree => {
                 for stat in self.proc.children(own_pid()) {
-                    if stat.pid != process.child.pid && !stat.is_zombie() && !process.told.contains(&stat.pid) {
+                    let other = stat.pid == process.child.pid || self.inherited.has(&stat);
+                    if !other && !stat.is_zombie() && !process.told.contains(&stat.pid) {
                         process.told.push(stat.pid);
-                        process::signal_pid(stat.pid, Signal::SIGTERM);
+                        process.signal_pid(stat.pid, Signal::SIGTERM);
                     }
                 }
             }
@@ -121,26 +288,32 @@ impl<A: Adapter> Supervise<A> {
     }
 
     pub(super) fn kill(&mut self, id: WorkerId) {
-        let Some(process) = self.processes.get(&id) else { return };
-        process::signal_group(process.child.pid, Signal::SIGKILL);
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        process.killed = true;
+        if process.is_running() {
+            process.signal_leader(Signal::SIGKILL as u8);
+        }
+        process.signal_group(Signal::SIGKILL);
         if self.scope == Scope::Tree {
-            for stat in left_of(&mut self.proc, self.scope, process.child.pid) {
-                process::signal_pid(stat.pid, Signal::SIGKILL);
-            }
+            process.kill_all(&left_of(&mut self.proc, self.scope, process.child.pid, &self.inherited));
         }
     }
 
     /// Reaps what was orphaned to us and has ended; leaders are reaped where their end is handled.
     pub(super) fn reap_orphans(&mut self) {
-        let leaders: Vec<i32> = self.processes.values().map(|p| p.child.pid).collect();
-        for stat in self.proc.children(own_pid()) {
-            if stat.is_zombie() && !leaders.contains(&stat.pid) {
-                process::reap(stat.pid);
-            }
-        }
+        self.reap_zombies();
         if self.scope == Scope::Tree {
             self.tell_new_orphans();
         }
+    }
+
+    /// True if there were any.
+    fn reap_zombies(&mut self) -> bool {
+        let leaders = self.leaders();
+        let mut zombies = self.proc.children(own_pid());
+        zombies.retain(|stat| stat.is_zombie() && !leaders.contains(&stat.pid));
+        // One that a debugger holds cannot be reaped yet, and is no news.
+        zombies.iter().filter(|stat| process::reap(stat.pid).is_some()).count() > 0
     }
 
     /// Orphans that came while a child is being cleared away were not told yet.
@@ -156,12 +329,12 @@ fn own_pid() -> i32 {
 }
 
 /// The living processes that belong to a worker whose leader has ended.
-fn left_of(proc: &mut Proc, scope: Scope, leader: i32) -> Vec<Stat> {
+fn left_of(proc: &mut Proc, scope: Scope, leader: i32, inherited: &Inherited) -> Vec<Stat> {
     let own = own_pid();
-    let tree = proc.tree(own, |_| true);
+    let tree = proc.tree(own, |stat| !inherited.has(stat));
     let belongs = |stat: &&Stat| match scope {
         Scope::Group => stat.pgrp == leader,
-        Scope::Tree => true,
+        Scope::Tree => !inherited.has(stat),
     };
-    tree.iter().filter(|s| s.pid != own && s.pid != leader).filter(belongs).cloned().collect()
+    tree.iter().filter(|s| s.pid != own && s.pid != leader).filter(belongs).copied().collect()
 }

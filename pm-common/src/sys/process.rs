@@ -163,20 +163,32 @@ fn exit_of(status: &WaitIdStatus) -> Option<Exit> {
 }
 
 /// Sends a signal to the process behind a pidfd; one that has ended is no error.
-pub fn signal(pidfd: BorrowedFd<'_>, number: u8) {
-    if let Some(signal) = rustix::process::Signal::from_named_raw(i32::from(number)) {
-        let _ = rustix::process::pidfd_send_signal(pidfd, signal);
-    }
+///
+/// # Errors
+/// EPERM: it runs as another user.
+pub fn signal(pidfd: BorrowedFd<'_>, number: u8) -> io::Result<()> {
+    let Some(signal) = rustix::process::Signal::from_named_raw(i32::from(number)) else { return Ok(()) };
+    unless_gone(rustix::process::pidfd_send_signal(pidfd, signal).map_err(io::Error::from))
 }
 
 /// Sends a signal to a process group whose leader we have not reaped, so that the number is still its own.
-pub fn signal_group(leader: i32, signal: Signal) {
-    let _ = nix::sys::signal::killpg(Pid::from_raw(leader), signal);
+///
+/// # Errors
+/// EPERM: none of the group may be signalled, all run as another user.
+pub fn signal_group(leader: i32, signal: Signal) -> io::Result<()> {
+    unless_gone(nix::sys::signal::killpg(Pid::from_raw(leader), signal).map_err(io::Error::from))
 }
 
 /// Sends a signal to a process by number: only to one that we have just found to be a descendant of ours.
-pub fn signal_pid(pid: i32, signal: Signal) {
-    let _ = nix::sys::signal::kill(Pid::from_raw(pid), signal);
+///
+/// # Errors
+/// EPERM: it runs as another user.
+pub fn signal_pid(pid: i32, signal: Signal) -> io::Result<()> {
+    unless_gone(nix::sys::signal::kill(Pid::from_raw(pid), signal).map_err(io::Error::from))
+}
+
+fn unless_gone(sent: io::Result<()>) -> io::Result<()> {
+    sent.or_else(|error| if error.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(error) })
 }
 
 /// Orphans of our tree come to us, not to init (PR_SET_CHILD_SUBREAPER, prctl(2)).

@@ -6,6 +6,7 @@ use pm_tests::scene::Scene;
 use pm_tests::{http, proc};
 
 use crate::links::replaces_workers_only;
+use crate::readme::README;
 
 #[test]
 fn a_cluster_of_another_user_is_held_to_the_policy() {
@@ -25,6 +26,25 @@ fn workers_of_another_user_are_served_their_lanes() {
     let user = proc::status(*pids.first().expect("two"), "Uid").expect("alive");
     assert!(!user.starts_with('0'), "{user}");
     chain.stop();
+}
+
+/// The stop waits for what it may not end, and says whom to ask.
+#[test]
+fn a_worker_that_became_another_user_is_named() {
+    let scene = Scene::new();
+    scene.open_to_all();
+    let script = "cp \"$(command -v setpriv)\" root; chmod 4755 root; \
+                  exec setpriv --reuid=www-data --clear-groups pm-restart --grace 100ms ./root --reuid=0 sleep 1000";
+    let chain = scene.start_words(&["sh", "-c", script]);
+    let worker = chain.until("the worker", || scene.process("sleep"));
+    chain.signal(SIGTERM);
+    chain.line("worker still there after the grace, told to end with KILL");
+    let refusals = chain.messages("cannot signal");
+    let text = format!("pid={worker}: Operation not permitted; it runs as another user, end it as that user");
+    assert!(refusals.len() == 1 && refusals[0].ends_with(&text), "{refusals:?}");
+    assert!(chain.running() && proc::alive(worker), "{}", chain.output());
+    proc::send(worker, SIGKILL);
+    assert_eq!(chain.ended(), Some(0), "{}", chain.output());
 }
 
 /// As Node itself would: the app's error event, with the code it knows.
@@ -101,6 +121,32 @@ fn process_1_replaces_its_workers() {
     let cluster = proc::children(first)[0];
     proc::children(cluster).into_iter().for_each(|pid| proc::send(pid, SIGKILL));
     chain.hear("listening", 4);
+    proc::send(first, SIGTERM);
+    assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+}
+
+/// The lines of a container that README.md gives: all of the chain runs as another user, and pm-stat sees it.
+#[test]
+fn the_container_of_the_readme_runs_as_another_user_and_is_seen() {
+    let scene = Scene::with_node(24);
+    scene.open_to_all();
+    let home = scene.expand("$T/pm");
+    let made = README.lines().find_map(|line| line.strip_prefix("    RUN ")).expect("RUN").replace("/run/pm", &home);
+    assert!(scene.command(&["sh", "-c", &made]).status().expect("runs").success(), "{made}");
+    let (_, entry) = README.split_once("ENTRYPOINT ").expect("ENTRYPOINT");
+    let (entry, _) = entry.split_once(']').expect("the end of the array");
+    let entry: Vec<String> = serde_json::from_str(&format!("{}]", entry.replace('\\', ""))).expect("JSON");
+    let (chain, first) = as_process_1(&scene, &entry.join(" ").replace("app.js", "$F/app.js"));
+    assert_eq!(proc::name(first), "pm-restart", "setpriv has become it");
+    let user = proc::status(first, "Uid").expect("alive");
+    assert!(!user.starts_with('0'), "{user}");
+    let inside = |args: &str| {
+        let line = format!("nsenter -t {first} -p -m pm-stat {args}");
+        scene.command(&line.split(' ').collect::<Vec<_>>()).output().expect("nsenter")
+    };
+    assert!(inside("--wait ready --timeout 60s app").status.success(), "{}", chain.output());
+    let said = String::from_utf8_lossy(&inside("app").stdout).into_owned();
+    assert!(said.contains("\"state\":\"ready\"") && said.contains("\"slot\":0"), "{said}");
     proc::send(first, SIGTERM);
     assert_eq!(chain.ended(), Some(0), "{}", chain.output());
 }

@@ -4,6 +4,7 @@
 mod as_root;
 mod codes;
 mod crash;
+mod escapes;
 mod hostile;
 mod idle;
 mod links;
@@ -15,6 +16,8 @@ mod roll_clients;
 mod roll_load;
 mod roll_mishaps;
 mod roll_release;
+mod round_robin;
+mod readme;
 mod runtimes;
 mod status;
 mod stop;

@@ -118,6 +118,7 @@ impl Supervisor {
             Event::SaidReady(id, by) => self.on_said_ready(now, id, by, out),
             Event::Memory(id, bytes) => self.on_memory(now, id, bytes, out),
             Event::Supervises(id) => self.on_supervises(id),
+            Event::SupervisesNoMore(id) => self.on_supervises_no_more(now, id),
             Event::StopTakes(id, span) => self.on_stop_takes(now, id, span, out),
             Event::GaveUp(id) => self.on_gave_up(id),
             Event::Drained(id) => self.on_drained(id, out),
@@ -198,10 +199,14 @@ impl Supervisor {
 
     fn on_listening(&mut self, now: Mono, id: WorkerId, address: String, fixed: bool, out: &mut Vec<Action>) {
         let asks_listen = self.shape.ready.evidence == ReadyBy::Listen;
+        let stable = self.rules.stable;
         let Some((slot, place)) = self.find(id) else { return };
         let baseline = slot.baseline.clone();
         let Some(worker) = slot.worker_mut(place) else { return };
-        if fixed {
+        // A port that is opened on demand, long after the start, is none that a successor will open by itself.
+        let on_demand =
+            matches!(worker.life, Life::Ready { since, by } if by != ReadyBy::Alive && now.since(since) > stable);
+        if fixed && !on_demand {
             worker.listening.insert(address);
         }
         let complete = baseline.is_subset(&worker.listening);
@@ -275,6 +280,16 @@ impl Supervisor {
             worker.supervises = true;
             if let Life::Starting(due) = &mut worker.life {
                 *due = Due::Said;
+            }
+        }
+    }
+
+    fn on_supervises_no_more(&mut self, now: Mono, id: WorkerId) {
+        let alive_at = now + self.shape.ready.alive_after;
+        if let Some(worker) = self.worker(id) {
+            worker.supervises = false;
+            if let Life::Starting(due @ Due::Said) = &mut worker.life {
+                *due = Due::Alive(alive_at);
             }
         }
     }

@@ -198,7 +198,17 @@ impl Supervisor {
         let baseline = slot.baseline.clone();
         let Some(worker) = slot.worker_mut(place) else { return };
         // Where another sign was asked for, no address was waited for.
-        let missing = if asks_listen { baseline.difference(&worker.listening).cloned().collect() } else { Vec::new() };
+        let missing: Vec<String> =
+            if asks_listen { baseline.difference(&worker.listening).cloned().collect() } else { Vec::new() };
+        let serves = asks_listen && place == Place::Seat && !worker.listening.is_empty();
+        let tried = worker.clone();
+        if serves && !self.is_awaited(id.slot, &tried) {
+            // Nobody else has the seat: one that serves in part is better than none, and is what the next is held to.
+            out.push(Action::Say(Record::ReadyWithout { id, missing }));
+            self.became_ready(now, id, ReadyBy::Listen, out);
+            return;
+        }
+        let Some(worker) = self.worker(id) else { return };
         begin_drain(id.slot, worker, end, out);
         let worker = worker.clone();
         if self.is_awaited(id.slot, &worker) {

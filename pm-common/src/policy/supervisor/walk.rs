@@ -262,7 +262,7 @@ const SLOW: Menu = Menu { intensity: 1, stable: Span::ZERO, backoff: Span(1), fr
 
 #[test]
 fn cluster_reload_and_scale() {
-    let menu = Menu { reload: true, scale: true, most_states: CUT, ..SLOW };
+    let menu = Menu { reload: true, scale: true, most_states: CUT, whole: false, ..SLOW };
     walk_all("cluster, reload and scale", menu, 2, true, CUT);
 }
 
@@ -274,7 +274,7 @@ fn cluster_reload() {
 #[test]
 fn cluster_of_three_by_twos() {
     let roll = RollRule { parallel: 2, soak: Span(1), overlap: 2 };
-    let menu = Menu { reload: true, roll, most_living: 6, most_states: CUT, ..SLOW };
+    let menu = Menu { reload: true, roll, most_living: 6, most_states: CUT, whole: false, ..SLOW };
     walk_all("cluster of three, two at a time", menu, 3, true, CUT);
 }
 

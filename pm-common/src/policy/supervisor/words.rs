@@ -58,6 +58,8 @@ pub enum Event {
     Memory(WorkerId, u64),
     /// It announced itself as a supervisor.
     Supervises(WorkerId),
+    /// The supervisor that it was, or had below it, has ended.
+    SupervisesNoMore(WorkerId),
     /// Its stop may still take this long.
     StopTakes(WorkerId, Span),
     /// It gives up: do not start it again.

@@ -93,12 +93,43 @@ fn a_missing_address_is_named() {
     bench.on(listen(w(0, 1), A));
     bench.on(listen(w(0, 1), B));
     let id = replaced(&mut bench, w(0, 1));
-    bench.on(listen(id, B));
     let actions = bench.tick();
     assert!(
-        matches!(said(&actions)[..], [Record::NotReady { id: late, missing, .. }] if *late == id && missing == &[A]),
+        matches!(said(&actions)[..], [Record::NotReady { id: late, missing, .. }] if *late == id && missing == &[A, B]),
         "{actions:?}"
     );
+}
+
+#[test]
+fn where_nobody_else_has_the_seat_one_that_serves_in_part_is_better_than_none() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(listen(w(0, 1), A));
+    bench.on(listen(w(0, 1), B));
+    let id = replaced(&mut bench, w(0, 1));
+    assert_eq!(bench.on(listen(id, B)), []);
+    let without = Action::Say(Record::ReadyWithout { id, missing: vec![A.to_string()] });
+    assert_eq!(bench.tick(), [without, Action::SteerIn(id)]);
+    let next = replaced(&mut bench, id);
+    assert_eq!(bench.on(listen(next, B)), [Action::SteerIn(next)], "held to what that one served");
+}
+
+#[test]
+fn a_port_opened_on_demand_long_after_the_start_is_asked_of_no_successor() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(listen(w(0, 1), A));
+    bench.wait(s(11));
+    bench.on(listen(w(0, 1), B));
+    let id = replaced(&mut bench, w(0, 1));
+    assert_eq!(bench.on(listen(id, A)), [Action::SteerIn(id)]);
+}
+
+#[test]
+fn what_is_left_of_a_supervisor_is_a_plain_child_again() {
+    let mut bench = Bench::restart(Rules { max_mem: Some(1 << 20), ..Rules::default() });
+    bench.on(Event::Supervises(w(0, 1)));
+    assert_eq!(bench.due(), None, "it watches its own memory");
+    bench.on(Event::SupervisesNoMore(w(0, 1)));
+    assert!(bench.due().is_some(), "measured again");
 }
 
 #[test]

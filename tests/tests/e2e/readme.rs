@@ -1,0 +1,153 @@
+//! What README.md tells people to type, typed.
+
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use pm_tests::chain::Chain;
+use pm_tests::scene::Scene;
+use pm_tests::wait::DEADLINE;
+use pm_tests::{bins, http, stat};
+
+pub(crate) const README: &str = include_str!("../../../README.md");
+
+/// The commands in the second column of the row for what PM2 calls this.
+fn recipes(verb: &str) -> Vec<&'static str> {
+    let row = README.lines().find(|line| line.starts_with(&format!("| `{verb}"))).expect(verb);
+    let cell = row.split(" | ").nth(1).expect("a second column");
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// The indented block that holds this text, without the indentation.
+fn block(text: &str) -> String {
+    let lines: Vec<&str> = README.lines().collect();
+    let at = lines.iter().position(|line| line.starts_with("    ") && line.contains(text)).expect(text);
+    let inside = |line: &&str| line.starts_with("    ") || line.is_empty();
+    let before = lines[..at].iter().rev().take_while(|line| inside(line)).count();
+    let block = lines[at - before..].iter().take_while(|line| inside(line));
+    block.map(|line| line.strip_prefix("    ").unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+fn sh(scene: &Scene, line: &str) -> Output {
+    scene.command(&["sh", "-c", line]).output().expect("sh")
+}
+
+#[track_caller]
+fn succeeds(scene: &Scene, line: &str) -> String {
+    let output = sh(scene, line);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{line}: {said}");
+    said
+}
+
+fn answering(scene: &Scene, text: &str) {
+    let app = format!("require('http').createServer((q, r) => r.end('{text}')).listen(process.env.PORT)");
+    let _ = scene.file("app.js", &app);
+}
+
+#[test]
+fn the_recipes_for_those_who_come_from_pm2() {
+    let scene = Scene::with_node(24).with("PM_HOME", "");
+    answering(&scene, "one");
+    let said = succeeds(&scene, recipes("start")[0]);
+    assert!(said.contains("started app 'app' pid="), "{said}");
+    succeeds(&scene, "pm-stat --wait ready --timeout 60s app");
+    let workers = stat::workers(&scene);
+    answering(&scene, "two");
+    succeeds(&scene, recipes("reload")[0]);
+    assert_eq!(http::get(scene.port, "/").expect("serves"), "two");
+    let after = stat::workers(&scene);
+    assert!(workers.iter().all(|old| after.iter().all(|new| new.pid() != old.pid())), "{workers:?} {after:?}");
+    for (recipe, count) in recipes("scale").into_iter().filter(|r| r.starts_with("kill")).zip([1, 0]) {
+        succeeds(&scene, recipe);
+        succeeds(&scene, &format!("pm-stat --wait workers={} --timeout 60s app", workers.len() + count));
+    }
+    for log in recipes("logs")[0].split(' ').filter(|word| word.starts_with('~')) {
+        succeeds(&scene, &format!("test -f {log}"));
+    }
+    let stop = recipes("stop");
+    succeeds(&scene, &format!("{}; {}", stop[0], stop[1]));
+    succeeds(&scene, recipes("delete")[0]);
+    assert_eq!(sh(&scene, "pm-stat app").status.code(), Some(1), "it is gone");
+}
+
+/// The value of a line of the unit, with the paths of the test.
+fn setting(scene: &Scene, unit: &str, name: &str) -> String {
+    let value = unit.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).expect(name);
+    scene.expand(&value.replace("/usr/local/bin/", "").replace("/srv/app", "$T"))
+}
+
+fn waits_for(manager: &UnixDatagram, what: &str) {
+    manager.set_read_timeout(Some(DEADLINE)).expect("set");
+    let mut buffer = [0; 4096];
+    loop {
+        let length = manager.recv(&mut buffer).expect(what);
+        if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == what) {
+            return;
+        }
+    }
+}
+
+/// The test in the place of the service manager.
+#[test]
+fn the_unit_says_when_it_is_ready_and_its_reload_follows_the_link() {
+    let mut scene = Scene::with_node(24);
+    let socket = scene.dir().join("notify");
+    let manager = UnixDatagram::bind(&socket).expect("bound");
+    scene.set("NOTIFY_SOCKET", socket);
+    for release in ["one", "two"] {
+        let app = format!("require('http').createServer((q, r) => r.end('{release}')).listen(process.env.PORT)");
+        std::fs::create_dir(scene.dir().join(release)).expect("made");
+        std::fs::write(scene.dir().join(release).join("app.js"), app).expect("written");
+    }
+    symlink("one", scene.dir().join("current")).expect("linked");
+    let unit = block("Type=notify");
+    assert!(unit.contains("KillMode=mixed"), "else the workers get the stop signal in the middle of their work");
+    let words = setting(&scene, &unit, "ExecStart");
+    let mut command = scene.command(&words.split(' ').collect::<Vec<_>>());
+    // A service manager knows no logical path but what the unit tells.
+    let directory = scene.dir().join("current").canonicalize().expect("there");
+    assert_eq!(Path::new(&setting(&scene, &unit, "WorkingDirectory")), scene.dir().join("current"));
+    command.current_dir(directory).env("PWD", setting(&scene, &unit, "Environment=PWD"));
+    let chain = Chain::spawn(&scene, command);
+    waits_for(&manager, "READY=1");
+    assert_eq!(http::get(scene.port, "/").expect("serves"), "one");
+    std::fs::remove_file(scene.dir().join("current")).expect("unlinked");
+    symlink("two", scene.dir().join("current")).expect("linked");
+    let mut reload = scene.command(&["sh", "-c", &setting(&scene, &unit, "ExecReload")]);
+    assert!(reload.env("MAINPID", chain.pid().to_string()).status().expect("runs").success());
+    chain.line("info: reloaded ");
+    assert_eq!(http::get(scene.port, "/").expect("serves"), "two");
+    chain.stop();
+}
+
+#[test]
+fn the_unit_passes_the_check_of_systemd() {
+    let scene = Scene::new();
+    let tools = format!("{}/", bins::tools().display());
+    let unit = block("Type=notify").replace("/usr/local/bin/", &tools).replace("/srv/app/current", "/");
+    let path = scene.dir().join("app.service");
+    std::fs::write(&path, unit).expect("written");
+    // Where there is no systemd there is nobody to ask.
+    let Ok(output) = Command::new("systemd-analyze").arg("verify").arg(&path).output() else { return };
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !said.contains("app.service:"), "{said}");
+}
+
+#[test]
+fn the_install_lines_work_where_no_directory_is_there_yet() {
+    let scene = Scene::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let prefix = scene.dir().join("prefix");
+    let lines = block("install -D").replace("cargo build --release\n", "set -e\n");
+    let lines = lines.replace("target/release", &bins::tools().display().to_string());
+    let lines = lines.replace("/usr/local", &prefix.display().to_string());
+    let output = Command::new("sh").args(["-c", &lines]).current_dir(root).output().expect("sh");
+    assert!(output.status.success(), "{lines}\n{}", String::from_utf8_lossy(&output.stderr));
+    let tools = ["pm-cluster", "pm-fork", "pm-restart", "pm-stat"];
+    for file in tools.iter().flat_map(|tool| [format!("bin/{tool}"), format!("share/man/man1/{tool}.1")]) {
+        assert!(prefix.join(&file).is_file(), "{file}");
+    }
+    assert!(prefix.join("share/pm/drain.cjs").is_file(), "the drain script, where pm-cluster looks for it");
+}
