@@ -64,9 +64,12 @@ fn in_node(major: u32, kind: &str) {
         assert_eq!(roll["ok"], true, "{roll}\n{}", chain.output());
     }
     roll::drained(&chain);
-    let (ok, losses) = load.end();
-    assert!(losses.as_object().is_some_and(serde_json::Map::is_empty), "{losses} beside {ok}\n{}", chain.output());
-    assert!(ok > 100, "only {ok} were answered");
+    let sum = load.end();
+    let count = |name: &str| sum[name].as_u64().expect("a number");
+    assert!(sum["losses"].as_object().is_some_and(serde_json::Map::is_empty), "{sum}\n{}", chain.output());
+    assert!(count("requests") > 100, "only {sum}");
+    // The clients of a session ask while it is told to go: that one of them crosses it is rare.
+    assert!(count("refused") <= 1 + count("requests") / 1000, "{sum}");
     chain.stop();
 }
 
