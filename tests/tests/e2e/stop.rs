@@ -1,5 +1,8 @@
 //! How a chain ends: in order, within its grace, and with nothing left.
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+
 use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
 use pm_tests::scene::Scene;
 use pm_tests::{http, proc};
@@ -181,4 +184,34 @@ fn workers_are_groups_of_their_own() {
     let group = |pid: u32| proc::stat(pid).map(|fields| fields[2].clone());
     assert_eq!(group(worker), Some(worker.to_string()));
     chain.stop();
+}
+
+#[test]
+fn a_stop_signal_that_means_something_else_to_a_supervisor_is_not_sent_to_one() {
+    for signal in ["HUP", "USR2", "QUIT"] {
+        let scene = Scene::with_node(24);
+        let chain =
+            scene.start(&format!("pm-restart --grace 30s --stop-signal {signal} pm-cluster -n 1 node $F/app.js"));
+        chain.hear("listening", 1);
+        chain.stop();
+        assert!(chain.messages("reloaded").is_empty() && chain.messages("KILL").is_empty(), "{}", chain.output());
+    }
+}
+
+#[test]
+fn messages_that_nobody_reads_hold_up_nothing() {
+    let scene = Scene::new();
+    let fifo = scene.dir().join("stderr");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    // Open for reading too, so that it can be filled to the brim and nobody ever reads.
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).custom_flags(nix::libc::O_NONBLOCK);
+    let mut full = options.open(&fifo).expect("opened");
+    while full.write(&[b'x'; 4096]).is_ok() {}
+    while full.write(b"x").is_ok() {}
+    let script = "exec pm-restart --backoff 1ms..1ms --intensity 1000/60s sh -c 'echo up; sleep 0.01; exit 3' 2>stderr";
+    let chain = scene.start_words(&["sh", "-c", script]);
+    chain.until("five starts", || (chain.output().matches("up").count() >= 5).then_some(()));
+    chain.stop();
+    drop(full);
 }
