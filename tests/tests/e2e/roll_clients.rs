@@ -188,7 +188,8 @@ fn upgraded_connections_and_long_streams_run_until_the_grace() {
     chain.stop();
 }
 
-/// Without the drain script Node itself does what it can: single requests lose nothing, and nothing hangs.
+/// Without the drain script Node itself does what it can: nothing is refused, and nothing hangs. From 19 on it cuts the
+/// connections whose request is still on its way.
 #[test]
 fn without_the_preload_nothing_hangs() {
     for major in [16, 18, 20, 22, 24, 26] {
@@ -200,7 +201,8 @@ fn without_the_preload_nothing_hangs() {
         roll::well(&chain);
         assert!(old.iter().all(|pid| !proc::alive(*pid)));
         let sum = load.end();
-        assert!(sum.misses.is_empty(), "node {major}: {:?} of {}\n{}", sum.misses, sum.ok, chain.output());
+        let cut = |miss: &Miss| major > 18 && matches!(miss, Miss::Reset | Miss::Cut);
+        assert!(sum.misses.iter().all(cut), "node {major}: {:?} of {}\n{}", sum.misses, sum.ok, chain.output());
         drop(kept);
         chain.stop();
     }
