@@ -275,7 +275,8 @@ function sendOff (session) {
   const leave = safely(() => {
     if (session.emit === emit) return
     session.emit = emit
-    sayGoodbye(session)
+    delete session.close
+    if (!session.destroyed) session.close()
     for (const args of held) deliver(session, args)
   })
   const gathered = gatherer(session, held, leave)
@@ -285,23 +286,11 @@ function sendOff (session) {
     gathered()
     return true
   }
-  // From 24 on Node closes all sessions as it closes the server; up to 18 it also does so when the client says goodbye.
+  // From 24 on Node closes all sessions as it closes the server.
   session.close = (callback) => {
     if (typeof callback === 'function') session.once('close', callback)
   }
   setTimeout(leave, lingerMs).unref()
-}
-
-// Up to 18, close() destroys the session with its last stream, before the end of that is written. There the client gets
-// the GOAWAY alone, and has the linger to close the connection itself.
-function sayGoodbye (session) {
-  const close = safely(() => {
-    delete session.close
-    if (!session.destroyed) session.close()
-  })
-  if (parseInt(process.versions.node) >= 20) return close()
-  if (!session.destroyed) session.goaway()
-  setTimeout(close, lingerMs).unref()
 }
 
 // In a turn of its own: what the app throws is the app's.
