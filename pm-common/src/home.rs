@@ -11,14 +11,18 @@ use std::path::{Path, PathBuf};
 use crate::procfs;
 use crate::report::{self, Failure};
 
+mod ids;
 mod lock;
 mod name;
 mod place;
+mod start;
 
-use lock::{Claim, Lock};
+pub use ids::with_id;
+pub use lock::{Claim, Lock};
 pub use name::{check as check_name, implied as implied_name};
 pub(crate) use place::create_file;
 use place::{Trouble, check_dir, make_dir};
+pub use start::{Mode, START, Start, argv_with_workers};
 
 /// How many implied names (`app`, `app-2` ...) are tried before the last failure stands.
 const MOST_NAMESAKES: u32 = 1000;
