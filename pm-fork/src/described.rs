@@ -39,7 +39,7 @@ fn act(asked: &Description, plans: &[Plan], context: &Context, patience: &Patien
         let lines: String = plans.iter().map(|plan| format!("{}\n", dry(plan))).collect();
         return report::print(&lines);
     }
-    plans.iter().for_each(|plan| warn(plan));
+    plans.iter().for_each(warn);
     if asked.update {
         return update::run(plans, context);
     }

@@ -55,10 +55,7 @@ struct Started {
 /// # Errors
 /// What the child could not do, with its code; the chain's own code, if that ends first; 124.
 pub(crate) fn start(service: &Service, patience: &Patience) -> Result<u8, Failure> {
-    let started = match launch(service, patience.until)? {
-        Some(started) => started,
-        None => return Ok(0),
-    };
+    let Some(started) = launch(service, patience.until)? else { return Ok(0) };
     let ends = wait(vec![started], patience)?;
     Ok(ends.first().copied().unwrap_or(0))
 }

@@ -175,3 +175,6 @@ pub(crate) fn below(cwd: &Path, path: &str) -> PathBuf {
     // `./` in the middle of a path is nothing; `..` stays, as what is above may be a symbolic link.
     joined.components().collect()
 }
+
+#[cfg(test)]
+mod tests;
