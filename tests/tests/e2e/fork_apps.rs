@@ -1,6 +1,7 @@
 //! pm-fork and the apps that it knows: ids, starts again, signals, removal, what a failed start says, save and resurrect.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use pm_tests::fork::{self, run, start_of, stop};
@@ -28,6 +29,7 @@ fn it_returns_when_the_app_serves_and_says_where() {
     assert_eq!(said.err.lines().count(), 1, "{said:?}");
     let start = start_of(&scene, "app");
     assert_eq!((&start["id"], &start["mode"], &start["namespace"]), (&0.into(), &"cluster".into(), &"default".into()));
+    assert_eq!(start["script"].as_str().map(Path::new), Some(scene.dir().join("app.js").as_path()));
     let mode = scene.dir().join("pm/app/start.json").metadata().expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "it holds the environment");
 }
@@ -162,4 +164,12 @@ fn what_is_saved_comes_back_stopped_or_running_with_its_workers() {
     let refused = run(&scene, &format!("-f {}", scene.file("cut", cut).display()));
     assert_eq!((refused.code, refused.err.contains("not whole")), (Some(125), true), "{refused:?}");
     assert!(stat::workers(&scene).is_empty(), "nothing is started of a file that is not whole");
+}
+
+#[test]
+fn a_relative_home_is_the_callers() {
+    let scene = scene().with("PM_HOME", "here");
+    std::fs::create_dir(scene.dir().join("sub")).expect("made");
+    let _ = run(&scene, "--set script=$T/app.js --set cwd=sub --set instances=1").ok();
+    assert!(scene.dir().join("here/app/app.env").is_file() && http::get(scene.port, "/").is_ok());
 }
