@@ -299,3 +299,15 @@ fn a_wait_for_a_message_ends_at_its_timeout_and_the_app_goes_on() {
     let said = run(&scene, "--set script=sends.js --set wait_ready=true").ok();
     assert!(said.err.contains("ready_by=message"), "{said:?}");
 }
+
+/// More than a user may have inotify instances by default, and in the order of the file.
+#[test]
+fn many_apps_of_a_file_are_all_waited_for() {
+    let scene = scene();
+    let app =
+        |n: u32| json!({"name": format!("a{n}"), "script": "/bin/sleep", "args": ["1000"], "interpreter": "none"});
+    describe(&scene, &(0..140).map(app).collect());
+    let said = run(&scene, "-f apps.json").ok();
+    assert_eq!(said.err.matches(" ready_by=alive ").count(), 140, "{said:?}");
+    assert_eq!((&start_of(&scene, "a0")["id"], &start_of(&scene, "a139")["id"]), (&0.into(), &139.into()));
+}
