@@ -184,7 +184,7 @@ function closeAfter (response) {
   response._header = closingHead(response._header)
   if (response._last) return
   if (!request || request.complete) response._last = true
-  else response.once('finish', () => whenComplete(request, () => hangUp(request.socket)))
+  else response.once('finish', safely(() => whenComplete(request, () => hangUp(request.socket))))
 }
 
 // A pipelining client has sent its next request already: that one's response is the last.
@@ -293,7 +293,7 @@ function sendOff (session) {
 }
 
 // Up to 18, close() destroys the session with its last stream, before the end of that is written. There the client gets
-// the GOAWAY alone, and has the linger to close the connection itself.
+// the GOAWAY alone; close() follows once there are no streams and a ping says that all was read, or after the linger.
 function sayGoodbye (session) {
   const close = safely(() => {
     delete session.close
@@ -301,7 +301,18 @@ function sayGoodbye (session) {
   })
   if (parseInt(process.versions.node) >= 20) return close()
   if (!session.destroyed) session.goaway()
+  const looks = setInterval(safely(() => {
+    if (session.destroyed) clearInterval(looks)
+    else if (openStreams(session) === 0) session.ping(close)
+  }), GATHER_MS).unref()
   setTimeout(close, lingerMs).unref()
+}
+
+// [private: 16, 18]
+function openStreams (session) {
+  const parts = Object.getOwnPropertySymbols(session).map((symbol) => session[symbol])
+  const state = parts.find((part) => part && part.streams && part.pendingStreams)
+  return state && state.streams.size + state.pendingStreams.size
 }
 
 // In a turn of its own: what the app throws is the app's.
@@ -311,7 +322,8 @@ function deliver (session, args) {
 }
 
 // To be called for each request that is held: calls the action when no more come for a moment and the client, asked by
-// a ping, has nothing on its way either; or after a few moments.
+// a ping, has nothing on its way either; or after a few moments. Two pings, one after the other: a client that woke up
+// late answers the first before its timers send what is due, but not the second.
 function gatherer (session, held, action) {
   let timer, end
   const settle = safely(() => {
@@ -319,7 +331,8 @@ function gatherer (session, held, action) {
     const left = end - Date.now()
     if (left <= 0) return action()
     timer = setTimeout(action, left)
-    session.ping(() => { if (held.length === count) action() })
+    const unless = (next) => safely(() => { if (held.length === count) next() })
+    session.ping(unless(() => session.ping(unless(action))))
   })
   return () => {
     end = end || Date.now() + GATHER_MS * 4
