@@ -10,6 +10,7 @@ mod hostile;
 mod idle;
 mod links;
 mod listen;
+mod logs;
 mod memory;
 mod policy;
 mod readme;
