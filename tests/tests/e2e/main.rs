@@ -8,6 +8,7 @@ mod drain;
 mod escapes;
 mod hostile;
 mod idle;
+mod install;
 mod links;
 mod listen;
 mod logs;
