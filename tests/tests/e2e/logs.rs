@@ -69,37 +69,57 @@ impl<'a> App<'a> {
     }
 }
 
-/// Three workers at once, each as fast as it can, into files that are rotated all the time.
-#[test]
-fn every_line_of_three_workers_is_there_once_and_whole() {
-    let scene = Scene::with_node(24);
-    let _ = scene.file(
-        "app.js",
+/// Three workers that each write 50,000 lines as fast as they can into files that are rotated all the time; what was
+/// written when all are done and stopped.
+fn flooded(scene: &Scene, write: &str) -> String {
+    let text = format!(
         "const slot = process.env.NODE_APP_INSTANCE
-         for (let n = 0; n < 50000; n++) console.log(`slot ${slot} line ${n} ${'x'.repeat(n % 60)}.`)
+         const write = {write}
+         for (let n = 0; n < 50000; n++) write(`slot ${{slot}} line ${{n}} ${{'x'.repeat(n % 60)}}.\\n`)
          // What a pipe does not take, node keeps: ready is who has nothing left to say.
-         process.stdout.write('', () => require('http').createServer((q, r) => r.end()).listen(process.env.PORT))",
+         const listen = () => require('http').createServer((q, r) => r.end()).listen(process.env.PORT)
+         console_write ? process.stdout.write('', listen) : listen()"
     );
-    let app = App::start(&scene, "pm-log --max-size 300K --keep 500 pm-restart pm-cluster --ready-timeout 60s -n 3");
-    let done = || stat::workers(&scene).iter().filter(|w| w.text("ready_by") == "listen").count() == 3;
+    let _ = scene.file("app.js", &text);
+    let app = App::start(scene, "pm-log --max-size 300K --keep 500 pm-restart pm-cluster --ready-timeout 60s -n 3");
+    let done = || stat::workers(scene).iter().filter(|w| w.text("ready_by") == "listen").count() == 3;
     until("three that are done", || done().then_some(()));
     app.signal(SIGTERM);
     app.ended();
-    let files: Vec<u64> = fs::read_dir(&app.dir)
-        .expect("there")
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("out.log"))
-        .map(|entry| entry.metadata().expect("there").len())
-        .collect();
-    assert!(files.len() > 20 && files.iter().all(|size| *size <= 300 << 10), "{files:?}");
+    let files = fs::read_dir(&app.dir).expect("there").flatten();
+    let files = files.filter(|entry| entry.file_name().to_string_lossy().starts_with("out.log"));
+    let sizes: Vec<u64> = files.map(|entry| entry.metadata().expect("there").len()).collect();
+    assert!(sizes.len() > 20 && sizes.iter().all(|size| *size <= 300 << 10), "{sizes:?}");
+    app.all("out.log")
+}
+
+#[test]
+fn every_line_of_three_workers_is_there_once_and_whole() {
+    let scene = Scene::with_node(24);
+    let text = flooded(&scene, "(line) => require('fs').writeSync(1, line), console_write = null");
     let mut next: BTreeMap<String, usize> = BTreeMap::new();
-    for line in app.all("out.log").lines() {
+    for line in text.lines() {
         let words: Vec<&str> = line.split(' ').collect();
         let count = next.entry(words[1].to_owned()).or_default();
         assert_eq!(line, format!("slot {} line {count} {}.", words[1], "x".repeat(*count % 60)));
         *count += 1;
     }
     assert_eq!(next.into_values().collect::<Vec<_>>(), [50_000; 3]);
+}
+
+/// Node writes to a full pipe what it takes, so that lines of several workers may mix; but nothing is lost or doubled.
+#[test]
+fn every_byte_of_workers_that_flood_the_console_is_there() {
+    let scene = Scene::with_node(24);
+    let text = flooded(&scene, "(line) => process.stdout.write(line), console_write = write");
+    let mut want: Vec<u8> = Vec::new();
+    for slot in 0..3 {
+        (0..50_000).for_each(|n| want.extend(format!("slot {slot} line {n} {}.\n", "x".repeat(n % 60)).bytes()));
+    }
+    let mut got = text.into_bytes();
+    got.sort_unstable();
+    want.sort_unstable();
+    assert!(got == want, "{} bytes of {}", got.len(), want.len());
 }
 
 #[test]
