@@ -13,6 +13,7 @@ mod described;
 pub mod ecosystem;
 mod file;
 mod launch;
+pub mod log;
 mod manage;
 mod request;
 mod resurrect;
