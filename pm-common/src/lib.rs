@@ -14,3 +14,4 @@ pub mod report;
 pub mod status;
 pub mod supervise;
 pub mod sys;
+pub mod wait;

@@ -1,7 +1,7 @@
 //! `--wait`: returns when an app is what was asked for, when it can no longer be, or when the time is up.
 //!
 //! It reads what pm-stat reads, and sleeps until a file or a process of the app changes: no supervisor is asked, nothing
-//! is polled. `decide` says what the sights mean, `watch` gets them.
+//! is polled. `pm_common::wait` says what the sights mean, and gets them.
 
 use std::ffi::OsString;
 
@@ -10,12 +10,7 @@ use pm_common::options;
 use pm_common::policy::time::Span;
 use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::sys::clock;
-
-mod decide;
-mod watch;
-
-use decide::{Decision, Goal, Verdict};
-use watch::Watch;
+use pm_common::wait::{Decision, Goal, Verdict, Watch};
 
 /// What the command line asks to wait for.
 #[derive(Debug)]

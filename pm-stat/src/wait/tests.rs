@@ -1,6 +1,7 @@
 use pm_common::status::{Roll, RollRunning, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 
-use super::decide::{Id, Sight};
+use pm_common::wait::{Id, Sight};
+
 use super::*;
 
 /// A supervisor's file; its start is its pid.

@@ -9,10 +9,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use pm_common::policy::time::Mono;
-use pm_common::status::{self, Status};
-use pm_common::sys::{clock, process};
-use pm_common::{home, procfs};
+use crate::policy::time::Mono;
+use crate::status::{self, Status};
+use crate::sys::{clock, process};
+use crate::{home, procfs};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -28,7 +28,7 @@ const HOME: usize = 2;
 
 /// What watches an app.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub struct Watch {
     inotify: OwnedFd,
     /// The directory of the app, and of its status files.
     dir: PathBuf,
@@ -43,7 +43,10 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Watches the app in `dir`, which need not be there.
-    pub(crate) fn new(dir: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// There are no more descriptors or inotify instances to be had.
+    pub fn new(dir: &Path) -> io::Result<Self> {
         Ok(Self {
             inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
             dir: dir.to_owned(),
@@ -55,7 +58,10 @@ impl Watch {
     }
 
     /// What is to be seen now; any change of it from here on ends the next `wait`.
-    pub(crate) fn look(&mut self) -> io::Result<Sight> {
+    ///
+    /// # Errors
+    /// The files cannot be read or watched.
+    pub fn look(&mut self) -> io::Result<Sight> {
         let mut sight = Sight::default();
         for _ in 0..TRIES {
             self.arm()?;
@@ -69,7 +75,10 @@ impl Watch {
     }
 
     /// Sleeps until something changes, or the deadline. It may also return without either.
-    pub(crate) fn wait(&self, deadline: Option<Mono>) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// poll(2) or the read of the events failed.
+    pub fn wait(&self, deadline: Option<Mono>) -> io::Result<()> {
         let pidfds = self.living.values().chain(self.holder.iter().map(|(_, fd)| fd));
         let fds = std::iter::once(&self.inotify).chain(pidfds);
         let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
