@@ -43,7 +43,7 @@ fn item(row: &Row<'_>, start: &Value, with_env: bool, now_ms: u64) -> Value {
     let mode = row.app.mode().unwrap_or("fork");
     let mut env = json!({
         "name": row.app.name, "namespace": row.app.namespace(), "status": status_word(row.state),
-        "restart_time": row.restarts, "unstable_restarts": 0, "pm_uptime": started_ms, "created_at": created(row, start),
+        "restart_time": row.restarts.unwrap_or(0), "unstable_restarts": 0, "pm_uptime": started_ms, "created_at": created(row, start),
         "exec_mode": format!("{mode}_mode"), "instances": row.app.acting().map_or_else(|| workers_of(start), |s| json!(s.workers)),
         "NODE_APP_INSTANCE": row.worker.map(|w| w.slot), "pm_cwd": text("cwd"), "pm_exec_path": text("script"),
         "pm_out_log_path": out.to_string_lossy(), "pm_err_log_path": err.to_string_lossy(),

@@ -57,7 +57,7 @@ pub const TOOL: Tool = Tool {
         switch("match", "names of apps, by: all, name, id, namespace, script path"),
         opt("wait", "WHAT", "until APP is: rolled, ready, stopped, workers=N"),
         opt("timeout", "TIME", "wait no longer, and exit 124 (for ever)"),
-        opt("since", "N", "rolled: by the first roll above N (last asked for, or next)"),
+        opt("since", "N", "rolled: by the first roll above N (last asked, or next)"),
         switch("pss", "memory with shared pages divided among their sharers"),
     ],
     examples: "  pm-stat | jq 'select(.state != \"ready\")'\n  \

@@ -44,7 +44,7 @@ impl Entry {
             generation: row.worker.map(|w| w.generation),
             pid: row.pid,
             uptime_s: usage.map(|u| u.uptime_s),
-            restarts: row.worker.map(|_| row.restarts),
+            restarts: row.restarts,
             status: table_word(row.state),
             cpu_pct: usage.map(|u| u.cpu_pct),
             memory: usage.map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)),

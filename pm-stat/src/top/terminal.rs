@@ -85,9 +85,10 @@ pub(crate) fn size() -> (usize, usize) {
     known.map_or((80, 24), |size| (usize::from(size.ws_col), usize::from(size.ws_row)))
 }
 
-/// Shows the lines, from the top.
+/// Shows the lines, from the top; there are as many as the terminal has.
 pub(crate) fn show(lines: &[String]) -> io::Result<()> {
-    write(&format!("\x1b[H{}\x1b[K\x1b[J", lines.join("\x1b[K\r\n")))
+    // Each row is cleared before it is written: behind one that is full, the cursor stands on its last character still.
+    write(&format!("\x1b[H\x1b[2K{}", lines.join("\r\n\x1b[2K")))
 }
 
 fn enter() -> io::Result<()> {
