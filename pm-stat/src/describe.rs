@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use pm_common::status::SupervisorLine;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::row::Row;
 use crate::start;
@@ -13,7 +13,7 @@ use crate::text::{bytes, clean, how, percent};
 /// The description of the app that all these rows are of.
 pub(crate) fn describe(rows: &[Row<'_>], now_ms: u64, room: Option<usize>, colour: bool) -> String {
     let Some(first) = rows.first() else { return String::new() };
-    let facts = facts(rows, first, &start::whole(&first.app.dir));
+    let facts = facts(rows, first, &start::whole(&first.app.dir, false));
     let width = facts.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
     let mut text: String = facts.iter().map(|(key, value)| format!("{key:width$}  {}\n", clean(value))).collect();
     if rows.iter().any(|row| row.worker.is_some()) {
@@ -24,7 +24,7 @@ pub(crate) fn describe(rows: &[Row<'_>], now_ms: u64, room: Option<usize>, colou
     text
 }
 
-fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Value) -> Vec<(&'static str, String)> {
+fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let app = first.app;
     let [out, err] = app.logs();
     let told = |key: &str| start.get(key).and_then(start::text);
@@ -81,7 +81,7 @@ fn supervisors(app: &crate::seen::Seen) -> Option<String> {
     Some(texts.join(", "))
 }
 
-fn policy(policy: &serde_json::Map<String, Value>) -> String {
+fn policy(policy: &Map<String, Value>) -> String {
     let shown = policy.iter().filter(|(_, value)| !value.is_null());
     let texts: Vec<_> = shown.map(|(key, value)| format!("{key}={}", plain(value))).collect();
     texts.join(" ")

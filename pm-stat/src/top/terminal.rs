@@ -35,7 +35,7 @@ impl Terminal {
     pub(crate) fn take() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         let all = [SIGCONT, SIGTSTP, SIGWINCH].iter().chain(&DEADLY);
-        let signals = SignalDelivery::with_pipe(read, write, SignalOnly::default(), all)?;
+        let signals = SignalDelivery::with_pipe(read, write, SignalOnly, all)?;
         let tell = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             leave();
