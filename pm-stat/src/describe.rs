@@ -5,7 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use pm_common::status::SupervisorLine;
 use serde_json::{Map, Value};
 
-use crate::row::Row;
+use crate::jlist::status_word;
+use crate::row::{Row, state_of_app};
 use crate::start;
 use crate::table::{Entry, render};
 use crate::text::{bytes, clean, how, percent};
@@ -34,7 +35,7 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("name", Some(app.name.clone())),
         ("id", app.id().map(|id| id.to_string())),
         ("namespace", Some(app.namespace().to_owned())),
-        ("status", Some(crate::row::state_of_app(app).to_owned())),
+        ("status", Some(status_word(state_of_app(app)).to_owned())),
         ("mode", app.mode().map(str::to_owned)),
         ("workers", acting.map(|s| format!("{} wanted, {} ready", s.workers, s.ready))),
         ("restarts", Some(rows.iter().filter_map(|row| row.restarts).sum::<u64>().to_string())),
