@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::policy::supervisor::Release as Which;
 use crate::report::{Failure, OrFail};
 
-mod env_file;
+pub mod env_file;
 
 /// Where releases come from: read anew at each roll.
 #[derive(Debug)]

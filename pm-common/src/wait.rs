@@ -6,4 +6,4 @@ pub mod decide;
 pub mod watch;
 
 pub use decide::{Decision, Goal, Id, Sight, Verdict};
-pub use watch::Watch;
+pub use watch::{Watch, wait_for_any};

@@ -11,26 +11,34 @@ const MOST: u64 = 64 << 10;
 
 /// The app's err.log, which is our stderr and so the workers'.
 #[derive(Debug)]
-pub(super) struct ErrLog {
+pub struct ErrLog {
     path: PathBuf,
     from: u64,
 }
 
 impl ErrLog {
+    /// A file in which counts what is written behind `from`, in bytes.
+    #[must_use]
+    pub const fn at(path: PathBuf, from: u64) -> Self {
+        Self { path, from }
+    }
+
     /// The err.log of the app's directory; `None` where stderr goes elsewhere.
-    pub(super) fn of(directory: Option<&Path>) -> Option<Self> {
+    #[must_use]
+    pub fn of(directory: Option<&Path>) -> Option<Self> {
         let path = directory?.join("err.log");
         let (there, ours) = (path.metadata().ok()?, rustix::fs::fstat(rustix::stdio::stderr()).ok()?);
         (there.dev() == ours.st_dev && there.ino() == ours.st_ino).then_some(Self { path, from: 0 })
     }
 
     /// What is written from now on counts.
-    pub(super) fn mark(&mut self) {
+    pub fn mark(&mut self) {
         self.from = self.path.metadata().map_or(0, |m| m.len());
     }
 
     /// The last lines written since the mark.
-    pub(super) fn last_lines(&self) -> Vec<String> {
+    #[must_use]
+    pub fn last_lines(&self) -> Vec<String> {
         self.read().map_or_else(|_| Vec::new(), |bytes| last_lines(&bytes))
     }
 

@@ -4,7 +4,7 @@
 //! Node's protocol, pm-restart nothing.
 
 pub mod environment;
-mod err_log;
+pub mod err_log;
 mod perform;
 mod processes;
 mod publish;

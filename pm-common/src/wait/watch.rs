@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::policy::time::Mono;
@@ -79,13 +79,7 @@ impl Watch {
     /// # Errors
     /// poll(2) or the read of the events failed.
     pub fn wait(&self, deadline: Option<Mono>) -> io::Result<()> {
-        let pidfds = self.living.values().chain(self.holder.iter().map(|(_, fd)| fd));
-        let fds = std::iter::once(&self.inotify).chain(pidfds);
-        let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        match poll(&mut fds, deadline.map(|at| timespec(at, clock::now())).as_ref()) {
-            Ok(_) | Err(Errno::INTR) => self.drain(),
-            Err(e) => Err(e.into()),
-        }
+        wait_for_any(&[self], &[], deadline)
     }
 
     /// Takes the events out of the queue.
@@ -174,6 +168,21 @@ impl Watch {
         };
         // It must have the lock still, or the number may be another process's by now.
         Ok(self.holder.is_some() && holder() == held)
+    }
+}
+
+/// Sleeps until something of one of the apps changes, one of `others` is readable, or the deadline. It may also return
+/// without any of it.
+///
+/// # Errors
+/// poll(2) or the read of the events failed.
+pub fn wait_for_any(apps: &[&Watch], others: &[BorrowedFd<'_>], deadline: Option<Mono>) -> io::Result<()> {
+    let pidfds = apps.iter().flat_map(|app| app.living.values().chain(app.holder.iter().map(|(_, fd)| fd)));
+    let fds = apps.iter().map(|app| &app.inotify).chain(pidfds).map(AsFd::as_fd).chain(others.iter().copied());
+    let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    match poll(&mut fds, deadline.map(|at| timespec(at, clock::now())).as_ref()) {
+        Ok(_) | Err(Errno::INTR) => apps.iter().try_for_each(|app| app.drain()),
+        Err(e) => Err(e.into()),
     }
 }
 
