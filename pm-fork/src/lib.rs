@@ -11,6 +11,7 @@ use pm_common::options::{Asked, Opt, Tool};
 use pm_common::report::{self, Failure, OrFail as _};
 use pm_common::sys::daemon::{self, Fork};
 
+pub mod log;
 mod service;
 
 use service::Service;

@@ -22,11 +22,11 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// What the options ask for; `None` if not for a wait.
+    /// What the options ask for, `--wait` among them.
     ///
     /// # Errors
     /// 125: a bad value, not exactly one app, an option that needs another.
-    pub(crate) fn from_options(given: &[(&'static str, OsString)], apps: &[OsString]) -> Result<Option<Self>, Failure> {
+    pub(crate) fn from_options(given: &[(&'static str, OsString)], apps: &[OsString]) -> Result<Self, Failure> {
         let (mut goal, mut timeout, mut since) = (None, None, None);
         for (option, value) in given {
             match *option {
@@ -35,10 +35,7 @@ impl Wait {
                 _ => goal = Some(goal_of(option, value)?),
             }
         }
-        let Some(mut goal) = goal else {
-            let needless = given.first().map(|(option, _)| format!("--{option} needs --wait"));
-            return needless.map_or(Ok(None), |why| Err(Failure::own(why)));
-        };
+        let mut goal = goal.unwrap_or(Goal::Ready);
         if since.is_some() {
             if !matches!(goal, Goal::Rolled { .. }) {
                 return Err(Failure::own("--since is for --wait rolled alone"));
@@ -46,7 +43,7 @@ impl Wait {
             goal = Goal::Rolled { since };
         }
         let [app] = apps else { return Err(Failure::own("--wait needs exactly one APP; see pm-stat --help")) };
-        Ok(Some(Self { app: name(app)?, goal, timeout }))
+        Ok(Self { app: name(app)?, goal, timeout })
     }
 
     /// Waits.

@@ -93,6 +93,11 @@ fn supervisor(app: &str, tool: &str) -> SupervisorLine {
     }
 }
 
+/// The line of an app that does not run, and was not started as a service.
+fn stopped(app: &str) -> Value {
+    json!({"app": app, "id": null, "namespace": "default", "mode": null, "state": "stopped", "schema": 1})
+}
+
 fn get<'a>(line: &'a Value, key: &str) -> &'a Value {
     line.get(key).unwrap_or(&Value::Null)
 }
@@ -120,10 +125,12 @@ fn a_worker_is_one_line_with_all_that_is_known() {
     let wanted = json!({
         "app": "my größe", "slot": 0, "generation": 4, "pid": cat.0.id(), "state": "ready", "ready_by": "listen",
         "uptime_s": uptime, "restarts": 3, "last": {"signal": "SIGKILL", "why": "memory", "at_ms": 7},
-        "rss_bytes": rss, "cpu_pct": cpu, "listen": ["[::]:3000"],
+        "rss_bytes": rss, "cpu_pct": cpu, "listen": ["[::]:3000"], "id": null, "namespace": "default",
+        "mode": "cluster", "restarts_total": 3, "supervisor_pid": std::process::id(),
+        "supervisor_start": procfs::start_time(std::process::id() as i32), "schema": 1,
     });
     assert_eq!(line, wanted);
-    assert!(text(&output.stdout).starts_with("{\"app\":\"my größe\",\"slot\":0,\"generation\":4,\"pid\":"), "{line}");
+    assert!(text(&output.stdout).starts_with("{\"app\":\"my größe\",\"id\":null,\"namespace\":\"default\","), "{line}");
 }
 
 #[test]
@@ -175,7 +182,7 @@ fn a_dead_supervisors_file_is_nothing() {
     apps.put(&SupervisorLine { tool: "pm-a".to_owned(), start: me.start + 1, ..me.clone() }, &[cat.worker(1, 1)]);
     let boot = Some("0".to_owned());
     apps.put(&SupervisorLine { tool: "pm-b".to_owned(), boot, ..me }, &[cat.worker(2, 1)]);
-    assert_eq!(apps.lines(&["web"]), [json!({"app": "web", "state": "stopped"})]);
+    assert_eq!(apps.lines(&["web"]), [stopped("web")]);
 }
 
 #[test]
@@ -221,7 +228,7 @@ fn an_app_that_is_locked_runs_though_nobody_says_so() {
     let line = apps.lines(&["quiet"]).pop().expect("a line");
     assert_eq!((get(&line, "state"), get(&line, "pid")), (&json!("running"), &json!(std::process::id())));
     drop(lock);
-    assert_eq!(apps.lines(&["quiet"]), [json!({"app": "quiet", "state": "stopped"})]);
+    assert_eq!(apps.lines(&["quiet"]), [stopped("quiet")]);
 }
 
 fn lock_it(file: &std::fs::File) {

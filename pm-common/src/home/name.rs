@@ -10,9 +10,9 @@ use crate::report::Failure;
 /// The longest name in bytes; with a number and an ending behind it, it still fits a file name (255).
 const LONGEST: usize = 120;
 /// The programs whose options are not the app's.
-const TOOLS: [&str; 4] = ["pm-cluster", "pm-fork", "pm-restart", "pm-stat"];
+const TOOLS: [&str; 5] = ["pm-cluster", "pm-fork", "pm-log", "pm-restart", "pm-stat"];
 /// Their options that have no value.
-const SWITCHES: [&str; 1] = ["--no-preload"];
+const SWITCHES: [&str; 3] = ["--json", "--no-preload", "--time"];
 /// Options of Node and others whose value is a file, but not the app.
 const FILE_OPTIONS: [&str; 7] =
     ["-r", "--require", "--import", "--loader", "--experimental-loader", "--env-file", "--env-file-if-exists"];
