@@ -9,8 +9,12 @@ use pm_common::options::{Asked, Opt, Tool};
 use pm_common::report::{Failure, OrFail as _};
 
 mod apps;
+mod check;
+mod describe;
+mod follow;
 mod jlist;
 mod matching;
+mod metrics;
 mod mode;
 mod record;
 mod reset;
@@ -41,13 +45,18 @@ pub const TOOL: Tool = Tool {
     about: "Says what runs, of the apps named or of all: as JSON lines, or as WHAT says.",
     options: &[
         switch("table", "a table for people"),
+        switch("describe", "all that is known of APP, for people"),
+        switch("check", "exit 0 if all is as it shall be; else 1, and why"),
+        switch("follow", "a JSON line for each change, until nobody reads"),
+        opt("interval", "TIME", "with --follow: figures too, so often"),
+        switch("openmetrics", "figures for Prometheus and other collectors"),
         switch("jlist", "one JSON array as programs written for PM2 read it"),
         switch("env", "with --jlist: the environment too (it may hold passwords)"),
         switch("match", "names of apps, by: all, name, id, namespace, script's path"),
         opt("wait", "WHAT", "until APP is: rolled, ready, stopped, workers=N"),
         opt("timeout", "TIME", "wait no longer, and exit 124 (for ever)"),
         opt("since", "N", "rolled: by the first roll above N (asked for, or the next)"),
-        switch("pss", "memory with shared pages divided among those that share them"),
+        switch("pss", "memory with shared pages divided among their sharers"),
     ],
     examples: "  pm-stat | jq 'select(.state != \"ready\")'\n  \
                pm-stat --wait rolled --timeout 60s app & kill -HUP PID; wait $!\n",
@@ -67,6 +76,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let home = Home::find(|name| std::env::var_os(name));
     match Mode::from_options(&parsed.options, &parsed.rest)? {
         Mode::Wait(wait) => wait.run(home.as_ref()),
+        Mode::Check => shot::check(home.as_ref(), &parsed.rest),
+        Mode::Follow { interval, pss } => follow::follow(home.as_ref(), &parsed.rest, interval, pss),
         Mode::Match => shot::matching(home.as_ref(), &parsed.rest),
         Mode::Once { form, pss } => shot::once(home.as_ref(), parsed.rest, form, pss),
     }
@@ -86,7 +97,7 @@ mod tests {
     #[test]
     fn the_help_fits_a_screen() {
         let help = super::TOOL.help();
-        assert!(help.lines().count() <= 26, "{help}");
+        assert!(help.lines().count() <= 28, "{help}");
         assert!(help.lines().all(|l| l.chars().count() <= 80), "{help}");
     }
 

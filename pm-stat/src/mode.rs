@@ -2,21 +2,30 @@
 
 use std::ffi::OsString;
 
+use pm_common::options;
+use pm_common::policy::time::Span;
 use pm_common::report::Failure;
 
 use crate::wait::Wait;
 
 /// The options that each say what is to be done; more than one of them is a mistake.
-const ACTIONS: [&str; 4] = ["table", "jlist", "match", "wait"];
+const ACTIONS: [&str; 8] = ["table", "follow", "describe", "check", "openmetrics", "jlist", "match", "wait"];
 /// The options that go with some of the actions only (`lines`: with none at all).
-const COMPANIONS: [(&str, &[&str]); 4] =
-    [("env", &["jlist"]), ("timeout", &["wait"]), ("since", &["wait"]), ("pss", &["lines", "table", "jlist"])];
+const COMPANIONS: [(&str, &[&str]); 5] = [
+    ("env", &["jlist"]),
+    ("interval", &["follow"]),
+    ("timeout", &["wait"]),
+    ("since", &["wait"]),
+    ("pss", &["lines", "table", "follow", "describe", "openmetrics", "jlist"]),
+];
 
 /// The form of what is printed once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Lines,
     Table,
+    Describe,
+    Metrics,
     Jlist { env: bool },
 }
 
@@ -24,6 +33,8 @@ pub(crate) enum Form {
 #[derive(Debug)]
 pub(crate) enum Mode {
     Once { form: Form, pss: bool },
+    Check,
+    Follow { interval: Option<Span>, pss: bool },
     Match,
     Wait(Wait),
 }
@@ -42,10 +53,25 @@ impl Mode {
             "match" if apps.is_empty() => return Err(Failure::own("--match needs a TARGET; see pm-stat --help")),
             "match" => Self::Match,
             "jlist" => once(Form::Jlist { env: has("env") }),
+            "check" => Self::Check,
+            "follow" => Self::Follow { interval: interval(given)?, pss: has("pss") },
+            "describe" if apps.is_empty() => return Err(Failure::own("--describe needs an APP; see pm-stat --help")),
+            "describe" => once(Form::Describe),
+            "openmetrics" => once(Form::Metrics),
             "table" => once(Form::Table),
             _ => once(Form::Lines),
         })
     }
+}
+
+/// How often to print figures. Below a tenth of a second there is nothing to be measured.
+fn interval(given: &[(&'static str, OsString)]) -> Result<Option<Span>, Failure> {
+    let Some((option, value)) = given.iter().rfind(|(option, _)| *option == "interval") else { return Ok(None) };
+    let interval = options::duration(option, value)?;
+    if interval < Span::millis(100) {
+        return Err(options::bad(option, value, "at least 100ms"));
+    }
+    Ok(Some(interval))
 }
 
 /// The one action that was asked for; `lines` if none was.

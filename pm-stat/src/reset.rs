@@ -1,12 +1,12 @@
 //! `reset`: the counts of restarts from which an app's are counted anew: what pm-stat printed at that time.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use pm_common::status::SupervisorLine;
+use pm_common::wait::Id;
 use serde_json::Value;
 
-use crate::samples::Key;
 use crate::start;
 
 /// The file's name in the app's directory.
@@ -15,7 +15,7 @@ const FILE: &str = "reset";
 /// The counts, by supervisor and slot: those of another supervisor started at 0 anyway.
 #[derive(Debug, Default)]
 pub(crate) struct Reset {
-    counts: HashMap<(Key, u64), u64>,
+    counts: BTreeMap<(Id, u64), u64>,
 }
 
 impl Reset {
@@ -31,17 +31,16 @@ impl Reset {
 
     /// How many restarts of the slot do not count.
     pub(crate) fn of(&self, supervisor: &SupervisorLine, slot: u32) -> u64 {
-        let key = Key { pid: supervisor.pid, start: supervisor.start };
-        self.counts.get(&(key, u64::from(slot))).copied().unwrap_or(0)
+        self.counts.get(&(Id::of(supervisor), u64::from(slot))).copied().unwrap_or(0)
     }
 }
 
-fn entry(line: &Value) -> Option<((Key, u64), u64)> {
+fn entry(line: &Value) -> Option<((Id, u64), u64)> {
     let number = |key: &str| line.get(key).and_then(Value::as_u64);
     let pid = i32::try_from(number("supervisor_pid")?).ok()?;
     // The whole count: `restarts` alone lacks what an earlier reset took away.
     let count = number("restarts_total")?;
-    Some(((Key { pid, start: number("supervisor_start")? }, number("slot")?), count))
+    Some(((Id { pid, start: number("supervisor_start")? }, number("slot")?), count))
 }
 
 #[cfg(test)]

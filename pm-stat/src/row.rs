@@ -33,8 +33,8 @@ pub(crate) struct Row<'a> {
 }
 
 /// The rows of the apps, in their order; then by slot and generation.
-pub(crate) fn rows<'a>(apps: &'a [Seen], meter: &mut Meter) -> Vec<Row<'a>> {
-    let all: Vec<_> = apps.iter().map(|app| (app, app.workers())).collect();
+pub(crate) fn rows<'a>(apps: impl IntoIterator<Item = &'a Seen>, meter: &mut Meter) -> Vec<Row<'a>> {
+    let all: Vec<_> = apps.into_iter().map(|app| (app, app.workers())).collect();
     meter.prepare(all.iter().map(|(_, workers)| workers.len().max(1)).sum());
     let mut rows = Vec::new();
     for (app, workers) in all {

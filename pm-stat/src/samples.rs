@@ -1,13 +1,14 @@
 //! The CPU time that workers had used when they were last looked at, so that a load is that of now, and not the mean
 //! since the start. One file, `$PM_HOME/.samples`; without it, nothing but that is lost.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use pm_common::procfs;
+use pm_common::wait::Id;
 
 use crate::start;
 
@@ -19,14 +20,6 @@ const FORM: &str = "pm-stat-samples-1";
 const SHORTEST_S: f64 = 0.5;
 /// A sample older than this says nothing about now.
 const LONGEST_S: f64 = 60.0;
-
-/// A process, for ever: its pid may be another's later, but not with the same start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key {
-    pub(crate) pid: i32,
-    /// In clock ticks since boot.
-    pub(crate) start: u64,
-}
 
 /// What a process and all below it had used at a time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,13 +33,13 @@ pub(crate) struct Sample {
 /// The samples of before, and those that the next look needs.
 #[derive(Debug, Default)]
 pub(crate) struct Samples {
-    before: HashMap<Key, Sample>,
-    next: HashMap<Key, Sample>,
+    before: BTreeMap<Id, Sample>,
+    next: BTreeMap<Id, Sample>,
 }
 
 impl Samples {
     /// The load since the sample of before, in percent of one CPU; `None`: there is none that serves.
-    pub(crate) fn percent(&mut self, key: Key, now: Sample) -> Option<f64> {
+    pub(crate) fn percent(&mut self, key: Id, now: Sample) -> Option<f64> {
         let before = self.before.get(&key).copied();
         let age = before.map_or(f64::INFINITY, |b| now.at_s - b.at_s);
         // One that is too young is kept, or who looks often would never have one that is old enough.
@@ -63,7 +56,7 @@ impl Samples {
     /// The samples that the last run left in the directory of all apps.
     pub(crate) fn load(home: &Path) -> Self {
         let text = start::read(&home.join(FILE)).unwrap_or_default();
-        Self { before: parse(&text, &boot()), next: HashMap::new() }
+        Self { before: parse(&text, &boot()), next: BTreeMap::new() }
     }
 
     /// Leaves them for the next run, if the directory is ours; that it cannot be written is nobody's trouble.
@@ -93,23 +86,23 @@ fn boot() -> String {
     procfs::boot_id().unwrap_or_else(|| "-".to_owned())
 }
 
-fn text_of(samples: &HashMap<Key, Sample>, boot: &str) -> String {
-    let line = |(key, s): (&Key, &Sample)| format!("{} {} {:.3} {:.2}\n", key.pid, key.start, s.at_s, s.cpu_s);
+fn text_of(samples: &BTreeMap<Id, Sample>, boot: &str) -> String {
+    let line = |(key, s): (&Id, &Sample)| format!("{} {} {:.3} {:.2}\n", key.pid, key.start, s.at_s, s.cpu_s);
     format!("{FORM} {boot}\n{}", samples.iter().map(line).collect::<String>())
 }
 
-fn parse(text: &str, boot: &str) -> HashMap<Key, Sample> {
+fn parse(text: &str, boot: &str) -> BTreeMap<Id, Sample> {
     let mut lines = text.lines();
     // The times are those since boot, and so are the starts.
     if lines.next() != Some(format!("{FORM} {boot}").as_str()) {
-        return HashMap::new();
+        return BTreeMap::new();
     }
     lines.filter_map(parse_line).collect()
 }
 
-fn parse_line(line: &str) -> Option<(Key, Sample)> {
+fn parse_line(line: &str) -> Option<(Id, Sample)> {
     let mut words = line.split(' ');
-    let key = Key { pid: words.next()?.parse().ok()?, start: words.next()?.parse().ok()? };
+    let key = Id { pid: words.next()?.parse().ok()?, start: words.next()?.parse().ok()? };
     let sample = Sample { at_s: words.next()?.parse().ok()?, cpu_s: words.next()?.parse().ok()? };
     let whole = words.next().is_none() && sample.at_s.is_finite() && sample.cpu_s.is_finite();
     whole.then_some((key, sample))
@@ -121,14 +114,14 @@ mod tests {
 
     use super::*;
 
-    const KEY: Key = Key { pid: 7, start: 70 };
+    const KEY: Id = Id { pid: 7, start: 70 };
 
     fn sample(at_s: f64, cpu_s: f64) -> Sample {
         Sample { at_s, cpu_s }
     }
 
     fn after(at_s: f64, cpu_s: f64) -> Samples {
-        Samples { before: HashMap::from([(KEY, sample(at_s, cpu_s))]), next: HashMap::new() }
+        Samples { before: BTreeMap::from([(KEY, sample(at_s, cpu_s))]), next: BTreeMap::new() }
     }
 
     #[test]
@@ -144,7 +137,7 @@ mod tests {
         ] {
             assert_eq!(after(100.0, 5.0).percent(KEY, now), None, "{why}");
         }
-        assert_eq!(after(100.0, 5.0).percent(Key { start: 71, ..KEY }, sample(102.0, 6.0)), None, "another process");
+        assert_eq!(after(100.0, 5.0).percent(Id { start: 71, ..KEY }, sample(102.0, 6.0)), None, "another process");
     }
 
     #[test]
@@ -171,7 +164,7 @@ mod tests {
     fn the_file_is_private_and_keeps_what_was_not_looked_at() {
         let home = tempfile::tempdir().expect("a directory");
         let now = procfs::since_boot();
-        let (other, old) = (Key { pid: 8, start: 80 }, Key { pid: 9, start: 90 });
+        let (other, old) = (Id { pid: 8, start: 80 }, Id { pid: 9, start: 90 });
         let mut samples = Samples::default();
         samples.before.insert(other, sample(now - 5.0, 1.0));
         samples.before.insert(old, sample(now - 61.0, 1.0));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pm_common::home;
 use pm_common::status::{self, Status, SupervisorLine, WorkerLine};
+use pm_common::wait::Sight;
 
 use crate::start::{DEFAULT_NAMESPACE, Start};
 
@@ -15,8 +16,8 @@ pub(crate) struct Seen {
     pub(crate) dir: PathBuf,
     /// How it was started; `None`: not as a service.
     pub(crate) start: Option<Start>,
-    /// What its living supervisors say.
-    pub(crate) statuses: Vec<Status>,
+    /// What its living supervisors say, and whether it runs.
+    pub(crate) sight: Sight,
     /// Where none says anything: whether a process holds the lock, and its pid if that is to be seen from here.
     pub(crate) holder: Option<Option<i32>>,
     /// Where nothing runs: what the last supervisor said as it gave up.
@@ -33,7 +34,7 @@ impl Seen {
             name: name.to_owned(),
             dir: dir.to_owned(),
             start: Start::read(dir),
-            statuses,
+            sight: Sight { statuses, living: Vec::new(), locked: runs },
             holder,
             words: if runs { None } else { status::last_words(dir) },
         })
@@ -41,14 +42,14 @@ impl Seen {
 
     /// Whether anything of it runs.
     pub(crate) const fn runs(&self) -> bool {
-        self.holder.is_some() || !self.statuses.is_empty()
+        self.sight.runs()
     }
 
     /// The workers with their supervisors, by slot and generation; not those that have workers of their own.
     pub(crate) fn workers(&self) -> Vec<(&SupervisorLine, &WorkerLine)> {
         let each = |s: &'_ Status| s.workers.iter().filter(|w| !w.supervises).count();
-        let mut workers = Vec::with_capacity(self.statuses.iter().map(each).sum());
-        for status in &self.statuses {
+        let mut workers = Vec::with_capacity(self.sight.statuses.iter().map(each).sum());
+        for status in &self.sight.statuses {
             workers.extend(status.workers.iter().filter(|w| !w.supervises).map(|w| (&status.supervisor, w)));
         }
         workers.sort_by_key(|(_, w)| (w.slot, w.generation));
@@ -57,14 +58,12 @@ impl Seen {
 
     /// The outermost supervisor.
     pub(crate) fn outermost(&self) -> Option<&SupervisorLine> {
-        self.statuses.iter().map(|s| &s.supervisor).min_by_key(|s| (s.start, s.pid))
+        self.sight.statuses.iter().map(|s| &s.supervisor).min_by_key(|s| (s.start, s.pid))
     }
 
     /// The supervisor that has the workers; `None`: it has not said anything yet.
     pub(crate) fn acting(&self) -> Option<&SupervisorLine> {
-        // One whose worker is a supervisor leaves all to that one, whose file may come a little later.
-        let own_workers = self.statuses.iter().filter(|s| !s.workers.iter().any(|w| w.supervises));
-        own_workers.map(|s| &s.supervisor).max_by_key(|s| (s.tool == "pm-cluster", s.start, s.pid))
+        self.sight.acting()
     }
 
     /// The id that the app keeps for life.
@@ -80,7 +79,7 @@ impl Seen {
     pub(crate) fn mode(&self) -> Option<&str> {
         let told = self.start.as_ref().and_then(|s| s.mode.as_deref());
         told.or_else(|| {
-            let mut tools = self.statuses.iter().chain(&self.words).map(|s| s.supervisor.tool.as_str());
+            let mut tools = self.sight.statuses.iter().chain(&self.words).map(|s| s.supervisor.tool.as_str());
             let first = tools.next()?;
             Some(if first == "pm-cluster" || tools.any(|t| t == "pm-cluster") { "cluster" } else { "fork" })
         })

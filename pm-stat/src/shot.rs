@@ -9,13 +9,16 @@ use pm_common::report::{self, Failure};
 use pm_common::status::now_ms;
 
 use crate::apps::{Apps, place};
+use crate::check::complaint;
+use crate::describe::describe;
 use crate::matching::{Candidate, matching as matching_names};
 use crate::mode::Form;
 use crate::row::{self, Row};
 use crate::samples::Samples;
+use crate::seen::Seen;
 use crate::table::{Entry, render};
 use crate::usage::Meter;
-use crate::{jlist, print};
+use crate::{jlist, metrics, print};
 
 /// Prints the apps named, or all, in this form.
 ///
@@ -25,17 +28,23 @@ pub(crate) fn once(home: Option<&Home>, named: Vec<OsString>, form: Form, pss: b
     let apps = Apps::look(home, &named)?;
     let mut meter = Meter::new(pss, home.map(|h| Samples::load(h.path())).unwrap_or_default());
     let rows = row::rows(&apps.seen, &mut meter);
-    print(&text(&rows, form))?;
+    print(&text(&apps.seen, &rows, form))?;
     if let Some(home) = home {
         meter.samples.store(home.path());
     }
     apps.end(home)
 }
 
-fn text(rows: &[Row<'_>], form: Form) -> String {
+fn text(apps: &[Seen], rows: &[Row<'_>], form: Form) -> String {
     match form {
         Form::Lines => rows.iter().map(Row::to_json).collect(),
         Form::Jlist { env } => jlist::jlist(rows, env),
+        Form::Metrics => metrics::text(apps, rows),
+        Form::Describe => {
+            let each = rows.chunk_by(|a, b| a.app.name == b.app.name);
+            let texts: Vec<_> = each.map(|rows| describe(rows, now_ms(), room(), colours())).collect();
+            texts.join("\n")
+        }
         Form::Table => {
             let now_ms = now_ms();
             let entries: Vec<_> = rows.iter().map(|row| Entry::of(row, now_ms)).collect();
@@ -56,6 +65,23 @@ pub(crate) fn colours() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|v| v == "dumb");
     !refused && !dumb && std::io::stdout().is_terminal()
+}
+
+/// Says which of the apps named, or of all, are not as they shall be.
+///
+/// # Errors
+/// 125: the files cannot be read.
+pub(crate) fn check(home: Option<&Home>, named: &[OsString]) -> Result<u8, Failure> {
+    let apps = Apps::look(home, named)?;
+    let told = |app: &Seen| complaint(app, !named.is_empty()).map(|why| format!("{}: {why}\n", app.name));
+    let mut text: String = apps.seen.iter().filter_map(told).collect();
+    apps.missing.iter().for_each(|name| text.push_str(&format!("{name}: no such app: {}\n", place(home))));
+    if named.is_empty() && apps.seen.is_empty() {
+        // A probe that looks into the wrong directory must not be content with it.
+        text = format!("no app: {}\n", place(home));
+    }
+    print(&text)?;
+    Ok(u8::from(!text.is_empty()))
 }
 
 /// Prints the names of the apps that the targets mean, each once, in the order of the targets.

@@ -70,16 +70,21 @@ pub(crate) fn percent(load: f64) -> String {
     if load < 0.05 { "0%".to_owned() } else { format!("{load:.1}%") }
 }
 
-/// How the worker before this one ended: `crash SIGSEGV 5m ago`, `memory 20s ago`, `exit 0 3h ago`.
-pub(crate) fn ended(last: &Last, now_ms: u64) -> String {
-    let how = match &last.ended {
+/// How a worker ended: `crash SIGSEGV`, `memory`, `exit 0`.
+pub(crate) fn how(last: &Last) -> String {
+    match &last.ended {
         // Of a stop that we asked for, the signal says nothing.
-        Some(Ended::Signal(name)) if matches!(last.why.as_str(), "crash" | "not ready") => format!(" {name}"),
-        Some(Ended::Code(code)) if matches!(last.why.as_str(), "exit" | "crash" | "spawn") => format!(" {code}"),
-        Some(_) | None => String::new(),
-    };
-    let ago = now_ms.saturating_sub(last.at_ms) as f64 / 1000.0;
-    format!("{}{how} {} ago", last.why, span(ago))
+        Some(Ended::Signal(name)) if last.why == "crash" => format!("{} {name}", last.why),
+        Some(Ended::Code(code)) if matches!(last.why.as_str(), "exit" | "crash" | "spawn") => {
+            format!("{} {code}", last.why)
+        }
+        Some(_) | None => last.why.clone(),
+    }
+}
+
+/// The same, with its age.
+pub(crate) fn ended(last: &Last, now_ms: u64) -> String {
+    format!("{} {} ago", how(last), span(now_ms.saturating_sub(last.at_ms) as f64 / 1000.0))
 }
 
 #[cfg(test)]

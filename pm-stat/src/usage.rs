@@ -1,8 +1,9 @@
 //! What processes use, from /proc: memory and CPU time of a worker with all below it.
 
 use pm_common::procfs::{self, Proc, Stat};
+use pm_common::wait::Id;
 
-use crate::samples::{Key, Sample, Samples};
+use crate::samples::{Sample, Samples};
 
 /// How many files of /proc the walk of one worker's tree opens, about: one for each thread, and a program of Node has
 /// a dozen. From where it costs more than a look at all processes of the machine, that is done instead, once.
@@ -11,7 +12,7 @@ const FILES_OF_A_WALK: usize = 8;
 /// What a process and all below it use.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Usage {
-    pub(crate) key: Key,
+    pub(crate) key: Id,
     pub(crate) uptime_s: f64,
     pub(crate) rss_bytes: u64,
     /// Shared pages divided among those that share them; only where it was asked for.
@@ -54,7 +55,7 @@ impl Meter {
             self.proc.tree(pid, |_| true)
         };
         let root = tree.first().filter(|s| s.pid == pid && start.is_none_or(|start| s.start_time == start))?;
-        let key = Key { pid, start: root.start_time };
+        let key = Id { pid, start: root.start_time };
         let ticks = tree.iter().map(Stat::cpu_ticks).sum::<u64>();
         let (rss_bytes, uptime_s) = (tree.iter().map(Stat::rss_bytes).sum(), procfs::uptime(root));
         let cpu_s = ticks as f64 / procfs::ticks_per_second();

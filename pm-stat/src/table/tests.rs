@@ -49,8 +49,8 @@ fn columns_go_in_the_order_of_their_weight() {
     let headers = |room| render(&[web(), stopped()], Some(room), false).lines().next().expect("one").to_owned();
     let words = |room| headers(room).split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
     assert_eq!(words(200), "id name mode slot gen pid uptime ↺ status cpu mem last restart");
-    assert_eq!(words(86), "id name mode slot gen pid uptime ↺ status cpu mem last restart");
-    assert_eq!(words(80), "id name mode slot pid uptime ↺ status cpu mem last restart");
+    assert_eq!(words(90), "id name mode slot gen pid uptime ↺ status cpu mem last restart");
+    assert_eq!(words(84), "id name mode slot pid uptime ↺ status cpu mem last restart");
     assert_eq!(words(76), "id name slot pid uptime ↺ status cpu mem last restart");
     assert_eq!(words(60), "id name slot pid uptime ↺ status cpu mem");
     assert_eq!(words(45), "id name slot ↺ status cpu mem");
