@@ -5,7 +5,7 @@
 
 pub mod address;
 pub mod channel;
-pub mod cpus;
+pub use pm_common::cpus;
 pub mod entry;
 pub mod foreign;
 mod handoff;

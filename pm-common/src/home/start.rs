@@ -2,13 +2,13 @@
 //! environment, so it is for its user alone.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::create_file;
+use super::replace_file;
 
 /// The file's name.
 pub const START: &str = "start.json";
@@ -136,10 +136,7 @@ impl Start {
     /// # Errors
     /// It cannot be written; the one before it is as it was.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        let new = dir.join(format!(".{START}.new"));
-        let mut file = create_file(&new)?;
-        file.write_all(format!("{}\n", self.to_json()).as_bytes())?;
-        std::fs::rename(new, dir.join(START))
+        replace_file(dir, START, format!("{}\n", self.to_json()).as_bytes())
     }
 
     /// As one line of JSON.

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::path::{Component, Path, PathBuf};
 use std::thread;
 
-use pm_common::sys::affinity;
+use crate::sys::affinity;
 
 /// The most workers that can be asked for.
 pub const MOST_WORKERS: u32 = 1024;
