@@ -1,7 +1,7 @@
 //! `--check`: whether every app is as it shall be; for a probe, so one line for each that is not, and why.
 
 use pm_common::procfs;
-use pm_common::status::{self, Last, Status, SupervisorLine, SupervisorState, WorkerState};
+use pm_common::status::{self, Last, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 
 use crate::seen::Seen;
 use crate::text::how;
@@ -27,7 +27,7 @@ fn of_running(app: &Seen, told: &SupervisorLine) -> Option<String> {
         SupervisorState::Ready if told.ready >= told.workers => None,
         SupervisorState::Ready => {
             let troubles = app.workers().into_iter().map(|(_, w)| w).filter(|w| w.state != WorkerState::Ready);
-            let each = |w: &pm_common::status::WorkerLine| {
+            let each = |w: &WorkerLine| {
                 let why = w.last.as_ref().map_or_else(String::new, |last| format!(" after {}", how(last)));
                 format!("slot {} {}{why}", w.slot, w.state.word())
             };

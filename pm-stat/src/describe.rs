@@ -3,9 +3,10 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use pm_common::status::SupervisorLine;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::row::Row;
+use crate::jlist::status_word;
+use crate::row::{Row, state_of_app};
 use crate::start;
 use crate::table::{Entry, render};
 use crate::text::{bytes, clean, how, percent};
@@ -13,7 +14,7 @@ use crate::text::{bytes, clean, how, percent};
 /// The description of the app that all these rows are of.
 pub(crate) fn describe(rows: &[Row<'_>], now_ms: u64, room: Option<usize>, colour: bool) -> String {
     let Some(first) = rows.first() else { return String::new() };
-    let facts = facts(rows, first, &start::whole(&first.app.dir));
+    let facts = facts(rows, first, &start::whole(&first.app.dir, false));
     let width = facts.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
     let mut text: String = facts.iter().map(|(key, value)| format!("{key:width$}  {}\n", clean(value))).collect();
     if rows.iter().any(|row| row.worker.is_some()) {
@@ -24,7 +25,7 @@ pub(crate) fn describe(rows: &[Row<'_>], now_ms: u64, room: Option<usize>, colou
     text
 }
 
-fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Value) -> Vec<(&'static str, String)> {
+fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let app = first.app;
     let [out, err] = app.logs();
     let told = |key: &str| start.get(key).and_then(start::text);
@@ -34,10 +35,10 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Value) -> Vec<(&'static str,
         ("name", Some(app.name.clone())),
         ("id", app.id().map(|id| id.to_string())),
         ("namespace", Some(app.namespace().to_owned())),
-        ("status", Some(crate::row::state_of_app(app).to_owned())),
+        ("status", Some(status_word(state_of_app(app)).to_owned())),
         ("mode", app.mode().map(str::to_owned)),
         ("workers", acting.map(|s| format!("{} wanted, {} ready", s.workers, s.ready))),
-        ("restarts", Some(rows.iter().map(|row| row.restarts).sum::<u64>().to_string())),
+        ("restarts", Some(rows.iter().filter_map(|row| row.restarts).sum::<u64>().to_string())),
         ("last restart", last_of(rows)),
         ("roll", acting.and_then(roll)),
         ("memory", used.clone().next().map(|_| bytes(used.clone().map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)).sum()))),
@@ -81,7 +82,7 @@ fn supervisors(app: &crate::seen::Seen) -> Option<String> {
     Some(texts.join(", "))
 }
 
-fn policy(policy: &serde_json::Map<String, Value>) -> String {
+fn policy(policy: &Map<String, Value>) -> String {
     let shown = policy.iter().filter(|(_, value)| !value.is_null());
     let texts: Vec<_> = shown.map(|(key, value)| format!("{key}={}", plain(value))).collect();
     texts.join(" ")

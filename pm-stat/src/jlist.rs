@@ -14,7 +14,7 @@ pub(crate) fn jlist(rows: &[Row<'_>], with_env: bool) -> String {
     let items: Vec<String> = rows
         .iter()
         .map(|row| {
-            let start = starts.entry(row.app.name.as_str()).or_insert_with(|| start::whole(&row.app.dir));
+            let start = starts.entry(row.app.name.as_str()).or_insert_with(|| start::whole(&row.app.dir, with_env));
             item(row, start, with_env, now_ms()).to_string()
         })
         .collect();
@@ -34,7 +34,7 @@ pub(crate) fn status_word(state: &str) -> &'static str {
     }
 }
 
-fn item(row: &Row<'_>, start: &Value, with_env: bool, now_ms: u64) -> Value {
+fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) -> Value {
     let usage = row.usage.as_ref();
     let started_ms = usage.map(|u| now_ms.saturating_sub((u.uptime_s * 1000.0) as u64));
     let [out, err] = row.app.logs();
@@ -43,7 +43,7 @@ fn item(row: &Row<'_>, start: &Value, with_env: bool, now_ms: u64) -> Value {
     let mode = row.app.mode().unwrap_or("fork");
     let mut env = json!({
         "name": row.app.name, "namespace": row.app.namespace(), "status": status_word(row.state),
-        "restart_time": row.restarts, "unstable_restarts": 0, "pm_uptime": started_ms, "created_at": created(row, start),
+        "restart_time": row.restarts.unwrap_or(0), "unstable_restarts": 0, "pm_uptime": started_ms, "created_at": created(row, start),
         "exec_mode": format!("{mode}_mode"), "instances": row.app.acting().map_or_else(|| workers_of(start), |s| json!(s.workers)),
         "NODE_APP_INSTANCE": row.worker.map(|w| w.slot), "pm_cwd": text("cwd"), "pm_exec_path": text("script"),
         "pm_out_log_path": out.to_string_lossy(), "pm_err_log_path": err.to_string_lossy(),
@@ -62,12 +62,12 @@ fn item(row: &Row<'_>, start: &Value, with_env: bool, now_ms: u64) -> Value {
     })
 }
 
-fn created(row: &Row<'_>, start: &Value) -> Value {
+fn created(row: &Row<'_>, start: &Map<String, Value>) -> Value {
     start.get("started_at_ms").cloned().unwrap_or_else(|| json!(row.supervisor.map(|s| s.since_ms)))
 }
 
 /// Of an app that does not run: how many workers were asked for.
-fn workers_of(start: &Value) -> Value {
+fn workers_of(start: &Map<String, Value>) -> Value {
     start.get("app").and_then(|app| app.get("instances")).cloned().unwrap_or_else(|| json!(1))
 }
 
@@ -87,7 +87,7 @@ fn list(value: Option<Value>) -> Value {
     }
 }
 
-fn environment(start: &Value) -> Map<String, Value> {
+fn environment(start: &Map<String, Value>) -> Map<String, Value> {
     let all = start.get("env").and_then(Value::as_object).into_iter().flatten();
     all.filter_map(|(name, value)| Some((name.clone(), Value::from(start::text(value)?)))).collect()
 }

@@ -25,6 +25,7 @@ mod shot;
 mod start;
 mod table;
 mod text;
+mod top;
 mod usage;
 mod wait;
 
@@ -49,13 +50,14 @@ pub const TOOL: Tool = Tool {
         switch("check", "exit 0 if all is as it shall be; else 1, and why"),
         switch("follow", "a JSON line for each change, until nobody reads"),
         opt("interval", "TIME", "with --follow: figures too, so often"),
+        switch("top", "the table, live on a terminal; q quits"),
         switch("openmetrics", "figures for Prometheus and other collectors"),
         switch("jlist", "one JSON array as programs written for PM2 read it"),
         switch("env", "with --jlist: the environment too (it may hold passwords)"),
-        switch("match", "names of apps, by: all, name, id, namespace, script's path"),
+        switch("match", "names of apps, by: all, name, id, namespace, script path"),
         opt("wait", "WHAT", "until APP is: rolled, ready, stopped, workers=N"),
         opt("timeout", "TIME", "wait no longer, and exit 124 (for ever)"),
-        opt("since", "N", "rolled: by the first roll above N (asked for, or the next)"),
+        opt("since", "N", "rolled: by the first roll above N (last asked, or next)"),
         switch("pss", "memory with shared pages divided among their sharers"),
     ],
     examples: "  pm-stat | jq 'select(.state != \"ready\")'\n  \
@@ -78,6 +80,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Mode::Wait(wait) => wait.run(home.as_ref()),
         Mode::Check => shot::check(home.as_ref(), &parsed.rest),
         Mode::Follow { interval, pss } => follow::follow(home.as_ref(), &parsed.rest, interval, pss),
+        Mode::Top { pss } => top::top(home.as_ref(), &parsed.rest, pss),
         Mode::Match => shot::matching(home.as_ref(), &parsed.rest),
         Mode::Once { form, pss } => shot::once(home.as_ref(), parsed.rest, form, pss),
     }

@@ -9,14 +9,14 @@ use pm_common::report::Failure;
 use crate::wait::Wait;
 
 /// The options that each say what is to be done; more than one of them is a mistake.
-const ACTIONS: [&str; 8] = ["table", "follow", "describe", "check", "openmetrics", "jlist", "match", "wait"];
+const ACTIONS: [&str; 9] = ["table", "top", "follow", "describe", "check", "openmetrics", "jlist", "match", "wait"];
 /// The options that go with some of the actions only (`lines`: with none at all).
 const COMPANIONS: [(&str, &[&str]); 5] = [
     ("env", &["jlist"]),
     ("interval", &["follow"]),
     ("timeout", &["wait"]),
     ("since", &["wait"]),
-    ("pss", &["lines", "table", "follow", "describe", "openmetrics", "jlist"]),
+    ("pss", &["lines", "table", "top", "follow", "describe", "openmetrics", "jlist"]),
 ];
 
 /// The form of what is printed once.
@@ -35,6 +35,7 @@ pub(crate) enum Mode {
     Once { form: Form, pss: bool },
     Check,
     Follow { interval: Option<Span>, pss: bool },
+    Top { pss: bool },
     Match,
     Wait(Wait),
 }
@@ -54,6 +55,7 @@ impl Mode {
             "match" => Self::Match,
             "jlist" => once(Form::Jlist { env: has("env") }),
             "check" => Self::Check,
+            "top" => Self::Top { pss: has("pss") },
             "follow" => Self::Follow { interval: interval(given)?, pss: has("pss") },
             "describe" if apps.is_empty() => return Err(Failure::own("--describe needs an APP; see pm-stat --help")),
             "describe" => once(Form::Describe),

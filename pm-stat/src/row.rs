@@ -27,8 +27,8 @@ pub(crate) struct Row<'a> {
     pub(crate) pid: Option<i32>,
     pub(crate) state: &'static str,
     pub(crate) usage: Option<Usage>,
-    /// Since the last `reset`.
-    pub(crate) restarts: u64,
+    /// Since the last `reset`; of one that was given up, of all its workers.
+    pub(crate) restarts: Option<u64>,
     pub(crate) last: Option<&'a Last>,
 }
 
@@ -64,7 +64,7 @@ fn worker<'a>(
         pid: told.pid.filter(|_| !gone),
         state: if gone { GONE } else { told.state.word() },
         usage,
-        restarts: told.restarts.saturating_sub(reset.of(supervisor, told.slot)),
+        restarts: Some(told.restarts.saturating_sub(reset.of(supervisor, told.slot))),
         last: told.last.as_ref(),
     }
 }
@@ -73,6 +73,7 @@ fn worker<'a>(
 /// without a word, or how it ended.
 fn whole<'a>(app: &'a Seen, meter: &mut Meter) -> Row<'a> {
     let supervisor = app.outermost();
+    let ended = app.words.iter().flat_map(|s| &s.workers);
     let pid = supervisor.map(|s| s.pid).or(app.holder.flatten());
     Row {
         app,
@@ -81,8 +82,8 @@ fn whole<'a>(app: &'a Seen, meter: &mut Meter) -> Row<'a> {
         pid,
         state: state_of_app(app),
         usage: pid.and_then(|pid| meter.measure(pid, None)),
-        restarts: 0,
-        last: app.words.iter().flat_map(|s| &s.workers).filter_map(|w| w.last.as_ref()).max_by_key(|l| l.at_ms),
+        restarts: app.words.as_ref().map(|_| ended.clone().map(|w| w.restarts).sum()),
+        last: ended.filter_map(|w| w.last.as_ref()).max_by_key(|l| l.at_ms),
     }
 }
 
@@ -122,7 +123,7 @@ impl Row<'_> {
             ("state", Some(Value::from(self.state))),
             ("ready_by", told.map(|w| Value::from(w.ready_by.as_deref()))),
             ("uptime_s", runs.then(|| number(|u| u.uptime_s))),
-            ("restarts", told.map(|_| Value::from(self.restarts))),
+            ("restarts", self.restarts.map(Value::from)),
             ("last", (told.is_some() || self.last.is_some()).then(|| self.last.map_or(Value::Null, Last::to_json))),
             ("rss_bytes", runs.then(|| Value::from(usage.map(|u| u.rss_bytes)))),
             ("pss_bytes", pss),

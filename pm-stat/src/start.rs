@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The file's name in the app's directory.
 pub(crate) const FILE: &str = "start.json";
@@ -75,18 +75,43 @@ impl<'de> Visitor<'de> for Fields {
     }
 }
 
-/// All of the file of the app in `dir`; an empty object if there is none.
-pub(crate) fn whole(dir: &Path) -> Value {
-    let read = read(&dir.join(FILE)).ok();
-    let value = read.and_then(|text| serde_json::from_str::<Value>(&text).ok());
-    value.filter(Value::is_object).unwrap_or_else(|| Value::Object(serde_json::Map::new()))
+/// All of the file of the app in `dir`, the environment only if asked for; empty if there is none.
+pub(crate) fn whole(dir: &Path, with_env: bool) -> Map<String, Value> {
+    let text = read(&dir.join(FILE)).unwrap_or_default();
+    serde_json::Deserializer::from_str(&text).deserialize_map(Whole { with_env }).unwrap_or_default()
+}
+
+/// Takes an object, with or without the environment in it.
+struct Whole {
+    with_env: bool,
+}
+
+impl<'de> Visitor<'de> for Whole {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Map<String, Value>, A::Error> {
+        let mut whole = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "env" && !self.with_env {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                whole.insert(key, map.next_value()?);
+            }
+        }
+        Ok(whole)
+    }
 }
 
 /// A file of an app's directory as text; a FIFO or a link of that name leads nobody astray.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits() as i32);
-    let mut text = String::new();
+    // With room from the start, most files are one read; growing from nothing takes ten.
+    let mut text = String::with_capacity(8192);
     options.open(path)?.take(LARGEST).read_to_string(&mut text)?;
     Ok(text)
 }
@@ -122,6 +147,15 @@ mod tests {
         for broken in ["", "[]", "{\"id\":3", "7"] {
             assert_eq!(Start::parse(broken), None, "{broken}");
         }
+    }
+
+    #[test]
+    fn the_environment_is_read_only_if_asked_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(whole(dir.path(), true).is_empty(), "no file");
+        std::fs::write(dir.path().join(FILE), "{\"env\":{\"A\":\"1\"},\"cwd\":\"/x\"}").expect("written");
+        let keys = |with_env| whole(dir.path(), with_env).keys().cloned().collect::<Vec<_>>();
+        assert_eq!((keys(false), keys(true)), (vec!["cwd".to_owned()], vec!["cwd".to_owned(), "env".to_owned()]));
     }
 
     #[test]

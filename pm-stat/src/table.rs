@@ -44,7 +44,7 @@ impl Entry {
             generation: row.worker.map(|w| w.generation),
             pid: row.pid,
             uptime_s: usage.map(|u| u.uptime_s),
-            restarts: row.worker.map(|_| row.restarts),
+            restarts: row.restarts,
             status: table_word(row.state),
             cpu_pct: usage.map(|u| u.cpu_pct),
             memory: usage.map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)),
@@ -139,11 +139,13 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// For these entries in so many columns of a terminal; `None`: there is room for all.
-    pub(crate) fn of(entries: &[Entry], room: Option<usize>) -> Self {
+    /// For these entries in so many columns of a terminal; `None`: there is room for all. The name of the column that
+    /// they are sorted by has a mark behind it.
+    pub(crate) fn of(entries: &[Entry], room: Option<usize>, sorted: Option<Column>) -> Self {
         let spaces = entries.iter().any(|e| e.namespace != DEFAULT_NAMESPACE);
         let shown = ORDER.into_iter().filter(|&c| spaces || c != Namespace);
-        let natural = |c: Column| entries.iter().map(|e| width(&c.cell(e))).chain([width(c.header())]).max();
+        let header = |c: Column| width(c.header()) + usize::from(sorted == Some(c));
+        let natural = |c: Column| entries.iter().map(|e| width(&c.cell(e))).chain([header(c)]).max();
         let mut layout = Self { columns: shown.map(|c| (c, natural(c).unwrap_or(0))).collect(), room };
         if let Some(room) = room {
             let mut rest = DISPENSABLE.iter();
@@ -218,7 +220,7 @@ const fn colour_of(status: &str) -> Option<&'static str> {
 
 /// The table.
 pub(crate) fn render(entries: &[Entry], room: Option<usize>, colour: bool) -> String {
-    let layout = Layout::of(entries, room);
+    let layout = Layout::of(entries, room, None);
     let header = layout.header(|_| "");
     let header = if colour { format!("\x1b[1m{header}\x1b[0m") } else { header };
     entries.iter().fold(format!("{header}\n"), |text, entry| text + &layout.row(entry, colour) + "\n")

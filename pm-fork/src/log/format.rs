@@ -96,7 +96,7 @@ fn json_string(bytes: &[u8], out: &mut Vec<u8>) {
 
 fn escape(text: &str, out: &mut Vec<u8>) {
     let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c.is_control()) {
+    while let Some(at) = rest.bytes().position(may_need_escape) {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain.as_bytes());
         let mut chars = special.chars();
@@ -106,6 +106,11 @@ fn escape(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(rest.as_bytes());
 }
 
+/// By its first byte, which is quick; those of U+0080 to U+009F share theirs with letters.
+const fn may_need_escape(byte: u8) -> bool {
+    byte < b' ' || matches!(byte, b'"' | b'\\' | 0x7f | 0xc2)
+}
+
 fn escape_char(c: char, out: &mut Vec<u8>) {
     let short = match c {
         '"' => "\\\"",
@@ -113,6 +118,7 @@ fn escape_char(c: char, out: &mut Vec<u8>) {
         '\n' => "\\n",
         '\r' => "\\r",
         '\t' => "\\t",
+        _ if !c.is_control() => return out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         _ => {
             let mut long = String::new();
             let _ = write!(long, "\\u{:04x}", u32::from(c));

@@ -11,6 +11,7 @@ use pm_common::report::{self, Failure};
 
 mod file;
 mod format;
+mod guard;
 mod lines;
 mod link;
 mod rotation;

@@ -90,6 +90,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Whether stdout, and stderr, go to a file that we have opened ourselves.
+    pub(super) const fn have_files(&self) -> (bool, bool) {
+        (self.out.is_some(), self.err.is_some())
+    }
+
     /// Opens the files; without one, an output is what we were given.
     pub(super) fn open(&self, now: Wall) -> Result<Sinks, Failure> {
         let mut all = vec![self.sink(self.out.as_ref(), file::duplicate(&rustix::stdio::stdout()), now)?];

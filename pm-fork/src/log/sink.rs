@@ -152,6 +152,21 @@ impl Sink {
         }
     }
 
+    /// Says something of our own among the lines.
+    pub(super) fn say(&mut self, text: &str, now: Wall) {
+        let line = self.line(text, now);
+        self.write(Stream::Err, &line, now);
+    }
+
+    /// A warning as a line.
+    fn line(&self, text: &str, now: Wall) -> Vec<u8> {
+        let (text, head) =
+            (format!("{}: warning: {text}", super::TOOL.name), self.format.head(Stream::Err.name(), now));
+        let mut line = Vec::new();
+        self.format.append(&head, Piece { text: text.as_bytes(), begins: true, ends: true }, &mut line);
+        line
+    }
+
     /// At the end: what is owed is written, or said elsewhere.
     pub(super) fn finish(&mut self, now: Wall) {
         let settled = self.settle(now);
@@ -166,9 +181,8 @@ impl Sink {
         let Some(dropped) = self.dropped.take() else { return Ok(()) };
         let in_line = self.in_line.take();
         self.owed.extend(in_line.map(|_| b'\n'));
-        let text = format!("{}: warning: {}", super::TOOL.name, dropped.text());
-        let head = self.format.head(Stream::Err.name(), now);
-        self.format.append(&head, Piece { text: text.as_bytes(), begins: true, ends: true }, &mut self.owed);
+        let note = self.line(&dropped.text(), now);
+        self.owed.extend_from_slice(&note);
         let said = self.pay();
         // Not a byte of it was taken: the count goes on.
         if said.as_ref().is_err_and(|failed| failed.written == 0) {

@@ -91,7 +91,7 @@ proptest! {
         for line in text.lines() {
             prop_assert!(width(line) <= room, "{} > {}: {}", width(line), room, line);
         }
-        let layout = Layout::of(&entries, Some(room));
+        let layout = Layout::of(&entries, Some(room), None);
         for always in [Name, Status] {
             prop_assert!(layout.columns.iter().any(|(c, width)| *c == always && *width > 0));
         }
