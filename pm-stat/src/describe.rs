@@ -84,12 +84,21 @@ fn supervisors(app: &crate::seen::Seen) -> Option<String> {
 
 fn policy(policy: &Map<String, Value>) -> String {
     let shown = policy.iter().filter(|(_, value)| !value.is_null());
-    let texts: Vec<_> = shown.map(|(key, value)| format!("{key}={}", plain(value))).collect();
+    let texts: Vec<_> = shown.map(|(key, value)| figure(key, value)).collect();
     texts.join(" ")
 }
 
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+/// `grace=8s` for `grace_ns: 8000000000`.
+fn figure(key: &str, value: &Value) -> String {
+    let Some(name) = key.strip_suffix("_ns") else {
+        return format!("{key}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    };
+    let time = |value: &Value| {
+        let nanos = Duration::from_nanos(value.as_u64().unwrap_or(0));
+        humantime::format_duration(nanos).to_string().replace(' ', "")
+    };
+    let times: Vec<_> = value.as_array().map_or_else(|| vec![time(value)], |all| all.iter().map(time).collect());
+    format!("{name}={}", times.join(".."))
 }
 
 /// The command as a shell would take it.
@@ -122,6 +131,14 @@ mod tests {
     fn a_command_can_be_pasted() {
         let argv = [Value::from("node"), Value::from("a b.js"), Value::from("it's"), Value::from("")];
         assert_eq!(command(&argv), "node 'a b.js' 'it'\\''s' ''");
+    }
+
+    #[test]
+    fn times_are_for_people() {
+        let policy = serde_json::json!({"backoff_ns": [100_000_000, 15_000_000_000_u64], "intensity": 16, "max_mem": null,
+            "restart": "always", "window_ns": 90_000_000_000_u64});
+        let text = super::policy(policy.as_object().expect("an object"));
+        assert_eq!(text, "backoff=100ms..15s intensity=16 restart=always window=1m30s");
     }
 
     #[test]

@@ -88,6 +88,7 @@ fn list(value: Option<Value>) -> Value {
 }
 
 fn environment(start: &Map<String, Value>) -> Map<String, Value> {
-    let all = start.get("env").and_then(Value::as_object).into_iter().flatten();
+    // The variables of the description are set over those that the chain is started with.
+    let all = ["env", "app_env"].into_iter().filter_map(|key| start.get(key)?.as_object()).flatten();
     all.filter_map(|(name, value)| Some((name.clone(), Value::from(start::text(value)?)))).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pm_common::status::{Last, Roll, SupervisorLine, WorkerLine};
+use pm_common::status::{Last, Roll, SupervisorLine, WorkerLine, WorkerState};
 use pm_common::wait::Id;
 use serde_json::Value;
 
@@ -87,16 +87,19 @@ impl Teller<'_> {
     }
 
     fn workers(&self, before: &Workers<'_>, after: &Workers<'_>) -> String {
-        let mut text = String::new();
-        let gone = before.iter().filter(|(key, _)| !after.contains_key(key));
-        gone.for_each(|((id, ..), told)| text.push_str(&self.worker(*id, told, GONE, Some(told.state.word()))));
+        // What is seen in one look may have happened in any order. Who has become ready comes first, so that whoever
+        // counts those that serve never counts too few in the middle of a roll.
+        let (mut ready, mut others) = (String::new(), String::new());
         for (key, told) in after {
             let was = before.get(key);
             if was.is_none_or(|was| shown(was) != shown(told)) {
+                let text = if told.state == WorkerState::Ready { &mut ready } else { &mut others };
                 text.push_str(&self.worker(key.0, told, told.state.word(), was.map(|was| was.state.word())));
             }
         }
-        text
+        let gone = before.iter().filter(|(key, _)| !after.contains_key(key));
+        gone.for_each(|((id, ..), told)| others.push_str(&self.worker(*id, told, GONE, Some(told.state.word()))));
+        ready + &others
     }
 
     fn worker(&self, supervisor: Id, told: &WorkerLine, state: &str, was: Option<&str>) -> String {

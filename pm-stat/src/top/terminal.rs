@@ -120,3 +120,46 @@ fn write(text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
+
+    use nix::pty::openpty;
+    use rustix::termios::tcgetattr;
+
+    use super::*;
+
+    /// The name of the test below, for the command line of this program.
+    const PANICS: &str = "top::terminal::tests::panics_on_its_terminal";
+
+    #[test]
+    #[ignore = "the test below runs it in a process and on a terminal of its own"]
+    fn panics_on_its_terminal() {
+        // Not dropped, as with `panic = "abort"`.
+        std::mem::forget(Terminal::take().expect("a terminal"));
+        assert!(!tcgetattr(rustix::stdio::stdin()).expect("a terminal").local_modes.contains(LocalModes::ICANON));
+        panic!("on purpose");
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_says_why() {
+        let pty = openpty(None, None).expect("a terminal");
+        let end = || Stdio::from(pty.slave.try_clone().expect("a descriptor"));
+        let mut command = Command::new(std::env::current_exe().expect("a test has a path"));
+        command.args(["--ignored", "--exact", PANICS, "--nocapture"]).env("RUST_BACKTRACE", "0");
+        let status = command.stdin(end()).stdout(end()).stderr(end()).status().expect("runs");
+        assert!(!status.success());
+        let modes = tcgetattr(&pty.slave).expect("a terminal").local_modes;
+        assert!(modes.contains(LocalModes::ICANON | LocalModes::ECHO), "{modes:?}");
+        drop((command, pty.slave));
+        let mut seen = Vec::new();
+        // What was written before the other end closed can be read; then it is EIO.
+        let _ = File::from(pty.master).read_to_end(&mut seen);
+        let seen = String::from_utf8_lossy(&seen);
+        let (entered, left, said) = (seen.find(ENTER), seen.find(LEAVE), seen.find("on purpose"));
+        assert!(entered.is_some() && entered < left && left < said, "{seen}");
+    }
+}

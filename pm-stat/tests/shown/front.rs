@@ -20,7 +20,7 @@ impl Apps {
 fn start(id: u64, namespace: &str, script: &str) -> Value {
     json!({
         "schema": 1, "id": id, "name": "x", "namespace": namespace, "mode": "cluster", "argv": ["pm-cluster", "a b"],
-        "cwd": "/srv", "env": {"SECRET": "s3", "RAW": {"bytes": [104, 105]}}, "out": null, "err": "/var/log/x.err",
+        "cwd": "/srv", "env": {"SECRET": "s3", "RAW": {"bytes": [104, 105]}, "X": "old"}, "app_env": {"X": "new"}, "out": null, "err": "/var/log/x.err",
         "script": script, "config": null, "started_at_ms": 1_000_000_000_000_u64,
         "app": {"name": "x", "instances": 4, "args": "one two", "node_args": ["--inspect"]},
     })
@@ -139,7 +139,7 @@ fn jlist_is_an_array_as_pm2_has_it() {
     assert_eq!(old["pm2_env"]["instances"], 4);
     assert!(!apps.text(&["--jlist"]).contains("s3"), "the environment may hold passwords");
     let list: Value = serde_json::from_str(&apps.text(&["--jlist", "--env", "web"])).expect("JSON");
-    assert_eq!(list[0]["pm2_env"]["env"], json!({"SECRET": "s3", "RAW": "hi"}));
+    assert_eq!(list[0]["pm2_env"]["env"], json!({"SECRET": "s3", "RAW": "hi", "X": "new"}));
 }
 
 #[test]

@@ -22,6 +22,8 @@ mod roll_mishaps;
 mod roll_release;
 mod round_robin;
 mod runtimes;
+mod stat_front;
+mod stat_top;
 mod status;
 mod stop;
 mod terminal;

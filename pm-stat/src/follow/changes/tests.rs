@@ -57,7 +57,10 @@ fn the_beginning_is_told_as_changes_from_nothing() {
 fn a_worker_that_is_replaced_goes_and_the_next_one_comes() {
     let before = running(vec![worker(0, 1, WorkerState::Ready)]);
     let after = running(vec![worker(0, 2, WorkerState::Starting)]);
-    assert_eq!(told(Some(&before), Some(&after)), ["worker01 ready>gone", "worker02 null>starting"]);
+    assert_eq!(told(Some(&before), Some(&after)), ["worker02 null>starting", "worker01 ready>gone"]);
+    let rolled = running(vec![worker(0, 1, WorkerState::Draining), worker(0, 2, WorkerState::Ready)]);
+    let both = running(vec![worker(0, 1, WorkerState::Ready), worker(0, 2, WorkerState::Starting)]);
+    assert_eq!(told(Some(&both), Some(&rolled)), ["worker02 starting>ready", "worker01 ready>draining"]);
     let later = running(vec![worker(0, 2, WorkerState::Ready)]);
     assert_eq!(told(Some(&after), Some(&later)), ["worker02 starting>ready"]);
     let evidence = running(vec![WorkerLine { ready_by: Some("listen".into()), ..worker(0, 2, WorkerState::Ready) }]);
