@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use pm_common::home::Start;
-use pm_common::report::{Failure, OrFail as _, reason};
+use pm_common::report::{self, Failure, OrFail as _, reason};
 use serde_json::{Map, Value};
 
 mod yaml;
@@ -34,7 +34,7 @@ const LOADER: &str = "\
 const [mark, file] = process.argv.slice(1);
 const said = (value) => process.stdout.write('\\n' + mark + JSON.stringify(value), () => process.exit(0));
 const of = (module) => {
-  const main = module.default ?? module;
+  const main = 'default' in module ? module.default : module;
   return main && main.__esModule && main.default ? main.default : main;
 };
 import(require('url').pathToFileURL(file)).then(async (module) => {
@@ -147,7 +147,12 @@ fn apps(value: Value) -> Result<Vec<Value>, String> {
     match value {
         Value::Array(apps) => Ok(apps),
         Value::Object(mut map) => match map.remove("apps").or_else(|| map.remove("pm2")) {
-            Some(apps @ (Value::Array(_) | Value::Object(_))) => self::apps(apps),
+            Some(apps @ (Value::Array(_) | Value::Object(_))) => {
+                map.keys().filter(|key| *key != "deploy").for_each(|key| {
+                    report::warning(format_args!("{}: not known beside 'apps', it is ignored", key.escape_debug()));
+                });
+                self::apps(apps)
+            }
             Some(other) => Err(format!("apps: a list is meant, not {other}")),
             None if map.contains_key("deploy") && map.len() == 1 => Ok(Vec::new()),
             None => Ok(vec![Value::Object(map)]),

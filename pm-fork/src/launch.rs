@@ -180,11 +180,11 @@ fn wait(started: Vec<Started>, patience: &Patience) -> Result<Vec<u8>, Failure> 
             codes.extend(awaited.iter().map(|one| one.timed_out(&patience.text)));
             return Ok(codes);
         }
-        sleep(&awaited, deadline)?;
+        pause(&awaited, deadline)?;
     }
 }
 
-fn sleep(awaited: &[Awaited<'_>], deadline: Mono) -> Result<(), Failure> {
+fn pause(awaited: &[Awaited<'_>], deadline: Mono) -> Result<(), Failure> {
     let apps: Vec<&Watch> = awaited.iter().map(|one| &one.watch).collect();
     let children: Vec<_> = awaited.iter().map(|one| one.started.child.pidfd.as_fd()).collect();
     wait_for_any(&apps, &children, Some(deadline)).or_fail(|| "cannot wait for the apps".to_owned())

@@ -1,11 +1,12 @@
 //! `--signal` and `--remove`: apps that run, and apps that do not.
 
+use std::io::ErrorKind;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use pm_common::home::{self, Claim, Home, Lock};
 use pm_common::report::{self, Failure, OrFail as _};
 use pm_common::sys::process;
-use std::os::fd::AsFd as _;
 
 use crate::resurrect;
 
@@ -44,7 +45,7 @@ fn holder(dir: &Path, name: &str) -> Result<Option<i32>, Failure> {
         Ok(None) => Ok(None),
         Ok(Some(Some(pid))) => Ok(Some(pid)),
         Ok(Some(None)) => Err(Failure::own(format!("app '{name}' runs in another pid namespace: signal it there"))),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).or_fail(|| format!("app '{name}': cannot read its lock")),
     }
 }
@@ -66,7 +67,12 @@ pub(crate) fn remove(home: &Home, name: &str) -> Result<(), Failure> {
     if !dir.is_dir() {
         return Err(not_running(home, &dir, name));
     }
-    match Lock::claim(&dir).or_fail(doing)? {
+    let claim = match Lock::claim(&dir) {
+        // Somebody else has removed it since.
+        Err(e) if e.kind() == ErrorKind::NotFound => return Err(not_running(home, &dir, name)),
+        other => other.or_fail(doing)?,
+    };
+    match claim {
         Claim::Theirs(pid) => {
             let pid = pid.map_or_else(String::new, |pid| format!(": pid={pid}"));
             Err(Failure::with_code(1, format!("app '{name}' is running{pid}; stop it first")))

@@ -246,3 +246,57 @@ fn signal(option: &str, value: &OsString) -> Result<u8, Failure> {
     let number = value.to_str().and_then(signal_number);
     number.ok_or_else(|| options::bad(option, value, "expected a signal such as TERM, HUP or 15"))
 }
+
+#[cfg(test)]
+mod tests {
+    use pm_common::options::Asked;
+
+    use super::*;
+
+    fn asked(line: &str) -> Result<Request, Failure> {
+        match TOOL.parse(line.split_whitespace().map(OsString::from))? {
+            Asked::Run(parsed) => parse(parsed).map(|(request, _)| request),
+            Asked::Print(_) => panic!("printed"),
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_in_one_line() {
+        for line in [
+            "",
+            "--wait soon true",
+            "--timeout 5 true",
+            "--name a/b true",
+            "--again",
+            "--remove",
+            "--signal NOPE a",
+            "--signal TERM",
+            "--again --remove a",
+            "--save a",
+            "--save --again a",
+            "--update-env a",
+            "-f x --name y",
+            "-f x y",
+            "-f x --again y",
+            "--only a",
+            "--set script",
+            "--remove ../x",
+        ] {
+            let failure = asked(line).expect_err(line);
+            assert_eq!((failure.code, failure.message.lines().count()), (125, 1), "{line}: {failure}");
+        }
+    }
+
+    #[test]
+    fn each_way_to_ask_is_understood() {
+        assert!(matches!(asked("--wait=none --name x true"), Ok(Request::Chain(s)) if s.start.name == "x"));
+        assert!(matches!(asked("-f x --only a,b --only c"), Ok(Request::Described(d)) if d.only == ["a", "b", "c"]));
+        assert!(matches!(asked("--set script=a -- --name"), Ok(Request::Described(d)) if d.args == ["--name"]));
+        assert!(
+            matches!(asked("--again --update-env a b a"), Ok(Request::Again { names, update_env: true }) if names.len() == 2)
+        );
+        assert!(matches!(asked("--signal HUP a"), Ok(Request::Signal { number: 1, .. })));
+        assert!(matches!(asked("--remove a"), Ok(Request::Remove(names)) if names == ["a"]));
+        assert!(matches!(asked("--save"), Ok(Request::Save)));
+    }
+}

@@ -64,9 +64,12 @@ impl Service {
     /// What may fail with a word to the user, in the order in which that is of most use.
     fn become_it(&mut self, pipe: &mut File) -> Result<std::convert::Infallible, Failure> {
         rustix::process::setsid().or_fail(|| "cannot start a session".to_owned())?;
+        // A relative PM_HOME is the caller's, and we are about to go elsewhere.
+        let home = std::env::var_os("PM_HOME").filter(|path| !path.is_empty());
+        let home = home.and_then(|path| std::path::absolute(path).ok()).map(PathBuf::into_os_string);
+        let env = |name: &str| if name == "PM_HOME" { home.clone() } else { std::env::var_os(name) };
         let cwd = &self.start.cwd;
         std::env::set_current_dir(cwd).or_fail(|| format!("cannot change to {}", cwd.display()))?;
-        let env = |name: &str| std::env::var_os(name);
         // From here on this process has the lock; it forks no more, so that the lock stays with the chain.
         let logs_elsewhere = self.start.out.is_some() && self.start.err.is_some() && !self.described;
         let name = Some(self.start.name.as_str()).filter(|name| !name.is_empty());
@@ -75,7 +78,7 @@ impl Service {
         let err = self.log(self.start.err.as_deref(), &app, "err.log")?;
         let null = File::open("/dev/null").or_fail(|| "cannot open /dev/null".to_owned())?;
         let before = app.dir().and_then(|dir| std::fs::read(dir.join(home::START)).ok());
-        self.record(&app)?;
+        self.record(&app, Home::find(env))?;
         let said = self.told(&app, &err);
         let done = rustix::stdio::dup2_stdin(&null).and_then(|()| rustix::stdio::dup2_stdout(&out));
         done.and_then(|()| rustix::stdio::dup2_stderr(&err)).or_fail(|| "cannot redirect".to_owned())?;
@@ -85,9 +88,13 @@ impl Service {
     }
 
     /// Writes down how it is started, before it is.
-    fn record(&mut self, app: &AppDir) -> Result<(), Failure> {
-        let (Some(dir), Some(home)) = (app.dir(), Home::find(|name| std::env::var_os(name))) else { return Ok(()) };
+    fn record(&mut self, app: &AppDir, home: Option<Home>) -> Result<(), Failure> {
+        let (Some(dir), Some(home)) = (app.dir(), home) else { return Ok(()) };
         app.name().clone_into(&mut self.start.name);
+        if !self.described {
+            self.start.script =
+                home::script_of(&self.start.argv).map(|path| self.start.cwd.join(path).components().collect());
+        }
         let written = home::with_id(&home, app.name(), |id| write_start(dir, &mut self.start, id, now_ms()));
         if !self.keep_workers {
             let _ = std::fs::remove_file(dir.join(WORKERS));

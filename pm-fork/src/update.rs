@@ -99,9 +99,11 @@ fn changes(before: &Start, new: &Start) -> BTreeSet<String> {
         }
     };
     also("cwd", before.cwd != new.cwd);
-    also("env", before.app_env != new.app_env);
     also("out_file", before.out != new.out);
     also("error_file", before.err != new.err);
+    if changed.is_empty() && before.app_env != new.app_env {
+        changed.insert("env".to_owned());
+    }
     if changed.is_empty() && before.argv != new.argv {
         changed.insert("script".to_owned());
     }

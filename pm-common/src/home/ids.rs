@@ -7,7 +7,8 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 
-use super::{Home, Start};
+use super::Home;
+use super::start::id_of;
 
 /// The file whose lock is held while an id is chosen and written down.
 const LOCK: &str = ".ids";
@@ -27,10 +28,6 @@ pub fn with_id<T>(home: &Home, app: &str, write: impl FnOnce(u64) -> io::Result<
     write(used.max().map_or(0, |last| last.saturating_add(1)))
 }
 
-fn id_of(dir: &Path) -> Option<u64> {
-    Start::read(dir).ok().flatten()?.id
-}
-
 fn lock(home: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
@@ -41,6 +38,7 @@ fn lock(home: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Start;
     use super::*;
 
     fn start(home: &Home, app: &str) -> u64 {

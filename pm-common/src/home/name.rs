@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::report::Failure;
 
@@ -57,6 +57,13 @@ pub fn implied(chain: &[OsString]) -> String {
         Some((path, _)) => sanitised(path.file_stem().unwrap_or_default()),
         None => sanitised(scan.words.first().and_then(|w| Path::new(w).file_name()).unwrap_or_default()),
     }
+}
+
+/// The script that a chain runs: the first file among its arguments that is no program.
+#[must_use]
+pub fn script(chain: &[OsString]) -> Option<PathBuf> {
+    let mut files = scan(chain).words.into_iter().map(Path::new);
+    files.find(|path| Kind::of(path.as_os_str()) == Some(Kind::Script)).map(Path::to_owned)
 }
 
 /// A file that an argument names.

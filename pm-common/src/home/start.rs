@@ -2,7 +2,8 @@
 //! environment, so it is for its user alone.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,10 @@ use super::replace_file;
 
 /// The file's name.
 pub const START: &str = "start.json";
+/// How our own file begins.
+const ID_FIRST: &str = "{\"id\":";
+/// As much of the file as an id can need.
+const HEAD: u64 = 32;
 /// The version of its form.
 const SCHEMA: u64 = 1;
 
@@ -136,7 +141,17 @@ impl Start {
     /// # Errors
     /// It cannot be written; the one before it is as it was.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        replace_file(dir, START, format!("{}\n", self.to_json()).as_bytes())
+        replace_file(dir, START, self.to_line().as_bytes())
+    }
+
+    /// The line with the id first, where [`id_of`] finds it without reading a whole environment.
+    fn to_line(&self) -> String {
+        let mut rest = self.to_json();
+        if let (Some(id), Some(fields)) = (self.id, rest.as_object_mut()) {
+            fields.remove("id");
+            return format!("{ID_FIRST}{id},{}\n", rest.to_string().trim_start_matches('{'));
+        }
+        format!("{rest}\n")
     }
 
     /// As one line of JSON.
@@ -190,6 +205,14 @@ impl Start {
     }
 }
 
+/// The id of the app in `dir`, if it has one; as fast as it goes, for there may be a thousand to look at.
+pub(super) fn id_of(dir: &Path) -> Option<u64> {
+    let mut head = String::new();
+    File::open(dir.join(START)).ok()?.take(HEAD).read_to_string(&mut head).ok();
+    let first = head.strip_prefix(ID_FIRST).and_then(|rest| rest.split_once(',')?.0.parse().ok());
+    first.or_else(|| Start::read(dir).ok().flatten()?.id)
+}
+
 /// Text as a string, other bytes as `{"bytes":[..]}`.
 fn raw(text: &OsStr) -> Value {
     text.to_str().map_or_else(|| json!({ "bytes": text.as_bytes() }), Value::from)
@@ -233,7 +256,12 @@ mod tests {
         };
         assert_eq!(Start::read(place.path()).expect("no error"), None);
         start.write(place.path()).expect("written");
-        assert_eq!(Start::read(place.path()).expect("read"), Some(start));
+        assert_eq!(Start::read(place.path()).expect("read"), Some(start.clone()));
+        assert_eq!(id_of(place.path()), Some(3));
+        std::fs::write(place.path().join(START), start.to_json().to_string()).expect("written");
+        assert_eq!(id_of(place.path()), Some(3), "of a file that was written otherwise, too");
+        Start { id: None, ..start }.write(place.path()).expect("written");
+        assert_eq!(id_of(place.path()), None);
         std::fs::write(place.path().join(START), "{").expect("written");
         assert!(Start::read(place.path()).is_err());
     }

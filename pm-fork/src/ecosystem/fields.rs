@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     SwitchOrText,
     /// Given again, it is one more.
     List,
+    /// A line of words; given again, it is more of them.
+    Words,
     /// `NAME=VALUE`; given again, it is one more.
     Env,
 }
@@ -38,7 +40,7 @@ pub(crate) struct Field {
 }
 
 use Fate::{Mapped, Missing, Needless};
-use Kind::{Env, List, Switch, SwitchOrText, Text};
+use Kind::{Env, List, Switch, SwitchOrText, Text, Words};
 
 const fn field(name: &'static str, aliases: &'static [&'static str], kind: Kind, fate: Fate) -> Field {
     Field { name, aliases, kind, fate }
@@ -55,7 +57,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("cwd", &[], Text, Mapped),
     field("args", &[], List, Mapped),
     field("interpreter", &["exec_interpreter"], Text, Mapped),
-    field("node_args", &["interpreter_args"], List, Mapped),
+    field("node_args", &["interpreter_args"], Words, Mapped),
     field("instances", &[], Text, Mapped),
     field("exec_mode", &[], Text, Mapped),
     field("instance_var", &[], Text, Mapped),
@@ -206,12 +208,17 @@ pub fn set(app: &mut Map<String, Value>, sets: &[(String, String)]) -> Result<()
             Text => Value::from(text.as_str()),
             Switch => Value::Bool(value::switch(text).ok_or_else(|| format!("{name}: '{text}': true or false?"))?),
             SwitchOrText => value::switch(text).map_or_else(|| Value::from(text.as_str()), Value::Bool),
-            List => {
+            List | Words => {
                 // The first takes the place of what the file has, the others join it.
                 let before = if lists.contains(&name) { app.remove(name) } else { None };
                 lists.push(name);
                 let mut list = before.and_then(|v| v.as_array().cloned()).unwrap_or_default();
-                list.push(Value::from(text.as_str()));
+                match kind {
+                    Words => list.extend(
+                        value::words(text).map_err(|why| format!("{name}: {why}"))?.into_iter().map(Value::from),
+                    ),
+                    _ => list.push(Value::from(text.as_str())),
+                }
                 Value::Array(list)
             }
             Env => {

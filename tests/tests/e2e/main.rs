@@ -6,6 +6,8 @@ mod codes;
 mod crash;
 mod drain;
 mod escapes;
+mod fork_apps;
+mod fork_described;
 mod hostile;
 mod idle;
 mod install;

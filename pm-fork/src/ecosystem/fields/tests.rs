@@ -21,6 +21,7 @@ fn text_becomes_what_the_field_wants() {
             json!({"env": {"A": "b=c\n", "D": ""}, "env_x": {"E": "f"}}),
         ),
         (&[("maxMemoryRestart", "1G"), ("out", "x")], json!({"max_memory_restart": "1G", "out_file": "x"})),
+        (&[("node_args", "--a '--b c'"), ("node_args", "-d")], json!({"node_args": ["--a", "--b c", "-d"]})),
         (&[("watch", "true"), ("log_file", "x")], json!({"watch": true, "log_file": "x"})),
     ] {
         assert_eq!(setting(json!({}), sets), Ok(app), "{sets:?}");

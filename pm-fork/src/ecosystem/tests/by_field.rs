@@ -228,7 +228,7 @@ fn each_field_is_mapped_or_named() {
 
 #[test]
 fn every_field_has_a_case() {
-    let tried: BTreeSet<_> = cases().iter().filter_map(|(key, ..)| super::fields::find(key)).map(|f| f.name).collect();
+    let tried: BTreeSet<_> = cases().iter().filter_map(|(key, ..)| fields::find(key)).map(|f| f.name).collect();
     let all: BTreeSet<_> = FIELDS.iter().map(|f| f.name).collect();
     assert_eq!(tried, all);
     assert_eq!(all.len(), FIELDS.len(), "no name is there twice");
