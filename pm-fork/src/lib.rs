@@ -9,11 +9,11 @@ use std::ffi::OsString;
 use pm_common::options::Asked;
 use pm_common::report::{self, Failure};
 
-pub mod log;
 mod described;
 pub mod ecosystem;
 mod file;
 mod launch;
+pub mod log;
 mod manage;
 mod request;
 mod resurrect;
