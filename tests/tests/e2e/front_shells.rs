@@ -8,6 +8,13 @@ fn rounds() -> u32 {
     std::env::var("PM_TEST_SHELLS").ok().and_then(|n| n.parse().ok()).unwrap_or(20)
 }
 
+/// With an app that is ready as soon as it listens, so that there are many rounds in a short time.
+fn quick() -> Front {
+    let front = Front::new();
+    let _ = front.scene.file("quick.js", "require('http').createServer(() => {}).listen(0)");
+    front
+}
+
 /// Runs all of these at the same time, to their ends.
 fn at_once(front: &Front, lines: &[String]) -> Vec<Said> {
     std::thread::scope(|scope| {
@@ -45,9 +52,9 @@ fn true_and_single(front: &Front, what: &str) {
 
 #[test]
 fn three_shells_on_the_same_name() {
-    let front = Front::new();
+    let front = quick();
     for round in 0..rounds() {
-        let started = at_once(&front, &["-s start idle.js --name x"; 3].map(str::to_owned));
+        let started = at_once(&front, &["-s start quick.js -i 1 --name x"; 3].map(str::to_owned));
         assert!(started.iter().any(|said| said.code == 0), "round {round}: {started:?}");
         assert_eq!(front.list(), ["x:online"], "round {round}: {started:?}");
         true_and_single(&front, &format!("round {round}"));
@@ -63,10 +70,10 @@ fn three_shells_on_the_same_name() {
 
 #[test]
 fn three_shells_on_names_of_their_own() {
-    let front = Front::new();
+    let front = quick();
     let each = |verb: &str| ["a", "b", "c"].map(|name| format!("-s {verb} {name}"));
     for round in 0..rounds() {
-        let started = at_once(&front, &["a", "b", "c"].map(|name| format!("-s start idle.js --name {name}")));
+        let started = at_once(&front, &["a", "b", "c"].map(|name| format!("-s start quick.js -i 1 --name {name}")));
         assert!(started.iter().all(|said| said.code == 0), "round {round}: {started:?}");
         assert_eq!(front.list(), ["a:online", "b:online", "c:online"], "round {round}");
         let mut ids: Vec<_> = ["a", "b", "c"].iter().map(|name| front.ok(&format!("id {name}")).out).collect();
