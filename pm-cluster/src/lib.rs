@@ -18,6 +18,7 @@ pub mod preload;
 pub mod protocol;
 pub mod query;
 mod swallow;
+mod trust;
 
 use std::ffi::{OsStr, OsString};
 
@@ -52,6 +53,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         with_channel: !swallow::closes_channel(&parsed.rest),
         preload: preload(&parsed.rest, options.preload),
         linger: linger(options.rules.grace),
+        // Bun takes no notice of NODE_OPTIONS.
+        is_heard: parsed.rest.first().is_some_and(|program| options::base_name(program) != "bun"),
         argv: parsed.rest.clone(),
     };
     let roll = options.roll();

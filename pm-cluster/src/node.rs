@@ -7,9 +7,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use pm_common::policy::WorkerId;
+use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::policy::worker::ReadyBy;
+use pm_common::release::Release;
 use pm_common::report;
 use pm_common::supervise::{Adapter, AdapterToken, Plan, Source};
 use pm_common::sys::{clock, fdpass};
@@ -21,6 +23,7 @@ use crate::listeners::{How, LaneRef, Listeners};
 use crate::preload::Preload;
 use crate::protocol::{Message, Outgoing};
 use crate::query::Query;
+use crate::trust::{Start, Trust, Verdict};
 
 /// Connections accepted in one turn from one listener: more wait for the next turn, others come in between.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -39,6 +42,7 @@ pub(crate) struct Cluster {
     /// The next NODE_UNIQUE_ID.
     next_id: u64,
     drain: Drain,
+    trust: Trust,
     /// There is no next worker: nothing listens any more.
     finished: bool,
     /// accept4(2) failed: when to try again.
@@ -56,6 +60,8 @@ pub(crate) struct Drain {
     pub(crate) preload: Preload,
     /// How long idle connections linger.
     pub(crate) linger: Span,
+    /// The program loads what NODE_OPTIONS names, as far as we know.
+    pub(crate) is_heard: bool,
     /// The program and its arguments.
     pub(crate) argv: Vec<OsString>,
 }
@@ -66,8 +72,8 @@ struct Worker {
     channel: Option<Channel>,
     /// The keys that it listens on.
     open: BTreeSet<String>,
-    /// It has connected its channel: it is Node (or speaks as Node does).
-    online: bool,
+    /// How it was started. Once it is online it is Node (or speaks as Node does).
+    start: Start,
     /// Ready, and not on its way out.
     in_service: bool,
     /// It was told to disconnect.
@@ -77,15 +83,20 @@ struct Worker {
 impl Cluster {
     pub(crate) fn new(listeners: Listeners, drain: Drain) -> Self {
         let (workers, said) = (BTreeMap::new(), BTreeSet::new());
-        let handoff = Handoff::default();
-        Self { listeners, workers, handoff, next_id: 1, drain, finished: false, accept_again: None, said }
+        let (handoff, trust) = (Handoff::default(), Trust::default());
+        Self { listeners, workers, handoff, next_id: 1, drain, trust, finished: false, accept_again: None, said }
     }
 
     fn hear(&mut self, id: WorkerId, message: Message, events: &mut VecDeque<Event>) {
         match message {
             Message::Online => {
                 if let Some(worker) = self.workers.get_mut(&id) {
-                    worker.online = true;
+                    worker.start.online = true;
+                }
+            }
+            Message::Loaded => {
+                if let Some(worker) = self.workers.get_mut(&id) {
+                    worker.start.loaded = true;
                 }
             }
             Message::Query { seq, query } => self.answer(id, seq, &query),
@@ -131,6 +142,8 @@ impl Cluster {
         let Some((key, fixed)) = self.key_of(query) else { return };
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.open.insert(key.clone());
+        worker.start.listened = true;
+        self.trust.listened(&worker.start);
         self.listeners.accepting(id, &key);
         let address = self.describe(&key);
         events.push_back(Event::Listening { id, address, fixed });
@@ -222,6 +235,28 @@ impl Cluster {
         }
     }
 
+    /// The variables that make Node load the drain script, unless workers of this release cannot.
+    fn script(&mut self, release: &Release) -> Vec<(OsString, OsString)> {
+        if !self.trust.wants_script(release.number) {
+            return Vec::new();
+        }
+        let options = release.env.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, v)| v.as_os_str());
+        self.drain.preload.env(options, &self.drain.argv, self.drain.linger)
+    }
+
+    /// Whether the worker ended over the drain script rather than over itself.
+    fn is_excused(&mut self, id: WorkerId, start: &Start, exit: Exit) -> bool {
+        let verdict = self.trust.ended(start, exit);
+        if verdict == Verdict::First {
+            let (slot, generation) = (id.slot, id.generation);
+            report::warning(format_args!(
+                "worker ended and had not loaded the drain script, started again without it slot={slot} \
+                 generation={generation} {exit}; keep-alive clients may notice its end (--no-preload: never try)"
+            ));
+        }
+        verdict != Verdict::Own
+    }
+
     fn say_warnings(&mut self) {
         for warning in self.listeners.take_warnings() {
             self.say_once(warning);
@@ -243,16 +278,18 @@ impl Worker {
 }
 
 impl Adapter for Cluster {
-    fn prepare(&mut self, id: WorkerId, inherited: &[(OsString, OsString)], plan: &mut Plan) -> io::Result<()> {
+    fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
         plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
         let mut worker = Worker::default();
+        worker.start.release = release.number;
         if self.drain.with_channel {
             let (ours, theirs) = fdpass::pair()?;
             plan.env.push(("NODE_CHANNEL_FD".into(), theirs.as_raw_fd().to_string().into()));
             plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
             plan.keep.push(theirs);
-            let options = inherited.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, v)| v.as_os_str());
-            plan.env.extend(self.drain.preload.env(options, &self.drain.argv, self.drain.linger));
+            let script = self.script(release);
+            worker.start.with_script = !script.is_empty() && self.drain.is_heard;
+            plan.env.extend(script);
             worker.channel = Some(Channel::new(ours));
             self.next_id += 1;
         }
@@ -279,14 +316,14 @@ impl Adapter for Cluster {
     fn drain(&mut self, id: WorkerId) -> bool {
         let Some(worker) = self.workers.get_mut(&id) else { return false };
         let sent = match &mut worker.channel {
-            Some(channel) if worker.online => channel.send(&Outgoing::Disconnect).is_some(),
+            Some(channel) if worker.start.online => channel.send(&Outgoing::Disconnect).is_some(),
             _ => false,
         };
         worker.draining = sent;
         sent
     }
 
-    fn ended(&mut self, id: WorkerId) {
+    fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool {
         // Its last answers tell which connections it took.
         let mut late = VecDeque::new();
         for _ in 0..LAST_READS {
@@ -294,9 +331,10 @@ impl Adapter for Cluster {
                 break;
             }
         }
-        self.workers.remove(&id);
+        let start = self.workers.remove(&id).map(|worker| worker.start);
         self.listeners.gone(id);
         self.handoff.gone(id);
+        start.zip(exit).is_some_and(|(start, exit)| self.is_excused(id, &start, exit))
     }
 
     fn release_slot(&mut self, slot: u32) {

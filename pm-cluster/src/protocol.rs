@@ -47,6 +47,8 @@ pub enum Message {
     },
     /// The user's `process.send('ready')`.
     Ready,
+    /// The drain script is loaded.
+    Loaded,
     /// Not from the worker: the descriptor sent with `seq` did not arrive, and no more attempts are made.
     Undelivered {
         /// The `seq` that the message got.
@@ -123,6 +125,7 @@ impl Message {
         }
         Ok(match text("act") {
             Some("online") => Some(Self::Online),
+            Some("pmLoaded") => Some(Self::Loaded),
             Some("queryServer") => Some(Self::Query { seq: seq()?, query: parse_query(value)? }),
             Some("listening") => Some(Self::Listening(parse_query(value)?)),
             Some("close") => Some(Self::Close { key: text("key").ok_or("a close of nothing")?.to_owned() }),

@@ -9,11 +9,12 @@ use std::io;
 use pm_common::home::AppDir;
 use pm_common::options::Asked;
 use pm_common::policy::WorkerId;
+use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::{Event, RollRule, Shape, Supervisor};
 use pm_common::policy::time::Span;
 use pm_common::policy::worker::{ReadyBy, ReadyRule};
 use pm_common::policy_options::{PM_POLICY, to_json};
-use pm_common::release::Origin;
+use pm_common::release::{Origin, Release};
 use pm_common::report::{Failure, print};
 use pm_common::supervise::{Adapter, AdapterToken, Plan, Publisher, Scope, Setup, Source, Supervise, environment};
 
@@ -58,7 +59,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
 struct Plain;
 
 impl Adapter for Plain {
-    fn prepare(&mut self, _: WorkerId, _: &[(OsString, OsString)], _: &mut Plan) -> io::Result<()> {
+    fn prepare(&mut self, _: WorkerId, _: &Release, _: &mut Plan) -> io::Result<()> {
         Ok(())
     }
     fn started(&mut self, _: WorkerId, _: i32) {}
@@ -67,7 +68,9 @@ impl Adapter for Plain {
     fn drain(&mut self, _: WorkerId) -> bool {
         false
     }
-    fn ended(&mut self, _: WorkerId) {}
+    fn ended(&mut self, _: WorkerId, _: Option<Exit>) -> bool {
+        false
+    }
     fn release_slot(&mut self, _: u32) {}
     fn finish(&mut self) {}
     fn sources<'a>(&'a self, _: &mut Vec<Source<'a>>) {}

@@ -18,11 +18,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::notify::{Assignment, Upward};
 use crate::policy::WorkerId;
+use crate::policy::exit::Exit;
 use crate::policy::supervisor::{Action, Event, Supervisor};
 use crate::policy::time::Mono;
 use crate::policy::worker::ReadyBy;
 use crate::procfs::Proc;
-use crate::release::{Origin, Releases};
+use crate::release::{Origin, Release, Releases};
 use crate::report::{Failure, OrFail};
 use crate::sys::clock;
 use crate::sys::signals::{Caught, Signals};
@@ -64,11 +65,11 @@ pub enum AdapterToken {
 
 /// What a tool adds to the loop.
 pub trait Adapter {
-    /// Adds what this worker needs before it is started, to what its release gives it (`inherited`).
+    /// Adds what this worker needs before it is started, to what its release gives it.
     ///
     /// # Errors
     /// No descriptors, no memory: the start counts as failed and is tried again.
-    fn prepare(&mut self, id: WorkerId, inherited: &[(OsString, OsString)], plan: &mut Plan) -> io::Result<()>;
+    fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()>;
     /// It was started.
     fn started(&mut self, id: WorkerId, pid: i32);
     /// New connections may go to it.
@@ -78,8 +79,9 @@ pub trait Adapter {
     /// It shall finish its work and end; false: it cannot be asked in any other way than by the stop signal. Where it
     /// can, `Event::Drained` follows once it has finished.
     fn drain(&mut self, id: WorkerId) -> bool;
-    /// It ended (or could not be started).
-    fn ended(&mut self, id: WorkerId);
+    /// It ended in this way (`None`: it could not be started); true: over something of ours, so that it is to be started
+    /// again at once, and its end is not counted.
+    fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool;
     /// The slot is gone for good.
     fn release_slot(&mut self, slot: u32);
     /// The supervisor stops: nothing needs to be kept for a next worker. Called as soon as that is known, and at the end.

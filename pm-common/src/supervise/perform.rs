@@ -72,7 +72,7 @@ impl<A: Adapter> Supervise<A> {
                 let program = self.argv.first().map(|p| p.to_string_lossy()).unwrap_or_default();
                 let hint = hint(&program);
                 report::warning(format_args!("cannot run {program}: {}{hint}", report::reason(&error)));
-                self.adapter.ended(id);
+                self.adapter.ended(id, None);
                 self.events.push_back(Event::SpawnFailed(id, code));
             }
         }
@@ -86,7 +86,7 @@ impl<A: Adapter> Supervise<A> {
         plan.env.push(("PM_SLOT".into(), id.slot.to_string().into()));
         plan.env.push(("PM_GENERATION".into(), id.generation.to_string().into()));
         let from = self.releases.get(release);
-        self.adapter.prepare(id, &from.env, &mut plan).map_err(lacking)?;
+        self.adapter.prepare(id, from, &mut plan).map_err(lacking)?;
         let (program, directory) = (from.program.as_path(), from.directory.as_fd());
         let env = from.env.iter().cloned().chain(plan.env).collect();
         let keep = plan.keep.iter().map(AsFd::as_fd).collect();

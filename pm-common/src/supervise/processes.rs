@@ -190,7 +190,9 @@ impl<A: Adapter> Supervise<A> {
         if !leftovers {
             self.forget(id);
         }
-        self.adapter.ended(id);
+        if self.adapter.ended(id, Some(exit)) {
+            self.events.push_back(Event::Excused(id));
+        }
         self.events.push_back(Event::Ended { id, exit, leftovers });
     }
 

@@ -12,6 +12,7 @@ mod links;
 mod listen;
 mod memory;
 mod policy;
+mod preload;
 mod readme;
 mod roll_broken;
 mod roll_clients;

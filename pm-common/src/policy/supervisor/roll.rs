@@ -63,6 +63,16 @@ impl Rolls {
         self.now.as_ref().is_none_or(|roll| roll.stage == Stage::Committed)
     }
 
+    /// Where a release that workers were started from is now; `None`: it was dropped.
+    pub(super) fn which(&self, number: u64) -> Option<Release> {
+        let on_trial = self.now.as_ref().is_some_and(|roll| roll.stage == Stage::Trial);
+        match number {
+            _ if number == self.current => Some(Release::Current),
+            _ if on_trial && number == self.started => Some(Release::Next),
+            _ => None,
+        }
+    }
+
     /// The release to start from for a roll, as an action and as a number.
     const fn release_of(&self, stage: Stage) -> (Release, u64) {
         match stage {

@@ -150,11 +150,11 @@ impl World {
         Ok(())
     }
 
-    /// No new worker of a roll starts while as many as may still drain.
+    /// No new worker of a roll starts while as many as may still drain, but in the place of one that was excused.
     fn check_room(&self, actions: &[Action]) -> Result<(), String> {
         let draining = self.sup.slots.iter().flat_map(|s| &s.retiring).filter(|w| w.exit.is_none()).count();
         let most = usize::try_from(self.sup.shape.roll.overlap.max(1)).unwrap_or(usize::MAX);
-        let trial = |id: &WorkerId| self.known().any(|(known, w)| known == *id && w.trial);
+        let trial = |id: &WorkerId| self.known().any(|(known, w)| known == *id && w.trial && !w.again);
         let begun = actions.iter().any(|a| matches!(a, Action::Spawn { id, .. } if trial(id)));
         match begun && self.sup.shape.overlap && draining >= most {
             true => Err(format!("a new worker starts while {draining} old ones drain")),

@@ -32,6 +32,8 @@ struct Menu {
     scale: bool,
     leftovers: bool,
     addresses: bool,
+    /// An end before readiness may not be the worker's fault.
+    excuses: bool,
     /// The worker may be a supervisor itself.
     below: bool,
     /// Ends other than code 1.
@@ -121,6 +123,7 @@ fn worker_events(id: WorkerId, worker: &Worker, menu: Menu, all: &mut Vec<Event>
             false => Event::Closed { id, address },
         });
     }
+    all.extend((menu.excuses && !worker.excused && worker.is_excusable()).then_some(Event::Excused(id)));
     all.extend(menu.memory.then_some(Event::Memory(id, LIMIT + 1)));
     if menu.below {
         all.extend([Event::Supervises(id), Event::GaveUp(id), Event::StopTakes(id, Span(1))]);
@@ -225,6 +228,7 @@ const MENU: Menu = Menu {
     scale: false,
     leftovers: false,
     addresses: false,
+    excuses: false,
     below: false,
     codes: &[],
     intensity: 2,
@@ -294,6 +298,17 @@ fn cluster_memory() {
 fn cluster_addresses() {
     let menu = Menu { addresses: true, reload: true, most_states: CUT, whole: false, ..SLOW };
     walk_all("cluster, addresses and reload", menu, 2, true, CUT);
+}
+
+#[test]
+fn cluster_excuses() {
+    let menu = Menu { excuses: true, reload: true, leftovers: true, most_states: CUT, whole: false, ..SLOW };
+    walk_all("cluster, excuses and reload", menu, 2, true, CUT);
+}
+
+#[test]
+fn one_slot_excuses() {
+    walk_all("one slot, excuses and reload", Menu { excuses: true, reload: true, ..SLOW }, 1, true, 100);
 }
 
 #[test]

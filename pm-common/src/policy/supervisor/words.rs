@@ -50,6 +50,8 @@ pub enum Event {
     Closed { id: WorkerId, address: String },
     /// It said that it is ready, in this way.
     SaidReady(WorkerId, ReadyBy),
+    /// Its end, which follows, is not its own fault: it is to be started again at once. Once only, for its successor.
+    Excused(WorkerId),
     /// Its leader ended; `leftovers`: others of its group (or, for pm-restart, of its tree) still live.
     Ended { id: WorkerId, exit: Exit, leftovers: bool },
     /// The last of its leftovers ended.

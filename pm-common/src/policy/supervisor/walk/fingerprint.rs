@@ -83,6 +83,7 @@ fn hash_worker(world: &World, slot: u32, worker: &Worker, matters: bool) -> u64 
         now.since(worker.started).min(world.sup.rules.stable).hash(&mut h);
         let rolls = &world.sup.rolls;
         (worker.trial, rolls.now.is_some() && worker.release == rolls.started).hash(&mut h);
+        (worker.excused, worker.again).hash(&mut h);
         (worker.gave_up, worker.fat, worker.was_ready, &worker.listening).hash(&mut h);
     }
     let id = WorkerId { slot, generation: worker.generation };

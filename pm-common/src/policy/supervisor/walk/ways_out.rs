@@ -18,7 +18,7 @@ pub(super) fn check_ways_out(world: &World, turn: usize) -> Result<(), (&'static
 
 fn late_event(world: &World, turn: usize) -> Result<(), String> {
     let Some(id) = world.dead else { return Ok(()) };
-    let event = match turn % 10 {
+    let event = match turn % 11 {
         0 => Event::Ended { id, exit: Exit::Code(1), leftovers: false },
         1 => Event::SpawnFailed(id, 127),
         2 => Event::Listening { id, address: ADDRESS.to_string(), fixed: true },
@@ -28,6 +28,7 @@ fn late_event(world: &World, turn: usize) -> Result<(), String> {
         6 => Event::GaveUp(id),
         7 => Event::StopTakes(id, Span(9)),
         8 => Event::Drained(id),
+        9 => Event::Excused(id),
         _ => Event::Gone(id),
     };
     let mut same = world.clone();
