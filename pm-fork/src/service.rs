@@ -12,16 +12,19 @@ use nix::libc;
 use pm_common::home::{AppDir, Namesake};
 use pm_common::options::{self, Parsed};
 use pm_common::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
+use pm_common::supervise::environment;
 use pm_common::sys::daemon;
 use pm_common::sys::process;
 
 /// What another chain or service manager told the caller, and is not the new service's.
-const NOT_INHERITED: [&str; 14] = [
+const NOT_INHERITED: [&str; 16] = [
     "PM_APP",
     "PM_DIR",
     "PM_POLICY",
     "PM_SLOT",
     "PM_GENERATION",
+    "PM_PRELOAD",
+    "PM_LINGER_MS",
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -105,6 +108,9 @@ impl Service {
     fn exec(&self, app: &AppDir, pipe: &mut File) -> Result<std::convert::Infallible, Failure> {
         let mut command = Command::new(&self.program);
         command.args(self.chain.iter().skip(1));
+        if let Some((options, text)) = std::env::var_os("NODE_OPTIONS").zip(std::env::var_os("PM_PRELOAD")) {
+            command.env("NODE_OPTIONS", environment::without_script(&options, &text));
+        }
         NOT_INHERITED.iter().for_each(|name| _ = command.env_remove(name));
         // The logical path: `current` of a deployment may be a symbolic link, and lead elsewhere at a later roll.
         self.cwd.iter().for_each(|dir| _ = command.env("PWD", dir));
