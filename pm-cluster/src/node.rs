@@ -313,10 +313,13 @@ impl Adapter for Cluster {
         }
     }
 
-    fn drain(&mut self, id: WorkerId) -> bool {
+    fn drain(&mut self, id: WorkerId, linger: bool) -> bool {
         let Some(worker) = self.workers.get_mut(&id) else { return false };
         let sent = match &mut worker.channel {
-            Some(channel) if worker.start.online => channel.send(&Outgoing::Disconnect).is_some(),
+            // Without the script, Node would wait for the clients.
+            Some(channel) if worker.start.online && (linger || worker.start.loaded) => {
+                channel.send(&Outgoing::Disconnect { linger }).is_some()
+            }
             _ => false,
         };
         worker.draining = sent;

@@ -105,7 +105,10 @@ pub enum Outgoing<'a> {
         connection: &'a Rc<OwnedFd>,
     },
     /// To close all listeners, finish, and go.
-    Disconnect,
+    Disconnect {
+        /// Connections without a request may wait for one. The drain script knows of this, Node does not.
+        linger: bool,
+    },
 }
 
 impl Message {
@@ -227,7 +230,8 @@ impl<'a> Outgoing<'a> {
             }
             Self::Ack { ack } => format!(r#""ack":{ack}"#),
             Self::NewConn { key, .. } => format!(r#""act":"newconn","key":{}"#, quoted(key)),
-            Self::Disconnect => r#""act":"disconnect""#.to_owned(),
+            Self::Disconnect { linger: true } => r#""act":"disconnect""#.to_owned(),
+            Self::Disconnect { linger: false } => r#""act":"disconnect","linger":0"#.to_owned(),
         }
     }
 }

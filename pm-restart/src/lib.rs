@@ -65,7 +65,7 @@ impl Adapter for Plain {
     fn started(&mut self, _: WorkerId, _: i32) {}
     fn steer_in(&mut self, _: WorkerId) {}
     fn steer_off(&mut self, _: WorkerId) {}
-    fn drain(&mut self, _: WorkerId) -> bool {
+    fn drain(&mut self, _: WorkerId, _: bool) -> bool {
         false
     }
     fn ended(&mut self, _: WorkerId, _: Option<Exit>) -> bool {

@@ -77,8 +77,8 @@ pub trait Adapter {
     /// No new connections go to it.
     fn steer_off(&mut self, id: WorkerId);
     /// It shall finish its work and end; false: it cannot be asked in any other way than by the stop signal. Where it
-    /// can, `Event::Drained` follows once it has finished.
-    fn drain(&mut self, id: WorkerId) -> bool;
+    /// can, `Event::Drained` follows once it has finished. `linger`: clients that ask nothing may be waited for.
+    fn drain(&mut self, id: WorkerId, linger: bool) -> bool;
     /// It ended in this way (`None`: it could not be started); true: over something of ours, so that it is to be started
     /// again at once, and its end is not counted.
     fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool;
@@ -330,6 +330,7 @@ impl<A: Adapter> Supervise<A> {
                 Assignment::PmSupervisor(_) => {
                     // Without its pidfd we could neither reach it nor know its end: then it is a plain child.
                     process.supervisor = datagram.pid.and_then(|pid| crate::sys::process::open_pidfd(pid).ok());
+                    process.leader_supervises = datagram.pid == Some(process.child.pid);
                     if process.supervisor.is_some() {
                         self.events.push_back(Event::Supervises(id));
                     }

@@ -2,12 +2,14 @@
 
 use std::os::fd::AsFd;
 
+use nix::sys::signal::Signal;
+
 use super::processes::Process;
 use super::{Adapter, Plan, Scope, Supervise};
 use crate::notify::{Assignment, NotifySocket};
 use crate::policy::WorkerId;
 use crate::policy::record::Record;
-use crate::policy::supervisor::{Action, Event, Release, Request};
+use crate::policy::supervisor::{Action, Event, Release, Request, StopKind};
 use crate::procfs;
 use crate::report::{self, EXIT_OWN};
 use crate::sys::process::{self, Launch, SpawnError};
@@ -19,7 +21,8 @@ impl<A: Adapter> Supervise<A> {
             Action::ResolveRelease => self.resolve_release(),
             Action::CommitRelease => self.releases.commit(),
             Action::DropRelease => self.releases.drop_next(),
-            Action::Drain(id) => self.drain(id),
+            Action::Drain(id) => self.drain(id, true),
+            Action::DrainNow(id) => self.drain(id, false),
             Action::SteerIn(id) => self.adapter.steer_in(id),
             Action::SteerOff(id) => self.adapter.steer_off(id),
             Action::Stop(id) => self.send_stop(id),
@@ -56,8 +59,8 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    fn drain(&mut self, id: WorkerId) {
-        if !self.adapter.drain(id) {
+    fn drain(&mut self, id: WorkerId, linger: bool) {
+        if !self.adapter.drain(id, linger) {
             self.events.push_back(Event::Drained(id));
         }
     }
@@ -98,9 +101,14 @@ impl<A: Adapter> Supervise<A> {
     /// told in its own words, even if it has not announced itself yet.
     fn send_stop(&mut self, id: WorkerId) {
         let Some(process) = self.processes.get_mut(&id).filter(|p| p.is_running()) else { return };
-        let mut is_ours = || self.proc.stat(process.child.pid).is_some_and(|stat| procfs::is_cluster(&stat));
-        let supervises = process.supervisor.is_some() || is_ours();
-        process.signal_leader(if supervises { nix::libc::SIGTERM as u8 } else { self.machine.rules().stop_signal });
+        let leads = process.leader_supervises
+            || self.proc.stat(process.child.pid).is_some_and(|stat| procfs::is_cluster(&stat));
+        process.signal_leader(match self.machine.stop_kind() {
+            Some(kind) if leads => signal_of(kind) as u8,
+            // A shell would wait, deaf to INT, for the supervisor that it runs.
+            _ if leads || process.supervisor.is_some() => Signal::SIGTERM as u8,
+            _ => self.machine.rules().stop_signal,
+        });
     }
 
     fn measure(&mut self, id: WorkerId) {
@@ -139,6 +147,14 @@ impl<A: Adapter> Supervise<A> {
         if let Some(upward) = &self.upward {
             upward.send(lines);
         }
+    }
+}
+
+/// What a supervisor is told, so that it stops as we do: only TERM lets idle clients linger.
+pub(super) const fn signal_of(kind: StopKind) -> Signal {
+    match kind {
+        StopKind::Term => Signal::SIGTERM,
+        StopKind::Int => Signal::SIGINT,
     }
 }
 

@@ -174,6 +174,12 @@ impl Supervisor {
         }
     }
 
+    /// By what a stop was asked for, if one was.
+    #[must_use]
+    pub const fn stop_kind(&self) -> Option<StopKind> {
+        if let Goal::Stop(kind) = self.goal { Some(kind) } else { None }
+    }
+
     /// The policy in force.
     #[must_use]
     pub const fn rules(&self) -> &Rules {

@@ -140,7 +140,7 @@ impl World {
             leaving || actions.iter().any(|a| matches!(a, Action::Say(Record::NotReady { id: late, .. }) if late == id))
         };
         for action in actions {
-            if let Action::Stop(id) | Action::Drain(id) | Action::Kill(id) = action
+            if let Action::Stop(id) | Action::Drain(id) | Action::DrainNow(id) | Action::Kill(id) = action
                 && before.settled.contains(id)
                 && !excused(id)
             {

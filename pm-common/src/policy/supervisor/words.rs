@@ -108,6 +108,8 @@ pub enum Action {
     SteerOff(WorkerId),
     /// Let it finish its work, and answer with `Event::Drained` (at once, where there is no way to).
     Drain(WorkerId),
+    /// The same, but no client that asks nothing is waited for.
+    DrainNow(WorkerId),
     /// Send it the stop signal (its leader alone).
     Stop(WorkerId),
     /// Send TERM to what is left of its group after its leader ended.

@@ -66,10 +66,12 @@ fn ends_when_killed(mut world: World) -> Result<(), String> {
 
 fn detaches(mut world: World) -> Result<(), String> {
     let actions = world.feed(Event::Detach)?;
-    if actions
-        .iter()
-        .any(|a| matches!(a, Action::Stop(_) | Action::Drain(_) | Action::Kill(_) | Action::StopLeftovers(_)))
-    {
+    if actions.iter().any(|a| {
+        matches!(
+            a,
+            Action::Stop(_) | Action::Drain(_) | Action::DrainNow(_) | Action::Kill(_) | Action::StopLeftovers(_)
+        )
+    }) {
         return Err(format!("touched the workers: {actions:?}"));
     }
     finished_with(&world, 0)
