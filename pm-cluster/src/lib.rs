@@ -4,6 +4,7 @@
 //! and the loop are pm-common's.
 
 pub mod address;
+mod cgroup;
 pub mod channel;
 pub mod cpus;
 pub mod entry;
@@ -11,6 +12,7 @@ pub mod foreign;
 mod handoff;
 pub mod lanes;
 pub mod listeners;
+mod memory;
 mod node;
 mod options;
 pub mod paths;

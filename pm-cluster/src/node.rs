@@ -390,6 +390,10 @@ impl Adapter for Cluster {
         self.say_warnings();
     }
 
+    fn memory_left(&self) -> Option<u64> {
+        crate::memory::left()
+    }
+
     fn addresses(&self, id: WorkerId) -> Vec<String> {
         self.listeners.addresses(id)
     }

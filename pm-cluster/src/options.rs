@@ -99,7 +99,8 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
 
 impl Options {
     pub(crate) fn roll(&self) -> RollRule {
-        RollRule { parallel: self.parallel, soak: self.soak, overlap: self.overlap.unwrap_or(self.workers) }
+        let overlap = self.overlap.unwrap_or(self.workers);
+        RollRule { parallel: self.parallel, soak: self.soak, overlap, heeds_memory: true }
     }
 
     fn set(&mut self, option: &str, value: &OsStr) -> Result<(), Failure> {

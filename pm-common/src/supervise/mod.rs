@@ -97,6 +97,10 @@ pub trait Adapter {
     }
     /// Once after each turn, before waiting: what was put off.
     fn settle(&mut self, events: &mut VecDeque<Event>);
+    /// The bytes that are left where the memory of all workers together is limited; `None`: it is not.
+    fn memory_left(&self) -> Option<u64> {
+        None
+    }
     /// Where this worker listens, for people.
     fn addresses(&self, id: WorkerId) -> Vec<String>;
 }

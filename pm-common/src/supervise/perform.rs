@@ -29,6 +29,7 @@ impl<A: Adapter> Supervise<A> {
             Action::StopLeftovers(id) => self.stop_leftovers(id),
             Action::Kill(id) => self.kill(id),
             Action::Measure(id) => self.measure(id),
+            Action::LookForRoom => self.look_for_room(),
             Action::Forward(id, request) => self.forward(id, request),
             Action::ReleaseSlot(slot) => self.adapter.release_slot(slot),
             Action::AnnounceReady => {
@@ -117,6 +118,14 @@ impl<A: Adapter> Supervise<A> {
         if let Some(bytes) = self.proc.effective_memory(process.child.pid, limit) {
             self.events.push_back(Event::Memory(id, bytes));
         }
+    }
+
+    fn look_for_room(&mut self) {
+        let left = self.adapter.memory_left();
+        let limited = self.processes.values().filter(|p| left.is_some() && p.is_running());
+        let bytes = limited.filter_map(|p| self.proc.effective_memory(p.child.pid, u64::MAX));
+        let needs = bytes.max().unwrap_or_default();
+        self.events.push_back(Event::Room { left, needs });
     }
 
     fn forward(&mut self, id: WorkerId, request: Request) {

@@ -32,7 +32,8 @@ impl Supervisor {
         match place {
             Place::Seat => self.seat_vacated(now, id, &worker, exit, why, out),
             Place::Successor => self.successor_failed(now, id, &worker, exit, why, out),
-            Place::Retiring(_) => {}
+            // What it had is free now.
+            Place::Retiring(_) => self.look_again_for_room(),
         }
     }
 

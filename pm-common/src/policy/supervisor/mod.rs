@@ -118,6 +118,7 @@ impl Supervisor {
             Event::Closed { id, address } => self.on_closed(id, &address),
             Event::SaidReady(id, by) => self.on_said_ready(now, id, by, out),
             Event::Memory(id, bytes) => self.on_memory(now, id, bytes, out),
+            Event::Room { left, needs } => self.on_room(left, needs),
             Event::Supervises(id) => self.on_supervises(id),
             Event::SupervisesNoMore(id) => self.on_supervises_no_more(now, id),
             Event::StopTakes(id, span) => self.on_stop_takes(now, id, span, out),

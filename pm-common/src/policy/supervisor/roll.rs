@@ -42,6 +42,16 @@ pub(super) enum Stage {
     Committed,
 }
 
+/// Whether the memory has room for one more worker beside those that drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Room {
+    Unknown,
+    Asked,
+    Enough,
+    /// Not before one that drains has ended.
+    Lacking,
+}
+
 /// A roll under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Roll {
@@ -55,6 +65,7 @@ pub(super) struct Roll {
     pub(super) rest: VecDeque<u32>,
     /// Slots that wait for their new worker.
     pub(super) under_way: Vec<u32>,
+    pub(super) room: Room,
 }
 
 impl Rolls {
@@ -137,7 +148,8 @@ impl Supervisor {
         }
         let of = u32::try_from(rest.len()).unwrap_or(u32::MAX);
         let (stage, before) = (Stage::Resolving, self.rolls.current);
-        self.rolls.now = Some(Roll { since: now, stage, before, of, done: 0, rest, under_way: Vec::new() });
+        self.rolls.now =
+            Some(Roll { since: now, stage, before, of, done: 0, rest, under_way: Vec::new(), room: Room::Unknown });
         out.push(Action::ResolveRelease);
     }
 
@@ -147,7 +159,7 @@ impl Supervisor {
                 None if roll.under_way.is_empty() => return self.end_roll(out),
                 None => return,
                 Some(number) if self.needs_nothing(number) => self.end_slot(number),
-                Some(_) if !self.has_room(roll) => return,
+                Some(_) if !self.has_room(roll) || !self.has_memory(out) => return,
                 Some(number) if self.shape.overlap => self.begin_slot(now, number, out),
                 Some(number) => self.begin_in_place(now, number, out),
             }
@@ -170,6 +182,42 @@ impl Supervisor {
         let most = if roll.stage == Stage::Committed { rule.parallel.max(1) } else { 1 };
         let starting = u32::try_from(roll.under_way.len()).unwrap_or(u32::MAX);
         starting < most && self.draining() < rule.overlap.max(1)
+    }
+
+    /// Whether there is memory for one more: asked before each start beside those that drain. Where none drains the
+    /// roll goes on in any case.
+    fn has_memory(&mut self, out: &mut Vec<Action>) -> bool {
+        let asks = self.shape.overlap && self.shape.roll.heeds_memory && self.draining() > 0;
+        let Some(roll) = &mut self.rolls.now else { return true };
+        if !asks {
+            roll.room = Room::Unknown;
+            return true;
+        }
+        if roll.room == Room::Unknown {
+            roll.room = Room::Asked;
+            out.push(Action::LookForRoom);
+        }
+        let enough = roll.room == Room::Enough;
+        if enough {
+            roll.room = Room::Unknown;
+        }
+        enough
+    }
+
+    /// The workers that start have not taken all of theirs yet.
+    pub(super) fn on_room(&mut self, left: Option<u64>, needs: u64) {
+        if let Some(roll) = self.rolls.now.as_mut().filter(|roll| roll.room == Room::Asked) {
+            let more = u64::try_from(roll.under_way.len()).unwrap_or(u64::MAX).saturating_add(1);
+            let enough = left.is_none_or(|left| left >= needs.saturating_mul(more));
+            roll.room = if enough { Room::Enough } else { Room::Lacking };
+        }
+    }
+
+    /// A worker that drained has ended.
+    pub(super) fn look_again_for_room(&mut self) {
+        if let Some(roll) = self.rolls.now.as_mut().filter(|roll| roll.room == Room::Lacking) {
+            roll.room = Room::Unknown;
+        }
     }
 
     /// Replaced workers that still live; what a crashed one left behind is not counted.

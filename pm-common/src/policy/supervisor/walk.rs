@@ -91,6 +91,9 @@ fn events(world: &World, menu: Menu) -> Vec<Event> {
         let resolving = world.sup.roll_deadline().is_some();
         all.extend(resolving.then(|| Event::ResolveFailed("no such directory".to_string())));
     }
+    if world.asks_for_room() {
+        all.extend([Event::Room { left: Some(9), needs: 10 }, Event::Room { left: Some(20), needs: 10 }]);
+    }
     if menu.scale {
         let put_off = world.sup.rolls.scale;
         all.extend((put_off >= 0).then_some(Event::Asked(Request::Fewer)));
@@ -234,7 +237,7 @@ const MENU: Menu = Menu {
     intensity: 2,
     stable: Span(1),
     backoff: Span(3),
-    roll: RollRule { parallel: 1, soak: Span(1), overlap: 1 },
+    roll: RollRule { parallel: 1, soak: Span(1), overlap: 1, heeds_memory: false },
     from_ready: false,
     most_living: 4,
     most_states: 40_000,
@@ -277,14 +280,14 @@ fn cluster_reload() {
 
 #[test]
 fn cluster_of_three_by_twos() {
-    let roll = RollRule { parallel: 2, soak: Span(1), overlap: 2 };
+    let roll = RollRule { parallel: 2, soak: Span(1), overlap: 2, heeds_memory: false };
     let menu = Menu { reload: true, roll, most_living: 6, most_states: CUT, whole: false, ..SLOW };
     walk_all("cluster of three, two at a time", menu, 3, true, CUT);
 }
 
 #[test]
 fn cluster_without_a_soak() {
-    let roll = RollRule { parallel: 2, soak: Span::ZERO, overlap: 9 };
+    let roll = RollRule { parallel: 2, soak: Span::ZERO, overlap: 9, heeds_memory: false };
     walk_all("cluster, no soak", Menu { reload: true, spawn_fails: true, roll, ..SLOW }, 2, true, 1_000);
 }
 
@@ -298,6 +301,13 @@ fn cluster_memory() {
 fn cluster_addresses() {
     let menu = Menu { addresses: true, reload: true, most_states: CUT, whole: false, ..SLOW };
     walk_all("cluster, addresses and reload", menu, 2, true, CUT);
+}
+
+#[test]
+fn cluster_of_three_in_little_memory() {
+    let roll = RollRule { parallel: 2, soak: Span(1), overlap: 3, heeds_memory: true };
+    let menu = Menu { reload: true, roll, most_living: 6, most_states: CUT, whole: false, ..SLOW };
+    walk_all("cluster, little memory", menu, 3, true, CUT);
 }
 
 #[test]

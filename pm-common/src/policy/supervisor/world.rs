@@ -67,7 +67,7 @@ impl World {
             }
         }
         self.check_state()?;
-        self.check_rolls(&before, &actions)?;
+        self.check_rolls(&before, &event, &actions)?;
         Ok(actions)
     }
 
@@ -147,6 +147,7 @@ impl World {
             | Action::ResolveRelease
             | Action::CommitRelease
             | Action::DropRelease
+            | Action::LookForRoom
             | Action::AnnounceReady
             | Action::AnnounceStop(_)
             | Action::AnnounceGaveUp

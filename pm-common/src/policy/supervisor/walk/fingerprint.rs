@@ -31,7 +31,7 @@ fn hash_rolls(world: &World, h: &mut DefaultHasher) {
     let rolls = &world.sup.rolls;
     // One more roll answers all further requests.
     (rolls.requested > rolls.started, rolls.scale).hash(h);
-    rolls.now.as_ref().map(|roll| (roll.stage, roll.rest.len(), roll.under_way.len())).hash(h);
+    rolls.now.as_ref().map(|roll| (roll.stage, roll.rest.len(), roll.under_way.len(), roll.room)).hash(h);
 }
 
 fn hash_slot(world: &World, number: u32, slot: &Slot) -> u64 {

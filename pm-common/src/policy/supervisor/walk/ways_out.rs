@@ -18,7 +18,7 @@ pub(super) fn check_ways_out(world: &World, turn: usize) -> Result<(), (&'static
 
 fn late_event(world: &World, turn: usize) -> Result<(), String> {
     let Some(id) = world.dead else { return Ok(()) };
-    let event = match turn % 11 {
+    let event = match turn % 12 {
         0 => Event::Ended { id, exit: Exit::Code(1), leftovers: false },
         1 => Event::SpawnFailed(id, 127),
         2 => Event::Listening { id, address: ADDRESS.to_string(), fixed: true },
@@ -29,6 +29,7 @@ fn late_event(world: &World, turn: usize) -> Result<(), String> {
         7 => Event::StopTakes(id, Span(9)),
         8 => Event::Drained(id),
         9 => Event::Excused(id),
+        10 if !world.asks_for_room() => Event::Room { left: Some(0), needs: 1 },
         _ => Event::Gone(id),
     };
     let mut same = world.clone();
@@ -110,6 +111,9 @@ fn rolls_end(mut world: World, workers: Workers) -> Result<(), String> {
             if let Some(event) = behaves(id, &worker, workers).filter(|_| lives) {
                 world.feed(event)?;
             }
+        }
+        if world.asks_for_room() {
+            world.feed(Event::Room { left: Some(0), needs: 1 })?;
         }
         if world.sup.deadline().is_some() {
             world.tick()?;
