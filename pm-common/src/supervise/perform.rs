@@ -43,9 +43,9 @@ impl<A: Adapter> Supervise<A> {
                 self.gave_up = true;
                 self.tell_upward(&[Assignment::PmGaveUp(1)]);
             }
-            Action::Say(Record::RollAborted { slot, reason }) => {
+            Action::Say(record @ Record::RollAborted { .. }) => {
                 self.publisher.roll_aborted();
-                report::warning(Record::RollAborted { slot, reason });
+                report::warning(record);
             }
             Action::Say(record) if record.is_info() => report::info(record),
             Action::Say(record) => report::warning(record),

@@ -363,7 +363,7 @@ impl Supervisor {
             }
         }
         self.drop_roll(Outcome { ok: false, reason: reason.clone(), slot: Some(number) }, out);
-        out.push(Action::Say(Record::RollAborted { slot: number, reason }));
+        out.push(Action::Say(Record::RollAborted { slot: number, in_place: !self.shape.overlap, reason }));
     }
 
     /// Everything ends, and so do the roll and what was put off until its end: every request has its answer.
