@@ -133,6 +133,8 @@ pub struct Supervise<A> {
     /// The link that holds the app's lock for us, and its pid.
     above: Option<(OwnedFd, i32)>,
     publisher: Publisher,
+    /// Something has happened since the status was written.
+    news: bool,
     proc: Proc,
     inherited: Inherited,
     code: Option<u8>,
@@ -186,6 +188,7 @@ impl<A: Adapter> Supervise<A> {
             upward,
             above: setup.publisher.above().and_then(|pid| Some((crate::sys::process::open_pidfd(pid).ok()?, pid))),
             publisher: setup.publisher,
+            news: false,
             proc,
             inherited,
             code: None,
@@ -209,7 +212,10 @@ impl<A: Adapter> Supervise<A> {
                 self.publisher.end(&self.machine, self.gave_up);
                 return Ok(code);
             }
-            self.publisher.publish(&self.machine, &self.processes, &self.adapter);
+            // Most of what wakes us changes nothing: what flows through us, or a worker that tells its mood.
+            if std::mem::take(&mut self.news) {
+                self.publisher.publish(&self.machine, &self.processes, &self.adapter);
+            }
             for token in self.wait()? {
                 self.look(token);
             }
@@ -228,6 +234,7 @@ impl<A: Adapter> Supervise<A> {
     }
 
     fn tell(&mut self, event: Event) {
+        self.news = true;
         let mut actions = Vec::new();
         self.machine.handle(clock::now(), event, &mut actions);
         // Before any worker closes its own: a client that comes now is refused, and not left to wait for nobody.

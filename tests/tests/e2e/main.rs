@@ -11,6 +11,7 @@ mod idle;
 mod links;
 mod listen;
 mod memory;
+mod notify;
 mod policy;
 mod preload;
 mod readme;
