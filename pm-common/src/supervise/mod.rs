@@ -3,6 +3,7 @@
 //! One thread, one poll(2), one deadline. A tool adds what is its own through [`Adapter`]: pm-cluster its sockets and
 //! Node's protocol, pm-restart nothing.
 
+mod crowd;
 pub mod environment;
 mod err_log;
 mod perform;
@@ -14,7 +15,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::notify::{Assignment, Upward};
 use crate::policy::WorkerId;
@@ -24,7 +25,7 @@ use crate::policy::time::Mono;
 use crate::policy::worker::ReadyBy;
 use crate::procfs::Proc;
 use crate::release::{Origin, Release, Releases};
-use crate::report::{Failure, OrFail};
+use crate::report::{self, Failure, OrFail};
 use crate::sys::clock;
 use crate::sys::signals::{Caught, Signals};
 
@@ -135,6 +136,8 @@ pub struct Supervise<A> {
     publisher: Publisher,
     /// Something has happened since the status was written.
     news: bool,
+    /// It was said that there are more descriptors than may be waited for.
+    crowded: bool,
     proc: Proc,
     inherited: Inherited,
     code: Option<u8>,
@@ -189,6 +192,7 @@ impl<A: Adapter> Supervise<A> {
             above: setup.publisher.above().and_then(|pid| Some((crate::sys::process::open_pidfd(pid).ok()?, pid))),
             publisher: setup.publisher,
             news: false,
+            crowded: false,
             proc,
             inherited,
             code: None,
@@ -248,18 +252,20 @@ impl<A: Adapter> Supervise<A> {
 
     /// Waits for the next thing to happen; gives what is ready, in the order to look at it.
     fn wait(&mut self) -> Result<Vec<Token>, Failure> {
-        let (tokens, ready) = {
+        let (tokens, ready, fits) = {
             let (tokens, mut fds) = self.poll_set();
             let deadline = self.machine.deadline().into_iter().chain(self.adapter.deadline()).min();
             let timeout = deadline.map(|at| timespec(at, clock::now()));
-            match poll(&mut fds, timeout.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).or_fail(|| "cannot wait for events".to_owned()),
-            }
+            let fits = crowd::wait(&mut fds, timeout.as_ref()).or_fail(|| "cannot wait for events".to_owned())?;
             // Any of POLLIN, POLLOUT, POLLHUP, POLLERR is a reason to look: a pipe's end comes as POLLHUP alone.
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-            (tokens, ready)
+            (tokens, ready, fits)
         };
+        if !fits && !std::mem::replace(&mut self.crowded, true) {
+            report::warning(
+                "the limit on descriptors is below what is waited for, so that all is late; raise it: prlimit",
+            );
+        }
         let mut due: Vec<Token> = tokens.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(t, _)| t).collect();
         due.sort_unstable();
         Ok(due)
