@@ -30,8 +30,8 @@ use pm_common::policy::steering::Spread;
 use pm_common::policy::supervisor::{Shape, Supervisor};
 use pm_common::policy::time::Span;
 use pm_common::release::Origin;
-use pm_common::report::{Failure, print};
-use pm_common::supervise::{Publisher, Scope, Setup, Supervise, environment};
+use pm_common::report::{Failure, OrFail as _, print};
+use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Supervise, environment};
 
 use listeners::{Listeners, Mode};
 use node::{Cluster, Drain};
@@ -60,6 +60,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         argv: parsed.rest.clone(),
     };
     let roll = options.roll();
+    let base = home.dir().map_or_else(std::env::current_dir, |dir| Ok(dir.to_owned()));
+    let base = base.or_fail(|| "cannot tell the working directory".to_owned())?;
+    let outputs = Outputs::new(options.out.as_deref(), options.err.as_deref(), &base);
     let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
@@ -67,6 +70,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         origin: Origin::here(&parsed.rest, environment::base(), options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Group,
+        outputs,
         publisher: Publisher::new("pm-cluster", home),
         kind: "cluster",
     })?

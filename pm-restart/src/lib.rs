@@ -16,7 +16,9 @@ use pm_common::policy::worker::{ReadyBy, ReadyRule};
 use pm_common::policy_options::{PM_POLICY, to_json};
 use pm_common::release::{Origin, Release};
 use pm_common::report::{Failure, print};
-use pm_common::supervise::{Adapter, AdapterToken, Plan, Publisher, Scope, Setup, Source, Supervise, environment};
+use pm_common::supervise::{
+    Adapter, AdapterToken, Outputs, Plan, Publisher, Scope, Setup, Source, Supervise, environment,
+};
 
 pub use options::TOOL;
 
@@ -48,6 +50,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         origin: Origin::here(&parsed.rest, base_env, options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Tree,
+        outputs: Outputs::default(),
         publisher: Publisher::new("pm-restart", home),
         kind: "restart",
     })?

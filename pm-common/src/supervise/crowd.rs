@@ -74,7 +74,7 @@ mod tests {
             }
             for (ours, _) in &pairs {
                 let mut ours = ours;
-                std::io::Read::read_exact(&mut ours, &mut [0]).expect("read");
+                io::Read::read_exact(&mut ours, &mut [0]).expect("read");
             }
         }
     }

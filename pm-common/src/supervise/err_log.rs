@@ -1,4 +1,4 @@
-//! What a failing worker wrote last, where stderr goes to the app's own err.log.
+//! What a failing worker wrote last, where its errors go to a file that we know.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
@@ -9,7 +9,7 @@ const LINES: usize = 20;
 /// The most that is read: what came before is not among the last lines, or they are no text.
 const MOST: u64 = 64 << 10;
 
-/// The app's err.log, which is our stderr and so the workers'.
+/// The app's err.log, which is our stderr and so the workers', or a file for the errors of one slot's workers.
 #[derive(Debug)]
 pub(super) struct ErrLog {
     path: PathBuf,
@@ -22,6 +22,13 @@ impl ErrLog {
         let path = directory?.join("err.log");
         let (there, ours) = (path.metadata().ok()?, rustix::fs::fstat(rustix::stdio::stderr()).ok()?);
         (there.dev() == ours.st_dev && there.ino() == ours.st_ino).then_some(Self { path, from: 0 })
+    }
+
+    /// The file that a worker which starts now writes its errors to.
+    pub(super) fn from_now(path: PathBuf) -> Self {
+        let mut log = Self { path, from: 0 };
+        log.mark();
+        log
     }
 
     /// What is written from now on counts.

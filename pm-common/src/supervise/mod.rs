@@ -6,6 +6,7 @@
 mod crowd;
 pub mod environment;
 mod err_log;
+mod outputs;
 mod perform;
 mod processes;
 mod publish;
@@ -29,6 +30,7 @@ use crate::report::{self, Failure, OrFail};
 use crate::sys::clock;
 use crate::sys::signals::{Caught, Signals};
 
+pub use outputs::Outputs;
 pub use processes::Scope;
 use processes::{Inherited, Process};
 pub use publish::Publisher;
@@ -133,6 +135,7 @@ pub struct Supervise<A> {
     upward: Option<Upward>,
     /// The link that holds the app's lock for us, and its pid.
     above: Option<(OwnedFd, i32)>,
+    outputs: Outputs,
     publisher: Publisher,
     /// Something has happened since the status was written.
     news: bool,
@@ -157,6 +160,8 @@ pub struct Setup<A> {
     pub origin: Origin,
     /// What of a worker must have ended before it has.
     pub scope: Scope,
+    /// Where the workers' output goes.
+    pub outputs: Outputs,
     /// Where the status goes.
     pub publisher: Publisher,
     /// The word for X_PM_SUPERVISOR: cluster or restart.
@@ -190,6 +195,7 @@ impl<A: Adapter> Supervise<A> {
             signals,
             upward,
             above: setup.publisher.above().and_then(|pid| Some((crate::sys::process::open_pidfd(pid).ok()?, pid))),
+            outputs: setup.outputs,
             publisher: setup.publisher,
             news: false,
             crowded: false,

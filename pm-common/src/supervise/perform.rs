@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use nix::sys::signal::Signal;
 
+use super::outputs::Opened;
 use super::processes::Process;
 use super::{Adapter, Plan, Scope, Supervise};
 use crate::notify::{Assignment, NotifySocket};
@@ -43,9 +44,9 @@ impl<A: Adapter> Supervise<A> {
                 self.gave_up = true;
                 self.tell_upward(&[Assignment::PmGaveUp(1)]);
             }
-            Action::Say(record @ Record::RollAborted { .. }) => {
-                self.publisher.roll_aborted();
-                report::warning(record);
+            Action::Say(Record::RollAborted { slot, in_place, reason }) => {
+                self.publisher.roll_aborted(slot);
+                report::warning(Record::RollAborted { slot, in_place, reason });
             }
             Action::Say(record) if record.is_info() => report::info(record),
             Action::Say(record) => report::warning(record),
@@ -72,18 +73,21 @@ impl<A: Adapter> Supervise<A> {
                 self.adapter.started(id, process.child.pid);
                 self.processes.insert(id, process);
             }
-            Err(SpawnError { code, error }) => {
-                let program = self.argv.first().map(|p| p.to_string_lossy()).unwrap_or_default();
-                let hint = hint(&program);
-                report::warning(format_args!("cannot run {program}: {}{hint}", report::reason(&error)));
+            Err(Unstarted { code, message }) => {
+                report::warning(message);
                 self.adapter.ended(id, None);
                 self.events.push_back(Event::SpawnFailed(id, code));
             }
         }
     }
 
-    fn try_spawn(&mut self, id: WorkerId, release: Release) -> Result<Process, SpawnError> {
-        let lacking = |error| SpawnError { code: EXIT_OWN, error };
+    fn try_spawn(&mut self, id: WorkerId, release: Release) -> Result<Process, Unstarted> {
+        let outputs = self.outputs.open(id.slot).map_err(|e| Unstarted { code: EXIT_OWN, message: e.to_string() })?;
+        if let Some(file) = self.outputs.err_of(id.slot) {
+            self.publisher.errors_go_to(id.slot, file);
+        }
+        let program = self.argv.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+        let lacking = |error| cannot_run(&program, &SpawnError { code: EXIT_OWN, error });
         let (notify, name) = NotifySocket::new().map_err(lacking)?;
         let mut plan = Plan::default();
         plan.env.push(("NOTIFY_SOCKET".into(), name.into()));
@@ -91,11 +95,12 @@ impl<A: Adapter> Supervise<A> {
         plan.env.push(("PM_GENERATION".into(), id.generation.to_string().into()));
         let from = self.releases.get(release);
         self.adapter.prepare(id, from, &mut plan).map_err(lacking)?;
-        let (program, directory) = (from.program.as_path(), from.directory.as_fd());
+        let directory = from.directory.as_fd();
         let env = from.env.iter().cloned().chain(plan.env).collect();
         let keep = plan.keep.iter().map(AsFd::as_fd).collect();
-        let child = process::spawn(&Launch { program, argv: &self.argv, directory, env, keep })?;
-        Ok(Process::new(child, notify))
+        let (argv, Opened { out, err }) = (self.argv.as_slice(), outputs);
+        let child = process::spawn(Launch { program: &from.program, argv, directory, env, out, err, keep });
+        Ok(Process::new(child.map_err(|error| cannot_run(&program, &error))?, notify))
     }
 
     /// The stop signal is the app's; to a supervisor below it would mean something else (HUP: reload), so that one is
@@ -157,6 +162,19 @@ impl<A: Adapter> Supervise<A> {
             upward.send(lines);
         }
     }
+}
+
+/// Why a worker could not be started.
+struct Unstarted {
+    /// As in `SpawnError`.
+    code: u8,
+    /// For people.
+    message: String,
+}
+
+fn cannot_run(program: &str, SpawnError { code, error }: &SpawnError) -> Unstarted {
+    let message = format!("cannot run {program}: {}{}", report::reason(error), hint(program));
+    Unstarted { code: *code, message }
 }
 
 /// What a supervisor is told, so that it stops as we do: only TERM lets idle clients linger.

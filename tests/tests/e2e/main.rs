@@ -12,6 +12,7 @@ mod links;
 mod listen;
 mod memory;
 mod notify;
+mod outputs;
 mod policy;
 mod preload;
 mod readme;
