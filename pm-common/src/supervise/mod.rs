@@ -3,6 +3,7 @@
 //! One thread, one poll(2), one deadline. A tool adds what is its own through [`Adapter`]: pm-cluster its sockets and
 //! Node's protocol, pm-restart nothing.
 
+mod above;
 mod crowd;
 pub mod environment;
 mod err_log;
@@ -18,7 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::notify::{Assignment, Upward};
+use crate::notify::Assignment;
 use crate::policy::WorkerId;
 use crate::policy::exit::Exit;
 use crate::policy::supervisor::{Action, Event, Supervisor};
@@ -30,6 +31,7 @@ use crate::report::{self, Failure, OrFail};
 use crate::sys::clock;
 use crate::sys::signals::{Caught, Signals};
 
+use above::Above;
 pub use outputs::Outputs;
 pub use processes::Scope;
 use processes::{Inherited, Process};
@@ -132,7 +134,8 @@ pub struct Supervise<A> {
     processes: BTreeMap<WorkerId, Process>,
     events: VecDeque<Event>,
     signals: Signals,
-    upward: Option<Upward>,
+    /// Whom we tell how we are.
+    manager: Above,
     /// The link that holds the app's lock for us, and its pid.
     above: Option<(OwnedFd, i32)>,
     outputs: Outputs,
@@ -180,10 +183,7 @@ impl<A: Adapter> Supervise<A> {
         let signals = Signals::install().or_fail(|| "cannot handle signals".to_owned())?;
         crate::sys::limits::raise_descriptors();
         crate::sys::process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
-        let upward = Upward::from_env();
-        if let Some(upward) = &upward {
-            upward.send(&[Assignment::PmSupervisor(setup.kind.to_owned())]);
-        }
+        let manager = Above::greet(setup.kind);
         Ok(Self {
             machine: setup.machine,
             adapter: setup.adapter,
@@ -193,7 +193,7 @@ impl<A: Adapter> Supervise<A> {
             processes: BTreeMap::new(),
             events: VecDeque::from([Event::Start]),
             signals,
-            upward,
+            manager,
             above: setup.publisher.above().and_then(|pid| Some((crate::sys::process::open_pidfd(pid).ok()?, pid))),
             outputs: setup.outputs,
             publisher: setup.publisher,
@@ -225,6 +225,9 @@ impl<A: Adapter> Supervise<A> {
             // Most of what wakes us changes nothing: what flows through us, or a worker that tells its mood.
             if std::mem::take(&mut self.news) {
                 self.publisher.publish(&self.machine, &self.processes, &self.adapter);
+                if self.scope == Scope::Group {
+                    self.manager.say_counts(&self.machine);
+                }
             }
             for token in self.wait()? {
                 self.look(token);
@@ -340,6 +343,10 @@ impl<A: Adapter> Supervise<A> {
         let Some(process) = self.processes.get_mut(&id) else { return false };
         let Ok(Some(datagram)) = process.notify.receive() else { return false };
         for assignment in datagram.assignments {
+            // A child that supervises says so of our workers; one of a cluster speaks of its own.
+            if process.supervisor.is_some() && self.scope == Scope::Tree {
+                self.manager.pass_on(&assignment);
+            }
             match assignment {
                 // A worker of a cluster is an app: it must not end the whole with a word, nor escape its limits. If it
                 // runs a supervisor of its own, that one speaks of its own workers.

@@ -34,27 +34,32 @@ impl<A: Adapter> Supervise<A> {
             Action::Forward(id, request) => self.forward(id, request),
             Action::ReleaseSlot(slot) => self.adapter.release_slot(slot),
             Action::AnnounceReady => {
-                self.tell_upward(&[Assignment::Ready]);
+                self.manager.ready();
                 self.say_ready();
             }
             Action::AnnounceStop(span) => {
-                self.tell_upward(&[Assignment::Stopping, Assignment::ExtendTimeout(span)]);
+                self.manager.tell(&[Assignment::Stopping, Assignment::ExtendTimeout(span)]);
             }
             Action::AnnounceGaveUp => {
                 self.gave_up = true;
-                self.tell_upward(&[Assignment::PmGaveUp(1)]);
+                self.manager.tell(&[Assignment::PmGaveUp(1)]);
             }
             Action::Say(Record::RollAborted { slot, in_place, reason }) => {
                 self.publisher.roll_aborted(slot);
                 report::warning(Record::RollAborted { slot, in_place, reason });
+                self.manager.reloaded();
             }
-            Action::Say(record) if record.is_info() => report::info(record),
-            Action::Say(record) => report::warning(record),
+            Action::Say(record @ (Record::Rolled { .. } | Record::RollRefused { .. })) => {
+                say(&record);
+                self.manager.reloaded();
+            }
+            Action::Say(record) => say(&record),
             Action::Finish(code) => self.code = Some(code),
         }
     }
 
     fn resolve_release(&mut self) {
+        self.manager.reloads();
         self.publisher.roll_begins();
         if let Err(failure) = self.releases.resolve_next() {
             self.events.push_back(Event::ResolveFailed(failure.message));
@@ -156,12 +161,10 @@ impl<A: Adapter> Supervise<A> {
             report::info(format_args!("ready workers={ready}/{wanted} listen={listen}"));
         }
     }
+}
 
-    fn tell_upward(&self, lines: &[Assignment]) {
-        if let Some(upward) = &self.upward {
-            upward.send(lines);
-        }
-    }
+fn say(record: &Record) {
+    if record.is_info() { report::info(record) } else { report::warning(record) }
 }
 
 /// Why a worker could not be started.

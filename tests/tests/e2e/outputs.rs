@@ -42,8 +42,7 @@ fn each_slot_has_its_files_and_they_are_appended_to() {
 fn a_file_that_cannot_be_opened_is_a_failed_start_that_says_so() {
     let scene = Scene::new();
     nix::unistd::mkfifo(&scene.dir().join("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
-    for (file, why) in [("$T/none/%s.log", "none/0.log for"), ("$T", ": Is a directory"), ("$T/fifo", "fifo for")]
-    {
+    for (file, why) in [("$T/none/%s.log", "none/0.log for"), ("$T", ": Is a directory"), ("$T/fifo", "fifo for")] {
         let file = scene.expand(file);
         let chain = scene.start_words(&["pm-cluster", "-n", "1", "--err", &file, "sleep", "1000"]);
         let line = chain.line("cannot open");
