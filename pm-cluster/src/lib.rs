@@ -7,6 +7,7 @@ pub mod address;
 mod cgroup;
 pub mod channel;
 pub mod cpus;
+mod drain;
 pub mod entry;
 pub mod foreign;
 mod handoff;
@@ -33,8 +34,9 @@ use pm_common::release::Origin;
 use pm_common::report::{Failure, OrFail as _, print};
 use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Supervise, environment};
 
+use drain::Drain;
 use listeners::{Listeners, Mode};
-use node::{Cluster, Drain};
+use node::Cluster;
 pub use options::TOOL;
 use preload::Preload;
 

@@ -1,7 +1,6 @@
 //! The Node adapter: each worker finds itself a cluster worker, and we are its primary on the wire.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -18,9 +17,9 @@ use pm_common::sys::{clock, fdpass};
 
 use crate::address;
 use crate::channel::{Channel, Received};
+use crate::drain::Drain;
 use crate::handoff::Handoff;
 use crate::listeners::{How, LaneRef, Listeners};
-use crate::preload::Preload;
 use crate::protocol::{Message, Outgoing};
 use crate::query::Query;
 use crate::trust::{Start, Trust, Verdict};
@@ -49,21 +48,6 @@ pub(crate) struct Cluster {
     accept_again: Option<Mono>,
     /// What was said once already.
     said: BTreeSet<String>,
-}
-
-/// What workers get so that they can leave in order.
-#[derive(Debug)]
-pub(crate) struct Drain {
-    /// The program is given a channel.
-    pub(crate) with_channel: bool,
-    /// The script that lets Node finish what it has.
-    pub(crate) preload: Preload,
-    /// How long idle connections linger.
-    pub(crate) linger: Span,
-    /// The program loads what NODE_OPTIONS names, as far as we know.
-    pub(crate) is_heard: bool,
-    /// The program and its arguments.
-    pub(crate) argv: Vec<OsString>,
 }
 
 /// A worker as its primary sees it.
@@ -235,15 +219,6 @@ impl Cluster {
         }
     }
 
-    /// The variables that make Node load the drain script, unless workers of this release cannot.
-    fn script(&mut self, release: &Release) -> Vec<(OsString, OsString)> {
-        if !self.trust.wants_script(release.number) {
-            return Vec::new();
-        }
-        let options = release.env.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, v)| v.as_os_str());
-        self.drain.preload.env(options, &self.drain.argv, self.drain.linger)
-    }
-
     /// Whether the worker ended over the drain script rather than over itself.
     fn is_excused(&mut self, id: WorkerId, start: &Start, exit: Exit) -> bool {
         let verdict = self.trust.ended(start, exit);
@@ -287,7 +262,7 @@ impl Adapter for Cluster {
             plan.env.push(("NODE_CHANNEL_FD".into(), theirs.as_raw_fd().to_string().into()));
             plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
             plan.keep.push(theirs);
-            let script = self.script(release);
+            let script = self.drain.script(release, &self.trust);
             worker.start.with_script = !script.is_empty() && self.drain.is_heard;
             plan.env.extend(script);
             worker.channel = Some(Channel::new(ours));

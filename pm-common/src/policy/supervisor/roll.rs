@@ -1,9 +1,11 @@
 //! Rolls: every worker replaced by one of a new release, slot by slot, and given up at the first that fails.
 
+mod room;
 mod view;
 
 use std::collections::VecDeque;
 
+pub(super) use self::room::Room;
 use super::super::record::{Record, not_listening};
 use super::super::rules::Intensity;
 use super::stops::begin_drain;
@@ -40,16 +42,6 @@ pub(super) enum Stage {
     Trial,
     /// It is the current one.
     Committed,
-}
-
-/// Whether the memory has room for one more worker beside those that drain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Room {
-    Unknown,
-    Asked,
-    Enough,
-    /// Not before one that drains has ended.
-    Lacking,
 }
 
 /// A roll under way.
@@ -182,42 +174,6 @@ impl Supervisor {
         let most = if roll.stage == Stage::Committed { rule.parallel.max(1) } else { 1 };
         let starting = u32::try_from(roll.under_way.len()).unwrap_or(u32::MAX);
         starting < most && self.draining() < rule.overlap.max(1)
-    }
-
-    /// Whether there is memory for one more: asked before each start beside those that drain. Where none drains the
-    /// roll goes on in any case.
-    fn has_memory(&mut self, out: &mut Vec<Action>) -> bool {
-        let asks = self.shape.overlap && self.shape.roll.heeds_memory && self.draining() > 0;
-        let Some(roll) = &mut self.rolls.now else { return true };
-        if !asks {
-            roll.room = Room::Unknown;
-            return true;
-        }
-        if roll.room == Room::Unknown {
-            roll.room = Room::Asked;
-            out.push(Action::LookForRoom);
-        }
-        let enough = roll.room == Room::Enough;
-        if enough {
-            roll.room = Room::Unknown;
-        }
-        enough
-    }
-
-    /// The workers that start have not taken all of theirs yet.
-    pub(super) fn on_room(&mut self, left: Option<u64>, needs: u64) {
-        if let Some(roll) = self.rolls.now.as_mut().filter(|roll| roll.room == Room::Asked) {
-            let more = u64::try_from(roll.under_way.len()).unwrap_or(u64::MAX).saturating_add(1);
-            let enough = left.is_none_or(|left| left >= needs.saturating_mul(more));
-            roll.room = if enough { Room::Enough } else { Room::Lacking };
-        }
-    }
-
-    /// A worker that drained has ended.
-    pub(super) fn look_again_for_room(&mut self) {
-        if let Some(roll) = self.rolls.now.as_mut().filter(|roll| roll.room == Room::Lacking) {
-            roll.room = Room::Unknown;
-        }
     }
 
     /// Replaced workers that still live; what a crashed one left behind is not counted.
