@@ -31,8 +31,16 @@ fn a_flood_of_notifications_costs_no_writing_of_the_status() {
     let directory = scene.dir().join("pm/app/status.d");
     let file = directory.join(format!("pm-cluster.{}", chain.pid()));
     let changed = || directory.metadata().expect("there").modified().expect("a time");
+    // What was begun has been written.
+    let rest = || {
+        chain.until("rest", || {
+            let before = changed();
+            std::thread::sleep(Duration::from_millis(300));
+            (changed() == before).then_some(before)
+        })
+    };
     chain.until("the status", || file.is_file().then_some(()));
-    let quiet = changed();
+    let quiet = rest();
     flood(worker, 2_000);
     assert_eq!(changed(), quiet);
     // Where the file should be, there is what it cannot replace.
@@ -40,12 +48,7 @@ fn a_flood_of_notifications_costs_no_writing_of_the_status() {
     chain.signal(nix::sys::signal::Signal::SIGTTIN);
     chain.line("pm-stat may show an old state");
     chain.until("a second worker", || (proc::children(chain.pid()).len() == 2).then_some(()));
-    chain.until("rest", || {
-        let before = changed();
-        std::thread::sleep(Duration::from_millis(300));
-        (changed() == before).then_some(())
-    });
-    let failed = changed();
+    let failed = rest();
     flood(worker, 2_000);
     assert_eq!(changed(), failed, "it was tried again");
     chain.stop();
