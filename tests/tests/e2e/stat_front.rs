@@ -1,5 +1,6 @@
 //! What pm-stat shows of real apps: to the front, to a collector, to a probe, and as it happens.
 
+use std::io::Write as _;
 use std::process::Command;
 
 use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM};
@@ -154,7 +155,7 @@ print(json.dumps([[f.name, f.type, f.unit, [[s.name, s.labels, s.value] for s in
 fn a_collector_can_read_the_figures() {
     let python = bins::cache().parent().expect("in the cache").join("python");
     if !python.join("prometheus_client").is_dir() {
-        eprintln!("NOT RUN: there is no prometheus_client in {}", python.display());
+        let _ = writeln!(std::io::stderr(), "NOT RUN: there is no prometheus_client in {}", python.display());
         return;
     }
     let scene = Scene::with_node(24);

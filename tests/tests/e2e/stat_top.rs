@@ -133,6 +133,30 @@ fn a_stop_gives_the_terminal_back_until_it_goes_on() {
     stop(&scene);
 }
 
+#[test]
+fn a_table_fits_the_terminal_and_has_colours_there_alone() {
+    let scene = Scene::new().with("TERM", "xterm").with("NO_COLOR", "");
+    let chain = scene.start("pm-restart --name a-name-of-some-length sleep 1000");
+    chain.until("a worker", || stat::workers(&scene).into_iter().find(|l| l.state() == "ready"));
+    let shown = |script: &str| {
+        let mut terminal = open(&scene, &["sh", "-c", &format!("{script}; echo the-end")]);
+        terminal.hear("the-end", 1);
+        assert_eq!(terminal.code(), Some(0));
+        terminal.seen()
+    };
+    let narrow = shown("stty cols 40; pm-stat --table");
+    assert!(narrow.contains("\x1b[32monline") && narrow.contains("a-name-of-some"), "{narrow}");
+    let plain = narrow.replace("\x1b[1m", "").replace("\x1b[32m", "").replace("\x1b[0m", "");
+    assert!(plain.lines().all(|line| line.trim_end().chars().count() <= 40), "{plain}");
+    assert!(!plain.contains("uptime"), "{plain}");
+    assert!(shown("stty cols 120; pm-stat --table").contains("uptime"));
+    for without in ["NO_COLOR=1 pm-stat --table", "TERM=dumb pm-stat --table", "pm-stat --table | cat"] {
+        let text = shown(without);
+        assert!(text.contains("online") && !text.contains('\x1b'), "{without}: {text}");
+    }
+    chain.stop();
+}
+
 /// Apps that come and go while it looks.
 #[test]
 fn what_is_shown_is_what_runs_now() {

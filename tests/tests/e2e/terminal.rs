@@ -61,6 +61,11 @@ impl Terminal {
         }
     }
 
+    /// All that the terminal has shown.
+    pub(crate) fn seen(&self) -> String {
+        self.seen.borrow().clone()
+    }
+
     fn press_ctrl_c(&mut self) {
         self.master.write_all(b"\x03").expect("the terminal takes it");
     }
