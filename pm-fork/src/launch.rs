@@ -46,7 +46,8 @@ struct Started {
     dir: PathBuf,
     places: String,
     err: ErrLog,
-    child: process::Child,
+    /// Our child's, so that it is its own until we reap it.
+    pid: i32,
     supervised: bool,
 }
 
@@ -56,7 +57,7 @@ struct Started {
 /// What the child could not do, with its code; the chain's own code, if that ends first; 124.
 pub(crate) fn start(service: &Service, patience: &Patience) -> Result<u8, Failure> {
     let Some(started) = launch(service, patience.until)? else { return Ok(0) };
-    let ends = wait(vec![started], patience)?;
+    let ends = wait(&[started], patience)?;
     Ok(ends.first().copied().unwrap_or(0))
 }
 
@@ -72,7 +73,7 @@ pub(crate) fn start_all(services: &[Service], patience: &Patience) -> Result<Vec
             }
         }
     }
-    codes.extend(wait(started, patience)?);
+    codes.extend(wait(&started, patience)?);
     Ok(codes)
 }
 
@@ -83,9 +84,7 @@ fn launch(service: &Service, until: Until) -> Result<Option<Started>, Failure> {
         Fork::Parent(_) if until == Until::Forked => Ok(None),
         Fork::Parent(child) => {
             drop(writer);
-            // It is ours and not reaped, so that the number is its own.
-            let pidfd = process::open_pidfd(child.as_raw()).or_fail(|| "cannot watch the service".to_owned())?;
-            outcome(reader, service, process::Child { pid: child.as_raw(), pidfd }).map(Some)
+            outcome(reader, service, child.as_raw()).map(Some)
         }
         Fork::Child => {
             drop(reader);
@@ -99,7 +98,7 @@ fn launch(service: &Service, until: Until) -> Result<Option<Started>, Failure> {
 }
 
 /// Waits for what becomes of the child: the pipe is closed when it executes the chain.
-fn outcome(mut pipe: PipeReader, service: &Service, child: process::Child) -> Result<Started, Failure> {
+fn outcome(mut pipe: PipeReader, service: &Service, pid: i32) -> Result<Started, Failure> {
     let mut told = Vec::new();
     pipe.read_to_end(&mut told).or_fail(|| "cannot read from the service's process".to_owned())?;
     let (fields, failure) = match told.split_first() {
@@ -109,10 +108,10 @@ fn outcome(mut pipe: PipeReader, service: &Service, child: process::Child) -> Re
     match failure {
         [code, message @ ..] => Err(Failure::with_code(*code, String::from_utf8_lossy(message))),
         [] if told.is_empty() => {
-            let ended = process::reap(child.pid).map_or_else(String::new, |exit| format!(": {exit}"));
+            let ended = process::reap(pid).map_or_else(String::new, |exit| format!(": {exit}"));
             Err(Failure::own(format!("the service's process ended before the chain was run{ended}")))
         }
-        [] => Ok(Started::new(fields, service, child)),
+        [] => Ok(Started::new(fields, service, pid)),
     }
 }
 
@@ -124,7 +123,7 @@ fn fields(bytes: &[u8]) -> ([&[u8]; 5], &[u8]) {
 }
 
 impl Started {
-    fn new([name, dir, places, err, size]: [&[u8]; 5], service: &Service, child: process::Child) -> Self {
+    fn new([name, dir, places, err, size]: [&[u8]; 5], service: &Service, pid: i32) -> Self {
         let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let tool = |word: &OsStr| Path::new(word).file_name().is_some_and(|b| b == "pm-restart" || b == "pm-cluster");
@@ -133,13 +132,13 @@ impl Started {
             dir: path(dir),
             places: text(places),
             err: ErrLog::at(path(err), text(size).parse().unwrap_or(0)),
-            child,
+            pid,
             supervised: service.start.argv.iter().any(|word| tool(word)),
         }
     }
 
     fn say(&self, how: &str, more: &str) {
-        let (name, pid, places) = (&self.name, self.child.pid, &self.places);
+        let (name, pid, places) = (&self.name, self.pid, &self.places);
         report::info(format_args!("started app '{name}' pid={pid}{how}{places}{more}"));
     }
 }
@@ -147,6 +146,7 @@ impl Started {
 /// One that is waited for.
 struct Awaited<'a> {
     started: &'a Started,
+    pidfd: OwnedFd,
     watch: Watch,
     decision: Decision<'a>,
     /// What was seen last.
@@ -154,16 +154,28 @@ struct Awaited<'a> {
     warned: bool,
 }
 
+/// How many are watched at a time: a user may have 128 inotify instances by default, and others need some, too.
+const AT_A_TIME: usize = 32;
+
 /// Waits until each is ready, has ended, or the time is up.
-fn wait(started: Vec<Started>, patience: &Patience) -> Result<Vec<u8>, Failure> {
+fn wait(started: &[Started], patience: &Patience) -> Result<Vec<u8>, Failure> {
     let deadline = clock::now() + patience.timeout;
-    let (mut codes, mut awaited) = (Vec::new(), Vec::new());
-    for one in &started {
-        match one.awaits(patience.until)? {
-            Some(one) => awaited.push(one),
-            None => codes.push(0),
+    let mut codes = Vec::new();
+    for some in started.chunks(AT_A_TIME) {
+        let mut awaited = Vec::new();
+        for one in some {
+            match one.awaits(patience.until)? {
+                Some(one) => awaited.push(one),
+                None => codes.push(0),
+            }
         }
+        codes.extend(wait_for(awaited, deadline, &patience.text)?);
     }
+    Ok(codes)
+}
+
+fn wait_for(mut awaited: Vec<Awaited<'_>>, deadline: Mono, text: &str) -> Result<Vec<u8>, Failure> {
+    let mut codes = Vec::new();
     loop {
         let mut left = Vec::new();
         for mut one in awaited {
@@ -177,7 +189,7 @@ fn wait(started: Vec<Started>, patience: &Patience) -> Result<Vec<u8>, Failure> 
             return Ok(codes);
         }
         if deadline <= clock::now() {
-            codes.extend(awaited.iter().map(|one| one.timed_out(&patience.text)));
+            codes.extend(awaited.iter().map(|one| one.timed_out(text)));
             return Ok(codes);
         }
         pause(&awaited, deadline)?;
@@ -186,7 +198,7 @@ fn wait(started: Vec<Started>, patience: &Patience) -> Result<Vec<u8>, Failure> 
 
 fn pause(awaited: &[Awaited<'_>], deadline: Mono) -> Result<(), Failure> {
     let apps: Vec<&Watch> = awaited.iter().map(|one| &one.watch).collect();
-    let children: Vec<_> = awaited.iter().map(|one| one.started.child.pidfd.as_fd()).collect();
+    let children: Vec<_> = awaited.iter().map(|one| one.pidfd.as_fd()).collect();
     wait_for_any(&apps, &children, Some(deadline)).or_fail(|| "cannot wait for the apps".to_owned())
 }
 
@@ -202,8 +214,9 @@ impl Started {
             return Ok(None);
         }
         let watch = Watch::new(&self.dir).or_fail(|| format!("cannot watch {}", self.dir.display()))?;
+        let pidfd = process::open_pidfd(self.pid).or_fail(|| format!("cannot watch process {}", self.pid))?;
         let decision = Decision::new(&self.name, Goal::Ready);
-        Ok(Some(Awaited { started: self, watch, decision, sight: Sight::default(), warned: false }))
+        Ok(Some(Awaited { started: self, pidfd, watch, decision, sight: Sight::default(), warned: false }))
     }
 }
 
@@ -212,7 +225,7 @@ impl Awaited<'_> {
     fn look(&mut self) -> Result<Option<u8>, Failure> {
         let dir = &self.started.dir;
         self.sight = self.watch.look().or_fail(|| format!("cannot watch {}", dir.display()))?;
-        if let Some(exit) = process::reap(self.started.child.pid) {
+        if let Some(exit) = process::reap(self.started.pid) {
             return Ok(Some(self.ended(exit)));
         }
         // A supervisor that gives up ends in a moment, and with it the chain: its code says more than that it did.

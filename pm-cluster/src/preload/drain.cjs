@@ -3,7 +3,7 @@
 //
 // Node's own answer to that request closes the listeners and waits for the connections, which keep-alive clients never
 // end (up to Node 18), or cuts the idle ones at once (from 19 on), on which a request may be on its way. Here instead:
-//   HTTP/1  each response says `Connection: close`, the connection ends after it; one that stays idle ends after a linger
+//   HTTP/1  each response says `Connection: close`, and the connection ends after it; an idle one ends after a linger
 //   HTTP/2  GOAWAY with the next requests of a session, or after the linger
 //   others  (WebSockets, sockets that the app took over, other protocols) run on; the supervisor's grace ends them
 //
@@ -22,6 +22,7 @@ const LOOKS = 4
 // an answer and the next request, too short to be felt.
 const GATHER_MS = 25
 
+const major = parseInt(process.versions.node)
 const watched = new WeakSet()
 const open = new Set() // servers that listen or still have connections
 const sockets = new Set() // their connections
@@ -184,7 +185,7 @@ function closeAfter (response) {
   response._header = closingHead(response._header)
   if (response._last) return
   if (!request || request.complete) response._last = true
-  else response.once('finish', () => whenComplete(request, () => hangUp(request.socket)))
+  else response.once('finish', safely(() => whenComplete(request, () => hangUp(request.socket))))
 }
 
 // A pipelining client has sent its next request already: that one's response is the last.
@@ -266,7 +267,7 @@ function isIdle (socket) {
 
 // ---- HTTP/2 ----
 
-// Node refuses every stream that comes after its GOAWAY (and has no way to announce one). So the session's next requests
+// Node refuses every stream that comes after its GOAWAY (and cannot announce one). So the next requests of the session
 // are held for a moment, until no more come: then whoever asks over this session waits for an answer, and nobody has a
 // request on its way. The answers go out after the GOAWAY, so that the next requests go elsewhere.
 function sendOff (session) {
@@ -275,8 +276,7 @@ function sendOff (session) {
   const leave = safely(() => {
     if (session.emit === emit) return
     session.emit = emit
-    delete session.close
-    if (!session.destroyed) session.close()
+    sayGoodbye(session)
     for (const args of held) deliver(session, args)
   })
   const gathered = gatherer(session, held, leave)
@@ -286,11 +286,40 @@ function sendOff (session) {
     gathered()
     return true
   }
-  // From 24 on Node closes all sessions as it closes the server.
+  // From 24 on Node closes all sessions as it closes the server; up to 19 also when the client says goodbye.
+  // But a session whose connection has ended must go.
+  const alive = safely(() => !session.socket.destroyed)
   session.close = (callback) => {
-    if (typeof callback === 'function') session.once('close', callback)
+    if (!alive()) {
+      delete session.close
+      session.close(callback)
+    } else if (typeof callback === 'function') session.once('close', callback)
   }
   setTimeout(leave, lingerMs).unref()
+}
+
+// Up to 19, close() destroys the session with its last stream, before the end of that is written. There the client gets
+// the GOAWAY alone; close() follows once there are no streams and a ping says that all was read, or after the linger.
+// (Not in 16, which never closes a TLS connection whose client went first: some last frames are lost there.)
+function sayGoodbye (session) {
+  const close = safely(() => {
+    delete session.close
+    if (!session.destroyed) session.close()
+  })
+  if (major < 18 || major >= 20) return close()
+  if (!session.destroyed) session.goaway()
+  const looks = setInterval(safely(() => {
+    if (session.destroyed) clearInterval(looks)
+    else if (openStreams(session) === 0) session.ping(close)
+  }), GATHER_MS).unref()
+  setTimeout(close, lingerMs).unref()
+}
+
+// [private: 18]
+function openStreams (session) {
+  const parts = Object.getOwnPropertySymbols(session).map((symbol) => session[symbol])
+  const state = parts.find((part) => part && part.streams && part.pendingStreams)
+  return state && state.streams.size + state.pendingStreams.size
 }
 
 // In a turn of its own: what the app throws is the app's.
@@ -300,7 +329,8 @@ function deliver (session, args) {
 }
 
 // To be called for each request that is held: calls the action when no more come for a moment and the client, asked by
-// a ping, has nothing on its way either; or after a few moments.
+// a ping, has nothing on its way either; or after a few moments. Two pings, one after the other: a client that woke up
+// late answers the first before its timers send what is due, but not the second.
 function gatherer (session, held, action) {
   let timer, end
   const settle = safely(() => {
@@ -308,7 +338,8 @@ function gatherer (session, held, action) {
     const left = end - Date.now()
     if (left <= 0) return action()
     timer = setTimeout(action, left)
-    session.ping(() => { if (held.length === count) action() })
+    const unless = (next) => safely(() => { if (held.length === count) next() })
+    session.ping(unless(() => session.ping(unless(action))))
   })
   return () => {
     end = end || Date.now() + GATHER_MS * 4

@@ -46,13 +46,13 @@ fn drains_without_file_on(major: u32) {
     assert!(told.matches("ok ").count() >= 15, "{told}");
 }
 
+/// HTTP/2 servers of Node 16 drop their last frames; everything else is whole.
 fn loses_nothing_on(major: u32) {
-    // Node up to 18 destroys an HTTP/2 session before the last data of a stream is written: no drain can mend that.
-    let kinds: &[&str] = if major < 20 { &["http", "https"] } else { &["http", "https", "h2c", "h2"] };
+    let kinds = if major < 18 { &["http", "https"][..] } else { &["http", "https", "h2c", "h2"] };
     for kind in kinds {
-        let scene = Scene::with_node(CLIENT).with("WORKER_NODE", bins::node(major).join("node"));
+        let scene = Scene::with_node(major).with("CLIENT_NODE", bins::node(CLIENT).join("node"));
         let told = run(&scene, "load.js", &[kind, "4"]);
-        assert!(told.contains("\"lost\":0,\"killed\":0"), "{told}");
+        assert!(told.contains("\"killed\":0") && told.contains("\"lost\":0"), "{told}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use pm_tests::fork::{self, file, run, start_of, stop, tool};
 use pm_tests::scene::Scene;
-use pm_tests::{http, ports, stat};
+use pm_tests::{http, ports, stat, wait};
 use serde_json::{Value, json};
 
 const APP: &str = "require('http').createServer((q, r) => r.end(JSON.stringify({ args: process.argv.slice(2), \
@@ -298,4 +298,31 @@ fn a_wait_for_a_message_ends_at_its_timeout_and_the_app_goes_on() {
     let _ = scene.file("sends.js", &format!("{APP}; process.send('ready')"));
     let said = run(&scene, "--set script=sends.js --set wait_ready=true").ok();
     assert!(said.err.contains("ready_by=message"), "{said:?}");
+}
+
+/// More than a user may have inotify instances by default, and in the order of the file.
+#[test]
+fn many_apps_of_a_file_are_all_waited_for() {
+    let scene = scene();
+    let app =
+        |n: u32| json!({"name": format!("a{n}"), "script": "/bin/sleep", "args": ["1000"], "interpreter": "none"});
+    describe(&scene, &(0..140).map(app).collect());
+    let said = run(&scene, "-f apps.json").ok();
+    assert_eq!(said.err.matches(" ready_by=alive ").count(), 140, "{said:?}");
+    assert_eq!((&start_of(&scene, "a0")["id"], &start_of(&scene, "a139")["id"]), (&0.into(), &139.into()));
+}
+
+#[test]
+fn time_and_json_put_a_writer_between() {
+    let scene = scene();
+    let _ = scene.file("says.js", &format!("console.log('hello'); {APP}"));
+    let described = "--set script=says.js --set name=web --set instances=1 --set time=true --set log_type=json";
+    let _ = run(&scene, &format!("{described} --set out_file=logs/deep/o.log")).ok();
+    assert!(answer(scene.port)["pid"].is_number());
+    stop(&scene, "web");
+    let path = scene.dir().join("logs/deep/o.log");
+    let line =
+        wait::until("the line of the app", || std::fs::read_to_string(&path).ok()?.lines().next().map(str::to_owned));
+    let line: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!((&line["message"], line["timestamp"].is_string()), (&"hello".into(), true), "{line}");
 }
