@@ -6,11 +6,13 @@
 pub mod address;
 pub mod channel;
 pub use pm_common::cpus;
+mod drain;
 pub mod entry;
 pub mod foreign;
 mod handoff;
 pub mod lanes;
 pub mod listeners;
+mod memory;
 mod node;
 mod options;
 pub mod paths;
@@ -18,6 +20,7 @@ pub mod preload;
 pub mod protocol;
 pub mod query;
 mod swallow;
+mod trust;
 
 use std::ffi::{OsStr, OsString};
 
@@ -27,11 +30,12 @@ use pm_common::policy::steering::Spread;
 use pm_common::policy::supervisor::{Shape, Supervisor};
 use pm_common::policy::time::Span;
 use pm_common::release::Origin;
-use pm_common::report::{Failure, print};
-use pm_common::supervise::{Publisher, Scope, Setup, Supervise, environment};
+use pm_common::report::{Failure, OrFail as _, print};
+use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Supervise, environment};
 
+use drain::Drain;
 use listeners::{Listeners, Mode};
-use node::{Cluster, Drain};
+use node::Cluster;
 pub use options::TOOL;
 use preload::Preload;
 
@@ -52,9 +56,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         with_channel: !swallow::closes_channel(&parsed.rest),
         preload: preload(&parsed.rest, options.preload),
         linger: linger(options.rules.grace),
+        // Bun takes no notice of NODE_OPTIONS.
+        is_heard: parsed.rest.first().is_some_and(|program| options::base_name(program) != "bun"),
         argv: parsed.rest.clone(),
     };
     let roll = options.roll();
+    let base = home.dir().map_or_else(std::env::current_dir, |dir| Ok(dir.to_owned()));
+    let base = base.or_fail(|| "cannot tell the working directory".to_owned())?;
+    let outputs = Outputs::new(options.out.as_deref(), options.err.as_deref(), &base);
     let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
@@ -62,6 +71,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         origin: Origin::here(&parsed.rest, environment::base(), options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Group,
+        outputs,
         publisher: Publisher::new("pm-cluster", home),
         kind: "cluster",
     })?

@@ -1,26 +1,28 @@
 //! The Node adapter: each worker finds itself a cluster worker, and we are its primary on the wire.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use pm_common::policy::WorkerId;
+use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::policy::worker::ReadyBy;
+use pm_common::release::Release;
 use pm_common::report;
 use pm_common::supervise::{Adapter, AdapterToken, Plan, Source};
 use pm_common::sys::{clock, fdpass};
 
 use crate::address;
 use crate::channel::{Channel, Received};
+use crate::drain::Drain;
 use crate::handoff::Handoff;
 use crate::listeners::{How, LaneRef, Listeners};
-use crate::preload::Preload;
 use crate::protocol::{Message, Outgoing};
 use crate::query::Query;
+use crate::trust::{Start, Trust, Verdict};
 
 /// Connections accepted in one turn from one listener: more wait for the next turn, others come in between.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -39,6 +41,7 @@ pub(crate) struct Cluster {
     /// The next NODE_UNIQUE_ID.
     next_id: u64,
     drain: Drain,
+    trust: Trust,
     /// There is no next worker: nothing listens any more.
     finished: bool,
     /// accept4(2) failed: when to try again.
@@ -47,27 +50,14 @@ pub(crate) struct Cluster {
     said: BTreeSet<String>,
 }
 
-/// What workers get so that they can leave in order.
-#[derive(Debug)]
-pub(crate) struct Drain {
-    /// The program is given a channel.
-    pub(crate) with_channel: bool,
-    /// The script that lets Node finish what it has.
-    pub(crate) preload: Preload,
-    /// How long idle connections linger.
-    pub(crate) linger: Span,
-    /// The program and its arguments.
-    pub(crate) argv: Vec<OsString>,
-}
-
 /// A worker as its primary sees it.
 #[derive(Debug, Default)]
 struct Worker {
     channel: Option<Channel>,
     /// The keys that it listens on.
     open: BTreeSet<String>,
-    /// It has connected its channel: it is Node (or speaks as Node does).
-    online: bool,
+    /// How it was started. Once it is online it is Node (or speaks as Node does).
+    start: Start,
     /// Ready, and not on its way out.
     in_service: bool,
     /// It was told to disconnect.
@@ -77,15 +67,20 @@ struct Worker {
 impl Cluster {
     pub(crate) fn new(listeners: Listeners, drain: Drain) -> Self {
         let (workers, said) = (BTreeMap::new(), BTreeSet::new());
-        let handoff = Handoff::default();
-        Self { listeners, workers, handoff, next_id: 1, drain, finished: false, accept_again: None, said }
+        let (handoff, trust) = (Handoff::default(), Trust::default());
+        Self { listeners, workers, handoff, next_id: 1, drain, trust, finished: false, accept_again: None, said }
     }
 
     fn hear(&mut self, id: WorkerId, message: Message, events: &mut VecDeque<Event>) {
         match message {
             Message::Online => {
                 if let Some(worker) = self.workers.get_mut(&id) {
-                    worker.online = true;
+                    worker.start.online = true;
+                }
+            }
+            Message::Loaded => {
+                if let Some(worker) = self.workers.get_mut(&id) {
+                    worker.start.loaded = true;
                 }
             }
             Message::Query { seq, query } => self.answer(id, seq, &query),
@@ -131,6 +126,8 @@ impl Cluster {
         let Some((key, fixed)) = self.key_of(query) else { return };
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.open.insert(key.clone());
+        worker.start.listened = true;
+        self.trust.listened(&worker.start);
         self.listeners.accepting(id, &key);
         let address = self.describe(&key);
         events.push_back(Event::Listening { id, address, fixed });
@@ -222,6 +219,19 @@ impl Cluster {
         }
     }
 
+    /// Whether the worker ended over the drain script rather than over itself.
+    fn is_excused(&mut self, id: WorkerId, start: &Start, exit: Exit) -> bool {
+        let verdict = self.trust.ended(start, exit);
+        if verdict == Verdict::First {
+            let (slot, generation) = (id.slot, id.generation);
+            report::warning(format_args!(
+                "worker ended and had not loaded the drain script, started again without it slot={slot} \
+                 generation={generation} {exit}; keep-alive clients may notice its end (--no-preload: never try)"
+            ));
+        }
+        verdict != Verdict::Own
+    }
+
     fn say_warnings(&mut self) {
         for warning in self.listeners.take_warnings() {
             self.say_once(warning);
@@ -243,16 +253,18 @@ impl Worker {
 }
 
 impl Adapter for Cluster {
-    fn prepare(&mut self, id: WorkerId, inherited: &[(OsString, OsString)], plan: &mut Plan) -> io::Result<()> {
+    fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
         plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
         let mut worker = Worker::default();
+        worker.start.release = release.number;
         if self.drain.with_channel {
             let (ours, theirs) = fdpass::pair()?;
             plan.env.push(("NODE_CHANNEL_FD".into(), theirs.as_raw_fd().to_string().into()));
             plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
             plan.keep.push(theirs);
-            let options = inherited.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, v)| v.as_os_str());
-            plan.env.extend(self.drain.preload.env(options, &self.drain.argv, self.drain.linger));
+            let script = self.drain.script(release, &self.trust);
+            worker.start.with_script = !script.is_empty() && self.drain.is_heard;
+            plan.env.extend(script);
             worker.channel = Some(Channel::new(ours));
             self.next_id += 1;
         }
@@ -276,17 +288,20 @@ impl Adapter for Cluster {
         }
     }
 
-    fn drain(&mut self, id: WorkerId) -> bool {
+    fn drain(&mut self, id: WorkerId, linger: bool) -> bool {
         let Some(worker) = self.workers.get_mut(&id) else { return false };
         let sent = match &mut worker.channel {
-            Some(channel) if worker.online => channel.send(&Outgoing::Disconnect).is_some(),
+            // Without the script, Node would wait for the clients.
+            Some(channel) if worker.start.online && (linger || worker.start.loaded) => {
+                channel.send(&Outgoing::Disconnect { linger }).is_some()
+            }
             _ => false,
         };
         worker.draining = sent;
         sent
     }
 
-    fn ended(&mut self, id: WorkerId) {
+    fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool {
         // Its last answers tell which connections it took.
         let mut late = VecDeque::new();
         for _ in 0..LAST_READS {
@@ -294,9 +309,10 @@ impl Adapter for Cluster {
                 break;
             }
         }
-        self.workers.remove(&id);
+        let start = self.workers.remove(&id).map(|worker| worker.start);
         self.listeners.gone(id);
         self.handoff.gone(id);
+        start.zip(exit).is_some_and(|(start, exit)| self.is_excused(id, &start, exit))
     }
 
     fn release_slot(&mut self, slot: u32) {
@@ -347,6 +363,10 @@ impl Adapter for Cluster {
         self.accept_again = self.accept_again.filter(|at| *at > clock::now());
         self.pass_on();
         self.say_warnings();
+    }
+
+    fn memory_left(&self) -> Option<u64> {
+        crate::memory::left()
     }
 
     fn addresses(&self, id: WorkerId) -> Vec<String> {

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::num::NonZeroU64;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 use crate::sys::affinity;
+
+use crate::cgroup::{self, Hierarchy, Version};
 
 /// The most workers that can be asked for.
 pub const MOST_WORKERS: u32 = 1024;
@@ -23,41 +25,18 @@ fn parallelism() -> Option<u32> {
 
 /// The tightest CPU quota of our cgroup and its ancestors, of either version; `None` without one.
 fn quota() -> Option<u32> {
-    let cgroup = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    hierarchies(&cgroup, &mounts).iter().filter_map(Hierarchy::quota).min()
+    cgroup::of("cpu").iter().filter_map(quota_of).min()
 }
 
-/// Where the cgroup of this process is found, in one hierarchy that can limit CPU time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Hierarchy {
-    version: Version,
-    mount_point: PathBuf,
-    /// Below the mount point; empty: the mount point is our cgroup, or an ancestor whose children we cannot see.
-    below: PathBuf,
+fn quota_of(hierarchy: &Hierarchy) -> Option<u32> {
+    hierarchy.directories().filter_map(|directory| quota_in(hierarchy.version, &directory)).min()
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
-}
-
-impl Hierarchy {
-    /// Ancestors count too: a limit on a pod holds for its containers.
-    fn quota(&self) -> Option<u32> {
-        let directories = self.below.ancestors().map(|below| self.mount_point.join(below));
-        directories.filter_map(|directory| self.version.quota_in(&directory)).min()
-    }
-}
-
-impl Version {
-    fn quota_in(self, directory: &Path) -> Option<u32> {
-        let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
-        match self {
-            Self::V2 => cpu_max(&read("cpu.max")?),
-            Self::V1 => cpus_of(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?),
-        }
+fn quota_in(version: Version, directory: &Path) -> Option<u32> {
+    let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
+    match version {
+        Version::V2 => cpu_max(&read("cpu.max")?),
+        Version::V1 => cpus_of(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?),
     }
 }
 
@@ -72,62 +51,6 @@ fn cpus_of(quota: &str, period: &str) -> Option<u32> {
     let quota: u64 = quota.trim().parse().ok()?;
     let period: NonZeroU64 = period.trim().parse().ok()?;
     Some(u32::try_from(quota.div_ceil(period.get())).unwrap_or(u32::MAX))
-}
-
-/// The hierarchies of `/proc/self/cgroup` that limit CPU time, located by `/proc/self/mountinfo`. In a hybrid set-up the
-/// v2 hierarchy has no CPU controller: its files are then missing, which is no limit.
-fn hierarchies(cgroup: &str, mounts: &str) -> Vec<Hierarchy> {
-    let memberships = cgroup.lines().filter_map(membership);
-    memberships.filter_map(|(version, path)| locate(version, path, mounts)).collect()
-}
-
-/// `HIERARCHY:CONTROLLERS:PATH` (cgroups(7)); only those that can limit CPU time.
-fn membership(line: &str) -> Option<(Version, &str)> {
-    let mut fields = line.splitn(3, ':');
-    let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-    match (number, controllers) {
-        ("0", "") => Some((Version::V2, path)),
-        _ if controllers.split(',').any(|one| one == "cpu") => Some((Version::V1, path)),
-        _ => None,
-    }
-}
-
-fn locate(version: Version, path: &str, mounts: &str) -> Option<Hierarchy> {
-    let mount = mounts.lines().filter_map(Mount::parse).find(|mount| mount.version == version)?;
-    // The root of the mount is a path in the same hierarchy: a container sees its own cgroup at the mount point while
-    // /proc/self/cgroup may show the path from the host's root. A path outside of it (`/../x`) cannot be followed.
-    let below = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(""));
-    let followable = below.components().all(|part| matches!(part, Component::Normal(_)));
-    let below = if followable { below.to_owned() } else { PathBuf::new() };
-    Some(Hierarchy { version, mount_point: mount.point, below })
-}
-
-struct Mount {
-    version: Version,
-    root: PathBuf,
-    point: PathBuf,
-}
-
-impl Mount {
-    /// `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAGS...] - TYPE SOURCE SUPER-OPTIONS` (proc_pid_mountinfo(5)).
-    fn parse(line: &str) -> Option<Self> {
-        let (left, right) = line.split_once(" - ")?;
-        let mut left = left.split(' ').skip(3);
-        let (root, point) = (unescaped(left.next()?), unescaped(left.next()?));
-        let mut right = right.split(' ');
-        let version = match (right.next()?, right.nth(1)) {
-            ("cgroup2", _) => Version::V2,
-            ("cgroup", Some(options)) if options.split(',').any(|one| one == "cpu") => Version::V1,
-            _ => return None,
-        };
-        Some(Self { version, root, point })
-    }
-}
-
-/// Blanks and backslashes stand as octal escapes in mountinfo.
-fn unescaped(text: &str) -> PathBuf {
-    let plain = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-    PathBuf::from(plain.iter().fold(text.to_owned(), |text, (escape, plain)| text.replace(escape, plain)))
 }
 
 /// The number of workers that `-n TEXT` asks for: `0` and `max` are all usable CPUs, `-1` one fewer, and so on, never
@@ -161,59 +84,6 @@ pub fn parse_workers(text: &str, usable: u32) -> Result<u32, String> {
 mod tests {
     use super::*;
 
-    fn hierarchy(version: Version, mount_point: &str, below: &str) -> Hierarchy {
-        Hierarchy { version, mount_point: mount_point.into(), below: below.into() }
-    }
-
-    const V2_MOUNT: &str = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
-
-    #[test]
-    fn v2_on_a_host() {
-        let found = hierarchies("0::/user.slice/app.service\n", V2_MOUNT);
-        assert_eq!(found, [hierarchy(Version::V2, "/sys/fs/cgroup", "user.slice/app.service")]);
-    }
-
-    #[test]
-    fn v2_in_a_container_with_a_namespace_of_its_own() {
-        assert_eq!(hierarchies("0::/\n", V2_MOUNT), [hierarchy(Version::V2, "/sys/fs/cgroup", "")]);
-    }
-
-    #[test]
-    fn v1_in_a_container_that_shows_the_hosts_path() {
-        let cgroup = "11:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc\n";
-        let mounts = "35 30 0:30 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n\
-                      36 30 0:31 /docker/abc /sys/fs/cgroup/cpu,cpuacct ro - cgroup cgroup rw,cpu,cpuacct\n";
-        assert_eq!(hierarchies(cgroup, mounts), [hierarchy(Version::V1, "/sys/fs/cgroup/cpu,cpuacct", "")]);
-    }
-
-    #[test]
-    fn a_hybrid_has_both() {
-        let cgroup = "4:cpu,cpuacct:/system.slice\n0::/system.slice/x\n";
-        let mounts = "30 23 0:26 / /sys/fs/cgroup/unified rw shared:4 - cgroup2 cgroup2 rw\n\
-                      33 23 0:29 / /sys/fs/cgroup/cpu\\040acct rw shared:9 master:1 - cgroup cgroup rw,cpu,cpuacct\n";
-        let v1 = hierarchy(Version::V1, "/sys/fs/cgroup/cpu acct", "system.slice");
-        let v2 = hierarchy(Version::V2, "/sys/fs/cgroup/unified", "system.slice/x");
-        assert_eq!(hierarchies(cgroup, mounts), [v1, v2]);
-    }
-
-    #[test]
-    fn a_path_outside_of_the_mount_is_not_followed() {
-        for path in ["/../../etc", "/a/../b"] {
-            let found = hierarchies(&format!("0::{path}\n"), V2_MOUNT);
-            assert_eq!(found, [hierarchy(Version::V2, "/sys/fs/cgroup", "")]);
-        }
-    }
-
-    #[test]
-    fn what_is_malformed_is_no_limit() {
-        for text in ["", "0", "0:", "x", "4:cpuset:/a", "::", "\n\n"] {
-            assert_eq!(hierarchies(text, V2_MOUNT), [], "{text:?}");
-        }
-        for mounts in ["", "29 23 0:26", "29 23 0:26 / /x rw - ", "29 23 0:26 / /x rw - ext4 /dev/a rw"] {
-            assert_eq!(hierarchies("0::/a\n", mounts), [], "{mounts:?}");
-        }
-    }
-
     #[test]
     fn a_quota_is_rounded_up() {
         assert_eq!(cpu_max("50000 100000\n"), Some(1));
@@ -238,16 +108,16 @@ mod tests {
         fs::create_dir_all(&inner).expect("made");
         let here =
             Hierarchy { version: Version::V2, mount_point: root.path().to_owned(), below: "pod/container".into() };
-        assert_eq!(here.quota(), None);
+        assert_eq!(quota_of(&here), None);
         fs::write(inner.join("cpu.max"), "400000 100000\n").expect("written");
-        assert_eq!(here.quota(), Some(4));
+        assert_eq!(quota_of(&here), Some(4));
         fs::write(root.path().join("pod/cpu.max"), "150000 100000\n").expect("written");
-        assert_eq!(here.quota(), Some(2));
+        assert_eq!(quota_of(&here), Some(2));
         let old = Hierarchy { version: Version::V1, ..here };
         fs::write(inner.join("cpu.cfs_quota_us"), "300000\n").expect("written");
-        assert_eq!(old.quota(), None, "a quota without a period is none");
+        assert_eq!(quota_of(&old), None, "a quota without a period is none");
         fs::write(inner.join("cpu.cfs_period_us"), "100000\n").expect("written");
-        assert_eq!(old.quota(), Some(3));
+        assert_eq!(quota_of(&old), Some(3));
     }
 
     #[test]

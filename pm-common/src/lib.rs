@@ -3,6 +3,7 @@
 //! `policy` decides and is pure; `sys` is the only place that touches raw system calls with `unsafe`;
 //! everything else joins the two. Tools import from here; `policy` imports nothing of ours.
 
+pub mod cgroup;
 pub mod cpus;
 pub mod home;
 pub mod notify;

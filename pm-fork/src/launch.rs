@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use pm_common::policy::exit::Exit;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::status::WorkerState;
 use pm_common::supervise::err_log::ErrLog;
 use pm_common::sys::daemon::{self, Fork};
 use pm_common::sys::{clock, process};
@@ -154,6 +155,9 @@ struct Awaited<'a> {
     warned: bool,
 }
 
+/// So many workers of a slot that ended before any was ready are reason enough to say so and go.
+const TRIES: u64 = 3;
+
 /// How many are watched at a time: a user may have 128 inotify instances by default, and others need some, too.
 const AT_A_TIME: usize = 32;
 
@@ -233,8 +237,24 @@ impl Awaited<'_> {
             self.started.say(&self.evidence(), self.alive());
             return Ok(Some(0));
         }
+        if self.keeps_failing() {
+            return Ok(Some(self.hopeless()));
+        }
         self.warn_of_a_failed_start();
         Ok(None)
+    }
+
+    /// No worker serves, and one slot has lost several: whoever waits would wait for as long as he has patience.
+    fn keeps_failing(&self) -> bool {
+        let own = || self.sight.statuses.iter().flat_map(|status| &status.workers).filter(|worker| !worker.supervises);
+        own().all(|worker| worker.state != WorkerState::Ready) && own().any(|worker| worker.restarts >= TRIES)
+    }
+
+    fn hopeless(&self) -> u8 {
+        let name = &self.started.name;
+        let message = format!("app '{name}' does not start: its worker ended {TRIES} times; it goes on being tried");
+        report::fatal(message, &self.started.err.last_lines());
+        1
     }
 
     fn ended(&self, exit: Exit) -> u8 {

@@ -13,6 +13,7 @@ use pm_common::home::{self, AppDir, Home, Mode, Namesake, Start};
 use pm_common::release::env_file;
 use pm_common::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
 use pm_common::status::now_ms;
+use pm_common::supervise::environment;
 use pm_common::sys::daemon;
 use pm_common::sys::process;
 
@@ -21,27 +22,14 @@ use crate::ecosystem::APP_ENV;
 /// The file with the number of workers that was asked for after the start.
 pub(crate) const WORKERS: &str = "workers";
 
-/// What another chain or service manager told the caller, and is not the new service's.
-const NOT_INHERITED: [&str; 14] = [
-    "PM_APP",
-    "PM_DIR",
-    "PM_POLICY",
-    "PM_SLOT",
-    "PM_GENERATION",
-    "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-    "LISTEN_PID",
-    "NODE_APP_INSTANCE",
-    "NODE_CHANNEL_FD",
-    "NODE_UNIQUE_ID",
-];
+/// What another chain or service manager told the caller, and is not the new service's; beside what no link passes on.
+const NOT_INHERITED: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NODE_APP_INSTANCE"];
 
 /// The caller's environment, as far as it is a service's too.
 pub(crate) fn inherited() -> Vec<(OsString, OsString)> {
-    std::env::vars_os().filter(|(key, _)| !NOT_INHERITED.iter().any(|name| key == name)).collect()
+    let mut env = environment::base();
+    env.retain(|(key, _)| !NOT_INHERITED.iter().any(|name| key == name));
+    env
 }
 
 /// The service to become.

@@ -120,16 +120,26 @@ fn the_service_has_a_session_a_name_and_log_files() {
 fn what_concerned_the_caller_is_not_handed_on() {
     let place = Place::new();
     let mut command = place.command();
-    let told =
-        ["PM_POLICY", "PM_SLOT", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "NODE_CHANNEL_FD", "NODE_UNIQUE_ID"];
+    let told = [
+        "PM_PRELOAD",
+        "PM_LINGER_MS",
+        "PM_POLICY",
+        "PM_SLOT",
+        "NOTIFY_SOCKET",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "NODE_CHANNEL_FD",
+        "NODE_UNIQUE_ID",
+    ];
     command.envs(told.map(|name| (name, "3"))).env("PM_APP", "outer").env("PM_DIR", "/outer").env("MINE", "kept");
+    command.env("NODE_OPTIONS", "--no-warnings --script").env("PM_PRELOAD", " --script");
     let _gate = place.service(command.args(["--name", "web"]), "env; cat $GATE");
     let env = format!("\n{}", place.read("web", "out.log"));
     for name in told {
         assert!(!env.contains(&format!("\n{name}=")), "{name} in {env}");
     }
     let dir = place.dir("web");
-    for line in ["PM_APP=web", "MINE=kept", &format!("PM_DIR={}", dir.display())] {
+    for line in ["PM_APP=web", "MINE=kept", "NODE_OPTIONS=--no-warnings", &format!("PM_DIR={}", dir.display())] {
         assert!(env.contains(&format!("\n{line}\n")), "{line} in {env}");
     }
 }

@@ -9,7 +9,7 @@ const LINES: usize = 20;
 /// The most that is read: what came before is not among the last lines, or they are no text.
 const MOST: u64 = 64 << 10;
 
-/// The app's err.log, where our stderr and so the workers' ends up.
+/// The app's err.log, where our stderr and so the workers' ends up, or a file for the errors of one slot's workers.
 #[derive(Debug)]
 pub struct ErrLog {
     path: PathBuf,
@@ -32,6 +32,13 @@ impl ErrLog {
         let is_pipe = rustix::fs::FileType::from_raw_mode(ours.st_mode) == rustix::fs::FileType::Fifo;
         let direct = there.dev() == ours.st_dev && there.ino() == ours.st_ino;
         (direct || is_pipe).then_some(Self { from: there.len(), path })
+    }
+
+    /// The file that a worker which starts now writes its errors to.
+    pub(super) fn from_now(path: PathBuf) -> Self {
+        let mut log = Self { path, from: 0 };
+        log.mark();
+        log
     }
 
     /// What is written from now on counts.

@@ -57,11 +57,20 @@ fn a_chain_that_dies_at_boot_gives_its_code_and_what_it_wrote() {
 #[test]
 fn a_first_failure_is_told_while_it_is_tried_again() {
     let scene = scene();
-    let said = run(&scene, "--name x --timeout 1500ms pm-restart --backoff 300ms..300ms node boom.js");
+    let said = run(&scene, "--name x --timeout 1500ms pm-restart --backoff 60s..60s node boom.js");
     assert_eq!(said.code, Some(124), "{said:?}");
     let first = "pm-fork: warning: app 'x': a worker ended before it was ready (code=";
     assert!(said.err.starts_with(first) && said.err.contains("\n  about to fail\n"), "{said:?}");
     assert!(said.err.contains("is not ready after 1500ms, and goes on"), "{said:?}");
+    stop(&scene, "x");
+}
+
+#[test]
+fn a_program_that_only_fails_is_not_waited_for_to_the_end() {
+    let scene = scene();
+    let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 10ms..10ms node boom.js");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("app 'x' does not start: its worker ended 3 times; it goes on being tried"), "{said:?}");
     stop(&scene, "x");
 }
 
