@@ -116,3 +116,30 @@ fn flush_empties_the_files_under_the_app() {
     front.ok("sendSignal USR2 talk");
     wait::until("a line at the beginning", || std::fs::read_to_string(&out).ok().filter(|text| text == "more\n"));
 }
+
+/// `script` is a terminal for it.
+#[test]
+fn on_a_terminal_the_streams_have_colours_and_a_text_is_marked() {
+    let mut front = Front::new();
+    front.ok("start idle.js");
+    let line = format!("'{}' logs --nostream --highlight dl", front.scene.dir().join("front/pm").display());
+    let words = ["script", "-qec", line.as_str(), "/dev/null"];
+    let shown = |front: &Front| {
+        let output = front.scene.command(&words).output().expect("script runs");
+        String::from_utf8_lossy(&output.stdout).replace('\r', "")
+    };
+    assert_eq!(shown(&front), "\x1b[32m0|idle |\x1b[0m i\x1b[7mdl\x1b[27me\n\x1b[31m0|idle |\x1b[0m oops\n");
+    front.scene.set("NO_COLOR", "1");
+    assert_eq!(shown(&front), "0|idle | idle\n0|idle | oops\n");
+}
+
+#[test]
+fn attach_shows_what_the_started_app_writes() {
+    let front = Front::new();
+    let logs = front.start(&["start", "idle.js", "--attach"]);
+    logs.line("0|idle | idle");
+    logs.signal(Signal::SIGINT);
+    logs.wait();
+    wait::until("the end of those who read", || readers(&front).is_empty().then_some(()));
+    assert_eq!(front.list(), ["idle:online"], "the app goes on");
+}
