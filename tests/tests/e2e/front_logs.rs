@@ -43,6 +43,23 @@ fn the_last_lines_of_all_apps_with_their_names() {
 }
 
 #[test]
+fn slots_with_files_of_their_own_are_told_apart() {
+    let front = Front::new();
+    let app = r#"{"name": "duo", "script": "idle.js", "instances": 2, "exec_mode": "cluster", "merge_logs": false}"#;
+    let _ = front.scene.file("duo.json", app);
+    front.ok("start duo.json");
+    let said = front.ok("logs duo --nostream --out").out;
+    let mut lines: Vec<_> = said.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["0|duo#0 | idle", "0|duo#1 | idle"]);
+    let said = front.ok("logs duo --nostream --err --json").out;
+    let slots = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).expect(line)["slot"].as_u64());
+    assert_eq!(slots.collect::<Vec<_>>(), [0, 1], "{said}");
+    front.ok("flush duo");
+    assert_eq!(front.ok("logs duo --nostream").out, "");
+}
+
+#[test]
 fn json_is_json_whatever_an_app_writes() {
     let front = Front::new();
     let name = "it's \"a\" \\ app";
