@@ -96,8 +96,14 @@ fn plans(asked: &Description, apps: &[Value], context: &Context, failed: &mut u3
             }
             Ok(plan) => plans.push(plan),
             // Who asks for others does not want to hear of it.
-            Err(_) if !asked.only.is_empty() && !asked.only.iter().any(|name| name == given_name(app)) => {}
-            Err(why) => fail(failed, &format!("'{}'", given_name(app)), &why),
+            Err(_) if !asked.only.is_empty() && !asked.only.iter().any(|name| name == given_name(asked, app)) => {}
+            Err(why) => {
+                // A word misspelt may be why another is missing.
+                for warning in ecosystem::normalise(app).map(|(_, warnings)| warnings).unwrap_or_default() {
+                    report::warning(format_args!("app '{}': {warning}", given_name(asked, app)));
+                }
+                fail(failed, &format!("'{}'", given_name(asked, app)), &why);
+            }
         }
     }
     if plans.is_empty() && *failed == 0 {
@@ -114,8 +120,11 @@ fn fail(failed: &mut u32, app: &str, why: &str) {
     report::fatal(format_args!("app {app}: {why}"), &[]);
 }
 
-fn given_name(app: &Value) -> &str {
-    let text = |key: &str| app.get(key).and_then(Value::as_str);
+fn given_name<'a>(asked: &'a Description, app: &'a Value) -> &'a str {
+    let text = |key: &str| {
+        let set = asked.sets.iter().rev().find(|(field, _)| field == key).map(|(_, value)| value.as_str());
+        set.or_else(|| app.get(key).and_then(Value::as_str))
+    };
     text("name").or_else(|| text("script")).unwrap_or("(no name)")
 }
 

@@ -155,6 +155,9 @@ struct Awaited<'a> {
     warned: bool,
 }
 
+/// The lines that are quoted of what a failing app wrote: Node's report of a port that is taken has 28.
+const QUOTED: usize = 40;
+
 /// So many workers of a slot that ended before any was ready are reason enough to say so and go.
 const TRIES: u64 = 3;
 
@@ -252,8 +255,12 @@ impl Awaited<'_> {
 
     fn hopeless(&self) -> u8 {
         let name = &self.started.name;
-        let message = format!("app '{name}' does not start: its worker ended {TRIES} times; it goes on being tried");
-        report::fatal(message, &self.started.err.last_lines());
+        let message = format!(
+            "app '{name}' does not start: its worker ended {TRIES} times; it is tried again until it is stopped (pm stop)"
+        );
+        // Each try fails alike, as a rule: once is enough.
+        let quoted = if self.warned { Vec::new() } else { self.started.err.last(QUOTED) };
+        report::fatal(message, &quoted);
         1
     }
 
@@ -264,7 +271,7 @@ impl Awaited<'_> {
         } else {
             report::fatal(
                 format_args!("app '{name}' ended before it was ready: {exit}"),
-                &self.started.err.last_lines(),
+                &self.started.err.last(QUOTED),
             );
         }
         exit.code()
@@ -273,7 +280,7 @@ impl Awaited<'_> {
     fn timed_out(&self, after: &str) -> u8 {
         let (name, awaited) = (&self.started.name, self.decision.awaited(&self.sight));
         let message = format!("app '{name}' is not ready after {after}, and goes on: {awaited}");
-        report::fatal(message, &self.started.err.last_lines());
+        report::fatal(message, &self.started.err.last(QUOTED));
         EXIT_TIMED_OUT
     }
 
@@ -288,7 +295,7 @@ impl Awaited<'_> {
         let how = ended.map_or_else(String::new, |ended| format!(" ({})", ended_in_words(ended)));
         let name = &self.started.name;
         report::warning(format_args!("app '{name}': a worker ended before it was ready{how}; it is tried again"));
-        report::quote(&self.started.err.last_lines());
+        report::quote(&self.started.err.last(QUOTED));
     }
 
     /// What shows that it is ready.
@@ -306,8 +313,8 @@ impl Awaited<'_> {
         let alive = |worker: &pm_common::status::WorkerLine| worker.ready_by.as_deref() == Some("alive");
         let Some(line) = self.sight.acting().filter(|line| line.addresses.is_empty()) else { return "" };
         match self.sight.statuses.iter().flat_map(|status| &status.workers).any(alive) {
-            true if line.tool == "pm-cluster" => "; alive, not listening (yet)",
-            true => "; alive, which says nothing of whether it listens",
+            true if line.tool == "pm-cluster" => "; up for a while, not listening yet",
+            true => "; up for a while (whether it listens is not known)",
             false => "",
         }
     }

@@ -60,6 +60,6 @@ fn no_such(names: &[String], home: Option<&Home>) -> Failure {
 pub(crate) fn place(home: Option<&Home>) -> String {
     home.map_or_else(
         || "neither PM_HOME nor HOME is set".to_owned(),
-        |home| format!("none in {}", home.path().display()),
+        |home| format!("there is none in {}; pm-stat says which there are", home.path().display()),
     )
 }

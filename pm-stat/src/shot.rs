@@ -95,7 +95,7 @@ pub(crate) fn matching(home: Option<&Home>, targets: &[OsString]) -> Result<u8, 
     for target in targets {
         let found = matching_names(target, &paths(target), &apps);
         if found.is_empty() {
-            unknown.push(format!("no app matches '{}': {}", target.to_string_lossy(), place(home)));
+            unknown.push(format!("no app '{}': {}", target.to_string_lossy(), place(home)));
         }
         found.into_iter().for_each(|name| {
             if !names.contains(&name) {

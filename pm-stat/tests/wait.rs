@@ -211,7 +211,7 @@ fn an_aborted_roll_is_told_with_its_reason() {
         running: None,
     };
     home.put(&SupervisorLine { roll: Some(roll), ..cat.ready() }, &[]);
-    let told = "pm-stat: fatal: the reload of web was aborted: slot=0: the new worker ended before it was ready code=1\n  \
+    let told = "pm-stat: fatal: the reload of web was aborted: slot=0: the new worker ended before it was ready code=1; the old workers go on\n  \
                 Error: größe\n  \\u{1b}[31m    at x\n";
     assert_eq!(waiter.end(), (Some(1), told.to_owned()));
 }

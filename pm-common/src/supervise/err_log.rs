@@ -49,7 +49,13 @@ impl ErrLog {
     /// The last lines written since the mark.
     #[must_use]
     pub fn last_lines(&self) -> Vec<String> {
-        self.read().map_or_else(|_| Vec::new(), |bytes| last_lines(&bytes))
+        self.last(LINES)
+    }
+
+    /// The last lines written since the mark, so many at most.
+    #[must_use]
+    pub fn last(&self, most: usize) -> Vec<String> {
+        self.read().map_or_else(|_| Vec::new(), |bytes| last_lines(&bytes, most))
     }
 
     fn read(&self) -> std::io::Result<Vec<u8>> {
@@ -64,10 +70,10 @@ impl ErrLog {
     }
 }
 
-fn last_lines(bytes: &[u8]) -> Vec<String> {
+fn last_lines(bytes: &[u8], most: usize) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<&str> = text.lines().collect();
-    lines.iter().skip(lines.len().saturating_sub(LINES)).map(|line| (*line).to_owned()).collect()
+    lines.iter().skip(lines.len().saturating_sub(most)).map(|line| (*line).to_owned()).collect()
 }
 
 #[cfg(test)]

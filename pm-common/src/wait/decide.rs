@@ -171,13 +171,17 @@ impl<'a> Decision<'a> {
         if roll.ended < number {
             return (line.state == SupervisorState::GaveUp).then(|| self.gave_up(line));
         }
-        Some(if roll.ok == Some(true) { Verdict::Reached } else { self.aborted(roll) })
+        Some(if roll.ok == Some(true) { Verdict::Reached } else { self.aborted(roll, &line.tool) })
     }
 
-    fn aborted(&self, roll: &Roll) -> Verdict {
+    fn aborted(&self, roll: &Roll, tool: &str) -> Verdict {
         let slot = roll.slot.map_or_else(String::new, |slot| format!("slot={slot}: "));
         let reason = if roll.reason.is_empty() { "no reason is known" } else { &roll.reason };
-        let message = format!("the reload of {} was aborted: {slot}{reason}", self.app);
+        let message = match tool {
+            // One process, with nobody beside it: it was stopped first.
+            "pm-restart" => format!("the restart of {} failed: {reason}; it is down, and tried again", self.app),
+            _ => format!("the reload of {} was aborted: {slot}{reason}; the old workers go on", self.app),
+        };
         Verdict::Failed { message, quoted: roll.stderr.clone() }
     }
 

@@ -165,6 +165,9 @@ impl Reader<'_> {
             name = clean;
         }
         home::check_name(&name).map_err(|why| format!("name: '{name}': {why}"))?;
+        if name == "all" {
+            return Err("name: 'all' means every app: choose another".to_owned());
+        }
         Ok(name)
     }
 }

@@ -97,7 +97,7 @@ fn a_roll_under_way_is_the_one_that_was_asked_for_last() {
 
 #[test]
 fn a_number_decides_which_roll_it_is() {
-    let aborted = "the reload of web was aborted: no reason is known";
+    let aborted = "the reload of web was aborted: no reason is known; the old workers go on";
     let all = [(1, 0, None), (1, 1, Some(true)), (2, 1, Some(true)), (2, 2, Some(false)), (4, 4, Some(true))];
     let sights = all.map(|(requested, ended, ok)| sight(&[rolls(7, requested, ended, ok)]));
     assert_eq!(verdicts(since(0), &sights), ["-", "0", "0", aborted, "0"]);
@@ -116,11 +116,17 @@ fn an_aborted_roll_says_where_and_why() {
     status.supervisor.roll.as_mut().expect("there").reason = reason;
     status.supervisor.roll.as_mut().expect("there").slot = Some(0);
     status.supervisor.roll.as_mut().expect("there").stderr.clone_from(&stderr);
-    let message = "the reload of web was aborted: slot=0: the new worker ended before it was ready code=1".to_owned();
+    let message =
+        "the reload of web was aborted: slot=0: the new worker ended before it was ready code=1; the old workers go on"
+            .to_owned();
     let verdict = Decision::new("web", since(0)).look(&sight(&[status]));
     assert_eq!(verdict, Some(Verdict::Failed { message, quoted: stderr }));
     let untold = verdicts(since(0), &[sight(&[rolls(7, 1, 1, None)])]);
-    assert_eq!(untold, ["the reload of web was aborted: no reason is known"], "what is not told is not well");
+    assert_eq!(
+        untold,
+        ["the reload of web was aborted: no reason is known; the old workers go on"],
+        "what is not told is not well"
+    );
 }
 
 #[test]

@@ -176,7 +176,7 @@ fn pm_startup_makes_and_removes_a_unit_that_is_enabled() {
     let pm = front.scene.dir().join("front/pm").display().to_string();
     let lines = "set -e; mount --make-rprivate /; mount -t tmpfs none /etc/systemd/system\n\
         \"$0\" startup; cat /etc/systemd/system/pm-root.service\n\
-        test -L /etc/systemd/system/multi-user.target.wants/pm-root.service\n\
+        \"$0\" unstartup --print; test -L /etc/systemd/system/multi-user.target.wants/pm-root.service\n\
         \"$0\" unstartup; ! test -e /etc/systemd/system/pm-root.service\n\
         ! test -L /etc/systemd/system/multi-user.target.wants/pm-root.service";
     if !std::path::Path::new("/bin/systemctl").exists() {

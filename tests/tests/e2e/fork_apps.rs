@@ -38,7 +38,7 @@ fn it_returns_when_the_app_serves_and_says_where() {
 fn an_app_that_does_not_listen_is_said_to_be_alive() {
     let scene = scene();
     let said = run(&scene, "pm-restart pm-cluster -n 1 node idle.js").ok();
-    assert!(said.err.trim_end().ends_with("; alive, not listening (yet)"), "{said:?}");
+    assert!(said.err.trim_end().ends_with("; up for a while, not listening yet"), "{said:?}");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_program_that_only_fails_is_not_waited_for_to_the_end() {
     let scene = scene();
     let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 10ms..10ms node boom.js");
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("app 'x' does not start: its worker ended 3 times; it goes on being tried"), "{said:?}");
+    assert!(said.err.contains("app 'x' does not start: its worker ended 3 times; it is tried again"), "{said:?}");
     stop(&scene, "x");
 }
 

@@ -85,6 +85,17 @@ fn a_reload_serves_all_the_time_and_a_broken_one_is_not_0() {
     assert!(!serving.is_empty() && serving.iter().all(|pid| after.contains(pid)));
 }
 
+#[test]
+fn names_that_look_like_options_are_names() {
+    let front = Front::new();
+    front.ok("start app.js -i 1 -n -x");
+    for line in ["reload 0", "scale 0 2", "describe 0", "reset 0", "stop 0", "start 0", "delete all"] {
+        front.ok(line);
+    }
+    assert!(front.list().is_empty());
+    assert!(front.line("start app.js --name all").err.contains("'all' means every app"));
+}
+
 /// PM2 refuses the second one.
 #[test]
 fn two_reloads_at_once_are_both_good() {
@@ -125,6 +136,12 @@ fn a_config_file_is_applied_as_a_whole() {
     assert_eq!(front.pids("web").len(), 3);
     assert_eq!(pm_tests::stat::workers(&front.scene)[0].number("supervisor_pid"), supervisor, "no restart so far");
     write("script: 'two.js', cwd: 'sub', env: { B: 4 }, exec_mode: 'fork'");
+    let said = front.line("reload ecosystem.config.js");
+    assert_eq!(said.code, 1, "{said:?}");
+    let told = "'web' is left as it is: cwd, env, exec_mode, instances, script changed, which takes a restart";
+    assert!(said.err.contains(told), "{said:?}");
+    assert!(answer().starts_with("oneundefined3"), "{}", answer());
+    assert_eq!(pm_tests::stat::workers(&front.scene)[0].number("supervisor_pid"), supervisor, "it was not touched");
     front.ok("startOrRestart ecosystem.config.js");
     assert!(answer().starts_with("twoundefined4") && answer().ends_with("/sub"), "{}", answer());
     assert_eq!(front.jlist()[0]["pm2_env"]["exec_mode"], "fork_mode");
