@@ -16,6 +16,10 @@ use crate::listeners::{How, Mode};
 use crate::paths::{self, Access, Claim};
 use crate::query::Query;
 
+mod own;
+
+pub use own::Lent;
+
 /// Where the connections of an address come from.
 #[derive(Debug)]
 pub enum Source {
@@ -65,6 +69,20 @@ impl Source {
             Wanted::Unix(ref name) => unix(name, query, mode),
             Wanted::Inherited { number, datagram } => Ok(Self::Shared { fd: passed(number, datagram)?, claim: None }),
         }
+    }
+
+    /// The sockets of a TCP address, and what is to be said of them.
+    ///
+    /// # Errors
+    /// Those of the first socket.
+    pub fn tcp(
+        address: SocketAddr,
+        only_v6: bool,
+        backlog: i32,
+        mode: Mode,
+        spread: Spread,
+    ) -> io::Result<(Self, Option<String>)> {
+        tcp(address, only_v6, backlog, mode, spread)
     }
 
     /// `tcp:127.0.0.1:3000`, `udp:[::]:53`, `unix:/path`, `unix:@abstract`.

@@ -19,6 +19,10 @@ use pm_common::sys::socket::{self, Join};
 
 use crate::foreign;
 
+mod own;
+
+pub use own::prepare;
+
 /// What the worker that holds a lane does with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -262,7 +266,8 @@ impl Lanes {
         let chosen = (0..).zip(&self.group).filter(|(_, member)| rank(member) == best);
         let indexes: Vec<u32> = chosen.map(|(index, _)| index).collect();
         let Err(reason) = self.attach(&indexes) else { return };
-        if !self.told_unsteered {
+        // A lone socket needs no steering, and some cannot have it.
+        if !self.told_unsteered && self.group.len() > 1 {
             self.told_unsteered = true;
             warnings.push(format!("new connections cannot be steered address=tcp:{} reason={reason}", self.address));
         }

@@ -21,6 +21,8 @@ use crate::foreign;
 use crate::lanes::Standing;
 use crate::query::Query;
 
+pub mod own;
+
 /// How connections reach the workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {

@@ -12,9 +12,11 @@ use pm_common::policy::time::{Mono, Span};
 use pm_common::policy::worker::ReadyBy;
 use pm_common::report;
 use pm_common::supervise::{Adapter, AdapterToken, Plan, Source};
-use pm_common::sys::{clock, fdpass};
+use pm_common::sys::{clock, fdpass, socket};
 
 use crate::address;
+use crate::bind::Binds;
+use crate::bind::drain::Drains;
 use crate::channel::{Channel, Received};
 use crate::handoff::Handoff;
 use crate::listeners::{How, LaneRef, Listeners};
@@ -34,6 +36,9 @@ const ACCEPT_PAUSE: Span = Span::millis(250);
 #[derive(Debug)]
 pub(crate) struct Cluster {
     listeners: Listeners,
+    binds: Binds,
+    /// The drains of workers that bind by themselves.
+    drains: Drains,
     workers: BTreeMap<WorkerId, Worker>,
     handoff: Handoff,
     /// The next NODE_UNIQUE_ID.
@@ -56,6 +61,8 @@ pub(crate) struct Drain {
     pub(crate) preload: Preload,
     /// How long idle connections linger.
     pub(crate) linger: Span,
+    /// How long a worker may take in all.
+    pub(crate) grace: Span,
     /// The program and its arguments.
     pub(crate) argv: Vec<OsString>,
 }
@@ -72,13 +79,15 @@ struct Worker {
     in_service: bool,
     /// It was told to disconnect.
     draining: bool,
+    pid: i32,
 }
 
 impl Cluster {
-    pub(crate) fn new(listeners: Listeners, drain: Drain) -> Self {
+    pub(crate) fn new(listeners: Listeners, binds: Binds, drain: Drain) -> Self {
         let (workers, said) = (BTreeMap::new(), BTreeSet::new());
-        let handoff = Handoff::default();
-        Self { listeners, workers, handoff, next_id: 1, drain, finished: false, accept_again: None, said }
+        let (handoff, drains) = (Handoff::default(), Drains::new(drain.grace, drain.linger));
+        let (finished, accept_again) = (false, None);
+        Self { listeners, binds, drains, workers, handoff, next_id: 1, drain, finished, accept_again, said }
     }
 
     fn hear(&mut self, id: WorkerId, message: Message, events: &mut VecDeque<Event>) {
@@ -223,7 +232,7 @@ impl Cluster {
     }
 
     fn say_warnings(&mut self) {
-        for warning in self.listeners.take_warnings() {
+        for warning in [self.listeners.take_warnings(), self.binds.take_warnings()].concat() {
             self.say_once(warning);
         }
     }
@@ -246,21 +255,29 @@ impl Adapter for Cluster {
     fn prepare(&mut self, id: WorkerId, inherited: &[(OsString, OsString)], plan: &mut Plan) -> io::Result<()> {
         plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
         let mut worker = Worker::default();
+        let mut channel = None;
         if self.drain.with_channel {
             let (ours, theirs) = fdpass::pair()?;
             plan.env.push(("NODE_CHANNEL_FD".into(), theirs.as_raw_fd().to_string().into()));
             plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
+            channel = socket::inode(&theirs).ok();
             plan.keep.push(theirs);
             let options = inherited.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, v)| v.as_os_str());
             plan.env.extend(self.drain.preload.env(options, &self.drain.argv, self.drain.linger));
             worker.channel = Some(Channel::new(ours));
             self.next_id += 1;
         }
+        self.binds.prepare(id, channel, plan)?;
         self.workers.insert(id, worker);
         Ok(())
     }
 
-    fn started(&mut self, _: WorkerId, _: i32) {}
+    fn started(&mut self, id: WorkerId, pid: i32) {
+        self.binds.started(id);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.pid = pid;
+        }
+    }
 
     fn steer_in(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&id) {
@@ -283,7 +300,12 @@ impl Adapter for Cluster {
             _ => false,
         };
         worker.draining = sent;
-        sent
+        let ports = self.binds.ports(id);
+        let binds = !ports.is_empty();
+        if binds {
+            self.drains.begin(id, worker.pid, ports, clock::now(), self.finished);
+        }
+        sent || binds
     }
 
     fn ended(&mut self, id: WorkerId) {
@@ -295,6 +317,8 @@ impl Adapter for Cluster {
             }
         }
         self.workers.remove(&id);
+        self.binds.ended(id);
+        self.drains.forget(id);
         self.listeners.gone(id);
         self.handoff.gone(id);
     }
@@ -305,6 +329,7 @@ impl Adapter for Cluster {
 
     fn finish(&mut self) {
         self.finished = true;
+        self.binds.finish();
         self.listeners.close_all();
     }
 
@@ -316,6 +341,7 @@ impl Adapter for Cluster {
                 out.push(Source { token, fd: channel.as_fd(), read, write });
             }
         }
+        self.binds.sources(out);
         // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
         for (lane, fd, key) in self.ours_to_accept() {
             if self.accept_again.is_none() && self.can_take(key) {
@@ -327,23 +353,33 @@ impl Adapter for Cluster {
     fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>) {
         match token {
             AdapterToken::Listener(number) => self.accept(LaneRef::numbered(number)),
+            AdapterToken::Calls(id) => self.binds.answer(id, &mut self.listeners, events),
             AdapterToken::Channel(id) => {
                 if self.read(id, events) == Received::Closed
                     && let Some(worker) = self.workers.get_mut(&id)
                 {
                     worker.channel = None;
                     self.handoff.gone(id);
-                    events.push_back(Event::Drained(id));
+                    // What it binds itself may have work left.
+                    if !self.drains.has(id) {
+                        events.push_back(Event::Drained(id));
+                    }
                 }
             }
         }
     }
 
     fn deadline(&self) -> Option<Mono> {
-        self.accept_again.into_iter().chain(self.handoff.deadline()).min()
+        self.accept_again.into_iter().chain(self.handoff.deadline()).chain(self.drains.deadline()).min()
     }
 
-    fn settle(&mut self, _: &mut VecDeque<Event>) {
+    fn settle(&mut self, events: &mut VecDeque<Event>) {
+        for id in self.drains.look(clock::now(), &self.listeners) {
+            let asked = self.workers.get(&id).is_some_and(|worker| worker.draining && worker.channel.is_some());
+            if !asked {
+                events.push_back(Event::Drained(id));
+            }
+        }
         self.accept_again = self.accept_again.filter(|at| *at > clock::now());
         self.pass_on();
         self.say_warnings();

@@ -11,6 +11,7 @@ use pm_common::policy::worker::{ReadyBy, ReadyRule};
 use pm_common::policy_options::{self, ENV_FILE, GRACE, STOP_SIGNAL};
 use pm_common::report::Failure;
 
+use crate::bind::probe::Wanted;
 use crate::cpus;
 use crate::listeners::Mode;
 
@@ -42,6 +43,8 @@ pub const TOOL: Tool = Tool {
         ENV_FILE,
         Opt { short: None, long: "no-preload", value: None, help: "no drain script in Node workers" },
         opt("balance", "HOW", "lanes, shared or rr (lanes)"),
+        opt("fanout", "HOW", "programs that bind: auto, lanes, shared, inherit or off (auto)"),
+        Opt { short: None, long: "probe", value: None, help: "print what this machine allows, and end" },
     ],
     examples: "  pm-cluster -n 0 node app.js\n  pm-restart --max-mem 512M pm-cluster -n 4 node app.js\n",
     elsewhere: &[
@@ -72,6 +75,7 @@ pub(crate) struct Options {
     overlap: Option<u32>,
     pub(crate) env_file: Option<PathBuf>,
     pub(crate) preload: bool,
+    pub(crate) fanout: Wanted,
 }
 
 /// Merges the options over the policy of the chain above; looks at the chain for mistakes that would only show later.
@@ -89,6 +93,7 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         overlap: None,
         env_file: None,
         preload: true,
+        fanout: Wanted::Auto,
     };
     for (option, value) in &parsed.options {
         options.set(option, value)?;
@@ -117,6 +122,8 @@ impl Options {
             "overlap" => self.overlap = Some(count(option, value)?),
             "env-file" => self.env_file = Some(PathBuf::from(value)),
             "no-preload" => self.preload = false,
+            "fanout" => self.fanout = fanout(option, value)?,
+            "probe" => {}
             "balance" => self.balance = Some(balance(option, value)?),
             _ => {
                 policy_options::apply(&mut self.rules, option, value)?;
@@ -147,6 +154,11 @@ fn balance(option: &str, value: &OsStr) -> Result<Mode, Failure> {
         Some("rr") => Ok(Mode::RoundRobin),
         _ => Err(options::bad(option, value, "expected lanes, shared or rr")),
     }
+}
+
+fn fanout(option: &str, value: &OsStr) -> Result<Wanted, Failure> {
+    let wanted = value.to_str().and_then(Wanted::from_word);
+    wanted.ok_or_else(|| options::bad(option, value, "expected auto, lanes, shared, inherit or off"))
 }
 
 /// pm-restart below pm-cluster would keep n supervisors of one worker each, and n policies.

@@ -38,6 +38,8 @@ pub struct Plan {
     pub env: Vec<(OsString, OsString)>,
     /// Descriptors that it keeps under their numbers; ours are closed once it has started.
     pub keep: Vec<OwnedFd>,
+    /// Have its binds told over this socket (`sys::seccomp`); what comes of it is there before `Adapter::started`.
+    pub watch: Option<OwnedFd>,
 }
 
 /// A descriptor that an adapter waits for.
@@ -58,6 +60,8 @@ pub struct Source<'a> {
 pub enum AdapterToken {
     /// Something a worker says: looked at before exits, so that one who says "ready" and dies was ready first.
     Channel(WorkerId),
+    /// A call of a worker's tree that waits for our answer; it may come from what a worker left behind.
+    Calls(WorkerId),
     /// Anything else: looked at last.
     Listener(u64),
 }
@@ -104,6 +108,7 @@ pub trait Adapter {
 enum Token {
     Notify(WorkerId),
     Channel(WorkerId),
+    Calls(WorkerId),
     Exit(WorkerId),
     Leftovers(WorkerId),
     Below(WorkerId),
@@ -270,6 +275,7 @@ impl<A: Adapter> Supervise<A> {
         for source in sources {
             tokens.push(match source.token {
                 AdapterToken::Channel(id) => Token::Channel(id),
+                AdapterToken::Calls(id) => Token::Calls(id),
                 AdapterToken::Listener(n) => Token::Listener(n),
             });
             let mut flags = PollFlags::empty();
@@ -287,6 +293,7 @@ impl<A: Adapter> Supervise<A> {
             }
             Token::Below(id) => self.supervisor_below_ended(id),
             Token::Channel(id) => self.adapter.ready(AdapterToken::Channel(id), &mut self.events),
+            Token::Calls(id) => self.adapter.ready(AdapterToken::Calls(id), &mut self.events),
             Token::Listener(n) => self.adapter.ready(AdapterToken::Listener(n), &mut self.events),
             Token::Exit(id) => self.leader_ended(id),
             Token::Leftovers(id) => self.look_at_leftovers(id),

@@ -90,7 +90,8 @@ impl<A: Adapter> Supervise<A> {
         let (program, directory) = (from.program.as_path(), from.directory.as_fd());
         let env = from.env.iter().cloned().chain(plan.env).collect();
         let keep = plan.keep.iter().map(AsFd::as_fd).collect();
-        let child = process::spawn(&Launch { program, argv: &self.argv, directory, env, keep })?;
+        let watch = plan.watch.as_ref().map(AsFd::as_fd);
+        let child = process::spawn(&Launch { program, argv: &self.argv, directory, env, keep, watch })?;
         Ok(Process::new(child, notify))
     }
 

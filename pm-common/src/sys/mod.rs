@@ -9,6 +9,8 @@ pub mod fdpass;
 pub mod limits;
 pub mod process;
 pub mod random;
+pub mod seccomp;
 pub mod signals;
 pub mod socket;
 pub mod terminal;
+pub mod trial;

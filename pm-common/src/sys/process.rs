@@ -29,6 +29,8 @@ pub struct Launch<'a> {
     pub env: Vec<(OsString, OsString)>,
     /// Descriptors that the program keeps, under their own numbers.
     pub keep: Vec<BorrowedFd<'a>>,
+    /// Have its calls of bind and listen told over this socket, if that is possible ([`super::seccomp::receive`]).
+    pub watch: Option<BorrowedFd<'a>>,
 }
 
 /// A process that we started and have not reaped: its pid cannot be another's.
@@ -62,14 +64,18 @@ pub fn spawn(launch: &Launch<'_>) -> Result<Child, SpawnError> {
     command.stdin(Stdio::null()).process_group(0);
     let directory = launch.directory.as_raw_fd();
     let keep: Vec<RawFd> = launch.keep.iter().map(AsRawFd::as_raw_fd).collect();
+    let watch = launch.watch.as_ref().map(AsRawFd::as_raw_fd);
     // SAFETY: the closure runs between fork and exec in the child of a single-threaded process, and calls only
-    // async-signal-safe functions (sigaction, sigprocmask, setrlimit, fchdir, fcntl) on data made before the fork.
+    // async-signal-safe functions (sigaction, sigprocmask, setrlimit, fchdir, fcntl, seccomp, prctl, sendmsg, close) on
+    // data made before the fork.
     unsafe {
         command.pre_exec(move || {
             default_signals();
             super::limits::restore_descriptors();
             enter(directory)?;
-            keep.iter().try_for_each(|fd| keep_over_exec(*fd))
+            keep.iter().try_for_each(|fd| keep_over_exec(*fd))?;
+            watch.into_iter().for_each(super::seccomp::install);
+            Ok(())
         });
     }
     let mut child = command.spawn().map_err(spawn_error)?;
