@@ -114,7 +114,7 @@ pub fn text() -> String {
         ("give it another", "SECCOMP_IOCTL_NOTIF_ADDFD", &trial.put),
     ];
     for (what, call, result) in steps {
-        let said = result.as_ref().map_or_else(|error| report::reason(error), |()| "yes".to_owned());
+        let said = result.as_ref().map_or_else(report::reason, |()| "yes".to_owned());
         let _ = writeln!(text, "{what:<28}{said} ({call})");
     }
     let word = match choice(&trial).fanout {
