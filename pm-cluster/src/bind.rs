@@ -173,15 +173,18 @@ impl Binds {
     fn on_call(&mut self, who: WorkerId, notice: Notice, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
         let ended = self.finished || self.watched.get(&who).is_none_or(|watched| watched.ended);
         let process = caller::process_of(notice.thread).filter(|_| !ended);
+        let asked = |fd, process| Asked { who, notice: notice.id, process: Caller(process), fd };
         let answer = match (notice.call, process) {
             (_, None) => None,
             (Call::Bind { fd, address, length }, Some(process)) => {
-                let asked = Asked { who, notice: notice.id, process: Caller(process), fd };
-                self.on_bind(&asked, (notice.thread, address, length), listeners)
+                self.on_bind(&asked(fd, process), (notice.thread, address, length), listeners)
             }
             (Call::Listen { fd, backlog }, Some(process)) => {
-                let asked = Asked { who, notice: notice.id, process: Caller(process), fd };
-                self.on_listen(&asked, backlog, listeners, events)
+                self.on_listen(&asked(fd, process), backlog, listeners, events)
+            }
+            (Call::Listens { fd }, Some(process)) => {
+                self.on_listens(&asked(fd, process), listeners, events);
+                None
             }
         };
         let Some(listener) = self.listener(who) else { return };
@@ -360,6 +363,14 @@ impl Binds {
             Ok(None) => {}
         }
         self.listening(asked, listeners.at(spot)?.to_owned(), events)
+    }
+
+    /// A program that finds that the socket which it was given listens already does not call listen.
+    fn on_listens(&mut self, asked: &Asked, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+        let inode = asked.process.inode(asked.fd).filter(|inode| listeners.knows(*inode) && self.waits(asked));
+        if let Some(address) = inode.and_then(|inode| listeners.listens_on(asked.who, inode)) {
+            self.listening(asked, address, events);
+        }
     }
 
     fn listening(&mut self, asked: &Asked, address: String, events: &mut VecDeque<Event>) -> Option<Result<(), i32>> {

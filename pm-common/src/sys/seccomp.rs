@@ -29,9 +29,10 @@ const X32: u32 = 0x4000_0000;
 /// The length of a netlink address: the C library binds one at each name lookup, and nothing is to be said of that.
 const NETLINK_LENGTH: u32 = 12;
 
-// struct seccomp_data, little endian: the number, the architecture, and the low half of the third argument.
+// struct seccomp_data, little endian: the number, the architecture, and the low halves of two arguments.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
+const SECOND_ARGUMENT: u32 = 24;
 const THIRD_ARGUMENT: u32 = 32;
 
 // linux/bpf_common.h
@@ -44,8 +45,9 @@ const fn step(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
     libc::sock_filter { code, jt, jf, k }
 }
 
-/// bind (but of netlink sockets) and listen are told, all else goes on. A constant: nothing is made after fork.
-static FILTER: [libc::sock_filter; 10] = [
+/// bind (but of netlink sockets), listen, and the question whether a socket listens (SO_ACCEPTCONN: who finds that it
+/// does leaves out the call) are told, all else goes on. A constant: nothing is made after fork.
+static FILTER: [libc::sock_filter; 15] = [
     step(LOAD, ARCH, 0, 0),
     step(
         IF_EQUAL,
@@ -54,14 +56,19 @@ static FILTER: [libc::sock_filter; 10] = [
             None => 0,
         },
         0,
-        6,
+        11,
     ),
     step(LOAD, NUMBER, 0, 0),
-    step(IF_AT_LEAST, X32, 4, 0),
-    step(IF_EQUAL, libc::SYS_listen as u32, 4, 0),
-    step(IF_EQUAL, libc::SYS_bind as u32, 0, 2),
+    step(IF_AT_LEAST, X32, 9, 0),
+    step(IF_EQUAL, libc::SYS_listen as u32, 9, 0),
+    step(IF_EQUAL, libc::SYS_bind as u32, 1, 0),
+    step(IF_EQUAL, libc::SYS_getsockopt as u32, 2, 6),
     step(LOAD, THIRD_ARGUMENT, 0, 0),
-    step(IF_EQUAL, NETLINK_LENGTH, 0, 1),
+    step(IF_EQUAL, NETLINK_LENGTH, 4, 5),
+    step(LOAD, SECOND_ARGUMENT, 0, 0),
+    step(IF_EQUAL, libc::SOL_SOCKET as u32, 0, 2),
+    step(LOAD, THIRD_ARGUMENT, 0, 0),
+    step(IF_EQUAL, libc::SO_ACCEPTCONN as u32, 1, 0),
     step(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0),
     step(RETURN, libc::SECCOMP_RET_USER_NOTIF, 0, 0),
 ];
@@ -192,6 +199,11 @@ pub enum Call {
         /// The length of the queue.
         backlog: i32,
     },
+    /// `getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ...)`: whether it listens already.
+    Listens {
+        /// The descriptor, in the program's table.
+        fd: i32,
+    },
 }
 
 /// What a look at a listener found.
@@ -251,10 +263,12 @@ impl Listener {
         let got = unsafe { into.read() };
         let [first, second, third, ..] = got.data.args;
         let number = |argument: u64| argument as u32 as i32;
-        let call = if i64::from(got.data.nr) == i64::from(libc::SYS_listen as i32) {
-            Call::Listen { fd: number(first), backlog: number(second) }
-        } else {
-            Call::Bind { fd: number(first), address: second as usize, length: third as u32 as usize }
+        let call = match i64::from(got.data.nr) {
+            nr if nr == i64::from(libc::SYS_listen as i32) => {
+                Call::Listen { fd: number(first), backlog: number(second) }
+            }
+            nr if nr == i64::from(libc::SYS_getsockopt as i32) => Call::Listens { fd: number(first) },
+            _ => Call::Bind { fd: number(first), address: second as usize, length: third as u32 as usize },
         };
         Some(Notice { id: got.id, thread: got.pid as i32, call })
     }
@@ -340,13 +354,17 @@ mod tests {
 
     /// What the kernel does with the filter.
     fn verdict(arch: u32, number: u32, third: u32) -> u32 {
+        verdict_on(arch, number, 0, third)
+    }
+
+    fn verdict_on(arch: u32, number: u32, second: u32, third: u32) -> u32 {
         let (mut a, mut at) = (0, 0);
         loop {
             let one = FILTER[at];
             at += 1;
             match one.code {
                 LOAD => {
-                    a = [(NUMBER, number), (ARCH, arch), (THIRD_ARGUMENT, third)]
+                    a = [(NUMBER, number), (ARCH, arch), (SECOND_ARGUMENT, second), (THIRD_ARGUMENT, third)]
                         .iter()
                         .find(|f| f.0 == one.k)
                         .expect("a field")
@@ -372,6 +390,10 @@ mod tests {
         for number in (0..600).filter(|n| *n != bind && *n != listen) {
             assert_eq!(verdict(arch, number, 16), libc::SECCOMP_RET_ALLOW, "{number}");
         }
+        let (asks, option) = (libc::SYS_getsockopt as u32, libc::SO_ACCEPTCONN as u32);
+        assert_eq!(verdict_on(arch, asks, 1, option), libc::SECCOMP_RET_USER_NOTIF);
+        assert_eq!(verdict_on(arch, asks, 6, option), libc::SECCOMP_RET_ALLOW, "TCP_INFO and the like");
+        assert_eq!(verdict_on(arch, asks, 1, 4), libc::SECCOMP_RET_ALLOW, "SO_ERROR");
         assert_eq!(verdict(arch, X32 + bind, 16), libc::SECCOMP_RET_ALLOW, "x32");
         assert_eq!(verdict(0x4000_0003, bind, 16), libc::SECCOMP_RET_ALLOW, "i386 has other numbers");
     }
