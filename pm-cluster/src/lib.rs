@@ -7,12 +7,14 @@ pub mod address;
 pub mod bind;
 pub mod channel;
 pub mod connections;
-pub mod cpus;
+pub use pm_common::cpus;
+mod drain;
 pub mod entry;
 pub mod foreign;
 mod handoff;
 pub mod lanes;
 pub mod listeners;
+mod memory;
 mod node;
 mod options;
 pub mod paths;
@@ -20,6 +22,7 @@ pub mod preload;
 pub mod protocol;
 pub mod query;
 mod swallow;
+mod trust;
 
 use std::ffi::{OsStr, OsString};
 
@@ -29,13 +32,14 @@ use pm_common::policy::steering::Spread;
 use pm_common::policy::supervisor::{Shape, Supervisor};
 use pm_common::policy::time::Span;
 use pm_common::release::Origin;
-use pm_common::report::{self, Failure, print};
-use pm_common::supervise::{Publisher, Scope, Setup, Supervise, environment};
+use pm_common::report::{self, Failure, OrFail as _, print};
+use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Supervise, environment};
 
 use bind::probe::{self, Choice, Wanted};
 use bind::{Binds, Fanout};
+use drain::Drain;
 use listeners::{Listeners, Mode};
-use node::{Cluster, Drain};
+use node::Cluster;
 pub use options::TOOL;
 use preload::Preload;
 
@@ -61,9 +65,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         preload: preload(&parsed.rest, options.preload),
         linger: linger(options.rules.grace),
         grace: options.rules.grace,
+        // Bun takes no notice of NODE_OPTIONS.
+        is_heard: parsed.rest.first().is_some_and(|program| options::base_name(program) != "bun"),
         argv: parsed.rest.clone(),
     };
     let roll = options.roll();
+    let base = home.dir().map_or_else(std::env::current_dir, |dir| Ok(dir.to_owned()));
+    let base = base.or_fail(|| "cannot tell the working directory".to_owned())?;
+    let outputs = Outputs::new(options.out.as_deref(), options.err.as_deref(), &base);
     let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
@@ -71,6 +80,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         origin: Origin::here(&parsed.rest, environment::base(), options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Group,
+        outputs,
         publisher: Publisher::new("pm-cluster", home),
         kind: "cluster",
     })?

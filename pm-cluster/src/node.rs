@@ -1,28 +1,29 @@
 //! The Node adapter: each worker finds itself a cluster worker, and we are its primary on the wire.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::OsString;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use pm_common::policy::WorkerId;
+use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::policy::worker::ReadyBy;
 use pm_common::report;
-use pm_common::supervise::{Adapter, AdapterToken, Plan, Source};
-use pm_common::sys::{clock, fdpass, socket};
+use pm_common::sys::clock;
 
 use crate::address;
 use crate::bind::Binds;
 use crate::bind::drain::Drains;
 use crate::channel::{Channel, Received};
+use crate::drain::Drain;
 use crate::handoff::Handoff;
 use crate::listeners::{How, LaneRef, Listeners};
-use crate::preload::Preload;
 use crate::protocol::{Message, Outgoing};
 use crate::query::Query;
+use crate::trust::{Start, Trust, Verdict};
+
+mod adapter;
 
 /// Connections accepted in one turn from one listener: more wait for the next turn, others come in between.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -44,6 +45,7 @@ pub(crate) struct Cluster {
     /// The next NODE_UNIQUE_ID.
     next_id: u64,
     drain: Drain,
+    trust: Trust,
     /// There is no next worker: nothing listens any more.
     finished: bool,
     /// accept4(2) failed: when to try again.
@@ -52,29 +54,14 @@ pub(crate) struct Cluster {
     said: BTreeSet<String>,
 }
 
-/// What workers get so that they can leave in order.
-#[derive(Debug)]
-pub(crate) struct Drain {
-    /// The program is given a channel.
-    pub(crate) with_channel: bool,
-    /// The script that lets Node finish what it has.
-    pub(crate) preload: Preload,
-    /// How long idle connections linger.
-    pub(crate) linger: Span,
-    /// How long a worker may take in all.
-    pub(crate) grace: Span,
-    /// The program and its arguments.
-    pub(crate) argv: Vec<OsString>,
-}
-
 /// A worker as its primary sees it.
 #[derive(Debug, Default)]
 struct Worker {
     channel: Option<Channel>,
     /// The keys that it listens on.
     open: BTreeSet<String>,
-    /// It has connected its channel: it is Node (or speaks as Node does).
-    online: bool,
+    /// How it was started. Once it is online it is Node (or speaks as Node does).
+    start: Start,
     /// Ready, and not on its way out.
     in_service: bool,
     /// It was told to disconnect.
@@ -85,16 +72,22 @@ struct Worker {
 impl Cluster {
     pub(crate) fn new(listeners: Listeners, binds: Binds, drain: Drain) -> Self {
         let (workers, said) = (BTreeMap::new(), BTreeSet::new());
-        let (handoff, drains) = (Handoff::default(), Drains::new(drain.grace, drain.linger));
+        let (handoff, trust) = (Handoff::default(), Trust::default());
+        let drains = Drains::new(drain.grace);
         let (finished, accept_again) = (false, None);
-        Self { listeners, binds, drains, workers, handoff, next_id: 1, drain, finished, accept_again, said }
+        Self { listeners, binds, drains, workers, handoff, next_id: 1, drain, trust, finished, accept_again, said }
     }
 
     fn hear(&mut self, id: WorkerId, message: Message, events: &mut VecDeque<Event>) {
         match message {
             Message::Online => {
                 if let Some(worker) = self.workers.get_mut(&id) {
-                    worker.online = true;
+                    worker.start.online = true;
+                }
+            }
+            Message::Loaded => {
+                if let Some(worker) = self.workers.get_mut(&id) {
+                    worker.start.loaded = true;
                 }
             }
             Message::Query { seq, query } => self.answer(id, seq, &query),
@@ -140,6 +133,8 @@ impl Cluster {
         let Some((key, fixed)) = self.key_of(query) else { return };
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.open.insert(key.clone());
+        worker.start.listened = true;
+        self.trust.listened(&worker.start);
         self.listeners.accepting(id, &key);
         let address = self.describe(&key);
         events.push_back(Event::Listening { id, address, fixed });
@@ -231,6 +226,19 @@ impl Cluster {
         }
     }
 
+    /// Whether the worker ended over the drain script rather than over itself.
+    fn is_excused(&mut self, id: WorkerId, start: &Start, exit: Exit) -> bool {
+        let verdict = self.trust.ended(start, exit);
+        if verdict == Verdict::First {
+            let (slot, generation) = (id.slot, id.generation);
+            report::warning(format_args!(
+                "worker ended and had not loaded the drain script, started again without it slot={slot} \
+                 generation={generation} {exit}; keep-alive clients may notice its end (--no-preload: never try)"
+            ));
+        }
+        verdict != Verdict::Own
+    }
+
     fn say_warnings(&mut self) {
         for warning in [self.listeners.take_warnings(), self.binds.take_warnings()].concat() {
             self.say_once(warning);
@@ -248,145 +256,6 @@ impl Cluster {
 impl Worker {
     fn takes(&self, key: &str) -> bool {
         self.in_service && self.channel.is_some() && self.open.contains(key)
-    }
-}
-
-impl Adapter for Cluster {
-    fn prepare(&mut self, id: WorkerId, inherited: &[(OsString, OsString)], plan: &mut Plan) -> io::Result<()> {
-        plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
-        let mut worker = Worker::default();
-        let mut channel = None;
-        if self.drain.with_channel {
-            let (ours, theirs) = fdpass::pair()?;
-            plan.env.push(("NODE_CHANNEL_FD".into(), theirs.as_raw_fd().to_string().into()));
-            plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
-            channel = socket::inode(&theirs).ok();
-            plan.keep.push(theirs);
-            let options = inherited.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, v)| v.as_os_str());
-            plan.env.extend(self.drain.preload.env(options, &self.drain.argv, self.drain.linger));
-            worker.channel = Some(Channel::new(ours));
-            self.next_id += 1;
-        }
-        self.binds.prepare(id, channel, plan)?;
-        self.workers.insert(id, worker);
-        Ok(())
-    }
-
-    fn started(&mut self, id: WorkerId, pid: i32) {
-        self.binds.started(id);
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.pid = pid;
-        }
-    }
-
-    fn steer_in(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.in_service = true;
-            self.listeners.steer_in(id);
-        }
-    }
-
-    fn steer_off(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.in_service = false;
-            self.listeners.steer_off(id);
-        }
-    }
-
-    fn drain(&mut self, id: WorkerId) -> bool {
-        let Some(worker) = self.workers.get_mut(&id) else { return false };
-        let sent = match &mut worker.channel {
-            Some(channel) if worker.online => channel.send(&Outgoing::Disconnect).is_some(),
-            _ => false,
-        };
-        worker.draining = sent;
-        let ports = self.binds.ports(id);
-        let binds = !ports.is_empty();
-        if binds {
-            self.drains.begin(id, worker.pid, ports, clock::now(), self.finished);
-        }
-        sent || binds
-    }
-
-    fn ended(&mut self, id: WorkerId) {
-        // Its last answers tell which connections it took.
-        let mut late = VecDeque::new();
-        for _ in 0..LAST_READS {
-            if self.read(id, &mut late) == Received::Closed {
-                break;
-            }
-        }
-        self.workers.remove(&id);
-        self.binds.ended(id);
-        self.drains.forget(id);
-        self.listeners.gone(id);
-        self.handoff.gone(id);
-    }
-
-    fn release_slot(&mut self, slot: u32) {
-        self.listeners.release_slot(slot);
-    }
-
-    fn finish(&mut self) {
-        self.finished = true;
-        self.binds.finish();
-        self.listeners.close_all();
-    }
-
-    fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
-        for (id, worker) in &self.workers {
-            if let Some(channel) = &worker.channel {
-                let token = AdapterToken::Channel(*id);
-                let (read, write) = (channel.wants_read(), channel.wants_write());
-                out.push(Source { token, fd: channel.as_fd(), read, write });
-            }
-        }
-        self.binds.sources(out);
-        // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
-        for (lane, fd, key) in self.ours_to_accept() {
-            if self.accept_again.is_none() && self.can_take(key) {
-                out.push(Source { token: AdapterToken::Listener(lane.number()), fd, read: true, write: false });
-            }
-        }
-    }
-
-    fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>) {
-        match token {
-            AdapterToken::Listener(number) => self.accept(LaneRef::numbered(number)),
-            AdapterToken::Calls(id) => self.binds.answer(id, &mut self.listeners, events),
-            AdapterToken::Channel(id) => {
-                if self.read(id, events) == Received::Closed
-                    && let Some(worker) = self.workers.get_mut(&id)
-                {
-                    worker.channel = None;
-                    self.handoff.gone(id);
-                    // What it binds itself may have work left.
-                    if !self.drains.has(id) {
-                        events.push_back(Event::Drained(id));
-                    }
-                }
-            }
-        }
-    }
-
-    fn deadline(&self) -> Option<Mono> {
-        self.accept_again.into_iter().chain(self.handoff.deadline()).chain(self.drains.deadline()).min()
-    }
-
-    fn settle(&mut self, events: &mut VecDeque<Event>) {
-        for id in self.drains.look(clock::now(), &self.listeners) {
-            let asked = self.workers.get(&id).is_some_and(|worker| worker.draining && worker.channel.is_some());
-            if !asked {
-                events.push_back(Event::Drained(id));
-            }
-        }
-        self.accept_again = self.accept_again.filter(|at| *at > clock::now());
-        self.pass_on();
-        self.say_warnings();
-    }
-
-    fn addresses(&self, id: WorkerId) -> Vec<String> {
-        self.listeners.addresses(id)
     }
 }
 

@@ -41,6 +41,8 @@ pub const TOOL: Tool = Tool {
         opt("parallel", "K", "workers that a reload starts at a time after the first (1)"),
         opt("overlap", "K", "workers that may still be draining while a reload goes on (N)"),
         ENV_FILE,
+        opt("out", "FILE", "append the workers' output to FILE; %s in it is the slot"),
+        opt("err", "FILE", "the same for their errors"),
         Opt { short: None, long: "no-preload", value: None, help: "no drain script in Node workers" },
         opt("balance", "HOW", "lanes, shared or rr (lanes)"),
         opt("fanout", "HOW", "programs that bind: auto, lanes, shared, inherit or off (auto)"),
@@ -74,6 +76,8 @@ pub(crate) struct Options {
     pub(crate) soak: Span,
     overlap: Option<u32>,
     pub(crate) env_file: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
+    pub(crate) err: Option<PathBuf>,
     pub(crate) preload: bool,
     pub(crate) fanout: Wanted,
 }
@@ -92,6 +96,8 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         soak: Span::secs(1),
         overlap: None,
         env_file: None,
+        out: None,
+        err: None,
         preload: true,
         fanout: Wanted::Auto,
     };
@@ -104,7 +110,8 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
 
 impl Options {
     pub(crate) fn roll(&self) -> RollRule {
-        RollRule { parallel: self.parallel, soak: self.soak, overlap: self.overlap.unwrap_or(self.workers) }
+        let overlap = self.overlap.unwrap_or(self.workers);
+        RollRule { parallel: self.parallel, soak: self.soak, overlap, heeds_memory: true }
     }
 
     fn set(&mut self, option: &str, value: &OsStr) -> Result<(), Failure> {
@@ -121,6 +128,8 @@ impl Options {
             "parallel" => self.parallel = count(option, value)?,
             "overlap" => self.overlap = Some(count(option, value)?),
             "env-file" => self.env_file = Some(PathBuf::from(value)),
+            "out" => self.out = Some(PathBuf::from(value)),
+            "err" => self.err = Some(PathBuf::from(value)),
             "no-preload" => self.preload = false,
             "fanout" => self.fanout = fanout(option, value)?,
             "probe" => {}

@@ -47,6 +47,8 @@ pub enum Message {
     },
     /// The user's `process.send('ready')`.
     Ready,
+    /// The drain script is loaded.
+    Loaded,
     /// Not from the worker: the descriptor sent with `seq` did not arrive, and no more attempts are made.
     Undelivered {
         /// The `seq` that the message got.
@@ -103,7 +105,10 @@ pub enum Outgoing<'a> {
         connection: &'a Rc<OwnedFd>,
     },
     /// To close all listeners, finish, and go.
-    Disconnect,
+    Disconnect {
+        /// Connections without a request may wait for one. The drain script knows of this, Node does not.
+        linger: bool,
+    },
 }
 
 impl Message {
@@ -123,6 +128,7 @@ impl Message {
         }
         Ok(match text("act") {
             Some("online") => Some(Self::Online),
+            Some("pmLoaded") => Some(Self::Loaded),
             Some("queryServer") => Some(Self::Query { seq: seq()?, query: parse_query(value)? }),
             Some("listening") => Some(Self::Listening(parse_query(value)?)),
             Some("close") => Some(Self::Close { key: text("key").ok_or("a close of nothing")?.to_owned() }),
@@ -224,7 +230,8 @@ impl<'a> Outgoing<'a> {
             }
             Self::Ack { ack } => format!(r#""ack":{ack}"#),
             Self::NewConn { key, .. } => format!(r#""act":"newconn","key":{}"#, quoted(key)),
-            Self::Disconnect => r#""act":"disconnect""#.to_owned(),
+            Self::Disconnect { linger: true } => r#""act":"disconnect""#.to_owned(),
+            Self::Disconnect { linger: false } => r#""act":"disconnect","linger":0"#.to_owned(),
         }
     }
 }

@@ -162,7 +162,12 @@ fn answers_without_a_handle() {
         );
     }
     assert_eq!(said(&Outgoing::Ack { ack: 3 }, 1), json!({"cmd": "NODE_CLUSTER", "ack": 3, "seq": 1}));
-    assert_eq!(said(&Outgoing::Disconnect, 1), json!({"cmd": "NODE_CLUSTER", "act": "disconnect", "seq": 1}));
+    let now = Outgoing::Disconnect { linger: false };
+    assert_eq!(said(&now, 1), json!({"cmd": "NODE_CLUSTER", "act": "disconnect", "linger": 0, "seq": 1}));
+    assert_eq!(
+        said(&Outgoing::Disconnect { linger: true }, 1),
+        json!({"cmd": "NODE_CLUSTER", "act": "disconnect", "seq": 1})
+    );
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn a_worker_lives_from_online_to_its_end() {
     request(&mut client);
     assert!(answer(client).ends_with("worker 1 true"));
 
-    worker.say(&Outgoing::Disconnect);
+    worker.say(&Outgoing::Disconnect { linger: true });
     assert_eq!(worker.hear(), Message::Close { key: "k".to_owned() });
     assert_eq!(worker.end(), Some(0));
 }
@@ -202,6 +202,6 @@ fn handles_of_the_user_do_not_silence_a_worker() {
     );
     assert_eq!(worker.hear(), Message::Online);
     assert_eq!(worker.hear(), Message::Ready, "twenty acknowledgements let its queue go on");
-    worker.say(&Outgoing::Disconnect);
+    worker.say(&Outgoing::Disconnect { linger: true });
     assert_eq!(worker.end(), Some(0));
 }

@@ -11,14 +11,19 @@ use std::path::{Path, PathBuf};
 use crate::procfs;
 use crate::report::{self, Failure};
 
+mod ids;
 mod lock;
 mod name;
 mod place;
+mod start;
 
-use lock::{Claim, Lock};
-pub use name::{check as check_name, implied as implied_name};
+pub use ids::with_id;
+pub use lock::{Claim, Lock};
+pub use name::{check as check_name, implied as implied_name, script as script_of};
 pub(crate) use place::create_file;
+pub use place::replace_file;
 use place::{Trouble, check_dir, make_dir};
+pub use start::{Mode, START, Start, argv_with_workers};
 
 /// How many implied names (`app`, `app-2` ...) are tried before the last failure stands.
 const MOST_NAMESAKES: u32 = 1000;
@@ -321,6 +326,16 @@ impl Drop for AppDir {
             let _ = std::fs::remove_file(dir.join("pid"));
         }
     }
+}
+
+/// Makes the directory of an app, for this user alone, if it is not there.
+///
+/// # Errors
+/// 125: a name that no app can have, another user's directory, no right to make it.
+pub fn make(home: &Home, app: &str) -> Result<PathBuf, Failure> {
+    let dir = home.dir(app).ok_or_else(|| Failure::own(format!("no app can be called '{app}'")))?;
+    make_dir(&home.path, &dir).map_err(|trouble| Failure::own(trouble.text()))?;
+    Ok(dir)
 }
 
 /// Who holds the lock of the app in `dir`: nobody, or a process whose pid may not be to be seen from here.

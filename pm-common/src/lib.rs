@@ -3,6 +3,8 @@
 //! `policy` decides and is pure; `sys` is the only place that touches raw system calls with `unsafe`;
 //! everything else joins the two. Tools import from here; `policy` imports nothing of ours.
 
+pub mod cgroup;
+pub mod cpus;
 pub mod home;
 pub mod notify;
 pub mod options;
@@ -14,3 +16,4 @@ pub mod report;
 pub mod status;
 pub mod supervise;
 pub mod sys;
+pub mod wait;

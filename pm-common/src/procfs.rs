@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 
 use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::time::{ClockId, clock_gettime};
@@ -248,9 +249,14 @@ pub fn is_cluster(stat: &Stat) -> bool {
 /// The random name of this boot of the machine; `None` where the kernel does not say.
 #[must_use]
 pub fn boot_id() -> Option<String> {
-    let mut proc = Proc::default();
-    proc.read_from(format_args!("/proc/sys/kernel/random/boot_id"), true)?;
-    String::from_utf8(proc.text).ok().map(|id| id.trim_end().to_owned())
+    // Who looks at a thousand apps asks a thousand times, and a process lives through no second boot.
+    static ID: OnceLock<Option<String>> = OnceLock::new();
+    let read = || {
+        let mut proc = Proc::default();
+        proc.read_from(format_args!("/proc/sys/kernel/random/boot_id"), true)?;
+        String::from_utf8(proc.text).ok().map(|id| id.trim_end().to_owned())
+    };
+    ID.get_or_init(read).clone()
 }
 
 /// Seconds since boot on the clock of `Stat::start_time` (it counts time asleep too).

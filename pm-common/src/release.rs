@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::policy::supervisor::Release as Which;
 use crate::report::{Failure, OrFail};
 
-mod env_file;
+pub mod env_file;
 
 /// Where releases come from: read anew at each roll.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct Origin {
 /// A resolved release.
 #[derive(Debug, Clone)]
 pub struct Release {
+    /// Counts up at each one that is resolved; names it.
+    pub number: u64,
     /// The working directory of the workers: O_PATH, so that it stays this one whatever its name comes to mean.
     pub directory: Rc<OwnedFd>,
     /// Their environment.
@@ -47,6 +49,8 @@ pub struct Releases {
     next: Option<Release>,
     /// What was current before the roll under way was committed.
     before: Option<Release>,
+    /// Releases resolved so far.
+    resolved: u64,
 }
 
 impl Releases {
@@ -55,8 +59,8 @@ impl Releases {
     /// # Errors
     /// As `Origin::resolve`.
     pub fn begin(origin: Origin) -> Result<Self, Failure> {
-        let current = origin.resolve()?;
-        Ok(Self { origin, current, next: None, before: None })
+        let current = origin.resolve(0)?;
+        Ok(Self { origin, current, next: None, before: None, resolved: 1 })
     }
 
     /// A roll begins: resolves the release that it brings.
@@ -65,7 +69,8 @@ impl Releases {
     /// As `Origin::resolve`; nothing has changed then.
     pub fn resolve_next(&mut self) -> Result<(), Failure> {
         self.before = None;
-        self.next = Some(self.origin.resolve()?);
+        self.next = Some(self.origin.resolve(self.resolved)?);
+        self.resolved += 1;
         Ok(())
     }
 
@@ -112,11 +117,11 @@ impl Origin {
         Ok(Self { logical, env_file, base_env, program })
     }
 
-    /// Resolves what a worker started now is to be started from.
+    /// Resolves what a worker started now is to be started from, under this number.
     ///
     /// # Errors
     /// The directory cannot be opened, the `--env-file` is missing or malformed: one clear line.
-    pub fn resolve(&self) -> Result<Release, Failure> {
+    pub fn resolve(&self, number: u64) -> Result<Release, Failure> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(&self.logical, flags, Mode::empty())
             .or_fail(|| format!("cannot open the working directory {}", self.logical.display()))?;
@@ -128,7 +133,7 @@ impl Origin {
         }
         env.push(("PWD".into(), self.logical.clone().into_os_string()));
         let program = locate(&self.program, &self.logical, path_of(&env));
-        Ok(Release { directory: Rc::new(directory), env, program })
+        Ok(Release { number, directory: Rc::new(directory), env, program })
     }
 }
 
@@ -202,10 +207,10 @@ mod tests {
             let fd = rustix::fs::openat(&release.directory, "which", OFlags::RDONLY, Mode::empty()).expect("opened");
             std::io::read_to_string(std::fs::File::from(fd)).expect("read")
         };
-        let first = origin.resolve().expect("resolved");
+        let first = origin.resolve(0).expect("resolved");
         std::fs::remove_file(&current).expect("unlinked");
         symlink("two", &current).expect("linked");
-        let second = origin.resolve().expect("resolved");
+        let second = origin.resolve(0).expect("resolved");
         assert_eq!((read(&first).as_str(), read(&second).as_str()), ("one", "two"));
         assert_eq!(value(&second, "PWD"), Some(current.as_os_str()), "PWD stays what the person knows");
     }
@@ -215,15 +220,15 @@ mod tests {
         let home = tempfile::tempdir().expect("a directory");
         std::fs::write(home.path().join("env"), "A=one\nB=b\n").expect("written");
         let origin = origin(home.path(), Some("env"));
-        assert_eq!(value(&origin.resolve().expect("resolved"), "A"), Some(OsStr::new("one")));
+        assert_eq!(value(&origin.resolve(0).expect("resolved"), "A"), Some(OsStr::new("one")));
         std::fs::write(home.path().join("env"), "A=two\n").expect("written");
-        let second = origin.resolve().expect("resolved");
+        let second = origin.resolve(0).expect("resolved");
         assert_eq!((value(&second, "A"), value(&second, "B")), (Some(OsStr::new("two")), None), "B was removed");
         std::fs::write(home.path().join("env"), "A\n").expect("written");
-        let failure = origin.resolve().expect_err("malformed");
+        let failure = origin.resolve(0).expect_err("malformed");
         assert!(failure.message.contains("line 1"), "{failure}");
         std::fs::remove_file(home.path().join("env")).expect("removed");
-        assert_eq!(origin.resolve().expect_err("missing").code, 125);
+        assert_eq!(origin.resolve(0).expect_err("missing").code, 125);
     }
 
     #[test]

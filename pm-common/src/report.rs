@@ -112,7 +112,12 @@ pub fn info(message: impl Display) {
 /// The failure of which there is more to quote than fits a line: says it, and below it each of `quoted` behind blanks.
 pub fn fatal(message: impl Display, quoted: &[String]) {
     line("fatal", &message.to_string());
-    quoted.iter().for_each(|text| write_line(format!("  {}", escaped(text))));
+    quote(quoted);
+}
+
+/// What others have said, each line behind blanks: below a message.
+pub fn quote(lines: &[String]) {
+    lines.iter().for_each(|text| write_line(format!("  {}", escaped(text))));
 }
 
 /// A line under a level of its own choosing: `PROGRAM: LEVEL: TEXT`.

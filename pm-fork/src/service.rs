@@ -3,96 +3,120 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::libc;
-use pm_common::home::{AppDir, Namesake};
-use pm_common::options::{self, Parsed};
+use pm_common::home::{self, AppDir, Home, Mode, Namesake, Start};
+use pm_common::release::env_file;
 use pm_common::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
+use pm_common::status::now_ms;
+use pm_common::supervise::environment;
 use pm_common::sys::daemon;
 use pm_common::sys::process;
 
-/// What another chain or service manager told the caller, and is not the new service's.
-const NOT_INHERITED: [&str; 14] = [
-    "PM_APP",
-    "PM_DIR",
-    "PM_POLICY",
-    "PM_SLOT",
-    "PM_GENERATION",
-    "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-    "LISTEN_PID",
-    "NODE_APP_INSTANCE",
-    "NODE_CHANNEL_FD",
-    "NODE_UNIQUE_ID",
-];
+use crate::ecosystem::APP_ENV;
+
+/// The file with the number of workers that was asked for after the start.
+pub(crate) const WORKERS: &str = "workers";
+
+/// What another chain or service manager told the caller, and is not the new service's; beside what no link passes on.
+const NOT_INHERITED: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NODE_APP_INSTANCE"];
+
+/// The caller's environment, as far as it is a service's too.
+pub(crate) fn inherited() -> Vec<(OsString, OsString)> {
+    let mut env = environment::base();
+    env.retain(|(key, _)| !NOT_INHERITED.iter().any(|name| key == name));
+    env
+}
 
 /// The service to become.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Service {
-    name: Option<String>,
-    cwd: Option<PathBuf>,
-    out: Option<PathBuf>,
-    err: Option<PathBuf>,
-    program: OsString,
-    chain: Vec<OsString>,
+    /// How it is to be started. An empty name is found by the chain; `id` and `started_at_ms` are yet to come.
+    pub(crate) start: Start,
+    /// Whether it is described, and not just a chain: then it has an `app.env`, and its logs' directories are made.
+    pub(crate) described: bool,
+    /// Whether the number of workers that was asked for since its last start holds on.
+    pub(crate) keep_workers: bool,
 }
 
 impl Service {
-    /// The service that the options ask for; their paths are taken from the caller's directory.
-    pub(crate) fn from_options(parsed: Parsed) -> Result<Self, Failure> {
-        let Some(program) = parsed.rest.first().cloned() else {
-            return Err(Failure::own("nothing to run: give a command behind the options; see pm-fork --help"));
-        };
-        let mut service = Self { name: None, cwd: None, out: None, err: None, program, chain: parsed.rest };
-        for (option, value) in parsed.options {
-            let path = || std::path::absolute(&value).map_err(|e| options::bad(option, &value, &reason(&e)));
-            match option {
-                "cwd" => service.cwd = Some(path()?),
-                "out" => service.out = Some(path()?),
-                "err" => service.err = Some(path()?),
-                _ => service.name = Some(options::text(option, &value)?.to_owned()),
-            }
-        }
-        Ok(service)
-    }
-
     /// Becomes the service, and then the chain: it comes back only if that failed.
-    pub(crate) fn start(&self, pipe: &mut File) -> Failure {
-        self.prepare().and_then(|app| self.exec(&app, pipe)).map_or_else(|failure| failure, |never| match never {})
+    pub(crate) fn start(mut self, pipe: &mut File) -> Failure {
+        self.become_it(pipe).map_or_else(|failure| failure, |never| match never {})
     }
 
     /// What may fail with a word to the user, in the order in which that is of most use.
-    fn prepare(&self) -> Result<AppDir, Failure> {
+    fn become_it(&mut self, pipe: &mut File) -> Result<std::convert::Infallible, Failure> {
         rustix::process::setsid().or_fail(|| "cannot start a session".to_owned())?;
-        if let Some(dir) = &self.cwd {
-            std::env::set_current_dir(dir).or_fail(|| format!("cannot change to {}", dir.display()))?;
-        }
-        let env = |name: &str| std::env::var_os(name);
+        // A relative PM_HOME is the caller's, and we are about to go elsewhere.
+        let home = std::env::var_os("PM_HOME").filter(|path| !path.is_empty());
+        let home = home.and_then(|path| std::path::absolute(path).ok()).map(PathBuf::into_os_string);
+        let env = |name: &str| if name == "PM_HOME" { home.clone() } else { std::env::var_os(name) };
+        let cwd = &self.start.cwd;
+        std::env::set_current_dir(cwd).or_fail(|| format!("cannot change to {}", cwd.display()))?;
         // From here on this process has the lock; it forks no more, so that the lock stays with the chain.
-        let logs_elsewhere = self.out.is_some() && self.err.is_some();
-        let app = AppDir::found(self.name.as_deref(), &self.chain, env, !logs_elsewhere)?;
-        let out = log(self.out.as_deref(), &app, "out.log")?;
-        let err = log(self.err.as_deref(), &app, "err.log")?;
+        let logs_elsewhere = self.start.out.is_some() && self.start.err.is_some() && !self.described;
+        let name = Some(self.start.name.as_str()).filter(|name| !name.is_empty());
+        let app = AppDir::found(name, &self.start.argv, env, !logs_elsewhere)?;
+        let out = self.log(self.start.out.as_deref(), &app, "out.log")?;
+        let err = self.log(self.start.err.as_deref(), &app, "err.log")?;
         let null = File::open("/dev/null").or_fail(|| "cannot open /dev/null".to_owned())?;
+        let before = app.dir().and_then(|dir| std::fs::read(dir.join(home::START)).ok());
+        self.record(&app, Home::find(env))?;
+        let said = self.told(&app, &err);
         let done = rustix::stdio::dup2_stdin(&null).and_then(|()| rustix::stdio::dup2_stdout(&out));
         done.and_then(|()| rustix::stdio::dup2_stderr(&err)).or_fail(|| "cannot redirect".to_owned())?;
-        Ok(app)
+        let failed = self.exec(&app, pipe, &said);
+        self.forget(&app, before);
+        failed
     }
 
-    /// What the user is told once the chain runs.
-    fn started(&self, app: &AppDir) -> String {
-        let mut said = format!("started app '{}' pid={}", app.name(), std::process::id());
-        if let Some(dir) = app.dir().filter(|_| self.out.is_none() || self.err.is_none()) {
+    /// Writes down how it is started, before it is.
+    fn record(&mut self, app: &AppDir, home: Option<Home>) -> Result<(), Failure> {
+        let (Some(dir), Some(home)) = (app.dir(), home) else { return Ok(()) };
+        app.name().clone_into(&mut self.start.name);
+        if !self.described {
+            self.start.script =
+                home::script_of(&self.start.argv).map(|path| self.start.cwd.join(path).components().collect());
+        }
+        let written = home::with_id(&home, app.name(), |id| write_start(dir, &mut self.start, id, now_ms()));
+        if !self.keep_workers {
+            let _ = std::fs::remove_file(dir.join(WORKERS));
+        }
+        written.or_fail(|| format!("cannot write {}", dir.join(home::START).display()))
+    }
+
+    /// What cannot be run was not started: what is written of it is as it was.
+    fn forget(&self, app: &AppDir, before: Option<Vec<u8>>) {
+        let Some(dir) = app.dir() else { return };
+        let _ = match before {
+            Some(text) => home::replace_file(dir, home::START, &text),
+            None => std::fs::remove_file(dir.join(home::START)),
+        };
+    }
+
+    /// What the caller needs to know of it: its name, its directory, what to say behind that it was started, and where
+    /// what it says from now on can be read.
+    fn told(&self, app: &AppDir, err: &File) -> [Vec<u8>; 5] {
+        use std::os::unix::ffi::OsStringExt as _;
+        let path = self.start.err.clone().or_else(|| app.dir().map(|dir| dir.join("err.log"))).unwrap_or_default();
+        let size = err.metadata().map_or(0, |m| m.size());
+        let dir = app.dir().map(Path::to_owned).unwrap_or_default();
+        let bytes = |path: PathBuf| path.into_os_string().into_vec();
+        [app.name().into(), bytes(dir), self.places(app).into(), bytes(path), size.to_string().into()]
+    }
+
+    fn places(&self, app: &AppDir) -> String {
+        let (out, err) = (&self.start.out, &self.start.err);
+        let mut said = String::new();
+        if let Some(dir) = app.dir().filter(|_| out.is_none() || err.is_none()) {
             said += &format!(" log={}/", dir.display());
         }
-        for (key, path) in [("out", &self.out), ("err", &self.err)] {
+        for (key, path) in [("out", out), ("err", err)] {
             said += &path.iter().map(|path| format!(" {key}={}", path.display())).collect::<String>();
         }
         if let Some(Namesake { name, pid }) = app.namesake() {
@@ -102,33 +126,59 @@ impl Service {
         said
     }
 
-    fn exec(&self, app: &AppDir, pipe: &mut File) -> Result<std::convert::Infallible, Failure> {
-        let mut command = Command::new(&self.program);
-        command.args(self.chain.iter().skip(1));
-        NOT_INHERITED.iter().for_each(|name| _ = command.env_remove(name));
+    fn exec(&self, app: &AppDir, pipe: &mut File, said: &[Vec<u8>]) -> Result<std::convert::Infallible, Failure> {
+        let argv = match app.dir().and_then(workers_asked_for).filter(|_| self.keep_workers) {
+            Some(workers) => home::argv_with_workers(&self.start.argv, workers),
+            None => self.start.argv.clone(),
+        };
+        let Some((program, args)) = argv.split_first() else { return Err(Failure::own("nothing to run")) };
+        let mut command = Command::new(program);
+        command.args(args).env_clear().envs(self.start.env.iter().map(|(key, value)| (key, value)));
         // The logical path: `current` of a deployment may be a symbolic link, and lead elsewhere at a later roll.
-        self.cwd.iter().for_each(|dir| _ = command.env("PWD", dir));
-        command.envs(app.env_for_children());
+        command.env("PWD", &self.start.cwd).envs(app.env_for_children());
         process::default_signals();
         daemon::close_on_exec_above_stderr();
         app.keep_across_exec().or_fail(|| "cannot keep the lock".to_owned())?;
-        let _ = pipe.write_all(&[&[crate::ABOUT_TO_EXEC], self.started(app).as_bytes(), &[0]].concat());
+        let mut told = vec![crate::launch::ABOUT_TO_EXEC];
+        said.iter().for_each(|field| told.extend(field.iter().chain(&[0])));
+        let _ = pipe.write_all(&told);
         let error = command.exec();
         let code = if error.kind() == io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
-        let program = self.program.to_string_lossy();
-        Err(Failure::with_code(code, format!("cannot run {program}: {}", reason(&error))))
+        Err(Failure::with_code(code, format!("cannot run {}: {}", program.to_string_lossy(), reason(&error))))
+    }
+
+    /// The file that an output is appended to: the one given, else that of the app (without both we do not get here).
+    fn log(&self, given: Option<&Path>, app: &AppDir, name: &str) -> Result<File, Failure> {
+        let own = app.dir().map(|dir| dir.join(name));
+        let (path, mode, flags) = match (given, &own) {
+            (Some(path), _) => (path, 0o666, 0),
+            (None, Some(path)) => (path.as_path(), 0o600, libc::O_NOFOLLOW),
+            (None, None) => (Path::new("/dev/null"), 0, 0),
+        };
+        if let (true, Some(dir)) = (self.described, given.and_then(Path::parent)) {
+            std::fs::create_dir_all(dir).or_fail(|| format!("cannot make {}", dir.display()))?;
+        }
+        append(path, mode, flags).or_fail(|| format!("cannot append to {}", path.display()))
     }
 }
 
-/// The file that an output is appended to: the one given, else that of the app (without both we do not get here).
-fn log(given: Option<&Path>, app: &AppDir, name: &str) -> Result<File, Failure> {
-    let own = app.dir().map(|dir| dir.join(name));
-    let (path, mode, flags) = match (given, &own) {
-        (Some(path), _) => (path, 0o666, 0),
-        (None, Some(path)) => (path.as_path(), 0o600, libc::O_NOFOLLOW),
-        (None, None) => (Path::new("/dev/null"), 0, 0),
-    };
-    append(path, mode, flags).or_fail(|| format!("cannot append to {}", path.display()))
+/// Writes `start.json`, and `app.env` for an app that is described.
+pub(crate) fn write_start(dir: &Path, start: &mut Start, id: u64, at_ms: u64) -> io::Result<()> {
+    (start.id, start.started_at_ms) = (Some(id), at_ms);
+    start.mode = Mode::of(&start.argv);
+    if let Some(variables) = &start.app_env {
+        let mut variables = variables.clone();
+        if !variables.iter().any(|(key, _)| key == "pm_id") {
+            variables.push(("pm_id".to_owned(), id.to_string()));
+        }
+        home::replace_file(dir, APP_ENV, env_file::write(&variables).as_bytes())?;
+    }
+    start.write(dir)
+}
+
+/// The number of workers that was asked for since the app was described.
+pub(crate) fn workers_asked_for(dir: &Path) -> Option<u32> {
+    std::fs::read_to_string(dir.join(WORKERS)).ok()?.trim().parse().ok().filter(|count| *count > 0)
 }
 
 /// Opens a file to append to. A FIFO without a reader is an error, where it would else hold us up; and a terminal does

@@ -9,13 +9,16 @@ use std::io;
 use pm_common::home::AppDir;
 use pm_common::options::Asked;
 use pm_common::policy::WorkerId;
+use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::{Event, RollRule, Shape, Supervisor};
 use pm_common::policy::time::Span;
 use pm_common::policy::worker::{ReadyBy, ReadyRule};
 use pm_common::policy_options::{PM_POLICY, to_json};
-use pm_common::release::Origin;
+use pm_common::release::{Origin, Release};
 use pm_common::report::{Failure, print};
-use pm_common::supervise::{Adapter, AdapterToken, Plan, Publisher, Scope, Setup, Source, Supervise, environment};
+use pm_common::supervise::{
+    Adapter, AdapterToken, Outputs, Plan, Publisher, Scope, Setup, Source, Supervise, environment,
+};
 
 pub use options::TOOL;
 
@@ -36,7 +39,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let options = options::resolve(&parsed)?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     let ready = ReadyRule { evidence: ReadyBy::Listen, alive_after: ALIVE_AFTER, timeout: READY_TIMEOUT };
-    let roll = RollRule { parallel: 1, soak: Span::ZERO, overlap: 1 };
+    let roll = RollRule { parallel: 1, soak: Span::ZERO, overlap: 1, heeds_memory: false };
     let shape = Shape { workers: 1, overlap: false, ready, roll };
     let mut base_env = environment::base();
     base_env.push((PM_POLICY.into(), to_json(&options.rules).to_string().into()));
@@ -47,6 +50,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         origin: Origin::here(&parsed.rest, base_env, options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Tree,
+        outputs: Outputs::default(),
         publisher: Publisher::new("pm-restart", home),
         kind: "restart",
     })?
@@ -58,16 +62,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
 struct Plain;
 
 impl Adapter for Plain {
-    fn prepare(&mut self, _: WorkerId, _: &[(OsString, OsString)], _: &mut Plan) -> io::Result<()> {
+    fn prepare(&mut self, _: WorkerId, _: &Release, _: &mut Plan) -> io::Result<()> {
         Ok(())
     }
     fn started(&mut self, _: WorkerId, _: i32) {}
     fn steer_in(&mut self, _: WorkerId) {}
     fn steer_off(&mut self, _: WorkerId) {}
-    fn drain(&mut self, _: WorkerId) -> bool {
+    fn drain(&mut self, _: WorkerId, _: bool) -> bool {
         false
     }
-    fn ended(&mut self, _: WorkerId) {}
+    fn ended(&mut self, _: WorkerId, _: Option<Exit>) -> bool {
+        false
+    }
     fn release_slot(&mut self, _: u32) {}
     fn finish(&mut self) {}
     fn sources<'a>(&'a self, _: &mut Vec<Source<'a>>) {}

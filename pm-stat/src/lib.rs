@@ -1,34 +1,64 @@
-//! pm-stat: what the status files of the apps say, checked against /proc, as one JSON line per worker; or a wait until
-//! they say something.
+//! pm-stat: what the status files of the apps say, checked against /proc: as one JSON line per worker, as a table, a
+//! stream, figures for a collector; or a wait until they say something.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::path::Path;
 
 use pm_common::home::Home;
 use pm_common::options::{Asked, Opt, Tool};
-use pm_common::procfs::Proc;
 use pm_common::report::{Failure, OrFail as _};
 
-mod app;
+mod apps;
+mod check;
+mod describe;
+mod follow;
+mod jlist;
+mod matching;
+mod metrics;
+mod mode;
 mod record;
+mod reset;
+mod row;
+mod samples;
+mod seen;
+mod shot;
+mod start;
+mod table;
+mod text;
+mod top;
+mod usage;
 mod wait;
 
-use wait::Wait;
+use mode::Mode;
 
 const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
     Opt { short: None, long, value: Some(value), help }
 }
 
+const fn switch(long: &'static str, help: &'static str) -> Opt {
+    Opt { short: None, long, value: None, help }
+}
+
 /// The command line.
 pub const TOOL: Tool = Tool {
     name: "pm-stat",
-    usage: "[APP...]\n       pm-stat --wait WHAT [--timeout TIME] [--since N] APP",
-    about: "Says what runs: one JSON line per worker of the apps named, or of all; or waits for an app.",
+    usage: "[--pss] [WHAT] [APP...]\n       pm-stat --wait WHAT [--timeout TIME] [--since N] APP",
+    about: "Says what runs, of the apps named or of all: as JSON lines, or as WHAT says.",
     options: &[
+        switch("table", "a table for people"),
+        switch("describe", "all that is known of APP, for people"),
+        switch("check", "exit 0 if all is as it shall be; else 1, and why"),
+        switch("follow", "a JSON line for each change, until nobody reads"),
+        opt("interval", "TIME", "with --follow: figures too, so often"),
+        switch("top", "the table, live on a terminal; q quits"),
+        switch("openmetrics", "figures for Prometheus and other collectors"),
+        switch("jlist", "one JSON array as programs written for PM2 read it"),
+        switch("env", "with --jlist: the environment too (it may hold passwords)"),
+        switch("match", "names of apps, by: all, name, id, namespace, script path"),
         opt("wait", "WHAT", "until APP is: rolled, ready, stopped, workers=N"),
         opt("timeout", "TIME", "wait no longer, and exit 124 (for ever)"),
-        opt("since", "N", "rolled: by the first roll with a higher number (asked for, or the next)"),
+        opt("since", "N", "rolled: by the first roll above N (last asked, or next)"),
+        switch("pss", "memory with shared pages divided among their sharers"),
     ],
     examples: "  pm-stat | jq 'select(.state != \"ready\")'\n  \
                pm-stat --wait rolled --timeout 60s app & kill -HUP PID; wait $!\n",
@@ -46,41 +76,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Asked::Print(text) => return print(&text).map(|()| 0),
     };
     let home = Home::find(|name| std::env::var_os(name));
-    if let Some(wait) = Wait::from_options(&parsed.options, &parsed.rest)? {
-        return wait.run(home.as_ref());
+    match Mode::from_options(&parsed.options, &parsed.rest)? {
+        Mode::Wait(wait) => wait.run(home.as_ref()),
+        Mode::Check => shot::check(home.as_ref(), &parsed.rest),
+        Mode::Follow { interval, pss } => follow::follow(home.as_ref(), &parsed.rest, interval, pss),
+        Mode::Top { pss } => top::top(home.as_ref(), &parsed.rest, pss),
+        Mode::Match => shot::matching(home.as_ref(), &parsed.rest),
+        Mode::Once { form, pss } => shot::once(home.as_ref(), parsed.rest, form, pss),
     }
-    let (apps, missing) = choose(home.as_ref(), parsed.rest)?;
-    let mut text = String::new();
-    let mut proc = Proc::default();
-    for app in &apps {
-        let Some(dir) = home.as_ref().and_then(|h| h.dir(app)) else { continue };
-        let lines = app::lines(app, &dir, &mut proc).or_fail(|| format!("cannot read {}", dir.display()))?;
-        text.push_str(&lines);
-    }
-    print(&text)?;
-    if missing.is_empty() { Ok(0) } else { Err(no_such(&missing, home.as_ref().map(Home::path))) }
-}
-
-/// The apps to show, sorted and each once, and those that were named and do not exist.
-fn choose(home: Option<&Home>, named: Vec<OsString>) -> Result<(Vec<String>, Vec<String>), Failure> {
-    let Some(home) = home else {
-        return Ok((Vec::new(), named.iter().map(|n| n.to_string_lossy().into_owned()).collect()));
-    };
-    if named.is_empty() {
-        let all = home.apps().or_fail(|| format!("cannot read {}", home.path().display()))?;
-        return Ok((all, Vec::new()));
-    }
-    let mut names: Vec<_> = named.iter().map(|n| n.to_string_lossy().into_owned()).collect();
-    names.sort_unstable();
-    names.dedup();
-    Ok(names.into_iter().partition(|name| home.dir(name).is_some_and(|d| d.is_dir())))
-}
-
-fn no_such(names: &[String], home: Option<&Path>) -> Failure {
-    let names: Vec<_> = names.iter().map(|n| format!("'{n}'")).collect();
-    let place =
-        home.map_or_else(|| "neither PM_HOME nor HOME is set".to_owned(), |h| format!("none in {}", h.display()));
-    Failure::with_code(1, format!("no app {}: {place}", names.join(", ")))
 }
 
 /// Writes to stdout, all at once; that nobody reads any more is no failure.
@@ -94,6 +97,13 @@ fn print(text: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_help_fits_a_screen() {
+        let help = super::TOOL.help();
+        assert!(help.lines().count() <= 28, "{help}");
+        assert!(help.lines().all(|l| l.chars().count() <= 80), "{help}");
+    }
+
     #[test]
     fn the_man_page_names_every_option() {
         assert_eq!(super::TOOL.undocumented(include_str!("../../man/pm-stat.1")), [""; 0]);

@@ -1,7 +1,7 @@
 //! `--wait`: returns when an app is what was asked for, when it can no longer be, or when the time is up.
 //!
 //! It reads what pm-stat reads, and sleeps until a file or a process of the app changes: no supervisor is asked, nothing
-//! is polled. `decide` says what the sights mean, `watch` gets them.
+//! is polled. `pm_common::wait` says what the sights mean, and gets them.
 
 use std::ffi::OsString;
 
@@ -10,12 +10,7 @@ use pm_common::options;
 use pm_common::policy::time::Span;
 use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::sys::clock;
-
-mod decide;
-mod watch;
-
-use decide::{Decision, Goal, Verdict};
-use watch::Watch;
+use pm_common::wait::{Decision, Goal, Verdict, Watch};
 
 /// What the command line asks to wait for.
 #[derive(Debug)]
@@ -27,11 +22,11 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// What the options ask for; `None` if not for a wait.
+    /// What the options ask for, `--wait` among them.
     ///
     /// # Errors
     /// 125: a bad value, not exactly one app, an option that needs another.
-    pub(crate) fn from_options(given: &[(&'static str, OsString)], apps: &[OsString]) -> Result<Option<Self>, Failure> {
+    pub(crate) fn from_options(given: &[(&'static str, OsString)], apps: &[OsString]) -> Result<Self, Failure> {
         let (mut goal, mut timeout, mut since) = (None, None, None);
         for (option, value) in given {
             match *option {
@@ -40,10 +35,7 @@ impl Wait {
                 _ => goal = Some(goal_of(option, value)?),
             }
         }
-        let Some(mut goal) = goal else {
-            let needless = given.first().map(|(option, _)| format!("--{option} needs --wait"));
-            return needless.map_or(Ok(None), |why| Err(Failure::own(why)));
-        };
+        let mut goal = goal.unwrap_or(Goal::Ready);
         if since.is_some() {
             if !matches!(goal, Goal::Rolled { .. }) {
                 return Err(Failure::own("--since is for --wait rolled alone"));
@@ -51,7 +43,7 @@ impl Wait {
             goal = Goal::Rolled { since };
         }
         let [app] = apps else { return Err(Failure::own("--wait needs exactly one APP; see pm-stat --help")) };
-        Ok(Some(Self { app: name(app)?, goal, timeout }))
+        Ok(Self { app: name(app)?, goal, timeout })
     }
 
     /// Waits.

@@ -8,6 +8,8 @@ pub mod any;
 pub mod bins;
 pub mod chain;
 pub mod deploy;
+pub mod fork;
+pub mod front;
 pub mod http;
 pub mod load;
 pub mod node_load;

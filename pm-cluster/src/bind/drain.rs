@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pm_common::policy::WorkerId;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::procfs::Proc;
+use pm_common::sys::clock;
 
 use super::sockets_of;
 use crate::connections::{self, Connection};
@@ -23,8 +24,6 @@ const STREAM_PAUSE: u32 = 1000;
 /// The drains under way.
 #[derive(Debug)]
 pub struct Drains {
-    /// How long connections may be idle.
-    linger: Span,
     /// How long a drain may take; the rest of the grace is the program's own, after the stop signal.
     limit: Span,
     under_way: BTreeMap<WorkerId, Drain>,
@@ -36,6 +35,8 @@ struct Drain {
     pid: i32,
     ports: Vec<u16>,
     since: Mono,
+    /// How long connections may be idle.
+    linger: Span,
     next: Mono,
     pause: Span,
     /// The whole cluster stops, so its lanes are not steered away: only the connections of the first look count.
@@ -63,14 +64,15 @@ fn holds_up(one: &Connection, at: Age) -> bool {
 impl Drains {
     /// None yet.
     #[must_use]
-    pub fn new(grace: Span, linger: Span) -> Self {
+    pub fn new(grace: Span) -> Self {
         let (under_way, proc) = (BTreeMap::new(), Proc::default());
-        Self { linger, limit: Span(grace.0 / 8 * 7), under_way, proc }
+        Self { limit: Span(grace.0 / 8 * 7), under_way, proc }
     }
 
-    /// A worker drains from now on; `ports` is where it listens by itself.
-    pub fn begin(&mut self, who: WorkerId, pid: i32, ports: Vec<u16>, now: Mono, stopping: bool) {
-        let drain = Drain { pid, ports, since: now, next: now, pause: FIRST_PAUSE, only: None, stopping };
+    /// A worker drains from now on; `ports` is where it listens by itself, `linger` how long connections may be idle.
+    pub fn begin(&mut self, who: WorkerId, pid: i32, ports: Vec<u16>, linger: Span, stopping: bool) {
+        let now = clock::now();
+        let drain = Drain { pid, ports, since: now, linger, next: now, pause: FIRST_PAUSE, only: None, stopping };
         self.under_way.insert(who, drain);
     }
 
@@ -101,8 +103,9 @@ impl Drains {
     }
 
     fn is_done(&mut self, who: WorkerId, now: Mono, listeners: &Listeners) -> bool {
-        let (limit, linger) = (self.limit, self.linger);
+        let limit = self.limit;
         let Some(drain) = self.under_way.get_mut(&who) else { return false };
+        let linger = drain.linger;
         drain.next = now + drain.pause;
         drain.pause = drain.pause.doubled().min(LONGEST_PAUSE);
         let age = now.since(drain.since);

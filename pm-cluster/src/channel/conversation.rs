@@ -82,7 +82,7 @@ impl Conversation {
     }
 
     fn may_send(&mut self, outgoing: &Outgoing<'_>) -> bool {
-        let disconnects = matches!(outgoing, Outgoing::Disconnect);
+        let disconnects = matches!(outgoing, Outgoing::Disconnect { .. });
         if disconnects && self.disconnecting {
             return false;
         }

@@ -348,6 +348,11 @@ function gatherer (session, held, action) {
   }
 }
 
+// A worker that ends without having said so may have ended over this script. Node's own primary takes no notice.
+function sayLoaded () {
+  process.send({ cmd: 'NODE_CLUSTER', act: 'pmLoaded' }, undefined, { swallowErrors: true }, () => {})
+}
+
 safely(leaveEnvironment)(process.env)
 safely(() => {
   // Twice in the options of a chain within a chain: once is enough.
@@ -356,4 +361,5 @@ safely(() => {
   process[here] = true
   watchServers()
   awaitDrain()
+  sayLoaded()
 })()

@@ -22,13 +22,13 @@ const TRIES: u32 = 20;
 
 /// The lock, held. Dropping it gives it up.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub struct Lock {
     file: OwnedFd,
 }
 
 /// Who has the lock after a try to take it.
 #[derive(Debug)]
-pub(super) enum Claim {
+pub enum Claim {
     /// We have.
     Ours(Lock),
     /// Another process has: its pid, unless it is in another pid namespace.
@@ -39,7 +39,10 @@ impl Lock {
     /// Tries to take the lock of the app in `dir`. It never waits.
     ///
     /// A lock that was taken by this process before it exec'ed is found, not taken again.
-    pub(super) fn claim(dir: &Path) -> io::Result<Claim> {
+    ///
+    /// # Errors
+    /// There is no such directory, or the file cannot be made or locked.
+    pub fn claim(dir: &Path) -> io::Result<Claim> {
         let path = dir.join("lock");
         for _ in 0..TRIES {
             let file = daemon::inherited_file(&path).map_or_else(|| open(&path), Ok)?;

@@ -3,16 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::report::Failure;
 
 /// The longest name in bytes; with a number and an ending behind it, it still fits a file name (255).
 const LONGEST: usize = 120;
 /// The programs whose options are not the app's.
-const TOOLS: [&str; 4] = ["pm-cluster", "pm-fork", "pm-restart", "pm-stat"];
+const TOOLS: [&str; 5] = ["pm-cluster", "pm-fork", "pm-log", "pm-restart", "pm-stat"];
 /// Their options that have no value.
-const SWITCHES: [&str; 1] = ["--no-preload"];
+const SWITCHES: [&str; 3] = ["--json", "--no-preload", "--time"];
 /// Options of Node and others whose value is a file, but not the app.
 const FILE_OPTIONS: [&str; 7] =
     ["-r", "--require", "--import", "--loader", "--experimental-loader", "--env-file", "--env-file-if-exists"];
@@ -57,6 +57,13 @@ pub fn implied(chain: &[OsString]) -> String {
         Some((path, _)) => sanitised(path.file_stem().unwrap_or_default()),
         None => sanitised(scan.words.first().and_then(|w| Path::new(w).file_name()).unwrap_or_default()),
     }
+}
+
+/// The script that a chain runs: the first file among its arguments that is no program.
+#[must_use]
+pub fn script(chain: &[OsString]) -> Option<PathBuf> {
+    let mut files = scan(chain).words.into_iter().map(Path::new);
+    files.find(|path| Kind::of(path.as_os_str()) == Some(Kind::Script)).map(Path::to_owned)
 }
 
 /// A file that an argument names.

@@ -1,7 +1,7 @@
 //! The directories of apps: for their user alone, and not to be led elsewhere by others.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -69,4 +69,14 @@ pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
     options.open(path)
+}
+
+/// Replaces a file in an app's directory, mode 0600: a reader sees the old one or the new one.
+///
+/// # Errors
+/// It cannot be written; the old one is as it was.
+pub fn replace_file(dir: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
+    let new = dir.join(format!(".{name}.new"));
+    create_file(&new)?.write_all(contents)?;
+    std::fs::rename(new, dir.join(name))
 }

@@ -38,8 +38,8 @@ pub enum Record {
     Killed { id: WorkerId, grace: Span },
     /// A reload replaced all workers.
     Rolled { workers: u32, number: u64 },
-    /// A reload was given up; the workers not yet replaced stay.
-    RollAborted { slot: u32, reason: String },
+    /// A reload was given up; the workers not yet replaced stay (`in_place`: there was one, and it had to end first).
+    RollAborted { slot: u32, in_place: bool, reason: String },
     /// A reload started nothing.
     RollRefused { reason: String },
     /// One worker is the least.
@@ -116,7 +116,10 @@ impl fmt::Display for Record {
                 )
             }
             Self::Rolled { workers, number } => write!(f, "reloaded workers={workers} roll={number}"),
-            Self::RollAborted { slot, reason } => {
+            Self::RollAborted { in_place: true, reason, .. } => {
+                write!(f, "reload aborted, the program is started again from what it ran from before: {reason}")
+            }
+            Self::RollAborted { slot, reason, .. } => {
                 write!(f, "reload aborted, the workers not yet replaced go on slot={slot}: {reason}")
             }
             Self::RollRefused { reason } => write!(f, "reload aborted, nothing was started: {reason}"),

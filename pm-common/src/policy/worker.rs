@@ -141,6 +141,10 @@ pub(super) struct Worker {
     pub(super) supervises: bool,
     /// It said that it gives up: do not start it again.
     pub(super) gave_up: bool,
+    /// Its end, if it comes before there is any evidence that it is ready, is not its own fault.
+    pub(super) excused: bool,
+    /// It stands in for one that was excused.
+    pub(super) again: bool,
     /// Over the memory limit; noted once, so that it counts once.
     pub(super) fat: bool,
     /// A roll waits for it to be ready: it has yet to show that its release is any good.
@@ -162,6 +166,8 @@ impl Worker {
             exit: None,
             supervises: false,
             gave_up: false,
+            excused: false,
+            again: false,
             fat: false,
             trial: false,
             release,
@@ -173,6 +179,17 @@ impl Worker {
     /// Nobody has asked it to end.
     pub(super) fn is_wanted(&self) -> bool {
         matches!(self.life, Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. })
+    }
+
+    /// It has shown nothing yet but that it lives, and stands in for none that was excused.
+    pub(super) fn is_excusable(&self) -> bool {
+        let alive = |by: &ReadyBy| *by == ReadyBy::Alive;
+        !self.again
+            && match &self.life {
+                Life::Starting(_) => true,
+                Life::Soaking { by, .. } | Life::Ready { by, .. } => alive(by),
+                Life::Draining { .. } | Life::Killing { .. } => false,
+            }
     }
 
     pub(super) fn is_ready(&self) -> bool {

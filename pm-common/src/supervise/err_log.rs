@@ -1,4 +1,4 @@
-//! What a failing worker wrote last, where stderr goes to the app's own err.log.
+//! What a failing worker wrote last, where stderr goes to the app's own err.log, by itself or through pm-log.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
@@ -9,28 +9,46 @@ const LINES: usize = 20;
 /// The most that is read: what came before is not among the last lines, or they are no text.
 const MOST: u64 = 64 << 10;
 
-/// The app's err.log, which is our stderr and so the workers'.
+/// The app's err.log, where our stderr and so the workers' ends up, or a file for the errors of one slot's workers.
 #[derive(Debug)]
-pub(super) struct ErrLog {
+pub struct ErrLog {
     path: PathBuf,
     from: u64,
 }
 
 impl ErrLog {
-    /// The err.log of the app's directory; `None` where stderr goes elsewhere.
-    pub(super) fn of(directory: Option<&Path>) -> Option<Self> {
+    /// A file in which counts what is written behind `from`, in bytes.
+    #[must_use]
+    pub const fn at(path: PathBuf, from: u64) -> Self {
+        Self { path, from }
+    }
+
+    /// The err.log of the app's directory; `None` where stderr goes elsewhere. A pipe may be that of pm-log; if it is
+    /// another, nothing is written to the file, and nothing is taken from it.
+    #[must_use]
+    pub fn of(directory: Option<&Path>) -> Option<Self> {
         let path = directory?.join("err.log");
         let (there, ours) = (path.metadata().ok()?, rustix::fs::fstat(rustix::stdio::stderr()).ok()?);
-        (there.dev() == ours.st_dev && there.ino() == ours.st_ino).then_some(Self { path, from: 0 })
+        let is_pipe = rustix::fs::FileType::from_raw_mode(ours.st_mode) == rustix::fs::FileType::Fifo;
+        let direct = there.dev() == ours.st_dev && there.ino() == ours.st_ino;
+        (direct || is_pipe).then_some(Self { from: there.len(), path })
+    }
+
+    /// The file that a worker which starts now writes its errors to.
+    pub(super) fn from_now(path: PathBuf) -> Self {
+        let mut log = Self { path, from: 0 };
+        log.mark();
+        log
     }
 
     /// What is written from now on counts.
-    pub(super) fn mark(&mut self) {
+    pub fn mark(&mut self) {
         self.from = self.path.metadata().map_or(0, |m| m.len());
     }
 
     /// The last lines written since the mark.
-    pub(super) fn last_lines(&self) -> Vec<String> {
+    #[must_use]
+    pub fn last_lines(&self) -> Vec<String> {
         self.read().map_or_else(|_| Vec::new(), |bytes| last_lines(&bytes))
     }
 

@@ -3,8 +3,11 @@
 //! One thread, one poll(2), one deadline. A tool adds what is its own through [`Adapter`]: pm-cluster its sockets and
 //! Node's protocol, pm-restart nothing.
 
+mod above;
+mod crowd;
 pub mod environment;
-mod err_log;
+pub mod err_log;
+mod outputs;
 mod perform;
 mod processes;
 mod publish;
@@ -14,19 +17,22 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::notify::{Assignment, Upward};
+use crate::notify::Assignment;
 use crate::policy::WorkerId;
+use crate::policy::exit::Exit;
 use crate::policy::supervisor::{Action, Event, Supervisor};
 use crate::policy::time::Mono;
 use crate::policy::worker::ReadyBy;
 use crate::procfs::Proc;
-use crate::release::{Origin, Releases};
-use crate::report::{Failure, OrFail};
+use crate::release::{Origin, Release, Releases};
+use crate::report::{self, Failure, OrFail};
 use crate::sys::clock;
 use crate::sys::signals::{Caught, Signals};
 
+use above::Above;
+pub use outputs::Outputs;
 pub use processes::Scope;
 use processes::{Inherited, Process};
 pub use publish::Publisher;
@@ -68,11 +74,11 @@ pub enum AdapterToken {
 
 /// What a tool adds to the loop.
 pub trait Adapter {
-    /// Adds what this worker needs before it is started, to what its release gives it (`inherited`).
+    /// Adds what this worker needs before it is started, to what its release gives it.
     ///
     /// # Errors
     /// No descriptors, no memory: the start counts as failed and is tried again.
-    fn prepare(&mut self, id: WorkerId, inherited: &[(OsString, OsString)], plan: &mut Plan) -> io::Result<()>;
+    fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()>;
     /// It was started.
     fn started(&mut self, id: WorkerId, pid: i32);
     /// New connections may go to it.
@@ -80,10 +86,11 @@ pub trait Adapter {
     /// No new connections go to it.
     fn steer_off(&mut self, id: WorkerId);
     /// It shall finish its work and end; false: it cannot be asked in any other way than by the stop signal. Where it
-    /// can, `Event::Drained` follows once it has finished.
-    fn drain(&mut self, id: WorkerId) -> bool;
-    /// It ended (or could not be started).
-    fn ended(&mut self, id: WorkerId);
+    /// can, `Event::Drained` follows once it has finished. `linger`: clients that ask nothing may be waited for.
+    fn drain(&mut self, id: WorkerId, linger: bool) -> bool;
+    /// It ended in this way (`None`: it could not be started); true: over something of ours, so that it is to be started
+    /// again at once, and its end is not counted.
+    fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool;
     /// The slot is gone for good.
     fn release_slot(&mut self, slot: u32);
     /// The supervisor stops: nothing needs to be kept for a next worker. Called as soon as that is known, and at the end.
@@ -99,6 +106,10 @@ pub trait Adapter {
     }
     /// Once after each turn, before waiting: what was put off.
     fn settle(&mut self, events: &mut VecDeque<Event>);
+    /// The bytes that are left where the memory of all workers together is limited; `None`: it is not.
+    fn memory_left(&self) -> Option<u64> {
+        None
+    }
     /// Where this worker listens, for people.
     fn addresses(&self, id: WorkerId) -> Vec<String>;
 }
@@ -128,10 +139,16 @@ pub struct Supervise<A> {
     processes: BTreeMap<WorkerId, Process>,
     events: VecDeque<Event>,
     signals: Signals,
-    upward: Option<Upward>,
+    /// Whom we tell how we are.
+    manager: Above,
     /// The link that holds the app's lock for us, and its pid.
     above: Option<(OwnedFd, i32)>,
+    outputs: Outputs,
     publisher: Publisher,
+    /// Something has happened since the status was written.
+    news: bool,
+    /// It was said that there are more descriptors than may be waited for.
+    crowded: bool,
     proc: Proc,
     inherited: Inherited,
     code: Option<u8>,
@@ -151,6 +168,8 @@ pub struct Setup<A> {
     pub origin: Origin,
     /// What of a worker must have ended before it has.
     pub scope: Scope,
+    /// Where the workers' output goes.
+    pub outputs: Outputs,
     /// Where the status goes.
     pub publisher: Publisher,
     /// The word for X_PM_SUPERVISOR: cluster or restart.
@@ -169,10 +188,7 @@ impl<A: Adapter> Supervise<A> {
         let signals = Signals::install().or_fail(|| "cannot handle signals".to_owned())?;
         crate::sys::limits::raise_descriptors();
         crate::sys::process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
-        let upward = Upward::from_env();
-        if let Some(upward) = &upward {
-            upward.send(&[Assignment::PmSupervisor(setup.kind.to_owned())]);
-        }
+        let manager = Above::greet(setup.kind);
         Ok(Self {
             machine: setup.machine,
             adapter: setup.adapter,
@@ -182,9 +198,12 @@ impl<A: Adapter> Supervise<A> {
             processes: BTreeMap::new(),
             events: VecDeque::from([Event::Start]),
             signals,
-            upward,
+            manager,
             above: setup.publisher.above().and_then(|pid| Some((crate::sys::process::open_pidfd(pid).ok()?, pid))),
+            outputs: setup.outputs,
             publisher: setup.publisher,
+            news: false,
+            crowded: false,
             proc,
             inherited,
             code: None,
@@ -208,7 +227,13 @@ impl<A: Adapter> Supervise<A> {
                 self.publisher.end(&self.machine, self.gave_up);
                 return Ok(code);
             }
-            self.publisher.publish(&self.machine, &self.processes, &self.adapter);
+            // Most of what wakes us changes nothing: what flows through us, or a worker that tells its mood.
+            if std::mem::take(&mut self.news) {
+                self.publisher.publish(&self.machine, &self.processes, &self.adapter);
+                if self.scope == Scope::Group {
+                    self.manager.say_counts(&self.machine);
+                }
+            }
             for token in self.wait()? {
                 self.look(token);
             }
@@ -227,6 +252,7 @@ impl<A: Adapter> Supervise<A> {
     }
 
     fn tell(&mut self, event: Event) {
+        self.news = true;
         let mut actions = Vec::new();
         self.machine.handle(clock::now(), event, &mut actions);
         // Before any worker closes its own: a client that comes now is refused, and not left to wait for nobody.
@@ -240,18 +266,20 @@ impl<A: Adapter> Supervise<A> {
 
     /// Waits for the next thing to happen; gives what is ready, in the order to look at it.
     fn wait(&mut self) -> Result<Vec<Token>, Failure> {
-        let (tokens, ready) = {
+        let (tokens, ready, fits) = {
             let (tokens, mut fds) = self.poll_set();
             let deadline = self.machine.deadline().into_iter().chain(self.adapter.deadline()).min();
             let timeout = deadline.map(|at| timespec(at, clock::now()));
-            match poll(&mut fds, timeout.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).or_fail(|| "cannot wait for events".to_owned()),
-            }
+            let fits = crowd::wait(&mut fds, timeout.as_ref()).or_fail(|| "cannot wait for events".to_owned())?;
             // Any of POLLIN, POLLOUT, POLLHUP, POLLERR is a reason to look: a pipe's end comes as POLLHUP alone.
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-            (tokens, ready)
+            (tokens, ready, fits)
         };
+        if !fits && !std::mem::replace(&mut self.crowded, true) {
+            report::warning(
+                "the limit on descriptors is below what is waited for, so that all is late; raise it: prlimit",
+            );
+        }
         let mut due: Vec<Token> = tokens.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(t, _)| t).collect();
         due.sort_unstable();
         Ok(due)
@@ -322,6 +350,10 @@ impl<A: Adapter> Supervise<A> {
         let Some(process) = self.processes.get_mut(&id) else { return false };
         let Ok(Some(datagram)) = process.notify.receive() else { return false };
         for assignment in datagram.assignments {
+            // A child that supervises says so of our workers; one of a cluster speaks of its own.
+            if process.supervisor.is_some() && self.scope == Scope::Tree {
+                self.manager.pass_on(&assignment);
+            }
             match assignment {
                 // A worker of a cluster is an app: it must not end the whole with a word, nor escape its limits. If it
                 // runs a supervisor of its own, that one speaks of its own workers.
@@ -335,6 +367,7 @@ impl<A: Adapter> Supervise<A> {
                 Assignment::PmSupervisor(_) => {
                     // Without its pidfd we could neither reach it nor know its end: then it is a plain child.
                     process.supervisor = datagram.pid.and_then(|pid| crate::sys::process::open_pidfd(pid).ok());
+                    process.leader_supervises = datagram.pid == Some(process.child.pid);
                     if process.supervisor.is_some() {
                         self.events.push_back(Event::Supervises(id));
                     }

@@ -2,12 +2,15 @@
 
 use std::os::fd::AsFd;
 
+use nix::sys::signal::Signal;
+
+use super::outputs::Opened;
 use super::processes::Process;
 use super::{Adapter, Plan, Scope, Supervise};
 use crate::notify::{Assignment, NotifySocket};
 use crate::policy::WorkerId;
 use crate::policy::record::Record;
-use crate::policy::supervisor::{Action, Event, Release, Request};
+use crate::policy::supervisor::{Action, Event, Release, Request, StopKind};
 use crate::procfs;
 use crate::report::{self, EXIT_OWN};
 use crate::sys::process::{self, Launch, SpawnError};
@@ -19,45 +22,52 @@ impl<A: Adapter> Supervise<A> {
             Action::ResolveRelease => self.resolve_release(),
             Action::CommitRelease => self.releases.commit(),
             Action::DropRelease => self.releases.drop_next(),
-            Action::Drain(id) => self.drain(id),
+            Action::Drain(id) => self.drain(id, true),
+            Action::DrainNow(id) => self.drain(id, false),
             Action::SteerIn(id) => self.adapter.steer_in(id),
             Action::SteerOff(id) => self.adapter.steer_off(id),
             Action::Stop(id) => self.send_stop(id),
             Action::StopLeftovers(id) => self.stop_leftovers(id),
             Action::Kill(id) => self.kill(id),
             Action::Measure(id) => self.measure(id),
+            Action::LookForRoom => self.look_for_room(),
             Action::Forward(id, request) => self.forward(id, request),
             Action::ReleaseSlot(slot) => self.adapter.release_slot(slot),
             Action::AnnounceReady => {
-                self.tell_upward(&[Assignment::Ready]);
+                self.manager.ready();
                 self.say_ready();
             }
             Action::AnnounceStop(span) => {
-                self.tell_upward(&[Assignment::Stopping, Assignment::ExtendTimeout(span)]);
+                self.manager.tell(&[Assignment::Stopping, Assignment::ExtendTimeout(span)]);
             }
             Action::AnnounceGaveUp => {
                 self.gave_up = true;
-                self.tell_upward(&[Assignment::PmGaveUp(1)]);
+                self.manager.tell(&[Assignment::PmGaveUp(1)]);
             }
-            Action::Say(Record::RollAborted { slot, reason }) => {
-                self.publisher.roll_aborted();
-                report::warning(Record::RollAborted { slot, reason });
+            Action::Say(Record::RollAborted { slot, in_place, reason }) => {
+                self.publisher.roll_aborted(slot);
+                report::warning(Record::RollAborted { slot, in_place, reason });
+                self.manager.reloaded();
             }
-            Action::Say(record) if record.is_info() => report::info(record),
-            Action::Say(record) => report::warning(record),
+            Action::Say(record @ (Record::Rolled { .. } | Record::RollRefused { .. })) => {
+                say(&record);
+                self.manager.reloaded();
+            }
+            Action::Say(record) => say(&record),
             Action::Finish(code) => self.code = Some(code),
         }
     }
 
     fn resolve_release(&mut self) {
+        self.manager.reloads();
         self.publisher.roll_begins();
         if let Err(failure) = self.releases.resolve_next() {
             self.events.push_back(Event::ResolveFailed(failure.message));
         }
     }
 
-    fn drain(&mut self, id: WorkerId) {
-        if !self.adapter.drain(id) {
+    fn drain(&mut self, id: WorkerId, linger: bool) {
+        if !self.adapter.drain(id, linger) {
             self.events.push_back(Event::Drained(id));
         }
     }
@@ -68,40 +78,49 @@ impl<A: Adapter> Supervise<A> {
                 self.adapter.started(id, process.child.pid);
                 self.processes.insert(id, process);
             }
-            Err(SpawnError { code, error }) => {
-                let program = self.argv.first().map(|p| p.to_string_lossy()).unwrap_or_default();
-                let hint = hint(&program);
-                report::warning(format_args!("cannot run {program}: {}{hint}", report::reason(&error)));
-                self.adapter.ended(id);
+            Err(Unstarted { code, message }) => {
+                report::warning(message);
+                self.adapter.ended(id, None);
                 self.events.push_back(Event::SpawnFailed(id, code));
             }
         }
     }
 
-    fn try_spawn(&mut self, id: WorkerId, release: Release) -> Result<Process, SpawnError> {
-        let lacking = |error| SpawnError { code: EXIT_OWN, error };
+    fn try_spawn(&mut self, id: WorkerId, release: Release) -> Result<Process, Unstarted> {
+        let outputs = self.outputs.open(id.slot).map_err(|e| Unstarted { code: EXIT_OWN, message: e.to_string() })?;
+        if let Some(file) = self.outputs.err_of(id.slot) {
+            self.publisher.errors_go_to(id.slot, file);
+        }
+        let program = self.argv.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+        let lacking = |error| cannot_run(&program, &SpawnError { code: EXIT_OWN, error });
         let (notify, name) = NotifySocket::new().map_err(lacking)?;
         let mut plan = Plan::default();
         plan.env.push(("NOTIFY_SOCKET".into(), name.into()));
         plan.env.push(("PM_SLOT".into(), id.slot.to_string().into()));
         plan.env.push(("PM_GENERATION".into(), id.generation.to_string().into()));
         let from = self.releases.get(release);
-        self.adapter.prepare(id, &from.env, &mut plan).map_err(lacking)?;
-        let (program, directory) = (from.program.as_path(), from.directory.as_fd());
+        self.adapter.prepare(id, from, &mut plan).map_err(lacking)?;
+        let directory = from.directory.as_fd();
         let env = from.env.iter().cloned().chain(plan.env).collect();
         let keep = plan.keep.iter().map(AsFd::as_fd).collect();
         let watch = plan.watch.as_ref().map(AsFd::as_fd);
-        let child = process::spawn(&Launch { program, argv: &self.argv, directory, env, keep, watch })?;
-        Ok(Process::new(child, notify))
+        let (argv, Opened { out, err }) = (self.argv.as_slice(), outputs);
+        let child = process::spawn(Launch { program: &from.program, argv, directory, env, out, err, keep, watch });
+        Ok(Process::new(child.map_err(|error| cannot_run(&program, &error))?, notify))
     }
 
     /// The stop signal is the app's; to a supervisor below it would mean something else (HUP: reload), so that one is
     /// told in its own words, even if it has not announced itself yet.
     fn send_stop(&mut self, id: WorkerId) {
         let Some(process) = self.processes.get_mut(&id).filter(|p| p.is_running()) else { return };
-        let mut is_ours = || self.proc.stat(process.child.pid).is_some_and(|stat| procfs::is_cluster(&stat));
-        let supervises = process.supervisor.is_some() || is_ours();
-        process.signal_leader(if supervises { nix::libc::SIGTERM as u8 } else { self.machine.rules().stop_signal });
+        let leads = process.leader_supervises
+            || self.proc.stat(process.child.pid).is_some_and(|stat| procfs::is_cluster(&stat));
+        process.signal_leader(match self.machine.stop_kind() {
+            Some(kind) if leads => signal_of(kind) as u8,
+            // A shell would wait, deaf to INT, for the supervisor that it runs.
+            _ if leads || process.supervisor.is_some() => Signal::SIGTERM as u8,
+            _ => self.machine.rules().stop_signal,
+        });
     }
 
     fn measure(&mut self, id: WorkerId) {
@@ -110,6 +129,14 @@ impl<A: Adapter> Supervise<A> {
         if let Some(bytes) = self.proc.effective_memory(process.child.pid, limit) {
             self.events.push_back(Event::Memory(id, bytes));
         }
+    }
+
+    fn look_for_room(&mut self) {
+        let left = self.adapter.memory_left();
+        let limited = self.processes.values().filter(|p| left.is_some() && p.is_running());
+        let bytes = limited.filter_map(|p| self.proc.effective_memory(p.child.pid, u64::MAX));
+        let needs = bytes.max().unwrap_or_default();
+        self.events.push_back(Event::Room { left, needs });
     }
 
     fn forward(&mut self, id: WorkerId, request: Request) {
@@ -135,11 +162,30 @@ impl<A: Adapter> Supervise<A> {
             report::info(format_args!("ready workers={ready}/{wanted} listen={listen}"));
         }
     }
+}
 
-    fn tell_upward(&self, lines: &[Assignment]) {
-        if let Some(upward) = &self.upward {
-            upward.send(lines);
-        }
+fn say(record: &Record) {
+    if record.is_info() { report::info(record) } else { report::warning(record) }
+}
+
+/// Why a worker could not be started.
+struct Unstarted {
+    /// As in `SpawnError`.
+    code: u8,
+    /// For people.
+    message: String,
+}
+
+fn cannot_run(program: &str, SpawnError { code, error }: &SpawnError) -> Unstarted {
+    let message = format!("cannot run {program}: {}{}", report::reason(error), hint(program));
+    Unstarted { code: *code, message }
+}
+
+/// What a supervisor is told, so that it stops as we do: only TERM lets idle clients linger.
+pub(super) const fn signal_of(kind: StopKind) -> Signal {
+    match kind {
+        StopKind::Term => Signal::SIGTERM,
+        StopKind::Int => Signal::SIGINT,
     }
 }
 

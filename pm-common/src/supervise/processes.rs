@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::Signal;
 
+use super::perform::signal_of;
 use super::{Adapter, Supervise, Token, borrowed};
 use crate::notify::NotifySocket;
 use crate::policy::WorkerId;
@@ -37,6 +38,8 @@ pub(super) struct Process {
     pub(super) notify: NotifySocket,
     /// The process that announced itself as a supervisor: the child, or below it.
     pub(super) supervisor: Option<OwnedFd>,
+    /// That is the child itself, and no shell or `env` that waits for it.
+    pub(super) leader_supervises: bool,
     /// The leader has ended and is kept as a zombie, so that the number of its group stays its own.
     ended: bool,
     /// The leader has ended, but a debugger keeps its end to itself: its pidfd stays readable and tells nothing.
@@ -68,6 +71,7 @@ impl Process {
             start,
             notify,
             supervisor: None,
+            leader_supervises: false,
             ended: false,
             hidden: false,
             leftovers: Vec::new(),
@@ -190,7 +194,9 @@ impl<A: Adapter> Supervise<A> {
         if !leftovers {
             self.forget(id);
         }
-        self.adapter.ended(id);
+        if self.adapter.ended(id, Some(exit)) {
+            self.events.push_back(Event::Excused(id));
+        }
         self.events.push_back(Event::Ended { id, exit, leftovers });
     }
 
@@ -272,6 +278,7 @@ impl<A: Adapter> Supervise<A> {
 
     pub(super) fn stop_leftovers(&mut self, id: WorkerId) {
         let Some(process) = self.processes.get_mut(&id) else { return };
+        let own_words = self.machine.stop_kind().map_or(Signal::SIGTERM, signal_of);
         match self.scope {
             Scope::Group => process.signal_group(Signal::SIGTERM),
             // Their own children are their own business: a pm-cluster among them stops its workers in order.
@@ -280,7 +287,8 @@ impl<A: Adapter> Supervise<A> {
                     let other = stat.pid == process.child.pid || self.inherited.has(&stat);
                     if !other && !stat.is_zombie() && !process.told.contains(&stat.pid) {
                         process.told.push(stat.pid);
-                        process.signal_pid(stat.pid, Signal::SIGTERM);
+                        let supervises = crate::procfs::is_cluster(&stat);
+                        process.signal_pid(stat.pid, if supervises { own_words } else { Signal::SIGTERM });
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! The status file: what the state machine and the tool know, as lines, written anew when they have changed.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
@@ -33,6 +34,8 @@ pub struct Publisher {
     /// The supervisor's state, and since when it is in it.
     state: (SupervisorState, Mono),
     err_log: Option<ErrLog>,
+    /// Of slots whose workers write to files of their own: what the newest has written.
+    slot_logs: BTreeMap<u32, ErrLog>,
     /// What the worker that failed in the last roll wrote last.
     last_words: Vec<String>,
 }
@@ -53,6 +56,7 @@ impl Publisher {
             wall_offset_ms: clock::wall_offset_ms(),
             state: (SupervisorState::Starting, clock::now()),
             err_log,
+            slot_logs: BTreeMap::new(),
             last_words: Vec::new(),
         }
     }
@@ -113,8 +117,14 @@ impl Publisher {
         }
     }
 
-    pub(super) fn roll_aborted(&mut self) {
-        self.last_words = self.err_log.as_ref().map(ErrLog::last_lines).unwrap_or_default();
+    /// A worker of this slot starts, and its errors go to this file.
+    pub(super) fn errors_go_to(&mut self, slot: u32, file: PathBuf) {
+        self.slot_logs.insert(slot, ErrLog::from_now(file));
+    }
+
+    pub(super) fn roll_aborted(&mut self, slot: u32) {
+        let log = self.slot_logs.get(&slot).or(self.err_log.as_ref());
+        self.last_words = log.map(ErrLog::last_lines).unwrap_or_default();
     }
 
     fn roll(&self, view: RollView) -> Roll {

@@ -49,6 +49,16 @@ pub fn close_on_exec_above_stderr() {
     }
 }
 
+/// Closes what this program was executed with, but 0, 1 and 2: for a process that outlives the chain it came from, and
+/// would else keep its ports and locks.
+pub fn close_inherited() {
+    let inherited: Vec<i32> = open_descriptors().filter(|&fd| fd > 2 && came_through_exec(fd)).collect();
+    for fd in inherited {
+        // SAFETY: nothing here owns it: all that this program opens is marked close-on-exec, and this was not.
+        unsafe { libc::close(fd) };
+    }
+}
+
 /// The descriptor of the file at `path` that was open when this program was executed, if there is one.
 ///
 /// The file itself is not opened, as closing that again would drop a record lock on it. It comes back marked to be

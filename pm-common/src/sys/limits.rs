@@ -26,3 +26,9 @@ pub fn restore_descriptors() {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, *soft, *hard);
     }
 }
+
+/// How many descriptors may be open, and so be waited for at a time (poll(2)).
+#[must_use]
+pub fn most_descriptors() -> usize {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(usize::MAX, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
+}

@@ -27,6 +27,10 @@ pub struct Launch<'a> {
     pub directory: BorrowedFd<'a>,
     /// The whole environment.
     pub env: Vec<(OsString, OsString)>,
+    /// Its standard output and standard error; `None`: ours.
+    pub out: Option<OwnedFd>,
+    /// See `out`.
+    pub err: Option<OwnedFd>,
     /// Descriptors that the program keeps, under their own numbers.
     pub keep: Vec<BorrowedFd<'a>>,
     /// Have its calls of bind and listen told over this socket, if that is possible ([`super::seccomp::receive`]).
@@ -55,13 +59,15 @@ pub struct SpawnError {
 ///
 /// # Errors
 /// What fork(2) or execve(2) said, with the exit code that it means.
-pub fn spawn(launch: &Launch<'_>) -> Result<Child, SpawnError> {
+pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
     let mut command = Command::new(launch.program);
     if let Some(name) = launch.argv.first() {
         command.arg0(name);
     }
     command.args(launch.argv.iter().skip(1)).env_clear().envs(launch.env.iter().map(|(k, v)| (k, v)));
     command.stdin(Stdio::null()).process_group(0);
+    launch.out.into_iter().for_each(|fd| _ = command.stdout(fd));
+    launch.err.into_iter().for_each(|fd| _ = command.stderr(fd));
     let directory = launch.directory.as_raw_fd();
     let keep: Vec<RawFd> = launch.keep.iter().map(AsRawFd::as_raw_fd).collect();
     let watch = launch.watch.as_ref().map(AsRawFd::as_raw_fd);

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
 use pm_tests::chain::Chain;
 use pm_tests::scene::Scene;
-use pm_tests::{http, proc};
+use pm_tests::{fork, http, proc};
 
 use crate::links::replaces_workers_only;
 use crate::readme::README;
@@ -149,4 +149,21 @@ fn the_container_of_the_readme_runs_as_another_user_and_is_seen() {
     assert!(said.contains("\"state\":\"ready\"") && said.contains("\"slot\":0"), "{said}");
     proc::send(first, SIGTERM);
     assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+}
+
+#[test]
+fn a_description_with_a_uid_runs_as_that_user() {
+    let scene = Scene::with_node(24);
+    scene.open_to_all();
+    let text = "require('http').createServer((q, r) => r.end(process.getuid() + ' ' + process.getgroups() + ' ' + \
+                process.env.HOME)).listen(process.env.PORT)";
+    let _ = scene.file("app.js", text);
+    let www = nix::unistd::User::from_name("www-data").expect("a list of users").expect("a user");
+    for mode in ["cluster", "fork"] {
+        let line = format!("--set script=app.js --set uid=www-data --set exec_mode={mode} --set env=MODE={mode}");
+        let _ = fork::run(&scene, &line).ok();
+        let told = http::get(scene.port, "/").expect("serves");
+        assert_eq!(told, format!("{} {} {}", www.uid, www.gid, www.dir.display()), "{mode}");
+        fork::stop(&scene, "app");
+    }
 }

@@ -91,3 +91,29 @@ fn leftovers_that_fork_all_the_time_are_killed() {
     assert_eq!(chain.ended(), Some(0), "{}", chain.output());
     assert!(!chain.output().contains("tired"), "{}", chain.output());
 }
+
+/// Somebody lowers the limit on descriptors below what the supervisor already holds: poll(2) then takes no such list.
+#[test]
+fn a_limit_on_descriptors_that_is_lowered_ends_nobody() {
+    // The supervisor may raise the first again; with the second it lives on as it can.
+    for limit in ["--nofile=8:", "--nofile=8:8"] {
+        let scene = Scene::with_node(24);
+        let chain = scene.start("pm-cluster -n 4 node $F/app.js");
+        let workers = chain.serving(4);
+        let supervisor = chain.pid().to_string();
+        let lowered = scene.command(&["prlimit", limit, "--pid", &supervisor]).status().expect("it runs");
+        assert!(lowered.success());
+        proc::send(*workers.first().expect("four"), SIGKILL);
+        chain.line("worker ended");
+        if limit == "--nofile=8:" {
+            chain.serving(4);
+        } else {
+            chain.line("the limit on descriptors");
+            // It cannot start anything, and serves with what it has.
+            chain.line("could not start a worker");
+            chain.serving(3);
+        }
+        assert!(chain.messages("the limit on descriptors").len() <= 1, "{}", chain.output());
+        chain.stop();
+    }
+}

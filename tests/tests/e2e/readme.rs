@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use pm_tests::chain::Chain;
 use pm_tests::scene::Scene;
-use pm_tests::wait::DEADLINE;
+use pm_tests::wait::{self, DEADLINE};
 use pm_tests::{bins, http, stat};
 
 pub(crate) const README: &str = include_str!("../../../README.md");
@@ -136,18 +136,15 @@ fn the_unit_passes_the_check_of_systemd() {
 }
 
 #[test]
-fn the_install_lines_work_where_no_directory_is_there_yet() {
-    let scene = Scene::new();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let prefix = scene.dir().join("prefix");
-    let lines = block("install -D").replace("cargo build --release\n", "set -e\n");
-    let lines = lines.replace("target/release", &bins::tools().display().to_string());
-    let lines = lines.replace("/usr/local", &prefix.display().to_string());
-    let output = Command::new("sh").args(["-c", &lines]).current_dir(root).output().expect("sh");
-    assert!(output.status.success(), "{lines}\n{}", String::from_utf8_lossy(&output.stderr));
-    let tools = ["pm-cluster", "pm-fork", "pm-restart", "pm-stat"];
-    for file in tools.iter().flat_map(|tool| [format!("bin/{tool}"), format!("share/man/man1/{tool}.1")]) {
-        assert!(prefix.join(&file).is_file(), "{file}");
-    }
-    assert!(prefix.join("share/pm/drain.cjs").is_file(), "the drain script, where pm-cluster looks for it");
+fn the_recipe_for_logs_with_the_time() {
+    let scene = Scene::with_node(24).with("PM_HOME", "");
+    let _ = scene.file(
+        "app.js",
+        "require('http').createServer((q, r) => r.end()).listen(process.env.PORT, () => console.log('up'))",
+    );
+    succeeds(&scene, recipes("start --time")[0]);
+    let log = scene.dir().join(".pm/app/out.log");
+    let text = wait::until("the line", || std::fs::read_to_string(&log).ok().filter(|text| text.ends_with('\n')));
+    assert!(text.starts_with("20") && text.ends_with("Z up\n"), "{text}");
+    succeeds(&scene, recipes("stop")[0]);
 }

@@ -172,8 +172,10 @@ fn workers_inherit_no_descriptor_of_the_supervisors() {
     };
     let alone = descriptors("sleep 1000");
     assert_eq!(descriptors("pm-restart sleep 1000"), alone);
-    assert_eq!(descriptors("pm-cluster -n 1 sleep 1000"), alone + 1);
-    assert_eq!(descriptors("pm-restart pm-cluster -n 1 sleep 1000"), alone + 1);
+    assert_eq!(descriptors("pm-cluster -n 1 sleep 1000"), alone);
+    assert_eq!(descriptors("pm-restart pm-cluster -n 1 sleep 1000"), alone);
+    // Where binds are not looked at, any program may be Node's parent, and gets the channel.
+    assert_eq!(descriptors("pm-cluster -n 1 --fanout off sleep 1000"), alone + 1);
 }
 
 #[test]
@@ -214,4 +216,43 @@ fn messages_that_nobody_reads_hold_up_nothing() {
     chain.until("five starts", || (chain.output().matches("up").count() >= 5).then_some(()));
     chain.stop();
     drop(full);
+}
+
+/// A client that keeps its connection and asks nothing; how long the chain takes to end beside it.
+fn ends_beside_an_idle_client(line: &str, signal: nix::sys::signal::Signal, code: i32) -> std::time::Duration {
+    let scene = Scene::with_node(24);
+    let chain = scene.start(line);
+    chain.serving(2);
+    let mut idle = http::Connection::open(scene.port).expect("open");
+    idle.get("/").expect("answered");
+    let mut busy = http::Connection::open(scene.port).expect("open");
+    busy.send("/slow?500", "keep-alive").expect("sent");
+    let since = std::time::Instant::now();
+    chain.signal(signal);
+    busy.answer().expect("answered before the worker goes");
+    assert_eq!(chain.ended(), Some(code), "{}", chain.output());
+    assert!(chain.messages("KILL").is_empty(), "{}", chain.output());
+    since.elapsed()
+}
+
+#[test]
+fn an_idle_client_holds_up_a_stop_for_a_part_of_the_grace() {
+    for tools in ["pm-cluster --grace 4s", "pm-restart --grace 4s pm-cluster"] {
+        let took = ends_beside_an_idle_client(&format!("{tools} -n 2 node $F/app.js"), SIGTERM, 0);
+        // Three quarters of the grace.
+        assert!(took.as_millis() > 2_000, "{tools}: {took:?}");
+    }
+}
+
+#[test]
+fn an_idle_client_does_not_hold_up_an_interrupt() {
+    let between =
+        "pm-restart --grace 1h sh -c pm-cluster${IFS}--grace${IFS}1h${IFS}-n${IFS}2${IFS}node${IFS}$F/app.js;true";
+    let plain =
+        ["pm-cluster --grace 1h", "pm-restart --grace 1h pm-cluster"].map(|t| format!("{t} -n 2 node $F/app.js"));
+    for line in [plain[0].as_str(), plain[1].as_str(), between] {
+        let took = ends_beside_an_idle_client(line, SIGINT, 130);
+        // It would linger for 6 seconds.
+        assert!(took.as_millis() < 5_000, "{line}: {took:?}");
+    }
 }

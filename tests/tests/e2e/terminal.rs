@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -13,13 +14,15 @@ use pm_tests::scene::Scene;
 use pm_tests::wait;
 
 /// A chain whose session has a terminal of its own; dropping the master is what closing a window does.
-struct Terminal {
-    master: File,
-    child: Child,
+pub(crate) struct Terminal {
+    pub(crate) master: File,
+    pub(crate) child: Child,
+    /// A character may come in pieces.
+    bytes: RefCell<Vec<u8>>,
     seen: RefCell<String>,
 }
 
-fn open(scene: &Scene, words: &[&str]) -> Terminal {
+pub(crate) fn open(scene: &Scene, words: &[&str]) -> Terminal {
     let pty = openpty(None, None).expect("a terminal");
     // A master in the chain's own hands would keep the terminal open for ever.
     for fd in [&pty.master, &pty.slave] {
@@ -29,7 +32,7 @@ fn open(scene: &Scene, words: &[&str]) -> Terminal {
     let slave = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a descriptor"));
     command.stdin(slave(&pty.slave)).stdout(slave(&pty.slave)).stderr(slave(&pty.slave));
     let child = command.spawn().expect("setsid runs");
-    Terminal { master: File::from(pty.master), child, seen: RefCell::default() }
+    Terminal { master: File::from(pty.master), child, bytes: RefCell::default(), seen: RefCell::default() }
 }
 
 /// The same from words between blanks.
@@ -40,24 +43,40 @@ fn open_line(scene: &Scene, line: &str) -> Terminal {
 
 impl Terminal {
     /// Waits until the terminal has shown this text so often.
-    fn hear(&self, text: &str, count: usize) {
+    pub(crate) fn hear(&self, text: &str, count: usize) {
+        self.hear_match(text, |seen| seen.matches(text).count() >= count);
+    }
+
+    /// Waits until all that the terminal has shown is as wanted.
+    pub(crate) fn hear_match(&self, what: &str, wanted: impl Fn(&str) -> bool) {
         let timeout = PollTimeout::try_from(wait::DEADLINE).expect("a timeout");
-        while self.seen.borrow().matches(text).count() < count {
+        while !wanted(&self.seen.borrow()) {
             let mut ready = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
             let events = poll(&mut ready, timeout).expect("a terminal can be polled");
-            assert!(events > 0, "waited in vain for {text} on the terminal:\n{}", self.seen.borrow());
+            assert!(events > 0, "waited in vain for {what} on the terminal:\n{}", self.seen.borrow());
             let mut bytes = [0; 4096];
             let length = (&self.master).read(&mut bytes).unwrap_or_else(|e| panic!("{e}:\n{}", self.seen.borrow()));
-            self.seen.borrow_mut().push_str(&String::from_utf8_lossy(&bytes[..length]));
+            self.bytes.borrow_mut().extend_from_slice(&bytes[..length]);
+            *self.seen.borrow_mut() = String::from_utf8_lossy(&self.bytes.borrow()).into_owned();
         }
+    }
+
+    /// All that the terminal has shown.
+    pub(crate) fn seen(&self) -> String {
+        self.seen.borrow().clone()
     }
 
     fn press_ctrl_c(&mut self) {
         self.master.write_all(b"\x03").expect("the terminal takes it");
     }
 
-    fn code(&mut self) -> Option<i32> {
+    pub(crate) fn code(&mut self) -> Option<i32> {
         wait::until("the end", || self.child.try_wait().expect("our own child")).code()
+    }
+
+    /// The signal that it died by.
+    pub(crate) fn ended_by(&mut self) -> Option<i32> {
+        wait::until("the end", || self.child.try_wait().expect("our own child")).signal()
     }
 }
 

@@ -26,11 +26,39 @@ impl Supervisor {
         if why != Why::Spawn || place == Place::Seat {
             slot.last = Some(Last { exit, why, at: now });
         }
+        if self.starts_again(now, id, place, &worker, out) {
+            return;
+        }
         match place {
             Place::Seat => self.seat_vacated(now, id, &worker, exit, why, out),
             Place::Successor => self.successor_failed(now, id, &worker, exit, why, out),
-            Place::Retiring(_) => {}
+            // What it had is free now.
+            Place::Retiring(_) => self.look_again_for_room(),
         }
+    }
+
+    pub(super) fn on_excused(&mut self, id: WorkerId) {
+        if let Some(worker) = self.worker(id) {
+            worker.excused = worker.is_excusable();
+        }
+    }
+
+    /// Puts another in the place of a worker that was excused, from the same release and for the same purpose.
+    fn starts_again(&mut self, now: Mono, id: WorkerId, place: Place, old: &Worker, out: &mut Vec<Action>) -> bool {
+        let rule = self.shape.ready.clone();
+        let (goal, release) = (self.goal, self.rolls.which(old.release));
+        let Some((slot, _)) = self.slot(id.slot).filter(|(slot, _)| !slot.leaving) else { return false };
+        let Some(release) = release.filter(|_| old.excused && goal == Goal::Run) else { return false };
+        let worker = Worker { trial: old.trial, again: true, ..slot.next_worker(now, &rule, old.release) };
+        let generation = worker.generation;
+        match place {
+            Place::Seat => slot.seat = Seat::Taken(worker),
+            Place::Successor => slot.successor = Some(worker),
+            Place::Retiring(_) => return false,
+        }
+        slot.restarts += 1;
+        out.push(Action::Spawn { id: WorkerId { slot: id.slot, generation }, release });
+        true
     }
 
     pub(super) fn on_gone(&mut self, id: WorkerId) {

@@ -112,11 +112,13 @@ impl Supervisor {
             Event::Start => self.on_start(now),
             Event::SpawnFailed(id, code) => self.on_ended(now, id, Exit::Code(code), false, true, out),
             Event::Ended { id, exit, leftovers } => self.on_ended(now, id, exit, leftovers, false, out),
+            Event::Excused(id) => self.on_excused(id),
             Event::Gone(id) => self.on_gone(id),
             Event::Listening { id, address, fixed } => self.on_listening(now, id, address, fixed, out),
             Event::Closed { id, address } => self.on_closed(id, &address),
             Event::SaidReady(id, by) => self.on_said_ready(now, id, by, out),
             Event::Memory(id, bytes) => self.on_memory(now, id, bytes, out),
+            Event::Room { left, needs } => self.on_room(left, needs),
             Event::Supervises(id) => self.on_supervises(id),
             Event::SupervisesNoMore(id) => self.on_supervises_no_more(now, id),
             Event::StopTakes(id, span) => self.on_stop_takes(now, id, span, out),
@@ -171,6 +173,12 @@ impl Supervisor {
             Goal::Stop(_) | Goal::Finished => "stopping",
             Goal::GiveUp(_) => "gave up",
         }
+    }
+
+    /// By what a stop was asked for, if one was.
+    #[must_use]
+    pub const fn stop_kind(&self) -> Option<StopKind> {
+        if let Goal::Stop(kind) = self.goal { Some(kind) } else { None }
     }
 
     /// The policy in force.

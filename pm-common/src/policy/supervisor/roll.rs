@@ -1,9 +1,11 @@
 //! Rolls: every worker replaced by one of a new release, slot by slot, and given up at the first that fails.
 
+mod room;
 mod view;
 
 use std::collections::VecDeque;
 
+pub(super) use self::room::Room;
 use super::super::record::{Record, not_listening};
 use super::super::rules::Intensity;
 use super::stops::begin_drain;
@@ -55,12 +57,23 @@ pub(super) struct Roll {
     pub(super) rest: VecDeque<u32>,
     /// Slots that wait for their new worker.
     pub(super) under_way: Vec<u32>,
+    pub(super) room: Room,
 }
 
 impl Rolls {
     /// Its new release has proven itself (or there is no roll).
     pub(super) fn is_settled(&self) -> bool {
         self.now.as_ref().is_none_or(|roll| roll.stage == Stage::Committed)
+    }
+
+    /// Where a release that workers were started from is now; `None`: it was dropped.
+    pub(super) fn which(&self, number: u64) -> Option<Release> {
+        let on_trial = self.now.as_ref().is_some_and(|roll| roll.stage == Stage::Trial);
+        match number {
+            _ if number == self.current => Some(Release::Current),
+            _ if on_trial && number == self.started => Some(Release::Next),
+            _ => None,
+        }
     }
 
     /// The release to start from for a roll, as an action and as a number.
@@ -127,7 +140,8 @@ impl Supervisor {
         }
         let of = u32::try_from(rest.len()).unwrap_or(u32::MAX);
         let (stage, before) = (Stage::Resolving, self.rolls.current);
-        self.rolls.now = Some(Roll { since: now, stage, before, of, done: 0, rest, under_way: Vec::new() });
+        self.rolls.now =
+            Some(Roll { since: now, stage, before, of, done: 0, rest, under_way: Vec::new(), room: Room::Unknown });
         out.push(Action::ResolveRelease);
     }
 
@@ -137,7 +151,7 @@ impl Supervisor {
                 None if roll.under_way.is_empty() => return self.end_roll(out),
                 None => return,
                 Some(number) if self.needs_nothing(number) => self.end_slot(number),
-                Some(_) if !self.has_room(roll) => return,
+                Some(_) if !self.has_room(roll) || !self.has_memory(out) => return,
                 Some(number) if self.shape.overlap => self.begin_slot(now, number, out),
                 Some(number) => self.begin_in_place(now, number, out),
             }
@@ -305,7 +319,7 @@ impl Supervisor {
             }
         }
         self.drop_roll(Outcome { ok: false, reason: reason.clone(), slot: Some(number) }, out);
-        out.push(Action::Say(Record::RollAborted { slot: number, reason }));
+        out.push(Action::Say(Record::RollAborted { slot: number, in_place: !self.shape.overlap, reason }));
     }
 
     /// Everything ends, and so do the roll and what was put off until its end: every request has its answer.

@@ -1,6 +1,6 @@
 //! What the simulated world has seen of the rolls, and what must hold for them after every step.
 
-use super::roll::Stage;
+use super::roll::{Room, Stage};
 use super::world::World;
 use super::*;
 
@@ -47,6 +47,11 @@ impl World {
         Before { serving: self.serving(), may_lose: usize::from(crash) + fewer + put_off, settled: seats.collect() }
     }
 
+    /// It waits to be told how much memory is left.
+    pub(super) fn asks_for_room(&self) -> bool {
+        self.sup.rolls.now.as_ref().is_some_and(|roll| roll.room == Room::Asked)
+    }
+
     /// How many replacements may start beside their workers.
     pub(super) fn most_at_a_time(&self) -> usize {
         match &self.sup.rolls.now {
@@ -57,7 +62,7 @@ impl World {
         }
     }
 
-    pub(super) fn check_rolls(&mut self, before: &Before, actions: &[Action]) -> Result<(), String> {
+    pub(super) fn check_rolls(&mut self, before: &Before, event: &Event, actions: &[Action]) -> Result<(), String> {
         for action in actions {
             self.see(action)?;
         }
@@ -70,7 +75,7 @@ impl World {
             return Err(format!("{serving} workers serve, {} did before", before.serving));
         }
         self.check_abort(before, actions)?;
-        self.check_room(actions)?;
+        self.check_room(event, actions)?;
         self.rolls.soaking.retain(|id, _| self.living.contains_key(id));
         for (id, worker) in self.known().map(|(id, w)| (id, w.clone())).collect::<Vec<_>>() {
             if let Life::Soaking { .. } = worker.life {
@@ -140,7 +145,7 @@ impl World {
             leaving || actions.iter().any(|a| matches!(a, Action::Say(Record::NotReady { id: late, .. }) if late == id))
         };
         for action in actions {
-            if let Action::Stop(id) | Action::Drain(id) | Action::Kill(id) = action
+            if let Action::Stop(id) | Action::Drain(id) | Action::DrainNow(id) | Action::Kill(id) = action
                 && before.settled.contains(id)
                 && !excused(id)
             {
@@ -150,12 +155,21 @@ impl World {
         Ok(())
     }
 
-    /// No new worker of a roll starts while as many as may still drain.
-    fn check_room(&self, actions: &[Action]) -> Result<(), String> {
+    /// No new worker of a roll starts while as many as may still drain, but in the place of one that was excused.
+    fn check_room(&self, event: &Event, actions: &[Action]) -> Result<(), String> {
         let draining = self.sup.slots.iter().flat_map(|s| &s.retiring).filter(|w| w.exit.is_none()).count();
         let most = usize::try_from(self.sup.shape.roll.overlap.max(1)).unwrap_or(usize::MAX);
-        let trial = |id: &WorkerId| self.known().any(|(known, w)| known == *id && w.trial);
+        let trial = |id: &WorkerId| self.known().any(|(known, w)| known == *id && w.trial && !w.again);
         let begun = actions.iter().any(|a| matches!(a, Action::Spawn { id, .. } if trial(id)));
+        let lacking = matches!(event, Event::Room { left: Some(left), needs } if left < needs);
+        if begun && lacking {
+            return Err("a new worker starts where there is no memory for it".to_string());
+        }
+        let heeds = self.sup.shape.roll.heeds_memory && !matches!(event, Event::Room { .. });
+        let ended = matches!(event, Event::Ended { .. } | Event::SpawnFailed(..));
+        if begun && heeds && draining > 0 && !ended {
+            return Err(format!("a new worker starts beside {draining} that drain, and nobody looked for memory"));
+        }
         match begun && self.sup.shape.overlap && draining >= most {
             true => Err(format!("a new worker starts while {draining} old ones drain")),
             false => Ok(()),

@@ -12,7 +12,7 @@ pub(super) struct Ending {
     pub(super) now: Mono,
     pub(super) why: Why,
     pub(super) grace: Span,
-    /// They may finish their work first.
+    /// Clients that ask nothing may be waited for.
     pub(super) linger: bool,
 }
 
@@ -144,8 +144,8 @@ pub(super) fn begin_drain(number: u32, worker: &mut Worker, end: Ending, out: &m
         let kill_at = now + grace + longer;
         worker.life = Life::Draining { since: now, kill_at, why, told: false, asked_again: false };
         out.push(Action::SteerOff(id));
-        if linger && worker.was_ready && !worker.supervises {
-            out.push(Action::Drain(id));
+        if worker.was_ready && !worker.supervises {
+            out.push(if linger { Action::Drain(id) } else { Action::DrainNow(id) });
             return;
         }
     } else if linger {

@@ -5,6 +5,7 @@ mod ready;
 mod reload;
 mod reload_in_place;
 mod restart;
+mod room;
 mod scale;
 mod stop;
 
@@ -44,7 +45,7 @@ fn leaves_some(id: WorkerId, exit: Exit) -> Event {
 }
 
 /// One at a time, no soak.
-const AT_ONCE: RollRule = RollRule { parallel: 1, soak: Span::ZERO, overlap: 9 };
+const AT_ONCE: RollRule = RollRule { parallel: 1, soak: Span::ZERO, overlap: 9, heeds_memory: false };
 
 /// A start from the release in service.
 fn spawn(id: WorkerId) -> Action {

@@ -32,6 +32,8 @@ struct Menu {
     scale: bool,
     leftovers: bool,
     addresses: bool,
+    /// An end before readiness may not be the worker's fault.
+    excuses: bool,
     /// The worker may be a supervisor itself.
     below: bool,
     /// Ends other than code 1.
@@ -89,6 +91,9 @@ fn events(world: &World, menu: Menu) -> Vec<Event> {
         let resolving = world.sup.roll_deadline().is_some();
         all.extend(resolving.then(|| Event::ResolveFailed("no such directory".to_string())));
     }
+    if world.asks_for_room() {
+        all.extend([Event::Room { left: Some(9), needs: 10 }, Event::Room { left: Some(20), needs: 10 }]);
+    }
     if menu.scale {
         let put_off = world.sup.rolls.scale;
         all.extend((put_off >= 0).then_some(Event::Asked(Request::Fewer)));
@@ -121,6 +126,7 @@ fn worker_events(id: WorkerId, worker: &Worker, menu: Menu, all: &mut Vec<Event>
             false => Event::Closed { id, address },
         });
     }
+    all.extend((menu.excuses && !worker.excused && worker.is_excusable()).then_some(Event::Excused(id)));
     all.extend(menu.memory.then_some(Event::Memory(id, LIMIT + 1)));
     if menu.below {
         all.extend([Event::Supervises(id), Event::GaveUp(id), Event::StopTakes(id, Span(1))]);
@@ -225,12 +231,13 @@ const MENU: Menu = Menu {
     scale: false,
     leftovers: false,
     addresses: false,
+    excuses: false,
     below: false,
     codes: &[],
     intensity: 2,
     stable: Span(1),
     backoff: Span(3),
-    roll: RollRule { parallel: 1, soak: Span(1), overlap: 1 },
+    roll: RollRule { parallel: 1, soak: Span(1), overlap: 1, heeds_memory: false },
     from_ready: false,
     most_living: 4,
     most_states: 40_000,
@@ -273,14 +280,14 @@ fn cluster_reload() {
 
 #[test]
 fn cluster_of_three_by_twos() {
-    let roll = RollRule { parallel: 2, soak: Span(1), overlap: 2 };
+    let roll = RollRule { parallel: 2, soak: Span(1), overlap: 2, heeds_memory: false };
     let menu = Menu { reload: true, roll, most_living: 6, most_states: CUT, whole: false, ..SLOW };
     walk_all("cluster of three, two at a time", menu, 3, true, CUT);
 }
 
 #[test]
 fn cluster_without_a_soak() {
-    let roll = RollRule { parallel: 2, soak: Span::ZERO, overlap: 9 };
+    let roll = RollRule { parallel: 2, soak: Span::ZERO, overlap: 9, heeds_memory: false };
     walk_all("cluster, no soak", Menu { reload: true, spawn_fails: true, roll, ..SLOW }, 2, true, 1_000);
 }
 
@@ -294,6 +301,24 @@ fn cluster_memory() {
 fn cluster_addresses() {
     let menu = Menu { addresses: true, reload: true, most_states: CUT, whole: false, ..SLOW };
     walk_all("cluster, addresses and reload", menu, 2, true, CUT);
+}
+
+#[test]
+fn cluster_of_three_in_little_memory() {
+    let roll = RollRule { parallel: 2, soak: Span(1), overlap: 3, heeds_memory: true };
+    let menu = Menu { reload: true, roll, most_living: 6, most_states: CUT, whole: false, ..SLOW };
+    walk_all("cluster, little memory", menu, 3, true, CUT);
+}
+
+#[test]
+fn cluster_excuses() {
+    let menu = Menu { excuses: true, reload: true, leftovers: true, most_states: CUT, whole: false, ..SLOW };
+    walk_all("cluster, excuses and reload", menu, 2, true, CUT);
+}
+
+#[test]
+fn one_slot_excuses() {
+    walk_all("one slot, excuses and reload", Menu { excuses: true, reload: true, ..SLOW }, 1, true, 100);
 }
 
 #[test]

@@ -50,12 +50,16 @@ pub enum Event {
     Closed { id: WorkerId, address: String },
     /// It said that it is ready, in this way.
     SaidReady(WorkerId, ReadyBy),
+    /// Its end, which follows, is not its own fault: it is to be started again at once. Once only, for its successor.
+    Excused(WorkerId),
     /// Its leader ended; `leftovers`: others of its group (or, for pm-restart, of its tree) still live.
     Ended { id: WorkerId, exit: Exit, leftovers: bool },
     /// The last of its leftovers ended.
     Gone(WorkerId),
     /// Its tree holds this many bytes.
     Memory(WorkerId, u64),
+    /// Where the memory of all is limited, this much of it is left, and a worker needs this much (bytes).
+    Room { left: Option<u64>, needs: u64 },
     /// It announced itself as a supervisor.
     Supervises(WorkerId),
     /// The supervisor that it was, or had below it, has ended.
@@ -106,6 +110,8 @@ pub enum Action {
     SteerOff(WorkerId),
     /// Let it finish its work, and answer with `Event::Drained` (at once, where there is no way to).
     Drain(WorkerId),
+    /// The same, but no client that asks nothing is waited for.
+    DrainNow(WorkerId),
     /// Send it the stop signal (its leader alone).
     Stop(WorkerId),
     /// Send TERM to what is left of its group after its leader ended.
@@ -114,6 +120,8 @@ pub enum Action {
     Kill(WorkerId),
     /// Measure its memory and answer with `Event::Memory`.
     Measure(WorkerId),
+    /// Look how much memory is left for one more worker, and answer with `Event::Room`.
+    LookForRoom,
     /// Pass a request on to this worker, which is a supervisor.
     Forward(WorkerId, Request),
     /// The slot is gone for good: what is kept for its next worker may go to others.
@@ -152,6 +160,8 @@ pub struct RollRule {
     pub soak: Span,
     /// No new worker starts while this many old ones still drain; 0 is taken as 1.
     pub overlap: u32,
+    /// Nor while the memory that is left has no room for it.
+    pub heeds_memory: bool,
 }
 
 /// What the rolls are at, for people and for those who wait for one.

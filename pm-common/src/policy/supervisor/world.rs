@@ -62,12 +62,12 @@ impl World {
         self.gave_up |= matches!(self.sup.goal, Goal::GiveUp(_));
         for (index, action) in actions.iter().enumerate() {
             self.perform(action, &event)?;
-            if let Action::Stop(id) | Action::Drain(id) = action {
+            if let Action::Stop(id) | Action::Drain(id) | Action::DrainNow(id) = action {
                 self.check_replaced_only(*id, &event, was_ready.contains(id), actions.get(..index).unwrap_or(&[]))?;
             }
         }
         self.check_state()?;
-        self.check_rolls(&before, &actions)?;
+        self.check_rolls(&before, &event, &actions)?;
         Ok(actions)
     }
 
@@ -125,7 +125,7 @@ impl World {
             Action::Spawn { id, .. } => return self.spawn(*id),
             Action::SteerIn(id) => self.proc(*id, action)?.steered = true,
             Action::SteerOff(id) => self.proc(*id, action)?.steered = false,
-            Action::Drain(id) => {
+            Action::Drain(id) | Action::DrainNow(id) => {
                 self.asked_to_end(*id, action)?;
                 self.proc(*id, action)?.draining = true;
             }
@@ -147,6 +147,7 @@ impl World {
             | Action::ResolveRelease
             | Action::CommitRelease
             | Action::DropRelease
+            | Action::LookForRoom
             | Action::AnnounceReady
             | Action::AnnounceStop(_)
             | Action::AnnounceGaveUp
@@ -174,7 +175,7 @@ impl World {
 
     fn asked_to_end(&mut self, id: WorkerId, action: &Action) -> Result<(), String> {
         let kill_from = self.now + self.sup.rules.grace;
-        let to_leader = matches!(action, Action::Stop(_) | Action::Drain(_));
+        let to_leader = matches!(action, Action::Stop(_) | Action::Drain(_) | Action::DrainNow(_));
         let proc = self.proc(id, action)?;
         if proc.leader != to_leader {
             return Err(format!("{action:?} but its leader lives: {}", proc.leader));

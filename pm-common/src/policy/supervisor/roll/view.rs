@@ -1,7 +1,7 @@
 //! What a roll is at, for people.
 
 use super::super::{Life, ReadyBy, RollView, Running, Supervisor};
-use super::{Roll, Rolls, Stage};
+use super::{Roll, Rolls, Room, Stage};
 
 impl Supervisor {
     /// What the rolls are at.
@@ -28,7 +28,12 @@ impl Supervisor {
     fn awaiting(&self, roll: &Roll) -> String {
         let Some(number) = roll.under_way.iter().min() else {
             let resolving = roll.stage == Stage::Resolving;
-            return if resolving { "the new release" } else { "drain of an older worker" }.to_owned();
+            return match roll.room {
+                _ if resolving => "the new release",
+                Room::Lacking => "memory: drain of an older worker",
+                Room::Unknown | Room::Asked | Room::Enough => "drain of an older worker",
+            }
+            .to_owned();
         };
         let slot = usize::try_from(*number).ok().and_then(|n| self.slots.get(n));
         let Some((slot, worker)) =

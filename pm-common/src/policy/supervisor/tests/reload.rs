@@ -366,3 +366,29 @@ fn requests_go_to_a_supervisor_below() {
         assert_eq!(bench.on(Event::Asked(request)), [Action::Forward(w(0, 1), request)]);
     }
 }
+
+#[test]
+fn a_new_worker_that_is_excused_is_started_again_from_the_new_release() {
+    let mut bench = cluster(2, SOAK);
+    bench.reload();
+    bench.on(Event::Excused(w(0, 2)));
+    assert_eq!(bench.on(crash(w(0, 2))), [spawn_next(w(0, 3))]);
+    assert_eq!(progress(&bench), Some((0, 2, 0, "ready".to_string())));
+    bench.on(notify(w(0, 3)));
+    assert_eq!(deeds(&bench.tick()), [Action::CommitRelease, Action::Drain(w(0, 1)), spawn(w(1, 2))]);
+    bench.on(Event::Excused(w(1, 2)));
+    assert_eq!(bench.on(crash(w(1, 2))), [spawn(w(1, 3))], "committed by now");
+    assert_eq!(said(&bench.on(notify(w(1, 3)))), [&Record::Rolled { workers: 2, number: 1 }]);
+}
+
+#[test]
+fn the_second_failure_of_a_new_worker_aborts() {
+    let mut bench = cluster(2, SOAK);
+    bench.reload();
+    bench.on(Event::Excused(w(0, 2)));
+    bench.on(crash(w(0, 2)));
+    bench.on(Event::Excused(w(0, 3)));
+    let actions = bench.on(crash(w(0, 3)));
+    assert_eq!(deeds(&actions), [Action::DropRelease]);
+    assert_eq!(reason(&actions), "the new worker ended before it was ready code=1");
+}

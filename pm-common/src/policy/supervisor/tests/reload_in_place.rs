@@ -21,6 +21,8 @@ fn pm_restart_ends_the_old_one_first_and_goes_back_if_the_new_one_fails() {
     let actions = bench.on(crash(w(0, 10)));
     assert_eq!(deeds(&actions), [Action::DropRelease, spawn(w(0, 11))]);
     assert_eq!(reason(&actions), "the new worker ended before it was ready code=1");
+    let line = said(&actions)[0].to_string();
+    assert!(line.starts_with("reload aborted, the program is started again") && !line.contains("go on"), "{line}");
 }
 
 #[test]

@@ -216,3 +216,35 @@ fn a_worker_is_gone_only_after_its_leader_ended() {
     sup.handle(bench.world.now, Event::Gone(w(0, 1)), &mut Vec::new());
     assert_eq!(sup.snapshot().iter().filter(|v| v.id.slot == 0).count(), 2);
 }
+
+/// A start that failed over something of ours is made again at once, and counts for nothing; once.
+#[test]
+fn an_end_that_is_excused_costs_nothing_and_the_next_one_counts() {
+    let (mut bench, _) = Bench::new(1, true, Rules { intensity: 1, ..Rules::default() }, ReadyBy::Listen);
+    bench.on(Event::Excused(w(0, 1)));
+    assert_eq!(bench.on(ended(w(0, 1), Exit::Code(9))), [spawn(w(0, 2))]);
+    bench.on(Event::Excused(w(0, 2)));
+    let actions = bench.on(ended(w(0, 2), Exit::Code(9)));
+    assert!(matches!(next(&actions), Some(Next::Restart(_))), "the first that counts: {actions:?}");
+}
+
+/// On a slow machine it is alive for long enough before it comes to load anything.
+#[test]
+fn one_that_is_ready_only_because_it_lives_is_excused() {
+    let (mut bench, _) = Bench::new(1, true, Rules::default(), ReadyBy::Listen);
+    bench.tick();
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
+    bench.on(Event::Excused(w(0, 1)));
+    assert_eq!(deeds(&bench.on(crash(w(0, 1)))), [spawn(w(0, 2))]);
+}
+
+#[test]
+fn a_worker_that_was_ready_or_is_on_its_way_out_is_not_excused() {
+    let mut bench = Bench::cluster(2, Rules::default());
+    bench.on(Event::Excused(w(0, 1)));
+    assert!(next(&bench.on(crash(w(0, 1)))).is_some());
+    let (mut bench, _) = Bench::new(1, true, Rules::default(), ReadyBy::Listen);
+    bench.on(Event::Excused(w(0, 1)));
+    bench.on(TERM);
+    assert_eq!(deeds(&bench.on(crash(w(0, 1)))), [Action::Finish(0)]);
+}

@@ -7,7 +7,7 @@ fn term_gives_0_and_int_gives_130_whatever_the_workers_give() {
     for (event, code) in [(TERM, 0), (INT, 130)] {
         let mut bench = Bench::cluster(2, Rules::default());
         let actions = bench.on(event.clone());
-        let ask = if event == TERM { Action::Drain } else { Action::Stop };
+        let ask = if event == TERM { Action::Drain } else { Action::DrainNow };
         assert_eq!(deeds(&actions), [ask(w(0, 1)), ask(w(1, 1)), Action::AnnounceStop(s(8))]);
         let off = actions.iter().filter(|a| matches!(a, Action::SteerOff(_))).count();
         assert_eq!((off, bench.world.sup.state()), (2, "stopping"));
@@ -54,8 +54,9 @@ fn int_lets_nobody_linger() {
     let mut bench = Bench::cluster(2, Rules::default());
     assert_eq!(deeds(&bench.on(FEWER)), [Action::Drain(w(1, 1))]);
     let actions = bench.on(INT);
-    assert_eq!(deeds(&actions)[..2], [Action::Stop(w(0, 1)), Action::Stop(w(1, 1))]);
+    assert_eq!(deeds(&actions)[..2], [Action::DrainNow(w(0, 1)), Action::Stop(w(1, 1))]);
     assert_eq!(bench.on(Event::Drained(w(1, 1))), []);
+    assert_eq!(bench.on(Event::Drained(w(0, 1))), [Action::Stop(w(0, 1))], "it has finished its work");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn hash_rolls(world: &World, h: &mut DefaultHasher) {
     let rolls = &world.sup.rolls;
     // One more roll answers all further requests.
     (rolls.requested > rolls.started, rolls.scale).hash(h);
-    rolls.now.as_ref().map(|roll| (roll.stage, roll.rest.len(), roll.under_way.len())).hash(h);
+    rolls.now.as_ref().map(|roll| (roll.stage, roll.rest.len(), roll.under_way.len(), roll.room)).hash(h);
 }
 
 fn hash_slot(world: &World, number: u32, slot: &Slot) -> u64 {
@@ -83,6 +83,7 @@ fn hash_worker(world: &World, slot: u32, worker: &Worker, matters: bool) -> u64 
         now.since(worker.started).min(world.sup.rules.stable).hash(&mut h);
         let rolls = &world.sup.rolls;
         (worker.trial, rolls.now.is_some() && worker.release == rolls.started).hash(&mut h);
+        (worker.excused, worker.again).hash(&mut h);
         (worker.gave_up, worker.fat, worker.was_ready, &worker.listening).hash(&mut h);
     }
     let id = WorkerId { slot, generation: worker.generation };

@@ -18,7 +18,7 @@ pub(super) fn check_ways_out(world: &World, turn: usize) -> Result<(), (&'static
 
 fn late_event(world: &World, turn: usize) -> Result<(), String> {
     let Some(id) = world.dead else { return Ok(()) };
-    let event = match turn % 10 {
+    let event = match turn % 12 {
         0 => Event::Ended { id, exit: Exit::Code(1), leftovers: false },
         1 => Event::SpawnFailed(id, 127),
         2 => Event::Listening { id, address: ADDRESS.to_string(), fixed: true },
@@ -28,6 +28,8 @@ fn late_event(world: &World, turn: usize) -> Result<(), String> {
         6 => Event::GaveUp(id),
         7 => Event::StopTakes(id, Span(9)),
         8 => Event::Drained(id),
+        9 => Event::Excused(id),
+        10 if !world.asks_for_room() => Event::Room { left: Some(0), needs: 1 },
         _ => Event::Gone(id),
     };
     let mut same = world.clone();
@@ -65,10 +67,12 @@ fn ends_when_killed(mut world: World) -> Result<(), String> {
 
 fn detaches(mut world: World) -> Result<(), String> {
     let actions = world.feed(Event::Detach)?;
-    if actions
-        .iter()
-        .any(|a| matches!(a, Action::Stop(_) | Action::Drain(_) | Action::Kill(_) | Action::StopLeftovers(_)))
-    {
+    if actions.iter().any(|a| {
+        matches!(
+            a,
+            Action::Stop(_) | Action::Drain(_) | Action::DrainNow(_) | Action::Kill(_) | Action::StopLeftovers(_)
+        )
+    }) {
         return Err(format!("touched the workers: {actions:?}"));
     }
     finished_with(&world, 0)
@@ -107,6 +111,9 @@ fn rolls_end(mut world: World, workers: Workers) -> Result<(), String> {
             if let Some(event) = behaves(id, &worker, workers).filter(|_| lives) {
                 world.feed(event)?;
             }
+        }
+        if world.asks_for_room() {
+            world.feed(Event::Room { left: Some(0), needs: 1 })?;
         }
         if world.sup.deadline().is_some() {
             world.tick()?;

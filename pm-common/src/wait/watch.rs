@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use pm_common::policy::time::Mono;
-use pm_common::status::{self, Status};
-use pm_common::sys::{clock, process};
-use pm_common::{home, procfs};
+use crate::policy::time::Mono;
+use crate::status::{self, Status};
+use crate::sys::{clock, process};
+use crate::{home, procfs};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -28,7 +28,7 @@ const HOME: usize = 2;
 
 /// What watches an app.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub struct Watch {
     inotify: OwnedFd,
     /// The directory of the app, and of its status files.
     dir: PathBuf,
@@ -43,7 +43,10 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Watches the app in `dir`, which need not be there.
-    pub(crate) fn new(dir: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// There are no more descriptors or inotify instances to be had.
+    pub fn new(dir: &Path) -> io::Result<Self> {
         Ok(Self {
             inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
             dir: dir.to_owned(),
@@ -55,7 +58,10 @@ impl Watch {
     }
 
     /// What is to be seen now; any change of it from here on ends the next `wait`.
-    pub(crate) fn look(&mut self) -> io::Result<Sight> {
+    ///
+    /// # Errors
+    /// The files cannot be read or watched.
+    pub fn look(&mut self) -> io::Result<Sight> {
         let mut sight = Sight::default();
         for _ in 0..TRIES {
             self.arm()?;
@@ -69,14 +75,11 @@ impl Watch {
     }
 
     /// Sleeps until something changes, or the deadline. It may also return without either.
-    pub(crate) fn wait(&self, deadline: Option<Mono>) -> io::Result<()> {
-        let pidfds = self.living.values().chain(self.holder.iter().map(|(_, fd)| fd));
-        let fds = std::iter::once(&self.inotify).chain(pidfds);
-        let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        match poll(&mut fds, deadline.map(|at| timespec(at, clock::now())).as_ref()) {
-            Ok(_) | Err(Errno::INTR) => self.drain(),
-            Err(e) => Err(e.into()),
-        }
+    ///
+    /// # Errors
+    /// poll(2) or the read of the events failed.
+    pub fn wait(&self, deadline: Option<Mono>) -> io::Result<()> {
+        wait_for_any(&[self], &[], deadline)
     }
 
     /// Takes the events out of the queue.
@@ -165,6 +168,21 @@ impl Watch {
         };
         // It must have the lock still, or the number may be another process's by now.
         Ok(self.holder.is_some() && holder() == held)
+    }
+}
+
+/// Sleeps until something of one of the apps changes, one of `others` is readable, or the deadline. It may also return
+/// without any of it.
+///
+/// # Errors
+/// poll(2) or the read of the events failed.
+pub fn wait_for_any(apps: &[&Watch], others: &[BorrowedFd<'_>], deadline: Option<Mono>) -> io::Result<()> {
+    let pidfds = apps.iter().flat_map(|app| app.living.values().chain(app.holder.iter().map(|(_, fd)| fd)));
+    let fds = apps.iter().map(|app| &app.inotify).chain(pidfds).map(AsFd::as_fd).chain(others.iter().copied());
+    let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    match poll(&mut fds, deadline.map(|at| timespec(at, clock::now())).as_ref()) {
+        Ok(_) | Err(Errno::INTR) => apps.iter().try_for_each(|app| app.drain()),
+        Err(e) => Err(e.into()),
     }
 }
 

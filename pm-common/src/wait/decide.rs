@@ -2,14 +2,17 @@
 
 use std::fmt;
 
-use pm_common::status::{Roll, Status, SupervisorLine, SupervisorState};
+use crate::status::{Roll, Status, SupervisorLine, SupervisorState};
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Goal {
+pub enum Goal {
     /// The end of a roll: of the first with a higher number than `since`; without that, of the last one asked for if
     /// that has not ended, else of the next one.
-    Rolled { since: Option<u64> },
+    Rolled {
+        /// The number of the last roll that is not meant.
+        since: Option<u64>,
+    },
     /// The app serves.
     Ready,
     /// Nothing supervises the app.
@@ -31,37 +34,43 @@ impl fmt::Display for Goal {
 
 /// A process, for ever: its pid may be another's later, but not with the same start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Id {
-    pub(crate) pid: i32,
+pub struct Id {
+    /// Its pid.
+    pub pid: i32,
     /// In clock ticks since boot.
-    pub(crate) start: u64,
+    pub start: u64,
 }
 
 impl Id {
-    pub(crate) const fn of(line: &SupervisorLine) -> Self {
+    /// The supervisor that wrote the line.
+    #[must_use]
+    pub const fn of(line: &SupervisorLine) -> Self {
         Self { pid: line.pid, start: line.start }
     }
 }
 
 /// What is seen of an app at one moment.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sight {
+pub struct Sight {
     /// What its supervisors say.
-    pub(crate) statuses: Vec<Status>,
+    pub statuses: Vec<Status>,
     /// The supervisors that live, those among them that were seen earlier and say nothing now (their file has been
     /// removed), and the one that holds the lock and says nothing yet.
-    pub(crate) living: Vec<Id>,
+    pub living: Vec<Id>,
     /// Somebody holds the lock whom we do not see.
-    pub(crate) locked: bool,
+    pub locked: bool,
 }
 
 impl Sight {
-    const fn runs(&self) -> bool {
+    /// Whether a supervisor lives, or somebody holds the lock.
+    #[must_use]
+    pub const fn runs(&self) -> bool {
         self.locked || !self.living.is_empty()
     }
 
     /// The supervisor that has the workers: pm-cluster where there is one. `None`: it has not said anything yet.
-    fn acting(&self) -> Option<&SupervisorLine> {
+    #[must_use]
+    pub fn acting(&self) -> Option<&SupervisorLine> {
         // One whose worker is a supervisor leaves all to that one, whose file may come a little later.
         let own_workers = self.statuses.iter().filter(|s| !s.workers.iter().any(|w| w.supervises));
         own_workers.map(|s| &s.supervisor).max_by_key(|s| (s.tool == "pm-cluster", s.start, s.pid))
@@ -70,7 +79,7 @@ impl Sight {
 
 /// How a wait ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It is what was waited for.
     Reached,
     /// It is not, and will not be.
@@ -98,7 +107,7 @@ struct Target {
 
 /// Turns sights into a verdict.
 #[derive(Debug)]
-pub(crate) struct Decision<'a> {
+pub struct Decision<'a> {
     app: &'a str,
     goal: Goal,
     seen_running: bool,
@@ -106,12 +115,14 @@ pub(crate) struct Decision<'a> {
 }
 
 impl<'a> Decision<'a> {
-    pub(crate) const fn new(app: &'a str, goal: Goal) -> Self {
+    /// Nothing has been seen yet.
+    #[must_use]
+    pub const fn new(app: &'a str, goal: Goal) -> Self {
         Self { app, goal, seen_running: false, target: None }
     }
 
     /// Takes in the next sight. `None`: wait for another.
-    pub(crate) fn look(&mut self, sight: &Sight) -> Option<Verdict> {
+    pub fn look(&mut self, sight: &Sight) -> Option<Verdict> {
         let runs = sight.runs();
         self.seen_running |= runs;
         match self.goal {
@@ -189,7 +200,8 @@ impl<'a> Decision<'a> {
     }
 
     /// What is missing, for people whose time is up.
-    pub(crate) fn awaited(&self, sight: &Sight) -> String {
+    #[must_use]
+    pub fn awaited(&self, sight: &Sight) -> String {
         if !sight.runs() {
             return "it is not running".to_owned();
         }

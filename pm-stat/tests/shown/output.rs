@@ -1,101 +1,6 @@
-//! What pm-stat prints, with the test itself as the supervisor and `cat` as the worker.
+//! The JSON lines.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-
-use pm_common::procfs;
-use pm_common::status::{DIRECTORY, Ended, Last, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// Apps in a directory of their own.
-struct Apps {
-    home: TempDir,
-}
-
-impl Apps {
-    fn new() -> Self {
-        Self { home: tempfile::tempdir().expect("a directory") }
-    }
-
-    fn dir(&self, app: &str) -> PathBuf {
-        let dir = self.home.path().join(app);
-        std::fs::create_dir_all(dir.join(DIRECTORY)).expect("made");
-        dir
-    }
-
-    fn put(&self, supervisor: &SupervisorLine, workers: &[WorkerLine]) {
-        let path = self.dir(&supervisor.app).join(DIRECTORY).join(format!("{}.{}", supervisor.tool, supervisor.pid));
-        let mut text = format!("{}\n", supervisor.to_json());
-        workers.iter().for_each(|w| text.push_str(&format!("{}\n", w.to_json())));
-        std::fs::write(path, text).expect("written");
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pm-stat"));
-        command.args(args).env("PM_HOME", self.home.path()).output().expect("runs")
-    }
-
-    /// The lines of a run that succeeds without a word on stderr.
-    fn lines(&self, args: &[&str]) -> Vec<Value> {
-        let output = self.run(args);
-        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
-        lines(&output)
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    text(&output.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect()
-}
-
-/// A process that runs until it is dropped.
-struct Cat(Child);
-
-impl Cat {
-    fn new() -> Self {
-        Self(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("starts"))
-    }
-
-    fn worker(&self, slot: u32, generation: u64) -> WorkerLine {
-        let pid = self.0.id() as i32;
-        let start = procfs::start_time(pid);
-        WorkerLine { pid: Some(pid), start, ..WorkerLine::new(slot, generation, WorkerState::Ready) }
-    }
-}
-
-impl Drop for Cat {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
-    }
-}
-
-fn supervisor(app: &str, tool: &str) -> SupervisorLine {
-    let pid = std::process::id() as i32;
-    SupervisorLine {
-        app: app.to_owned(),
-        tool: tool.to_owned(),
-        version: "0.1.0".to_owned(),
-        pid,
-        start: procfs::start_time(pid).expect("running"),
-        boot: procfs::boot_id(),
-        state: SupervisorState::Ready,
-        since_ms: 1,
-        workers: 1,
-        ready: 1,
-        policy: serde_json::Map::new(),
-        addresses: Vec::new(),
-        roll: None,
-    }
-}
-
-fn get<'a>(line: &'a Value, key: &str) -> &'a Value {
-    line.get(key).unwrap_or(&Value::Null)
-}
+use super::*;
 
 #[test]
 fn a_worker_is_one_line_with_all_that_is_known() {
@@ -120,10 +25,12 @@ fn a_worker_is_one_line_with_all_that_is_known() {
     let wanted = json!({
         "app": "my größe", "slot": 0, "generation": 4, "pid": cat.0.id(), "state": "ready", "ready_by": "listen",
         "uptime_s": uptime, "restarts": 3, "last": {"signal": "SIGKILL", "why": "memory", "at_ms": 7},
-        "rss_bytes": rss, "cpu_pct": cpu, "listen": ["[::]:3000"],
+        "rss_bytes": rss, "cpu_pct": cpu, "listen": ["[::]:3000"], "id": null, "namespace": "default",
+        "mode": "cluster", "restarts_total": 3, "supervisor_pid": std::process::id(),
+        "supervisor_start": procfs::start_time(std::process::id() as i32), "schema": 1,
     });
     assert_eq!(line, wanted);
-    assert!(text(&output.stdout).starts_with("{\"app\":\"my größe\",\"slot\":0,\"generation\":4,\"pid\":"), "{line}");
+    assert!(text(&output.stdout).starts_with("{\"app\":\"my größe\",\"id\":null,\"namespace\":\"default\","), "{line}");
 }
 
 #[test]
@@ -175,7 +82,7 @@ fn a_dead_supervisors_file_is_nothing() {
     apps.put(&SupervisorLine { tool: "pm-a".to_owned(), start: me.start + 1, ..me.clone() }, &[cat.worker(1, 1)]);
     let boot = Some("0".to_owned());
     apps.put(&SupervisorLine { tool: "pm-b".to_owned(), boot, ..me }, &[cat.worker(2, 1)]);
-    assert_eq!(apps.lines(&["web"]), [json!({"app": "web", "state": "stopped"})]);
+    assert_eq!(apps.lines(&["web"]), [stopped("web")]);
 }
 
 #[test]
@@ -221,11 +128,7 @@ fn an_app_that_is_locked_runs_though_nobody_says_so() {
     let line = apps.lines(&["quiet"]).pop().expect("a line");
     assert_eq!((get(&line, "state"), get(&line, "pid")), (&json!("running"), &json!(std::process::id())));
     drop(lock);
-    assert_eq!(apps.lines(&["quiet"]), [json!({"app": "quiet", "state": "stopped"})]);
-}
-
-fn lock_it(file: &std::fs::File) {
-    rustix::fs::fcntl_lock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).expect("free");
+    assert_eq!(apps.lines(&["quiet"]), [stopped("quiet")]);
 }
 
 #[test]
@@ -249,12 +152,6 @@ fn without_any_app_nothing_is_printed() {
     assert_eq!(apps.lines(&[]), [Value::Null; 0]);
     let nowhere = stat_at(Path::new("/nonexistent/pm")).output().expect("runs");
     assert_eq!((nowhere.status.code(), nowhere.stdout.len(), nowhere.stderr.len()), (Some(0), 0, 0));
-}
-
-fn stat_at(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pm-stat"));
-    command.env("PM_HOME", home);
-    command
 }
 
 #[test]

@@ -1,0 +1,37 @@
+//! What workers get so that they can leave in order.
+
+use std::ffi::OsString;
+
+use pm_common::policy::time::Span;
+use pm_common::release::Release;
+
+use crate::preload::Preload;
+use crate::trust::Trust;
+
+/// What workers get so that they can leave in order.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    /// The program is given a channel.
+    pub(crate) with_channel: bool,
+    /// The script that lets Node finish what it has.
+    pub(crate) preload: Preload,
+    /// How long idle connections linger.
+    pub(crate) linger: Span,
+    /// How long a worker may take in all.
+    pub(crate) grace: Span,
+    /// The program loads what NODE_OPTIONS names, as far as we know.
+    pub(crate) is_heard: bool,
+    /// The program and its arguments.
+    pub(crate) argv: Vec<OsString>,
+}
+
+impl Drain {
+    /// The variables that make Node load the drain script, unless workers of this release cannot.
+    pub(crate) fn script(&mut self, release: &Release, trust: &Trust) -> Vec<(OsString, OsString)> {
+        if !trust.wants_script(release.number) {
+            return Vec::new();
+        }
+        let options = release.env.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, v)| v.as_os_str());
+        self.preload.env(options, &self.argv, self.linger)
+    }
+}

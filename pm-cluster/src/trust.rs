@@ -1,0 +1,158 @@
+//! Whether the workers of a release can load the drain script, as their ends show.
+//!
+//! The script says on the channel that it has been loaded, before the app runs. A worker that ends in the way Node ends
+//! over its options (9) or a script of them (1), and has not said so, is started again without it. That shows whether
+//! it was the script: if it listens, the release goes without; if not, the next has the script again, and so in turn, so
+//! that neither a script that cannot be read nor an app that cannot start yet is taken for the other for good.
+
+use std::collections::BTreeMap;
+
+use pm_common::policy::exit::Exit;
+
+/// Releases that are remembered: the current one, the one before it and the next are in use.
+const REMEMBERED: usize = 8;
+
+/// How a worker was started, and how far it came.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Start {
+    /// The number of its release.
+    pub(crate) release: u64,
+    /// It was given the script.
+    pub(crate) with_script: bool,
+    /// It has connected its channel: Node does so before it loads any script.
+    pub(crate) online: bool,
+    /// The script has said that it is loaded.
+    pub(crate) loaded: bool,
+    /// It has listened.
+    pub(crate) listened: bool,
+}
+
+/// What is known of releases whose workers ended before the script was loaded.
+#[derive(Debug, Default)]
+pub(crate) struct Trust {
+    doubts: BTreeMap<u64, Doubt>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Doubt {
+    /// The next worker is given the script.
+    with_script: bool,
+    /// One without it has listened.
+    proven: bool,
+    /// One without it has failed too.
+    failed_without: bool,
+}
+
+/// What an end says about the script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    Own,
+    /// It may have been the script, and nobody has been told yet.
+    First,
+    /// The same once more.
+    Again,
+}
+
+impl Trust {
+    /// Whether the next worker of the release is to be given the script.
+    pub(crate) fn wants_script(&self, release: u64) -> bool {
+        self.doubts.get(&release).is_none_or(|doubt| doubt.with_script)
+    }
+
+    /// A worker listens.
+    pub(crate) fn listened(&mut self, start: &Start) {
+        if let Some(doubt) = self.doubts.get_mut(&start.release).filter(|_| !start.with_script) {
+            *doubt = Doubt { with_script: false, proven: true, ..*doubt };
+        }
+    }
+
+    /// A worker ended.
+    pub(crate) fn ended(&mut self, start: &Start, exit: Exit) -> Verdict {
+        if start.listened || !matches!(exit, Exit::Code(1 | 9)) {
+            return Verdict::Own;
+        }
+        if !start.with_script {
+            if let Some(doubt) = self.doubts.get_mut(&start.release).filter(|doubt| !doubt.proven) {
+                *doubt = Doubt { with_script: true, failed_without: true, ..*doubt };
+            }
+            return Verdict::Own;
+        }
+        if start.loaded || !(start.online || exit == Exit::Code(9)) {
+            return Verdict::Own;
+        }
+        let first = !self.doubts.contains_key(&start.release);
+        let doubt = self.doubts.entry(start.release).or_default();
+        doubt.with_script = false;
+        let excused = !doubt.failed_without;
+        while self.doubts.len() > REMEMBERED {
+            self.doubts.pop_first();
+        }
+        match excused {
+            true if first => Verdict::First,
+            true => Verdict::Again,
+            false => Verdict::Own,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNLOADED: Start = Start { release: 0, with_script: true, online: true, loaded: false, listened: false };
+    const WITHOUT: Start = Start { with_script: false, ..UNLOADED };
+
+    #[test]
+    fn only_an_end_before_the_script_was_loaded_is_the_scripts() {
+        let offline = Start { online: false, ..UNLOADED };
+        let cases = [
+            (UNLOADED, Exit::Code(1), Verdict::First),
+            (UNLOADED, Exit::Code(9), Verdict::First),
+            (offline, Exit::Code(9), Verdict::First),
+            (offline, Exit::Code(1), Verdict::Own),
+            (UNLOADED, Exit::Code(0), Verdict::Own),
+            (UNLOADED, Exit::Signal(9), Verdict::Own),
+            (Start { loaded: true, ..UNLOADED }, Exit::Code(1), Verdict::Own),
+            (Start { listened: true, ..UNLOADED }, Exit::Code(1), Verdict::Own),
+            (WITHOUT, Exit::Code(1), Verdict::Own),
+        ];
+        for (start, exit, verdict) in cases {
+            let mut trust = Trust::default();
+            assert_eq!(trust.ended(&start, exit), verdict, "{start:?} {exit}");
+            assert_eq!(trust.wants_script(0), verdict == Verdict::Own, "{start:?} {exit}");
+            assert!(trust.wants_script(1), "another release");
+        }
+    }
+
+    #[test]
+    fn once_one_has_listened_without_it_the_release_goes_without() {
+        let mut trust = Trust::default();
+        trust.ended(&UNLOADED, Exit::Code(1));
+        trust.listened(&WITHOUT);
+        assert_eq!(trust.ended(&UNLOADED, Exit::Code(1)), Verdict::Again, "it was started before that was known");
+        trust.ended(&WITHOUT, Exit::Code(1));
+        assert!(!trust.wants_script(0));
+    }
+
+    #[test]
+    fn where_it_fails_without_too_both_are_tried_in_turn_and_none_is_free() {
+        let mut trust = Trust::default();
+        trust.ended(&UNLOADED, Exit::Code(1));
+        for _ in 0..3 {
+            trust.ended(&WITHOUT, Exit::Code(1));
+            assert!(trust.wants_script(0));
+            assert_eq!(trust.ended(&UNLOADED, Exit::Code(1)), Verdict::Own);
+            assert!(!trust.wants_script(0));
+        }
+    }
+
+    #[test]
+    fn few_releases_are_remembered() {
+        let mut trust = Trust::default();
+        for release in 0..100 {
+            trust.ended(&Start { release, ..UNLOADED }, Exit::Code(1));
+        }
+        assert_eq!((trust.doubts.len(), trust.wants_script(99)), (REMEMBERED, false));
+    }
+}

@@ -1,0 +1,292 @@
+//! `start.json` in an app's directory: how it was started, and can be started again. It holds the app's whole
+//! environment, so it is for its user alone.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::replace_file;
+
+/// The file's name.
+pub const START: &str = "start.json";
+/// How our own file begins.
+const ID_FIRST: &str = "{\"id\":";
+/// As much of the file as an id can need.
+const HEAD: u64 = 32;
+/// The version of its form.
+const SCHEMA: u64 = 1;
+
+/// Whether the app's workers are pm-cluster's, or it is one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// One process, under a pm-restart or alone.
+    #[default]
+    Fork,
+    /// The workers of a pm-cluster.
+    Cluster,
+}
+
+impl Mode {
+    /// What a chain makes of the app.
+    #[must_use]
+    pub fn of(chain: &[OsString]) -> Self {
+        if chain.iter().any(|word| is_cluster(word)) { Self::Cluster } else { Self::Fork }
+    }
+
+    /// The word that stands in files and output.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Fork => "fork",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
+fn is_cluster(word: &OsStr) -> bool {
+    Path::new(word).file_name().is_some_and(|base| base == "pm-cluster")
+}
+
+/// The chain with another number of workers for its pm-cluster; as it is if it has none.
+#[must_use]
+pub fn argv_with_workers(argv: &[OsString], workers: u32) -> Vec<OsString> {
+    let Some(at) = argv.iter().position(|word| is_cluster(word)) else { return argv.to_vec() };
+    let (front, mut rest) = argv.split_at(at + 1);
+    let mut argv = front.to_vec();
+    argv.extend(["-n".into(), workers.to_string().into()]);
+    while let Some((option, length)) = option(rest) {
+        let (words, after) = rest.split_at(length);
+        if option != Number::Workers {
+            argv.extend_from_slice(words);
+        }
+        rest = after;
+    }
+    argv.extend_from_slice(rest);
+    argv
+}
+
+#[derive(PartialEq, Eq)]
+enum Number {
+    Workers,
+    Other,
+}
+
+/// The option of a pm-cluster in front of these words, and how many of them it is; `None`: its program comes next.
+fn option(words: &[OsString]) -> Option<(Number, usize)> {
+    let word = words.first()?.as_bytes();
+    if !word.starts_with(b"-") || word == b"-" || word == b"--" {
+        return None;
+    }
+    let long = word.starts_with(b"--");
+    let name = if long { word.split(|&byte| byte == b'=').next()? } else { word.get(..2)? };
+    let alone = if long { name.len() < word.len() || name == b"--no-preload" } else { word.len() > 2 };
+    let number = if matches!(name, b"-n" | b"--workers") { Number::Workers } else { Number::Other };
+    Some((number, if alone { 1 } else { 2.min(words.len()) }))
+}
+
+/// How an app was started.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Start {
+    /// Its number, for people and for programs that know PM2's; `None`: it has not got one yet.
+    pub id: Option<u64>,
+    /// Its name.
+    pub name: String,
+    /// The group of apps that it belongs to.
+    pub namespace: String,
+    /// What its chain makes of it.
+    pub mode: Mode,
+    /// The chain.
+    pub argv: Vec<OsString>,
+    /// The directory that it runs in, as it was named: symbolic links in it are not resolved.
+    pub cwd: PathBuf,
+    /// The environment of the chain, without what pm itself sets.
+    pub env: Vec<(OsString, OsString)>,
+    /// What its description sets in the environment: the contents of `app.env`; `None` without a description.
+    pub app_env: Option<Vec<(String, String)>>,
+    /// Where its output goes, if not to its own directory.
+    pub out: Option<PathBuf>,
+    /// Where its errors go, if not to its own directory.
+    pub err: Option<PathBuf>,
+    /// The script that it runs, as an absolute path, if that is known.
+    pub script: Option<PathBuf>,
+    /// The file with its description.
+    pub config: Option<PathBuf>,
+    /// The description, in PM2's words.
+    pub app: Option<Value>,
+    /// When it was last started, in milliseconds of the wall clock since 1970.
+    pub started_at_ms: u64,
+}
+
+impl Start {
+    /// How the app in `dir` was started; `None`: it has no `start.json`.
+    ///
+    /// # Errors
+    /// The file cannot be read or understood.
+    pub fn read(dir: &Path) -> io::Result<Option<Self>> {
+        let text = match std::fs::read(dir.join(START)) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+            other => other?,
+        };
+        let value = serde_json::from_slice(&text).map_err(io::Error::from)?;
+        let start = Self::from_json(&value);
+        start.map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a start.json of this version"))
+    }
+
+    /// Replaces the `start.json` of the app in `dir`.
+    ///
+    /// # Errors
+    /// It cannot be written; the one before it is as it was.
+    pub fn write(&self, dir: &Path) -> io::Result<()> {
+        replace_file(dir, START, self.to_line().as_bytes())
+    }
+
+    /// The line with the id first, where [`id_of`] finds it without reading a whole environment.
+    fn to_line(&self) -> String {
+        let mut rest = self.to_json();
+        if let (Some(id), Some(fields)) = (self.id, rest.as_object_mut()) {
+            fields.remove("id");
+            return format!("{ID_FIRST}{id},{}\n", rest.to_string().trim_start_matches('{'));
+        }
+        format!("{rest}\n")
+    }
+
+    /// As one line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let env: Map<_, _> =
+            self.env.iter().filter_map(|(key, value)| Some((key.to_str()?.to_owned(), raw(value)))).collect();
+        let app_env = self.app_env.as_ref().map(|all| {
+            let pairs = all.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+            pairs.collect::<Map<_, _>>()
+        });
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| raw(path.as_os_str()));
+        json!({
+            "schema": SCHEMA, "id": self.id, "name": self.name, "namespace": self.namespace,
+            "mode": self.mode.word(), "argv": self.argv.iter().map(|word| raw(word)).collect::<Vec<_>>(),
+            "cwd": raw(self.cwd.as_os_str()), "env": env, "app_env": app_env, "out": path(&self.out),
+            "err": path(&self.err), "script": path(&self.script), "config": path(&self.config), "app": self.app,
+            "started_at_ms": self.started_at_ms,
+        })
+    }
+
+    /// The value of such a line; `None` if it is something else, or of a later version.
+    #[must_use]
+    pub fn from_json(value: &Value) -> Option<Self> {
+        if value.get("schema")?.as_u64()? > SCHEMA {
+            return None;
+        }
+        let text = |key: &str| value.get(key).and_then(Value::as_str);
+        let path = |key: &str| value.get(key).and_then(unraw).map(PathBuf::from);
+        let pair = |(key, value): (&String, &Value)| Some((key.into(), unraw(value)?));
+        let text_pair = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        let app_env = value.get("app_env").and_then(Value::as_object);
+        Some(Self {
+            id: value.get("id").and_then(Value::as_u64),
+            name: text("name")?.to_owned(),
+            namespace: text("namespace").unwrap_or("default").to_owned(),
+            mode: if text("mode") == Some("cluster") { Mode::Cluster } else { Mode::Fork },
+            argv: value.get("argv")?.as_array()?.iter().map(unraw).collect::<Option<_>>()?,
+            cwd: path("cwd")?,
+            env: value.get("env")?.as_object()?.iter().map(pair).collect::<Option<_>>()?,
+            app_env: app_env
+                .map(|map| map.iter().map(text_pair).collect::<Option<_>>())
+                .map_or(Some(None), |m| m.map(Some))?,
+            out: path("out"),
+            err: path("err"),
+            script: path("script"),
+            config: path("config"),
+            app: value.get("app").filter(|app| app.is_object()).cloned(),
+            started_at_ms: value.get("started_at_ms").and_then(Value::as_u64).unwrap_or(0),
+        })
+    }
+}
+
+/// The id of the app in `dir`, if it has one; as fast as it goes, for there may be a thousand to look at.
+pub(super) fn id_of(dir: &Path) -> Option<u64> {
+    let mut head = String::new();
+    File::open(dir.join(START)).ok()?.take(HEAD).read_to_string(&mut head).ok();
+    let first = head.strip_prefix(ID_FIRST).and_then(|rest| rest.split_once(',')?.0.parse().ok());
+    first.or_else(|| Start::read(dir).ok().flatten()?.id)
+}
+
+/// Text as a string, other bytes as `{"bytes":[..]}`.
+fn raw(text: &OsStr) -> Value {
+    text.to_str().map_or_else(|| json!({ "bytes": text.as_bytes() }), Value::from)
+}
+
+fn unraw(value: &Value) -> Option<OsString> {
+    if let Some(text) = value.as_str() {
+        return Some(text.into());
+    }
+    let byte = |value: &Value| u8::try_from(value.as_u64()?).ok();
+    value.get("bytes")?.as_array()?.iter().map(byte).collect::<Option<Vec<_>>>().map(OsString::from_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_whatever_bytes_are_in_it() {
+        let place = tempfile::tempdir().expect("a directory");
+        let odd = OsString::from_vec(vec![b'/', 0xff, b'\n', b'"']);
+        let start = Start {
+            id: Some(3),
+            name: "my größe".to_owned(),
+            namespace: "default".to_owned(),
+            mode: Mode::Cluster,
+            argv: vec!["node".into(), odd.clone()],
+            cwd: odd.clone().into(),
+            env: vec![("A".into(), odd.clone()), ("B".into(), "x\ny".into())],
+            app_env: Some(vec![("C".to_owned(), " d \n".to_owned())]),
+            out: Some(odd.clone().into()),
+            err: None,
+            script: Some("/a b/app.js".into()),
+            config: None,
+            app: Some(json!({"script": "app.js"})),
+            started_at_ms: 5,
+        };
+        assert_eq!(Start::read(place.path()).expect("no error"), None);
+        start.write(place.path()).expect("written");
+        assert_eq!(Start::read(place.path()).expect("read"), Some(start.clone()));
+        assert_eq!(id_of(place.path()), Some(3));
+        std::fs::write(place.path().join(START), start.to_json().to_string()).expect("written");
+        assert_eq!(id_of(place.path()), Some(3), "of a file that was written otherwise, too");
+        Start { id: None, ..start }.write(place.path()).expect("written");
+        assert_eq!(id_of(place.path()), None);
+        std::fs::write(place.path().join(START), "{").expect("written");
+        assert!(Start::read(place.path()).is_err());
+    }
+
+    #[test]
+    fn the_number_of_workers_is_that_of_the_chains_cluster() {
+        for (before, after) in [
+            (
+                "pm-restart pm-cluster -n 2 --ready message node app.js",
+                "pm-restart pm-cluster -n 5 --ready message node app.js",
+            ),
+            ("/x/pm-cluster --workers max node -n 3", "/x/pm-cluster -n 5 node -n 3"),
+            (
+                "pm-cluster --no-preload -n4 --grace 3s --workers=2 -- node -n 3",
+                "pm-cluster -n 5 --no-preload --grace 3s -- node -n 3",
+            ),
+            ("pm-cluster node app.js", "pm-cluster -n 5 node app.js"),
+            ("pm-cluster", "pm-cluster -n 5"),
+            ("pm-restart node -n 2", "pm-restart node -n 2"),
+        ] {
+            assert_eq!(argv_with_workers(&words(before), 5), words(after), "{before}");
+        }
+        assert_eq!(
+            (Mode::of(&words("a /b/pm-cluster c")), Mode::of(&words("pm-restart c"))),
+            (Mode::Cluster, Mode::Fork)
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! poll(2) refuses a list that is longer than the limit on descriptors, which anybody may lower below what we hold.
+
+use std::io;
+
+use rustix::event::{PollFd, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::policy::time::Span;
+use crate::sys::limits;
+
+/// How long something may wait that the part of the list which fits does not tell of.
+const PAUSE: Span = Span::millis(250);
+
+/// Waits as poll(2) does, and where the list is too long in parts. False: it was too long, and the limit cannot be raised.
+///
+/// # Errors
+/// What poll(2) says otherwise; to be interrupted is none.
+pub(super) fn wait(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> io::Result<bool> {
+    match poll(fds, timeout) {
+        Err(Errno::INVAL) => {}
+        other => return unless_interrupted(other).map(|_| true),
+    }
+    limits::raise_descriptors();
+    match poll(fds, timeout) {
+        Err(Errno::INVAL) => in_parts(fds, limits::most_descriptors(), timeout).map(|()| false),
+        other => unless_interrupted(other).map(|_| true),
+    }
+}
+
+/// Looks at each part, then waits for the first, for a moment.
+fn in_parts(fds: &mut [PollFd<'_>], most: usize, timeout: Option<&Timespec>) -> io::Result<()> {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut found = 0;
+    // With a limit of 0 there is nothing to do but to wait for a better one.
+    for part in fds.chunks_mut(most.max(1)).filter(|_| most > 0) {
+        found += unless_interrupted(poll(part, Some(&now)))?;
+    }
+    if found > 0 {
+        return Ok(());
+    }
+    let pause = Timespec { tv_sec: 0, tv_nsec: i64::try_from(PAUSE.0).unwrap_or(0) };
+    let wait = timeout.filter(|t| (t.tv_sec, t.tv_nsec) < (pause.tv_sec, pause.tv_nsec)).unwrap_or(&pause);
+    let first = most.min(fds.len());
+    unless_interrupted(poll(fds.get_mut(..first).unwrap_or_default(), Some(wait))).map(|_| ())
+}
+
+fn unless_interrupted(polled: Result<usize, Errno>) -> io::Result<usize> {
+    match polled {
+        Err(Errno::INTR) => Ok(0),
+        other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+
+    use rustix::event::PollFlags;
+
+    use super::*;
+
+    #[test]
+    fn every_part_is_looked_at() {
+        let pairs: Vec<_> = (0..7).map(|_| UnixStream::pair().expect("a pair")).collect();
+        for most in [1, 2, 3, 7, 9] {
+            for (at, (_, theirs)) in pairs.iter().enumerate() {
+                let mut theirs = theirs;
+                theirs.write_all(b"x").expect("written");
+                let mut fds: Vec<_> = pairs.iter().map(|(ours, _)| PollFd::new(ours, PollFlags::IN)).collect();
+                in_parts(&mut fds, most, None).expect("polled");
+                let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+                assert_eq!(ready.iter().filter(|ready| **ready).count(), at + 1, "{most} at a time: {ready:?}");
+            }
+            for (ours, _) in &pairs {
+                let mut ours = ours;
+                io::Read::read_exact(&mut ours, &mut [0]).expect("read");
+            }
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_ready_the_wait_ends_at_the_timeout() {
+        let (ours, _theirs) = UnixStream::pair().expect("a pair");
+        let soon = Timespec { tv_sec: 0, tv_nsec: 1 };
+        for most in [0, 1] {
+            let mut fds = [PollFd::new(&ours, PollFlags::IN), PollFd::new(&ours, PollFlags::IN)];
+            in_parts(&mut fds, most, Some(&soon)).expect("polled");
+            assert!(fds.iter().all(|fd| fd.revents().is_empty()));
+        }
+    }
+}

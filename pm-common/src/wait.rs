@@ -1,0 +1,9 @@
+//! Waiting for an app without polling: pm-stat waits for any, pm-fork for what it has just started.
+//!
+//! [`watch`] sees the app and sleeps until something of it changes; [`decide`] says what the sights mean.
+
+pub mod decide;
+pub mod watch;
+
+pub use decide::{Decision, Goal, Id, Sight, Verdict};
+pub use watch::{Watch, wait_for_any};

@@ -1,0 +1,7 @@
+//! Writes the lines of a chain to files: with the time, as JSON, rotated.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pm_common::report::run(pm_fork::log::TOOL.name, || pm_fork::log::run(std::env::args_os().skip(1)))
+}

@@ -1,0 +1,64 @@
+//! `env`, `env_NAME`, `filter_env`, `port`: the variables of the description, and those of the caller below them.
+
+use std::ffi::OsString;
+
+use serde_json::{Map, Value};
+
+use super::{Reader, value};
+
+/// `env` with the chosen `env_NAME` laid over it.
+pub(crate) fn merged(reader: &mut Reader<'_>) -> Result<Map<String, Value>, String> {
+    let mut merged = object(reader, "env")?.unwrap_or_default();
+    if let Some(name) = &reader.context.env_name {
+        let field = format!("env_{name}");
+        match object(reader, &field)? {
+            Some(chosen) => merged.extend(chosen),
+            None => reader.warnings.push(format!("{field}: the description has none")),
+        }
+    }
+    Ok(merged)
+}
+
+fn object(reader: &Reader<'_>, field: &str) -> Result<Option<Map<String, Value>>, String> {
+    let wrong = |value: &Value| format!("{field}: {value}: an object with a value for each variable is meant");
+    reader.app.get(field).map(|value| value.as_object().cloned().ok_or_else(|| wrong(value))).transpose()
+}
+
+/// The variables as text: numbers and switches as they are written, lists and objects as JSON.
+pub(crate) fn variables(reader: &mut Reader<'_>, merged: &Map<String, Value>) -> Result<Vec<(String, String)>, String> {
+    let mut all = Vec::new();
+    for (name, value) in merged {
+        let text = match value {
+            Value::Null => continue,
+            Value::Array(_) | Value::Object(_) | Value::Bool(_) => value.to_string(),
+            _ => value::plain(value).unwrap_or_default(),
+        };
+        if name.is_empty() || name.contains(['=', '\0']) || text.contains('\0') {
+            reader.warnings.push(format!("env: no variable can be '{}': it is left out", name.escape_debug()));
+        } else {
+            all.push((name.clone(), text));
+        }
+    }
+    if let Some(port) = reader.text("port")?
+        && !merged.contains_key("PORT")
+    {
+        all.push(("PORT".to_owned(), port));
+    }
+    Ok(all)
+}
+
+/// The caller's environment, as far as the description lets it through.
+pub(crate) fn base(reader: &mut Reader<'_>) -> Result<Vec<(OsString, OsString)>, String> {
+    let mut env = reader.context.env.clone();
+    match reader.app.get("filter_env") {
+        None | Some(Value::Bool(false)) => {}
+        // Without a PATH not even our own tools would be found.
+        Some(Value::Bool(true)) => env.retain(|(key, _)| key == "PATH"),
+        Some(Value::String(name)) => env.retain(|(key, _)| key.to_str() != Some(name)),
+        Some(_) => {
+            let parts = reader.words("filter_env")?;
+            env.retain(|(key, _)| !parts.iter().any(|part| key.to_string_lossy().contains(part.as_str())));
+        }
+    }
+    Ok(env)
+}

@@ -1,0 +1,238 @@
+//! The fields of a description: their names, and the other names that PM2 knows them by.
+
+use serde_json::{Map, Value};
+
+use super::value;
+
+/// How a value that comes as text (`--set KEY=VALUE`) is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// As it is; numbers, sizes and times can be text too.
+    Text,
+    /// `true` or `false`.
+    Switch,
+    /// `true`, `false`, or text.
+    SwitchOrText,
+    /// Given again, it is one more.
+    List,
+    /// A line of words; given again, it is more of them.
+    Words,
+    /// `NAME=VALUE`; given again, it is one more.
+    Env,
+}
+
+/// What becomes of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Some part of the plan is made of it.
+    Mapped,
+    /// It says nothing that is not so anyhow, or is a matter inside of PM2.
+    Needless,
+    /// It is needless if it is false; else it is warned about in these words.
+    Missing(&'static str),
+}
+
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) kind: Kind,
+    pub(crate) fate: Fate,
+}
+
+use Fate::{Mapped, Missing, Needless};
+use Kind::{Env, List, Switch, SwitchOrText, Text, Words};
+
+const fn field(name: &'static str, aliases: &'static [&'static str], kind: Kind, fate: Fate) -> Field {
+    Field { name, aliases, kind, fate }
+}
+
+const NO_WATCH: &str = "not yet: changed files do not restart it; reload it with pm reload";
+
+/// All that PM2 knows.
+pub(crate) const FIELDS: &[Field] = &[
+    field("script", &["exec", "cmd", "command"], Text, Mapped),
+    field("name", &[], Text, Mapped),
+    field("name_prefix", &[], Text, Mapped),
+    field("namespace", &[], Text, Mapped),
+    field("cwd", &[], Text, Mapped),
+    field("args", &[], List, Mapped),
+    field("interpreter", &["exec_interpreter"], Text, Mapped),
+    field("node_args", &["interpreter_args"], Words, Mapped),
+    field("instances", &[], Text, Mapped),
+    field("exec_mode", &[], Text, Mapped),
+    field("instance_var", &[], Text, Mapped),
+    field("increment_var", &[], Text, Missing("not here: a number of its own for each worker is in PM_SLOT")),
+    field("env", &[], Env, Mapped),
+    field("filter_env", &[], SwitchOrText, Mapped),
+    field("append_env_to_name", &[], Switch, Mapped),
+    field("out_file", &["out", "output", "out_log"], Text, Mapped),
+    field("error_file", &["error", "err", "err_file", "err_log"], Text, Mapped),
+    field("log_file", &["log"], SwitchOrText, Mapped),
+    field("disable_logs", &[], Switch, Mapped),
+    field("merge_logs", &["combine_logs"], Switch, Needless),
+    field("log_type", &[], Text, Mapped),
+    field("log_date_format", &[], SwitchOrText, Mapped),
+    field("time", &[], Switch, Mapped),
+    field("pid_file", &["pid"], Text, Missing("not here: the process is in the file 'pid' of the app's directory")),
+    field("autostart", &[], Switch, Mapped),
+    field("autorestart", &[], Switch, Mapped),
+    field("stop_exit_codes", &[], List, Mapped),
+    field("max_restarts", &[], Text, Mapped),
+    field("min_uptime", &[], Text, Mapped),
+    field("restart_delay", &[], Text, Mapped),
+    field("exp_backoff_restart_delay", &[], Text, Mapped),
+    field("max_memory_restart", &[], Text, Mapped),
+    field("kill_timeout", &[], Text, Mapped),
+    field("kill_signal", &[], Text, Mapped),
+    field("kill_retry_time", &[], Text, Needless),
+    field("treekill", &[], Switch, Mapped),
+    field("shutdown_with_message", &[], Switch, Missing("not yet: the stop signal is sent")),
+    field("wait_ready", &[], Switch, Mapped),
+    field("listen_timeout", &[], Text, Mapped),
+    field("cron_restart", &["cron"], Text, Missing("not yet: it is not restarted at set times")),
+    field("watch", &[], SwitchOrText, Missing(NO_WATCH)),
+    field("ignore_watch", &[], List, Needless),
+    field("watch_options", &[], Text, Needless),
+    field("watch_delay", &[], Text, Needless),
+    field("uid", &["user"], Text, Mapped),
+    field("gid", &[], Text, Mapped),
+    field("port", &[], Text, Mapped),
+    field("source_map_support", &[], Switch, Mapped),
+    field("disable_source_map_support", &[], Switch, Needless),
+    field("vizion", &[], Switch, Needless),
+    field("post_update", &[], List, Missing("not here: PM2 runs it behind 'pm2 pull', which there is not")),
+    field("force", &[], Switch, Needless),
+    field("pmx", &[], Switch, Needless),
+    field("automation", &[], Switch, Needless),
+    field("trace", &[], Switch, Missing("not here: it is part of PM2's own monitoring")),
+    field("disable_trace", &[], Switch, Needless),
+    field("v8", &[], Switch, Missing("not here: it is part of PM2's own monitoring")),
+    field("event_loop_inspector", &[], Switch, Missing("not here: it is part of PM2's own monitoring")),
+    field("deep_monitoring", &[], Switch, Missing("not here: it is part of PM2's own monitoring")),
+    field("io", &[], Text, Missing("not here: it is part of PM2's own monitoring")),
+    field("install_url", &[], Text, Needless),
+    field("km_link", &[], Switch, Needless),
+    field("windowsHide", &["windows_hide"], Switch, Needless),
+    field("write", &[], Switch, Needless),
+    field("execute_command", &[], Switch, Mapped),
+    field("username", &[], Text, Needless),
+    field("version", &[], Text, Needless),
+    field("description", &[], Text, Needless),
+];
+
+/// The field of this name, or with it as one of its other names; camelCase is understood.
+pub(crate) fn find(key: &str) -> Option<&'static Field> {
+    let snake = snake(key);
+    let named = |name: &str| name == key || name == snake;
+    FIELDS.iter().find(|f| named(f.name) || f.aliases.iter().any(|alias| named(alias)))
+}
+
+fn snake(key: &str) -> String {
+    let small = |c: char| if c.is_ascii_uppercase() { vec!['_', c.to_ascii_lowercase()] } else { vec![c] };
+    key.chars().flat_map(small).collect()
+}
+
+/// Brings a description to the names of this table. What is unknown is left out, with a warning.
+///
+/// # Errors
+/// It is no object, or a field has two values.
+pub fn normalise(app: &Value) -> Result<(Map<String, Value>, Vec<String>), String> {
+    let Some(given) = app.as_object() else { return Err(format!("an app is described by an object, not by {app}")) };
+    let (mut normal, mut warnings) = (Map::new(), Vec::new());
+    for (key, value) in given {
+        let name = match find(key) {
+            Some(field) => field.name.to_owned(),
+            None if key.starts_with("env_") => key.clone(),
+            None => {
+                warnings.push(unknown(key));
+                continue;
+            }
+        };
+        if value.is_null() {
+            continue;
+        }
+        if normal.insert(name.clone(), value.clone()).is_some_and(|before| before != *value) {
+            return Err(format!("{name}: given twice, once as {key}"));
+        }
+    }
+    Ok((normal, warnings))
+}
+
+fn unknown(key: &str) -> String {
+    let meant = nearest(key).map_or_else(String::new, |name| format!("; {name} is meant?"));
+    format!("{}: no such field, it is ignored{meant}", key.escape_debug())
+}
+
+/// The known name that is nearest, if it is near.
+fn nearest(key: &str) -> Option<&'static str> {
+    let snake = snake(key);
+    let names =
+        FIELDS.iter().flat_map(|f| std::iter::once((f.name, f.name)).chain(f.aliases.iter().map(|a| (*a, f.name))));
+    let near = names.map(|(name, field)| (distance(&snake, name), field));
+    near.min_by_key(|(distance, _)| *distance)
+        .filter(|(far, name)| *far <= (name.len() / 3).min(3))
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein's distance: letters to insert, to leave out or to exchange.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut before = i;
+        let mut next = vec![i + 1];
+        for (y, &above) in b.iter().zip(row.iter().skip(1)) {
+            let left = next.last().copied().unwrap_or_default();
+            next.push((before + usize::from(x != *y)).min(above + 1).min(left + 1));
+            before = above;
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// Sets fields as `--set KEY=VALUE` says, over those that are there.
+///
+/// # Errors
+/// A key that is no field, or a value that the field cannot have.
+pub fn set(app: &mut Map<String, Value>, sets: &[(String, String)]) -> Result<(), String> {
+    let mut lists: Vec<&str> = Vec::new();
+    for (key, text) in sets {
+        let known = find(key).map(|f| (f.name, f.kind));
+        let (name, kind) = match known {
+            Some(known) => known,
+            None if key.starts_with("env_") => (key.as_str(), Env),
+            None => return Err(unknown(key).replace(", it is ignored", "")),
+        };
+        let value = match kind {
+            Text => Value::from(text.as_str()),
+            Switch => Value::Bool(value::switch(text).ok_or_else(|| format!("{name}: '{text}': true or false?"))?),
+            SwitchOrText => value::switch(text).map_or_else(|| Value::from(text.as_str()), Value::Bool),
+            List | Words => {
+                // The first takes the place of what the file has, the others join it.
+                let before = if lists.contains(&name) { app.remove(name) } else { None };
+                lists.push(name);
+                let mut list = before.and_then(|v| v.as_array().cloned()).unwrap_or_default();
+                match kind {
+                    Words => list.extend(
+                        value::words(text).map_err(|why| format!("{name}: {why}"))?.into_iter().map(Value::from),
+                    ),
+                    _ => list.push(Value::from(text.as_str())),
+                }
+                Value::Array(list)
+            }
+            Env => {
+                let (variable, value) =
+                    text.split_once('=').ok_or_else(|| format!("{name}: '{text}': NAME=VALUE is meant"))?;
+                let mut env = app.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+                env.insert(variable.to_owned(), Value::from(value));
+                Value::Object(env)
+            }
+        };
+        app.insert(name.to_owned(), value);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Where the output goes, and what writes it down.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{Reader, World, below};
+
+/// The one form of time that is written.
+const ISO: &str = "YYYY-MM-DDTHH:mm:ss";
+
+/// Where the output goes.
+#[derive(Debug, Default)]
+pub(crate) struct Logs {
+    pub(crate) out: Option<PathBuf>,
+    pub(crate) err: Option<PathBuf>,
+    /// Options of the writer; without any, the program writes its files itself.
+    writer: Vec<&'static str>,
+}
+
+impl Logs {
+    pub(crate) fn of(reader: &mut Reader<'_>, cwd: &Path) -> Result<Self, String> {
+        if reader.bool("disable_logs")? == Some(true) {
+            let nowhere = || Some(PathBuf::from("/dev/null"));
+            return Ok(Self { out: nowhere(), err: nowhere(), writer: Vec::new() });
+        }
+        let both = both(reader, cwd)?;
+        let (out, err) = (file(reader, "out_file", cwd)?, file(reader, "error_file", cwd)?);
+        if both.is_some() && out.is_some() && err.is_some() {
+            reader.warnings.push("log_file: not written besides out_file and error_file".to_owned());
+        }
+        Ok(Self { out: out.or_else(|| both.clone()), err: err.or(both), writer: writer(reader)? })
+    }
+
+    /// The writer, if one is needed.
+    pub(crate) fn chain(&self, world: &dyn World) -> Vec<OsString> {
+        if self.writer.is_empty() {
+            return Vec::new();
+        }
+        let mut words = vec![world.tool("pm-log")];
+        words.extend(self.writer.iter().map(OsString::from));
+        for (option, path) in [("--out", &self.out), ("--err", &self.err)] {
+            words.extend(path.iter().flat_map(|path| [option.into(), path.clone().into_os_string()]));
+        }
+        words
+    }
+}
+
+/// The file for both streams.
+fn both(reader: &mut Reader<'_>, cwd: &Path) -> Result<Option<PathBuf>, String> {
+    match reader.app.get("log_file") {
+        None | Some(Value::Bool(false)) => Ok(None),
+        Some(Value::Bool(true)) => {
+            reader.warnings.push("log_file: for one file with both outputs, give its path".to_owned());
+            Ok(None)
+        }
+        Some(_) => file(reader, "log_file", cwd),
+    }
+}
+
+fn file(reader: &Reader<'_>, field: &str, cwd: &Path) -> Result<Option<PathBuf>, String> {
+    let path = reader.text(field)?.filter(|path| !path.is_empty());
+    Ok(path.map(|path| if path == "NULL" { PathBuf::from("/dev/null") } else { below(cwd, &path) }))
+}
+
+fn writer(reader: &mut Reader<'_>) -> Result<Vec<&'static str>, String> {
+    let format = match reader.app.get("log_date_format") {
+        None | Some(Value::Bool(false)) => None,
+        Some(Value::Bool(true)) => Some(ISO.to_owned()),
+        Some(_) => reader.text("log_date_format")?.filter(|format| !format.is_empty()),
+    };
+    if format.as_ref().is_some_and(|format| !format.starts_with(ISO)) {
+        reader.warnings.push(format!("log_date_format: not yet: the time is written as {ISO}"));
+    }
+    let mut options = Vec::new();
+    if reader.bool("time")? == Some(true) || format.is_some() {
+        options.push("--time");
+    }
+    match reader.text("log_type")?.as_deref() {
+        Some("json") => options.push("--json"),
+        None | Some("raw" | "") => {}
+        Some(other) => reader.warnings.push(format!("log_type: '{other}': only json is known")),
+    }
+    Ok(options)
+}

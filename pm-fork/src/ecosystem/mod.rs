@@ -1,0 +1,180 @@
+//! What PM2 calls an ecosystem: descriptions of apps, and what each becomes here. Pure: what must be known of files and
+//! users is asked of a [`World`].
+//!
+//! A description is brought to one form first ([`fields`]: names, types), then each group of fields becomes its part of
+//! the chain. A field that we have nothing for is warned about by name, and the app is started without it; a value that
+//! means nothing is an error, and the app is not started.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use pm_common::home::{self, Mode};
+use serde_json::{Map, Value};
+
+mod environment;
+pub mod fields;
+mod logs;
+mod program;
+mod rules;
+mod user;
+mod value;
+mod world;
+
+pub use fields::{normalise, set};
+pub use world::{Account, Head, Machine, World};
+
+/// Where and how descriptions are read: the same for all apps of a file.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The caller's directory, as the caller names it.
+    pub cwd: PathBuf,
+    /// The file with the descriptions, as an absolute path.
+    pub config: Option<PathBuf>,
+    /// `--env`: which `env_NAME` is laid over `env`.
+    pub env_name: Option<String>,
+    /// The caller's environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// The directory of all apps.
+    pub home: PathBuf,
+}
+
+impl Context {
+    /// A variable of the caller.
+    #[must_use]
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.env.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.to_str())
+    }
+}
+
+/// What a description comes to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// The app's name.
+    pub name: String,
+    /// Its group.
+    pub namespace: String,
+    /// Whether a pm-cluster has its workers.
+    pub mode: Mode,
+    /// How many workers; 1 without a pm-cluster.
+    pub workers: u32,
+    /// What is run.
+    pub argv: Vec<OsString>,
+    /// Where.
+    pub cwd: PathBuf,
+    /// The environment of the chain.
+    pub env: Vec<(OsString, OsString)>,
+    /// What the description adds to it: the contents of `app.env`.
+    pub app_env: Vec<(String, String)>,
+    /// Where the output goes, if not to the app's directory.
+    pub out: Option<PathBuf>,
+    /// Where the errors go, if not to the app's directory.
+    pub err: Option<PathBuf>,
+    /// The script as an absolute path; `None`: it is a command of the PATH or of the shell.
+    pub script: Option<PathBuf>,
+    /// Whether it is to be started at all.
+    pub autostart: bool,
+    /// The description in its normal form, the chosen environment merged into `env`.
+    pub app: Map<String, Value>,
+    /// What of the description is not done, each as a sentence that begins with the field.
+    pub warnings: Vec<String>,
+}
+
+/// The name of the file in the app's directory with the variables of the description.
+pub const APP_ENV: &str = "app.env";
+
+/// A part of a plan, as its fields are read.
+pub(crate) struct Reader<'a> {
+    pub(crate) app: &'a Map<String, Value>,
+    pub(crate) context: &'a Context,
+    pub(crate) world: &'a dyn World,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What a description (in the form of [`normalise`]) comes to.
+///
+/// # Errors
+/// A sentence that begins with the field which is wrong or missing.
+pub fn plan(
+    app: &Map<String, Value>,
+    context: &Context,
+    world: &dyn World,
+    warnings: Vec<String>,
+) -> Result<Plan, String> {
+    let mut reader = Reader { app, context, world, warnings };
+    reader.unsupported();
+    let program = program::Program::of(&mut reader)?;
+    let name = reader.name(&program)?;
+    let dir = context.home.join(&name);
+    let logs = logs::Logs::of(&mut reader, &program.cwd)?;
+    let account = user::User::of(&reader)?;
+    let rules = rules::policy(&mut reader)?;
+    let cluster = rules::Cluster::of(&mut reader, &program)?;
+    let merged = environment::merged(&mut reader)?;
+    let mut app_env = environment::variables(&mut reader, &merged)?;
+    for (key, value) in program.env.iter().chain(&account.env).chain(&cluster.env(&name)) {
+        if !app_env.iter().any(|(known, _)| known == key) {
+            app_env.push((key.clone(), value.clone()));
+        }
+    }
+    let env_file = ["--env-file".into(), dir.join(APP_ENV).into_os_string()];
+    let mut argv = logs.chain(world);
+    argv.push(world.tool("pm-restart"));
+    argv.extend(rules.iter().map(OsString::from));
+    match &cluster.workers {
+        Some(_) => argv.extend(cluster.chain(world).into_iter().chain(env_file)),
+        None => argv.extend(env_file),
+    }
+    argv.extend(account.chain);
+    argv.extend(cluster.wrapper());
+    argv.extend(program.argv);
+    let mut app = app.clone();
+    app.retain(|key, _| !key.starts_with("env_"));
+    app.insert("env".to_owned(), Value::Object(merged));
+    Ok(Plan {
+        namespace: reader.text("namespace")?.unwrap_or_else(|| "default".to_owned()),
+        mode: if cluster.workers.is_some() { Mode::Cluster } else { Mode::Fork },
+        workers: cluster.workers.unwrap_or(1),
+        argv,
+        env: environment::base(&mut reader)?,
+        app_env,
+        out: logs.out,
+        err: logs.err,
+        script: program.script,
+        cwd: program.cwd,
+        autostart: reader.bool("autostart")?.unwrap_or(true),
+        app,
+        warnings: reader.warnings,
+        name,
+    })
+}
+
+impl Reader<'_> {
+    /// The name that is given, else that of the script.
+    fn name(&mut self, program: &program::Program) -> Result<String, String> {
+        let given = self.text("name")?.or_else(|| self.text("name_prefix").ok().flatten().map(|p| p + &program.name));
+        let mut name = given.unwrap_or_else(|| program.name.clone());
+        if self.bool("append_env_to_name")? == Some(true)
+            && let Some(env) = &self.context.env_name
+        {
+            name = format!("{name}-{env}");
+        }
+        if name.contains('/') || name.contains(char::is_control) {
+            let clean = name.replace(|c: char| c == '/' || c.is_control(), "-");
+            self.warnings
+                .push(format!("name: '{}' becomes '{clean}', as it is a directory's name", name.escape_debug()));
+            name = clean;
+        }
+        home::check_name(&name).map_err(|why| format!("name: '{name}': {why}"))?;
+        Ok(name)
+    }
+}
+
+/// A path of a description: below the app's directory, if it is not absolute.
+pub(crate) fn below(cwd: &Path, path: &str) -> PathBuf {
+    let joined = cwd.join(path);
+    // `./` in the middle of a path is nothing; `..` stays, as what is above may be a symbolic link.
+    joined.components().collect()
+}
+
+#[cfg(test)]
+mod tests;

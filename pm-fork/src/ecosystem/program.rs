@@ -1,0 +1,181 @@
+//! `script`, `interpreter`, `args`: what is executed, and where.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::world::Head;
+use super::{Reader, below};
+
+/// The interpreters of PM2's table, by a script's ending.
+const BY_ENDING: &[(&str, &str)] = &[
+    ("js", "node"),
+    ("cjs", "node"),
+    ("mjs", "node"),
+    ("sh", "bash"),
+    ("py", "python3"),
+    ("rb", "ruby"),
+    ("php", "php"),
+    ("pl", "perl"),
+    ("coffee", "coffee"),
+    ("ls", "lsc"),
+];
+
+/// What is executed.
+#[derive(Debug, Default)]
+pub(crate) struct Program {
+    /// What the app is called if it is given no name.
+    pub(crate) name: String,
+    /// The program and its arguments.
+    pub(crate) argv: Vec<OsString>,
+    /// Where it runs.
+    pub(crate) cwd: PathBuf,
+    /// The script, if it is a file of the directory.
+    pub(crate) script: Option<PathBuf>,
+    /// What the interpreter needs to know.
+    pub(crate) env: Vec<(String, String)>,
+    /// Whether it is one of those that PM2 makes clusters of.
+    pub(crate) clusters: bool,
+}
+
+/// What `script` turns out to be.
+enum Script {
+    /// A file: as it is named on the command line, and by its whole path.
+    File(String, PathBuf, Head),
+    /// A command of the PATH.
+    Command(String, PathBuf),
+    /// A line for the shell.
+    Line(String),
+}
+
+impl Program {
+    pub(crate) fn of(reader: &mut Reader<'_>) -> Result<Self, String> {
+        let given = reader.text("script")?.filter(|script| !script.is_empty());
+        let given = given.ok_or("script: missing: it says what is to be run")?;
+        let (script, cwd) = find(reader, &given)?;
+        let args = reader.words("args")?;
+        let mut program = Self { name: script.name(), cwd, ..Self::default() };
+        let (mut argv, path) = match script {
+            Script::Line(line) => (vec!["sh".to_owned(), "-c".to_owned(), line.clone(), program.name.clone()], None),
+            Script::File(word, path, head) => (program.interpreted(reader, word, &path, Some(&head))?, Some(path)),
+            Script::Command(word, path) => (program.interpreted(reader, word, &path, None)?, None),
+        };
+        argv.extend(args);
+        program.script = path;
+        program.argv = argv.into_iter().map(OsString::from).collect();
+        Ok(program)
+    }
+
+    /// The words up to the script.
+    fn interpreted(
+        &mut self,
+        reader: &mut Reader<'_>,
+        word: String,
+        path: &Path,
+        head: Option<&Head>,
+    ) -> Result<Vec<String>, String> {
+        let given = reader.text("interpreter")?.filter(|name| !name.is_empty());
+        let interpreter = match given.as_deref() {
+            Some("none") => None,
+            Some(_) => given,
+            None => head.and_then(|head| by_ending(reader, path).or_else(|| by_contents(head))),
+        };
+        let mut args = reader.words("node_args")?;
+        let Some(interpreter) = interpreter else {
+            if !args.is_empty() {
+                reader.warnings.push("node_args: there is no interpreter that takes them".to_owned());
+            }
+            return Ok(vec![word]);
+        };
+        check(reader, &self.cwd, &interpreter)?;
+        let base = Path::new(&interpreter).file_name().and_then(|base| base.to_str()).unwrap_or_default().to_owned();
+        self.clusters = ["node", "nodejs", "bun", "deno"].iter().any(|known| base.ends_with(known));
+        if base.starts_with("python") {
+            self.env.push(("PYTHONUNBUFFERED".to_owned(), "1".to_owned()));
+        }
+        if reader.bool("source_map_support")? == Some(true) && base.starts_with("node") {
+            args.insert(0, "--enable-source-maps".to_owned());
+        }
+        // Of a command of the PATH, an interpreter needs to know where it is.
+        let word = if head.is_none() { path.to_string_lossy().into_owned() } else { word };
+        Ok(std::iter::once(interpreter).chain(args).chain([word]).collect())
+    }
+}
+
+impl Script {
+    fn name(&self) -> String {
+        match self {
+            Self::File(_, path, _) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            Self::Command(word, _) => word.clone(),
+            Self::Line(line) => {
+                // As much of it as a name can hold.
+                let mut name = line.clone();
+                while name.len() > 100 {
+                    name.pop();
+                }
+                name
+            }
+        }
+    }
+}
+
+/// What the script is, and the directory to run it in.
+fn find(reader: &Reader<'_>, given: &str) -> Result<(Script, PathBuf), String> {
+    let (context, world) = (reader.context, reader.world);
+    let named = reader.text("cwd")?.filter(|cwd| !cwd.is_empty());
+    let cwd = named.as_ref().map_or_else(|| context.cwd.clone(), |dir| below(&context.cwd, dir));
+    // As with PM2 a description's paths begin where the caller is; but beside its file it is found from anywhere.
+    let beside = context.config.as_deref().and_then(Path::parent).filter(|_| named.is_none());
+    for dir in std::iter::once(cwd.as_path()).chain(beside) {
+        let path = below(dir, given);
+        if let Some(head) = world.file(&path) {
+            return Ok((Script::File(word(given), path, head), dir.to_owned()));
+        }
+    }
+    if let Some(path) = world.which(given) {
+        return Ok((Script::Command(given.to_owned(), path), cwd));
+    }
+    if given.contains(char::is_whitespace) {
+        return Ok((Script::Line(given.to_owned()), cwd));
+    }
+    Err(format!("script: there is no file {}, and no command of that name", below(&cwd, given).display()))
+}
+
+/// The script as it stands on the command line: relative if it was, so that it is found in the directory which a
+/// release holds on to; and not to be taken for an option or a command.
+fn word(given: &str) -> String {
+    let plain = ["/", "./", "../"].iter().any(|start| given.starts_with(start));
+    if plain { given.to_owned() } else { format!("./{given}") }
+}
+
+fn by_ending(reader: &Reader<'_>, path: &Path) -> Option<String> {
+    let ending = path.extension()?.to_str()?;
+    if matches!(ending, "ts" | "tsx" | "mts" | "cts") {
+        // Node takes the types away since 22.18.
+        return Some(if reader.world.which("bun").is_some() { "bun" } else { "node" }.to_owned());
+    }
+    BY_ENDING.iter().find(|(known, _)| *known == ending).map(|(_, interpreter)| (*interpreter).to_owned())
+}
+
+/// `None`: it is executed itself.
+fn by_contents(head: &Head) -> Option<String> {
+    let first = head.bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let names_node = String::from_utf8_lossy(first).contains("node");
+    let itself =
+        head.bytes.contains(&0) || (head.executable && (first.is_empty() || first.starts_with(b"#!") && !names_node));
+    (!itself).then(|| "node".to_owned())
+}
+
+fn check(reader: &Reader<'_>, cwd: &Path, interpreter: &str) -> Result<(), String> {
+    let found = if interpreter.contains('/') {
+        reader.world.file(&below(cwd, interpreter)).is_some_and(|file| file.executable)
+    } else {
+        reader.world.which(interpreter).is_some()
+    };
+    if found {
+        return Ok(());
+    }
+    if interpreter.contains('@') {
+        return Err(format!("interpreter: {interpreter}: not here: give the path of that version's program"));
+    }
+    Err(format!("interpreter: there is no command '{interpreter}'; install it, or name another (none: run it itself)"))
+}

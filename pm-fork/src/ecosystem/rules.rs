@@ -1,0 +1,183 @@
+//! How many workers, when they are ready, when they are restarted: the options of pm-restart and pm-cluster.
+
+use std::ffi::{OsStr, OsString};
+
+use pm_common::cpus;
+use pm_common::options;
+use pm_common::policy::exit::signal_number;
+
+use super::program::Program;
+use super::value::Millis;
+use super::{Reader, World};
+
+/// The longest delay of a growing backoff, as in PM2.
+const LONGEST_BACKOFF: Millis = 15_000;
+/// The first delay of our own backoff, which is used where the description has none.
+const FIRST_BACKOFF: Millis = 100;
+/// What PM2 allows, where only the time is given.
+const MAX_RESTARTS: u32 = 16;
+/// What PM2 takes for a start that failed, where only their number is given.
+const MIN_UPTIME: Millis = 1000;
+/// The variable with the worker's number.
+const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
+
+/// The options of pm-restart.
+pub(crate) fn policy(reader: &mut Reader<'_>) -> Result<Vec<String>, String> {
+    let mut options = Vec::new();
+    let mut add = |option: &str, value: Option<String>| {
+        options.extend(value.map(|value| [format!("--{option}"), value]).into_iter().flatten());
+    };
+    add("max-mem", max_mem(reader)?);
+    add("restart", reader.bool("autorestart")?.filter(|again| !again).map(|_| "never".to_owned()));
+    add("stop-codes", stop_codes(reader)?);
+    let backoff = backoff(reader)?;
+    add("backoff", backoff.map(|(first, longest)| format!("{first}ms..{longest}ms")));
+    add("stable", reader.millis("min_uptime")?.filter(|ms| *ms > 0).map(|ms| format!("{ms}ms")));
+    add("intensity", intensity(reader, backoff.unwrap_or((FIRST_BACKOFF, LONGEST_BACKOFF)))?);
+    add("grace", grace(reader)?);
+    add("stop-signal", Some(stop_signal(reader)?));
+    Ok(options)
+}
+
+fn max_mem(reader: &Reader<'_>) -> Result<Option<String>, String> {
+    let limit = reader.text("max_memory_restart")?.filter(|text| !matches!(text.as_str(), "" | "0"));
+    let check = |text: String| options::size("max_memory_restart", OsStr::new(&text)).map(|_| text);
+    limit.map(check).transpose().map_err(|failure| format!("max_memory_restart: {failure}"))
+}
+
+fn stop_codes(reader: &Reader<'_>) -> Result<Option<String>, String> {
+    let words = reader.words("stop_exit_codes")?.join(",");
+    let codes: Vec<_> = words.split([',', ' ']).filter(|code| !code.is_empty()).collect();
+    match codes.iter().find(|code| code.parse::<u8>().is_err()) {
+        Some(wrong) => Err(format!("stop_exit_codes: '{wrong}': an exit code from 0 to 255?")),
+        None => Ok((!codes.is_empty()).then(|| codes.join(","))),
+    }
+}
+
+/// The first and the longest delay in front of a restart.
+fn backoff(reader: &Reader<'_>) -> Result<Option<(Millis, Millis)>, String> {
+    let growing = reader.millis("exp_backoff_restart_delay")?.filter(|ms| *ms > 0);
+    let fixed = reader.millis("restart_delay")?.filter(|ms| *ms > 0);
+    Ok(growing.map(|first| (first, first.max(LONGEST_BACKOFF))).or_else(|| fixed.map(|delay| (delay, delay))))
+}
+
+/// PM2 gives up after so many starts in a row that each lasted less than `min_uptime`. As a rate: more restarts than
+/// that in the time which they and the delays between them can take, with a second for each to start.
+fn intensity(reader: &Reader<'_>, backoff: (Millis, Millis)) -> Result<Option<String>, String> {
+    let (most, uptime) = (reader.number("max_restarts")?, reader.millis("min_uptime")?);
+    if most.is_none() && uptime.is_none() {
+        return Ok(None);
+    }
+    let (most, uptime) = (most.unwrap_or(MAX_RESTARTS), uptime.unwrap_or(MIN_UPTIME));
+    let delays = (0..most.min(1000)).map(|n| backoff.0.saturating_mul(1 << n.min(32)).min(backoff.1)).sum::<Millis>();
+    let delays = delays + u64::from(most.saturating_sub(1000)) * backoff.1;
+    let window = u64::from(most) * (uptime + 1000) + delays;
+    // A year is the longest window that there is.
+    Ok(Some(format!("{most}/{}ms", window.clamp(1000, 366 * 86_400_000))))
+}
+
+fn grace(reader: &Reader<'_>) -> Result<Option<String>, String> {
+    let given = reader.millis("kill_timeout")?.filter(|ms| *ms > 0);
+    let general = || reader.context.var("PM2_KILL_TIMEOUT")?.parse().ok().filter(|ms: &Millis| *ms > 0);
+    Ok(given.or_else(general).map(|ms| format!("{ms}ms")))
+}
+
+/// PM2 stops apps with INT, so that is what they have a handler for.
+fn stop_signal(reader: &Reader<'_>) -> Result<String, String> {
+    let given = reader.text("kill_signal")?;
+    let signal = given.as_deref().or_else(|| reader.context.var("PM2_KILL_SIGNAL")).unwrap_or("INT");
+    let plain = signal.strip_prefix("SIG").unwrap_or(signal);
+    if signal_number(plain).is_none() {
+        return Err(format!("kill_signal: '{signal}': a signal such as SIGINT or SIGTERM?"));
+    }
+    Ok(plain.to_owned())
+}
+
+/// What makes a cluster of the program.
+#[derive(Debug, Default)]
+pub(crate) struct Cluster {
+    /// How many workers it has; `None`: there is no cluster.
+    pub(crate) workers: Option<u32>,
+    options: Vec<String>,
+    instance_var: String,
+}
+
+impl Cluster {
+    pub(crate) fn of(reader: &mut Reader<'_>, program: &Program) -> Result<Self, String> {
+        let instances = reader.text("instances")?.filter(|text| !text.is_empty());
+        let count = instances.as_deref().map(|text| workers(text, reader.world)).transpose()?;
+        let forced = mode(reader)?;
+        let by_message = reader.bool("wait_ready")? == Some(true);
+        let several = count.is_some_and(|count| count > 1);
+        let cluster = forced.unwrap_or_else(|| count.is_some() && program.clusters);
+        let instance_var = instance_var(reader)?;
+        if !(cluster || several || by_message) {
+            if reader.app.contains_key("listen_timeout") {
+                reader
+                    .warnings
+                    .push("listen_timeout: without wait_ready or a cluster there is nothing to wait for".to_owned());
+            }
+            return Ok(Self { workers: None, options: Vec::new(), instance_var });
+        }
+        if several && forced == Some(false) {
+            let why = "exec_mode: several instances are workers of one pm-cluster, and share what they listen on";
+            reader.warnings.push(why.to_owned());
+        }
+        let mut options = vec!["-n".to_owned(), instances.unwrap_or_else(|| "1".to_owned())];
+        if by_message {
+            options.extend(["--ready".to_owned(), "message".to_owned()]);
+        }
+        let timeout = reader.millis("listen_timeout")?.filter(|ms| *ms > 0);
+        options.extend(timeout.map(|ms| ["--ready-timeout".to_owned(), format!("{ms}ms")]).into_iter().flatten());
+        Ok(Self { workers: Some(count.unwrap_or(1)), options, instance_var })
+    }
+
+    pub(crate) fn chain(&self, world: &dyn World) -> Vec<OsString> {
+        std::iter::once(world.tool("pm-cluster")).chain(self.options.iter().map(OsString::from)).collect()
+    }
+
+    /// pm-cluster gives each worker its number under the usual name; under another one a shell does.
+    pub(crate) fn wrapper(&self) -> Vec<OsString> {
+        if self.workers.is_none() || self.instance_var == INSTANCE_VAR {
+            return Vec::new();
+        }
+        let script = format!("export {}=\"$PM_SLOT\"; exec \"$@\"", self.instance_var);
+        ["sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()].map(OsString::from).to_vec()
+    }
+
+    /// What PM2 tells an app in its environment.
+    pub(crate) fn env(&self, name: &str) -> Vec<(String, String)> {
+        let number = self.workers.is_none().then(|| (self.instance_var.clone(), "0".to_owned()));
+        number.into_iter().chain([("name".to_owned(), name.to_owned())]).collect()
+    }
+}
+
+fn workers(text: &str, world: &dyn World) -> Result<u32, String> {
+    cpus::parse_workers(text, world.cpus()).map_err(|_| {
+        format!(
+            "instances: '{text}': a number of workers? 0 or max is one for each CPU, -1 one fewer; {} at most",
+            cpus::MOST_WORKERS
+        )
+    })
+}
+
+/// Whether it shall be a cluster; `None`: that is not said.
+fn mode(reader: &Reader<'_>) -> Result<Option<bool>, String> {
+    match reader.text("exec_mode")?.as_deref() {
+        Some("fork" | "fork_mode") => Ok(Some(false)),
+        Some("cluster" | "cluster_mode") => Ok(Some(true)),
+        Some(other) => Err(format!("exec_mode: '{other}': fork or cluster?")),
+        None => Ok((reader.bool("execute_command")? == Some(true)).then_some(false)),
+    }
+}
+
+fn instance_var(reader: &Reader<'_>) -> Result<String, String> {
+    let given = reader.text("instance_var")?;
+    let name = given.as_deref().or_else(|| reader.context.var("PM2_PROCESS_INSTANCE_VAR")).unwrap_or(INSTANCE_VAR);
+    let plain =
+        name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()) && !name.starts_with(|c: char| c.is_ascii_digit());
+    if name.is_empty() || !plain {
+        return Err(format!("instance_var: '{name}': the name of a variable has letters, digits and _ only"));
+    }
+    Ok(name.to_owned())
+}

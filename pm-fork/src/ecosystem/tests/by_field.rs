@@ -1,0 +1,235 @@
+//! One field at a time.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::super::fields::FIELDS;
+use super::*;
+
+/// What a case comes to.
+enum Is {
+    /// The chain, without the parts that every chain has; no warnings.
+    Chain(&'static str),
+    /// Started, with this part of the chain and a warning that begins so.
+    Warned(&'static str, &'static str),
+    /// Not started: the reason begins so.
+    Refused(&'static str),
+    /// As if it were not there.
+    Nothing,
+    /// This variable of the app.
+    Var(&'static str, &'static str),
+    /// Something else about the plan.
+    Plan(fn(&Plan) -> bool),
+}
+
+use Is::{Chain, Nothing, Refused, Var, Warned};
+
+const PLAIN: &str = "pm-restart node ./app.js";
+
+fn in_env(plan: &Plan, name: &str) -> bool {
+    plan.env.iter().any(|(key, _)| key == name)
+}
+
+/// Every field of PM2's, in the order of its documentation.
+fn cases() -> Vec<(&'static str, Value, Is)> {
+    vec![
+        ("script", json!("app.js"), Chain(PLAIN)),
+        ("script", json!("/srv/app.js"), Chain("pm-restart node /srv/app.js")),
+        ("script", json!("../srv/./sub/app.js"), Refused("script: there is no file /srv/../srv/sub/app.js")),
+        ("script", json!("./app.js"), Chain(PLAIN)),
+        ("script", json!("-x.js"), Chain("pm-restart node ./-x.js")),
+        ("script", json!("cli"), Chain("pm-restart node ./cli")),
+        ("script", json!("tool"), Chain("pm-restart ./tool")),
+        ("script", json!("binary"), Chain("pm-restart ./binary")),
+        ("script", json!("plain"), Chain("pm-restart node ./plain")),
+        ("script", json!("job.py"), Chain("pm-restart python3 ./job.py")),
+        ("script", json!("run.sh"), Chain("pm-restart bash ./run.sh")),
+        ("script", json!("a.ts"), Chain("pm-restart node ./a.ts")),
+        ("script", json!("npm"), Chain("pm-restart npm")),
+        ("script", json!("my app.js"), Chain("pm-restart node ./my app.js")),
+        ("script", json!("npm run start"), Chain("pm-restart sh -c npm run start npm run start")),
+        ("script", json!("nowhere.js"), Refused("script: there is no file /srv/nowhere.js")),
+        ("script", json!(""), Refused("script: missing")),
+        ("script", json!("beside.js"), Is::Plan(|plan| plan.cwd == Path::new("/etc/eco"))),
+        ("exec", json!("cli"), Chain("pm-restart node ./cli")),
+        ("cmd", json!("cli"), Chain("pm-restart node ./cli")),
+        ("command", json!("cli"), Chain("pm-restart node ./cli")),
+        ("name", json!("web"), Is::Plan(|plan| plan.name == "web")),
+        ("name", json!(455), Is::Plan(|plan| plan.name == "455")),
+        ("name", json!("@a/b"), Is::Plan(|plan| plan.name == "@a-b" && plan.warnings.len() == 1)),
+        ("name", json!(".x"), Refused("name: '.x': a name cannot begin with a dot")),
+        ("name_prefix", json!("x-"), Is::Plan(|plan| plan.name == "x-app")),
+        ("namespace", json!("shop"), Is::Plan(|plan| plan.namespace == "shop")),
+        ("cwd", json!("sub"), Is::Plan(|plan| plan.cwd == Path::new("/srv/sub"))),
+        ("cwd", json!("/srv/sub/."), Is::Plan(|plan| plan.cwd == Path::new("/srv/sub"))),
+        ("cwd", json!("/nowhere"), Refused("script: there is no file /nowhere/app.js")),
+        ("args", json!("-a 'b c' \"d\""), Chain("pm-restart node ./app.js -a b c d")),
+        ("args", json!(["--x", 1, true, "a 'b"]), Chain("pm-restart node ./app.js --x 1 true a 'b")),
+        ("args", json!("'open"), Refused("args: a quote is not closed")),
+        ("args", json!({}), Refused("args: {} is not text")),
+        ("interpreter", json!("none"), Chain("pm-restart ./app.js")),
+        ("interpreter", json!("/opt/node"), Chain("pm-restart /opt/node ./app.js")),
+        ("interpreter", json!("python3"), Chain("pm-restart python3 ./app.js")),
+        ("interpreter", json!("ruby"), Refused("interpreter: there is no command 'ruby'")),
+        ("interpreter", json!("node@18.1.0"), Refused("interpreter: node@18.1.0: not here")),
+        ("exec_interpreter", json!("bash"), Chain("pm-restart bash ./app.js")),
+        ("node_args", json!("--inspect -r x"), Chain("pm-restart node --inspect -r x ./app.js")),
+        ("interpreter_args", json!(["--a b"]), Chain("pm-restart node --a b ./app.js")),
+        ("instances", json!(3), Chain("pm-restart pm-cluster -n 3 node ./app.js")),
+        ("instances", json!(1), Chain("pm-restart pm-cluster -n 1 node ./app.js")),
+        ("instances", json!(0), Chain("pm-restart pm-cluster -n 0 node ./app.js")),
+        ("instances", json!("max"), Chain("pm-restart pm-cluster -n max node ./app.js")),
+        ("instances", json!("2"), Chain("pm-restart pm-cluster -n 2 node ./app.js")),
+        ("instances", json!(-2), Chain("pm-restart pm-cluster -n -2 node ./app.js")),
+        ("instances", json!("max"), Is::Plan(|plan| (plan.workers, plan.mode) == (4, Mode::Cluster))),
+        ("instances", json!(-3), Is::Plan(|plan| plan.workers == 1)),
+        ("instances", json!("foo"), Refused("instances: 'foo': a number of workers?")),
+        ("instances", json!(1.5), Refused("instances: '1.5': a number of workers?")),
+        ("instances", json!(5000), Refused("instances: '5000'")),
+        ("exec_mode", json!("cluster"), Chain("pm-restart pm-cluster -n 1 node ./app.js")),
+        ("exec_mode", json!("cluster_mode"), Is::Plan(|plan| plan.mode == Mode::Cluster)),
+        ("exec_mode", json!("fork"), Chain(PLAIN)),
+        ("exec_mode", json!("fork_mode"), Is::Plan(|plan| plan.mode == Mode::Fork)),
+        ("exec_mode", json!("clutser"), Refused("exec_mode: 'clutser': fork or cluster?")),
+        ("instance_var", json!("SLOT"), Var("SLOT", "0")),
+        ("instance_var", json!("a b"), Refused("instance_var: 'a b'")),
+        ("increment_var", json!("N"), Warned(PLAIN, "increment_var: not here")),
+        ("env", json!({"A": "x\n$y \"z\" "}), Var("A", "x\n$y \"z\" ")),
+        ("env", json!({"A": 1, "B": true}), Var("B", "true")),
+        ("env", json!({"A": {"b": [1]}}), Var("A", "{\"b\":[1]}")),
+        ("env", json!({"A": null}), Is::Plan(|plan| var(plan, "A").is_none())),
+        ("env", json!({"a=b": "1"}), Warned(PLAIN, "env: no variable can be 'a=b'")),
+        ("env", json!({"A": "a\u{0}b"}), Warned(PLAIN, "env: no variable can be 'A'")),
+        ("env", json!("A=1"), Refused("env: \"A=1\": an object")),
+        ("env", json!({"name": "mine"}), Var("name", "mine")),
+        ("filter_env", json!(true), Is::Plan(|plan| in_env(plan, "PATH") && plan.env.len() == 1)),
+        ("filter_env", json!("HOME"), Is::Plan(|plan| !in_env(plan, "HOME") && in_env(plan, "SECRET_A"))),
+        ("filter_env", json!(["SECRET"]), Is::Plan(|plan| !in_env(plan, "MY_SECRET") && in_env(plan, "HOME"))),
+        ("filter_env", json!(false), Nothing),
+        ("append_env_to_name", json!(true), Nothing),
+        ("out_file", json!("logs/o.log"), Is::Plan(|plan| plan.out.as_deref() == Some(Path::new("/srv/logs/o.log")))),
+        ("output", json!("NULL"), Is::Plan(|plan| plan.out.as_deref() == Some(Path::new("/dev/null")))),
+        ("error_file", json!("/e.log"), Is::Plan(|plan| plan.err.as_deref() == Some(Path::new("/e.log")))),
+        ("err_log", json!("e.log"), Is::Plan(|plan| plan.err.as_deref() == Some(Path::new("/srv/e.log")))),
+        ("log_file", json!("a.log"), Is::Plan(|plan| plan.out == plan.err && plan.out.is_some())),
+        ("log_file", json!(true), Warned(PLAIN, "log_file: for one file with both outputs")),
+        ("disable_logs", json!(true), Is::Plan(|plan| plan.out.as_deref() == Some(Path::new("/dev/null")))),
+        ("merge_logs", json!(true), Nothing),
+        ("log_type", json!("json"), Chain("pm-log --json pm-restart node ./app.js")),
+        ("log_type", json!("raw"), Nothing),
+        ("log_type", json!("xml"), Warned(PLAIN, "log_type: 'xml'")),
+        ("time", json!(true), Chain("pm-log --time pm-restart node ./app.js")),
+        ("time", json!(false), Nothing),
+        ("log_date_format", json!("YYYY-MM-DDTHH:mm:ss"), Chain("pm-log --time pm-restart node ./app.js")),
+        ("log_date_format", json!("HH:mm"), Warned("pm-log --time", "log_date_format: not yet")),
+        ("pid_file", json!("x.pid"), Warned(PLAIN, "pid_file: not here")),
+        ("autostart", json!(false), Is::Plan(|plan| !plan.autostart)),
+        ("autorestart", json!(false), Chain("pm-restart --restart never node ./app.js")),
+        ("autorestart", json!(true), Nothing),
+        ("stop_exit_codes", json!([0, 3]), Chain("pm-restart --stop-codes 0,3 node ./app.js")),
+        ("stop_exit_codes", json!("0, 3"), Chain("pm-restart --stop-codes 0,3 node ./app.js")),
+        ("stop_exit_codes", json!(7), Chain("pm-restart --stop-codes 7 node ./app.js")),
+        ("stop_exit_codes", json!([]), Nothing),
+        ("stop_exit_codes", json!([256]), Refused("stop_exit_codes: '256'")),
+        // 3 starts of less than a second each, a second each to begin, and delays of 100, 200 and 400 ms.
+        ("max_restarts", json!(3), Chain("pm-restart --intensity 3/6700ms node ./app.js")),
+        ("max_restarts", json!(0), Chain("pm-restart --intensity 0/1000ms node ./app.js")),
+        ("max_restarts", json!("x"), Refused("max_restarts: 'x': a whole number?")),
+        // 16 times 2 s and the second, and the delays up to 15 s.
+        ("min_uptime", json!("2s"), Chain("pm-restart --stable 2000ms --intensity 16/193500ms node ./app.js")),
+        ("restart_delay", json!(500), Chain("pm-restart --backoff 500ms..500ms node ./app.js")),
+        ("restart_delay", json!(0), Nothing),
+        ("restart_delay", json!("soon"), Refused("restart_delay: 'soon': milliseconds")),
+        ("exp_backoff_restart_delay", json!(100), Chain("pm-restart --backoff 100ms..15000ms node ./app.js")),
+        ("exp_backoff_restart_delay", json!(20000), Chain("pm-restart --backoff 20000ms..20000ms node ./app.js")),
+        ("max_memory_restart", json!("300M"), Chain("pm-restart --max-mem 300M node ./app.js")),
+        ("max_memory_restart", json!(314_572_800), Chain("pm-restart --max-mem 314572800 node ./app.js")),
+        ("max_memory_restart", json!(0), Nothing),
+        ("max_memory_restart", json!(300), Refused("max_memory_restart: ")),
+        ("max_memory_restart", json!("lots"), Refused("max_memory_restart: ")),
+        ("kill_timeout", json!(1600), Chain("pm-restart --grace 1600ms node ./app.js")),
+        ("kill_timeout", json!("3s"), Chain("pm-restart --grace 3000ms node ./app.js")),
+        ("kill_timeout", json!(0), Nothing),
+        ("kill_signal", json!("SIGTERM"), Chain("pm-restart --stop-signal TERM node ./app.js")),
+        ("kill_signal", json!("SIGNOPE"), Refused("kill_signal: 'SIGNOPE'")),
+        ("kill_retry_time", json!(100), Nothing),
+        ("treekill", json!(true), Nothing),
+        ("treekill", json!(false), Warned(PLAIN, "treekill: all that belongs")),
+        ("shutdown_with_message", json!(true), Warned(PLAIN, "shutdown_with_message: not yet")),
+        ("wait_ready", json!(true), Chain("pm-restart pm-cluster -n 1 --ready message node ./app.js")),
+        ("wait_ready", json!(false), Nothing),
+        ("listen_timeout", json!(5000), Warned(PLAIN, "listen_timeout: without wait_ready")),
+        ("cron_restart", json!("0 3 * * *"), Warned(PLAIN, "cron_restart: not yet")),
+        ("cron", json!("0 3 * * *"), Warned(PLAIN, "cron_restart: not yet")),
+        ("cron_restart", json!("0"), Nothing),
+        ("watch", json!(true), Warned(PLAIN, "watch: not yet")),
+        ("watch", json!(["src"]), Warned(PLAIN, "watch: not yet")),
+        ("watch", json!(false), Nothing),
+        ("ignore_watch", json!(["x"]), Nothing),
+        ("watch_options", json!({}), Nothing),
+        ("watch_delay", json!(1000), Nothing),
+        ("uid", json!("www"), Refused("uid: only root")),
+        ("uid", json!("me"), Nothing),
+        ("uid", json!("nobody2"), Refused("uid: there is no user 'nobody2'")),
+        ("user", json!(1000), Nothing),
+        ("gid", json!("adm"), Refused("gid: only root")),
+        ("gid", json!("nope"), Refused("gid: there is no group 'nope'")),
+        ("port", json!(8080), Var("PORT", "8080")),
+        ("source_map_support", json!(true), Chain("pm-restart node --enable-source-maps ./app.js")),
+        ("disable_source_map_support", json!(true), Nothing),
+        ("vizion", json!(false), Nothing),
+        ("post_update", json!(["npm i"]), Warned(PLAIN, "post_update: not here")),
+        ("force", json!(true), Nothing),
+        ("pmx", json!(false), Nothing),
+        ("automation", json!(false), Nothing),
+        ("trace", json!(true), Warned(PLAIN, "trace: not here")),
+        ("disable_trace", json!(true), Nothing),
+        ("v8", json!(true), Warned(PLAIN, "v8: not here")),
+        ("event_loop_inspector", json!(true), Warned(PLAIN, "event_loop_inspector: not here")),
+        ("deep_monitoring", json!(true), Warned(PLAIN, "deep_monitoring: not here")),
+        ("io", json!({"metrics": {}}), Warned(PLAIN, "io: not here")),
+        ("install_url", json!("x"), Nothing),
+        ("km_link", json!(false), Nothing),
+        ("windowsHide", json!(true), Nothing),
+        ("write", json!(true), Nothing),
+        ("execute_command", json!(true), Nothing),
+        ("username", json!("x"), Nothing),
+        ("version", json!("1.0"), Nothing),
+        ("description", json!("x"), Nothing),
+    ]
+}
+
+#[test]
+fn each_field_is_mapped_or_named() {
+    for (field, value, is) in cases() {
+        let what = format!("{field}: {value}");
+        let plan = planned(json!({ field: value }));
+        match is {
+            Refused(why) => assert!(plan.as_ref().is_err_and(|e| e.starts_with(why)), "{what}: {plan:?}"),
+            Chain(chain) => {
+                let plan = plan.expect(&what);
+                assert_eq!((line(&plan).as_str(), plan.warnings.len()), (chain, 0), "{what}: {plan:?}");
+            }
+            Nothing => {
+                let plan = plan.expect(&what);
+                assert_eq!((line(&plan).as_str(), plan.warnings.len()), (PLAIN, 0), "{what}: {plan:?}");
+            }
+            Warned(chain, warning) => {
+                let plan = plan.expect(&what);
+                let said = plan.warnings.iter().any(|w| w.starts_with(warning));
+                assert!(said && plan.warnings.len() == 1 && line(&plan).starts_with(chain), "{what}: {plan:?}");
+            }
+            Var(name, value) => assert_eq!(var(&plan.expect(&what), name), Some(value), "{what}"),
+            Is::Plan(holds) => assert!(holds(plan.as_ref().expect(&what)), "{what}: {plan:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_field_has_a_case() {
+    let tried: BTreeSet<_> = cases().iter().filter_map(|(key, ..)| fields::find(key)).map(|f| f.name).collect();
+    let all: BTreeSet<_> = FIELDS.iter().map(|f| f.name).collect();
+    assert_eq!(tried, all);
+    assert_eq!(all.len(), FIELDS.len(), "no name is there twice");
+}

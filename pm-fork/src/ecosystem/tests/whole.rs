@@ -1,0 +1,159 @@
+//! Fields that act together, and what surrounds a description.
+
+use super::*;
+
+fn fails(app: Value) -> String {
+    planned(app).expect_err("refused")
+}
+
+#[test]
+fn the_two_descriptions_of_the_readme() {
+    let cluster =
+        planned(json!({"name": "app", "script": "./app.js", "instances": 0, "exec_mode": "cluster"})).expect("a plan");
+    let words: Vec<_> = cluster.argv.iter().map(|word| word.to_string_lossy()).collect();
+    let chain = "pm-restart --stop-signal INT pm-cluster -n 0 --env-file /pm/app/app.env node ./app.js";
+    assert_eq!(words.join(" "), chain);
+    let fork = planned(json!({})).expect("a plan");
+    let words: Vec<_> = fork.argv.iter().map(|word| word.to_string_lossy()).collect();
+    assert_eq!(words.join(" "), "pm-restart --stop-signal INT --env-file /pm/app/app.env node ./app.js");
+    assert_eq!((fork.name.as_str(), fork.namespace.as_str(), fork.mode), ("app", "default", Mode::Fork));
+    assert_eq!(fork.script.as_deref(), Some(Path::new("/srv/app.js")));
+    assert_eq!((var(&fork, "NODE_APP_INSTANCE"), var(&fork, "name")), (Some("0"), Some("app")));
+    assert_eq!(var(&cluster, "NODE_APP_INSTANCE"), None, "pm-cluster numbers its workers");
+}
+
+#[test]
+fn camel_case_and_other_names_are_understood_and_typing_errors_found() {
+    let plan = planned(json!({"maxMemoryRestart": "300M", "outFile": "/o", "execMode": "fork"})).expect("a plan");
+    assert_eq!((line(&plan).as_str(), plan.out.is_some()), ("pm-restart --max-mem 300M node ./app.js", true));
+    for (wrong, meant) in [
+        ("instance", "; instances is meant?"),
+        ("max_memmory_restart", "; max_memory_restart is meant?"),
+        ("waitReadi", "; wait_ready is meant?"),
+        ("cronRestart2", "; cron_restart is meant?"),
+        ("exec_intrepreter", "; interpreter is meant?"),
+        ("whatever_else", "it is ignored"),
+    ] {
+        let plan = planned(json!({ wrong: 1 })).expect("a plan");
+        assert!(
+            matches!(plan.warnings.as_slice(), [w] if w.starts_with(wrong) && w.ends_with(meant)),
+            "{:?}",
+            plan.warnings
+        );
+    }
+    assert_eq!(fails(json!({"out": "/a", "out_file": "/b"})), "out_file: given twice, once as out_file");
+    assert!(planned(json!({"out": "/a", "out_file": "/a"})).is_ok());
+    assert!(normalise(&json!("app.js")).is_err_and(|why| why.starts_with("an app is described by an object")));
+}
+
+#[test]
+fn the_mode_is_that_of_the_fields_together() {
+    for (app, chain) in [
+        (json!({"instances": 2, "exec_mode": "cluster"}), "pm-restart pm-cluster -n 2 node ./app.js"),
+        (json!({"instances": 1, "exec_mode": "fork"}), "pm-restart node ./app.js"),
+        (json!({"script": "job.py", "instances": 1}), "pm-restart python3 ./job.py"),
+        (json!({"script": "job.py", "instances": 3}), "pm-restart pm-cluster -n 3 python3 ./job.py"),
+        (
+            json!({"instances": 2, "execute_command": true, "script": "job.py"}),
+            "pm-restart pm-cluster -n 2 python3 ./job.py",
+        ),
+        (
+            json!({"instances": 2, "wait_ready": true, "listen_timeout": 5000}),
+            "pm-restart pm-cluster -n 2 --ready message --ready-timeout 5000ms node ./app.js",
+        ),
+        (
+            json!({"instances": 2, "instance_var": "SLOT"}),
+            "pm-restart pm-cluster -n 2 sh -c export SLOT=\"$PM_SLOT\"; exec \"$@\" sh node ./app.js",
+        ),
+    ] {
+        assert_eq!(line(&planned(app.clone()).expect("a plan")), chain, "{app}");
+    }
+    let forks = planned(json!({"instances": 2, "exec_mode": "fork"})).expect("a plan");
+    assert!(line(&forks).contains("pm-cluster -n 2") && forks.warnings[0].starts_with("exec_mode: "), "{forks:?}");
+}
+
+#[test]
+fn an_environment_is_chosen_by_its_name() {
+    let app = json!({"env": {"A": "1", "B": "2"}, "env_production": {"B": "3", "C": "4"}, "append_env_to_name": true});
+    let plain = planned(app.clone()).expect("a plan");
+    assert_eq!((var(&plain, "B"), var(&plain, "C"), plain.name.as_str()), (Some("2"), None, "app"));
+    let named = |name: &str| Context { env_name: Some(name.to_owned()), ..context() };
+    let chosen = planned_in(app.clone(), &named("production"), &Fake::new()).expect("a plan");
+    assert_eq!((var(&chosen, "A"), var(&chosen, "B"), var(&chosen, "C")), (Some("1"), Some("3"), Some("4")));
+    assert_eq!(chosen.name, "app-production");
+    assert_eq!(chosen.app["env"], json!({"A": "1", "B": "3", "C": "4"}));
+    assert!(!chosen.app.contains_key("env_production"), "another environment is no change of the app");
+    let unknown = planned_in(app, &named("staging"), &Fake::new()).expect("a plan");
+    assert_eq!((unknown.warnings.len(), var(&unknown, "B")), (1, Some("2")));
+    assert!(unknown.warnings[0].starts_with("env_staging: "));
+}
+
+#[test]
+fn another_user_is_a_matter_of_root() {
+    let root = Fake { uid: 0, ..Fake::new() };
+    for (app, chain) in [
+        (json!({"uid": "www"}), "pm-restart setpriv --reuid=33 --regid=34 --init-groups node ./app.js"),
+        (json!({"uid": "www", "gid": "adm"}), "pm-restart setpriv --reuid=33 --regid=4 --init-groups node ./app.js"),
+        (json!({"uid": 4711}), "pm-restart setpriv --reuid=4711 --regid=4711 --clear-groups node ./app.js"),
+        (json!({"gid": 7}), "pm-restart setpriv --regid=7 --clear-groups node ./app.js"),
+        (
+            json!({"uid": "www", "instances": 2}),
+            "pm-restart pm-cluster -n 2 setpriv --reuid=33 --regid=34 --init-groups node ./app.js",
+        ),
+    ] {
+        assert_eq!(line(&planned_in(app.clone(), &context(), &root).expect("a plan")), chain, "{app}");
+    }
+    let plan = planned_in(json!({"uid": "www"}), &context(), &root).expect("a plan");
+    assert_eq!((var(&plan, "HOME"), var(&plan, "USER")), (Some("/home/www"), Some("www")));
+    let own = planned_in(json!({"uid": "www", "env": {"HOME": "/x"}}), &context(), &root).expect("a plan");
+    assert_eq!(var(&own, "HOME"), Some("/x"));
+}
+
+#[test]
+fn what_the_caller_said_to_pm2_counts_here() {
+    let with = |key: &str, value: &str| {
+        let mut context = context();
+        context.env.push((key.into(), value.into()));
+        context
+    };
+    let chain = |context: &Context, app: Value| {
+        planned_in(app, context, &Fake::new())
+            .map(|p| p.argv.iter().map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" "))
+    };
+    assert!(chain(&with("PM2_KILL_SIGNAL", "SIGTERM"), json!({})).expect("a plan").contains("--stop-signal TERM"));
+    assert!(chain(&with("PM2_KILL_SIGNAL", "TERM"), json!({"kill_signal": "USR2"})).expect("a plan").contains("USR2"));
+    assert!(chain(&with("PM2_KILL_TIMEOUT", "5000"), json!({})).expect("a plan").contains("--grace 5000ms"));
+    let var_of = planned_in(json!({}), &with("PM2_PROCESS_INSTANCE_VAR", "I"), &Fake::new()).expect("a plan");
+    assert_eq!(var(&var_of, "I"), Some("0"));
+}
+
+#[test]
+fn a_writer_has_the_paths_of_the_logs() {
+    let plan = planned(json!({"time": true, "log_type": "json", "out_file": "/o", "cwd": "sub", "error_file": "e"}))
+        .expect("a plan");
+    assert_eq!(line(&plan), "pm-log --time --json --out /o --err /srv/sub/e pm-restart node ./app.js");
+    let all = planned(json!({"log_file": "/l", "out_file": "/o"})).expect("a plan");
+    assert_eq!((all.out, all.err), (Some("/o".into()), Some("/l".into())));
+    let three = planned(json!({"log_file": "/l", "out_file": "/o", "error_file": "/e"})).expect("a plan");
+    assert_eq!((three.out, three.err, three.warnings.len()), (Some("/o".into()), Some("/e".into()), 1));
+}
+
+#[test]
+fn any_text_arrives_as_it_is() {
+    let plan =
+        planned(json!({"script": "größe \"x\".js", "args": ["", "a\nb", "-- $x"], "env": {"Ä": "ö"}})).expect("a plan");
+    let words: Vec<_> = plan.argv.iter().map(|word| word.to_string_lossy()).collect();
+    assert!(words.ends_with(&["node", "./größe \"x\".js", "", "a\nb", "-- $x"].map(Into::into)), "{words:?}");
+    assert_eq!((plan.name.as_str(), var(&plan, "Ä")), ("größe \"x\"", Some("ö")));
+}
+
+#[test]
+fn a_command_of_the_path_is_run_itself_or_by_the_interpreter_that_is_named() {
+    assert_eq!(line(&planned(json!({"script": "npm", "args": "start"})).expect("a plan")), "pm-restart npm start");
+    let named = planned(json!({"script": "npm", "interpreter": "bash"})).expect("a plan");
+    assert_eq!(line(&named), "pm-restart bash /usr/bin/npm");
+    let needless = planned(json!({"script": "npm", "node_args": "-x"})).expect("a plan");
+    assert!(needless.warnings[0].starts_with("node_args: "), "{needless:?}");
+    let python = planned(json!({"script": "job.py"})).expect("a plan");
+    assert_eq!(var(&python, "PYTHONUNBUFFERED"), Some("1"));
+}

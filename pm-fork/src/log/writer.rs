@@ -1,0 +1,169 @@
+//! The loop of the writer: reads what is there, writes it, sleeps. It ends at the end of its inputs, and no sooner.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use nix::libc;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use pm_common::report::{Failure, OrFail as _};
+use pm_common::sys::process;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::format::Wall;
+use super::lines::{LONGEST, Lines};
+use super::sink::{Sink, Stream};
+
+/// A batch of objects for many empty lines is far longer than what was read; that memory is not kept.
+const BATCH_KEPT: usize = 1 << 20;
+/// The signals that would end the lines' only way to the disk. The end of the inputs ends us.
+const IGNORED: [i32; 12] = [
+    // Taken from a descriptor by the writer (a blocked signal is kept, ignored or not), and nothing to its guard.
+    libc::SIGUSR1,
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGHUP,
+    libc::SIGQUIT,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGPIPE,
+    libc::SIGXFSZ,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+];
+
+/// A stream of the app.
+#[derive(Debug)]
+pub(super) struct Input {
+    fd: OwnedFd,
+    stream: Stream,
+    sink: usize,
+    lines: Lines,
+    ended: bool,
+}
+
+impl Input {
+    /// A stream that goes to the sink of this number.
+    pub(super) fn new(fd: OwnedFd, stream: Stream, sink: usize) -> Self {
+        Self { fd, stream, sink, lines: Lines::default(), ended: false }
+    }
+}
+
+/// Moves lines from inputs to sinks.
+#[derive(Debug)]
+pub(super) struct Writer {
+    inputs: Vec<Input>,
+    sinks: Vec<Sink>,
+    signals: SignalFd,
+    read: Vec<u8>,
+    batch: Vec<u8>,
+    /// It ends, too, when nobody reads what it writes: so that who is in front of a filter learns of it.
+    is_filter: bool,
+}
+
+impl Writer {
+    /// Takes over the process's signals.
+    ///
+    /// # Errors
+    /// No descriptor for the signals.
+    pub(super) fn begin(inputs: Vec<Input>, sinks: Vec<Sink>, is_filter: bool) -> Result<Self, Failure> {
+        let mut usr1 = SigSet::empty();
+        usr1.add(Signal::SIGUSR1);
+        usr1.thread_set_mask().or_fail(|| "cannot block signals".to_owned())?;
+        let signals = SignalFd::with_flags(&usr1, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
+        let signals = signals.or_fail(|| "cannot receive signals".to_owned())?;
+        IGNORED
+            .iter()
+            .try_for_each(|signal| process::ignore(*signal))
+            .or_fail(|| "cannot ignore signals".to_owned())?;
+        Ok(Self { inputs, sinks, signals, read: vec![0; LONGEST], batch: Vec::new(), is_filter })
+    }
+
+    /// Runs until all inputs have ended.
+    ///
+    /// # Errors
+    /// poll(2) itself fails.
+    pub(super) fn run(mut self) -> Result<(), Failure> {
+        while self.inputs.iter().any(|input| !input.ended) && !(self.is_filter && self.sinks.iter().all(|s| s.gone)) {
+            let (asked, ready) = self.wait().or_fail(|| "cannot wait".to_owned())?;
+            let now = now();
+            if asked {
+                self.reopen(now);
+            }
+            self.sinks.iter_mut().for_each(|sink| sink.tick(now));
+            ready.into_iter().for_each(|n| self.take(n, now));
+        }
+        let now = now();
+        self.sinks.iter_mut().for_each(|sink| sink.finish(now));
+        Ok(())
+    }
+
+    /// Sleeps until something is to be done: whether a signal came, and the inputs that can be read.
+    fn wait(&self) -> io::Result<(bool, Vec<usize>)> {
+        let numbers: Vec<usize> = (0..self.inputs.len()).filter(|n| !self.inputs[*n].ended).collect();
+        let inputs = numbers.iter().map(|n| PollFd::new(&self.inputs[*n].fd, PollFlags::IN));
+        let mut fds: Vec<PollFd<'_>> =
+            std::iter::once(PollFd::new(&self.signals, PollFlags::IN)).chain(inputs).collect();
+        match poll(&mut fds, self.time_left().as_ref()) {
+            Err(Errno::INTR) => return Ok((false, Vec::new())),
+            other => other?,
+        };
+        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        let asked = ready.next().unwrap_or(false);
+        Ok((asked, numbers.iter().zip(ready).filter(|(_, ready)| *ready).map(|(n, _)| *n).collect()))
+    }
+
+    /// Until the next period of a sink begins.
+    fn time_left(&self) -> Option<Timespec> {
+        let now = now();
+        let next = self.sinks.iter().filter_map(|sink| sink.deadline(now)).min()?;
+        // A millisecond more: what is rounded down would wake us too early, and again.
+        let ms = next.0 - now.0 + 1;
+        Some(Timespec { tv_sec: (ms / 1000).cast_signed(), tv_nsec: (ms % 1000 * 1_000_000).cast_signed() })
+    }
+
+    fn reopen(&mut self, now: Wall) {
+        while let Ok(Some(_)) = self.signals.read_signal() {}
+        self.sinks.iter_mut().for_each(|sink| sink.reopen(now));
+    }
+
+    /// Reads once, and writes once what that completes.
+    fn take(&mut self, n: usize, now: Wall) {
+        let Some(input) = self.inputs.get_mut(n) else { return };
+        let Some(sink) = self.sinks.get_mut(input.sink) else { return };
+        let format = sink.format().clone();
+        let (head, batch) = (format.head(input.stream.name(), now), &mut self.batch);
+        match rustix::io::read(&input.fd, &mut self.read) {
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // An error (of a terminal that is gone) is an end, too.
+            Ok(0) | Err(_) => {
+                input.lines.finish(|piece| format.append(&head, piece, batch));
+                input.ended = true;
+            }
+            Ok(n) => {
+                let bytes = self.read.get(..n).unwrap_or_default();
+                input.lines.push(bytes, |piece| format.append(&head, piece, batch));
+            }
+        }
+        sink.write(input.stream, batch, now);
+        batch.clear();
+        batch.shrink_to(BATCH_KEPT);
+    }
+}
+
+/// Ignores what would end us before the lines do.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn ignore_signals() -> Result<(), Failure> {
+    IGNORED.iter().try_for_each(|signal| process::ignore(*signal)).or_fail(|| "cannot ignore signals".to_owned())
+}
+
+/// The time on the wall.
+pub(super) fn now() -> Wall {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let ms = t.tv_sec.saturating_mul(1000).saturating_add(t.tv_nsec / 1_000_000);
+    Wall(u64::try_from(ms).unwrap_or(0))
+}

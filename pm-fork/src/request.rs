@@ -1,0 +1,302 @@
+//! The command line of pm-fork, and what it asks for.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use pm_common::home::{Start, check_name};
+use pm_common::options::{self, Opt, Parsed, Tool};
+use pm_common::policy::exit::signal_number;
+use pm_common::policy::time::Span;
+use pm_common::report::{Failure, reason};
+
+use crate::launch::{Patience, Until};
+use crate::service::{self, Service};
+
+const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
+    Opt { short: None, long, value: Some(value), help }
+}
+
+const fn switch(long: &'static str, help: &'static str) -> Opt {
+    Opt { short: None, long, value: None, help }
+}
+
+/// The command line.
+pub const TOOL: Tool = Tool {
+    name: "pm-fork",
+    usage: "[options] CHAIN...\n       pm-fork -f FILE|- [options]\n       pm-fork --set script=FILE [--set ...] [-- ARGS...]\n       \
+            pm-fork --again|--remove|--signal SIG NAME...",
+    about: "Becomes a background service with a name and log files, then runs CHAIN.",
+    options: &[
+        opt("name", "NAME", "the app's name [after the first file in CHAIN]"),
+        opt("namespace", "NAME", "its group of apps [default]"),
+        opt("cwd", "DIR", "the directory to run in [this one]"),
+        opt("out", "FILE", "append stdout to FILE [out.log of the app]"),
+        opt("err", "FILE", "append stderr to FILE [err.log of the app]"),
+        opt("wait", "WHAT", "return once it is ready, started, or at once: none [ready]"),
+        opt("timeout", "TIME", "wait no longer, and exit 124 [30s]"),
+        Opt { short: Some('f'), long: "file", value: Some("FILE"), help: "start the apps of an ecosystem file" },
+        opt("only", "A,B", "of the file: these apps"),
+        opt("env", "NAME", "of the file: env_NAME over env"),
+        opt("set", "KEY=VALUE", "a field of PM2's for each app, over what the file says"),
+        switch("update", "say what the file changes of apps that run, and write their variables"),
+        switch("force", "an app whose name runs gets a number behind its name"),
+        switch("dry-run", "start nothing, print what would be"),
+        switch("again", "start stopped apps as they were started before"),
+        switch("update-env", "with --again: in this environment"),
+        opt("signal", "SIG", "send the apps' outermost processes a signal"),
+        switch("remove", "forget stopped apps, and delete their logs"),
+        switch("save", "print all apps as -f takes them"),
+    ],
+    examples: "  pm-fork pm-restart --max-mem 512M pm-cluster -n 0 node app.js\n  \
+               pm-fork -f ecosystem.config.js --only web --env production\n",
+    elsewhere: &[],
+};
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// To start a chain.
+    Chain(Box<Service>),
+    /// To start, or look at, what is described.
+    Described(Description),
+    /// To start again.
+    Again { names: Vec<String>, update_env: bool },
+    /// To send a signal.
+    Signal { number: u8, word: String, names: Vec<String> },
+    /// To forget apps.
+    Remove(Vec<String>),
+    /// To print all apps.
+    Save,
+}
+
+/// What is described, and where.
+#[derive(Debug, Default)]
+pub(crate) struct Description {
+    /// The file; `None`: the fields alone.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) only: Vec<String>,
+    pub(crate) env_name: Option<String>,
+    pub(crate) sets: Vec<(String, String)>,
+    /// The arguments of the app from fields alone.
+    pub(crate) args: Vec<OsString>,
+    pub(crate) update: bool,
+    pub(crate) dry_run: bool,
+    pub(crate) force: bool,
+}
+
+/// The options as they are given.
+#[derive(Debug, Default)]
+struct Given {
+    start: Start,
+    cwd: Option<PathBuf>,
+    described: Description,
+    again: bool,
+    update_env: bool,
+    signal: Option<(u8, String)>,
+    remove: bool,
+    save: bool,
+    /// The options for a chain, and those for a description.
+    of_chain: Option<&'static str>,
+    of_description: Option<&'static str>,
+}
+
+/// What the command line asks for, and how long to wait.
+///
+/// # Errors
+/// 125: a bad value, options that do not go together, nothing to do.
+pub(crate) fn parse(parsed: Parsed) -> Result<(Request, Patience), Failure> {
+    let mut given = Given::default();
+    let mut patience = Patience { until: Until::Ready, timeout: Span::secs(30), text: "30s".to_owned() };
+    for (option, value) in &parsed.options {
+        match *option {
+            "wait" => patience.until = until(option, value)?,
+            "timeout" => {
+                patience.timeout = options::duration(option, value)?;
+                patience.text = value.to_string_lossy().into_owned();
+            }
+            _ => given.set(option, value)?,
+        }
+    }
+    Ok((given.request(parsed.rest)?, patience))
+}
+
+fn until(option: &str, value: &OsString) -> Result<Until, Failure> {
+    match value.to_str() {
+        Some("ready") => Ok(Until::Ready),
+        Some("started") => Ok(Until::Started),
+        Some("none") => Ok(Until::Forked),
+        _ => Err(options::bad(option, value, "expected ready, started or none")),
+    }
+}
+
+impl Given {
+    fn set(&mut self, option: &'static str, value: &OsString) -> Result<(), Failure> {
+        let path = || std::path::absolute(value).map_err(|e| options::bad(option, value, &reason(&e)));
+        let text = || options::text(option, value).map(str::to_owned);
+        match option {
+            "cwd" => self.cwd = Some(path()?),
+            "out" => self.start.out = Some(path()?),
+            "err" => self.start.err = Some(path()?),
+            "name" => self.start.name = name(text()?)?,
+            "namespace" => self.start.namespace = text()?,
+            "file" => self.described.file = Some(PathBuf::from(value)),
+            "only" => self.described.only.extend(text()?.split(',').map(|one| one.trim().to_owned())),
+            "env" => self.described.env_name = Some(text()?),
+            "set" => self.described.sets.push(key_value(option, value)?),
+            "update" => self.described.update = true,
+            "dry-run" => self.described.dry_run = true,
+            "force" => self.described.force = true,
+            "again" => self.again = true,
+            "update-env" => self.update_env = true,
+            "signal" => self.signal = Some((signal(option, value)?, text()?)),
+            "remove" => self.remove = true,
+            _ => self.save = true,
+        }
+        match option {
+            "cwd" | "out" | "err" | "name" | "namespace" => self.of_chain = Some(option),
+            "file" | "only" | "env" | "set" | "update" | "dry-run" | "force" => self.of_description = Some(option),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn request(self, rest: Vec<OsString>) -> Result<Request, Failure> {
+        let verbs = [self.again, self.signal.is_some(), self.remove, self.save, self.of_description.is_some()];
+        if verbs.iter().filter(|asked| **asked).count() > 1 {
+            return Err(Failure::own("these options do not go together; see pm-fork --help"));
+        }
+        if self.update_env && !self.again {
+            return Err(Failure::own("--update-env is for --again alone"));
+        }
+        if let (Some(option), true) = (self.of_chain, verbs.contains(&true)) {
+            return Err(Failure::own(format!(
+                "--{option} is for a CHAIN; with a description it is a field: --set {option}=..."
+            )));
+        }
+        if self.save {
+            return if rest.is_empty() { Ok(Request::Save) } else { Err(Failure::own("--save takes no names")) };
+        }
+        match self.signal {
+            Some((number, word)) => Ok(Request::Signal { number, word, names: names(rest)? }),
+            None if self.again => Ok(Request::Again { names: names(rest)?, update_env: self.update_env }),
+            None if self.remove => Ok(Request::Remove(names(rest)?)),
+            None if self.of_description.is_some() => self.described.with(rest).map(Request::Described),
+            None => chain(self.start, self.cwd, rest).map(|service| Request::Chain(Box::new(service))),
+        }
+    }
+}
+
+impl Description {
+    fn with(self, rest: Vec<OsString>) -> Result<Self, Failure> {
+        if self.file.is_none() && self.sets.is_empty() {
+            return Err(Failure::own("no FILE: -f says where the apps are described; see pm-fork --help"));
+        }
+        if self.file.is_some() && !rest.is_empty() {
+            return Err(Failure::own(
+                "arguments are for an app from --set alone; with -f, say --set args=... for each",
+            ));
+        }
+        Ok(Self { args: rest, ..self })
+    }
+}
+
+/// A chain in the caller's directory and environment.
+fn chain(mut start: Start, cwd: Option<PathBuf>, argv: Vec<OsString>) -> Result<Service, Failure> {
+    if argv.is_empty() {
+        return Err(Failure::own("nothing to run: give a command behind the options; see pm-fork --help"));
+    }
+    start.cwd = match cwd {
+        Some(dir) => dir,
+        None => crate::described::here()?,
+    };
+    if start.namespace.is_empty() {
+        "default".clone_into(&mut start.namespace);
+    }
+    (start.argv, start.env) = (argv, service::inherited());
+    Ok(Service { start, described: false, keep_workers: false })
+}
+
+fn name(name: String) -> Result<String, Failure> {
+    match check_name(&name) {
+        Ok(()) => Ok(name),
+        Err(why) => Err(options::bad("name", name.as_ref(), why)),
+    }
+}
+
+fn names(rest: Vec<OsString>) -> Result<Vec<String>, Failure> {
+    if rest.is_empty() {
+        return Err(Failure::own("no app is named; see pm-fork --help"));
+    }
+    let mut names = Vec::new();
+    for name in rest {
+        let name = self::name(options::text("name", &name)?.to_owned())?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn key_value(option: &str, value: &OsString) -> Result<(String, String), Failure> {
+    let split = options::text(option, value)?.split_once('=');
+    split.map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(|| options::bad(option, value, "expected KEY=VALUE"))
+}
+
+fn signal(option: &str, value: &OsString) -> Result<u8, Failure> {
+    let number = value.to_str().and_then(signal_number);
+    number.ok_or_else(|| options::bad(option, value, "expected a signal such as TERM, HUP or 15"))
+}
+
+#[cfg(test)]
+mod tests {
+    use pm_common::options::Asked;
+
+    use super::*;
+
+    fn asked(line: &str) -> Result<Request, Failure> {
+        match TOOL.parse(line.split_whitespace().map(OsString::from))? {
+            Asked::Run(parsed) => parse(parsed).map(|(request, _)| request),
+            Asked::Print(_) => panic!("printed"),
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_in_one_line() {
+        for line in [
+            "",
+            "--wait soon true",
+            "--timeout 5 true",
+            "--name a/b true",
+            "--again",
+            "--remove",
+            "--signal NOPE a",
+            "--signal TERM",
+            "--again --remove a",
+            "--save a",
+            "--save --again a",
+            "--update-env a",
+            "-f x --name y",
+            "-f x y",
+            "-f x --again y",
+            "--only a",
+            "--set script",
+            "--remove ../x",
+        ] {
+            let failure = asked(line).expect_err(line);
+            assert_eq!((failure.code, failure.message.lines().count()), (125, 1), "{line}: {failure}");
+        }
+    }
+
+    #[test]
+    fn each_way_to_ask_is_understood() {
+        assert!(matches!(asked("--wait=none --name x true"), Ok(Request::Chain(s)) if s.start.name == "x"));
+        assert!(matches!(asked("-f x --only a,b --only c"), Ok(Request::Described(d)) if d.only == ["a", "b", "c"]));
+        assert!(matches!(asked("--set script=a -- --name"), Ok(Request::Described(d)) if d.args == ["--name"]));
+        assert!(
+            matches!(asked("--again --update-env a b a"), Ok(Request::Again { names, update_env: true }) if names.len() == 2)
+        );
+        assert!(matches!(asked("--signal HUP a"), Ok(Request::Signal { number: 1, .. })));
+        assert!(matches!(asked("--remove a"), Ok(Request::Remove(names)) if names == ["a"]));
+        assert!(matches!(asked("--save"), Ok(Request::Save)));
+    }
+}

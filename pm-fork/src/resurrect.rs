@@ -1,0 +1,143 @@
+//! Apps that are written down: `--save`, `-f` of what that wrote, `--again`.
+
+use pm_common::home::{self, Claim, Home, Lock, Start};
+use pm_common::report::{self, Failure, OrFail as _};
+use pm_common::status;
+use serde_json::{Value, json};
+
+use crate::described::summary;
+use crate::file::Saved;
+use crate::launch::{self, Patience};
+use crate::request::Description;
+use crate::service::{self, Service, WORKERS};
+
+/// The directory of all apps.
+///
+/// # Errors
+/// 125: nothing says where it is.
+pub(crate) fn home() -> Result<Home, Failure> {
+    Home::find(|name| std::env::var_os(name))
+        .ok_or_else(|| Failure::own("no directory for the apps: neither PM_HOME nor HOME is set"))
+}
+
+/// Starts apps as they were started before; one that cannot be does not stop the others.
+///
+/// # Errors
+/// 125: there is no place for apps.
+pub(crate) fn again(names: &[String], update_env: bool, patience: &Patience) -> Result<u8, Failure> {
+    let home = home()?;
+    let (mut services, mut failed) = (Vec::new(), false);
+    for name in names {
+        match known(&home, name) {
+            Ok(mut start) => {
+                if update_env {
+                    start.env = service::inherited();
+                }
+                services.push(Service { described: start.app_env.is_some(), start, keep_workers: true });
+            }
+            Err(failure) => {
+                failed = true;
+                report::fatal(failure, &[]);
+            }
+        }
+    }
+    let code = summary(&launch::start_all(&services, patience)?);
+    Ok(if failed { 1 } else { code })
+}
+
+/// How the app was started.
+///
+/// # Errors
+/// 1: it is not known; 125: what is written of it cannot be read.
+pub(crate) fn known(home: &Home, name: &str) -> Result<Start, Failure> {
+    let dir = home.dir(name).unwrap_or_default();
+    let start =
+        Start::read(&dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))?;
+    let mut start =
+        start.ok_or_else(|| Failure::with_code(1, format!("no app '{name}' in {}", home.path().display())))?;
+    // What counts is the directory; one that was renamed by hand is another app.
+    name.clone_into(&mut start.name);
+    Ok(start)
+}
+
+/// Prints every app that is known, and how many there are.
+///
+/// # Errors
+/// 125: the directory cannot be read.
+pub(crate) fn save() -> Result<u8, Failure> {
+    let home = home()?;
+    let names = home.apps().or_fail(|| format!("cannot read {}", home.path().display()))?;
+    let mut all: Vec<_> = names.iter().filter_map(|name| known(&home, name).ok()).collect();
+    all.sort_by_key(|start| start.id);
+    let mut text: String = all.iter().map(|start| format!("{}\n", saved(&home, start))).collect();
+    text += &format!("{}\n", json!({ "saved": all.len() }));
+    report::print(&text)
+}
+
+fn saved(home: &Home, start: &Start) -> Value {
+    let dir = home.dir(&start.name).unwrap_or_default();
+    let online = home::holder(&dir).is_ok_and(|holder| holder.is_some());
+    let statuses = status::read(&dir).unwrap_or_default();
+    let cluster = statuses.iter().map(|s| &s.supervisor).find(|s| s.tool == "pm-cluster");
+    let mut line = start.to_json();
+    line["state"] = Value::from(if online { "online" } else { "stopped" });
+    line["workers"] = cluster.map(|s| s.workers).or_else(|| service::workers_asked_for(&dir)).into();
+    line
+}
+
+/// Brings saved apps back: those that ran are started, the others written down. What runs already is left alone.
+///
+/// # Errors
+/// 125: there is no place for apps, or fields are to be set.
+pub(crate) fn run(asked: &Description, saved: Vec<Saved>, patience: &Patience) -> Result<u8, Failure> {
+    if asked.update || !asked.sets.is_empty() || asked.env_name.is_some() {
+        return Err(Failure::own("saved apps come back as they were: --set, --env and --update are for descriptions"));
+    }
+    let home = home()?;
+    let wanted = |app: &Saved| asked.only.is_empty() || asked.only.contains(&app.start.name);
+    let (mut services, mut failed) = (Vec::new(), false);
+    for app in saved.into_iter().filter(wanted) {
+        if asked.dry_run {
+            report::print(&format!("{}\n", app.start.to_json()))?;
+        } else if home.dir(&app.start.name).is_some_and(|dir| home::holder(&dir).is_ok_and(|h| h.is_some())) {
+            report::info(format_args!("app '{}' is running, and left as it is", app.start.name));
+        } else if let Err(failure) = bring_back(&home, app, &mut services) {
+            failed = true;
+            report::fatal(failure, &[]);
+        }
+    }
+    let code = summary(&launch::start_all(&services, patience)?);
+    Ok(if failed { 1 } else { code })
+}
+
+fn bring_back(home: &Home, app: Saved, services: &mut Vec<Service>) -> Result<(), Failure> {
+    let Saved { start, online, workers } = app;
+    let described = start.app_env.is_some();
+    let dir = home.dir(&start.name).unwrap_or_default();
+    // Also of an app that is to be started: its workers are counted from here.
+    write_down(start.clone())?;
+    if let Some(workers) = workers.filter(|_| start.mode == home::Mode::Cluster) {
+        let written = home::replace_file(&dir, WORKERS, format!("{workers}\n").as_bytes());
+        written.or_fail(|| format!("app '{}': cannot write {}", start.name, dir.join(WORKERS).display()))?;
+    }
+    if online {
+        services.push(Service { start, described, keep_workers: true });
+    }
+    Ok(())
+}
+
+/// Writes down how an app is to be started, and starts nothing.
+///
+/// # Errors
+/// 125: it runs, or its files cannot be written.
+pub(crate) fn write_down(mut start: Start) -> Result<(), Failure> {
+    let home = home()?;
+    let name = start.name.clone();
+    let doing = || format!("app '{name}': cannot write {}", home.path().join(&name).join(home::START).display());
+    let dir = home::make(&home, &name)?;
+    let Claim::Ours(_lock) = Lock::claim(&dir).or_fail(doing)? else {
+        return Err(Failure::with_code(1, format!("app '{name}' is running")));
+    };
+    let at = start.started_at_ms;
+    home::with_id(&home, &name, |id| service::write_start(&dir, &mut start, id, at)).or_fail(doing)
+}

@@ -1,0 +1,65 @@
+//! The apps that are looked at: those named, or all.
+
+use std::ffi::OsString;
+
+use pm_common::home::Home;
+use pm_common::report::{Failure, OrFail as _};
+
+use crate::seen::Seen;
+
+/// The apps, and what was named and is none.
+#[derive(Debug, Default)]
+pub(crate) struct Apps {
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) missing: Vec<String>,
+}
+
+impl Apps {
+    /// Looks at the apps named, sorted and each once, or at all of them.
+    ///
+    /// # Errors
+    /// 125: the files cannot be read.
+    pub(crate) fn look(home: Option<&Home>, named: &[OsString]) -> Result<Self, Failure> {
+        let (names, missing) = choose(home, named)?;
+        let mut seen = Vec::with_capacity(names.len());
+        for name in &names {
+            let Some(dir) = home.and_then(|h| h.dir(name)) else { continue };
+            seen.push(Seen::look(name, &dir).or_fail(|| format!("cannot read {}", dir.display()))?);
+        }
+        Ok(Self { seen, missing })
+    }
+
+    /// The end of a run that printed what there is: 0, or that some were named and are not there.
+    ///
+    /// # Errors
+    /// 1: so it is.
+    pub(crate) fn end(&self, home: Option<&Home>) -> Result<u8, Failure> {
+        if self.missing.is_empty() { Ok(0) } else { Err(no_such(&self.missing, home)) }
+    }
+}
+
+/// The names of the apps to look at, and those that were named and do not exist.
+fn choose(home: Option<&Home>, named: &[OsString]) -> Result<(Vec<String>, Vec<String>), Failure> {
+    let mut names: Vec<_> = named.iter().map(|n| n.to_string_lossy().into_owned()).collect();
+    let Some(home) = home else { return Ok((Vec::new(), names)) };
+    if names.is_empty() {
+        let all = home.apps().or_fail(|| format!("cannot read {}", home.path().display()))?;
+        return Ok((all, Vec::new()));
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names.into_iter().partition(|name| home.dir(name).is_some_and(|d| d.is_dir())))
+}
+
+fn no_such(names: &[String], home: Option<&Home>) -> Failure {
+    let names: Vec<_> = names.iter().map(|n| format!("'{n}'")).collect();
+    Failure::with_code(1, format!("no app {}: {}", names.join(", "), place(home)))
+}
+
+/// Where there is none.
+pub(crate) fn place(home: Option<&Home>) -> String {
+    home.map_or_else(
+        || "neither PM_HOME nor HOME is set".to_owned(),
+        |home| format!("none in {}", home.path().display()),
+    )
+}

@@ -1,0 +1,60 @@
+//! `--check`: whether every app is as it shall be; for a probe, so one line for each that is not, and why.
+
+use pm_common::procfs;
+use pm_common::status::{self, Last, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+
+use crate::seen::Seen;
+use crate::text::how;
+
+/// Why the app is not as it shall be; `None`: it is.
+///
+/// One that was stopped on request shall be so, unless it is `named`: who names it wants it to run.
+pub(crate) fn complaint(app: &Seen, named: bool) -> Option<String> {
+    match (app.runs(), app.acting(), &app.words) {
+        (true, Some(told), _) => of_running(app, told),
+        (true, None, _) => of_silent(app),
+        (false, _, Some(words)) => Some(of_ended(words)),
+        (false, _, None) => match dead(app) {
+            Some(told) => Some(format!("{} has died without a word: pid={}", told.tool, told.pid)),
+            None => named.then(|| "stopped".to_owned()),
+        },
+    }
+}
+
+fn of_running(app: &Seen, told: &SupervisorLine) -> Option<String> {
+    let count = format!("{} of {} workers ready", told.ready, told.workers);
+    match told.state {
+        SupervisorState::Ready if told.ready >= told.workers => None,
+        SupervisorState::Ready => {
+            let troubles = app.workers().into_iter().map(|(_, w)| w).filter(|w| w.state != WorkerState::Ready);
+            let each = |w: &WorkerLine| {
+                let why = w.last.as_ref().map_or_else(String::new, |last| format!(" after {}", how(last)));
+                format!("slot {} {}{why}", w.slot, w.state.word())
+            };
+            let first = troubles.map(each).next().map_or_else(String::new, |text| format!(": {text}"));
+            Some(count + &first)
+        }
+        state => Some(format!("{}: {count}", state.word())),
+    }
+}
+
+/// A plain program that runs is all that it can be; a supervisor that says nothing is not ready.
+fn of_silent(app: &Seen) -> Option<String> {
+    let supervisor = |pid: i32| procfs::stat(pid).is_some_and(|s| s.comm.as_bytes().starts_with(b"pm-"));
+    let silent = !app.sight.statuses.is_empty() || app.holder.flatten().is_some_and(supervisor);
+    silent.then(|| "starting: its supervisor has said nothing yet".to_owned())
+}
+
+fn of_ended(words: &Status) -> String {
+    let last: Option<&Last> = words.workers.iter().filter_map(|w| w.last.as_ref()).max_by_key(|l| l.at_ms);
+    let why = last.map_or_else(String::new, |last| format!(": {}", how(last)));
+    format!("{} gave up{why}", words.supervisor.tool)
+}
+
+/// A supervisor that left its status file behind: it was killed, or the machine went down. A stop removes the file.
+fn dead(app: &Seen) -> Option<SupervisorLine> {
+    let entries = std::fs::read_dir(app.dir.join(status::DIRECTORY)).ok()?.flatten();
+    let files = entries.filter(|e| !e.file_name().as_encoded_bytes().starts_with(b"."));
+    let texts = files.filter_map(|e| crate::start::read(&e.path()).ok());
+    texts.filter_map(|text| Status::parse(&text)).map(|s| s.supervisor).min_by_key(|s| (s.start, s.pid))
+}

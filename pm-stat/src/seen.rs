@@ -1,0 +1,94 @@
+//! What there is to be seen of an app: its files, checked against /proc. Nothing here is asked of a supervisor.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use pm_common::home;
+use pm_common::status::{self, Status, SupervisorLine, WorkerLine};
+use pm_common::wait::Sight;
+
+use crate::start::{DEFAULT_NAMESPACE, Start};
+
+/// An app at one moment.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) name: String,
+    pub(crate) dir: PathBuf,
+    /// How it was started; `None`: not as a service.
+    pub(crate) start: Option<Start>,
+    /// What its living supervisors say, and whether it runs.
+    pub(crate) sight: Sight,
+    /// Where none says anything: whether a process holds the lock, and its pid if that is to be seen from here.
+    pub(crate) holder: Option<Option<i32>>,
+    /// Where nothing runs: what the last supervisor said as it gave up.
+    pub(crate) words: Option<Status>,
+}
+
+impl Seen {
+    /// Looks at the app in `dir`.
+    pub(crate) fn look(name: &str, dir: &Path) -> io::Result<Self> {
+        let statuses = status::read(dir)?;
+        let holder = if statuses.is_empty() { home::holder(dir).ok().flatten() } else { None };
+        let runs = holder.is_some() || !statuses.is_empty();
+        Ok(Self {
+            name: name.to_owned(),
+            dir: dir.to_owned(),
+            start: Start::read(dir),
+            sight: Sight { statuses, living: Vec::new(), locked: runs },
+            holder,
+            words: if runs { None } else { status::last_words(dir) },
+        })
+    }
+
+    /// Whether anything of it runs.
+    pub(crate) const fn runs(&self) -> bool {
+        self.sight.runs()
+    }
+
+    /// The workers with their supervisors, by slot and generation; not those that have workers of their own.
+    pub(crate) fn workers(&self) -> Vec<(&SupervisorLine, &WorkerLine)> {
+        let each = |s: &'_ Status| s.workers.iter().filter(|w| !w.supervises).count();
+        let mut workers = Vec::with_capacity(self.sight.statuses.iter().map(each).sum());
+        for status in &self.sight.statuses {
+            workers.extend(status.workers.iter().filter(|w| !w.supervises).map(|w| (&status.supervisor, w)));
+        }
+        workers.sort_by_key(|(_, w)| (w.slot, w.generation));
+        workers
+    }
+
+    /// The outermost supervisor.
+    pub(crate) fn outermost(&self) -> Option<&SupervisorLine> {
+        self.sight.statuses.iter().map(|s| &s.supervisor).min_by_key(|s| (s.start, s.pid))
+    }
+
+    /// The supervisor that has the workers; `None`: it has not said anything yet.
+    pub(crate) fn acting(&self) -> Option<&SupervisorLine> {
+        self.sight.acting()
+    }
+
+    /// The id that the app keeps for life.
+    pub(crate) fn id(&self) -> Option<u64> {
+        self.start.as_ref()?.id
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        self.start.as_ref().and_then(|s| s.namespace.as_deref()).unwrap_or(DEFAULT_NAMESPACE)
+    }
+
+    /// `cluster` or `fork`; `None`: nothing says.
+    pub(crate) fn mode(&self) -> Option<&str> {
+        let told = self.start.as_ref().and_then(|s| s.mode.as_deref());
+        told.or_else(|| {
+            let mut tools = self.sight.statuses.iter().chain(&self.words).map(|s| s.supervisor.tool.as_str());
+            let first = tools.next()?;
+            Some(if first == "pm-cluster" || tools.any(|t| t == "pm-cluster") { "cluster" } else { "fork" })
+        })
+    }
+
+    /// The log files (of stdout, of stderr).
+    pub(crate) fn logs(&self) -> [PathBuf; 2] {
+        let told = |of: fn(&Start) -> &Option<String>| self.start.as_ref().and_then(|s| of(s).as_ref());
+        let path = |told: Option<&String>, name: &str| told.map_or_else(|| self.dir.join(name), PathBuf::from);
+        [path(told(|s| &s.out), "out.log"), path(told(|s| &s.err), "err.log")]
+    }
+}

@@ -1,0 +1,106 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn entry(app: &str, slot: u32, cpu: f64) -> Entry {
+    Entry {
+        app: app.to_owned(),
+        namespace: "default".to_owned(),
+        slot: Some(slot),
+        status: "online",
+        cpu_pct: Some(cpu),
+        memory: Some(1 << 20),
+        uptime_s: Some(100.0 - cpu),
+        restarts: Some(u64::from(slot)),
+        ..Entry::default()
+    }
+}
+
+fn view<'a>(entries: &'a [Entry], logs: &'a [LogLine], width: usize, height: usize) -> View<'a> {
+    View { entries, selected: 0, sort: Sort::Name, reversed: false, logs, width, height, colour: false }
+}
+
+fn stripped(line: &str) -> String {
+    [REVERSE, BOLD, RED, RESET, "\x1b[32m", "\x1b[33m"]
+        .iter()
+        .fold(line.to_owned(), |text, code| text.replace(code, ""))
+}
+
+fn log(text: &str, is_err: bool) -> LogLine {
+    LogLine { is_err, text: text.to_owned() }
+}
+
+#[test]
+fn a_small_terminal_has_all_parts() {
+    let entries = [entry("web", 0, 1.0), entry("web", 1, 2.0)];
+    let lines = frame(&view(&entries, &[log("hello", false), log("oops", true)], 40, 10));
+    let lines: Vec<_> = lines.iter().map(|l| stripped(l).trim_end().to_owned()).collect();
+    let wanted = [
+        "1 app, 2 online  cpu 3.0%  mem 2.0mb",
+        "  name▾  slot  ↺  status   cpu    mem",
+        ">  -  web",
+        "   -  web",
+        "── web: last lines of its logs ─────────",
+        "  hello",
+        "! oops",
+        "",
+        "",
+        "q quit ↑↓ c m n u r sort",
+    ];
+    assert_eq!(lines.len(), wanted.len());
+    assert_eq!(lines[0], wanted[0]);
+    assert_eq!(lines[4..], wanted[4..]);
+    assert!(lines[1].contains("name▾") && lines[2].starts_with(">  -  web") && lines[3].starts_with("  "), "{lines:?}");
+}
+
+#[test]
+fn the_selected_one_is_always_in_sight() {
+    let entries: Vec<_> = (0..100).map(|n| entry("web", n, 0.0)).collect();
+    for selected in [0, 1, 50, 98, 99] {
+        let view = View { selected, ..view(&entries, &[], 80, 10) };
+        let lines = frame(&view);
+        let marked = lines.iter().filter(|l| l.starts_with(REVERSE) && stripped(l).starts_with("> ")).count();
+        assert_eq!(marked, 1, "{selected}: {lines:?}");
+        assert!(lines.iter().any(|l| stripped(l).split_whitespace().any(|w| w == selected.to_string())), "{selected}");
+    }
+}
+
+#[test]
+fn rows_are_sorted_by_what_was_asked_for() {
+    let order = |by, reversed| {
+        let mut entries = vec![entry("b", 1, 5.0), entry("a", 2, 9.0), entry("a", 0, 5.0)];
+        entries.push(Entry { app: "c".to_owned(), status: "stopped", ..Entry::default() });
+        sort(&mut entries, |e| e, by, reversed);
+        entries
+            .iter()
+            .map(|e| format!("{}{}", e.app, e.slot.map_or(String::new(), |s| s.to_string())))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(order(Sort::Name, false), ["a0", "a2", "b1", "c"]);
+    assert_eq!(order(Sort::Name, true), ["c", "b1", "a2", "a0"]);
+    assert_eq!(order(Sort::Cpu, false), ["a2", "a0", "b1", "c"]);
+    assert_eq!(order(Sort::Restarts, false), ["a2", "b1", "a0", "c"]);
+    assert_eq!(order(Sort::Uptime, false), ["a2", "a0", "b1", "c"]);
+    assert_eq!(order(Sort::Memory, false), ["a0", "a2", "b1", "c"]);
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_larger_than_the_terminal(
+        width in 1_usize..200,
+        height in 1_usize..60,
+        count in 0_usize..40,
+        selected in 0_usize..50,
+        name in "[a-z日本語👍]{1,50}",
+        colour: bool,
+    ) {
+        let entries: Vec<_> = (0..count).map(|n| entry(&name, n as u32, 1.0)).collect();
+        let logs: Vec<_> = (0..height).map(|n| log(&"長い line ".repeat(30), n % 2 == 0)).collect();
+        let lines = frame(&View { selected, colour, ..view(&entries, &logs, width, height) });
+        prop_assert_eq!(lines.len(), height);
+        for line in &lines {
+            let columns = crate::text::width(&stripped(line));
+            prop_assert!(columns <= width, "{} > {}: {}", columns, width, line);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `pm logs` and `pm flush`.
+
+use nix::sys::signal::Signal;
+use pm_tests::front::Front;
+use pm_tests::{proc, wait};
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
+fn append(front: &Front, file: &str, text: &str) {
+    let path = front.scene.dir().join("pm").join(file);
+    let mut file = std::fs::OpenOptions::new().append(true).open(path).expect("a log");
+    file.write_all(text.as_bytes()).expect("written");
+}
+
+/// What reads logs for `pm logs`.
+fn readers(front: &Front) -> Vec<String> {
+    let all = front.scene.processes().into_iter().map(proc::name);
+    all.filter(|name| ["tail", "sed", "pm-logs", "pm"].contains(&name.as_str())).collect()
+}
+
+#[test]
+fn the_last_lines_of_all_apps_with_their_names() {
+    let front = Front::new();
+    front.ok("start idle.js --name one");
+    front.ok("start idle.js --name two -o elsewhere.log");
+    let said = front.ok("logs --nostream").out;
+    let mut lines: Vec<_> = said.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["0|one | idle", "0|one | oops", "1|two | idle", "1|two | oops"]);
+    append(&front, "one/out.log", "a\nb\nc\n");
+    for (options, wanted) in [
+        ("one --out --lines 2", "0|one | b\n0|one | c\n"),
+        ("one --out --lines=1 --raw", "c\n"),
+        ("0 --err", "0|one | oops\n"),
+        ("/^t/ --out", "1|two | idle\n"),
+        ("two --format", "app=two id=1 type=out message=idle\napp=two id=1 type=error message=oops\n"),
+    ] {
+        assert_eq!(front.ok(&format!("logs --nostream {options}")).out, wanted, "{options}");
+    }
+    assert!(front.line("logs --lines x").err.contains("--lines"));
+    assert!(front.ok("logs --nostream one --timestamp").err.contains("--time"));
+}
+
+#[test]
+fn json_is_json_whatever_an_app_writes() {
+    let front = Front::new();
+    let name = "it's \"a\" \\ app";
+    front.ok_words(&["start", "idle.js", "--name", name]);
+    let odd = "tab\tquote\" back\\slash \x1b[31mred\x1b[0m & / é";
+    append(&front, &format!("{name}/out.log"), &format!("{odd}\n"));
+    let said = front.ok("logs --nostream --json --out");
+    let lines: Vec<Value> = said.out.lines().map(|l| serde_json::from_str(l).expect(l)).collect();
+    assert_eq!(lines[1], serde_json::json!({"message": odd, "type": "out", "process_id": 0, "app_name": name}));
+    front.ok("start idle.js --name own --log-type json");
+    let said = front.ok("logs own --nostream --json --out");
+    let line: Value = serde_json::from_str(said.out.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(line["message"], "idle");
+}
+
+#[test]
+fn it_follows_also_what_is_rotated() {
+    let front = Front::new();
+    front.ok("start idle.js");
+    let logs = front.start(&["logs", "--lines", "1"]);
+    logs.line("0|idle | oops");
+    append(&front, "idle/out.log", "half ");
+    append(&front, "idle/err.log", "between\n");
+    logs.line("0|idle | between");
+    append(&front, "idle/out.log", "a line\n");
+    logs.line("0|idle | half a line");
+    let log = front.scene.dir().join("pm/idle/out.log");
+    std::fs::rename(&log, log.with_extension("1")).expect("renamed");
+    std::fs::write(&log, "new file\n").expect("written");
+    logs.line("0|idle | new file");
+    front.ok("flush idle");
+    append(&front, "idle/out.log", "after the flush\n");
+    logs.line("0|idle | after the flush");
+}
+
+#[test]
+fn nothing_stays_however_it_ends() {
+    let front = Front::new();
+    front.ok("start idle.js");
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL] {
+        let logs = front.start(&["logs"]);
+        logs.line("0|idle | idle");
+        logs.line("0|idle | oops");
+        logs.signal(signal);
+        logs.wait();
+        wait::until("the end of those who read", || readers(&front).is_empty().then_some(()));
+    }
+    // A reader that has had enough.
+    let mut child = front.command(&["logs"]).stdout(Stdio::piped()).spawn().expect("pm runs");
+    let mut first = String::new();
+    let mut reader = BufReader::new(child.stdout.take().expect("piped"));
+    reader.read_line(&mut first).expect("a line");
+    drop(reader);
+    append(&front, "idle/out.log", "for nobody\n");
+    child.wait().expect("it ends");
+    wait::until("the end of those who read", || readers(&front).is_empty().then_some(()));
+}
+
+#[test]
+fn flush_empties_the_files_under_the_app() {
+    let front = Front::new();
+    let _ = front.scene.file(
+        "talk.js",
+        "process.on('SIGUSR2', () => console.log('more')); console.log('first'); setInterval(() => {}, 1e6)",
+    );
+    front.ok("start talk.js -e err.txt");
+    front.ok("flush");
+    let out = front.scene.dir().join("pm/talk/out.log");
+    assert_eq!(std::fs::read_to_string(&out).expect("there"), "");
+    assert_eq!(std::fs::read_to_string(front.scene.dir().join("err.txt")).expect("there"), "");
+    front.ok("sendSignal USR2 talk");
+    wait::until("a line at the beginning", || std::fs::read_to_string(&out).ok().filter(|text| text == "more\n"));
+}

@@ -1,0 +1,290 @@
+//! `pm start`: what it starts, and that what was typed arrives.
+
+use pm_tests::front::Front;
+use pm_tests::{http, proc};
+use serde_json::Value;
+
+/// Writes what it was given to the file `seen-NAME`, and stays.
+const REPORT: &str = "const fs = require('fs')\n\
+    const seen = { argv: process.argv.slice(2), exec: process.execArgv, cwd: process.cwd(), env: process.env }\n\
+    fs.writeFileSync(`${process.env.SEEN}-${process.env.name}`, JSON.stringify(seen))\n\
+    setInterval(() => {}, 1e6)\n";
+
+fn reporting() -> Front {
+    let mut front = Front::new();
+    let seen = front.scene.dir().join("seen");
+    front.scene.set("SEEN", seen);
+    front
+}
+
+#[track_caller]
+fn seen(front: &Front, name: &str) -> Value {
+    let text = std::fs::read_to_string(front.scene.dir().join(format!("seen-{name}"))).expect(name);
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn the_first_two_commands_of_everybody() {
+    let front = Front::new();
+    let port = front.scene.port;
+    let app = "const app = require('express')(); app.get('/', (q, r) => r.send(`${process.pid}`)); app.listen(process.env.PORT)";
+    let _ = front.scene.file("express.js", app);
+    front.ok("start express.js");
+    assert_eq!(front.list(), ["express:online"]);
+    assert_eq!(front.jlist()[0]["pm2_env"]["exec_mode"], "fork_mode");
+    assert_eq!(http::pids(port, 1).into_iter().collect::<Vec<_>>(), front.pids("express"));
+    front.ok("delete express");
+    let config =
+        "module.exports = { apps: [{ name: 'app', script: './express.js', instances: 2, exec_mode: 'cluster' }] }";
+    let _ = front.scene.file("ecosystem.config.js", config);
+    front.ok("start ecosystem.config.js");
+    assert_eq!(front.list(), ["app:online", "app:online"]);
+    let pids = front.pids("app");
+    assert!(http::pids(port, 8).iter().all(|pid| pids.contains(pid)));
+    front.ok("delete all");
+    // Without a word it is that file.
+    front.ok("start");
+    assert_eq!(front.list(), ["app:online", "app:online"]);
+    front.ok("kill");
+}
+
+/// Each option of `start`, and what it comes to.
+#[test]
+fn every_option_reaches_the_chain() {
+    let front = Front::new();
+    std::fs::create_dir(front.scene.dir().join("sub")).expect("made");
+    let _ = front.scene.file("sub/app.js", "");
+    let mut missing = Vec::new();
+    for (options, pointer, wanted) in [
+        ("-n web", "/name", "web"),
+        ("--name web", "/name", "web"),
+        ("--name=web", "/name", "web"),
+        ("--namespace back", "/namespace", "back"),
+        ("-i 3", "/argv", "\"pm-cluster\",\"-n\",\"3\""),
+        ("--instances max", "/argv", "\"-n\",\"max\""),
+        ("-i -1", "/argv", "\"-n\",\"-1\""),
+        ("--max-memory-restart 300M", "/argv", "\"--max-mem\",\"300M\""),
+        ("--restart-delay 200", "/argv", "\"--backoff\",\"200ms..200ms\""),
+        ("--exp-backoff-restart-delay 100", "/argv", "\"--backoff\",\"100ms..15000ms\""),
+        ("--no-autorestart", "/argv", "\"--restart\",\"never\""),
+        ("--stop-exit-codes 0", "/argv", "\"--stop-codes\",\"0\""),
+        ("--stop-exit-codes 0,3", "/argv", "\"--stop-codes\",\"0,3\""),
+        ("--stop-exit-codes 0 3", "/argv", "\"--stop-codes\",\"0,3\""),
+        ("-k 5000", "/argv", "\"--grace\",\"5000ms\""),
+        ("--kill-timeout 5000", "/argv", "\"--grace\",\"5000ms\""),
+        ("-i 2 --listen-timeout 9000", "/argv", "\"--ready-timeout\",\"9000ms\""),
+        ("-i 2 --wait-ready", "/argv", "\"--ready\",\"message\""),
+        ("--max-restarts 4", "/argv", "\"--intensity\",\"4/"),
+        ("--node-args --no-warnings", "/argv", "\"node\",\"--no-warnings\",\"./app.js\""),
+        ("--interpreter-args=--no-warnings", "/argv", "\"--no-warnings\""),
+        ("--interpreter cat", "/argv", "\"cat\",\"./app.js\""),
+        ("--interpreter none", "/argv", "\"./app.js\"]"),
+        ("--cwd sub --interpreter cat", "/cwd", "/sub"),
+        ("-o o.log", "/out", "/o.log"),
+        ("--output o.log", "/out", "/o.log"),
+        ("-e e.log", "/err", "/e.log"),
+        ("--error e.log", "/err", "/e.log"),
+        ("--time", "/argv", "\"pm-log\",\"--time\""),
+        ("--log-type json", "/argv", "\"pm-log\",\"--json\""),
+        ("-x", "/mode", "fork"),
+        ("--merge-logs --no-vizion --no-pmx --no-color", "/warnings", "[]"),
+        ("--watch", "/warnings", "watch"),
+        ("--cron 0", "/name", "app"),
+        ("--no-treekill", "/warnings", "treekill"),
+        ("--filter-env SECRET", "/name", "app"),
+        ("--no-autostart", "/autostart", "false"),
+    ] {
+        let mut words = vec!["app.js"];
+        words.extend(options.split(' '));
+        let plan = front.plan(&words);
+        let value = plan[0].pointer(pointer).map_or_else(String::new, Value::to_string);
+        if !value.contains(wanted) {
+            missing.push(format!("{options}: {wanted} is not in {value}"));
+        }
+        let warnings = plan[0]["warnings"].as_array().map_or(0, Vec::len);
+        assert!(warnings <= 1, "{options}: {}", plan[0]);
+    }
+    assert_eq!(missing, [""; 0]);
+    assert_eq!(front.list(), [""; 0], "a dry run starts nothing");
+}
+
+#[test]
+fn names_paths_and_arguments_arrive_as_they_were_typed() {
+    let front = reporting();
+    std::fs::create_dir(front.scene.dir().join("it's a \"dir\"")).expect("made");
+    let _ = front.scene.file("it's a \"dir\"/-odd name $HOME.js", REPORT);
+    let args = ["a b", "", "-x", "--", "it's", "\"q\"", "two\nlines\n", "$HOME `id` \\n *", "--name", "é"];
+    let mut words = vec![
+        "start",
+        "it's a \"dir\"/-odd name $HOME.js",
+        "--name",
+        "it's \"my\" $app",
+        "--node-args",
+        "--no-warnings",
+        "--",
+    ];
+    words.extend(args);
+    front.ok_words(&words);
+    let name = "it's \"my\" $app";
+    assert_eq!(seen(&front, name)["argv"], serde_json::json!(args));
+    assert_eq!(seen(&front, name)["exec"], serde_json::json!(["--no-warnings"]));
+    for verb in ["restart", "stop", "start", "reload"] {
+        std::fs::remove_file(front.scene.dir().join(format!("seen-{name}"))).expect("written");
+        front.ok_words(&[verb, name]);
+        if verb == "stop" {
+            assert_eq!(front.list(), [format!("{name}:stopped")]);
+            std::fs::write(front.scene.dir().join(format!("seen-{name}")), "").expect("written");
+            continue;
+        }
+        assert_eq!(seen(&front, name)["argv"], serde_json::json!(args), "{verb}");
+    }
+    let logs = front.ok_words(&["logs", name, "--nostream"]);
+    assert!(!logs.err.contains("fatal"), "{logs:?}");
+    front.ok_words(&["delete", name]);
+    assert_eq!(front.list(), [""; 0]);
+}
+
+#[test]
+fn a_directory_is_where_the_app_runs() {
+    let front = reporting();
+    std::fs::create_dir(front.scene.dir().join("sub dir")).expect("made");
+    let _ = front.scene.file("sub dir/report.js", REPORT);
+    front.ok_words(&["start", "report.js", "--cwd", "sub dir"]);
+    let cwd = seen(&front, "report")["cwd"].as_str().expect("text").to_owned();
+    assert!(cwd.ends_with("/sub dir"), "{cwd}");
+}
+
+#[test]
+fn what_is_known_is_started_again_by_name_id_namespace_and_script() {
+    let front = Front::new();
+    front.ok("start idle.js --name one --namespace back");
+    front.ok("start idle.js --name two --namespace back");
+    let ids = ["one", "two"].map(|name| front.ok(&format!("id {name}")).out);
+    for target in ["one two", "0 1", "back", "all", "/^(one|two)$/"] {
+        front.ok("stop all");
+        front.ok(&format!("start {target}"));
+        assert_eq!(front.list(), ["one:online", "two:online"], "{target}");
+    }
+    assert_eq!(["one", "two"].map(|name| front.ok(&format!("id {name}")).out), ids, "an id stays");
+    let pids = front.pids("one");
+    front.ok("start one");
+    assert_eq!(front.pids("one"), pids, "what runs is left alone");
+}
+
+#[test]
+fn a_script_that_runs_is_not_started_twice_unless_that_is_asked_for() {
+    let front = Front::new();
+    front.ok("start idle.js");
+    let said = front.line("start idle.js");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("'idle'") && said.err.contains("-f"), "{said:?}");
+    front.ok("start idle.js -f");
+    assert_eq!(front.list(), ["idle-2:online", "idle:online"]);
+    front.ok("start idle.js --name other");
+    front.ok("stop idle");
+    front.ok("start idle.js");
+    assert_eq!(front.list(), ["idle-2:online", "idle:online", "other:online"]);
+    // With options it starts as they say, under its old id.
+    front.ok("stop idle");
+    front.ok("start idle.js -- --queue mails");
+    assert_eq!(front.ok("id idle").out, "[ 0 ]\n");
+    let line = std::fs::read(format!("/proc/{}/cmdline", front.pids("idle")[0])).expect("alive");
+    assert!(String::from_utf8_lossy(&line).ends_with("--queue\0mails\0"));
+}
+
+#[test]
+fn a_description_may_come_from_stdin() {
+    let front = Front::new();
+    let apps =
+        "{\"apps\": [{\"name\": \"one\", \"script\": \"idle.js\"}, {\"name\": \"two\", \"script\": \"idle.js\"}]}";
+    let run = |verb: &str| {
+        let said = front.with_input(&[verb, "-"], apps);
+        assert_eq!(said.code, 0, "{said:?}");
+    };
+    run("start");
+    assert_eq!(front.list(), ["one:online", "two:online"]);
+    let pids = front.pids("one");
+    run("restart");
+    assert_ne!(front.pids("one"), pids);
+    run("stop");
+    assert_eq!(front.list(), ["one:stopped", "two:stopped"]);
+    run("startOrReload");
+    assert_eq!(front.list(), ["one:online", "two:online"]);
+    run("delete");
+    assert_eq!(front.list(), [""; 0]);
+}
+
+#[test]
+fn only_and_env_choose_from_a_file() {
+    let front = reporting();
+    let _ = front.scene.file("report.js", REPORT);
+    let config = "module.exports = { apps: ['one', 'two', 'three'].map(name => ({ name, script: 'report.js',\n\
+        env: { MODE: 'plain', KEPT: \"it's\\n$x\" }, env_production: { MODE: 'production' } })) }";
+    let _ = front.scene.file("ecosystem.config.js", config);
+    front.ok("start ecosystem.config.js --only one,two --env production");
+    assert_eq!(front.list(), ["one:online", "two:online"]);
+    assert_eq!(seen(&front, "two")["env"]["MODE"], "production");
+    assert_eq!(seen(&front, "two")["env"]["KEPT"], "it's\n$x");
+    // What runs is restarted, what does not is started.
+    let before = front.pids("one");
+    front.ok("start");
+    assert_eq!(front.list(), ["one:online", "three:online", "two:online"]);
+    assert_eq!(seen(&front, "one")["env"]["MODE"], "plain");
+    assert_ne!(front.pids("one"), before);
+}
+
+#[test]
+fn update_env_takes_the_variables_of_the_shell() {
+    let mut front = reporting();
+    let _ = front.scene.file("report.js", REPORT);
+    front.scene.set("COLOUR", "red");
+    front.ok("start report.js");
+    front.scene.set("COLOUR", "blue");
+    front.ok("restart report");
+    assert_eq!(seen(&front, "report")["env"]["COLOUR"], "red");
+    front.ok("restart report --update-env");
+    assert_eq!(seen(&front, "report")["env"]["COLOUR"], "blue");
+}
+
+#[test]
+fn in_the_foreground_pm_becomes_the_chain() {
+    let front = reporting();
+    let _ = front.scene.file("report.js", REPORT);
+    let config = "module.exports = { apps: [{ name: 'fore', script: 'report.js', args: ['a b', \"it's\"], env: { V: 'x\\ny' } }] }";
+    let _ = front.scene.file("one.config.js", config);
+    let chain = front.start(&["start", "one.config.js", "--no-daemon"]);
+    chain.until("the app", || {
+        std::fs::read(front.scene.dir().join("seen-fore")).ok().filter(|text| text.ends_with(b"}"))
+    });
+    assert_eq!(proc::name(chain.pid()), "pm-restart");
+    assert_eq!(seen(&front, "fore")["argv"], serde_json::json!(["a b", "it's"]));
+    assert_eq!(seen(&front, "fore")["env"]["V"], "x\ny");
+    chain.until("the list", || (front.list() == ["fore:online"]).then_some(()));
+    chain.stop();
+    let _ = front.scene.file("bad.js", "process.exit(7)");
+    let chain = front.start(&["start", "bad.js", "--no-daemon", "--no-autorestart"]);
+    assert_eq!(chain.ended(), Some(7), "{}", chain.output());
+}
+
+#[test]
+fn what_cannot_be_started_is_said() {
+    let front = Front::new();
+    let _ = front.scene.file("bad.js", "throw new Error('no config')");
+    let _ =
+        front.scene.file("half.config.js", "module.exports = { apps: [{ script: 'idle.js' }, { script: 'none.js' }] }");
+    for (line, word) in [
+        ("start none.js", "none.js"),
+        ("start bad.js --no-autorestart", "no config"),
+        ("start none.config.js", "none.config.js"),
+        ("start", "ecosystem.config.js"),
+        ("start idle.js -i foo", "foo"),
+        ("start idle.js --env production", "--env"),
+        ("start idle.js --bogus", "--bogus"),
+        ("start idle.js --name", "--name"),
+        ("start half.config.js", "none.js"),
+    ] {
+        let said = front.line(line);
+        assert!(said.code != 0 && said.err.contains(word), "{line}: {said:?}");
+    }
+    assert_eq!(front.list().iter().filter(|app| app.starts_with("idle:online")).count(), 1, "the good one of the two");
+}

@@ -1,0 +1,233 @@
+//! The verbs of `pm` but for `start`: targets, exit codes, what they leave.
+
+use pm_tests::front::Front;
+use pm_tests::{http, proc, wait};
+use serde_json::Value;
+
+#[test]
+fn every_verb_takes_every_kind_of_target() {
+    let front = Front::new();
+    let config = "module.exports = { apps: [{ name: 'one', script: 'idle.js', namespace: 'back' }] }";
+    let _ = front.scene.file("one.config.js", config);
+    front.ok("start one.config.js");
+    front.ok("start idle.js --name 77 --namespace front");
+    for target in ["one", "0", "back", "/^o.e$/", "one.config.js", "one back 0"] {
+        let before = [front.pids("one"), front.pids("77")];
+        for verb in ["restart", "reload"] {
+            front.ok(&format!("{verb} {target}"));
+        }
+        assert!(front.pids("one") != before[0] && front.pids("77") == before[1], "{target}");
+        front.ok(&format!("stop {target}"));
+        assert_eq!(front.list(), ["77:online", "one:stopped"], "{target}");
+        front.ok(&format!("restart {target}"));
+        assert_eq!(front.list(), ["77:online", "one:online"], "{target}");
+    }
+    // A number is a name first.
+    front.ok("stop 77");
+    assert_eq!(front.list(), ["77:stopped", "one:online"]);
+    front.ok("stop idle.js");
+    assert_eq!(front.list(), ["77:stopped", "one:stopped"]);
+    front.ok("delete back 77");
+    assert_eq!(front.list(), [""; 0]);
+}
+
+#[test]
+fn the_exit_codes_are_those_of_pm2() {
+    let front = Front::new();
+    front.ok("start idle.js");
+    for verb in ["stop", "restart", "reload", "delete", "describe", "env", "id", "pid", "logs", "flush", "reset"] {
+        let said = front.line(&format!("{verb} nobody"));
+        assert_eq!(said.code, 1, "{verb}: {said:?}");
+        assert!(said.err.contains("nobody"), "{verb}: {said:?}");
+        let none = front.line(&format!("{verb} /^nobody/"));
+        assert_eq!(none.code, 1, "{verb}: {none:?}");
+    }
+    for line in ["scale nobody 2", "sendSignal USR2 nobody", "startOrReload none.json", "bogus", ""] {
+        assert_eq!(front.line(line).code, 1, "{line}");
+    }
+    // One that is known is served beside one that is not.
+    let said = front.line("stop nobody idle");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert_eq!(front.list(), ["idle:stopped"]);
+    assert_eq!(front.line("stop idle").code, 0, "it is what was asked for");
+    front.ok("delete all");
+    assert_eq!(front.line("restart all").code, 1, "there is none");
+    assert_eq!(front.line("kill").code, 0);
+}
+
+#[test]
+fn stopping_all_takes_as_long_as_the_slowest() {
+    let front = Front::new();
+    let slow = "process.on('SIGINT', () => setTimeout(() => process.exit(), 1500)); setInterval(() => {}, 1e6)";
+    let _ = front.scene.file("slow.js", slow);
+    let apps: Vec<_> = (0..4).map(|n| serde_json::json!({"name": format!("s{n}"), "script": "slow.js"})).collect();
+    let said = front.with_input(&["start", "-"], &Value::from(apps).to_string());
+    assert_eq!(said.code, 0, "{said:?}");
+    let before = std::time::Instant::now();
+    front.ok("stop all");
+    let took = before.elapsed().as_secs_f64();
+    assert!((1.5..4.5).contains(&took), "one after the other is 6 s: {took}");
+}
+
+#[test]
+fn a_reload_serves_all_the_time_and_a_broken_one_is_not_0() {
+    let front = Front::new();
+    front.ok("start app.js -i 2");
+    let before = front.pids("app");
+    front.ok("reload app");
+    let after = front.pids("app");
+    assert!(after.iter().all(|pid| !before.contains(pid)), "{before:?} {after:?}");
+    let _ = front.scene.file("app.js", "throw new Error('broken on purpose')");
+    let said = front.line("reload all");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("broken on purpose"), "{said:?}");
+    let serving: Vec<_> = http::pids(front.scene.port, 8).into_iter().collect();
+    assert!(!serving.is_empty() && serving.iter().all(|pid| after.contains(pid)));
+}
+
+/// PM2 refuses the second one.
+#[test]
+fn two_reloads_at_once_are_both_good() {
+    let front = Front::new();
+    front.ok("start app.js -i 2");
+    let reloads = [front.start(&["-s", "reload", "app"]), front.start(&["-s", "reload", "app"])];
+    for reload in &reloads {
+        assert_eq!(reload.wait().code(), Some(0), "{}", reload.output());
+    }
+}
+
+#[test]
+fn a_config_file_is_applied_as_a_whole() {
+    let front = Front::new();
+    let say = |text: &str| {
+        format!(
+            "require('http').createServer((q, r) => r.end('{text}' + process.env.A + process.env.B + process.cwd())).listen(process.env.PORT)"
+        )
+    };
+    std::fs::create_dir(front.scene.dir().join("sub")).expect("made");
+    let _ = front.scene.file("one.js", &say("one"));
+    let _ = front.scene.file("sub/two.js", &say("two"));
+    let write = |fields: &str| {
+        let _ = front
+            .scene
+            .file("ecosystem.config.js", &format!("module.exports = {{ apps: [{{ name: 'web', {fields} }}] }}"));
+    };
+    let answer = || http::get(front.scene.port, "/").expect("serves");
+    write("script: 'one.js', instances: 2, env: { A: 1, B: 2 }");
+    front.ok("start");
+    assert!(answer().starts_with("one12"), "{}", answer());
+    let supervisor = pm_tests::stat::workers(&front.scene)[0].number("supervisor_pid");
+    write("script: 'one.js', instances: 2, env: { B: 3 }");
+    front.ok("reload ecosystem.config.js");
+    assert!(answer().starts_with("oneundefined3"), "a variable that was removed is removed: {}", answer());
+    write("script: 'one.js', instances: 3, env: { B: 3 }");
+    front.ok("reload ecosystem.config.js");
+    assert_eq!(front.pids("web").len(), 3);
+    assert_eq!(pm_tests::stat::workers(&front.scene)[0].number("supervisor_pid"), supervisor, "no restart so far");
+    write("script: 'two.js', cwd: 'sub', env: { B: 4 }, exec_mode: 'fork'");
+    front.ok("startOrRestart ecosystem.config.js");
+    assert!(answer().starts_with("twoundefined4") && answer().ends_with("/sub"), "{}", answer());
+    assert_eq!(front.jlist()[0]["pm2_env"]["exec_mode"], "fork_mode");
+}
+
+#[test]
+fn scale_counts_up_and_down_and_remembers() {
+    let front = Front::new();
+    front.ok("start app.js -i 2");
+    let workers = |wanted: usize| {
+        wait::until("so many workers", || (front.pids("app").len() == wanted).then_some(()));
+    };
+    for (by, wanted) in [("4", 4), ("-3", 1), ("+2", 3), ("3", 3)] {
+        front.ok(&format!("scale app {by}"));
+        workers(wanted);
+    }
+    front.ok("restart app");
+    workers(3);
+    for line in ["scale app 0", "scale app -3", "scale app x", "scale app"] {
+        assert_eq!(front.line(line).code, 1, "{line}");
+    }
+    front.ok("start idle.js");
+    let said = front.line("scale idle 2");
+    assert!(said.code == 1 && said.err.contains("fork mode"), "{said:?}");
+    front.ok("stop app");
+    front.ok("scale app 1");
+    front.ok("start app");
+    workers(1);
+}
+
+#[test]
+fn what_it_says_of_apps() {
+    let front = Front::new();
+    front.ok("start app.js -i 2 --namespace back");
+    front.ok("start idle.js");
+    let table = front.ok("list").out;
+    for verb in ["ls", "l", "ps", "status"] {
+        assert_eq!(front.ok(verb).out.lines().count(), table.lines().count(), "{verb}");
+    }
+    assert!(table.contains("app") && table.contains("online") && table.contains("back"), "{table}");
+    for verb in ["describe", "show", "desc", "info"] {
+        let said = front.ok(&format!("{verb} app")).out;
+        assert!(said.contains("app") && said.contains("back"), "{said}");
+    }
+    assert_eq!(front.ok("id app").out, "[ 0 ]\n");
+    assert_eq!(front.ok("id all").out, "[ 0, 1 ]\n");
+    assert_eq!(front.pids("app").len(), 2);
+    assert_eq!(front.ok("pid").out.lines().count(), 3);
+    let env = front.ok("env idle").out;
+    assert!(env.lines().any(|l| l == format!("PORT: {}", front.scene.port)), "{env}");
+    assert!(front.ok("prettylist").out.contains("name: 'app'"));
+    assert_eq!(front.ok("ping").out, "{ msg: 'pong' }\n");
+    assert_eq!(front.ok("--version").out, format!("{}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(front.ok("version").out, front.ok("-v").out);
+    assert!(front.ok("update").err.contains("no daemon"));
+    assert!(front.ok("reloadLogs").err.contains("copytruncate"));
+    assert_eq!(front.ok("-s stop idle").out, "", "silent");
+    let help = front.ok("--help").out;
+    assert!(help.lines().count() <= 24 && help.lines().all(|l| l.len() <= 80), "{help}");
+}
+
+#[test]
+fn a_signal_reaches_the_workers_and_reset_counts_anew() {
+    let front = Front::new();
+    let _ =
+        front.scene.file("usr.js", "process.on('SIGUSR2', () => console.log('got it')); setInterval(() => {}, 1e6)");
+    front.ok("start usr.js");
+    front.ok("sendSignal SIGUSR2 usr");
+    wait::until("the word of the app", || {
+        std::fs::read_to_string(front.scene.dir().join("pm/usr/out.log")).ok().filter(|text| text.contains("got it"))
+    });
+    front.ok("reload usr");
+    let restarts = || front.jlist()[0]["pm2_env"]["restart_time"].as_u64();
+    assert_eq!(restarts(), Some(1));
+    front.ok("reset usr");
+    assert_eq!(restarts(), Some(0));
+    front.ok("reload usr");
+    assert_eq!(restarts(), Some(1));
+    front.ok("reset all");
+    assert_eq!(restarts(), Some(0));
+}
+
+#[test]
+fn init_writes_a_file_that_works_and_overwrites_none() {
+    for kind in ["init", "init simple", "ecosystem"] {
+        let front = Front::new();
+        front.ok(kind);
+        front.ok("start");
+        assert!(front.list().iter().all(|app| app == "app:online"), "{kind}: {:?}", front.list());
+        let text = std::fs::read(front.scene.dir().join("ecosystem.config.js")).expect("written");
+        assert_eq!(front.line("init").code, 1);
+        assert_eq!(std::fs::read(front.scene.dir().join("ecosystem.config.js")).expect("there"), text);
+    }
+}
+
+/// The daemon of PM2 takes all with it; here nothing but the app itself counts.
+#[test]
+fn kill_ends_all_and_forgets_none() {
+    let front = Front::new();
+    front.ok("start idle.js --name one");
+    front.ok("start idle.js --name two");
+    front.ok("kill");
+    assert_eq!(front.list(), ["one:stopped", "two:stopped"]);
+    let left: Vec<_> = front.scene.processes().iter().map(|pid| proc::name(*pid)).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
