@@ -6,7 +6,6 @@
 pub mod address;
 pub mod bind;
 pub mod channel;
-pub mod connections;
 pub use pm_common::cpus;
 mod drain;
 pub mod entry;

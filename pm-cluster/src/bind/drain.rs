@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pm_common::connections::{self, Connection};
 use pm_common::policy::WorkerId;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::procfs::Proc;
 use pm_common::sys::clock;
 
 use super::sockets_of;
-use crate::connections::{self, Connection};
 use crate::listeners::Listeners;
 
 /// A client whose handshake was under way when its lane was steered off may take this long to appear in its queue.

@@ -53,6 +53,16 @@ impl Entry {
         if let Source::Lanes(lanes) = &self.source { lanes.waiting(who) } else { 0 }
     }
 
+    /// The numbers of the sockets that are for this worker.
+    #[must_use]
+    pub fn sockets(&self, who: WorkerId) -> Vec<u64> {
+        match &self.source {
+            Source::Lanes(lanes) => lanes.sockets(who),
+            Source::Shared { fd, .. } => socket::inode(fd).into_iter().collect(),
+            Source::RoundRobin { .. } => Vec::new(),
+        }
+    }
+
     /// What there is for a worker without a new socket: a free lane, or the shared one.
     pub fn lend(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> Option<Lent> {
         let others = !self.idle();

@@ -97,10 +97,11 @@ impl Lanes {
         lanes.filter_map(|lane| socket::accept_queue(lane.fd.as_fd()).ok()).sum()
     }
 
-    /// Whether the worker has a lane here.
+    /// The numbers of the lanes of this worker.
     #[must_use]
-    pub fn serves(&self, who: WorkerId) -> bool {
-        self.lanes.iter().any(|lane| lane.holder == Some(who))
+    pub fn sockets(&self, who: WorkerId) -> Vec<u64> {
+        let lanes = self.lanes.iter().filter(|lane| lane.holder == Some(who));
+        lanes.filter_map(|lane| socket::inode(&lane.fd).ok()).collect()
     }
 }
 

@@ -154,6 +154,13 @@ impl Listeners {
         self.entries.values().map(|entry| entry.waiting(who)).sum()
     }
 
+    /// The numbers of the sockets that this worker accepts from.
+    #[must_use]
+    pub fn sockets(&self, who: WorkerId) -> Vec<u64> {
+        let entries = self.entries.values().filter(|entry| entry.accepting_workers().any(|other| other == who));
+        entries.flat_map(|entry| entry.sockets(who)).collect()
+    }
+
     /// All workers share one socket, by choice.
     #[must_use]
     pub fn shares(&self) -> bool {

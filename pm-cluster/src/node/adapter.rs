@@ -166,4 +166,15 @@ impl Adapter for Cluster {
     fn addresses(&self, id: WorkerId) -> Vec<String> {
         self.listeners.addresses(id)
     }
+
+    fn listens_by(&self, id: WorkerId) -> (Option<&'static str>, Vec<u64>) {
+        let asks = self.workers.get(&id).is_some_and(|worker| !worker.open.is_empty());
+        let word = match (asks, self.binds.ports(id).is_empty()) {
+            (true, true) => Some("node"),
+            (true, false) => Some("node+bind"),
+            (false, false) => Some("bind"),
+            (false, true) => None,
+        };
+        (word, self.listeners.sockets(id))
+    }
 }

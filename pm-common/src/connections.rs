@@ -1,4 +1,4 @@
-//! The connections of a port, as the kernel's socket monitor shows them (sock_diag(7)).
+//! The connections and listeners of a port, as the kernel's socket monitor shows them (sock_diag(7)).
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -33,31 +33,45 @@ const HEADER: usize = 16;
 const MESSAGE: usize = 72;
 const TCP: u8 = 6;
 /// ESTABLISHED and CLOSE_WAIT.
-const STATES: u32 = 1 << 1 | 1 << 8;
+const CONNECTED: u32 = 1 << 1 | 1 << 8;
+const LISTEN: u32 = 1 << 10;
 
 /// The connections to a local port, of both families.
 ///
 /// # Errors
 /// The kernel has no such monitor, or forbids it.
 pub fn of_port(port: u16) -> io::Result<Vec<Connection>> {
+    dump(port, CONNECTED)
+}
+
+/// The listeners of a port, each with the number of its socket and the connections that wait in its queue.
+///
+/// # Errors
+/// The kernel has no such monitor, or forbids it.
+pub fn queues(port: u16) -> io::Result<Vec<(u64, u32)>> {
+    // inet_diag in the kernel: of a listener, the unread bytes are the length of the queue.
+    Ok(dump(port, LISTEN)?.iter().map(|one| (one.inode, one.unread)).collect())
+}
+
+fn dump(port: u16, states: u32) -> io::Result<Vec<Connection>> {
     let flags = SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?;
     let mut found = Vec::new();
     for family in [AddressFamily::INET, AddressFamily::INET6] {
-        rustix::net::send(&socket, &request(family.as_raw() as u8, port), SendFlags::empty())?;
+        rustix::net::send(&socket, &request(family.as_raw() as u8, port, states), SendFlags::empty())?;
         receive(&socket, port, &mut found)?;
     }
     Ok(found)
 }
 
-fn request(family: u8, port: u16) -> Vec<u8> {
+fn request(family: u8, port: u16, states: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + 56);
     bytes.extend((HEADER as u32 + 56).to_ne_bytes());
     bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     bytes.extend(REQUEST_DUMP.to_ne_bytes());
     bytes.extend([0; 8]);
     bytes.extend([family, TCP, 1 << (INFO - 1), 0]);
-    bytes.extend(STATES.to_ne_bytes());
+    bytes.extend(states.to_ne_bytes());
     bytes.extend(port.to_be_bytes());
     // The other port, both addresses, the interface and the cookie: any.
     bytes.resize(HEADER + 56, 0);
@@ -115,8 +129,9 @@ fn connection(body: &[u8]) -> Option<Connection> {
         inode: word(body, 68)?.into(),
         unread: word(body, 56)?,
         unsent: word(body, 60)?,
-        sent_ago: word(info, 44)?,
-        received_ago: word(info, 52)?,
+        // A listener has none.
+        sent_ago: word(info, 44).unwrap_or(0),
+        received_ago: word(info, 52).unwrap_or(0),
         received: info.get(128..136).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes),
     })
 }
@@ -142,7 +157,7 @@ mod tests {
             let address = listener.local_addr().expect("bound");
             let mut client = TcpStream::connect(address).expect("connects");
             let (mut server, _) = listener.accept().expect("accepts");
-            let inode = pm_common::sys::socket::inode(&server).expect("open");
+            let inode = crate::sys::socket::inode(&server).expect("open");
             let look = || of_port(address.port()).expect("a monitor");
             assert_eq!(look().iter().map(|one| (one.inode, one.received)).collect::<Vec<_>>(), [(inode, 0)]);
             client.write_all(b"hello").expect("sent");
@@ -153,6 +168,8 @@ mod tests {
             client.read_exact(&mut [0; 6]).expect("read");
             let _waiting = TcpStream::connect(address).expect("connects");
             assert_eq!(look().iter().filter(|one| one.inode == 0).count(), 1, "it waits to be accepted");
+            let of_listener = crate::sys::socket::inode(&listener).expect("open");
+            assert_eq!(queues(address.port()).expect("a monitor"), [(of_listener, 1)]);
             drop(client);
             assert_eq!(look().len(), 2, "CLOSE_WAIT");
             drop(server);
@@ -165,6 +182,6 @@ mod tests {
         let mut found = Vec::new();
         assert!(take(&[0xff; 40], 80, &mut found).expect("no error of the kernel"));
         assert!(!take(&[], 80, &mut found).expect("nothing"));
-        assert_eq!((connection(&[0; 72]), found.len()), (None, 0));
+        assert_eq!((connection(&[0; 71]), found.len()), (None, 0));
     }
 }
