@@ -88,7 +88,6 @@ impl Adapter for Cluster {
                 break;
             }
         }
-        self.workers.remove(&id);
         self.binds.ended(id);
         self.drains.forget(id);
         let start = self.workers.remove(&id).map(|worker| worker.start);
