@@ -7,7 +7,7 @@
 //! steering list may name an index too far (the kernel then hashes over all) or a foreign socket, and if several foreign
 //! sockets changed between two looks, their order is a guess.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -78,6 +78,8 @@ pub struct Lanes {
     /// The foreign sockets of the group that were warned of.
     told: BTreeSet<u64>,
     told_unsteered: bool,
+    /// Source ports whose connections go to a worker's lane, whatever it stands at.
+    sources: BTreeMap<WorkerId, u16>,
 }
 
 /// What opening an address came to.
@@ -120,7 +122,8 @@ fn open_with(
 impl Lanes {
     fn none(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> Self {
         let (lanes, ours, group, told) = (Vec::new(), BTreeSet::new(), Vec::new(), BTreeSet::new());
-        Self { address, only_v6, backlog, spread, lanes, ours, group, told, told_unsteered: false }
+        let sources = BTreeMap::new();
+        Self { address, only_v6, backlog, spread, lanes, ours, group, told, told_unsteered: false, sources }
     }
 
     fn second(&self, first: &OwnedFd) -> io::Result<OwnedFd> {
@@ -274,7 +277,8 @@ impl Lanes {
     }
 
     fn attach(&self, indexes: &[u32]) -> Result<(), String> {
-        let program = steering::program(indexes, self.spread).ok_or("too many separate lanes")?;
+        let sources = self.source_indexes();
+        let program = steering::program_with(indexes, self.spread, &sources).ok_or("too many separate lanes")?;
         let lane = self.lanes.first().ok_or("no lane")?;
         socket::steer(&lane.fd, &program).map_err(|error| report::reason(&error))
     }

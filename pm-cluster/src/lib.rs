@@ -11,6 +11,7 @@ mod drain;
 pub mod entry;
 pub mod foreign;
 mod handoff;
+pub mod health;
 pub mod lanes;
 pub mod listeners;
 mod memory;
@@ -64,6 +65,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         preload: preload(&parsed.rest, options.preload),
         linger: linger(options.rules.grace),
         grace: options.rules.grace,
+        health: options.health.clone(),
         // Bun takes no notice of NODE_OPTIONS.
         is_heard: parsed.rest.first().is_some_and(|program| options::base_name(program) != "bun"),
         argv: parsed.rest.clone(),

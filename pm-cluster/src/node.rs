@@ -18,6 +18,7 @@ use crate::bind::drain::Drains;
 use crate::channel::{Channel, Received};
 use crate::drain::Drain;
 use crate::handoff::Handoff;
+use crate::health::Health;
 use crate::listeners::{How, LaneRef, Listeners};
 use crate::protocol::{Message, Outgoing};
 use crate::query::Query;
@@ -40,6 +41,7 @@ pub(crate) struct Cluster {
     binds: Binds,
     /// The drains of workers that bind by themselves.
     drains: Drains,
+    health: Option<Health>,
     workers: BTreeMap<WorkerId, Worker>,
     handoff: Handoff,
     /// The next NODE_UNIQUE_ID.
@@ -73,9 +75,22 @@ impl Cluster {
     pub(crate) fn new(listeners: Listeners, binds: Binds, drain: Drain) -> Self {
         let (workers, said) = (BTreeMap::new(), BTreeSet::new());
         let (handoff, trust) = (Handoff::default(), Trust::default());
-        let drains = Drains::new(drain.grace);
+        let (drains, health) = (Drains::new(drain.grace), drain.health.clone().map(Health::new));
         let (finished, accept_again) = (false, None);
-        Self { listeners, binds, drains, workers, handoff, next_id: 1, drain, trust, finished, accept_again, said }
+        Self {
+            listeners,
+            binds,
+            drains,
+            health,
+            workers,
+            handoff,
+            next_id: 1,
+            drain,
+            trust,
+            finished,
+            accept_again,
+            said,
+        }
     }
 
     fn hear(&mut self, id: WorkerId, message: Message, events: &mut VecDeque<Event>) {

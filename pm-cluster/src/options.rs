@@ -13,6 +13,7 @@ use pm_common::report::Failure;
 
 use crate::bind::probe::Wanted;
 use crate::cpus;
+use crate::health::Url;
 use crate::listeners::Mode;
 
 const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
@@ -35,6 +36,7 @@ pub const TOOL: Tool = Tool {
         GRACE,
         STOP_SIGNAL,
         opt("ready", "EVIDENCE", "listen, message (process.send('ready')) or notify (listen)"),
+        opt("health", "URL", "ready once this is answered well: http://:PORT/PATH"),
         opt("ready-after", "TIME", "with listen: alive this long is ready too (1s)"),
         opt("ready-timeout", "TIME", "not ready by then: the start has failed (30s)"),
         opt("soak", "TIME", "a reload's first new worker must live this long before it serves (1s)"),
@@ -48,7 +50,7 @@ pub const TOOL: Tool = Tool {
         opt("fanout", "HOW", "programs that bind: auto, lanes, shared, inherit or off (auto)"),
         Opt { short: None, long: "probe", value: None, help: "print what this machine allows, and end" },
     ],
-    examples: "  pm-cluster -n 0 node app.js\n  pm-restart --max-mem 512M pm-cluster -n 4 node app.js\n",
+    examples: "  pm-restart --max-mem 512M pm-cluster -n 4 node app.js\n",
     elsewhere: &[
         ("--max-mem", BELONGS_TO_RESTART),
         ("--restart", BELONGS_TO_RESTART),
@@ -80,6 +82,7 @@ pub(crate) struct Options {
     pub(crate) err: Option<PathBuf>,
     pub(crate) preload: bool,
     pub(crate) fanout: Wanted,
+    pub(crate) health: Option<Url>,
 }
 
 /// Merges the options over the policy of the chain above; looks at the chain for mistakes that would only show later.
@@ -100,6 +103,7 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         err: None,
         preload: true,
         fanout: Wanted::Auto,
+        health: None,
     };
     for (option, value) in &parsed.options {
         options.set(option, value)?;
@@ -131,6 +135,10 @@ impl Options {
             "out" => self.out = Some(PathBuf::from(value)),
             "err" => self.err = Some(PathBuf::from(value)),
             "no-preload" => self.preload = false,
+            "health" => {
+                self.health = Some(health(option, value)?);
+                self.ready.evidence = ReadyBy::Health;
+            }
             "fanout" => self.fanout = fanout(option, value)?,
             "probe" => {}
             "balance" => self.balance = Some(balance(option, value)?),
@@ -163,6 +171,11 @@ fn balance(option: &str, value: &OsStr) -> Result<Mode, Failure> {
         Some("rr") => Ok(Mode::RoundRobin),
         _ => Err(options::bad(option, value, "expected lanes, shared or rr")),
     }
+}
+
+fn health(option: &str, value: &OsStr) -> Result<Url, Failure> {
+    let url = value.to_str().and_then(Url::parse);
+    url.ok_or_else(|| options::bad(option, value, "expected http://:PORT/PATH"))
 }
 
 fn fanout(option: &str, value: &OsStr) -> Result<Wanted, Failure> {

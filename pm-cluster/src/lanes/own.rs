@@ -8,7 +8,7 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::steering::{self, Spread};
 use pm_common::sys::socket;
 
-use super::{Lanes, Standing};
+use super::{Lanes, Member, Standing};
 
 /// Makes a socket that a worker is about to bind fit to be a lane: the first of its address, or beside others.
 ///
@@ -95,6 +95,27 @@ impl Lanes {
     pub fn waiting(&self, who: WorkerId) -> u32 {
         let lanes = self.lanes.iter().filter(|lane| lane.holder == Some(who));
         lanes.filter_map(|lane| socket::accept_queue(lane.fd.as_fd()).ok()).sum()
+    }
+
+    /// Sends what comes from this port to the worker's lane, or goes back to treating it as any other.
+    pub fn steer_source(&mut self, who: WorkerId, source: Option<u16>, warnings: &mut Vec<String>) {
+        let before = match source {
+            Some(port) => self.sources.insert(who, port),
+            None => self.sources.remove(&who),
+        };
+        if before != source {
+            self.steer(warnings);
+        }
+    }
+
+    /// Those ports, each with the index of the lane in the kernel's group.
+    pub(super) fn source_indexes(&self) -> Vec<(u16, u32)> {
+        let holder = |member: &Member| match member {
+            Member::Lane(index) => self.lanes.get(*index).and_then(|lane| lane.holder),
+            Member::Foreign(_) => None,
+        };
+        let index = |who: WorkerId| (0..).zip(&self.group).find(|(_, member)| holder(member) == Some(who));
+        self.sources.iter().filter_map(|(who, port)| Some((*port, index(*who)?.0))).collect()
     }
 
     /// The numbers of the lanes of this worker.

@@ -154,6 +154,15 @@ impl Listeners {
         self.entries.values().map(|entry| entry.waiting(who)).sum()
     }
 
+    /// Sends what comes from this port to the worker's lanes, or goes back to treating it as any other.
+    pub fn steer_source(&mut self, who: WorkerId, source: Option<u16>) {
+        for entry in self.entries.values_mut() {
+            if let Source::Lanes(lanes) = &mut entry.source {
+                lanes.steer_source(who, source, &mut self.warnings);
+            }
+        }
+    }
+
     /// The numbers of the sockets that this worker accepts from.
     #[must_use]
     pub fn sockets(&self, who: WorkerId) -> Vec<u64> {

@@ -8,14 +8,36 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
+use pm_common::policy::worker::ReadyBy;
 use pm_common::release::Release;
 use pm_common::supervise::{Adapter, AdapterToken, Plan, Source};
 use pm_common::sys::{clock, fdpass, socket};
 
 use super::{Cluster, LAST_READS, Worker};
 use crate::channel::{Channel, Received};
+use crate::health::Health;
 use crate::listeners::LaneRef;
 use crate::protocol::Outgoing;
+
+impl Cluster {
+    fn forget_health(&mut self, id: WorkerId) {
+        if let Some(health) = &mut self.health {
+            health.forget(id, &mut self.listeners);
+        }
+    }
+
+    /// Those that have just begun to listen are to be asked.
+    fn note_listening(&mut self, events: &VecDeque<Event>) {
+        let Some(health) = &mut self.health else { return };
+        for event in events {
+            if let Event::Listening { id, address, .. } = event
+                && let Some(Ok(address)) = address.strip_prefix("tcp:").map(str::parse)
+            {
+                health.listens(*id, address);
+            }
+        }
+    }
+}
 
 impl Adapter for Cluster {
     fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
@@ -62,6 +84,7 @@ impl Adapter for Cluster {
     }
 
     fn drain(&mut self, id: WorkerId, linger: bool) -> bool {
+        self.forget_health(id);
         let Some(worker) = self.workers.get_mut(&id) else { return false };
         let sent = match &mut worker.channel {
             // Without the script, Node would wait for the clients.
@@ -90,6 +113,7 @@ impl Adapter for Cluster {
         }
         self.binds.ended(id);
         self.drains.forget(id);
+        self.forget_health(id);
         let start = self.workers.remove(&id).map(|worker| worker.start);
         self.listeners.gone(id);
         self.handoff.gone(id);
@@ -115,6 +139,7 @@ impl Adapter for Cluster {
             }
         }
         self.binds.sources(out);
+        self.health.iter().for_each(|health| health.sources(out));
         // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
         for (lane, fd, key) in self.ours_to_accept() {
             if self.accept_again.is_none() && self.can_take(key) {
@@ -127,6 +152,11 @@ impl Adapter for Cluster {
         match token {
             AdapterToken::Listener(number) => self.accept(LaneRef::numbered(number)),
             AdapterToken::Calls(id) => self.binds.answer(id, &mut self.listeners, events),
+            AdapterToken::Health(id) => {
+                if self.health.as_mut().is_some_and(|health| health.go_on(id, &mut self.listeners)) {
+                    events.push_back(Event::SaidReady(id, ReadyBy::Health));
+                }
+            }
             AdapterToken::Channel(id) => {
                 if self.read(id, events) == Received::Closed
                     && let Some(worker) = self.workers.get_mut(&id)
@@ -140,13 +170,18 @@ impl Adapter for Cluster {
                 }
             }
         }
+        self.note_listening(events);
     }
 
     fn deadline(&self) -> Option<Mono> {
-        self.accept_again.into_iter().chain(self.handoff.deadline()).chain(self.drains.deadline()).min()
+        let health = self.health.as_ref().and_then(Health::deadline);
+        self.accept_again.into_iter().chain(self.handoff.deadline()).chain(self.drains.deadline()).chain(health).min()
     }
 
     fn settle(&mut self, events: &mut VecDeque<Event>) {
+        if let Some(health) = &mut self.health {
+            health.look(&mut self.listeners);
+        }
         for id in self.drains.look(clock::now(), &self.listeners) {
             let asked = self.workers.get(&id).is_some_and(|worker| worker.draining && worker.channel.is_some());
             if !asked {

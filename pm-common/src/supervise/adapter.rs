@@ -42,6 +42,8 @@ pub enum AdapterToken {
     Channel(WorkerId),
     /// A call of a worker's tree that waits for our answer; it may come from what a worker left behind.
     Calls(WorkerId),
+    /// A question to a worker.
+    Health(WorkerId),
     /// Anything else: looked at last.
     Listener(u64),
 }

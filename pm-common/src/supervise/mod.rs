@@ -48,6 +48,7 @@ enum Token {
     Below(WorkerId),
     Above,
     Signals,
+    Health(WorkerId),
     Listener(u64),
 }
 
@@ -227,6 +228,7 @@ impl<A: Adapter> Supervise<A> {
             tokens.push(match source.token {
                 AdapterToken::Channel(id) => Token::Channel(id),
                 AdapterToken::Calls(id) => Token::Calls(id),
+                AdapterToken::Health(id) => Token::Health(id),
                 AdapterToken::Listener(n) => Token::Listener(n),
             });
             let mut flags = PollFlags::empty();
@@ -245,6 +247,7 @@ impl<A: Adapter> Supervise<A> {
             Token::Below(id) => self.supervisor_below_ended(id),
             Token::Channel(id) => self.adapter.ready(AdapterToken::Channel(id), &mut self.events),
             Token::Calls(id) => self.adapter.ready(AdapterToken::Calls(id), &mut self.events),
+            Token::Health(id) => self.adapter.ready(AdapterToken::Health(id), &mut self.events),
             Token::Listener(n) => self.adapter.ready(AdapterToken::Listener(n), &mut self.events),
             Token::Exit(id) => self.leader_ended(id),
             Token::Leftovers(id) => self.look_at_leftovers(id),
