@@ -99,7 +99,7 @@ fn fanout(options: &options::Options, argv: &[OsString]) -> Result<(Fanout, bool
         // It asks for its sockets, and there is nothing to be said.
         _ if speaks_node => {}
         (Fanout::Off, Some(why)) => report::warning(format_args!(
-            "cannot share a port among copies that bind it themselves, they get EADDRINUSE reason={why}; see --listen"
+            "cannot share a port among copies that bind it themselves, they get EADDRINUSE reason={why}; see pm-cluster --probe"
         )),
         (Fanout::Made, Some(why)) => report::info(format_args!("lanes are made here, not by the program reason={why}")),
         _ => {}

@@ -120,7 +120,7 @@ pub fn text() -> String {
     let word = match choice(&trial).fanout {
         Fanout::Own => "lanes: each worker's own socket",
         Fanout::Made => "lanes: sockets that pm-cluster makes",
-        Fanout::Off => "none for programs that bind by themselves; Node.js and --listen",
+        Fanout::Off => "none for programs that bind by themselves, only for Node.js",
     };
     let _ = writeln!(text, "{:<28}{word}", "--fanout auto");
     text
