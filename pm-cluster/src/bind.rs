@@ -51,6 +51,8 @@ pub enum Fanout {
 pub struct Binds {
     fanout: Fanout,
     watched: BTreeMap<WorkerId, Watched>,
+    /// Where each worker listens on sockets that it bound, or was started with.
+    ports: BTreeMap<WorkerId, BTreeSet<u16>>,
     /// The supervisor stops: nothing is kept any more.
     finished: bool,
     /// What a person should be told.
@@ -65,8 +67,6 @@ struct Watched {
     /// The number of the worker's end of Node's channel, if it has one.
     channel: Option<u64>,
     pending: AllPending,
-    /// Where it listens on sockets that it bound.
-    ports: BTreeSet<u16>,
     /// The worker has ended; what it left may still call.
     ended: bool,
 }
@@ -84,7 +84,7 @@ impl Binds {
     /// Nobody is watched yet.
     #[must_use]
     pub fn new(fanout: Fanout) -> Self {
-        Self { fanout, watched: BTreeMap::new(), finished: false, warnings: Vec::new() }
+        Self { fanout, watched: BTreeMap::new(), ports: BTreeMap::new(), finished: false, warnings: Vec::new() }
     }
 
     /// Has a worker that is about to start watched; `channel` is its end of Node's channel.
@@ -97,9 +97,8 @@ impl Binds {
         }
         let (ours, theirs) = fdpass::pair()?;
         plan.watch = Some(theirs);
-        let (pending, ports) = (AllPending::default(), BTreeSet::new());
-        self.watched
-            .insert(who, Watched { awaited: Some(ours), listener: None, channel, pending, ports, ended: false });
+        let pending = AllPending::default();
+        self.watched.insert(who, Watched { awaited: Some(ours), listener: None, channel, pending, ended: false });
         Ok(())
     }
 
@@ -121,6 +120,7 @@ impl Binds {
 
     /// It ended (or could not be started).
     pub fn ended(&mut self, who: WorkerId) {
+        self.ports.remove(&who);
         let listens = |watched: &Watched| watched.listener.is_some();
         match self.watched.get_mut(&who).filter(|watched| listens(watched)) {
             // What it left behind would get ENOSYS at each bind.
@@ -134,10 +134,16 @@ impl Binds {
         self.finished = true;
     }
 
-    /// Where a worker listens on sockets that it bound.
+    /// A worker listens at an address, in words.
+    pub fn listens_at(&mut self, who: WorkerId, address: &str) {
+        let port: Option<u16> = address.rsplit(':').next().and_then(|port| port.parse().ok());
+        self.ports.entry(who).or_default().extend(port);
+    }
+
+    /// Where a worker listens on sockets that it bound, or was started with.
     #[must_use]
     pub fn ports(&self, who: WorkerId) -> Vec<u16> {
-        self.watched.get(&who).map(|watched| watched.ports.iter().copied().collect()).unwrap_or_default()
+        self.ports.get(&who).map(|ports| ports.iter().copied().collect()).unwrap_or_default()
     }
 
     /// What to wait for.
@@ -374,8 +380,7 @@ impl Binds {
     }
 
     fn listening(&mut self, asked: &Asked, address: String, events: &mut VecDeque<Event>) -> Option<Result<(), i32>> {
-        let port: Option<u16> = address.rsplit(':').next().and_then(|port| port.parse().ok());
-        self.watched.get_mut(&asked.who)?.ports.extend(port);
+        self.listens_at(asked.who, &address);
         events.push_back(Event::Listening { id: asked.who, address, fixed: true });
         Some(Ok(()))
     }

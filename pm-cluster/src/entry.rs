@@ -162,6 +162,10 @@ pub struct Entry {
     pub source: Source,
     /// The port was the kernel's choice.
     pub any_port: bool,
+    /// It was opened beforehand, and stays until the stop.
+    pub declared: bool,
+    /// Workers that were given their socket at the start, and have not asked for it.
+    pub reserved: BTreeSet<WorkerId>,
     /// Who has it open, and whether it accepts by now.
     workers: BTreeMap<WorkerId, bool>,
     /// The slots whose workers had it, as long as a next one is expected.
@@ -174,7 +178,17 @@ impl Entry {
     pub fn new(key: &str, source: Source, any_port: bool) -> Self {
         let description = source.description();
         let (workers, slots) = (BTreeMap::new(), BTreeSet::new());
-        Self { key: key.to_owned(), data: Value::Null, description, source, any_port, workers, slots }
+        Self {
+            key: key.to_owned(),
+            data: Value::Null,
+            description,
+            source,
+            any_port,
+            declared: false,
+            reserved: BTreeSet::new(),
+            workers,
+            slots,
+        }
     }
 
     /// Gives a worker its means to accept.
@@ -182,11 +196,13 @@ impl Entry {
     /// # Errors
     /// EADDRINUSE if it has this address open; that of making or duplicating a socket.
     pub fn give(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> io::Result<How> {
-        if self.workers.contains_key(&who) {
+        let reserved = self.reserved.remove(&who);
+        if self.workers.contains_key(&who) && !reserved {
             return Err(io::Error::from_raw_os_error(EADDRINUSE));
         }
         let how = match &mut self.source {
             // It does not accept yet, even if it is ready.
+            Source::Lanes(lanes) if reserved => How::Handle(lanes.held(who).ok_or(io::ErrorKind::NotFound)?),
             Source::Lanes(lanes) => How::Handle(lanes.give(who, not_yet(standing), warnings)?),
             Source::Shared { fd, .. } => How::Handle(fd.try_clone()?),
             Source::RoundRobin { fd, .. } => How::RoundRobin(socket::local_inet(fd).ok()),
@@ -222,6 +238,7 @@ impl Entry {
 
     /// The worker has closed its copy, or is dead.
     pub fn leave(&mut self, who: WorkerId, warnings: &mut Vec<String>) {
+        self.reserved.remove(&who);
         if self.workers.remove(&who).is_none() {
             return;
         }
@@ -268,7 +285,7 @@ impl Entry {
     /// Nobody has it open.
     #[must_use]
     pub fn idle(&self) -> bool {
-        self.workers.is_empty()
+        self.workers.is_empty() && !self.declared
     }
 
     /// Nobody has it open, and nobody is expected to.

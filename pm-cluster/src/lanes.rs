@@ -99,6 +99,14 @@ pub fn open(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) ->
     open_with(address, only_v6, backlog, spread, Lanes::second)
 }
 
+/// The same around a socket that is bound and listens already.
+///
+/// # Errors
+/// That of looking at it.
+pub fn open_around(first: OwnedFd, only_v6: bool, backlog: i32, spread: Spread) -> io::Result<Opened> {
+    around(first, only_v6, backlog, spread, Lanes::second)
+}
+
 fn open_with(
     address: SocketAddr,
     only_v6: bool,
@@ -108,6 +116,16 @@ fn open_with(
 ) -> io::Result<Opened> {
     let first = socket::tcp_bound(address, only_v6, Join::Alone)?;
     socket::listen(&first, backlog)?;
+    around(first, only_v6, backlog, spread, second)
+}
+
+fn around(
+    first: OwnedFd,
+    only_v6: bool,
+    backlog: i32,
+    spread: Spread,
+    second: impl FnOnce(&Lanes, &OwnedFd) -> io::Result<OwnedFd>,
+) -> io::Result<Opened> {
     let mut all = Lanes::none(socket::local_inet(&first)?, only_v6, backlog, spread);
     match socket::let_others_join(&first).and_then(|()| second(&all, &first)) {
         Err(error) => Ok(Opened::Single(first, report::reason(&error))),

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod bind;
 pub mod channel;
+pub mod declared;
 pub use pm_common::cpus;
 mod drain;
 pub mod entry;
@@ -34,9 +35,11 @@ use pm_common::policy::time::Span;
 use pm_common::release::Origin;
 use pm_common::report::{self, Failure, OrFail as _, print};
 use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Supervise, environment};
+use pm_common::sys::passed;
 
 use bind::probe::{self, Choice, Wanted};
 use bind::{Binds, Fanout};
+use declared::Declared;
 use drain::Drain;
 use listeners::{Listeners, Mode};
 use node::Cluster;
@@ -56,6 +59,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         return print(&probe::text());
     }
     let options = options::resolve(&parsed)?;
+    passed::reserve(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
     let (fanout, speaks_node) = fanout(&options, &parsed.rest)?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     let balance = options.balance.or((options.fanout == Wanted::Shared).then_some(Mode::Shared));
@@ -77,7 +81,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
-        adapter: Cluster::new(Listeners::new(mode, Spread::default()), Binds::new(fanout), drain),
+        adapter: Cluster::new(listeners(mode, &options.listen)?, Binds::new(fanout), drain),
         origin: Origin::here(&parsed.rest, environment::base(), options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Group,
@@ -86,6 +90,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         kind: "cluster",
     })?
     .run()
+}
+
+/// The listeners, those that were asked for among them.
+fn listeners(mode: Mode, declared: &[Declared]) -> Result<Listeners, Failure> {
+    let mut listeners = Listeners::new(mode, Spread::default());
+    for what in declared {
+        listeners.declare(what).or_fail(|| format!("cannot listen on {what}"))?;
+    }
+    Ok(listeners)
 }
 
 /// How the program's own binds are handled, and whether it is given Node's channel.

@@ -13,6 +13,7 @@ use pm_common::report::Failure;
 
 use crate::bind::probe::Wanted;
 use crate::cpus;
+use crate::declared::Declared;
 use crate::health::Url;
 use crate::listeners::Mode;
 
@@ -47,6 +48,7 @@ pub const TOOL: Tool = Tool {
         opt("err", "FILE", "the same for their errors"),
         Opt { short: None, long: "no-preload", value: None, help: "no drain script in Node workers" },
         opt("balance", "HOW", "lanes, shared or rr (lanes)"),
+        opt("listen", "ADDR", "open [HOST]:PORT or unix:PATH and pass it on (LISTEN_FDS); repeatable"),
         opt("fanout", "HOW", "programs that bind: auto, lanes, shared, inherit or off (auto)"),
         Opt { short: None, long: "probe", value: None, help: "print what this machine allows, and end" },
     ],
@@ -83,6 +85,7 @@ pub(crate) struct Options {
     pub(crate) preload: bool,
     pub(crate) fanout: Wanted,
     pub(crate) health: Option<Url>,
+    pub(crate) listen: Vec<Declared>,
 }
 
 /// Merges the options over the policy of the chain above; looks at the chain for mistakes that would only show later.
@@ -104,6 +107,7 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         preload: true,
         fanout: Wanted::Auto,
         health: None,
+        listen: Vec::new(),
     };
     for (option, value) in &parsed.options {
         options.set(option, value)?;
@@ -138,6 +142,11 @@ impl Options {
             "health" => {
                 self.health = Some(health(option, value)?);
                 self.ready.evidence = ReadyBy::Health;
+            }
+            "listen" => {
+                let what = value.to_str().and_then(Declared::parse);
+                let wrong = || options::bad(option, value, "expected [HOST]:PORT or unix:PATH[,mode=660][,owner=UID]");
+                self.listen.push(what.ok_or_else(wrong)?);
             }
             "fanout" => self.fanout = fanout(option, value)?,
             "probe" => {}

@@ -65,8 +65,10 @@ impl Entry {
 
     /// What there is for a worker without a new socket: a free lane, or the shared one.
     pub fn lend(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> Option<Lent> {
-        let others = !self.idle();
+        let others = !self.workers.is_empty();
+        let reserved = self.reserved.remove(&who);
         let lent = match &mut self.source {
+            Source::Lanes(lanes) if reserved => Lent { socket: lanes.held(who)?, shared: false },
             Source::Lanes(lanes) => {
                 let socket = lanes.lend(who, not_yet(standing), warnings)?;
                 Lent { socket, shared: false }

@@ -68,6 +68,12 @@ impl Lanes {
         self.give(who, standing, warnings).ok()
     }
 
+    /// A duplicate of the lane that this worker holds already.
+    #[must_use]
+    pub fn held(&self, who: WorkerId) -> Option<OwnedFd> {
+        self.lanes.iter().find(|lane| lane.holder == Some(who))?.fd.try_clone().ok()
+    }
+
     /// Whether one of the sockets has this number.
     #[must_use]
     pub fn has(&self, inode: u64) -> bool {

@@ -13,7 +13,7 @@ use crate::entry::{Entry, Lent, Source};
 use crate::lanes::Lanes;
 
 /// The shortest queue of a lane: what comes while its worker is being replaced waits there.
-const LEAST_BACKLOG: i32 = 1024;
+pub(super) const LEAST_BACKLOG: i32 = 1024;
 
 /// A TCP address as a program binds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Listeners {
         Ok(made.0)
     }
 
-    fn insert_own(&mut self, source: Source) -> u64 {
+    pub(super) fn insert_own(&mut self, source: Source) -> u64 {
         self.next += 1;
         // No query of Node's is spelled like this.
         let entry = Entry::new(&format!("own {}", self.next), source, false);

@@ -15,6 +15,7 @@ use pm_common::sys::{clock, fdpass, socket};
 
 use super::{Cluster, LAST_READS, Worker};
 use crate::channel::{Channel, Received};
+use crate::declared;
 use crate::health::Health;
 use crate::listeners::LaneRef;
 use crate::protocol::Outgoing;
@@ -58,6 +59,12 @@ impl Adapter for Cluster {
             self.next_id += 1;
         }
         self.binds.prepare(id, channel, plan)?;
+        let (sockets, addresses): (Vec<_>, Vec<_>) = self.listeners.pass(id)?.into_iter().unzip();
+        if !sockets.is_empty() {
+            addresses.iter().for_each(|address| self.binds.listens_at(id, address));
+            plan.env.extend(declared::environment(&addresses));
+            plan.sockets = sockets;
+        }
         self.workers.insert(id, worker);
         Ok(())
     }

@@ -20,6 +20,8 @@ pub struct Plan {
     pub keep: Vec<OwnedFd>,
     /// Have its binds told over this socket (`sys::seccomp`); what comes of it is there before `Adapter::started`.
     pub watch: Option<OwnedFd>,
+    /// Sockets that it finds from descriptor 3 on (`sys::passed`).
+    pub sockets: Vec<OwnedFd>,
 }
 
 /// A descriptor that an adapter waits for.

@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod daemon;
 pub mod fdpass;
 pub mod limits;
+pub mod passed;
 pub mod process;
 pub mod random;
 pub mod seccomp;

@@ -35,6 +35,8 @@ pub struct Launch<'a> {
     pub keep: Vec<BorrowedFd<'a>>,
     /// Have its calls of bind and listen told over this socket, if that is possible ([`super::seccomp::receive`]).
     pub watch: Option<BorrowedFd<'a>>,
+    /// Sockets that it finds from descriptor 3 on ([`super::passed`]).
+    pub sockets: Vec<BorrowedFd<'a>>,
 }
 
 /// A process that we started and have not reaped: its pid cannot be another's.
@@ -71,8 +73,14 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
     let directory = launch.directory.as_raw_fd();
     let keep: Vec<RawFd> = launch.keep.iter().map(AsRawFd::as_raw_fd).collect();
     let watch = launch.watch.as_ref().map(AsRawFd::as_raw_fd);
+    let passed = if launch.sockets.is_empty() {
+        Ok(None)
+    } else {
+        super::passed::Exec::new(launch.program, launch.argv, &launch.env, &launch.sockets).map(Some)
+    };
+    let mut passed = passed.map_err(|error| SpawnError { code: EXIT_OWN, error })?;
     // SAFETY: the closure runs between fork and exec in the child of a single-threaded process, and calls only
-    // async-signal-safe functions (sigaction, sigprocmask, setrlimit, fchdir, fcntl, seccomp, prctl, sendmsg, close) on
+    // async-signal-safe functions (sigaction, sigprocmask, setrlimit, fchdir, fcntl, seccomp, prctl, sendmsg, close, dup2, execve) on
     // data made before the fork.
     unsafe {
         command.pre_exec(move || {
@@ -81,7 +89,7 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
             enter(directory)?;
             keep.iter().try_for_each(|fd| keep_over_exec(*fd))?;
             watch.into_iter().for_each(super::seccomp::install);
-            Ok(())
+            passed.as_mut().map_or(Ok(()), |exec| Err(exec.run()))
         });
     }
     let mut child = command.spawn().map_err(spawn_error)?;

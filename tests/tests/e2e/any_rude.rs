@@ -56,6 +56,30 @@ fn with_no_worker_alive_connections_wait_for_the_next() {
     chain.stop();
 }
 
+/// Multipath TCP cannot be steered: all share one socket, and a roll still loses nothing.
+#[test]
+fn multipath_tcp_is_shared() {
+    let scene = any::scene();
+    let script = "import os, socket\n\
+                  listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)\n\
+                  listener.bind(('127.0.0.1', int(os.environ['PORT'])))\n\
+                  listener.listen()\n\
+                  os.dup2(listener.fileno(), 3)\n\
+                  exec(open(os.environ['SERVER']).read())\n";
+    let server = scene.expand("$F/any/passed.py");
+    let scene = scene.with("SERVER", server);
+    let script = scene.file("multipath.py", script);
+    let chain = any::start(&scene, "pm-cluster -n 2 --soak 100ms", &format!("/usr/bin/python3 {}", script.display()));
+    any::serving(&chain, 2);
+    let load = Load::start(scene.port, 4, Style::OneShot);
+    load.advance(5);
+    roll::well(&chain);
+    let tally = load.end();
+    assert!(tally.misses.is_empty(), "{:?}\n{}", tally.misses, chain.output());
+    any::serving(&chain, 2);
+    chain.stop();
+}
+
 /// A second program on the port of the first is told so by the kernel.
 #[test]
 fn another_app_on_the_same_port_is_refused() {
