@@ -61,10 +61,10 @@ fn with_no_worker_alive_connections_wait_for_the_next() {
 fn multipath_tcp_is_shared() {
     let scene = any::scene();
     let script = "import os, socket\n\
-                  listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)\n\
-                  listener.bind(('127.0.0.1', int(os.environ['PORT'])))\n\
-                  listener.listen()\n\
-                  os.dup2(listener.fileno(), 3)\n\
+                  multipath = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)\n\
+                  multipath.bind(('127.0.0.1', int(os.environ['PORT'])))\n\
+                  multipath.listen()\n\
+                  os.dup2(multipath.fileno(), 3)\n\
                   exec(open(os.environ['SERVER']).read())\n";
     let server = scene.expand("$F/any/passed.py");
     let scene = scene.with("SERVER", server);
