@@ -8,6 +8,7 @@
 mod caller;
 mod decide;
 pub mod drain;
+mod place;
 pub mod probe;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,17 +18,16 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::supervisor::Event;
+use pm_common::procfs::Proc;
 use pm_common::report;
 use pm_common::supervise::{AdapterToken, Plan, Source};
 use pm_common::sys::fdpass;
 use pm_common::sys::seccomp::{self, Call, Listener, Next, Notice};
 use pm_common::sys::socket;
 
-use crate::entry::Lent;
-use crate::lanes;
 use crate::listeners::Listeners;
-use crate::listeners::own::{Offer, Spot};
-use caller::{Caller, Descriptor};
+use crate::listeners::own::Spot;
+use caller::Caller;
 use decide::{AllPending, Bind, Pending, Verdict};
 
 /// Calls answered in one turn: others come in between.
@@ -57,6 +57,7 @@ pub struct Binds {
     finished: bool,
     /// What a person should be told.
     warnings: Vec<String>,
+    proc: Proc,
 }
 
 #[derive(Debug)]
@@ -67,6 +68,8 @@ struct Watched {
     /// The number of the worker's end of Node's channel, if it has one.
     channel: Option<u64>,
     pending: AllPending,
+    /// Its first process.
+    pid: i32,
     /// The worker has ended; what it left may still call.
     ended: bool,
 }
@@ -84,7 +87,14 @@ impl Binds {
     /// Nobody is watched yet.
     #[must_use]
     pub fn new(fanout: Fanout) -> Self {
-        Self { fanout, watched: BTreeMap::new(), ports: BTreeMap::new(), finished: false, warnings: Vec::new() }
+        Self {
+            fanout,
+            watched: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            finished: false,
+            warnings: Vec::new(),
+            proc: Proc::default(),
+        }
     }
 
     /// Has a worker that is about to start watched; `channel` is its end of Node's channel.
@@ -98,13 +108,15 @@ impl Binds {
         let (ours, theirs) = fdpass::pair()?;
         plan.watch = Some(theirs);
         let pending = AllPending::default();
-        self.watched.insert(who, Watched { awaited: Some(ours), listener: None, channel, pending, ended: false });
+        self.watched
+            .insert(who, Watched { awaited: Some(ours), listener: None, channel, pending, pid: 0, ended: false });
         Ok(())
     }
 
     /// It was started: it has sent what tells of its calls.
-    pub fn started(&mut self, who: WorkerId) {
+    pub fn started(&mut self, who: WorkerId, pid: i32) {
         let Some(watched) = self.watched.get_mut(&who) else { return };
+        watched.pid = pid;
         let Some(from) = watched.awaited.take() else { return };
         match seccomp::receive(from.as_fd()) {
             Ok(listener) => watched.listener = Some(listener),
@@ -239,6 +251,13 @@ impl Binds {
         }
     }
 
+    /// All sockets of the worker's processes.
+    fn sockets(&mut self, who: WorkerId) -> BTreeSet<u64> {
+        let Some(pid) = self.watched.get(&who).map(|watched| watched.pid) else { return BTreeSet::new() };
+        let tree: Vec<i32> = self.proc.tree(pid, |_| true).iter().map(|stat| stat.pid).collect();
+        sockets_of(tree.into_iter())
+    }
+
     fn address(&mut self, asked: &Asked, (thread, at, length): (i32, usize, usize)) -> Option<SocketAddr> {
         match seccomp::read_memory(thread, at, length.min(LONGEST_ADDRESS)) {
             Ok(bytes) => decide::socket_address(&bytes),
@@ -274,68 +293,6 @@ impl Binds {
         let Some(channel) = self.watched.get(&asked.who).and_then(|watched| watched.channel) else { return false };
         matches!(asked.process.program().as_str(), "node" | "nodejs" | "deno")
             && asked.process.sockets().any(|inode| inode == channel)
-    }
-
-    fn bind_own(
-        &mut self,
-        asked: &Asked,
-        pending: Pending,
-        socket: &OwnedFd,
-        listeners: &mut Listeners,
-    ) -> Option<Result<(), i32>> {
-        let address = pending.address;
-        let only_v6 = address.is_ipv6() && socket::is_only_v6(socket).unwrap_or(false);
-        // A socket that an epoll waits for cannot be replaced unseen; it becomes a lane of its own.
-        let all = asked.process.all_of(pending.inode);
-        let replaceable = !asked.process.is_waited_for(&all);
-        let offer = if replaceable { listeners.offer(asked.who, Spot { address, only_v6 }) } else { Offer::Beside };
-        if let Offer::Socket(lent) = offer {
-            return self.put(asked, &lent, &all);
-        }
-        let others = self.watched.values().any(|watched| watched.pending.any_at(address));
-        let first = matches!(offer, Offer::Nothing) && !others;
-        if pending.lane {
-            lanes::prepare(socket.as_fd(), first, listeners.spread()).ok()?;
-        } else {
-            socket::reuse_address(socket).ok()?;
-        }
-        self.watched.get_mut(&asked.who)?.pending.add(pending);
-        None
-    }
-
-    /// Where the program's socket cannot be had: one that we make takes its place.
-    fn make(&mut self, asked: &Asked, address: SocketAddr, listeners: &mut Listeners) -> Option<Result<(), i32>> {
-        let inode = asked.process.inode(asked.fd)?;
-        let all = asked.process.all_of(inode);
-        if asked.process.is_waited_for(&all) {
-            return None;
-        }
-        match listeners.make_for(asked.who, Spot { address, only_v6: false }) {
-            Ok(lent) => self.put(asked, &lent, &all),
-            // Perhaps it has rights that we have not; else the kernel gives it the true errno.
-            Err(_) => None,
-        }
-    }
-
-    /// Puts a socket of ours in the place of the program's, under all its numbers.
-    fn put(&mut self, asked: &Asked, lent: &Lent, all: &[Descriptor]) -> Option<Result<(), i32>> {
-        let own = all.iter().find(|one| one.number == asked.fd)?;
-        if own.nonblocking || !lent.shared {
-            socket::set_nonblocking(&lent.socket, own.nonblocking).ok()?;
-        }
-        let listener = self.listener(asked.who)?;
-        let put = |one: &Descriptor| listener.put(asked.notice, lent.socket.as_fd(), one.number, one.close_on_exec);
-        // The one that was asked for last: an interrupted call finds all or none replaced.
-        let others = all.iter().filter(|one| one.number != asked.fd);
-        match others.map(put).find_map(Result::err).map_or_else(|| put(own), Err) {
-            Ok(()) => Some(Ok(())),
-            Err(error) => {
-                if error.raw_os_error() != Some(socket::ENOENT) {
-                    self.cannot("give a worker its socket", &error);
-                }
-                None
-            }
-        }
     }
 
     fn on_listen(

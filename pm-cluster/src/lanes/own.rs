@@ -1,5 +1,6 @@
 //! Lanes that are the programs' own sockets: made, set up and bound by a worker, kept by us like any other lane.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -66,6 +67,20 @@ impl Lanes {
     pub fn lend(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> Option<OwnedFd> {
         self.free_for(who.slot)?;
         self.give(who, standing, warnings).ok()
+    }
+
+    /// Lanes of the worker that are not among the sockets that it has are kept for its slot.
+    pub fn leave_closed(&mut self, who: WorkerId, held: &BTreeSet<u64>, warnings: &mut Vec<String>) {
+        let mut found = false;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)) {
+            if socket::inode(&lane.fd).is_ok_and(|inode| !held.contains(&inode)) {
+                (lane.holder, lane.standing, found) = (None, Standing::Waiting, true);
+                let _ = socket::set_nonblocking(&lane.fd, true);
+            }
+        }
+        if found {
+            self.steer(warnings);
+        }
     }
 
     /// A duplicate of the lane that this worker holds already.
@@ -201,6 +216,17 @@ mod tests {
         let lent = lanes.lend(worker(0, 2), Standing::Waiting, &mut Vec::new()).expect("its slot's");
         assert!(socket::accept(&lent).expect("accepts").is_some());
         assert_eq!(lanes.count(), 1);
+    }
+
+    #[test]
+    fn what_a_worker_has_closed_is_given_to_it_again() {
+        let (mut lanes, _) = adopted();
+        let ours = lanes.sockets(worker(0, 1));
+        lanes.leave_closed(worker(0, 1), &ours.iter().copied().collect(), &mut Vec::new());
+        assert!(lanes.lend(worker(0, 1), Standing::Waiting, &mut Vec::new()).is_none(), "it has it open");
+        lanes.leave_closed(worker(0, 1), &BTreeSet::new(), &mut Vec::new());
+        assert!(lanes.lend(worker(0, 1), Standing::Waiting, &mut Vec::new()).is_some());
+        assert_eq!((lanes.count(), lanes.sockets(worker(0, 1))), (1, ours));
     }
 
     #[test]

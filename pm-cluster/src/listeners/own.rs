@@ -1,5 +1,6 @@
 //! Addresses that the programs bind themselves: what a bind is offered, and what becomes of a socket that listens.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -8,7 +9,7 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::steering::Spread;
 use pm_common::sys::socket;
 
-use super::{Listeners, Mode};
+use super::{Listeners, MOST_ADDRESSES, MOST_OF_A_SLOT, Mode};
 use crate::entry::{Entry, Lent, Source};
 use crate::lanes::Lanes;
 
@@ -48,6 +49,39 @@ impl Listeners {
             Some(lent) => Offer::Socket(lent),
             None => Offer::Beside,
         }
+    }
+
+    /// Whether the worker has a socket of its own at this address.
+    #[must_use]
+    pub fn has_own(&self, who: WorkerId, spot: Spot) -> bool {
+        self.entries.values().any(|entry| entry.is_at(spot) && !entry.sockets(who).is_empty())
+    }
+
+    /// Lanes of the worker at this address that none of its processes has open any more (`held`: those that they have)
+    /// are kept for its slot, and it may be given them again.
+    pub fn leave_closed(&mut self, who: WorkerId, spot: Spot, held: &BTreeSet<u64>) {
+        for entry in self.entries.values_mut().filter(|entry| entry.is_at(spot)) {
+            if let Source::Lanes(lanes) = &mut entry.source {
+                lanes.leave_closed(who, held, &mut self.warnings);
+            }
+        }
+    }
+
+    /// Whether the worker may have one more address, or one more socket at this one.
+    pub fn has_room(&mut self, who: WorkerId, spot: Spot) -> bool {
+        if let Some(entry) = self.entries.values().find(|entry| entry.is_at(spot)) {
+            return entry.sockets(who).len() < MOST_OF_A_SLOT;
+        }
+        if self.addresses_of_slot(who.slot) >= MOST_OF_A_SLOT || self.entries.len() >= MOST_ADDRESSES {
+            self.entries.retain(|_, entry| !entry.idle());
+        }
+        let room = self.addresses_of_slot(who.slot) < MOST_OF_A_SLOT && self.entries.len() < MOST_ADDRESSES;
+        if !room {
+            let most = MOST_OF_A_SLOT;
+            self.warnings
+                .push(format!("a worker binds more addresses than are shared, the others are its own most={most}"));
+        }
+        room
     }
 
     /// A socket that we make for an address that a worker binds, where its own cannot be had.

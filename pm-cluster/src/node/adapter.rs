@@ -70,7 +70,7 @@ impl Adapter for Cluster {
     }
 
     fn started(&mut self, id: WorkerId, pid: i32) {
-        self.binds.started(id);
+        self.binds.started(id, pid);
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.pid = pid;
         }
