@@ -6,6 +6,7 @@ const path = require('path')
 const { spawn } = require('child_process')
 const lib = require('./chain')
 const clients = require('./clients')
+const front = require('./bench-front')
 
 const quick = process.argv.includes('--quick')
 const option = (name, otherwise) => {
@@ -224,41 +225,52 @@ const summary = (values) => Array.isArray(values[0]) ? values.map((v) => v.join(
 const print = () => {
   for (const [measure, by] of Object.entries(results)) {
     console.log(`\n${measure}`)
-    const first = lib.median(by[DEFAULT] || [])
+    const reference = by.pm ? 'pm' : DEFAULT
+    const first = lib.median(by[reference] || [])
     for (const [name, values] of Object.entries(by)) {
-      const ratio = Array.isArray(values[0]) || name === DEFAULT ? '' : `  ${DEFAULT}/this = ${format(first / lib.median(values))}`
+      const ratio = Array.isArray(values[0]) || name === reference ? '' : `  ${reference}/this = ${format(first / lib.median(values))}`
       console.log(`  ${name.padEnd(18)} ${summary(values).padStart(8)}${ratio}`)
     }
   }
 }
 
-const main = async () => {
-  const only = option('only', '')
-  const has = (name) => !only || only.split(',').includes(name)
+const chains = async (round, has) => {
   const names = Object.keys(contenders).filter(has)
-  for (let round = 0; round < rounds; round++) {
-    // Another one begins each time, so that a slow spell of the machine hits nobody in particular.
-    const order = names.map((_, i) => names[(i + round) % names.length])
-    for (const workers of [2, 4]) {
-      for (const name of order) {
-        console.error(`round ${round + 1} of ${rounds}: ${name}, ${workers} workers`)
-        await throughput(name, workers)
-      }
+  // Another one begins each time, so that a slow spell of the machine hits nobody in particular.
+  const order = names.map((_, i) => names[(i + round) % names.length])
+  for (const workers of [2, 4]) {
+    for (const name of order) {
+      console.error(`round ${round + 1} of ${rounds}: ${name}, ${workers} workers`)
+      await throughput(name, workers)
     }
-    console.error(`round ${round + 1} of ${rounds}: crashes`)
-    await boot()
-    const quickly = ['--backoff', '1ms..1ms', '--stable', '1ms', '--intensity', '100000/1s']
-    if (has(DEFAULT)) await crash(DEFAULT, ours({ restart: [...quickly, ...limit], cluster: [] }))
-    for (const name of ['node rr', 'pm2'].filter(has)) await crash(name, contenders[name])
-    console.error(`round ${round + 1} of ${rounds}: reloads`)
-    await reloads(has)
   }
+  console.error(`round ${round + 1} of ${rounds}: crashes`)
+  await boot()
+  const quickly = ['--backoff', '1ms..1ms', '--stable', '1ms', '--intensity', '100000/1s']
+  if (has(DEFAULT)) await crash(DEFAULT, ours({ restart: [...quickly, ...limit], cluster: [] }))
+  for (const name of ['node rr', 'pm2'].filter(has)) await crash(name, contenders[name])
+  console.error(`round ${round + 1} of ${rounds}: reloads`)
+  await reloads(has)
+}
+
+const rest = async (has) => {
   console.error('idle')
   await Promise.all([
     ...(has(DEFAULT) ? [idle(DEFAULT, ours({ restart: [], cluster: [] }))] : []),
     ...(has(DEFAULT) ? [idle(`${DEFAULT}, --max-mem`, ours({ restart: limit, cluster: [] }))] : []),
     ...['node rr', 'pm2'].filter(has).map((name) => idle(name, contenders[name])),
   ])
+}
+
+const main = async () => {
+  const only = option('only', '')
+  const has = (name) => !only || only.split(',').includes(name)
+  const frontOnly = process.argv.includes('--front')
+  for (let round = 0; round < rounds; round++) {
+    if (!frontOnly) await chains(round, has)
+    await front.run({ note, temp, has, quick })
+  }
+  if (!frontOnly) await rest(has)
   print()
   const machine = { cpus: os.cpus().length, model: os.cpus()[0].model, kernel: os.release(), node: process.version }
   const medians = Object.fromEntries(Object.entries(results).map(([measure, by]) => [measure,

@@ -15,7 +15,8 @@ use crate::chain::Chain;
 use crate::{bins, ports, proc, wait};
 
 /// Variables of the machine that would change what a chain does.
-const FOREIGN: [&str; 9] = [
+const FOREIGN: [&str; 10] = [
+    "CARGO_TARGET_DIR",
     "NODE_OPTIONS",
     "NODE_CLUSTER_SCHED_POLICY",
     "NODE_CHANNEL_FD",

@@ -69,7 +69,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("error_file", &["error", "err", "err_file", "err_log"], Text, Mapped),
     field("log_file", &["log"], SwitchOrText, Mapped),
     field("disable_logs", &[], Switch, Mapped),
-    field("merge_logs", &["combine_logs"], Switch, Needless),
+    field("merge_logs", &["combine_logs"], Switch, Mapped),
     field("log_type", &[], Text, Mapped),
     field("log_date_format", &[], SwitchOrText, Mapped),
     field("time", &[], Switch, Mapped),

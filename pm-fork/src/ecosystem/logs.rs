@@ -17,20 +17,40 @@ pub(crate) struct Logs {
     pub(crate) err: Option<PathBuf>,
     /// Options of the writer; without any, the program writes its files itself.
     writer: Vec<&'static str>,
+    /// Each slot has files of its own.
+    by_slot: bool,
 }
 
 impl Logs {
     pub(crate) fn of(reader: &mut Reader<'_>, cwd: &Path) -> Result<Self, String> {
         if reader.bool("disable_logs")? == Some(true) {
             let nowhere = || Some(PathBuf::from("/dev/null"));
-            return Ok(Self { out: nowhere(), err: nowhere(), writer: Vec::new() });
+            return Ok(Self { out: nowhere(), err: nowhere(), ..Self::default() });
         }
         let both = both(reader, cwd)?;
         let (out, err) = (file(reader, "out_file", cwd)?, file(reader, "error_file", cwd)?);
         if both.is_some() && out.is_some() && err.is_some() {
             reader.warnings.push("log_file: not written besides out_file and error_file".to_owned());
         }
-        Ok(Self { out: out.or_else(|| both.clone()), err: err.or(both), writer: writer(reader)? })
+        let (out, err, writer) = (out.or_else(|| both.clone()), err.or(both), writer(reader)?);
+        let mut by_slot = reader.bool("merge_logs")? == Some(false);
+        if by_slot && !writer.is_empty() {
+            reader.warnings.push("merge_logs: one pm-log writes for all workers, into the same files".to_owned());
+            by_slot = false;
+        }
+        Ok(Self { out, err, writer, by_slot })
+    }
+
+    /// The options of a pm-cluster: the workers of each slot write to files of their own.
+    pub(crate) fn of_workers(&self) -> Vec<OsString> {
+        if !self.by_slot {
+            return Vec::new();
+        }
+        let file = |option: &str, path: &Option<PathBuf>| {
+            let path = path.clone().unwrap_or_else(|| PathBuf::from(format!("{option}.log")));
+            [format!("--{option}").into(), with_slot(&path).into_os_string()]
+        };
+        [file("out", &self.out), file("err", &self.err)].concat()
     }
 
     /// The writer, if one is needed.
@@ -45,6 +65,18 @@ impl Logs {
         }
         words
     }
+}
+
+/// `app-%s.log` for `app.log`; pm-cluster puts the slot there.
+fn with_slot(path: &Path) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push("-%s");
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    // What is no file, such as /dev/null, is one for all.
+    if path.starts_with("/dev") { path.to_owned() } else { path.with_file_name(name) }
 }
 
 /// The file for both streams.

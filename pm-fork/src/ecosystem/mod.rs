@@ -121,7 +121,7 @@ pub fn plan(
     argv.push(world.tool("pm-restart"));
     argv.extend(rules.iter().map(OsString::from));
     match &cluster.workers {
-        Some(_) => argv.extend(cluster.chain(world).into_iter().chain(env_file)),
+        Some(_) => argv.extend(cluster.chain(world).into_iter().chain(env_file).chain(logs.of_workers())),
         None => argv.extend(env_file),
     }
     argv.extend(account.chain);

@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
 use pm_tests::chain::Chain;
+use pm_tests::front::Front;
 use pm_tests::scene::Scene;
 use pm_tests::{fork, http, proc};
 
@@ -166,4 +167,39 @@ fn a_description_with_a_uid_runs_as_that_user() {
         assert_eq!(told, format!("{} {} {}", www.uid, www.gid, www.dir.display()), "{mode}");
         fork::stop(&scene, "app");
     }
+}
+
+/// In a mount namespace of its own: the units of this machine are not seen, and not changed.
+#[test]
+fn pm_startup_makes_and_removes_a_unit_that_is_enabled() {
+    let front = Front::new();
+    let pm = front.scene.dir().join("front/pm").display().to_string();
+    let lines = "set -e; mount --make-rprivate /; mount -t tmpfs none /etc/systemd/system\n\
+        \"$0\" startup; cat /etc/systemd/system/pm-root.service\n\
+        test -L /etc/systemd/system/multi-user.target.wants/pm-root.service\n\
+        \"$0\" unstartup; ! test -e /etc/systemd/system/pm-root.service\n\
+        ! test -L /etc/systemd/system/multi-user.target.wants/pm-root.service";
+    if !std::path::Path::new("/bin/systemctl").exists() {
+        // Nobody to make units for.
+        return;
+    }
+    let output = front.scene.command(&["unshare", "-m", "sh", "-c", lines, &pm]).output().expect("unshare");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains(&format!("ExecStart=\"{pm}\" --silent resurrect")),
+        "{said}"
+    );
+}
+
+#[test]
+fn who_is_not_root_is_told_what_to_type_for_startup() {
+    let front = Front::new();
+    front.scene.open_to_all();
+    let pm = front.scene.dir().join("front/pm").display().to_string();
+    let line = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", &pm, "startup"];
+    let output = front.scene.command(&line).output().expect("setpriv");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let typed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(typed.starts_with("sudo env 'PATH=") && typed.contains("'-u' 'nobody'"), "{typed}");
 }

@@ -43,6 +43,23 @@ fn the_last_lines_of_all_apps_with_their_names() {
 }
 
 #[test]
+fn slots_with_files_of_their_own_are_told_apart() {
+    let front = Front::new();
+    let app = r#"{"name": "duo", "script": "idle.js", "instances": 2, "exec_mode": "cluster", "merge_logs": false}"#;
+    let _ = front.scene.file("duo.json", app);
+    front.ok("start duo.json");
+    let said = front.ok("logs duo --nostream --out").out;
+    let mut lines: Vec<_> = said.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["0|duo#0 | idle", "0|duo#1 | idle"]);
+    let said = front.ok("logs duo --nostream --err --json").out;
+    let slots = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).expect(line)["slot"].as_u64());
+    assert_eq!(slots.collect::<Vec<_>>(), [0, 1], "{said}");
+    front.ok("flush duo");
+    assert_eq!(front.ok("logs duo --nostream").out, "");
+}
+
+#[test]
 fn json_is_json_whatever_an_app_writes() {
     let front = Front::new();
     let name = "it's \"a\" \\ app";
@@ -71,11 +88,12 @@ fn it_follows_also_what_is_rotated() {
     logs.line("0|idle | half a line");
     let log = front.scene.dir().join("pm/idle/out.log");
     std::fs::rename(&log, log.with_extension("1")).expect("renamed");
-    std::fs::write(&log, "new file\n").expect("written");
+    std::fs::write(&log, "new file, which is the longer one of the two\n").expect("written");
     logs.line("0|idle | new file");
     front.ok("flush idle");
-    append(&front, "idle/out.log", "after the flush\n");
-    logs.line("0|idle | after the flush");
+    // Only a shorter file can be told from one that grew.
+    append(&front, "idle/out.log", "flushed\n");
+    logs.line("0|idle | flushed");
 }
 
 #[test]
@@ -115,4 +133,31 @@ fn flush_empties_the_files_under_the_app() {
     assert_eq!(std::fs::read_to_string(front.scene.dir().join("err.txt")).expect("there"), "");
     front.ok("sendSignal USR2 talk");
     wait::until("a line at the beginning", || std::fs::read_to_string(&out).ok().filter(|text| text == "more\n"));
+}
+
+/// `script` is a terminal for it.
+#[test]
+fn on_a_terminal_the_streams_have_colours_and_a_text_is_marked() {
+    let mut front = Front::new();
+    front.ok("start idle.js");
+    let line = format!("'{}' logs --nostream --highlight dl", front.scene.dir().join("front/pm").display());
+    let words = ["script", "-qec", line.as_str(), "/dev/null"];
+    let shown = |front: &Front| {
+        let output = front.scene.command(&words).output().expect("script runs");
+        String::from_utf8_lossy(&output.stdout).replace('\r', "")
+    };
+    assert_eq!(shown(&front), "\x1b[32m0|idle |\x1b[0m i\x1b[7mdl\x1b[27me\n\x1b[31m0|idle |\x1b[0m oops\n");
+    front.scene.set("NO_COLOR", "1");
+    assert_eq!(shown(&front), "0|idle | idle\n0|idle | oops\n");
+}
+
+#[test]
+fn attach_shows_what_the_started_app_writes() {
+    let front = Front::new();
+    let logs = front.start(&["start", "idle.js", "--attach"]);
+    logs.line("0|idle | idle");
+    logs.signal(Signal::SIGINT);
+    logs.wait();
+    wait::until("the end of those who read", || readers(&front).is_empty().then_some(()));
+    assert_eq!(front.list(), ["idle:online"], "the app goes on");
 }

@@ -288,3 +288,11 @@ fn what_cannot_be_started_is_said() {
     }
     assert_eq!(front.list().iter().filter(|app| app.starts_with("idle:online")).count(), 1, "the good one of the two");
 }
+
+#[test]
+fn a_command_with_blanks_goes_through_a_shell() {
+    let front = reporting();
+    let _ = front.scene.file("report.js", REPORT);
+    front.ok_words(&["start", "node report.js 'a b' \"$COLOUR\" | cat", "--name", "line"]);
+    assert_eq!(seen(&front, "line")["argv"], serde_json::json!(["a b", ""]));
+}

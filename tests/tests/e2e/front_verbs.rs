@@ -231,3 +231,26 @@ fn kill_ends_all_and_forgets_none() {
     let left: Vec<_> = front.scene.processes().iter().map(|pid| proc::name(*pid)).collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// The verbs and options that scripts/PM2.md says work are known to the scripts.
+#[test]
+fn what_the_table_says_works_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect(name);
+    let scripts: String = ["pm", "pm-logs", "pm-boot"].iter().map(|name| read(name)).collect();
+    let (_, code) = scripts.split_once("HELP\n}").expect("the help comes first");
+    let labels: std::collections::BTreeSet<&str> = code.split([' ', '|', ')', '(', '\n']).collect();
+    let table = read("PM2.md");
+    let rows: Vec<_> = table.lines().filter(|l| l.starts_with("| `") && l.contains(" | works")).collect();
+    assert!(rows.len() > 50, "{}", rows.len());
+    for row in rows.iter().take_while(|row| !row.starts_with("| `script`")) {
+        let (first, _) = row.split_once(" | ").expect("two columns");
+        let words = first.split('`').skip(1).step_by(2).flat_map(|code| code.split(' '));
+        let named = |word: &&str| word.starts_with("--") && word.len() > 2 || word.chars().all(char::is_lowercase);
+        for word in
+            words.filter(named).filter(|w| !["max", "none", "all", "json", "with", "blanks\"", "several"].contains(w))
+        {
+            assert!(labels.contains(word), "{word} of {row}");
+        }
+    }
+}

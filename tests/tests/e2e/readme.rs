@@ -6,13 +6,14 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use pm_tests::chain::Chain;
+use pm_tests::front::Front;
 use pm_tests::scene::Scene;
 use pm_tests::wait::{self, DEADLINE};
 use pm_tests::{bins, http, stat};
 
 pub(crate) const README: &str = include_str!("../../../README.md");
 
-/// The commands in the second column of the row for what PM2 calls this.
+/// The commands in the second column of the row for this verb.
 fn recipes(verb: &str) -> Vec<&'static str> {
     let row = README.lines().find(|line| line.starts_with(&format!("| `{verb}"))).expect(verb);
     let cell = row.split(" | ").nth(1).expect("a second column");
@@ -41,35 +42,35 @@ fn succeeds(scene: &Scene, line: &str) -> String {
     said
 }
 
-fn answering(scene: &Scene, text: &str) {
-    let app = format!("require('http').createServer((q, r) => r.end('{text}')).listen(process.env.PORT)");
-    let _ = scene.file("app.js", &app);
-}
-
+/// The lines of the first block, and the chain of tools that each is said to be.
 #[test]
-fn the_recipes_for_those_who_come_from_pm2() {
-    let scene = Scene::with_node(24).with("PM_HOME", "");
-    answering(&scene, "one");
-    let said = succeeds(&scene, recipes("start")[0]);
-    assert!(said.contains("started app 'app' pid="), "{said}");
-    succeeds(&scene, "pm-stat --wait ready --timeout 60s app");
-    let workers = stat::workers(&scene);
-    answering(&scene, "two");
-    succeeds(&scene, recipes("reload")[0]);
-    assert_eq!(http::get(scene.port, "/").expect("serves"), "two");
-    let after = stat::workers(&scene);
-    assert!(workers.iter().all(|old| after.iter().all(|new| new.pid() != old.pid())), "{workers:?} {after:?}");
-    for (recipe, count) in recipes("scale").into_iter().filter(|r| r.starts_with("kill")).zip([1, 0]) {
-        succeeds(&scene, recipe);
-        succeeds(&scene, &format!("pm-stat --wait workers={} --timeout 60s app", workers.len() + count));
+fn the_path_of_a_newcomer() {
+    let mut front = Front::new();
+    let home = front.scene.dir().to_owned();
+    front.scene.set("PM_HOME", "");
+    front.scene.set("HOME", home);
+    let scene = &front.scene;
+    let lines = block("pm start app.js");
+    let steps = lines.lines().map(|line| line.split("  #").next().unwrap_or_default().trim_end());
+    let pm = scene.dir().join("front/pm").display().to_string();
+    for step in steps.filter(|step| !step.starts_with("scripts/install") && !step.ends_with("startup")) {
+        let typed = step.replacen("pm ", &format!("{pm} "), 1).replace("pm logs", "pm logs --nostream");
+        succeeds(scene, &typed);
     }
-    for log in recipes("logs")[0].split(' ').filter(|word| word.starts_with('~')) {
-        succeeds(&scene, &format!("test -f {log}"));
+    assert!(scene.dir().join(".pm/.saved").is_file() && lines.contains("pm startup"));
+    let workers = stat::workers(scene);
+    assert!(workers.iter().all(|worker| worker.number("generation") == 2), "reloaded: {workers:?}");
+    for (verb, part) in [("scale", 0), ("reload", 0), ("list", 0), ("list", 1), ("save", 0), ("stop", 0), ("delete", 0)]
+    {
+        let recipe = recipes(&format!("pm {verb}"))[part].replace("FILE", "saved.jsonl");
+        succeeds(scene, &recipe);
+        if verb == "scale" {
+            succeeds(scene, &format!("pm-stat --wait workers={} --timeout 60s app", workers.len() + 1));
+        }
     }
-    let stop = recipes("stop");
-    succeeds(&scene, &format!("{}; {}", stop[0], stop[1]));
-    succeeds(&scene, recipes("delete")[0]);
-    assert_eq!(sh(&scene, "pm-stat app").status.code(), Some(1), "it is gone");
+    assert_eq!(sh(scene, "pm-stat app").status.code(), Some(1), "it is gone");
+    succeeds(scene, recipes("pm start")[0]);
+    succeeds(scene, "pm-fork --signal TERM app; pm-stat --wait stopped app");
 }
 
 /// The value of a line of the unit, with the paths of the test.
@@ -142,9 +143,9 @@ fn the_recipe_for_logs_with_the_time() {
         "app.js",
         "require('http').createServer((q, r) => r.end()).listen(process.env.PORT, () => console.log('up'))",
     );
-    succeeds(&scene, recipes("start --time")[0]);
+    succeeds(&scene, recipes("pm start --time")[0]);
     let log = scene.dir().join(".pm/app/out.log");
     let text = wait::until("the line", || std::fs::read_to_string(&log).ok().filter(|text| text.ends_with('\n')));
     assert!(text.starts_with("20") && text.ends_with("Z up\n"), "{text}");
-    succeeds(&scene, recipes("stop")[0]);
+    succeeds(&scene, recipes("pm stop")[0]);
 }

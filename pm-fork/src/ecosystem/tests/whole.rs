@@ -47,6 +47,23 @@ fn camel_case_and_other_names_are_understood_and_typing_errors_found() {
 }
 
 #[test]
+fn workers_have_files_of_their_own_where_they_are_not_to_be_merged() {
+    let argv = |more: Value| {
+        let mut app = json!({"instances": 2, "exec_mode": "cluster", "merge_logs": false});
+        app.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        planned(app).map(|plan| (line(&plan), plan.warnings)).expect("a plan")
+    };
+    let split = |files: &str| format!("pm-restart pm-cluster -n 2 {files} node ./app.js");
+    assert_eq!(argv(json!({})).0, split("--out out-%s.log --err err-%s.log"));
+    let given = argv(json!({"out_file": "/l/o.txt", "error_file": "e"})).0;
+    assert_eq!(given, split("--out /l/o-%s.txt --err /srv/e-%s"));
+    assert_eq!(argv(json!({"disable_logs": true})).0, split("").replace("  ", " "));
+    let (line, warnings) = argv(json!({"time": true}));
+    assert_eq!(line, "pm-log --time pm-restart pm-cluster -n 2 node ./app.js");
+    assert!(warnings.iter().any(|warning| warning.starts_with("merge_logs: one pm-log")), "{warnings:?}");
+}
+
+#[test]
 fn the_mode_is_that_of_the_fields_together() {
     for (app, chain) in [
         (json!({"instances": 2, "exec_mode": "cluster"}), "pm-restart pm-cluster -n 2 node ./app.js"),
