@@ -1,7 +1,7 @@
 //! Servers that give no help: they die of the stop signal at once, with requests in hand, and bind in other ways.
 
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
-use pm_tests::http::{self, Connection};
+use pm_tests::http::{self, Connection, Miss};
 use pm_tests::load::{Load, Style};
 use pm_tests::{any, proc, roll};
 
@@ -56,7 +56,8 @@ fn with_no_worker_alive_connections_wait_for_the_next() {
     chain.stop();
 }
 
-/// Multipath TCP cannot be steered: all share one socket, and a roll still loses nothing.
+/// Multipath TCP cannot be steered: all share one socket. Nobody is refused; what a server that dies at once has in hand
+/// is lost, as it takes connections to its end.
 #[test]
 fn multipath_tcp_is_shared() {
     let scene = any::scene();
@@ -75,7 +76,8 @@ fn multipath_tcp_is_shared() {
     load.advance(5);
     roll::well(&chain);
     let tally = load.end();
-    assert!(tally.misses.is_empty(), "{:?}\n{}", tally.misses, chain.output());
+    let in_hand = tally.misses.iter().all(|miss| matches!(miss, Miss::Reset | Miss::Cut));
+    assert!(in_hand && tally.misses.len() <= 4, "{:?}\n{}", tally.misses, chain.output());
     any::serving(&chain, 2);
     chain.stop();
 }
