@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use pm_common::policy::time::Span;
 use pm_common::release::Release;
 
+use crate::health::Url;
 use crate::preload::Preload;
 use crate::trust::Trust;
 
@@ -17,8 +18,12 @@ pub(crate) struct Drain {
     pub(crate) preload: Preload,
     /// How long idle connections linger.
     pub(crate) linger: Span,
+    /// How long a worker may take in all.
+    pub(crate) grace: Span,
     /// The program loads what NODE_OPTIONS names, as far as we know.
     pub(crate) is_heard: bool,
+    /// What a worker must answer before it is ready.
+    pub(crate) health: Option<Url>,
     /// The program and its arguments.
     pub(crate) argv: Vec<OsString>,
 }

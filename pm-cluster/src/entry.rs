@@ -16,6 +16,10 @@ use crate::listeners::{How, Mode};
 use crate::paths::{self, Access, Claim};
 use crate::query::Query;
 
+mod own;
+
+pub use own::Lent;
+
 /// Where the connections of an address come from.
 #[derive(Debug)]
 pub enum Source {
@@ -65,6 +69,20 @@ impl Source {
             Wanted::Unix(ref name) => unix(name, query, mode),
             Wanted::Inherited { number, datagram } => Ok(Self::Shared { fd: passed(number, datagram)?, claim: None }),
         }
+    }
+
+    /// The sockets of a TCP address, and what is to be said of them.
+    ///
+    /// # Errors
+    /// Those of the first socket.
+    pub fn tcp(
+        address: SocketAddr,
+        only_v6: bool,
+        backlog: i32,
+        mode: Mode,
+        spread: Spread,
+    ) -> io::Result<(Self, Option<String>)> {
+        tcp(address, only_v6, backlog, mode, spread)
     }
 
     /// `tcp:127.0.0.1:3000`, `udp:[::]:53`, `unix:/path`, `unix:@abstract`.
@@ -144,6 +162,10 @@ pub struct Entry {
     pub source: Source,
     /// The port was the kernel's choice.
     pub any_port: bool,
+    /// It was opened beforehand, and stays until the stop.
+    pub declared: bool,
+    /// Workers that were given their socket at the start, and have not asked for it.
+    pub reserved: BTreeSet<WorkerId>,
     /// Who has it open, and whether it accepts by now.
     workers: BTreeMap<WorkerId, bool>,
     /// The slots whose workers had it, as long as a next one is expected.
@@ -156,7 +178,17 @@ impl Entry {
     pub fn new(key: &str, source: Source, any_port: bool) -> Self {
         let description = source.description();
         let (workers, slots) = (BTreeMap::new(), BTreeSet::new());
-        Self { key: key.to_owned(), data: Value::Null, description, source, any_port, workers, slots }
+        Self {
+            key: key.to_owned(),
+            data: Value::Null,
+            description,
+            source,
+            any_port,
+            declared: false,
+            reserved: BTreeSet::new(),
+            workers,
+            slots,
+        }
     }
 
     /// Gives a worker its means to accept.
@@ -164,11 +196,13 @@ impl Entry {
     /// # Errors
     /// EADDRINUSE if it has this address open; that of making or duplicating a socket.
     pub fn give(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> io::Result<How> {
-        if self.workers.contains_key(&who) {
+        let reserved = self.reserved.remove(&who);
+        if self.workers.contains_key(&who) && !reserved {
             return Err(io::Error::from_raw_os_error(EADDRINUSE));
         }
         let how = match &mut self.source {
             // It does not accept yet, even if it is ready.
+            Source::Lanes(lanes) if reserved => How::Handle(lanes.held(who).ok_or(io::ErrorKind::NotFound)?),
             Source::Lanes(lanes) => How::Handle(lanes.give(who, not_yet(standing), warnings)?),
             Source::Shared { fd, .. } => How::Handle(fd.try_clone()?),
             Source::RoundRobin { fd, .. } => How::RoundRobin(socket::local_inet(fd).ok()),
@@ -204,6 +238,7 @@ impl Entry {
 
     /// The worker has closed its copy, or is dead.
     pub fn leave(&mut self, who: WorkerId, warnings: &mut Vec<String>) {
+        self.reserved.remove(&who);
         if self.workers.remove(&who).is_none() {
             return;
         }
@@ -250,7 +285,7 @@ impl Entry {
     /// Nobody has it open.
     #[must_use]
     pub fn idle(&self) -> bool {
-        self.workers.is_empty()
+        self.workers.is_empty() && !self.declared
     }
 
     /// Nobody has it open, and nobody is expected to.

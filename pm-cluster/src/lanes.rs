@@ -7,7 +7,7 @@
 //! steering list may name an index too far (the kernel then hashes over all) or a foreign socket, and if several foreign
 //! sockets changed between two looks, their order is a guess.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,6 +18,10 @@ use pm_common::report;
 use pm_common::sys::socket::{self, Join};
 
 use crate::foreign;
+
+mod own;
+
+pub use own::prepare;
 
 /// What the worker that holds a lane does with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,8 @@ pub struct Lanes {
     /// The foreign sockets of the group that were warned of.
     told: BTreeSet<u64>,
     told_unsteered: bool,
+    /// Source ports whose connections go to a worker's lane, whatever it stands at.
+    sources: BTreeMap<WorkerId, u16>,
 }
 
 /// What opening an address came to.
@@ -93,6 +99,14 @@ pub fn open(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) ->
     open_with(address, only_v6, backlog, spread, Lanes::second)
 }
 
+/// The same around a socket that is bound and listens already.
+///
+/// # Errors
+/// That of looking at it.
+pub fn open_around(first: OwnedFd, only_v6: bool, backlog: i32, spread: Spread) -> io::Result<Opened> {
+    around(first, only_v6, backlog, spread, Lanes::second)
+}
+
 fn open_with(
     address: SocketAddr,
     only_v6: bool,
@@ -102,6 +116,16 @@ fn open_with(
 ) -> io::Result<Opened> {
     let first = socket::tcp_bound(address, only_v6, Join::Alone)?;
     socket::listen(&first, backlog)?;
+    around(first, only_v6, backlog, spread, second)
+}
+
+fn around(
+    first: OwnedFd,
+    only_v6: bool,
+    backlog: i32,
+    spread: Spread,
+    second: impl FnOnce(&Lanes, &OwnedFd) -> io::Result<OwnedFd>,
+) -> io::Result<Opened> {
     let mut all = Lanes::none(socket::local_inet(&first)?, only_v6, backlog, spread);
     match socket::let_others_join(&first).and_then(|()| second(&all, &first)) {
         Err(error) => Ok(Opened::Single(first, report::reason(&error))),
@@ -116,7 +140,8 @@ fn open_with(
 impl Lanes {
     fn none(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> Self {
         let (lanes, ours, group, told) = (Vec::new(), BTreeSet::new(), Vec::new(), BTreeSet::new());
-        Self { address, only_v6, backlog, spread, lanes, ours, group, told, told_unsteered: false }
+        let sources = BTreeMap::new();
+        Self { address, only_v6, backlog, spread, lanes, ours, group, told, told_unsteered: false, sources }
     }
 
     fn second(&self, first: &OwnedFd) -> io::Result<OwnedFd> {
@@ -262,14 +287,16 @@ impl Lanes {
         let chosen = (0..).zip(&self.group).filter(|(_, member)| rank(member) == best);
         let indexes: Vec<u32> = chosen.map(|(index, _)| index).collect();
         let Err(reason) = self.attach(&indexes) else { return };
-        if !self.told_unsteered {
+        // A lone socket needs no steering, and some cannot have it.
+        if !self.told_unsteered && self.group.len() > 1 {
             self.told_unsteered = true;
             warnings.push(format!("new connections cannot be steered address=tcp:{} reason={reason}", self.address));
         }
     }
 
     fn attach(&self, indexes: &[u32]) -> Result<(), String> {
-        let program = steering::program(indexes, self.spread).ok_or("too many separate lanes")?;
+        let sources = self.source_indexes();
+        let program = steering::program_with(indexes, self.spread, &sources).ok_or("too many separate lanes")?;
         let lane = self.lanes.first().ok_or("no lane")?;
         socket::steer(&lane.fd, &program).map_err(|error| report::reason(&error))
     }

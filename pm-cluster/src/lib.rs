@@ -4,12 +4,15 @@
 //! and the loop are pm-common's.
 
 pub mod address;
+pub mod bind;
 pub mod channel;
+pub mod declared;
 pub use pm_common::cpus;
 mod drain;
 pub mod entry;
 pub mod foreign;
 mod handoff;
+pub mod health;
 pub mod lanes;
 pub mod listeners;
 mod memory;
@@ -30,9 +33,13 @@ use pm_common::policy::steering::Spread;
 use pm_common::policy::supervisor::{Shape, Supervisor};
 use pm_common::policy::time::Span;
 use pm_common::release::Origin;
-use pm_common::report::{Failure, OrFail as _, print};
+use pm_common::report::{self, Failure, OrFail as _, print};
 use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Supervise, environment};
+use pm_common::sys::passed;
 
+use bind::probe::{self, Choice, Wanted};
+use bind::{Binds, Fanout};
+use declared::Declared;
 use drain::Drain;
 use listeners::{Listeners, Mode};
 use node::Cluster;
@@ -48,14 +55,21 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Asked::Print(text) => return print(&text),
         Asked::Run(parsed) => parsed,
     };
+    if parsed.options.iter().any(|(option, _)| *option == "probe") {
+        return print(&probe::text());
+    }
     let options = options::resolve(&parsed)?;
-    swallow::check(&parsed.rest, options.workers)?;
+    passed::reserve(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
+    let (fanout, speaks_node) = fanout(&options, &parsed.rest)?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
-    let mode = mode(&parsed.rest, options.balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
+    let balance = options.balance.or((options.fanout == Wanted::Shared).then_some(Mode::Shared));
+    let mode = mode(&parsed.rest, balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
     let drain = Drain {
-        with_channel: !swallow::closes_channel(&parsed.rest),
+        with_channel: speaks_node,
         preload: preload(&parsed.rest, options.preload),
         linger: linger(options.rules.grace),
+        grace: options.rules.grace,
+        health: options.health.clone(),
         // Bun takes no notice of NODE_OPTIONS.
         is_heard: parsed.rest.first().is_some_and(|program| options::base_name(program) != "bun"),
         argv: parsed.rest.clone(),
@@ -67,7 +81,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
-        adapter: Cluster::new(Listeners::new(mode, Spread::default()), drain),
+        adapter: Cluster::new(listeners(mode, &options.listen)?, Binds::new(fanout), drain),
         origin: Origin::here(&parsed.rest, environment::base(), options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Group,
@@ -76,6 +90,35 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         kind: "cluster",
     })?
     .run()
+}
+
+/// The listeners, those that were asked for among them.
+fn listeners(mode: Mode, declared: &[Declared]) -> Result<Listeners, Failure> {
+    let mut listeners = Listeners::new(mode, Spread::default());
+    for what in declared {
+        listeners.declare(what).or_fail(|| format!("cannot listen on {what}"))?;
+    }
+    Ok(listeners)
+}
+
+/// How the program's own binds are handled, and whether it is given Node's channel.
+fn fanout(options: &options::Options, argv: &[OsString]) -> Result<(Fanout, bool), Failure> {
+    let Choice { fanout, why } = probe::choose(options.fanout, argv);
+    let speaks_node = swallow::speaks_node(argv);
+    if fanout == Fanout::Off {
+        swallow::check(argv, options.workers)?;
+    }
+    match (fanout, why) {
+        // It asks for its sockets, and there is nothing to be said.
+        _ if speaks_node => {}
+        (Fanout::Off, Some(why)) => report::warning(format_args!(
+            "cannot share a port among copies that bind it themselves, they get EADDRINUSE reason={why}; see pm-cluster --probe"
+        )),
+        (Fanout::Made, Some(why)) => report::info(format_args!("lanes are made here, not by the program reason={why}")),
+        _ => {}
+    }
+    let with_channel = speaks_node || (fanout == Fanout::Off && !swallow::closes_channel(argv));
+    Ok((fanout, with_channel))
 }
 
 /// The longest that idle connections linger: a client that would still use one does so within this time.

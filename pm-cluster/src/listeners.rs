@@ -21,6 +21,9 @@ use crate::foreign;
 use crate::lanes::Standing;
 use crate::query::Query;
 
+mod declared;
+pub mod own;
+
 /// How connections reach the workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
@@ -165,6 +168,9 @@ impl Listeners {
     /// A new entry for the query; one that nobody has open must not be in its way.
     fn make(&mut self, key: &str, query: &Query) -> Result<u64, i32> {
         let wanted = address::wanted(query)?;
+        if let Some(id) = self.declared_for(key, &wanted) {
+            return Ok(id);
+        }
         if self.entries.len() >= MOST_ADDRESSES {
             self.entries.retain(|_, entry| !entry.idle());
         }

@@ -1,8 +1,7 @@
 //! The Node adapter: each worker finds itself a cluster worker, and we are its primary on the wire.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use pm_common::policy::WorkerId;
@@ -10,19 +9,22 @@ use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::policy::worker::ReadyBy;
-use pm_common::release::Release;
 use pm_common::report;
-use pm_common::supervise::{Adapter, AdapterToken, Plan, Source};
-use pm_common::sys::{clock, fdpass};
+use pm_common::sys::clock;
 
 use crate::address;
+use crate::bind::Binds;
+use crate::bind::drain::Drains;
 use crate::channel::{Channel, Received};
 use crate::drain::Drain;
 use crate::handoff::Handoff;
+use crate::health::Health;
 use crate::listeners::{How, LaneRef, Listeners};
 use crate::protocol::{Message, Outgoing};
 use crate::query::Query;
 use crate::trust::{Start, Trust, Verdict};
+
+mod adapter;
 
 /// Connections accepted in one turn from one listener: more wait for the next turn, others come in between.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -36,6 +38,10 @@ const ACCEPT_PAUSE: Span = Span::millis(250);
 #[derive(Debug)]
 pub(crate) struct Cluster {
     listeners: Listeners,
+    binds: Binds,
+    /// The drains of workers that bind by themselves.
+    drains: Drains,
+    health: Option<Health>,
     workers: BTreeMap<WorkerId, Worker>,
     handoff: Handoff,
     /// The next NODE_UNIQUE_ID.
@@ -62,13 +68,29 @@ struct Worker {
     in_service: bool,
     /// It was told to disconnect.
     draining: bool,
+    pid: i32,
 }
 
 impl Cluster {
-    pub(crate) fn new(listeners: Listeners, drain: Drain) -> Self {
+    pub(crate) fn new(listeners: Listeners, binds: Binds, drain: Drain) -> Self {
         let (workers, said) = (BTreeMap::new(), BTreeSet::new());
         let (handoff, trust) = (Handoff::default(), Trust::default());
-        Self { listeners, workers, handoff, next_id: 1, drain, trust, finished: false, accept_again: None, said }
+        let (drains, health) = (Drains::new(drain.grace), drain.health.clone().map(Health::new));
+        let (finished, accept_again) = (false, None);
+        Self {
+            listeners,
+            binds,
+            drains,
+            health,
+            workers,
+            handoff,
+            next_id: 1,
+            drain,
+            trust,
+            finished,
+            accept_again,
+            said,
+        }
     }
 
     fn hear(&mut self, id: WorkerId, message: Message, events: &mut VecDeque<Event>) {
@@ -233,7 +255,7 @@ impl Cluster {
     }
 
     fn say_warnings(&mut self) {
-        for warning in self.listeners.take_warnings() {
+        for warning in [self.listeners.take_warnings(), self.binds.take_warnings()].concat() {
             self.say_once(warning);
         }
     }
@@ -249,128 +271,6 @@ impl Cluster {
 impl Worker {
     fn takes(&self, key: &str) -> bool {
         self.in_service && self.channel.is_some() && self.open.contains(key)
-    }
-}
-
-impl Adapter for Cluster {
-    fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
-        plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
-        let mut worker = Worker::default();
-        worker.start.release = release.number;
-        if self.drain.with_channel {
-            let (ours, theirs) = fdpass::pair()?;
-            plan.env.push(("NODE_CHANNEL_FD".into(), theirs.as_raw_fd().to_string().into()));
-            plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
-            plan.keep.push(theirs);
-            let script = self.drain.script(release, &self.trust);
-            worker.start.with_script = !script.is_empty() && self.drain.is_heard;
-            plan.env.extend(script);
-            worker.channel = Some(Channel::new(ours));
-            self.next_id += 1;
-        }
-        self.workers.insert(id, worker);
-        Ok(())
-    }
-
-    fn started(&mut self, _: WorkerId, _: i32) {}
-
-    fn steer_in(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.in_service = true;
-            self.listeners.steer_in(id);
-        }
-    }
-
-    fn steer_off(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.in_service = false;
-            self.listeners.steer_off(id);
-        }
-    }
-
-    fn drain(&mut self, id: WorkerId, linger: bool) -> bool {
-        let Some(worker) = self.workers.get_mut(&id) else { return false };
-        let sent = match &mut worker.channel {
-            // Without the script, Node would wait for the clients.
-            Some(channel) if worker.start.online && (linger || worker.start.loaded) => {
-                channel.send(&Outgoing::Disconnect { linger }).is_some()
-            }
-            _ => false,
-        };
-        worker.draining = sent;
-        sent
-    }
-
-    fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool {
-        // Its last answers tell which connections it took.
-        let mut late = VecDeque::new();
-        for _ in 0..LAST_READS {
-            if self.read(id, &mut late) == Received::Closed {
-                break;
-            }
-        }
-        let start = self.workers.remove(&id).map(|worker| worker.start);
-        self.listeners.gone(id);
-        self.handoff.gone(id);
-        start.zip(exit).is_some_and(|(start, exit)| self.is_excused(id, &start, exit))
-    }
-
-    fn release_slot(&mut self, slot: u32) {
-        self.listeners.release_slot(slot);
-    }
-
-    fn finish(&mut self) {
-        self.finished = true;
-        self.listeners.close_all();
-    }
-
-    fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
-        for (id, worker) in &self.workers {
-            if let Some(channel) = &worker.channel {
-                let token = AdapterToken::Channel(*id);
-                let (read, write) = (channel.wants_read(), channel.wants_write());
-                out.push(Source { token, fd: channel.as_fd(), read, write });
-            }
-        }
-        // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
-        for (lane, fd, key) in self.ours_to_accept() {
-            if self.accept_again.is_none() && self.can_take(key) {
-                out.push(Source { token: AdapterToken::Listener(lane.number()), fd, read: true, write: false });
-            }
-        }
-    }
-
-    fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>) {
-        match token {
-            AdapterToken::Listener(number) => self.accept(LaneRef::numbered(number)),
-            AdapterToken::Channel(id) => {
-                if self.read(id, events) == Received::Closed
-                    && let Some(worker) = self.workers.get_mut(&id)
-                {
-                    worker.channel = None;
-                    self.handoff.gone(id);
-                    events.push_back(Event::Drained(id));
-                }
-            }
-        }
-    }
-
-    fn deadline(&self) -> Option<Mono> {
-        self.accept_again.into_iter().chain(self.handoff.deadline()).min()
-    }
-
-    fn settle(&mut self, _: &mut VecDeque<Event>) {
-        self.accept_again = self.accept_again.filter(|at| *at > clock::now());
-        self.pass_on();
-        self.say_warnings();
-    }
-
-    fn memory_left(&self) -> Option<u64> {
-        crate::memory::left()
-    }
-
-    fn addresses(&self, id: WorkerId) -> Vec<String> {
-        self.listeners.addresses(id)
     }
 }
 

@@ -11,7 +11,10 @@ use pm_common::policy::worker::{ReadyBy, ReadyRule};
 use pm_common::policy_options::{self, ENV_FILE, GRACE, STOP_SIGNAL};
 use pm_common::report::Failure;
 
+use crate::bind::probe::Wanted;
 use crate::cpus;
+use crate::declared::Declared;
+use crate::health::Url;
 use crate::listeners::Mode;
 
 const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
@@ -34,6 +37,7 @@ pub const TOOL: Tool = Tool {
         GRACE,
         STOP_SIGNAL,
         opt("ready", "EVIDENCE", "listen, message (process.send('ready')) or notify (listen)"),
+        opt("health", "URL", "ready once this is answered well: http://:PORT/PATH"),
         opt("ready-after", "TIME", "with listen: alive this long is ready too (1s)"),
         opt("ready-timeout", "TIME", "not ready by then: the start has failed (30s)"),
         opt("soak", "TIME", "a reload's first new worker must live this long before it serves (1s)"),
@@ -44,8 +48,11 @@ pub const TOOL: Tool = Tool {
         opt("err", "FILE", "the same for their errors"),
         Opt { short: None, long: "no-preload", value: None, help: "no drain script in Node workers" },
         opt("balance", "HOW", "lanes, shared or rr (lanes)"),
+        opt("listen", "ADDR", "open [HOST]:PORT or unix:PATH and pass it on (LISTEN_FDS); repeatable"),
+        opt("fanout", "HOW", "programs that bind: auto, lanes, shared, inherit or off (auto)"),
+        Opt { short: None, long: "probe", value: None, help: "print what this machine allows, and end" },
     ],
-    examples: "  pm-cluster -n 0 node app.js\n  pm-restart --max-mem 512M pm-cluster -n 4 node app.js\n",
+    examples: "  pm-restart --max-mem 512M pm-cluster -n 4 node app.js\n",
     elsewhere: &[
         ("--max-mem", BELONGS_TO_RESTART),
         ("--restart", BELONGS_TO_RESTART),
@@ -76,6 +83,9 @@ pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
     pub(crate) err: Option<PathBuf>,
     pub(crate) preload: bool,
+    pub(crate) fanout: Wanted,
+    pub(crate) health: Option<Url>,
+    pub(crate) listen: Vec<Declared>,
 }
 
 /// Merges the options over the policy of the chain above; looks at the chain for mistakes that would only show later.
@@ -95,6 +105,9 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         out: None,
         err: None,
         preload: true,
+        fanout: Wanted::Auto,
+        health: None,
+        listen: Vec::new(),
     };
     for (option, value) in &parsed.options {
         options.set(option, value)?;
@@ -126,6 +139,17 @@ impl Options {
             "out" => self.out = Some(PathBuf::from(value)),
             "err" => self.err = Some(PathBuf::from(value)),
             "no-preload" => self.preload = false,
+            "health" => {
+                self.health = Some(health(option, value)?);
+                self.ready.evidence = ReadyBy::Health;
+            }
+            "listen" => {
+                let what = value.to_str().and_then(Declared::parse);
+                let wrong = || options::bad(option, value, "expected [HOST]:PORT or unix:PATH[,mode=660][,owner=UID]");
+                self.listen.push(what.ok_or_else(wrong)?);
+            }
+            "fanout" => self.fanout = fanout(option, value)?,
+            "probe" => {}
             "balance" => self.balance = Some(balance(option, value)?),
             _ => {
                 policy_options::apply(&mut self.rules, option, value)?;
@@ -156,6 +180,16 @@ fn balance(option: &str, value: &OsStr) -> Result<Mode, Failure> {
         Some("rr") => Ok(Mode::RoundRobin),
         _ => Err(options::bad(option, value, "expected lanes, shared or rr")),
     }
+}
+
+fn health(option: &str, value: &OsStr) -> Result<Url, Failure> {
+    let url = value.to_str().and_then(Url::parse);
+    url.ok_or_else(|| options::bad(option, value, "expected http://:PORT/PATH"))
+}
+
+fn fanout(option: &str, value: &OsStr) -> Result<Wanted, Failure> {
+    let wanted = value.to_str().and_then(Wanted::from_word);
+    wanted.ok_or_else(|| options::bad(option, value, "expected auto, lanes, shared, inherit or off"))
 }
 
 /// pm-restart below pm-cluster would keep n supervisors of one worker each, and n policies.
@@ -189,7 +223,7 @@ mod tests {
     #[test]
     fn the_help_fits_a_screen() {
         let help = TOOL.help();
-        assert!(help.lines().count() <= 24, "{help}");
+        assert!(help.lines().count() <= 26, "{help}");
         assert!(help.lines().all(|line| line.len() <= 100), "{help}");
     }
 }

@@ -1,12 +1,14 @@
-//! Launchers that keep Node's channel for themselves, so that copies of what they launch cannot share a port.
+//! Who is given Node's channel. Launchers that keep Node's channel for themselves, so that copies of what they launch cannot share a port.
 //!
 //! npm, yarn and pnpm are Node programs: they become the cluster worker, and the program that they launch binds by
 //! itself. `node --run` closes the channel, `node --watch` keeps it in the watcher.
 
 use std::ffi::OsString;
+use std::io::Read as _;
 
 use pm_common::report::Failure;
 
+use crate::bind::probe::find;
 use crate::options::base_name;
 
 /// Refuses to start several copies below such a launcher, and says what to run instead.
@@ -23,9 +25,32 @@ pub(crate) fn check(argv: &[OsString], workers: u32) -> Result<(), Failure> {
     )))
 }
 
-/// Whether the program gets no channel at all: below `node --run` a worker that was given one dies of EPIPE.
+/// Whether the program gets no channel, in any case: below `node --run` a worker that was given one dies of EPIPE.
 pub(crate) fn closes_channel(argv: &[OsString]) -> bool {
     launcher(argv).is_some_and(|launcher| launcher.name == "node --run")
+}
+
+/// Whether the channel would reach one Node that the program is, or executes, and nobody else.
+///
+/// What is inherited cannot be taken back: a Node that some server starts would find the channel of its worker, or a
+/// descriptor that the server has closed, and die of it; of two Nodes in a shell's line both would take it. Where binds
+/// are watched nobody needs the channel in order to share a port, so only those get it that are sure to be right.
+pub(crate) fn speaks_node(argv: &[OsString]) -> bool {
+    let split = |c: char| c.is_whitespace() || ";&|(){}'\"`".contains(c);
+    let is_node = |word: &str| matches!(word.rsplit('/').next(), Some("node" | "nodejs" | "deno"));
+    let words: Vec<String> = argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let nodes = words.iter().flat_map(|word| word.split(split)).filter(|word| is_node(word)).count();
+    launcher(argv).is_none()
+        && (nodes == 1 || nodes == 0 && argv.first().is_some_and(|program| is_script_of_node(program)))
+}
+
+/// A file that begins with `#!/usr/bin/env node` or the like.
+fn is_script_of_node(program: &std::ffi::OsStr) -> bool {
+    let Some(path) = find(program, std::env::var_os("PATH").as_deref()) else { return false };
+    let mut first = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(128).read_to_end(&mut first));
+    let line = first.split(|b| *b == b'\n').next().unwrap_or_default();
+    read.is_ok() && line.starts_with(b"#!") && String::from_utf8_lossy(line).contains("node")
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -98,6 +123,24 @@ mod tests {
         for fine in ["node app.js --run x", "node -r x app.js", "sh -c npm", "npm", "python3 npm start"] {
             assert_eq!(found(fine), None, "{fine}");
         }
+    }
+
+    #[test]
+    fn the_channel_is_for_one_node_and_no_other() {
+        let speaks = |line: &str| speaks_node(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        for one in ["node app.js", "/usr/bin/node app.js", "env A=b node app.js", "setpriv --reuid=x node app.js"] {
+            assert!(speaks(one), "{one}");
+        }
+        let shell = |line: &str| speaks_node(&["sh", "-c", line].map(OsString::from));
+        assert!(shell("node app.js; true") && shell("exec node app.js"));
+        assert!(!shell("node migrate.js && node app.js"), "each would take it");
+        for none in ["python3 app.py", "./server", "npm start", "node --run start", "java -jar app.jar"] {
+            assert!(!speaks(none), "{none}");
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        let script = directory.path().join("serve");
+        std::fs::write(&script, "#!/usr/bin/env node\nserve()\n").expect("written");
+        assert!(speaks_node(&[script.into_os_string()]));
     }
 
     #[test]

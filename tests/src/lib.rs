@@ -4,6 +4,7 @@
 //! tests that fail. Whatever a test starts carries a mark in its environment, and all that carries it is killed when
 //! the test ends, so that nothing survives a failure.
 
+pub mod any;
 pub mod bins;
 pub mod chain;
 pub mod deploy;

@@ -42,6 +42,7 @@ const MODULO: u16 = 0x94; // ALU | MOD | K
 const SKIP: u16 = 0x05; // JMP | JA
 const IF_EQUAL: u16 = 0x15; // JMP | JEQ | K
 const IF_AT_LEAST: u16 = 0x35; // JMP | JGE | K
+const RETURN: u16 = 0x06; // RET | K
 const RETURN_SUM: u16 = 0x16; // RET | A
 
 /// SKF_AD_OFF + SKF_AD_RANDOM: a random word.
@@ -91,6 +92,22 @@ impl Run {
     }
 }
 
+/// The same, with some source ports whose connections go to one lane each, in service or not.
+#[must_use]
+pub fn program_with(lanes: &[u32], spread: Spread, sources: &[(u16, u32)]) -> Option<Vec<Instruction>> {
+    let rest = program(lanes, spread)?;
+    if sources.is_empty() {
+        return Some(rest);
+    }
+    let mut out = source_port();
+    for (port, lane) in sources {
+        out.push(Instruction { code: IF_EQUAL, jt: 0, jf: 1, k: u32::from(*port) });
+        out.push(plain(RETURN, *lane));
+    }
+    out.extend(rest);
+    (out.len() <= MOST_INSTRUCTIONS).then_some(out)
+}
+
 fn runs(lanes: &[u32]) -> Vec<Run> {
     let mut sorted = lanes.to_vec();
     sorted.sort_unstable();
@@ -111,17 +128,25 @@ fn seed(spread: Spread) -> Vec<Instruction> {
         Spread::Random => vec![plain(LOAD_WORD, RANDOM)],
         // The version is looked at in each packet: a dual-stack socket gets both. Linux clients use even ports only, so
         // the lowest bit says nothing.
-        Spread::Port => vec![
-            plain(LOAD_BYTE, NETWORK_HEADER),
-            plain(SHIFT_RIGHT, 4),
-            Instruction { code: IF_EQUAL, jt: 3, jf: 0, k: 6 },
-            plain(LOAD_HEADER_LENGTH, NETWORK_HEADER),
-            plain(LOAD_HALF_AT_X, NETWORK_HEADER),
-            plain(SKIP, 1),
-            plain(LOAD_HALF, NETWORK_HEADER + IPV6_HEADER),
-            plain(SHIFT_RIGHT, 1),
-        ],
+        Spread::Port => {
+            let mut out = source_port();
+            out.push(plain(SHIFT_RIGHT, 1));
+            out
+        }
     }
+}
+
+/// Instructions that leave the client's port in the accumulator.
+fn source_port() -> Vec<Instruction> {
+    vec![
+        plain(LOAD_BYTE, NETWORK_HEADER),
+        plain(SHIFT_RIGHT, 4),
+        Instruction { code: IF_EQUAL, jt: 3, jf: 0, k: 6 },
+        plain(LOAD_HEADER_LENGTH, NETWORK_HEADER),
+        plain(LOAD_HALF_AT_X, NETWORK_HEADER),
+        plain(SKIP, 1),
+        plain(LOAD_HALF, NETWORK_HEADER + IPV6_HEADER),
+    ]
 }
 
 fn plain(code: u16, k: u32) -> Instruction {
@@ -153,6 +178,7 @@ mod tests {
                 SKIP => at += one.k as usize,
                 IF_EQUAL => at += usize::from(if a == one.k { one.jt } else { one.jf }),
                 IF_AT_LEAST => at += usize::from(if a >= one.k { one.jt } else { one.jf }),
+                RETURN => return one.k,
                 RETURN_SUM => return a,
                 other => panic!("not an instruction that the program may use: {other:#x}"),
             }
@@ -215,6 +241,22 @@ mod tests {
         let torn = |count: u32| (0..count).map(|i| i * 2).collect::<Vec<_>>();
         assert!(program(&torn(1362), Spread::Port).is_some());
         assert_eq!(program(&torn(1366), Spread::Random), None);
+    }
+
+    #[test]
+    fn one_source_port_goes_to_its_lane_and_the_others_as_ever() {
+        let program = program_with(&[0, 1], Spread::Random, &[(4711, 7), (4712, 1)]).expect("a program");
+        assert_loadable(&program);
+        let packet = |port: u16| {
+            let mut packet = vec![0u8; 64];
+            packet[0] = 0x45;
+            packet[20..22].copy_from_slice(&port.to_be_bytes());
+            packet
+        };
+        assert_eq!(interpret(&program, 0, &packet(4711)), 7);
+        assert_eq!(interpret(&program, 0, &packet(4712)), 1);
+        assert_eq!((0..2).map(|random| interpret(&program, random, &packet(80))).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(program_with(&[2], Spread::Port, &[]), super::program(&[2], Spread::Port));
     }
 
     #[test]

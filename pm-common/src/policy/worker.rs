@@ -15,6 +15,8 @@ pub enum ReadyBy {
     Message,
     /// `READY=1`.
     Notify,
+    /// It answered the health check.
+    Health,
     /// Nothing better than that it is still alive.
     Alive,
 }
@@ -27,6 +29,7 @@ impl ReadyBy {
             Self::Listen => "listen",
             Self::Message => "message",
             Self::Notify => "notify",
+            Self::Health => "health",
             Self::Alive => "alive",
         }
     }
@@ -35,7 +38,7 @@ impl ReadyBy {
 /// Which evidence the person asked for, and how long to wait for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadyRule {
-    /// `Listen`, `Message` or `Notify`; READY=1 is always good.
+    /// `Listen`, `Message`, `Notify` or `Health`; READY=1 is always good.
     pub evidence: ReadyBy,
     /// With `Listen` and no baseline: alive this long is ready.
     pub alive_after: Span,

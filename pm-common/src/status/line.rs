@@ -141,6 +141,10 @@ pub struct WorkerLine {
     pub last: Option<Last>,
     /// Where it listens.
     pub addresses: Vec<String>,
+    /// How it came by what it listens on: `node`, `bind` or both, `node+bind`.
+    pub adapter: Option<String>,
+    /// The numbers (inodes) of the sockets that it listens on: the socket monitor tells their queues.
+    pub sockets: Vec<u64>,
     /// When the next one starts (in backoff), in milliseconds of the wall clock since 1970.
     pub until_ms: Option<u64>,
     /// It is a supervisor that has workers of its own, which are shown instead.
@@ -198,9 +202,17 @@ impl WorkerLine {
             restarts: 0,
             last: None,
             addresses: Vec::new(),
+            adapter: None,
+            sockets: Vec::new(),
             until_ms: None,
             supervises: false,
         }
+    }
+
+    /// The same with how it listens.
+    #[must_use]
+    pub fn by(self, (adapter, sockets): (Option<&str>, Vec<u64>)) -> Self {
+        Self { adapter: adapter.map(str::to_owned), sockets, ..self }
     }
 
     /// The line as JSON.
@@ -210,7 +222,7 @@ impl WorkerLine {
             "kind": "worker", "slot": self.slot, "generation": self.generation, "pid": self.pid, "start": self.start,
             "state": self.state.word(), "ready_by": self.ready_by, "since_ms": self.since_ms,
             "restarts": self.restarts, "last": self.last.as_ref().map(Last::to_json), "addresses": self.addresses,
-            "until_ms": self.until_ms, "supervises": self.supervises,
+            "adapter": self.adapter, "sockets": self.sockets, "until_ms": self.until_ms, "supervises": self.supervises,
         })
     }
 
@@ -231,6 +243,11 @@ impl WorkerLine {
             restarts: count(line, "restarts").unwrap_or(0),
             last: line.get("last").and_then(Last::from_json),
             addresses: texts(line, "addresses"),
+            adapter: text(line, "adapter"),
+            sockets: line
+                .get("sockets")
+                .and_then(Value::as_array)
+                .map_or_else(Vec::new, |all| all.iter().filter_map(Value::as_u64).collect()),
             until_ms: count(line, "until_ms"),
             supervises: line.get("supervises").and_then(Value::as_bool).unwrap_or(false),
         })

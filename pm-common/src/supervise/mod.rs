@@ -4,6 +4,7 @@
 //! Node's protocol, pm-restart nothing.
 
 mod above;
+mod adapter;
 mod crowd;
 pub mod environment;
 pub mod err_log;
@@ -14,112 +15,40 @@ mod publish;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::notify::Assignment;
 use crate::policy::WorkerId;
-use crate::policy::exit::Exit;
 use crate::policy::supervisor::{Action, Event, Supervisor};
 use crate::policy::time::Mono;
 use crate::policy::worker::ReadyBy;
 use crate::procfs::Proc;
-use crate::release::{Origin, Release, Releases};
+use crate::release::{Origin, Releases};
 use crate::report::{self, Failure, OrFail};
 use crate::sys::clock;
 use crate::sys::signals::{Caught, Signals};
 
 use above::Above;
+pub use adapter::{Adapter, AdapterToken, Plan, Source};
 pub use outputs::Outputs;
 pub use processes::Scope;
 use processes::{Inherited, Process};
 pub use publish::Publisher;
-
-/// What a worker is started with, beyond the chain's own arguments.
-#[derive(Debug, Default)]
-pub struct Plan {
-    /// Variables of this worker; they win over what it inherits.
-    pub env: Vec<(OsString, OsString)>,
-    /// Descriptors that it keeps under their numbers; ours are closed once it has started.
-    pub keep: Vec<OwnedFd>,
-}
-
-/// A descriptor that an adapter waits for.
-#[derive(Debug)]
-pub struct Source<'a> {
-    /// What to call `Adapter::ready` with.
-    pub token: AdapterToken,
-    /// The descriptor.
-    pub fd: BorrowedFd<'a>,
-    /// Wait until it can be read.
-    pub read: bool,
-    /// Wait until it can be written.
-    pub write: bool,
-}
-
-/// Names an adapter's source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AdapterToken {
-    /// Something a worker says: looked at before exits, so that one who says "ready" and dies was ready first.
-    Channel(WorkerId),
-    /// Anything else: looked at last.
-    Listener(u64),
-}
-
-/// What a tool adds to the loop.
-pub trait Adapter {
-    /// Adds what this worker needs before it is started, to what its release gives it.
-    ///
-    /// # Errors
-    /// No descriptors, no memory: the start counts as failed and is tried again.
-    fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()>;
-    /// It was started.
-    fn started(&mut self, id: WorkerId, pid: i32);
-    /// New connections may go to it.
-    fn steer_in(&mut self, id: WorkerId);
-    /// No new connections go to it.
-    fn steer_off(&mut self, id: WorkerId);
-    /// It shall finish its work and end; false: it cannot be asked in any other way than by the stop signal. Where it
-    /// can, `Event::Drained` follows once it has finished. `linger`: clients that ask nothing may be waited for.
-    fn drain(&mut self, id: WorkerId, linger: bool) -> bool;
-    /// It ended in this way (`None`: it could not be started); true: over something of ours, so that it is to be started
-    /// again at once, and its end is not counted.
-    fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool;
-    /// The slot is gone for good.
-    fn release_slot(&mut self, slot: u32);
-    /// The supervisor stops: nothing needs to be kept for a next worker. Called as soon as that is known, and at the end.
-    fn finish(&mut self);
-    /// What to wait for.
-    fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>);
-    /// A source is ready.
-    fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>);
-    /// When `settle` is to be called, if nothing else happens; `None`: there is no need. `settle` moves it on once it
-    /// has passed.
-    fn deadline(&self) -> Option<Mono> {
-        None
-    }
-    /// Once after each turn, before waiting: what was put off.
-    fn settle(&mut self, events: &mut VecDeque<Event>);
-    /// The bytes that are left where the memory of all workers together is limited; `None`: it is not.
-    fn memory_left(&self) -> Option<u64> {
-        None
-    }
-    /// Where this worker listens, for people.
-    fn addresses(&self, id: WorkerId) -> Vec<String>;
-}
 
 /// What the loop waits for, in the order in which it is looked at within a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Token {
     Notify(WorkerId),
     Channel(WorkerId),
+    Calls(WorkerId),
     Exit(WorkerId),
     Leftovers(WorkerId),
     Below(WorkerId),
     Above,
     Signals,
+    Health(WorkerId),
     Listener(u64),
 }
 
@@ -298,6 +227,8 @@ impl<A: Adapter> Supervise<A> {
         for source in sources {
             tokens.push(match source.token {
                 AdapterToken::Channel(id) => Token::Channel(id),
+                AdapterToken::Calls(id) => Token::Calls(id),
+                AdapterToken::Health(id) => Token::Health(id),
                 AdapterToken::Listener(n) => Token::Listener(n),
             });
             let mut flags = PollFlags::empty();
@@ -315,6 +246,8 @@ impl<A: Adapter> Supervise<A> {
             }
             Token::Below(id) => self.supervisor_below_ended(id),
             Token::Channel(id) => self.adapter.ready(AdapterToken::Channel(id), &mut self.events),
+            Token::Calls(id) => self.adapter.ready(AdapterToken::Calls(id), &mut self.events),
+            Token::Health(id) => self.adapter.ready(AdapterToken::Health(id), &mut self.events),
             Token::Listener(n) => self.adapter.ready(AdapterToken::Listener(n), &mut self.events),
             Token::Exit(id) => self.leader_ended(id),
             Token::Leftovers(id) => self.look_at_leftovers(id),

@@ -103,8 +103,11 @@ impl<A: Adapter> Supervise<A> {
         let directory = from.directory.as_fd();
         let env = from.env.iter().cloned().chain(plan.env).collect();
         let keep = plan.keep.iter().map(AsFd::as_fd).collect();
+        let watch = plan.watch.as_ref().map(AsFd::as_fd);
+        let sockets = plan.sockets.iter().map(AsFd::as_fd).collect();
         let (argv, Opened { out, err }) = (self.argv.as_slice(), outputs);
-        let child = process::spawn(Launch { program: &from.program, argv, directory, env, out, err, keep });
+        let child =
+            process::spawn(Launch { program: &from.program, argv, directory, env, out, err, keep, watch, sockets });
         Ok(Process::new(child.map_err(|error| cannot_run(&program, &error))?, notify))
     }
 

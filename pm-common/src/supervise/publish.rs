@@ -71,8 +71,10 @@ impl Publisher {
             return;
         }
         let views = machine.snapshot();
-        let workers: Vec<WorkerLine> =
-            views.iter().map(|view| self.worker(view, processes, adapter.addresses(view.id))).collect();
+        let workers: Vec<WorkerLine> = views
+            .iter()
+            .map(|view| self.worker(view, processes, adapter.addresses(view.id)).by(adapter.listens_by(view.id)))
+            .collect();
         let state = SupervisorState::from_word(machine.state()).unwrap_or(self.state.0);
         let supervisor = self.supervisor(machine, state, &workers);
         self.file.write(&supervisor, &workers);

@@ -33,6 +33,10 @@ pub struct Launch<'a> {
     pub err: Option<OwnedFd>,
     /// Descriptors that the program keeps, under their own numbers.
     pub keep: Vec<BorrowedFd<'a>>,
+    /// Have its calls of bind and listen told over this socket, if that is possible ([`super::seccomp::receive`]).
+    pub watch: Option<BorrowedFd<'a>>,
+    /// Sockets that it finds from descriptor 3 on ([`super::passed`]).
+    pub sockets: Vec<BorrowedFd<'a>>,
 }
 
 /// A process that we started and have not reaped: its pid cannot be another's.
@@ -68,14 +72,24 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
     launch.err.into_iter().for_each(|fd| _ = command.stderr(fd));
     let directory = launch.directory.as_raw_fd();
     let keep: Vec<RawFd> = launch.keep.iter().map(AsRawFd::as_raw_fd).collect();
+    let watch = launch.watch.as_ref().map(AsRawFd::as_raw_fd);
+    let passed = if launch.sockets.is_empty() {
+        Ok(None)
+    } else {
+        super::passed::Exec::new(launch.program, launch.argv, &launch.env, &launch.sockets).map(Some)
+    };
+    let mut passed = passed.map_err(|error| SpawnError { code: EXIT_OWN, error })?;
     // SAFETY: the closure runs between fork and exec in the child of a single-threaded process, and calls only
-    // async-signal-safe functions (sigaction, sigprocmask, setrlimit, fchdir, fcntl) on data made before the fork.
+    // async-signal-safe functions (sigaction, sigprocmask, setrlimit, fchdir, fcntl, seccomp, prctl, sendmsg, close, dup2, execve) on
+    // data made before the fork.
     unsafe {
         command.pre_exec(move || {
             default_signals();
             super::limits::restore_descriptors();
             enter(directory)?;
-            keep.iter().try_for_each(|fd| keep_over_exec(*fd))
+            keep.iter().try_for_each(|fd| keep_over_exec(*fd))?;
+            watch.into_iter().for_each(super::seccomp::install);
+            passed.as_mut().map_or(Ok(()), |exec| Err(exec.run()))
         });
     }
     let mut child = command.spawn().map_err(spawn_error)?;

@@ -45,6 +45,78 @@ pub fn tcp_bound(address: SocketAddr, only_v6: bool, join: Join) -> io::Result<O
     Ok(fd)
 }
 
+/// A TCP socket of the address's family, not bound yet.
+///
+/// # Errors
+/// That of socket(2).
+pub fn tcp_unbound(address: SocketAddr) -> io::Result<OwnedFd> {
+    inet(address, SocketType::STREAM)
+}
+
+/// bind(2).
+///
+/// # Errors
+/// That of bind(2).
+pub fn bind(fd: impl AsFd, address: SocketAddr) -> io::Result<()> {
+    Ok(rustix::net::bind(fd, &address)?)
+}
+
+/// Sets SO_REUSEADDR: without it a bind fails while one connection of the port lives.
+///
+/// # Errors
+/// That of setsockopt(2).
+pub fn reuse_address(fd: impl AsFd) -> io::Result<()> {
+    Ok(sockopt::set_socket_reuseaddr(fd, true)?)
+}
+
+/// Whether SO_REUSEPORT is set.
+///
+/// # Errors
+/// That of getsockopt(2).
+pub fn joins(fd: impl AsFd) -> io::Result<bool> {
+    Ok(sockopt::socket_reuseport(fd)?)
+}
+
+/// Clears SO_REUSEPORT.
+///
+/// # Errors
+/// That of setsockopt(2).
+pub fn join_no_more(fd: impl AsFd) -> io::Result<()> {
+    Ok(sockopt::set_socket_reuseport(fd, false)?)
+}
+
+/// Whether an IPv6 socket takes no IPv4 connections.
+///
+/// # Errors
+/// That of getsockopt(2).
+pub fn is_only_v6(fd: impl AsFd) -> io::Result<bool> {
+    Ok(sockopt::ipv6_v6only(fd)?)
+}
+
+/// What protocol a stream socket speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// Multipath TCP: it can be shared, and not steered.
+    Mptcp,
+    /// Anything else, datagrams among them.
+    Other,
+}
+
+/// The protocol of a socket.
+///
+/// # Errors
+/// ENOTSOCK if it is none.
+pub fn protocol(fd: impl AsFd) -> io::Result<Protocol> {
+    let protocol = sockopt::socket_protocol(fd)?.map(|protocol| protocol.as_raw().get());
+    Ok(match protocol.map(|number| number as i32) {
+        Some(libc::IPPROTO_TCP) => Protocol::Tcp,
+        Some(libc::IPPROTO_MPTCP) => Protocol::Mptcp,
+        _ => Protocol::Other,
+    })
+}
+
 /// Starts to listen; the kernel cuts `backlog` to net.core.somaxconn.
 ///
 /// # Errors

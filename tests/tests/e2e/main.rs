@@ -1,6 +1,11 @@
 //! End-to-end tests: the built tools, real processes, real connections. Each test is named by what it shows.
 
 // Tests that need root are in a module of their own, so that who has not can leave out exactly these and say so.
+mod any_fallback;
+mod any_health;
+mod any_listen;
+mod any_rude;
+mod any_table;
 mod as_root;
 mod codes;
 mod crash;

@@ -1,0 +1,146 @@
+//! What /proc says about a process that calls: its descriptors and what they are.
+//!
+//! All of it is read by number while the process waits for our answer; who asks checks afterwards that it still does.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use pm_common::sys::seccomp;
+use pm_common::sys::socket::Protocol;
+
+/// The process that a thread belongs to: bind often comes from a thread that is not the leader.
+pub(super) fn process_of(thread: i32) -> Option<i32> {
+    let text = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
+}
+
+/// A process that waits for our answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller(pub(super) i32);
+
+/// A descriptor of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Descriptor {
+    pub(super) number: i32,
+    pub(super) close_on_exec: bool,
+    pub(super) nonblocking: bool,
+}
+
+impl Caller {
+    fn link(self, number: i32) -> Option<Vec<u8>> {
+        let target = fs::read_link(format!("/proc/{}/fd/{number}", self.0)).ok()?;
+        Some(target.as_os_str().as_bytes().to_vec())
+    }
+
+    /// The socket behind a descriptor.
+    pub(super) fn inode(self, number: i32) -> Option<u64> {
+        inode(&self.link(number)?)
+    }
+
+    /// The flags of a descriptor.
+    pub(super) fn descriptor(self, number: i32) -> Option<Descriptor> {
+        let info = fs::read_to_string(format!("/proc/{}/fdinfo/{number}", self.0)).ok()?;
+        let (nonblocking, close_on_exec) = flags(&info)?;
+        Some(Descriptor { number, close_on_exec, nonblocking })
+    }
+
+    fn numbers(self) -> impl Iterator<Item = i32> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.0)).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    }
+
+    /// All sockets that the process has.
+    pub(super) fn sockets(self) -> impl Iterator<Item = u64> {
+        self.numbers().filter_map(move |number| self.inode(number))
+    }
+
+    /// All descriptors of a socket.
+    pub(super) fn all_of(self, socket: u64) -> Vec<Descriptor> {
+        let ours = self.numbers().filter(|number| self.inode(*number) == Some(socket));
+        ours.filter_map(|number| self.descriptor(number)).collect()
+    }
+
+    /// Whether an epoll of the process waits for one of these: it would go on to wait for the socket that was there,
+    /// whatever is put in its place.
+    pub(super) fn is_waited_for(self, which: &[Descriptor]) -> bool {
+        let polls = self.numbers().filter(|number| self.link(*number).as_deref() == Some(b"anon_inode:[eventpoll]"));
+        let infos = polls.filter_map(|number| fs::read_to_string(format!("/proc/{}/fdinfo/{number}", self.0)).ok());
+        infos.into_iter().any(|info| targets(&info).any(|target| which.iter().any(|one| one.number == target)))
+    }
+
+    /// The protocol of a socket that we cannot have a duplicate of.
+    pub(super) fn protocol(self, number: i32) -> Protocol {
+        let path = format!("/proc/{}/fd/{number}", self.0);
+        let name = seccomp::attribute(&path, "system.sockprotoname").unwrap_or_default();
+        match name.split(|b| *b == 0).next() {
+            Some(b"TCP" | b"TCPv6") => Protocol::Tcp,
+            Some(b"MPTCP" | b"MPTCPv6") => Protocol::Mptcp,
+            _ => Protocol::Other,
+        }
+    }
+
+    /// The name of the file that it executes.
+    pub(super) fn program(self) -> String {
+        let path = fs::read_link(format!("/proc/{}/exe", self.0)).unwrap_or_default();
+        path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// The number in `socket:[4711]`.
+fn inode(link: &[u8]) -> Option<u64> {
+    std::str::from_utf8(link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?).ok()?.parse().ok()
+}
+
+/// O_NONBLOCK and O_CLOEXEC in the `flags:` of /proc/PID/fdinfo/FD, which are octal (proc_pid_fdinfo(5)).
+fn flags(info: &str) -> Option<(bool, bool)> {
+    let text = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    let flags = u32::from_str_radix(text.trim(), 8).ok()?;
+    let has = |flag: rustix::fs::OFlags| flags & flag.bits() != 0;
+    Some((has(rustix::fs::OFlags::NONBLOCK), has(rustix::fs::OFlags::CLOEXEC)))
+}
+
+/// What an epoll waits for: its `tfd:` lines.
+fn targets(info: &str) -> impl Iterator<Item = i32> {
+    info.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_whitespace().next()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_descriptors_of_a_process_are_seen() {
+        let us = Caller(i32::try_from(std::process::id()).expect("a pid"));
+        let socket = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback");
+        let inode = pm_common::sys::socket::inode(&socket).expect("open");
+        let second = socket.try_clone().expect("a duplicate");
+        pm_common::sys::socket::set_nonblocking(&second, true).expect("open");
+        let all = us.all_of(inode);
+        assert_eq!(all.len(), 2);
+        assert!(all.iter().all(|one| one.nonblocking && one.close_on_exec), "{all:?}");
+        assert!(us.sockets().any(|one| one == inode));
+        assert_eq!(us.protocol(all[0].number), Protocol::Tcp);
+        assert!(!us.is_waited_for(&all));
+        assert_eq!(process_of(us.0), Some(us.0));
+        let thread = std::thread::spawn(|| rustix::thread::gettid().as_raw_nonzero().get());
+        drop(thread.join());
+    }
+
+    #[test]
+    fn an_epoll_that_waits_is_seen() {
+        let us = Caller(i32::try_from(std::process::id()).expect("a pid"));
+        let socket = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback");
+        let inode = pm_common::sys::socket::inode(&socket).expect("open");
+        let poll = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC).expect("an epoll");
+        let data = rustix::event::epoll::EventData::new_u64(0);
+        rustix::event::epoll::add(&poll, &socket, data, rustix::event::epoll::EventFlags::IN).expect("added");
+        assert!(us.is_waited_for(&us.all_of(inode)));
+    }
+
+    #[test]
+    fn flags_are_octal() {
+        assert_eq!(flags("pos:\t0\nflags:\t02004002\nmnt_id:\t9\n"), Some((true, true)));
+        assert_eq!(flags("flags:\t02\n"), Some((false, false)));
+        assert_eq!(flags("nothing"), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! What becomes of a socket that a program binds: it goes on as a lane, or one of ours takes its place.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use pm_common::sys::socket;
+
+use super::caller::Descriptor;
+use super::decide::Pending;
+use super::{Asked, Binds};
+use crate::entry::Lent;
+use crate::lanes;
+use crate::listeners::Listeners;
+use crate::listeners::own::{Offer, Spot};
+
+impl Binds {
+    /// Makes the program's socket fit for its part and lets it bind, or puts one in its place.
+    pub(super) fn bind_own(
+        &mut self,
+        asked: &Asked,
+        pending: Pending,
+        socket: &OwnedFd,
+        listeners: &mut Listeners,
+    ) -> Option<Result<(), i32>> {
+        let address = pending.address;
+        let only_v6 = address.is_ipv6() && socket::is_only_v6(socket).unwrap_or(false);
+        // A socket that an epoll waits for cannot be replaced unseen; it becomes a lane of its own.
+        let all = asked.process.all_of(pending.inode);
+        let replaceable = !asked.process.is_waited_for(&all);
+        let spot = Spot { address, only_v6 };
+        if listeners.has_own(asked.who, spot) {
+            // It listened here before; what it closed again is free for it.
+            let held = self.sockets(asked.who);
+            listeners.leave_closed(asked.who, spot, &held);
+        }
+        if !listeners.has_room(asked.who, spot) {
+            return None;
+        }
+        let offer = if replaceable { listeners.offer(asked.who, spot) } else { Offer::Beside };
+        if let Offer::Socket(lent) = offer {
+            return self.put(asked, &lent, &all);
+        }
+        let others = self.watched.values().any(|watched| watched.pending.any_at(address));
+        let first = matches!(offer, Offer::Nothing) && !others;
+        if pending.lane {
+            lanes::prepare(socket.as_fd(), first, listeners.spread()).ok()?;
+        } else {
+            socket::reuse_address(socket).ok()?;
+        }
+        self.watched.get_mut(&asked.who)?.pending.add(pending);
+        None
+    }
+
+    /// Where the program's socket cannot be had: one that we make takes its place.
+    pub(super) fn make(
+        &mut self,
+        asked: &Asked,
+        address: SocketAddr,
+        listeners: &mut Listeners,
+    ) -> Option<Result<(), i32>> {
+        let inode = asked.process.inode(asked.fd)?;
+        let all = asked.process.all_of(inode);
+        if asked.process.is_waited_for(&all) {
+            return None;
+        }
+        match listeners.make_for(asked.who, Spot { address, only_v6: false }) {
+            Ok(lent) => self.put(asked, &lent, &all),
+            // Perhaps it has rights that we have not; else the kernel gives it the true errno.
+            Err(_) => None,
+        }
+    }
+
+    /// Puts a socket of ours in the place of the program's, under all its numbers.
+    pub(super) fn put(&mut self, asked: &Asked, lent: &Lent, all: &[Descriptor]) -> Option<Result<(), i32>> {
+        let own = all.iter().find(|one| one.number == asked.fd)?;
+        if own.nonblocking || !lent.shared {
+            socket::set_nonblocking(&lent.socket, own.nonblocking).ok()?;
+        }
+        let listener = self.listener(asked.who)?;
+        let put = |one: &Descriptor| listener.put(asked.notice, lent.socket.as_fd(), one.number, one.close_on_exec);
+        // The one that was asked for last: an interrupted call finds all or none replaced.
+        let others = all.iter().filter(|one| one.number != asked.fd);
+        match others.map(put).find_map(Result::err).map_or_else(|| put(own), Err) {
+            Ok(()) => Some(Ok(())),
+            Err(error) => {
+                if error.raw_os_error() != Some(socket::ENOENT) {
+                    self.cannot("give a worker its socket", &error);
+                }
+                None
+            }
+        }
+    }
+}

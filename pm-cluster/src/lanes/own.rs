@@ -1,0 +1,246 @@
+//! Lanes that are the programs' own sockets: made, set up and bound by a worker, kept by us like any other lane.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use pm_common::policy::WorkerId;
+use pm_common::policy::steering::{self, Spread};
+use pm_common::sys::socket;
+
+use super::{Lanes, Member, Standing};
+
+/// Makes a socket that a worker is about to bind fit to be a lane: the first of its address, or beside others.
+///
+/// The first is bound alone, so that the port of another program is EADDRINUSE. A steering program that is attached
+/// while SO_REUSEPORT is set for a moment stays when it is cleared: that is how a lone socket can be steered before a
+/// second one has joined, so that none of its connections goes to a newcomer.
+///
+/// # Errors
+/// That of setsockopt(2).
+pub fn prepare(socket: BorrowedFd<'_>, first: bool, spread: Spread) -> io::Result<()> {
+    socket::reuse_address(socket)?;
+    let sharing = socket::joins(socket)?;
+    socket::let_others_join(socket)?;
+    // A program that shares its port on purpose goes on to do so.
+    if first && !sharing {
+        // An older kernel may refuse: then the first newcomer may get a connection before it is steered.
+        let _ = socket::steer(socket, &steering::program(&[0], spread).unwrap_or_default());
+        socket::join_no_more(socket)?;
+    }
+    Ok(())
+}
+
+impl Lanes {
+    /// An address without a lane: its workers bring their own.
+    #[must_use]
+    pub fn of_workers(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> Self {
+        Self::none(address, only_v6, backlog, spread)
+    }
+
+    /// Listens on a worker's own bound socket, which is a lane of that worker from here on.
+    ///
+    /// # Errors
+    /// That of listen(2): EADDRINUSE if another program listened first.
+    pub fn adopt(
+        &mut self,
+        who: WorkerId,
+        standing: Standing,
+        socket: OwnedFd,
+        warnings: &mut Vec<String>,
+    ) -> io::Result<()> {
+        // Its index is the number of sockets in the group now, foreign ones included.
+        self.look_for_foreign(warnings);
+        socket::listen(&socket, self.backlog)?;
+        socket::let_others_join(&socket)?;
+        let index = self.push(socket)?;
+        if let Some(lane) = self.lanes.get_mut(index) {
+            (lane.slot, lane.holder, lane.standing) = (Some(who.slot), Some(who), standing);
+        }
+        self.steer(warnings);
+        Ok(())
+    }
+
+    /// A duplicate of a lane that is free for this worker, if there is one: that of its slot's dead worker, or one that
+    /// nobody needs. It is the worker's from here on.
+    pub fn lend(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> Option<OwnedFd> {
+        self.free_for(who.slot)?;
+        self.give(who, standing, warnings).ok()
+    }
+
+    /// Lanes of the worker that are not among the sockets that it has are kept for its slot.
+    pub fn leave_closed(&mut self, who: WorkerId, held: &BTreeSet<u64>, warnings: &mut Vec<String>) {
+        let mut found = false;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)) {
+            if socket::inode(&lane.fd).is_ok_and(|inode| !held.contains(&inode)) {
+                (lane.holder, lane.standing, found) = (None, Standing::Waiting, true);
+                let _ = socket::set_nonblocking(&lane.fd, true);
+            }
+        }
+        if found {
+            self.steer(warnings);
+        }
+    }
+
+    /// A duplicate of the lane that this worker holds already.
+    #[must_use]
+    pub fn held(&self, who: WorkerId) -> Option<OwnedFd> {
+        self.lanes.iter().find(|lane| lane.holder == Some(who))?.fd.try_clone().ok()
+    }
+
+    /// Whether one of the sockets has this number.
+    #[must_use]
+    pub fn has(&self, inode: u64) -> bool {
+        self.ours.contains(&inode)
+    }
+
+    /// Whether it is bound like this.
+    #[must_use]
+    pub fn is_at(&self, address: SocketAddr, only_v6: bool) -> bool {
+        self.address == address && (address.is_ipv4() || self.only_v6 == only_v6)
+    }
+
+    /// Whether both could not be bound at a time, other than as lanes of one address.
+    #[must_use]
+    pub fn is_in_the_way_of(&self, address: SocketAddr, only_v6: bool) -> bool {
+        let (ours, theirs) = (self.address, address);
+        let all = ours.ip().is_unspecified() || theirs.ip().is_unspecified();
+        let dual = |of: SocketAddr, only_v6: bool| of.is_ipv6() && of.ip().is_unspecified() && !only_v6;
+        let meet = ours.is_ipv6() == theirs.is_ipv6() || dual(ours, self.only_v6) || dual(theirs, only_v6);
+        ours.port() == theirs.port() && ours != theirs && all && meet
+    }
+
+    /// Connections that wait in the lanes of this worker.
+    #[must_use]
+    pub fn waiting(&self, who: WorkerId) -> u32 {
+        let lanes = self.lanes.iter().filter(|lane| lane.holder == Some(who));
+        lanes.filter_map(|lane| socket::accept_queue(lane.fd.as_fd()).ok()).sum()
+    }
+
+    /// Sends what comes from this port to the worker's lane, or goes back to treating it as any other.
+    pub fn steer_source(&mut self, who: WorkerId, source: Option<u16>, warnings: &mut Vec<String>) {
+        let before = match source {
+            Some(port) => self.sources.insert(who, port),
+            None => self.sources.remove(&who),
+        };
+        if before != source {
+            self.steer(warnings);
+        }
+    }
+
+    /// Those ports, each with the index of the lane in the kernel's group.
+    pub(super) fn source_indexes(&self) -> Vec<(u16, u32)> {
+        let holder = |member: &Member| match member {
+            Member::Lane(index) => self.lanes.get(*index).and_then(|lane| lane.holder),
+            Member::Foreign(_) => None,
+        };
+        let index = |who: WorkerId| (0..).zip(&self.group).find(|(_, member)| holder(member) == Some(who));
+        self.sources.iter().filter_map(|(who, port)| Some((*port, index(*who)?.0))).collect()
+    }
+
+    /// The numbers of the lanes of this worker.
+    #[must_use]
+    pub fn sockets(&self, who: WorkerId) -> Vec<u64> {
+        let lanes = self.lanes.iter().filter(|lane| lane.holder == Some(who));
+        lanes.filter_map(|lane| socket::inode(&lane.fd).ok()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use pm_common::sys::socket::Join;
+
+    use super::*;
+
+    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    fn worker(slot: u32, generation: u64) -> WorkerId {
+        WorkerId { slot, generation }
+    }
+
+    /// What a worker does, and what is done to it: prepared and bound, not listening.
+    fn bound(address: SocketAddr, first: bool) -> OwnedFd {
+        let socket = socket::tcp_unbound(address).expect("a socket");
+        prepare(socket.as_fd(), first, Spread::Random).expect("prepared");
+        socket::bind(&socket, address).expect("bound");
+        socket
+    }
+
+    fn adopted() -> (Lanes, SocketAddr) {
+        let first = bound(LOOPBACK, true);
+        let address = socket::local_inet(&first).expect("bound");
+        let mut lanes = Lanes::of_workers(address, false, 100, Spread::Random);
+        lanes.adopt(worker(0, 1), Standing::InService, first, &mut Vec::new()).expect("adopted");
+        (lanes, address)
+    }
+
+    #[test]
+    fn a_port_that_another_has_is_refused_and_ours_is_not_shared() {
+        let other = TcpListener::bind(LOOPBACK).expect("a port");
+        let taken = other.local_addr().expect("bound");
+        let socket = socket::tcp_unbound(taken).expect("a socket");
+        prepare(socket.as_fd(), true, Spread::Random).expect("prepared");
+        let error = socket::bind(&socket, taken).expect_err("taken");
+        assert_eq!(error.raw_os_error(), Some(socket::EADDRINUSE));
+        let first = bound(LOOPBACK, true);
+        let address = socket::local_inet(&first).expect("bound");
+        socket::listen(&first, 5).expect("listens");
+        let error = socket::tcp_bound(address, false, Join::Beside).expect_err("not shared yet");
+        assert_eq!(error.raw_os_error(), Some(socket::EADDRINUSE));
+    }
+
+    #[test]
+    fn a_newcomer_that_waits_gets_no_connection_and_the_first_keeps_them() {
+        let (mut lanes, address) = adopted();
+        let second = bound(address, false);
+        lanes.adopt(worker(0, 2), Standing::Waiting, second, &mut Vec::new()).expect("adopted");
+        let clients: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(address).expect("connects")).collect();
+        assert_eq!((lanes.waiting(worker(0, 1)), lanes.waiting(worker(0, 2))), (20, 0));
+        lanes.set(worker(0, 2), Standing::InService, &mut Vec::new());
+        lanes.set(worker(0, 1), Standing::Draining, &mut Vec::new());
+        let more: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(address).expect("connects")).collect();
+        assert_eq!((lanes.waiting(worker(0, 1)), lanes.waiting(worker(0, 2))), (20, 20));
+        drop((clients, more));
+    }
+
+    #[test]
+    fn the_slots_next_worker_gets_the_lane_of_the_dead_one_with_what_waits_in_it() {
+        let (mut lanes, address) = adopted();
+        let _waits = TcpStream::connect(address).expect("connects");
+        assert!(lanes.lend(worker(1, 1), Standing::Waiting, &mut Vec::new()).is_none(), "it is held");
+        lanes.vacate(worker(0, 1), &mut Vec::new());
+        assert!(lanes.lend(worker(1, 1), Standing::Waiting, &mut Vec::new()).is_none(), "it is kept for its slot");
+        let lent = lanes.lend(worker(0, 2), Standing::Waiting, &mut Vec::new()).expect("its slot's");
+        assert!(socket::accept(&lent).expect("accepts").is_some());
+        assert_eq!(lanes.count(), 1);
+    }
+
+    #[test]
+    fn what_a_worker_has_closed_is_given_to_it_again() {
+        let (mut lanes, _) = adopted();
+        let ours = lanes.sockets(worker(0, 1));
+        lanes.leave_closed(worker(0, 1), &ours.iter().copied().collect(), &mut Vec::new());
+        assert!(lanes.lend(worker(0, 1), Standing::Waiting, &mut Vec::new()).is_none(), "it has it open");
+        lanes.leave_closed(worker(0, 1), &BTreeSet::new(), &mut Vec::new());
+        assert!(lanes.lend(worker(0, 1), Standing::Waiting, &mut Vec::new()).is_some());
+        assert_eq!((lanes.count(), lanes.sockets(worker(0, 1))), (1, ours));
+    }
+
+    #[test]
+    fn addresses_that_meet_are_in_each_others_way() {
+        let at = |text: &str, only_v6| Lanes::of_workers(text.parse().expect("an address"), only_v6, 5, Spread::Random);
+        let meets = |a: &str, b: &str| at(a, false).is_in_the_way_of(b.parse().expect("an address"), false);
+        assert!(
+            meets("0.0.0.0:80", "127.0.0.1:80") && meets("[::]:80", "0.0.0.0:80") && meets("127.0.0.1:80", "[::]:80")
+        );
+        assert!(
+            !meets("127.0.0.1:80", "127.0.0.2:80")
+                && !meets("0.0.0.0:80", "0.0.0.0:81")
+                && !meets("[::1]:80", "0.0.0.0:80")
+        );
+        assert!(!at("[::]:80", true).is_in_the_way_of("0.0.0.0:80".parse().expect("an address"), false));
+    }
+}

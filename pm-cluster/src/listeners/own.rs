@@ -1,0 +1,218 @@
+//! Addresses that the programs bind themselves: what a bind is offered, and what becomes of a socket that listens.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use pm_common::policy::WorkerId;
+use pm_common::policy::steering::Spread;
+use pm_common::sys::socket;
+
+use super::{Listeners, MOST_ADDRESSES, MOST_OF_A_SLOT, Mode};
+use crate::entry::{Entry, Lent, Source};
+use crate::lanes::Lanes;
+
+/// The shortest queue of a lane: what comes while its worker is being replaced waits there.
+pub(super) const LEAST_BACKLOG: i32 = 1024;
+
+/// A TCP address as a program binds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spot {
+    /// The address; its port is not 0.
+    pub address: SocketAddr,
+    /// Of an IPv6 address: no IPv4 connections.
+    pub only_v6: bool,
+}
+
+/// What a bind is offered.
+#[derive(Debug)]
+pub enum Offer {
+    /// None of ours has the address.
+    Nothing,
+    /// It can be bound beside the lanes that are there.
+    Beside,
+    /// A socket that listens already, for the place of the program's own.
+    Socket(Lent),
+}
+
+impl Listeners {
+    /// What there is for a worker that binds this address.
+    pub fn offer(&mut self, who: WorkerId, spot: Spot) -> Offer {
+        let standing = self.standing(who);
+        let Some(entry) = self.entries.values_mut().find(|entry| entry.is_at(spot)) else {
+            // Nobody has it open any more, and the kernel would refuse the bind for its sake.
+            self.entries.retain(|_, entry| !(entry.idle() && entry.is_in_the_way_of(spot)));
+            return Offer::Nothing;
+        };
+        match entry.lend(who, standing, &mut self.warnings) {
+            Some(lent) => Offer::Socket(lent),
+            None => Offer::Beside,
+        }
+    }
+
+    /// Whether the worker has a socket of its own at this address.
+    #[must_use]
+    pub fn has_own(&self, who: WorkerId, spot: Spot) -> bool {
+        self.entries.values().any(|entry| entry.is_at(spot) && !entry.sockets(who).is_empty())
+    }
+
+    /// Lanes of the worker at this address that none of its processes has open any more (`held`: those that they have)
+    /// are kept for its slot, and it may be given them again.
+    pub fn leave_closed(&mut self, who: WorkerId, spot: Spot, held: &BTreeSet<u64>) {
+        for entry in self.entries.values_mut().filter(|entry| entry.is_at(spot)) {
+            if let Source::Lanes(lanes) = &mut entry.source {
+                lanes.leave_closed(who, held, &mut self.warnings);
+            }
+        }
+    }
+
+    /// Whether the worker may have one more address, or one more socket at this one.
+    pub fn has_room(&mut self, who: WorkerId, spot: Spot) -> bool {
+        if let Some(entry) = self.entries.values().find(|entry| entry.is_at(spot)) {
+            return entry.sockets(who).len() < MOST_OF_A_SLOT;
+        }
+        if self.addresses_of_slot(who.slot) >= MOST_OF_A_SLOT || self.entries.len() >= MOST_ADDRESSES {
+            self.entries.retain(|_, entry| !entry.idle());
+        }
+        let room = self.addresses_of_slot(who.slot) < MOST_OF_A_SLOT && self.entries.len() < MOST_ADDRESSES;
+        if !room {
+            let most = MOST_OF_A_SLOT;
+            self.warnings
+                .push(format!("a worker binds more addresses than are shared, the others are its own most={most}"));
+        }
+        room
+    }
+
+    /// A socket that we make for an address that a worker binds, where its own cannot be had.
+    ///
+    /// # Errors
+    /// As from bind(2) and listen(2), with our rights instead of the program's.
+    pub fn make_for(&mut self, who: WorkerId, spot: Spot) -> io::Result<Lent> {
+        let standing = self.standing(who);
+        let id = match self.entries.iter().find(|(_, entry)| entry.is_at(spot)) {
+            Some((id, _)) => *id,
+            None => {
+                self.entries.retain(|_, entry| !(entry.idle() && entry.is_in_the_way_of(spot)));
+                let source = self.made(spot)?;
+                self.insert_own(source)
+            }
+        };
+        let entry = self.entries.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
+        entry.make_for(who, standing, &mut self.warnings)
+    }
+
+    fn made(&mut self, spot: Spot) -> io::Result<Source> {
+        let mode = if self.mode == Mode::Shared { Mode::Shared } else { Mode::Lanes };
+        let made = Source::tcp(spot.address, spot.only_v6, LEAST_BACKLOG, mode, self.spread)?;
+        self.warnings.extend(made.1);
+        Ok(made.0)
+    }
+
+    pub(super) fn insert_own(&mut self, source: Source) -> u64 {
+        self.next += 1;
+        // No query of Node's is spelled like this.
+        let entry = Entry::new(&format!("own {}", self.next), source, false);
+        self.entries.insert(self.next, entry);
+        self.next
+    }
+
+    /// Listens on a worker's own bound socket and keeps a duplicate of it: as a lane, or as the one socket of all where
+    /// that is asked for or there is no other way. Gives what to put in its place, if another worker was faster with a
+    /// shared one.
+    ///
+    /// # Errors
+    /// That of listen(2).
+    pub fn adopt(
+        &mut self,
+        who: WorkerId,
+        spot: Spot,
+        socket: OwnedFd,
+        lanes: bool,
+        backlog: i32,
+    ) -> io::Result<Option<Lent>> {
+        let standing = self.standing(who);
+        let known = self.entries.iter().find(|(_, entry)| entry.is_at(spot)).map(|(id, _)| *id);
+        let id = match known {
+            Some(id) => id,
+            None if lanes && self.mode != Mode::Shared => {
+                let backlog = backlog.max(LEAST_BACKLOG);
+                let mut all = Lanes::of_workers(spot.address, spot.only_v6, backlog, self.spread);
+                all.adopt(who, standing, socket, &mut self.warnings)?;
+                let id = self.insert_own(Source::Lanes(all));
+                return self.listening_on(id, who).map(|()| None);
+            }
+            None => {
+                socket::listen(&socket, backlog.max(LEAST_BACKLOG))?;
+                let id = self.insert_own(Source::Shared { fd: socket, claim: None });
+                return self.listening_on(id, who).map(|()| None);
+            }
+        };
+        let entry = self.entries.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
+        let lent = entry.adopt(who, standing, socket, &mut self.warnings)?;
+        self.listening_on(id, who).map(|()| lent)
+    }
+
+    fn listening_on(&mut self, id: u64, who: WorkerId) -> io::Result<()> {
+        let standing = self.standing(who);
+        let entry = self.entries.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
+        entry.admit(who);
+        entry.accepting(who);
+        entry.stand(who, standing, &mut self.warnings);
+        Ok(())
+    }
+
+    /// Where a socket of ours listens, if the worker listens on one: it takes connections as soon as it is ready.
+    pub fn listens_on(&mut self, who: WorkerId, inode: u64) -> Option<String> {
+        let (id, entry) = self.entries.iter().find(|(_, entry)| entry.has(inode))?;
+        let (id, description) = (*id, entry.description.clone());
+        self.listening_on(id, who).ok()?;
+        Some(description)
+    }
+
+    /// Whether this is one of our sockets.
+    #[must_use]
+    pub fn knows(&self, inode: u64) -> bool {
+        self.entries.values().any(|entry| entry.has(inode))
+    }
+
+    /// The address as [`Self::addresses`] shows it, if it is one of ours.
+    #[must_use]
+    pub fn at(&self, spot: Spot) -> Option<&str> {
+        self.entries.values().find(|entry| entry.is_at(spot)).map(|entry| entry.description.as_str())
+    }
+
+    /// Connections that wait in the lanes of this worker.
+    #[must_use]
+    pub fn waiting(&self, who: WorkerId) -> u32 {
+        self.entries.values().map(|entry| entry.waiting(who)).sum()
+    }
+
+    /// Sends what comes from this port to the worker's lanes, or goes back to treating it as any other.
+    pub fn steer_source(&mut self, who: WorkerId, source: Option<u16>) {
+        for entry in self.entries.values_mut() {
+            if let Source::Lanes(lanes) = &mut entry.source {
+                lanes.steer_source(who, source, &mut self.warnings);
+            }
+        }
+    }
+
+    /// The numbers of the sockets that this worker accepts from.
+    #[must_use]
+    pub fn sockets(&self, who: WorkerId) -> Vec<u64> {
+        let entries = self.entries.values().filter(|entry| entry.accepting_workers().any(|other| other == who));
+        entries.flat_map(|entry| entry.sockets(who)).collect()
+    }
+
+    /// All workers share one socket, by choice.
+    #[must_use]
+    pub fn shares(&self) -> bool {
+        self.mode == Mode::Shared
+    }
+
+    /// How connections are spread.
+    #[must_use]
+    pub fn spread(&self) -> Spread {
+        self.spread
+    }
+}

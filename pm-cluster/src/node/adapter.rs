@@ -1,0 +1,221 @@
+//! What the loop of the supervisor asks of pm-cluster.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use pm_common::policy::WorkerId;
+use pm_common::policy::exit::Exit;
+use pm_common::policy::supervisor::Event;
+use pm_common::policy::time::{Mono, Span};
+use pm_common::policy::worker::ReadyBy;
+use pm_common::release::Release;
+use pm_common::supervise::{Adapter, AdapterToken, Plan, Source};
+use pm_common::sys::{clock, fdpass, socket};
+
+use super::{Cluster, LAST_READS, Worker};
+use crate::channel::{Channel, Received};
+use crate::declared;
+use crate::health::Health;
+use crate::listeners::LaneRef;
+use crate::protocol::Outgoing;
+
+impl Cluster {
+    fn forget_health(&mut self, id: WorkerId) {
+        if let Some(health) = &mut self.health {
+            health.forget(id, &mut self.listeners);
+        }
+    }
+
+    /// Those that have just begun to listen are to be asked.
+    fn note_listening(&mut self, events: &VecDeque<Event>) {
+        let Some(health) = &mut self.health else { return };
+        for event in events {
+            if let Event::Listening { id, address, .. } = event
+                && let Some(Ok(address)) = address.strip_prefix("tcp:").map(str::parse)
+            {
+                health.listens(*id, address);
+            }
+        }
+    }
+}
+
+impl Adapter for Cluster {
+    fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
+        plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
+        let mut worker = Worker::default();
+        let mut channel = None;
+        worker.start.release = release.number;
+        if self.drain.with_channel {
+            let (ours, theirs) = fdpass::pair()?;
+            plan.env.push(("NODE_CHANNEL_FD".into(), theirs.as_raw_fd().to_string().into()));
+            plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
+            channel = socket::inode(&theirs).ok();
+            plan.keep.push(theirs);
+            let script = self.drain.script(release, &self.trust);
+            worker.start.with_script = !script.is_empty() && self.drain.is_heard;
+            plan.env.extend(script);
+            worker.channel = Some(Channel::new(ours));
+            self.next_id += 1;
+        }
+        self.binds.prepare(id, channel, plan)?;
+        let (sockets, addresses): (Vec<_>, Vec<_>) = self.listeners.pass(id)?.into_iter().unzip();
+        if !sockets.is_empty() {
+            addresses.iter().for_each(|address| self.binds.listens_at(id, address));
+            plan.env.extend(declared::environment(&addresses));
+            plan.sockets = sockets;
+        }
+        self.workers.insert(id, worker);
+        Ok(())
+    }
+
+    fn started(&mut self, id: WorkerId, pid: i32) {
+        self.binds.started(id, pid);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.pid = pid;
+        }
+    }
+
+    fn steer_in(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.in_service = true;
+            self.listeners.steer_in(id);
+        }
+    }
+
+    fn steer_off(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.in_service = false;
+            self.listeners.steer_off(id);
+        }
+    }
+
+    fn drain(&mut self, id: WorkerId, linger: bool) -> bool {
+        self.forget_health(id);
+        let Some(worker) = self.workers.get_mut(&id) else { return false };
+        let sent = match &mut worker.channel {
+            // Without the script, Node would wait for the clients.
+            Some(channel) if worker.start.online && (linger || worker.start.loaded) => {
+                channel.send(&Outgoing::Disconnect { linger }).is_some()
+            }
+            _ => false,
+        };
+        worker.draining = sent;
+        let ports = self.binds.ports(id);
+        let binds = !ports.is_empty();
+        if binds {
+            let linger = if linger { self.drain.linger } else { Span::ZERO };
+            self.drains.begin(id, worker.pid, ports, linger, self.finished);
+        }
+        sent || binds
+    }
+
+    fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool {
+        // Its last answers tell which connections it took.
+        let mut late = VecDeque::new();
+        for _ in 0..LAST_READS {
+            if self.read(id, &mut late) == Received::Closed {
+                break;
+            }
+        }
+        self.binds.ended(id);
+        self.drains.forget(id);
+        self.forget_health(id);
+        let start = self.workers.remove(&id).map(|worker| worker.start);
+        self.listeners.gone(id);
+        self.handoff.gone(id);
+        start.zip(exit).is_some_and(|(start, exit)| self.is_excused(id, &start, exit))
+    }
+
+    fn release_slot(&mut self, slot: u32) {
+        self.listeners.release_slot(slot);
+    }
+
+    fn finish(&mut self) {
+        self.finished = true;
+        self.binds.finish();
+        self.listeners.close_all();
+    }
+
+    fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
+        for (id, worker) in &self.workers {
+            if let Some(channel) = &worker.channel {
+                let token = AdapterToken::Channel(*id);
+                let (read, write) = (channel.wants_read(), channel.wants_write());
+                out.push(Source { token, fd: channel.as_fd(), read, write });
+            }
+        }
+        self.binds.sources(out);
+        self.health.iter().for_each(|health| health.sources(out));
+        // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
+        for (lane, fd, key) in self.ours_to_accept() {
+            if self.accept_again.is_none() && self.can_take(key) {
+                out.push(Source { token: AdapterToken::Listener(lane.number()), fd, read: true, write: false });
+            }
+        }
+    }
+
+    fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>) {
+        match token {
+            AdapterToken::Listener(number) => self.accept(LaneRef::numbered(number)),
+            AdapterToken::Calls(id) => self.binds.answer(id, &mut self.listeners, events),
+            AdapterToken::Health(id) => {
+                if self.health.as_mut().is_some_and(|health| health.go_on(id, &mut self.listeners)) {
+                    events.push_back(Event::SaidReady(id, ReadyBy::Health));
+                }
+            }
+            AdapterToken::Channel(id) => {
+                if self.read(id, events) == Received::Closed
+                    && let Some(worker) = self.workers.get_mut(&id)
+                {
+                    worker.channel = None;
+                    self.handoff.gone(id);
+                    // What it binds itself may have work left.
+                    if !self.drains.has(id) {
+                        events.push_back(Event::Drained(id));
+                    }
+                }
+            }
+        }
+        self.note_listening(events);
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        let health = self.health.as_ref().and_then(Health::deadline);
+        self.accept_again.into_iter().chain(self.handoff.deadline()).chain(self.drains.deadline()).chain(health).min()
+    }
+
+    fn settle(&mut self, events: &mut VecDeque<Event>) {
+        if let Some(health) = &mut self.health {
+            health.look(&mut self.listeners);
+        }
+        for id in self.drains.look(clock::now(), &self.listeners) {
+            let asked = self.workers.get(&id).is_some_and(|worker| worker.draining && worker.channel.is_some());
+            if !asked {
+                events.push_back(Event::Drained(id));
+            }
+        }
+        self.accept_again = self.accept_again.filter(|at| *at > clock::now());
+        self.pass_on();
+        self.say_warnings();
+    }
+
+    fn memory_left(&self) -> Option<u64> {
+        crate::memory::left()
+    }
+
+    fn addresses(&self, id: WorkerId) -> Vec<String> {
+        self.listeners.addresses(id)
+    }
+
+    fn listens_by(&self, id: WorkerId) -> (Option<&'static str>, Vec<u64>) {
+        let asks = self.workers.get(&id).is_some_and(|worker| !worker.open.is_empty());
+        let word = match (asks, self.binds.ports(id).is_empty()) {
+            (true, true) => Some("node"),
+            (true, false) => Some("node+bind"),
+            (false, false) => Some("bind"),
+            (false, true) => None,
+        };
+        (word, self.listeners.sockets(id))
+    }
+}

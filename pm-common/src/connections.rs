@@ -1,0 +1,187 @@
+//! The connections and listeners of a port, as the kernel's socket monitor shows them (sock_diag(7)).
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+
+/// A TCP connection whose other end is a client's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// The number of its socket; 0 while it waits to be accepted.
+    pub inode: u64,
+    /// Bytes that the program has not read.
+    pub unread: u32,
+    /// Bytes that the client has not acknowledged.
+    pub unsent: u32,
+    /// Milliseconds since the program sent something last.
+    pub sent_ago: u32,
+    /// Milliseconds since something came last.
+    pub received_ago: u32,
+    /// Bytes that came in all.
+    pub received: u64,
+}
+
+// linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const REQUEST_DUMP: u16 = 0x301; // NLM_F_REQUEST | NLM_F_DUMP
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+const INFO: u16 = 2; // INET_DIAG_INFO
+const HEADER: usize = 16;
+const MESSAGE: usize = 72;
+const TCP: u8 = 6;
+/// ESTABLISHED and CLOSE_WAIT.
+const CONNECTED: u32 = 1 << 1 | 1 << 8;
+const LISTEN: u32 = 1 << 10;
+
+/// The connections to a local port, of both families.
+///
+/// # Errors
+/// The kernel has no such monitor, or forbids it.
+pub fn of_port(port: u16) -> io::Result<Vec<Connection>> {
+    dump(port, CONNECTED)
+}
+
+/// The listeners of a port, each with the number of its socket and the connections that wait in its queue.
+///
+/// # Errors
+/// The kernel has no such monitor, or forbids it.
+pub fn queues(port: u16) -> io::Result<Vec<(u64, u32)>> {
+    // inet_diag in the kernel: of a listener, the unread bytes are the length of the queue.
+    Ok(dump(port, LISTEN)?.iter().map(|one| (one.inode, one.unread)).collect())
+}
+
+fn dump(port: u16, states: u32) -> io::Result<Vec<Connection>> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?;
+    let mut found = Vec::new();
+    for family in [AddressFamily::INET, AddressFamily::INET6] {
+        rustix::net::send(&socket, &request(family.as_raw() as u8, port, states), SendFlags::empty())?;
+        receive(&socket, port, &mut found)?;
+    }
+    Ok(found)
+}
+
+fn request(family: u8, port: u16, states: u32) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + 56);
+    bytes.extend((HEADER as u32 + 56).to_ne_bytes());
+    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    bytes.extend(REQUEST_DUMP.to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend([family, TCP, 1 << (INFO - 1), 0]);
+    bytes.extend(states.to_ne_bytes());
+    bytes.extend(port.to_be_bytes());
+    // The other port, both addresses, the interface and the cookie: any.
+    bytes.resize(HEADER + 56, 0);
+    bytes
+}
+
+fn receive(socket: &OwnedFd, port: u16, found: &mut Vec<Connection>) -> io::Result<()> {
+    let mut room = vec![0; 32768];
+    loop {
+        // A dump is made as it is read: it never has us wait.
+        let got = match rustix::net::recv(socket, room.as_mut_slice(), RecvFlags::DONTWAIT) {
+            Ok((got, _)) => got,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
+        if take(room.get(..got).unwrap_or_default(), port, found)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes the messages of one read; true: the dump has ended.
+fn take(mut bytes: &[u8], port: u16, found: &mut Vec<Connection>) -> io::Result<bool> {
+    while let (Some(length), Some(kind)) = (word(bytes, 0), half(bytes, 4)) {
+        let length = length as usize;
+        let Some(body) = bytes.get(HEADER..length) else { return Ok(true) };
+        match kind {
+            DONE => return Ok(true),
+            ERROR => {
+                let errno = word(body, 0).map_or(0, |code| (code as i32).wrapping_neg());
+                return if errno == 0 { Ok(true) } else { Err(io::Error::from_raw_os_error(errno)) };
+            }
+            // Kernels that do not look at the port give all.
+            SOCK_DIAG_BY_FAMILY if body.get(4..6) == Some(&port.to_be_bytes()) => found.extend(connection(body)),
+            _ => {}
+        }
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
+/// One `struct inet_diag_msg` and its attributes.
+fn connection(body: &[u8]) -> Option<Connection> {
+    let mut attributes = body.get(MESSAGE..)?;
+    let mut info: &[u8] = &[];
+    while let (Some(length), Some(kind)) = (half(attributes, 0), half(attributes, 2)) {
+        let length = usize::from(length).max(4);
+        if kind == INFO {
+            info = attributes.get(4..length).unwrap_or_default();
+        }
+        attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    // The offsets are those of struct tcp_info, which only ever grows at its end.
+    Some(Connection {
+        inode: word(body, 68)?.into(),
+        unread: word(body, 56)?,
+        unsent: word(body, 60)?,
+        // A listener has none.
+        sent_ago: word(info, 44).unwrap_or(0),
+        received_ago: word(info, 52).unwrap_or(0),
+        received: info.get(128..136).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes),
+    })
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn the_connections_of_a_port_and_what_they_are_at() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(host).expect("loopback");
+            let address = listener.local_addr().expect("bound");
+            let mut client = TcpStream::connect(address).expect("connects");
+            let (mut server, _) = listener.accept().expect("accepts");
+            let inode = crate::sys::socket::inode(&server).expect("open");
+            let look = || of_port(address.port()).expect("a monitor");
+            assert_eq!(look().iter().map(|one| (one.inode, one.received)).collect::<Vec<_>>(), [(inode, 0)]);
+            client.write_all(b"hello").expect("sent");
+            assert_eq!((look()[0].unread, look()[0].received), (5, 5));
+            server.read_exact(&mut [0; 5]).expect("read");
+            server.write_all(b"answer").expect("sent");
+            assert_eq!((look()[0].unread, look()[0].unsent), (0, 0), "the other end's kernel has it");
+            client.read_exact(&mut [0; 6]).expect("read");
+            let _waiting = TcpStream::connect(address).expect("connects");
+            assert_eq!(look().iter().filter(|one| one.inode == 0).count(), 1, "it waits to be accepted");
+            let of_listener = crate::sys::socket::inode(&listener).expect("open");
+            assert_eq!(queues(address.port()).expect("a monitor"), [(of_listener, 1)]);
+            drop(client);
+            assert_eq!(look().len(), 2, "CLOSE_WAIT");
+            drop(server);
+            assert_eq!(look().len(), 1);
+        }
+    }
+
+    #[test]
+    fn garbage_is_no_connection() {
+        let mut found = Vec::new();
+        assert!(take(&[0xff; 40], 80, &mut found).expect("no error of the kernel"));
+        assert!(!take(&[], 80, &mut found).expect("nothing"));
+        assert_eq!((connection(&[0; 71]), found.len()), (None, 0));
+    }
+}

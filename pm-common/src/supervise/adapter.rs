@@ -1,0 +1,97 @@
+//! What a tool adds to the loop of a supervisor.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use crate::policy::WorkerId;
+use crate::policy::exit::Exit;
+use crate::policy::supervisor::Event;
+use crate::policy::time::Mono;
+use crate::release::Release;
+
+/// What a worker is started with, beyond the chain's own arguments.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Variables of this worker; they win over what it inherits.
+    pub env: Vec<(OsString, OsString)>,
+    /// Descriptors that it keeps under their numbers; ours are closed once it has started.
+    pub keep: Vec<OwnedFd>,
+    /// Have its binds told over this socket (`sys::seccomp`); what comes of it is there before `Adapter::started`.
+    pub watch: Option<OwnedFd>,
+    /// Sockets that it finds from descriptor 3 on (`sys::passed`).
+    pub sockets: Vec<OwnedFd>,
+}
+
+/// A descriptor that an adapter waits for.
+#[derive(Debug)]
+pub struct Source<'a> {
+    /// What to call `Adapter::ready` with.
+    pub token: AdapterToken,
+    /// The descriptor.
+    pub fd: BorrowedFd<'a>,
+    /// Wait until it can be read.
+    pub read: bool,
+    /// Wait until it can be written.
+    pub write: bool,
+}
+
+/// Names an adapter's source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AdapterToken {
+    /// Something a worker says: looked at before exits, so that one who says "ready" and dies was ready first.
+    Channel(WorkerId),
+    /// A call of a worker's tree that waits for our answer; it may come from what a worker left behind.
+    Calls(WorkerId),
+    /// A question to a worker.
+    Health(WorkerId),
+    /// Anything else: looked at last.
+    Listener(u64),
+}
+
+/// What a tool adds to the loop.
+pub trait Adapter {
+    /// Adds what this worker needs before it is started, to what its release gives it.
+    ///
+    /// # Errors
+    /// No descriptors, no memory: the start counts as failed and is tried again.
+    fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()>;
+    /// It was started.
+    fn started(&mut self, id: WorkerId, pid: i32);
+    /// New connections may go to it.
+    fn steer_in(&mut self, id: WorkerId);
+    /// No new connections go to it.
+    fn steer_off(&mut self, id: WorkerId);
+    /// It shall finish its work and end; false: it cannot be asked in any other way than by the stop signal. Where it
+    /// can, `Event::Drained` follows once it has finished. `linger`: clients that ask nothing may be waited for.
+    fn drain(&mut self, id: WorkerId, linger: bool) -> bool;
+    /// It ended in this way (`None`: it could not be started); true: over something of ours, so that it is to be started
+    /// again at once, and its end is not counted.
+    fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool;
+    /// The slot is gone for good.
+    fn release_slot(&mut self, slot: u32);
+    /// The supervisor stops: nothing needs to be kept for a next worker. Called as soon as that is known, and at the end.
+    fn finish(&mut self);
+    /// What to wait for.
+    fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>);
+    /// A source is ready.
+    fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>);
+    /// When `settle` is to be called, if nothing else happens; `None`: there is no need. `settle` moves it on once it
+    /// has passed.
+    fn deadline(&self) -> Option<Mono> {
+        None
+    }
+    /// Once after each turn, before waiting: what was put off.
+    fn settle(&mut self, events: &mut VecDeque<Event>);
+    /// The bytes that are left where the memory of all workers together is limited; `None`: it is not.
+    fn memory_left(&self) -> Option<u64> {
+        None
+    }
+    /// Where this worker listens, for people.
+    fn addresses(&self, id: WorkerId) -> Vec<String>;
+    /// How it came by what it listens on (a word for the status), and the numbers of those sockets.
+    fn listens_by(&self, _: WorkerId) -> (Option<&'static str>, Vec<u64>) {
+        (None, Vec::new())
+    }
+}

@@ -1,0 +1,86 @@
+//! Servers that know nothing of us: how each is started, and which worker answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::chain::Chain;
+use crate::http::{self, Connection};
+use crate::scene::Scene;
+use crate::{bins, proc, stat};
+
+/// Where `scripts/test` built and fetched the servers.
+///
+/// # Panics
+/// When they are not there.
+#[must_use]
+pub fn dir() -> PathBuf {
+    let dir = bins::cache().parent().map(|cache| cache.join("any")).unwrap_or_default();
+    assert!(dir.join("deny").is_file(), "{} is missing: run scripts/test, which builds it", dir.display());
+    dir
+}
+
+/// A scene whose processes find the fixtures, and whose commands know `$A`, the directory of the servers.
+#[must_use]
+pub fn scene() -> Scene {
+    let scene =
+        Scene::with_node(24).with("PYTHONPATH", bins::fixtures().join("any")).with("PYTHONDONTWRITEBYTECODE", "1");
+    scene.open_to_all();
+    scene
+}
+
+/// Starts `before` and a server's command line behind it; `$A` is the directory of the servers, `$P` the port.
+#[must_use]
+pub fn start<'a>(scene: &'a Scene, before: &str, server: &str) -> Chain<'a> {
+    let line = format!("{before} {server}");
+    let any = dir();
+    let (any, port) = (any.to_str().unwrap_or_default().to_owned(), scene.port.to_string());
+    let words: Vec<String> =
+        line.split_whitespace().map(|w| scene.expand(&w.replace("$A", &any).replace("$P", &port))).collect();
+    scene.start_words(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// The workers by slot: those that live and are not on their way out.
+#[must_use]
+pub fn workers(scene: &Scene) -> BTreeMap<u64, u32> {
+    let lines = stat::workers(scene);
+    let living = lines.iter().filter(|l| matches!(l.state(), "ready" | "starting"));
+    living.filter_map(|l| Some((l.number("slot"), l.pid()?))).collect()
+}
+
+/// The slot that an answer came from: it says so, or it is the pid of a process below the slot's worker.
+fn slot_of(answer: &str, workers: &BTreeMap<u64, u32>) -> Option<u64> {
+    if let Some(slot) = answer.trim().strip_prefix("slot ") {
+        return slot.parse().ok();
+    }
+    let mut pid: u32 = answer.trim().parse().ok()?;
+    loop {
+        if let Some((slot, _)) = workers.iter().find(|(_, worker)| **worker == pid) {
+            return Some(*slot);
+        }
+        pid = proc::parent(pid).filter(|parent| *parent > 1)?;
+    }
+}
+
+/// Waits until the workers of so many slots have answered.
+///
+/// # Panics
+/// After the deadline.
+#[track_caller]
+pub fn serving(chain: &Chain, count: usize) -> BTreeMap<u64, u32> {
+    let mut seen = BTreeSet::new();
+    chain.until(&format!("{count} slots that answer"), || {
+        let workers = workers(chain.scene);
+        let open: Vec<_> = (0..8).map_while(|_| Connection::open(chain.scene.port).ok()).collect();
+        for mut connection in open {
+            let answer = connection.request("/", "close").ok();
+            seen.extend(answer.and_then(|answer| slot_of(&answer, &workers)));
+        }
+        (seen.len() >= count).then_some(workers)
+    })
+}
+
+/// One answer, for servers that need a moment.
+#[must_use]
+pub fn answer(scene: &Scene) -> Option<String> {
+    http::get(scene.port, "/").ok()
+}
