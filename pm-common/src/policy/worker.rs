@@ -151,6 +151,8 @@ pub(super) struct Worker {
     pub(super) trial: bool,
     /// The number of the roll that its release came with.
     pub(super) release: u64,
+    /// It has had the seat of its slot at some time: only then is its end an end of the slot's worker.
+    pub(super) seated: bool,
     /// It has been ready (and soaked) at some time.
     pub(super) was_ready: bool,
     /// Addresses that it listens on and that its successors must too.
@@ -171,6 +173,7 @@ impl Worker {
             fat: false,
             trial: false,
             release,
+            seated: false,
             was_ready: false,
             listening: BTreeSet::new(),
         }

@@ -333,7 +333,7 @@ impl Supervisor {
                 let Some(slot) = self.slots.get_mut(number) else { break };
                 let worker = Worker { trial, ..slot.next_worker(now, &rule, came_with) };
                 let id = WorkerId { slot: as_slot(number), generation: worker.generation };
-                slot.seat = Seat::Taken(worker);
+                slot.seat = Seat::of(worker);
                 out.push(Action::Spawn { id, release });
             }
         }

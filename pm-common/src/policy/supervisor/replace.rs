@@ -142,7 +142,7 @@ impl Supervisor {
             let id = WorkerId { slot: number, generation: successor.generation };
             out.push(Action::Say(Record::Replaced { id, why: Why::Memory }));
         }
-        if let Seat::Taken(mut old) = std::mem::replace(&mut slot.seat, Seat::Taken(successor)) {
+        if let Seat::Taken(mut old) = std::mem::replace(&mut slot.seat, Seat::of(successor)) {
             begin_drain(number, &mut old, end, out);
             slot.retiring.push(old);
         }

@@ -203,7 +203,7 @@ impl Supervisor {
         out.push(Action::Spawn { id: WorkerId { slot: number, generation: worker.generation }, release });
         let vacant = matches!(slot.seat, Seat::Backoff { .. } | Seat::Failed { .. });
         if vacant && stage == Stage::Committed {
-            slot.seat = Seat::Taken(worker);
+            slot.seat = Seat::of(worker);
         } else {
             slot.successor = Some(worker);
         }
