@@ -20,6 +20,13 @@ pub(super) enum Seat {
     Failed { since: Mono },
 }
 
+impl Seat {
+    /// This worker takes the seat.
+    pub(super) fn of(worker: Worker) -> Self {
+        Self::Taken(Worker { seated: true, ..worker })
+    }
+}
+
 /// How the slot's last worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Last {

@@ -154,8 +154,12 @@ pub(super) struct Worker {
     pub(super) trial: bool,
     /// The number of the roll that its release came with.
     pub(super) release: u64,
+    /// It has had the seat of its slot at some time: only then is its end an end of the slot's worker.
+    pub(super) seated: bool,
     /// It has been ready (and soaked) at some time.
     pub(super) was_ready: bool,
+    /// What it was refused when it wanted to listen, if it was.
+    pub(super) refused: Option<String>,
     /// Addresses that it listens on and that its successors must too.
     pub(super) listening: BTreeSet<String>,
 }
@@ -174,7 +178,9 @@ impl Worker {
             fat: false,
             trial: false,
             release,
+            seated: false,
             was_ready: false,
+            refused: None,
             listening: BTreeSet::new(),
         }
     }
@@ -193,6 +199,11 @@ impl Worker {
                 Life::Soaking { by, .. } | Life::Ready { by, .. } => alive(by),
                 Life::Draining { .. } | Life::Killing { .. } => false,
             }
+    }
+
+    /// It wanted to listen, could not, and listens on nothing: that it lives shows nothing.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.is_some() && self.listening.is_empty()
     }
 
     pub(super) fn is_ready(&self) -> bool {

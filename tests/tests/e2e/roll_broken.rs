@@ -71,7 +71,9 @@ fn broken(way: Way, mode: &str, why: &[&str]) {
     // All of them serve still, nobody else does, and no restart was counted.
     assert_eq!(chain.serving(3), before);
     roll::drained(&chain);
-    assert_eq!(stat::workers(&scene).iter().map(|w| w.number("restarts")).sum::<u64>(), 0);
+    let workers = stat::workers(&scene);
+    assert_eq!(workers.iter().map(|w| w.number("restarts")).sum::<u64>(), 0);
+    assert!(workers.iter().all(|w| w.0["last"].is_null()), "the new one's end is not theirs: {workers:?}");
     assert_eq!(proc::children(scene.process("pm-cluster").expect("it runs")).len(), 3);
     // The next one is good, and told as such.
     mend_it(&scene, way);

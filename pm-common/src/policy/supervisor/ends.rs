@@ -23,7 +23,8 @@ impl Supervisor {
             out.push(Action::StopLeftovers(id));
             slot.retiring.push(left_over(&worker, exit, why, now, now + grace));
         }
-        if why != Why::Spawn || place == Place::Seat {
+        // A successor that failed is no news of the worker that it did not replace.
+        if worker.seated {
             slot.last = Some(Last { exit, why, at: now });
         }
         if self.starts_again(now, id, place, &worker, out) {
@@ -52,11 +53,11 @@ impl Supervisor {
         let worker = Worker { trial: old.trial, again: true, ..slot.next_worker(now, &rule, old.release) };
         let generation = worker.generation;
         match place {
-            Place::Seat => slot.seat = Seat::Taken(worker),
+            Place::Seat => slot.seat = Seat::of(worker),
             Place::Successor => slot.successor = Some(worker),
             Place::Retiring(_) => return false,
         }
-        slot.restarts += 1;
+        slot.restarts += u64::from(place == Place::Seat);
         out.push(Action::Spawn { id: WorkerId { slot: id.slot, generation }, release });
         true
     }
@@ -116,7 +117,7 @@ impl Supervisor {
     fn takes_over(&mut self, now: Mono, number: u32, successor: Worker, out: &mut Vec<Action>) {
         let Some((slot, _)) = self.slot(number) else { return };
         slot.restarts += 1;
-        slot.seat = Seat::Taken(successor);
+        slot.seat = Seat::of(successor);
         self.hold_to_baseline(now, number, Place::Seat, out);
     }
 

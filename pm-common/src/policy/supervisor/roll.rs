@@ -203,7 +203,7 @@ impl Supervisor {
         out.push(Action::Spawn { id: WorkerId { slot: number, generation: worker.generation }, release });
         let vacant = matches!(slot.seat, Seat::Backoff { .. } | Seat::Failed { .. });
         if vacant && stage == Stage::Committed {
-            slot.seat = Seat::Taken(worker);
+            slot.seat = Seat::of(worker);
         } else {
             slot.successor = Some(worker);
         }
@@ -346,13 +346,6 @@ impl Supervisor {
             slot.restarts += 1;
             slot.seat = Seat::Backoff { since: now, until: now };
         }
-    }
-
-    /// Not ready in time.
-    pub(super) fn trial_is_late(&mut self, now: Mono, id: WorkerId, missing: &[String], out: &mut Vec<Action>) {
-        let after = self.shape.ready.timeout.as_millis();
-        let lacks = not_listening(missing);
-        self.abort_roll(now, id.slot, format!("not ready after {after}ms{lacks}"), out);
     }
 }
 

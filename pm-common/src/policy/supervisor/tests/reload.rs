@@ -93,6 +93,41 @@ fn a_failure_keeps_the_old_workers_costs_them_nothing_and_is_named() {
 }
 
 #[test]
+fn the_end_of_one_that_never_had_the_seat_is_none_of_the_slots() {
+    let record = |bench: &Bench| {
+        let view =
+            bench.world.sup.snapshot().into_iter().find(|view| view.id == w(0, 1)).expect("the old worker lives");
+        (view.restarts, view.last)
+    };
+    let mut bench = cluster(1, SOAK);
+    bench.reload();
+    bench.on(crash(w(0, 2)));
+    assert_eq!(record(&bench), (0, None), "it ended by itself");
+
+    let mut bench = cluster(1, SOAK);
+    bench.on(listen(w(0, 1), A));
+    bench.reload();
+    bench.until_next();
+    bench.on(ended(w(0, 2), Exit::Signal(15)));
+    assert_eq!(record(&bench), (0, None), "it was late and told to end");
+
+    let mut bench = cluster(1, SOAK);
+    bench.reload();
+    bench.on(Event::Excused(w(0, 2)));
+    bench.on(crash(w(0, 2)));
+    bench.on(crash(w(0, 3)));
+    assert_eq!(record(&bench), (0, None), "nor that of the one in its place");
+
+    let mut bench = cluster(1, SOAK);
+    bench.reload();
+    bench.on(notify(w(0, 2)));
+    bench.wait(s(1));
+    bench.on(ended(w(0, 1), Exit::Code(0)));
+    let view = bench.world.sup.snapshot().into_iter().find(|view| view.id == w(0, 2)).expect("it has the seat");
+    assert_eq!((view.restarts, view.last.map(|last| last.why)), (1, Some(Why::Reload)));
+}
+
+#[test]
 fn a_release_that_cannot_be_resolved_starts_nothing() {
     for mut bench in [Bench::cluster(1, Rules::default()), Bench::restart(Rules::default())] {
         assert_eq!(bench.on(RELOAD), [Action::ResolveRelease]);
