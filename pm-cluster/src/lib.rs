@@ -103,8 +103,12 @@ fn listeners(mode: Mode, declared: &[Declared]) -> Result<Listeners, Failure> {
 
 /// How the program's own binds are handled, and whether it is given Node's channel.
 fn fanout(options: &options::Options, argv: &[OsString]) -> Result<(Fanout, bool), Failure> {
-    let Choice { fanout, why } = probe::choose(options.fanout, argv);
     let speaks_node = swallow::speaks_node(argv);
+    if speaks_node && options.fanout == Wanted::Auto {
+        // It asks for its sockets: a filter would cost it a part of each system call, and without privileges its sudo.
+        return Ok((Fanout::Off, true));
+    }
+    let Choice { fanout, why } = probe::choose(options.fanout, argv);
     if fanout == Fanout::Off {
         swallow::check(argv, options.workers)?;
     }

@@ -144,7 +144,7 @@ impl Cluster {
             Err(errno) => {
                 self.send(id, &Outgoing::Refused { ack, key: "", data: &query.data, errno });
                 let reason =
-                    || format!("cannot listen reason={}", report::reason(&io::Error::from_raw_os_error(-errno)));
+                    || format!("cannot listen reason={}", report::reason(&std::io::Error::from_raw_os_error(-errno)));
                 events.push_back(Event::Refused { id, what: warnings.last().cloned().unwrap_or_else(reason) });
             }
         }
