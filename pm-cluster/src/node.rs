@@ -83,7 +83,7 @@ impl Cluster {
                     worker.start.loaded = true;
                 }
             }
-            Message::Query { seq, query } => self.answer(id, seq, &query),
+            Message::Query { seq, query } => self.answer(id, seq, &query, events),
             Message::Listening(query) => self.listens(id, &query, events),
             Message::Close { key } => self.closes(id, &key, events),
             Message::ExitedAfterDisconnect { seq } => self.send(id, &Outgoing::Ack { ack: seq }),
@@ -102,11 +102,13 @@ impl Cluster {
     /// Answers a worker's `listen()`: with a socket, with the promise of connections, or with the error.
     ///
     /// A worker that drains gets no answer, as from Node's own primary: a new listener would keep it alive.
-    fn answer(&mut self, id: WorkerId, ack: u64, query: &Query) {
+    fn answer(&mut self, id: WorkerId, ack: u64, query: &Query, events: &mut VecDeque<Event>) {
         if self.finished || self.workers.get(&id).is_some_and(|worker| worker.draining) {
             return;
         }
-        match self.listeners.open(id, query) {
+        let opened = self.listeners.open(id, query);
+        let warnings = self.listeners.take_warnings();
+        match opened {
             Ok(grant) => {
                 let (key, data) = (grant.key.as_str(), &grant.data);
                 match grant.how {
@@ -117,9 +119,14 @@ impl Cluster {
                     How::RoundRobin(sockname) => self.send(id, &Outgoing::RoundRobin { ack, key, data, sockname }),
                 }
             }
-            Err(errno) => self.send(id, &Outgoing::Refused { ack, key: "", data: &query.data, errno }),
+            Err(errno) => {
+                self.send(id, &Outgoing::Refused { ack, key: "", data: &query.data, errno });
+                let reason =
+                    || format!("cannot listen reason={}", report::reason(&io::Error::from_raw_os_error(-errno)));
+                events.push_back(Event::Refused { id, what: warnings.last().cloned().unwrap_or_else(reason) });
+            }
         }
-        self.say_warnings();
+        warnings.into_iter().for_each(|warning| self.say_once(warning));
     }
 
     fn listens(&mut self, id: WorkerId, query: &Query, events: &mut VecDeque<Event>) {

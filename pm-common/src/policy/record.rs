@@ -29,7 +29,7 @@ pub enum Record {
     /// A worker is over the memory limit.
     OverMemory { id: WorkerId, bytes: u64, limit: u64 },
     /// A worker was not ready in time.
-    NotReady { id: WorkerId, after: Span, missing: Vec<String> },
+    NotReady { id: WorkerId, after: Span, missing: Vec<String>, refused: Option<String> },
     /// A worker over the limit has its successor, and goes.
     Replaced { id: WorkerId, why: Why },
     /// A worker serves, but not all that the one before it did.
@@ -66,6 +66,12 @@ pub(super) fn not_listening(missing: &[String]) -> String {
     format!("; it does not listen on {missing} as the one before it did (a change of address needs a restart)")
 }
 
+/// The same, with what it was refused.
+pub(super) fn lacking(missing: &[String], refused: Option<&str>) -> String {
+    let refused = refused.map_or_else(String::new, |what| format!("; {what}"));
+    not_listening(missing) + &refused
+}
+
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -87,7 +93,7 @@ impl fmt::Display for Record {
                     "worker over the memory limit slot={slot} generation={generation} bytes={bytes} limit={limit}"
                 )
             }
-            Self::NotReady { id, after, missing } => {
+            Self::NotReady { id, after, missing, refused } => {
                 write!(
                     f,
                     "worker not ready in time slot={} generation={} after={}ms",
@@ -95,7 +101,7 @@ impl fmt::Display for Record {
                     id.generation,
                     after.as_millis()
                 )?;
-                f.write_str(&not_listening(missing))
+                f.write_str(&lacking(missing, refused.as_deref()))
             }
             Self::Replaced { id, why } => {
                 write!(f, "worker replaced slot={} generation={} why={why}", id.slot, id.generation)

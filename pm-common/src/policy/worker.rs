@@ -155,6 +155,8 @@ pub(super) struct Worker {
     pub(super) seated: bool,
     /// It has been ready (and soaked) at some time.
     pub(super) was_ready: bool,
+    /// What it was refused when it wanted to listen, if it was.
+    pub(super) refused: Option<String>,
     /// Addresses that it listens on and that its successors must too.
     pub(super) listening: BTreeSet<String>,
 }
@@ -175,6 +177,7 @@ impl Worker {
             release,
             seated: false,
             was_ready: false,
+            refused: None,
             listening: BTreeSet::new(),
         }
     }
@@ -193,6 +196,11 @@ impl Worker {
                 Life::Soaking { by, .. } | Life::Ready { by, .. } => alive(by),
                 Life::Draining { .. } | Life::Killing { .. } => false,
             }
+    }
+
+    /// It wanted to listen, could not, and listens on nothing: that it lives shows nothing.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.is_some() && self.listening.is_empty()
     }
 
     pub(super) fn is_ready(&self) -> bool {

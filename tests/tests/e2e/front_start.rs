@@ -1,5 +1,8 @@
 //! `pm start`: what it starts, and that what was typed arrives.
 
+use std::net::{Ipv6Addr, TcpListener};
+
+use pm_tests::fork;
 use pm_tests::front::Front;
 use pm_tests::{http, proc};
 use serde_json::Value;
@@ -295,4 +298,28 @@ fn a_command_with_blanks_goes_through_a_shell() {
     let _ = front.scene.file("report.js", REPORT);
     front.ok_words(&["start", "node report.js 'a b' \"$COLOUR\" | cat", "--name", "line"]);
     assert_eq!(seen(&front, "line")["argv"], serde_json::json!(["a b", ""]));
+}
+
+/// Express 5 hands the error of `listen` to the callback, so that the app stays alive and serves nobody.
+#[test]
+fn an_app_that_was_refused_its_port_is_no_success_and_heals_when_the_port_is_free() {
+    let front = Front::new();
+    let port = front.scene.port;
+    let app = "const app = require('express')(); app.get('/', (q, r) => r.send(`${process.pid}`)); \
+               app.listen(process.env.PORT, (error) => console.log('listen', error?.code))";
+    let _ = front.scene.file("web.js", app);
+    let taken = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).expect("our own port");
+    let said = front.line("start web.js -i 2");
+    assert!(said.code == 1 && said.err.contains("app 'web' does not start"), "{said:?}");
+    let why = format!("a worker cannot listen address=tcp:[::]:{port} reason=");
+    assert!(said.err.contains(&why) && said.err.contains(&format!("(pid {})", std::process::id())), "{said:?}");
+    assert!(
+        said.err.contains("worker not ready in time") && said.err.contains("; a worker cannot listen address=tcp:"),
+        "{said:?}"
+    );
+    drop(taken);
+    fork::wait(&front.scene, "ready", "web");
+    let workers = front.pids("web");
+    assert!(workers.len() == 2 && http::pids(port, 2).iter().all(|pid| workers.contains(pid)), "{workers:?}");
+    front.ok("delete web");
 }

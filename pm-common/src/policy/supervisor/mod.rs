@@ -115,6 +115,7 @@ impl Supervisor {
             Event::Excused(id) => self.on_excused(id),
             Event::Gone(id) => self.on_gone(id),
             Event::Listening { id, address, fixed } => self.on_listening(now, id, address, fixed, out),
+            Event::Refused { id, what } => self.on_refused(id, what),
             Event::Closed { id, address } => self.on_closed(id, &address),
             Event::SaidReady(id, by) => self.on_said_ready(now, id, by, out),
             Event::Memory(id, bytes) => self.on_memory(now, id, bytes, out),

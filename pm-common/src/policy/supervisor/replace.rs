@@ -1,12 +1,12 @@
 //! Replacing workers: memory, readiness in time, reloads, scaling.
 
-use super::super::record::{Next, Record};
+use super::super::record::{Next, Record, lacking};
 use super::super::rules::Intensity;
-use super::super::worker::{Due, ReadyBy};
+use super::super::worker::{Due, ReadyBy, ReadyRule};
 use super::roll::trial_ended;
 use super::stops::{begin_drain, drain_slot};
 use super::{
-    Action, BTreeSet, Exit, Goal, Life, MOST_WORKERS, Mono, Place, Release, Replacement, Request, Seat, Slot,
+    Action, BTreeSet, Exit, Goal, Life, MOST_WORKERS, Mono, Place, Release, Replacement, Request, Seat, Slot, Span,
     Supervisor, Why, Worker, WorkerId, as_slot,
 };
 
@@ -180,19 +180,31 @@ impl Supervisor {
     pub(super) fn starts_due(&mut self, now: Mono, number: usize, out: &mut Vec<Action>) {
         let Some(slot) = self.slots.get(number) else { return };
         let starting: Vec<(u64, Life)> = slot.workers().map(|w| (w.generation, w.life.clone())).collect();
+        let ReadyRule { alive_after, timeout, .. } = self.shape.ready;
         for (generation, life) in starting {
             let id = WorkerId { slot: as_slot(number), generation };
             match life {
+                Life::Starting(Due::Alive(at)) if at <= now && self.worker(id).is_some_and(|w| w.is_refused()) => {
+                    self.not_ready_in_time(now, id, alive_after, out);
+                }
                 Life::Starting(Due::Alive(at)) if at <= now => self.became_ready(now, id, ReadyBy::Alive, out),
-                Life::Starting(Due::Proof(at)) if at <= now => self.not_ready_in_time(now, id, out),
+                Life::Starting(Due::Proof(at)) if at <= now => self.not_ready_in_time(now, id, timeout, out),
                 Life::Soaking { until, by, .. } if until <= now => self.has_soaked(now, id, by, out),
                 _ => {}
             }
         }
     }
 
-    fn not_ready_in_time(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
-        let (after, end) = (self.shape.ready.timeout, self.ending(now, Why::NotReady));
+    /// Only where listening is asked for: one that sends a sign of its own knows what it can do without.
+    pub(super) fn on_refused(&mut self, id: WorkerId, what: String) {
+        let asks_listen = self.shape.ready.evidence == ReadyBy::Listen;
+        if let Some(worker) = self.worker(id).filter(|w| asks_listen && matches!(w.life, Life::Starting(_))) {
+            worker.refused = Some(what);
+        }
+    }
+
+    fn not_ready_in_time(&mut self, now: Mono, id: WorkerId, after: Span, out: &mut Vec<Action>) {
+        let end = self.ending(now, Why::NotReady);
         let asks_listen = self.shape.ready.evidence == ReadyBy::Listen;
         let Some((slot, place)) = self.find(id) else { return };
         let baseline = slot.baseline.clone();
@@ -211,10 +223,12 @@ impl Supervisor {
         let Some(worker) = self.worker(id) else { return };
         begin_drain(id.slot, worker, end, out);
         let worker = worker.clone();
+        let refused = worker.refused.clone();
         if self.is_awaited(id.slot, &worker) {
-            self.trial_is_late(now, id, &missing, out);
+            let lacks = lacking(&missing, refused.as_deref());
+            self.abort_roll(now, id.slot, format!("not ready after {}ms{lacks}", after.as_millis()), out);
         } else {
-            out.push(Action::Say(Record::NotReady { id, after, missing }));
+            out.push(Action::Say(Record::NotReady { id, after, missing, refused }));
         }
     }
 

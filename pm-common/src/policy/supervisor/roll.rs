@@ -347,13 +347,6 @@ impl Supervisor {
             slot.seat = Seat::Backoff { since: now, until: now };
         }
     }
-
-    /// Not ready in time.
-    pub(super) fn trial_is_late(&mut self, now: Mono, id: WorkerId, missing: &[String], out: &mut Vec<Action>) {
-        let after = self.shape.ready.timeout.as_millis();
-        let lacks = not_listening(missing);
-        self.abort_roll(now, id.slot, format!("not ready after {after}ms{lacks}"), out);
-    }
 }
 
 /// What became of a worker that a roll waited for, as the reason of its failure.

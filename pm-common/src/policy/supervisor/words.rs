@@ -46,6 +46,8 @@ pub enum Event {
     SpawnFailed(WorkerId, u8),
     /// It listens on this address; `fixed`: its successors must too (no port that the kernel chose).
     Listening { id: WorkerId, address: String, fixed: bool },
+    /// It wanted to listen and could not: the address, the reason and the culprit, in words.
+    Refused { id: WorkerId, what: String },
     /// It closed this address.
     Closed { id: WorkerId, address: String },
     /// It said that it is ready, in this way.

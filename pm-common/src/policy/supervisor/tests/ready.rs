@@ -88,6 +88,45 @@ fn a_successor_must_listen_on_every_address_of_the_baseline_and_no_timer_helps()
 }
 
 #[test]
+fn one_that_was_refused_and_listens_on_nothing_is_not_ready_because_it_lives() {
+    let refused = |id| Event::Refused { id, what: "cannot listen address=x reason=taken".to_string() };
+    let mut bench = starting(ReadyBy::Listen);
+    assert_eq!(bench.on(refused(w(0, 1))), []);
+    assert_eq!(bench.due(), Some(s(1)), "it may yet find another");
+    let actions = bench.tick();
+    assert_eq!(deeds(&actions), [Action::Stop(w(0, 1))]);
+    let [late] = said(&actions)[..] else { panic!("{actions:?}") };
+    let line = "worker not ready in time slot=0 generation=1 after=1000ms; cannot listen address=x reason=taken";
+    assert_eq!(late.to_string(), line);
+    let ended = bench.on(ended(w(0, 1), Exit::Code(0)));
+    assert!(matches!(next(&ended), Some(Next::Restart(delay)) if delay > Span::ZERO), "{ended:?}");
+    bench.tick();
+    assert_eq!(deeds(&bench.tick()), [Action::AnnounceReady], "its successor was refused nothing");
+
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(refused(w(0, 1)));
+    assert_eq!(bench.on(listen(w(0, 1), B)), [Action::SteerIn(w(0, 1)), Action::AnnounceReady], "it found another");
+
+    for evidence in [ReadyBy::Message, ReadyBy::Notify] {
+        let mut bench = starting(evidence);
+        bench.on(refused(w(0, 1)));
+        assert_eq!(bench.due(), Some(s(30)));
+        bench.on(Event::SaidReady(w(0, 1), evidence));
+        assert_eq!(bench.ready_by(w(0, 1)), Some(evidence), "it knows what it can do without");
+    }
+}
+
+#[test]
+fn a_new_release_that_is_refused_what_it_wants_aborts_the_reload() {
+    let mut bench = Bench::cluster(1, Rules::default());
+    bench.reload();
+    bench.on(Event::Refused { id: w(0, 2), what: "cannot listen".to_string() });
+    let actions = bench.tick();
+    assert_eq!(deeds(&actions), [Action::Stop(w(0, 2)), Action::DropRelease]);
+    assert_eq!(reason(&actions), "not ready after 1000ms; cannot listen");
+}
+
+#[test]
 fn a_missing_address_is_named() {
     let mut bench = starting(ReadyBy::Listen);
     bench.on(listen(w(0, 1), A));
