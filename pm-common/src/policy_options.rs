@@ -19,6 +19,9 @@ pub const GRACE: Opt =
 /// What asks a worker to stop.
 pub const STOP_SIGNAL: Opt =
     Opt { short: None, long: "stop-signal", value: Some("SIG"), help: "what asks a worker to stop (TERM)" };
+/// Whom that goes to.
+pub const STOP_GROUP: Opt =
+    Opt { short: None, long: "stop-group", value: None, help: "asks all of its process group, not its leader alone" };
 /// Variables for the workers.
 pub const ENV_FILE: Opt = Opt {
     short: None,
@@ -44,6 +47,7 @@ pub fn apply(rules: &mut Rules, option: &str, value: &OsStr) -> Result<bool, Fai
         "intensity" => (rules.intensity, rules.window) = intensity(option, value)?,
         "grace" => rules.grace = options::duration(option, value)?,
         "stop-signal" => rules.stop_signal = signal(option, value)?,
+        "stop-group" => rules.stop_group = true,
         "mem-interval" => rules.mem_interval = interval(option, value)?,
         _ => return Ok(false),
     }
@@ -112,6 +116,7 @@ pub fn to_json(rules: &Rules) -> Value {
         "window_ns": rules.window.0,
         "grace_ns": rules.grace.0,
         "stop_signal": rules.stop_signal,
+        "stop_group": rules.stop_group,
         "max_mem": rules.max_mem,
         "mem_interval_ns": rules.mem_interval.0,
     })
@@ -150,6 +155,7 @@ fn from_json(map: &Map<String, Value>) -> Option<Rules> {
     rules.window = Span(number("window_ns", rules.window.0)?);
     rules.grace = Span(number("grace_ns", rules.grace.0)?);
     rules.stop_signal = u8::try_from(number("stop_signal", u64::from(rules.stop_signal))?).ok()?;
+    rules.stop_group = map.get("stop_group").map_or(Some(rules.stop_group), Value::as_bool)?;
     rules.mem_interval = Span(number("mem_interval_ns", rules.mem_interval.0)?.max(SHORTEST_INTERVAL.0));
     rules.max_mem = match map.get("max_mem") {
         None | Some(Value::Null) => None,
@@ -181,6 +187,7 @@ mod tests {
             ("intensity", "5/10s"),
             ("grace", "4s"),
             ("stop-signal", "SIGINT"),
+            ("stop-group", ""),
             ("mem-interval", "500ms"),
         ])
         .expect("good options");

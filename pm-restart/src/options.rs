@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pm_common::options::{self, Opt, Parsed, Tool};
 use pm_common::policy::rules::Rules;
-use pm_common::policy_options::{self, GRACE, STOP_SIGNAL};
+use pm_common::policy_options::{self, GRACE, STOP_GROUP, STOP_SIGNAL};
 use pm_common::report::Failure;
 
 const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
@@ -27,6 +27,7 @@ pub const TOOL: Tool = Tool {
         opt("intensity", "N/TIME", "more restarts than N within TIME: give up (16/60s)"),
         GRACE,
         STOP_SIGNAL,
+        STOP_GROUP,
         opt("env-file", "FILE", "variables for CHAIN; HUP reads them again where it is no supervisor"),
         opt("mem-interval", "TIME", "how often memory is looked at, with --max-mem (1s)"),
     ],

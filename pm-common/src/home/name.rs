@@ -12,7 +12,7 @@ const LONGEST: usize = 120;
 /// The programs whose options are not the app's.
 const TOOLS: [&str; 5] = ["pm-cluster", "pm-fork", "pm-log", "pm-restart", "pm-stat"];
 /// Their options that have no value.
-const SWITCHES: [&str; 3] = ["--json", "--no-preload", "--time"];
+const SWITCHES: [&str; 4] = ["--json", "--no-preload", "--stop-group", "--time"];
 /// Options of Node and others whose value is a file, but not the app.
 const FILE_OPTIONS: [&str; 7] =
     ["-r", "--require", "--import", "--loader", "--experimental-loader", "--env-file", "--env-file-if-exists"];

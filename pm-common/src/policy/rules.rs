@@ -35,6 +35,8 @@ pub struct Rules {
     pub grace: Span,
     /// The number of the stop signal.
     pub stop_signal: u8,
+    /// The stop signal goes to the worker's whole process group, not to its leader alone.
+    pub stop_group: bool,
     /// The most memory of a worker's process tree, in bytes.
     pub max_mem: Option<u64>,
     /// How often the memory is looked at.
@@ -53,6 +55,7 @@ impl Default for Rules {
             window: Span::secs(60),
             grace: Span::secs(8),
             stop_signal: 15,
+            stop_group: false,
             max_mem: None,
             mem_interval: Span::secs(1),
         }

@@ -117,12 +117,14 @@ impl<A: Adapter> Supervise<A> {
         let Some(process) = self.processes.get_mut(&id).filter(|p| p.is_running()) else { return };
         let leads = process.leader_supervises
             || self.proc.stat(process.child.pid).is_some_and(|stat| procfs::is_cluster(&stat));
-        process.signal_leader(match self.machine.stop_kind() {
-            Some(kind) if leads => signal_of(kind) as u8,
+        let rules = self.machine.rules();
+        match self.machine.stop_kind() {
+            Some(kind) if leads => process.signal_leader(signal_of(kind) as u8),
             // A shell would wait, deaf to INT, for the supervisor that it runs.
-            _ if leads || process.supervisor.is_some() => Signal::SIGTERM as u8,
-            _ => self.machine.rules().stop_signal,
-        });
+            _ if leads || process.supervisor.is_some() => process.signal_leader(Signal::SIGTERM as u8),
+            _ if rules.stop_group => process.stop_group(rules.stop_signal),
+            _ => process.signal_leader(rules.stop_signal),
+        }
     }
 
     fn measure(&mut self, id: WorkerId) {

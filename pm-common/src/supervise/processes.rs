@@ -48,6 +48,8 @@ pub(super) struct Process {
     leftovers: Vec<OwnedFd>,
     /// Something is left of it, and no descriptor to wait for it could be had.
     unwatched: bool,
+    /// Its whole group was sent the stop signal: what is left of it is on its way, and a TERM would cut it short.
+    group_told: bool,
     /// Adopted processes that were sent TERM.
     told: Vec<i32>,
     /// Supervisors below it that are no link of this chain.
@@ -76,6 +78,7 @@ impl Process {
             hidden: false,
             leftovers: Vec::new(),
             unwatched: false,
+            group_told: false,
             told: Vec::new(),
             killed: false,
             refused: false,
@@ -115,6 +118,17 @@ impl Process {
     pub(super) fn signal_leader(&mut self, number: u8) {
         let sent = process::signal(self.child.pidfd.as_fd(), number);
         self.heed(self.child.pid, sent);
+    }
+
+    /// Sends the stop signal to its whole group, and to the leader if that one has left it.
+    pub(super) fn stop_group(&mut self, number: u8) {
+        let leader = crate::procfs::stat(self.child.pid);
+        if leader.is_some_and(|stat| stat.pgrp != self.child.pid) {
+            self.signal_leader(number);
+        }
+        let Ok(signal) = Signal::try_from(i32::from(number)) else { return self.signal_leader(number) };
+        self.group_told = true;
+        self.signal_group(signal);
     }
 
     fn signal_group(&mut self, signal: Signal) {
@@ -280,12 +294,14 @@ impl<A: Adapter> Supervise<A> {
         let Some(process) = self.processes.get_mut(&id) else { return };
         let own_words = self.machine.stop_kind().map_or(Signal::SIGTERM, signal_of);
         match self.scope {
+            Scope::Group if process.group_told => {}
             Scope::Group => process.signal_group(Signal::SIGTERM),
             // Their own children are their own business: a pm-cluster among them stops its workers in order.
             Scope::Tree => {
                 for stat in self.proc.children(own_pid()) {
                     let other = stat.pid == process.child.pid || self.inherited.has(&stat);
-                    if !other && !stat.is_zombie() && !process.told.contains(&stat.pid) {
+                    let had_it = process.group_told && stat.pgrp == process.child.pid;
+                    if !other && !had_it && !stat.is_zombie() && !process.told.contains(&stat.pid) {
                         process.told.push(stat.pid);
                         let supervises = crate::procfs::is_cluster(&stat);
                         process.signal_pid(stat.pid, if supervises { own_words } else { Signal::SIGTERM });

@@ -36,6 +36,10 @@ pub(crate) fn policy(reader: &mut Reader<'_>) -> Result<Vec<String>, String> {
     add("intensity", intensity(reader, backoff.unwrap_or((FIRST_BACKOFF, LONGEST_BACKOFF)))?);
     add("grace", grace(reader)?);
     add("stop-signal", Some(stop_signal(reader)?));
+    // PM2 signals the whole tree of an app, so that one behind a shell or npm hears it.
+    if reader.bool("treekill")? != Some(false) {
+        options.push("--stop-group".to_owned());
+    }
     Ok(options)
 }
 

@@ -101,7 +101,7 @@ pub(super) fn planned(app: Value) -> Result<Plan, String> {
 pub(super) fn line(plan: &Plan) -> String {
     let words: Vec<_> = plan.argv.iter().map(|word| word.to_string_lossy()).collect();
     let env_file = format!("--env-file /pm/{}/app.env ", plan.name);
-    words.join(" ").replace("--stop-signal INT ", "").replace(&env_file, "")
+    words.join(" ").replace("--stop-signal INT ", "").replace("--stop-group ", "").replace(&env_file, "")
 }
 
 pub(super) fn var<'a>(plan: &'a Plan, name: &str) -> Option<&'a str> {

@@ -125,7 +125,8 @@ impl Reader<'_> {
             }
         }
         if self.app.get("treekill").is_some_and(|v| !on(v)) {
-            self.warnings.push("treekill: all that belongs to a worker is always ended with it".to_owned());
+            let why = "treekill: the signal goes to the program alone, but all that it leaves behind is ended with it";
+            self.warnings.push(why.to_owned());
         }
     }
 }

@@ -258,7 +258,7 @@ fn what_else_changed_says_how_it_is_applied() {
     }
     describe(&scene, &json!({"name": "web", "script": "app.js", "instances": 3}));
     assert_eq!(update(&scene), json!({"app": "web", "action": "scale", "workers": 3, "changed": ["instances"]}));
-    assert_eq!(start_of(&scene, "web")["argv"][5], "3");
+    assert_eq!(start_of(&scene, "web")["argv"][6], "3");
     describe(&scene, &json!({"name": "web", "script": "app.js", "instances": 3, "namespace": "shop"}));
     assert_eq!(update(&scene)["action"], "same");
     assert_eq!(start_of(&scene, "web")["namespace"], "shop");
@@ -325,4 +325,19 @@ fn time_and_json_put_a_writer_between() {
         wait::until("the line of the app", || std::fs::read_to_string(&path).ok()?.lines().next().map(str::to_owned));
     let line: Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!((&line["message"], line["timestamp"].is_string()), (&"hello".into(), true), "{line}");
+}
+
+/// As PM2's treekill: what is started by a shell gets the signal that its handler is for.
+#[test]
+fn an_app_behind_a_shell_is_told_to_stop() {
+    let mut scene = scene();
+    let told = scene.dir().join("told");
+    scene.set("TOLD", told.clone());
+    let app = "process.on('SIGINT', () => { require('fs').writeFileSync(process.env.TOLD, 'INT'); process.exit(0) });";
+    let _ = scene.file("app.js", &format!("{app}\n{APP}"));
+    let said = tool(&scene, &["pm-fork", "--set", "script=cd . && node app.js; true", "--set", "name=line"]).ok();
+    let port = scene.port;
+    wait::until("it serves", || http::get(port, "/").ok());
+    stop(&scene, "line");
+    assert_eq!(std::fs::read_to_string(&told).expect("its handler ran"), "INT", "{said:?}");
 }

@@ -256,3 +256,30 @@ fn an_idle_client_does_not_hold_up_an_interrupt() {
         assert!(took.as_millis() < 5_000, "{line}: {took:?}");
     }
 }
+
+/// On INT it writes a file, a moment later than the shell in front of it has ended.
+const WRITES: &str =
+    "trap 'sleep 0.1; echo stopped >> \"$FILE\"; exit 0' INT\necho begun\nwhile :; do read x < wait; done\n";
+
+/// A shell passes no signal on: `sh -c 'cd x && app'` and `npm start` must not keep the app from its handler.
+#[test]
+fn the_stop_signal_reaches_the_whole_group_where_it_is_to() {
+    for tools in [
+        "pm-restart --grace 30s --stop-signal INT --stop-group",
+        "pm-cluster --grace 30s --stop-signal INT --stop-group -n 1",
+        "pm-restart --grace 30s --stop-signal INT --stop-group pm-cluster -n 1",
+    ] {
+        let mut scene = Scene::new();
+        let file = scene.dir().join("file");
+        scene.set("FILE", file.clone());
+        nix::unistd::mkfifo(&scene.dir().join("wait"), nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+        let _ = scene.file("app.sh", WRITES);
+        let _ = scene.file("run.sh", "cd . && sh app.sh; true");
+        let chain = scene.start(&format!("{tools} sh run.sh"));
+        chain.until("the app", || chain.output().contains("begun").then_some(()));
+        chain.signal(SIGTERM);
+        assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+        assert_eq!(std::fs::read_to_string(&file).expect(tools), "stopped\n", "{}", chain.output());
+        assert!(chain.messages("told to end with KILL").is_empty(), "{}", chain.output());
+    }
+}

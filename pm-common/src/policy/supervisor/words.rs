@@ -114,7 +114,7 @@ pub enum Action {
     Drain(WorkerId),
     /// The same, but no client that asks nothing is waited for.
     DrainNow(WorkerId),
-    /// Send it the stop signal (its leader alone).
+    /// Send it the stop signal (its leader alone, unless the rules say its group).
     Stop(WorkerId),
     /// Send TERM to what is left of its group after its leader ended.
     StopLeftovers(WorkerId),

@@ -155,7 +155,7 @@ fn cases() -> Vec<(&'static str, Value, Is)> {
         ("kill_signal", json!("SIGNOPE"), Refused("kill_signal: 'SIGNOPE'")),
         ("kill_retry_time", json!(100), Nothing),
         ("treekill", json!(true), Nothing),
-        ("treekill", json!(false), Warned(PLAIN, "treekill: all that belongs")),
+        ("treekill", json!(false), Warned(PLAIN, "treekill: the signal goes to the program alone")),
         ("shutdown_with_message", json!(true), Warned(PLAIN, "shutdown_with_message: not yet")),
         ("wait_ready", json!(true), Chain("pm-restart pm-cluster -n 1 --ready message node ./app.js")),
         ("wait_ready", json!(false), Nothing),

@@ -11,11 +11,11 @@ fn the_two_descriptions_of_the_readme() {
     let cluster =
         planned(json!({"name": "app", "script": "./app.js", "instances": 0, "exec_mode": "cluster"})).expect("a plan");
     let words: Vec<_> = cluster.argv.iter().map(|word| word.to_string_lossy()).collect();
-    let chain = "pm-restart --stop-signal INT pm-cluster -n 0 --env-file /pm/app/app.env node ./app.js";
+    let chain = "pm-restart --stop-signal INT --stop-group pm-cluster -n 0 --env-file /pm/app/app.env node ./app.js";
     assert_eq!(words.join(" "), chain);
     let fork = planned(json!({})).expect("a plan");
     let words: Vec<_> = fork.argv.iter().map(|word| word.to_string_lossy()).collect();
-    assert_eq!(words.join(" "), "pm-restart --stop-signal INT --env-file /pm/app/app.env node ./app.js");
+    assert_eq!(words.join(" "), "pm-restart --stop-signal INT --stop-group --env-file /pm/app/app.env node ./app.js");
     assert_eq!((fork.name.as_str(), fork.namespace.as_str(), fork.mode), ("app", "default", Mode::Fork));
     assert_eq!(fork.script.as_deref(), Some(Path::new("/srv/app.js")));
     assert_eq!((var(&fork, "NODE_APP_INSTANCE"), var(&fork, "name")), (Some("0"), Some("app")));
@@ -173,4 +173,12 @@ fn a_command_of_the_path_is_run_itself_or_by_the_interpreter_that_is_named() {
     assert!(needless.warnings[0].starts_with("node_args: "), "{needless:?}");
     let python = planned(json!({"script": "job.py"})).expect("a plan");
     assert_eq!(var(&python, "PYTHONUNBUFFERED"), Some("1"));
+}
+
+#[test]
+fn the_whole_group_is_told_to_stop_unless_treekill_is_false() {
+    for (treekill, told) in [(json!(null), true), (json!(true), true), (json!(false), false), (json!("false"), false)] {
+        let plan = planned(json!({"treekill": treekill})).expect("a plan");
+        assert_eq!(plan.argv.iter().any(|word| word == "--stop-group"), told, "{treekill}");
+    }
 }
