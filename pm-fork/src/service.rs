@@ -136,12 +136,13 @@ impl Service {
         command.args(args).env_clear().envs(self.start.env.iter().map(|(key, value)| (key, value)));
         // The logical path: `current` of a deployment may be a symbolic link, and lead elsewhere at a later roll.
         command.env("PWD", &self.start.cwd).envs(app.env_for_children());
-        process::default_signals();
         daemon::close_on_exec_above_stderr();
         app.keep_across_exec().or_fail(|| "cannot keep the lock".to_owned())?;
         let mut told = vec![crate::launch::ABOUT_TO_EXEC];
         said.iter().for_each(|field| told.extend(field.iter().chain(&[0])));
+        // Nobody may be there to read it; so not with SIGPIPE as the chain is to have it, which would end us here.
         let _ = pipe.write_all(&told);
+        process::default_signals();
         let error = command.exec();
         let code = if error.kind() == io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
         Err(Failure::with_code(code, format!("cannot run {}: {}", program.to_string_lossy(), reason(&error))))

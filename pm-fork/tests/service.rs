@@ -2,12 +2,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use pm_common::home::{self, AppDir};
 use pm_common::procfs;
+use rustix::event::{PollFd, PollFlags, poll};
 use tempfile::TempDir;
 
 /// What is said of a chain that is no supervisor.
@@ -193,6 +194,25 @@ fn a_fifo_that_nobody_reads_does_not_hold_it_up() {
     let gate = Gate::new(&place.path("fifo"));
     let output = place.run(&["--out", gate.path.to_str().expect("UTF-8"), "true"]);
     assert_eq!(output.status.code(), Some(125), "{}", text(&output.stderr));
+}
+
+/// With nobody left who reads what becomes of it: `--wait none`, or a caller that was killed.
+#[test]
+fn a_service_that_is_not_waited_for_runs() {
+    let place = Place::new();
+    let said = place.path("said");
+    nix::unistd::mkfifo(&said, nix::sys::stat::Mode::S_IRWXU).expect("made");
+    let mut reader = OpenOptions::new();
+    let mut reader = reader.read(true).custom_flags(nix::libc::O_NONBLOCK).open(&said).expect("opened");
+    let mut started = place.command();
+    let started = started.args(["--wait", "none", "--out"]).arg(&said).args(["--err"]).arg(&said);
+    assert!(started.args(["echo", "up"]).status().expect("runs").success());
+    // Readable or hung up, which it is not before somebody has opened and closed it.
+    let mut fds = [PollFd::new(&reader, PollFlags::IN)];
+    assert_eq!(poll(&mut fds, None), Ok(1));
+    let mut text = String::new();
+    let _ = reader.read_to_string(&mut text);
+    assert_eq!(text, "up\n", "the service died before it was the chain");
 }
 
 #[test]
