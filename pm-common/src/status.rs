@@ -134,16 +134,20 @@ impl StatusFile {
 
     /// Replaces what the file says, if that has changed.
     ///
-    /// Where that fails (a full disk), it is said once, and tried again at the next call.
-    pub fn write(&mut self, supervisor: &SupervisorLine, workers: &[WorkerLine]) {
-        let Some((path, new)) = &self.paths else { return };
+    /// Where that fails, it is said once, and tried again at the next call. False: the disk is full, which may pass
+    /// without anything else that would call.
+    pub fn write(&mut self, supervisor: &SupervisorLine, workers: &[WorkerLine]) -> bool {
+        let Some((path, new)) = &self.paths else { return true };
         let mut text = format!("{}\n", supervisor.to_json());
         workers.iter().for_each(|w| text.push_str(&format!("{}\n", w.to_json())));
         if text == self.text {
-            return;
+            return true;
         }
         match replace(path, new, &text) {
-            Ok(()) => (self.text, self.warned) = (text, false),
+            Ok(()) => {
+                (self.text, self.warned) = (text, false);
+                true
+            }
             Err(e) => {
                 self.text.clear();
                 let _ = std::fs::remove_file(new);
@@ -151,6 +155,7 @@ impl StatusFile {
                     let (path, why) = (path.display(), report::reason(&e));
                     report::warning(format_args!("pm-stat may show an old state: cannot write {path}: {why}"));
                 }
+                !matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
         }
     }

@@ -11,7 +11,7 @@ use std::process::Command;
 use nix::libc;
 use pm_common::home::{self, AppDir, Home, Mode, Namesake, Start};
 use pm_common::release::env_file;
-use pm_common::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
+use pm_common::report::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
 use pm_common::status::now_ms;
 use pm_common::supervise::environment;
 use pm_common::sys::daemon;
@@ -87,7 +87,16 @@ impl Service {
         if !self.keep_workers {
             let _ = std::fs::remove_file(dir.join(WORKERS));
         }
-        written.or_fail(|| format!("cannot write {}", dir.join(home::START).display()))
+        let path = dir.join(home::START);
+        match written {
+            // A full disk: an app that was running a moment ago is not to stay down for it.
+            Err(e) if self.keep_workers && path.exists() => {
+                let (path, why) = (path.display(), reason(&e));
+                report::warning(format_args!("cannot write {path}: {why}; it is that of an earlier start"));
+                Ok(())
+            }
+            other => other.or_fail(|| format!("cannot write {}", path.display())),
+        }
     }
 
     /// What cannot be run was not started: what is written of it is as it was.

@@ -216,6 +216,29 @@ fn a_service_that_is_not_waited_for_runs() {
 }
 
 #[test]
+fn what_ran_starts_again_on_a_full_disk() {
+    let place = Place::new();
+    let echo = ["--name", "a", "--wait", "started", "echo", "up"];
+    assert_eq!(place.run(&echo).status.code(), Some(0));
+    place.wait_until_free("a");
+    // As good as no space left: it cannot be written.
+    let new = place.dir("a").join(".start.json.new");
+    std::fs::create_dir(&new).expect("made");
+    let again = place.run(&["--wait", "started", "--again", "a"]);
+    let said = text(&again.stderr);
+    assert!(again.status.success() && said.contains("; it is that of an earlier start\n"), "{said}");
+    place.wait_until_free("a");
+    assert_eq!(place.read("a", "out.log"), "up\nup\n");
+    assert_eq!(place.run(&echo).status.code(), Some(125), "what was not written down before is not started");
+    std::fs::remove_dir(&new).expect("removed");
+    // What could not be written wholly is not left behind.
+    std::fs::rename(place.dir("a").join("start.json"), place.path("kept")).expect("moved");
+    std::fs::create_dir(place.dir("a").join("start.json")).expect("made");
+    assert_eq!(place.run(&echo).status.code(), Some(125));
+    assert!(!new.exists());
+}
+
+#[test]
 fn paths_are_those_of_the_caller_and_pwd_is_logical() {
     let place = Place::new();
     std::fs::create_dir(place.path("release")).expect("made");

@@ -77,6 +77,9 @@ pub(crate) fn create_file(path: &Path) -> io::Result<File> {
 /// It cannot be written; the old one is as it was.
 pub fn replace_file(dir: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
     let new = dir.join(format!(".{name}.new"));
-    create_file(&new)?.write_all(contents)?;
-    std::fs::rename(new, dir.join(name))
+    let written = create_file(&new).and_then(|mut file| file.write_all(contents));
+    written.and_then(|()| std::fs::rename(&new, dir.join(name))).inspect_err(|_| {
+        // On a full disk, half a file would be in the way of what comes next.
+        let _ = std::fs::remove_file(&new);
+    })
 }

@@ -156,7 +156,7 @@ fn a_disk_that_is_full_for_a_while_is_survived() {
     file.write(&me(), &[worker(0)]);
     assert_eq!(read(app.path()).expect("read").len(), 1);
     let mut none = StatusFile::new(None, "pm-cluster");
-    none.write(&me(), &[]);
+    assert!(none.write(&me(), &[]));
     assert!(!none.warned, "without a directory there is nothing to say");
 }
 

@@ -152,7 +152,7 @@ impl<A: Adapter> Supervise<A> {
                 return Ok(code);
             }
             // Most of what wakes us changes nothing: what flows through us, or a worker that tells its mood.
-            if std::mem::take(&mut self.news) {
+            if std::mem::take(&mut self.news) || self.publisher.is_due() {
                 self.publisher.publish(&self.machine, &self.processes, &self.adapter);
                 if self.scope == Scope::Group {
                     self.manager.say_counts(&self.machine);
@@ -192,8 +192,8 @@ impl<A: Adapter> Supervise<A> {
     fn wait(&mut self) -> Result<Vec<Token>, Failure> {
         let (tokens, ready, fits) = {
             let (tokens, mut fds) = self.poll_set();
-            let deadline = self.machine.deadline().into_iter().chain(self.adapter.deadline()).min();
-            let timeout = deadline.map(|at| timespec(at, clock::now()));
+            let deadlines = [self.machine.deadline(), self.adapter.deadline(), self.publisher.deadline()];
+            let timeout = deadlines.into_iter().flatten().min().map(|at| timespec(at, clock::now()));
             let fits = crowd::wait(&mut fds, timeout.as_ref()).or_fail(|| "cannot wait for events".to_owned())?;
             // Any of POLLIN, POLLOUT, POLLHUP, POLLERR is a reason to look: a pipe's end comes as POLLHUP alone.
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();

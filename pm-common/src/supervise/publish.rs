@@ -12,13 +12,16 @@ use crate::home::AppDir;
 use crate::policy::WorkerId;
 use crate::policy::exit::{Exit, signal_name};
 use crate::policy::supervisor::{RollView, Supervisor, View};
-use crate::policy::time::Mono;
+use crate::policy::time::{Mono, Span};
 use crate::report;
 use crate::status::{
     Ended, Last, Roll, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
 };
 use crate::sys::clock;
 use crate::{policy_options, procfs};
+
+/// How long after a disk was full it is looked whether it still is.
+const AGAIN: Span = Span::secs(2);
 
 /// Writes the status file of this supervisor.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub struct Publisher {
     slot_logs: BTreeMap<u32, ErrLog>,
     /// What the worker that failed in the last roll wrote last.
     last_words: Vec<String>,
+    /// The disk was full: when it is tried again, or an app at rest would show an old state for ever.
+    again: Option<Mono>,
 }
 
 impl Publisher {
@@ -58,7 +63,17 @@ impl Publisher {
             err_log,
             slot_logs: BTreeMap::new(),
             last_words: Vec::new(),
+            again: None,
         }
+    }
+
+    /// When what could not be written is to be tried again.
+    pub(super) const fn deadline(&self) -> Option<Mono> {
+        self.again
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        self.again.is_some_and(|at| at <= clock::now())
     }
 
     pub(super) fn publish(
@@ -77,7 +92,7 @@ impl Publisher {
             .collect();
         let state = SupervisorState::from_word(machine.state()).unwrap_or(self.state.0);
         let supervisor = self.supervisor(machine, state, &workers);
-        self.file.write(&supervisor, &workers);
+        self.again = (!self.file.write(&supervisor, &workers)).then(|| clock::now() + AGAIN);
     }
 
     /// The end: a clean one leaves nothing; that we gave up, and on what, is left for those who look.

@@ -15,6 +15,7 @@ mod fork_apps;
 mod fork_described;
 mod front_boot;
 mod front_logs;
+mod front_mishaps;
 mod front_shells;
 mod front_start;
 mod front_verbs;

@@ -1,0 +1,71 @@
+//! `pm` where things are not as they should be: names, files and moments that nobody thinks of.
+
+use pm_tests::front::Front;
+
+#[test]
+fn a_name_may_look_like_an_option() {
+    let front = Front::new();
+    for name in ["-x", "--name"] {
+        front.ok_words(&["start", "idle.js", "--name", name]);
+        for verb in ["describe", "pid", "id", "env", "reset", "restart", "reload", "flush", "list", "stop"] {
+            front.ok_words(&[verb, "--", name]);
+        }
+    }
+    assert_eq!(front.list(), ["--name:stopped", "-x:stopped"]);
+    for line in ["start all", "restart all", "logs all --nostream", "delete all"] {
+        front.ok(line);
+    }
+    assert_eq!(front.list(), [""; 0]);
+}
+
+/// Runs these lines in a namespace whose `PM_HOME` is a small disk, which `fill` fills.
+#[track_caller]
+fn on_a_small_disk(front: &Front, lines: &str) {
+    let script = format!(
+        "set -e; mkdir -p $PM_HOME; mount -t tmpfs -o size=64k none $PM_HOME
+         fill() {{ ! head -c 100000 /dev/zero 2>&1 >$PM_HOME/.fill; }}
+         pm() {{ $T/front/pm \"$@\"; }}
+         {lines}"
+    );
+    let words = ["unshare", "--mount", "--map-root-user", "timeout", "60", "sh", "-c", &front.scene.expand(&script)];
+    let output = front.scene.command(&words).output().expect("unshare");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_list_that_cannot_be_saved_is_not_said_to_be() {
+    let front = Front::new();
+    on_a_small_disk(
+        &front,
+        "pm start idle.js
+         pm save
+         cp $PM_HOME/.saved $T/before
+         fill
+         if pm save; then echo 'a save that failed exits with 0'; exit 1; fi
+         if pm cleardump; then echo 'so does cleardump'; exit 1; fi
+         cmp $PM_HOME/.saved $T/before
+         ! ls $PM_HOME/.saved.[0-9]* 2>/dev/null
+         pm stop all",
+    );
+}
+
+/// Nothing else happens that would have it written again.
+#[test]
+fn what_a_full_disk_did_not_take_is_written_once_there_is_room() {
+    let front = Front::new();
+    on_a_small_disk(
+        &front,
+        "pm-fork --name a pm-restart --backoff 1h..1h sleep 1000
+         supervisor=$(cat $PM_HOME/a/pid)
+         fill
+         first=$(pgrep -P $supervisor)
+         kill $first
+         until second=$(pgrep -P $supervisor) && [ $second != $first ]; do :; done
+         kill $second
+         until ! pgrep -P $supervisor && grep '^State:.S' /proc/$supervisor/status; do :; done
+         ! grep '\"state\":\"backoff\"' $PM_HOME/a/status.d/*
+         rm $PM_HOME/.fill
+         until grep '\"state\":\"backoff\"' $PM_HOME/a/status.d/*; do sleep 0.1; done
+         pm stop a",
+    );
+}
