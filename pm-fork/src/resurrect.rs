@@ -60,18 +60,29 @@ pub(crate) fn known(home: &Home, name: &str) -> Result<Start, Failure> {
     Ok(start)
 }
 
-/// Prints every app that is known, and how many there are.
+/// Prints every app that is known, and how many there are; 1: there is one more, which cannot be read.
 ///
 /// # Errors
 /// 125: the directory cannot be read.
 pub(crate) fn save() -> Result<u8, Failure> {
     let home = home()?;
     let names = home.apps().or_fail(|| format!("cannot read {}", home.path().display()))?;
-    let mut all: Vec<_> = names.iter().filter_map(|name| known(&home, name).ok()).collect();
+    let (mut all, mut code) = (Vec::new(), 0);
+    for name in &names {
+        match known(&home, name) {
+            Ok(start) => all.push(start),
+            // Started by hand, with no pm-fork: who did that has to do it again.
+            Err(failure) if failure.code == 1 => {}
+            Err(failure) => {
+                code = 1;
+                report::fatal(format_args!("not saved: {failure}; start '{name}' anew, or delete it"), &[]);
+            }
+        }
+    }
     all.sort_by_key(|start| start.id);
     let mut text: String = all.iter().map(|start| format!("{}\n", saved(&home, start))).collect();
     text += &format!("{}\n", json!({ "saved": all.len() }));
-    report::print(&text)
+    report::print(&text).map(|printed| printed.max(code))
 }
 
 fn saved(home: &Home, start: &Start) -> Value {

@@ -11,7 +11,9 @@ use crate::text::how;
 /// One that was stopped on request shall be so, unless it is `named`: who names it wants it to run.
 pub(crate) fn complaint(app: &Seen, named: bool) -> Option<String> {
     match (app.runs(), app.acting(), &app.words) {
-        (true, Some(told), _) => of_running(app, told),
+        (true, Some(told), _) => {
+            suspended_supervisor(app).or_else(|| of_running(app, told)).or_else(|| of_processes(app))
+        }
         (true, None, _) => of_silent(app),
         (false, _, Some(words)) => Some(of_ended(words)),
         (false, _, None) => match dead(app) {
@@ -36,6 +38,32 @@ fn of_running(app: &Seen, told: &SupervisorLine) -> Option<String> {
         }
         state => Some(format!("{}: {count}", state.word())),
     }
+}
+
+/// One that is suspended (SIGSTOP) says what was true before.
+fn suspended_supervisor(app: &Seen) -> Option<String> {
+    let told = app.sight.statuses.iter().map(|status| &status.supervisor);
+    told.filter(|told| is_suspended(told.pid)).map(|told| suspended(&told.tool, told.pid)).next()
+}
+
+/// What a supervisor says of its workers may be older than what has become of them.
+fn of_processes(app: &Seen) -> Option<String> {
+    let workers = app.workers().into_iter().map(|(_, worker)| worker);
+    let ready = workers.filter(|worker| worker.state == WorkerState::Ready);
+    ready.filter_map(|worker| Some((worker.slot, worker.pid?, worker.start?))).find_map(|(slot, pid, start)| {
+        if !procfs::is_alive(pid, start) {
+            return Some(format!("slot {slot} has ended, and its supervisor has not said so: pid={pid}"));
+        }
+        is_suspended(pid).then(|| suspended(&format!("slot {slot}"), pid))
+    })
+}
+
+fn is_suspended(pid: i32) -> bool {
+    procfs::stat(pid).is_some_and(|stat| stat.state == b'T')
+}
+
+fn suspended(who: &str, pid: i32) -> String {
+    format!("{who} is suspended: pid={pid}; to let it go on: kill -CONT {pid}")
 }
 
 /// A plain program that runs is all that it can be; a supervisor that says nothing is not ready.

@@ -201,6 +201,42 @@ fn a_check_says_what_is_not_as_it_shall_be() {
     assert_eq!(check(&[]), (Some(1), "web: pm-cluster gave up: crash 3\n".to_owned()));
 }
 
+/// What the files say was true when they were written.
+#[test]
+fn a_check_looks_at_the_processes_too() {
+    let apps = Apps::new();
+    let (cat, other) = (Cat::new(), Cat::new());
+    let check = || {
+        let output = apps.run(&["--check"]);
+        (output.status.code(), text(&output.stdout))
+    };
+    let [pid, above] = [cat.0.id(), other.0.id()].map(|pid| pid as i32);
+    apps.put(&supervisor("web", "pm-cluster"), &[cat.worker(0, 1)]);
+    assert_eq!(check(), (Some(0), String::new()));
+    suspend(pid);
+    assert_eq!(check(), (Some(1), format!("web: slot 0 is suspended: pid={pid}; to let it go on: kill -CONT {pid}\n")));
+    let start = procfs::start_time(above).expect("runs");
+    apps.put(&SupervisorLine { pid: above, start, ..supervisor("web", "pm-restart") }, &[]);
+    suspend(above);
+    let why = format!("web: pm-restart is suspended: pid={above}; to let it go on: kill -CONT {above}\n");
+    assert_eq!(check(), (Some(1), why), "it comes first: what it says is old");
+    drop(other);
+    let worker = cat.worker(0, 1);
+    drop(cat);
+    std::fs::remove_dir_all(apps.dir("web")).expect("ours");
+    apps.put(&supervisor("web", "pm-cluster"), &[worker]);
+    let why = format!("web: slot 0 has ended, and its supervisor has not said so: pid={pid}\n");
+    assert_eq!(check(), (Some(1), why));
+}
+
+/// Returns when it is.
+fn suspend(pid: i32) {
+    use nix::sys::{signal, wait};
+    let pid = nix::unistd::Pid::from_raw(pid);
+    signal::kill(pid, signal::Signal::SIGSTOP).expect("our child");
+    wait::waitpid(pid, Some(wait::WaitPidFlag::WUNTRACED)).expect("our child");
+}
+
 #[test]
 fn a_program_that_runs_without_a_supervisor_is_all_right() {
     let apps = Apps::new();

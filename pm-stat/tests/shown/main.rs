@@ -70,6 +70,8 @@ impl Cat {
 impl Drop for Cat {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
+        // It may be suspended, and would not see the end.
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }

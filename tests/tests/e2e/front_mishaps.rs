@@ -69,3 +69,17 @@ fn what_a_full_disk_did_not_take_is_written_once_there_is_room() {
          pm stop a",
     );
 }
+
+#[test]
+fn an_app_that_cannot_be_saved_is_named() {
+    let front = Front::new();
+    front.ok("start idle.js --name good");
+    front.ok("start idle.js --name bad -f");
+    let file = front.scene.dir().join("pm/bad/start.json");
+    std::fs::write(&file, "{").expect("there");
+    let said = front.line("save");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("not saved: app 'bad': cannot read") && said.err.contains("saved 1 apps"), "{said:?}");
+    front.ok("delete bad");
+    front.ok("save");
+}
