@@ -173,7 +173,7 @@ fn both_shells_know_the_verbs_that_pm_has() {
     let Ok(pm) = fs::read_to_string(root().join("scripts/pm")) else { return };
     let cases = pm.rsplit("case $verb in").next().expect("the verbs");
     let labels =
-        cases.lines().filter_map(|line| line.split_once(") ").filter(|_| line.starts_with(char::is_alphabetic)));
+        cases.lines().filter_map(|line| line.split_once(')').filter(|_| line.starts_with(char::is_alphabetic)));
     let known: BTreeSet<String> =
         labels.flat_map(|(labels, _)| labels.split('|').map(|word| word.trim().to_owned())).collect();
     assert!(verbs.is_subset(&known), "{:?}", verbs.difference(&known));
