@@ -102,6 +102,11 @@ impl AllPending {
         (one.address == bound).then_some(one)
     }
 
+    /// Whether this one is in mind.
+    pub(super) fn has(&self, pending: &Pending) -> bool {
+        self.0.contains(pending)
+    }
+
     /// Whether one is to be bound there.
     pub(super) fn any_at(&self, address: SocketAddr) -> bool {
         self.0.iter().any(|one| one.address == address)

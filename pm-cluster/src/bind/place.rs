@@ -13,6 +13,9 @@ use crate::lanes;
 use crate::listeners::Listeners;
 use crate::listeners::own::{Offer, Spot};
 
+/// The ports from here on take no right (`ip_unprivileged_port_start`, ip(7)).
+const FIRST_FOR_ALL: u16 = 1024;
+
 impl Binds {
     /// Makes the program's socket fit for its part and lets it bind, or puts one in its place.
     pub(super) fn bind_own(
@@ -43,12 +46,17 @@ impl Binds {
         let others = self.watched.values().any(|watched| watched.pending.any_at(address));
         let first = matches!(offer, Offer::Nothing) && !others;
         if pending.lane {
-            lanes::prepare(socket.as_fd(), first, listeners.spread()).ok()?;
+            lanes::prepare(socket.as_fd(), first).ok()?;
         } else {
             socket::reuse_address(socket).ok()?;
         }
-        self.watched.get_mut(&asked.who)?.pending.add(pending);
-        None
+        let all = &mut self.watched.get_mut(&asked.who)?.pending;
+        let again = all.has(&pending) && socket::local_inet(socket).is_ok_and(|at| at == address);
+        all.add(pending);
+        // We bind in its place, so that nothing that another worker does comes in between. A port that takes a right is
+        // bound by the program itself, and so is what we cannot bind: it gets the true errno.
+        let bound = again || (address.port() >= FIRST_FOR_ALL && socket::bind(socket, address).is_ok());
+        bound.then_some(Ok(()))
     }
 
     /// Where the program's socket cannot be had: one that we make takes its place.
