@@ -90,6 +90,7 @@ impl Lanes {
             }
         }
         if found {
+            self.revive(warnings);
             self.steer(warnings);
         }
     }

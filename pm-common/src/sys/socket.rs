@@ -125,6 +125,14 @@ pub fn listen(fd: impl AsFd, backlog: i32) -> io::Result<()> {
     Ok(rustix::net::listen(fd, backlog)?)
 }
 
+/// Whether it listens (SO_ACCEPTCONN): shutdown(2) of anybody who has it ends that.
+///
+/// # Errors
+/// That of getsockopt(2).
+pub fn is_listening(fd: impl AsFd) -> io::Result<bool> {
+    Ok(sockopt::socket_acceptconn(fd)?)
+}
+
 /// Lets later lanes join the port of a socket that was alone until now. Only after listen(2): two programs that set
 /// SO_REUSEPORT before both end up sharing the port silently, this way the second one gets EADDRINUSE.
 ///
