@@ -16,6 +16,9 @@ use crate::listeners::own::{Offer, Spot};
 /// The ports from here on take no right (`ip_unprivileged_port_start`, ip(7)).
 const FIRST_FOR_ALL: u16 = 1024;
 
+/// UDP addresses of one worker that are kept in mind.
+const MOST_DATAGRAMS: usize = 64;
+
 impl Binds {
     /// Makes the program's socket fit for its part and lets it bind, or puts one in its place.
     pub(super) fn bind_own(
@@ -57,6 +60,30 @@ impl Binds {
         // bound by the program itself, and so is what we cannot bind: it gets the true errno.
         let bound = again || (address.port() >= FIRST_FOR_ALL && socket::bind(socket, address).is_ok());
         bound.then_some(Ok(()))
+    }
+
+    /// Has a worker's own UDP socket share its port with those of other workers. The first is bound alone, as a lane is.
+    pub(super) fn bind_datagrams(
+        &mut self,
+        asked: &Asked,
+        address: SocketAddr,
+        socket: &OwnedFd,
+    ) -> Option<Result<(), i32>> {
+        if socket::joins(socket).ok()? {
+            return None;
+        }
+        let first = !self.datagrams.values().any(|all| all.contains(&address));
+        let all = self.datagrams.entry(asked.who).or_default();
+        if all.len() < MOST_DATAGRAMS {
+            all.insert(address);
+        }
+        if first && address.port() >= FIRST_FOR_ALL {
+            socket::bind(socket, address).ok()?;
+            let _ = socket::let_others_join(socket);
+            return Some(Ok(()));
+        }
+        let _ = socket::let_others_join(socket);
+        None
     }
 
     /// Where the program's socket cannot be had: one that we make takes its place.

@@ -93,14 +93,16 @@ pub fn is_only_v6(fd: impl AsFd) -> io::Result<bool> {
     Ok(sockopt::ipv6_v6only(fd)?)
 }
 
-/// What protocol a stream socket speaks.
+/// What protocol a socket speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// TCP.
     Tcp,
     /// Multipath TCP: it can be shared, and not steered.
     Mptcp,
-    /// Anything else, datagrams among them.
+    /// Datagrams: each socket of a port gets its share.
+    Udp,
+    /// Anything else.
     Other,
 }
 
@@ -113,6 +115,7 @@ pub fn protocol(fd: impl AsFd) -> io::Result<Protocol> {
     Ok(match protocol.map(|number| number as i32) {
         Some(libc::IPPROTO_TCP) => Protocol::Tcp,
         Some(libc::IPPROTO_MPTCP) => Protocol::Mptcp,
+        Some(libc::IPPROTO_UDP) => Protocol::Udp,
         _ => Protocol::Other,
     })
 }
@@ -133,7 +136,7 @@ pub fn is_listening(fd: impl AsFd) -> io::Result<bool> {
     Ok(sockopt::socket_acceptconn(fd)?)
 }
 
-/// Lets later lanes join the port of a socket that was alone until now. Only after listen(2): two programs that set
+/// Lets later ones join the port of a socket that was alone until now. Of TCP, only after listen(2): two programs that set
 /// SO_REUSEPORT before both end up sharing the port silently, this way the second one gets EADDRINUSE.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 mod any_fallback;
 mod any_health;
 mod any_listen;
+mod any_other;
 mod any_rude;
 mod any_table;
 mod as_root;
