@@ -1,7 +1,7 @@
 // What watching a program costs: a static server alone and under pm-cluster, in turns, and the time of bind and listen.
 //
-// The machine's noise is the same for both as long as the turns are short; the processor time of a request says the same
-// with less of it.
+// The machine's noise is the same for both as long as the turns are short (a second each); the processor time of a request
+// says the same with less of it.
 'use strict'
 const fs = require('fs')
 const os = require('os')
@@ -12,6 +12,8 @@ const lib = require('./chain')
 const server = process.env.OVERHEAD_SERVER
 const calls = path.join(__dirname, 'calls.py')
 const CONNECTIONS = 8
+// Seconds.
+const TURN = 1
 // /proc/PID/stat counts in these.
 const TICKS = Number(spawnSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }).stdout)
 
@@ -21,11 +23,11 @@ const ran = (pid) => {
   return (Number(fields[11]) + Number(fields[12])) / TICKS * 1e6
 }
 
-const turn = async (one, seconds) => {
+const turn = async (one) => {
   const before = ran(one.serves)
-  const { rate } = await lib.wrk(one.port, { seconds, connections: CONNECTIONS })
+  const { rate } = await lib.wrk(one.port, { seconds: TURN, connections: CONNECTIONS })
   one.rates.push(rate)
-  one.micros.push((ran(one.serves) - before) / (rate * seconds))
+  one.micros.push((ran(one.serves) - before) / (rate * TURN))
 }
 
 const started = async (words, env) => {
@@ -48,25 +50,29 @@ const times = (temp, watched) => {
   return JSON.parse(line)
 }
 
-const spread = (values) => `${Math.min(...values).toFixed(3)} to ${Math.max(...values).toFixed(3)}`
+// Half of the turns are between these.
+const spread = (values) => {
+  const sorted = [...values].sort((a, b) => a - b)
+  return [0.25, 0.75].map((part) => sorted[Math.floor((sorted.length - 1) * part)].toFixed(3)).join(' to ')
+}
 const load = () => os.loadavg()[0].toFixed(1)
 
 // Notes the figures, and prints how far the rounds were apart.
-const run = async ({ note, temp, rounds, seconds }) => {
+const run = async ({ note, temp, turns }) => {
   const before = load()
   const alone = await started([server], {})
   const watched = await started(['pm-cluster', '-n', '1', server], { PM_HOME: path.join(temp, 'overhead') })
   try {
-    for (let round = 0; round < rounds; round++) {
-      console.error(`overhead, round ${round + 1} of ${rounds}`)
+    console.error(`overhead, ${turns} turns`)
+    for (let done = 0; done < turns; done++) {
       // Another one begins each time.
-      const order = round % 2 ? [watched, alone] : [alone, watched]
-      for (const one of order) await turn(one, seconds)
+      const order = done % 2 ? [watched, alone] : [alone, watched]
+      for (const one of order) await turn(one)
     }
   } finally {
     await Promise.all([alone.stop(), watched.stop()])
   }
-  const over = (field) => watched[field].map((value, round) => value / alone[field][round])
+  const over = (field) => watched[field].map((value, which) => value / alone[field][which])
   for (const [name, one] of [['alone', alone], ['watched', watched]]) {
     one.rates.forEach((value) => note('static server, requests/s', name, value))
     one.micros.forEach((value) => note('static server, processor time of a request, us', name, value))
@@ -76,9 +82,9 @@ const run = async ({ note, temp, rounds, seconds }) => {
   const [rates, micros] = [over('rates'), over('micros')]
   rates.forEach((value) => note('static server, requests/s watched over alone', 'ratio', value))
   micros.forEach((value) => note('static server, processor time watched over alone', 'ratio', value))
-  console.log(`\nwatched over alone, ${rounds} rounds of ${seconds} s in turns, load average ${before} to ${load()}:`)
-  console.log(`  requests/s             ${lib.median(rates).toFixed(3)} (median; ${spread(rates)})`)
-  console.log(`  processor per request  ${lib.median(micros).toFixed(3)} (median; ${spread(micros)})`)
+  console.log(`\nwatched over alone, ${turns} turns of ${TURN} s each, load average ${before} to ${load()}:`)
+  console.log(`  requests/s             ${lib.median(rates).toFixed(3)} (median; half of the turns ${spread(rates)})`)
+  console.log(`  processor per request  ${lib.median(micros).toFixed(3)} (median; half of the turns ${spread(micros)})`)
 }
 
 module.exports = { run }

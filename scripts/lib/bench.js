@@ -273,7 +273,7 @@ const main = async () => {
     await front.run({ note, temp, has, quick })
   }
   if (!frontOnly && !overheadOnly) await rest(has)
-  if (!frontOnly && has('overhead')) await overhead.run({ note, temp, rounds, seconds })
+  if (!frontOnly && has('overhead')) await overhead.run({ note, temp, turns: rounds * seconds })
   print()
   const machine = { cpus: os.cpus().length, model: os.cpus()[0].model, kernel: os.release(), node: process.version }
   const medians = Object.fromEntries(Object.entries(results).map(([measure, by]) => [measure,
