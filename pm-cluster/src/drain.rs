@@ -34,10 +34,10 @@ pub(crate) struct Drain {
 impl Drain {
     /// The variables that make Node load the drain script, unless workers of this release cannot.
     pub(crate) fn script(&mut self, release: &Release, trust: &Trust) -> Vec<(OsString, OsString)> {
-        if !(self.with_channel || self.node.may_be_below()) || !trust.wants_script(release.number) {
+        if !(self.with_channel || self.node == Node::Below) || !trust.wants_script(release.number) {
             return Vec::new();
         }
         let options = release.env.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, v)| v.as_os_str());
-        self.preload.env(options, &self.argv, self.linger, self.node.may_be_below())
+        self.preload.env(options, &self.argv, self.linger, self.node == Node::Below)
     }
 }

@@ -32,6 +32,7 @@ use pm_common::options::Asked;
 use pm_common::policy::steering::Spread;
 use pm_common::policy::supervisor::{Shape, Supervisor};
 use pm_common::policy::time::Span;
+use pm_common::policy::worker::ReadyBy;
 use pm_common::release::Origin;
 use pm_common::report::{self, Failure, OrFail as _, print};
 use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Supervise, environment};
@@ -69,7 +70,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let drain = Drain {
         node,
         with_channel,
-        preload: preload(&parsed.rest, options.preload && (with_channel || node.may_be_below())),
+        preload: preload(&parsed.rest, options.preload && (with_channel || node == Node::Below)),
         linger: linger(options.rules.grace),
         grace: options.rules.grace,
         health: options.health.clone(),
@@ -116,14 +117,16 @@ fn fanout(options: &options::Options, argv: &[OsString], node: Node) -> Result<(
     }
     match (fanout, why) {
         // It asks for its sockets, and there is nothing to be said.
-        _ if node.speaks() => {}
+        _ if node == Node::Itself => {}
         (Fanout::Off, Some(why)) => report::warning(format_args!(
             "cannot share a port among copies that bind it themselves, they get EADDRINUSE reason={why}; see pm-cluster --probe"
         )),
         (Fanout::Made, Some(why)) => report::info(format_args!("lanes are made here, not by the program reason={why}")),
         _ => {}
     }
-    let with_channel = node.speaks() || (fanout == Fanout::Off && !swallow::closes_channel(argv));
+    // Who must say over it that it is ready can have it.
+    let helps = fanout == Fanout::Off || options.ready.evidence == ReadyBy::Message;
+    let with_channel = node == Node::Itself || (helps && !swallow::closes_channel(argv));
     Ok((fanout, with_channel))
 }
 

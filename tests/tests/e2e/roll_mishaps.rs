@@ -123,7 +123,8 @@ fn scaling_during_a_roll_comes_after_it() {
         chain.signal(signal);
         let state = roll::ended(&chain, asked);
         assert_eq!(state["ok"], true, "{state}\n{}", chain.output());
-        assert!(chain.messages("reloaded workers=2").len() == 1, "{}", chain.output());
+        chain.line("reloaded workers=2");
+        assert_eq!(chain.messages("reloaded workers=2").len(), 1, "{}", chain.output());
         chain.until(&format!("{wanted} workers"), || (stat::workers(&scene).len() == wanted).then_some(()));
         roll::drained(&chain);
         assert!(before.is_disjoint(&chain.serving(wanted)));
