@@ -145,9 +145,8 @@ impl Options {
                 self.ready.evidence = ReadyBy::Health;
             }
             "listen" => {
-                let what = value.to_str().and_then(Declared::parse);
-                let wrong = || options::bad(option, value, "expected [HOST]:PORT or unix:PATH[,mode=660][,owner=UID]");
-                self.listen.push(what.ok_or_else(wrong)?);
+                let what = Declared::parse(options::text(option, value)?);
+                self.listen.push(what.map_err(|why| options::bad(option, value, &why))?);
             }
             "fanout" => self.fanout = fanout(option, value)?,
             "probe" => {}

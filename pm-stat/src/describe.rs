@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use pm_common::policy::exit::signal_name;
 use pm_common::status::SupervisorLine;
 use serde_json::{Map, Value};
 
@@ -90,15 +91,24 @@ fn policy(policy: &Map<String, Value>) -> String {
 
 /// `grace=8s` for `grace_ns: 8000000000`.
 fn figure(key: &str, value: &Value) -> String {
-    let Some(name) = key.strip_suffix("_ns") else {
-        return format!("{key}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-    };
+    let Some(name) = key.strip_suffix("_ns") else { return format!("{key}={}", plain(key, value)) };
     let time = |value: &Value| {
         let nanos = Duration::from_nanos(value.as_u64().unwrap_or(0));
         humantime::format_duration(nanos).to_string().replace(' ', "")
     };
     let times: Vec<_> = value.as_array().map_or_else(|| vec![time(value)], |all| all.iter().map(time).collect());
     format!("{name}={}", times.join(".."))
+}
+
+/// A value that is no time.
+fn plain(key: &str, value: &Value) -> String {
+    let number = value.as_u64();
+    match key {
+        "stop_signal" => number.and_then(|n| signal_name(u8::try_from(n).ok()?)).map(str::to_owned),
+        "max_mem" => number.map(bytes),
+        _ => value.as_str().map(str::to_owned),
+    }
+    .unwrap_or_else(|| value.to_string())
 }
 
 /// The command as a shell would take it.
@@ -139,6 +149,16 @@ mod tests {
             "restart": "always", "window_ns": 90_000_000_000_u64});
         let text = super::policy(policy.as_object().expect("an object"));
         assert_eq!(text, "backoff=100ms..15s intensity=16 restart=always window=1m30s");
+    }
+
+    #[test]
+    fn signals_and_sizes_are_for_people() {
+        let policy =
+            serde_json::json!({"max_mem": 536_870_912, "stop_signal": 2, "stop_group": true, "stop_codes": [1, 2]});
+        let text = super::policy(policy.as_object().expect("an object"));
+        assert_eq!(text, "max_mem=512.0mb stop_codes=[1,2] stop_group=true stop_signal=INT");
+        // SIGRTMIN has no name that holds everywhere.
+        assert_eq!(figure("stop_signal", &Value::from(34)), "stop_signal=34");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use pm_common::status::{SupervisorLine, WorkerState};
 
 use crate::row::Row;
 use crate::seen::Seen;
+use crate::text::clean;
 use crate::usage::Usage;
 
 /// A family of figures of one name.
@@ -141,9 +142,11 @@ fn labels(app: &Seen, slot: Option<u32>) -> String {
     format!("app=\"{}\",namespace=\"{}\"{slot}", escaped(&app.name), escaped(app.namespace()))
 }
 
-/// The value of a label: a backslash, a quote and a newline are escaped, all else stands as it is.
+/// The value of a label: a backslash, a quote and a newline are escaped. Other control characters have no escape in the
+/// format; they are replaced, as in the table: somebody looks at the figures on a terminal.
 fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    let lines: Vec<_> = value.split('\n').map(clean).collect();
+    lines.join("\n").replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -153,6 +156,7 @@ mod tests {
     #[test]
     fn a_label_cannot_break_out() {
         assert_eq!(escaped("a\\\"b\nc}ö"), "a\\\\\\\"b\\nc}ö");
+        assert_eq!(escaped("a\r\x1b[2J\tb\u{9b}\n"), "a\u{fffd}\u{fffd}[2J\u{fffd}b\u{fffd}\\n");
     }
 
     #[test]
