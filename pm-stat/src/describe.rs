@@ -11,6 +11,7 @@ use crate::row::{Row, state_of_app};
 use crate::start;
 use crate::table::{Entry, render};
 use crate::text::{bytes, clean, how, percent};
+use crate::traffic;
 
 /// The description of the app that all these rows are of.
 pub(crate) fn describe(rows: &[Row<'_>], now_ms: u64, room: Option<usize>, colour: bool) -> String {
@@ -45,6 +46,8 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("memory", used.clone().next().map(|_| bytes(used.clone().map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)).sum()))),
         ("cpu", used.clone().next().map(|_| percent(used.map(|u| u.cpu_pct).sum()))),
         ("listens on", acting.map(|s| s.addresses.join(", "))),
+        ("adapter", adapters(rows)),
+        ("connections", connections(rows)),
         ("supervisor", supervisors(app)),
         ("policy", acting.map(|s| policy(&s.policy))),
         ("script", told("script")),
@@ -74,6 +77,21 @@ fn roll(told: &SupervisorLine) -> Option<String> {
         true => format!("number {} ended well", roll.ended),
         false => format!("number {} was aborted: {slot}{}", roll.ended, roll.reason),
     })
+}
+
+/// How the workers came by what they listen on.
+fn adapters(rows: &[Row<'_>]) -> Option<String> {
+    let mut all: Vec<_> = rows.iter().filter_map(|row| row.worker?.adapter.as_deref()).collect();
+    all.sort_unstable();
+    all.dedup();
+    Some(all.join(", "))
+}
+
+fn connections(rows: &[Row<'_>]) -> Option<String> {
+    let known: Vec<u64> = rows.iter().filter_map(|row| row.traffic.connections).collect();
+    let open = if known.is_empty() { None } else { Some(format!("{} open", known.iter().sum::<u64>())) };
+    let waiting = traffic::waiting(rows).map(|n| format!("{n} waiting to be accepted"));
+    Some([open, waiting].into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 fn supervisors(app: &crate::seen::Seen) -> Option<String> {

@@ -40,6 +40,7 @@ mod round_robin;
 mod runtimes;
 mod stat_front;
 mod stat_top;
+mod stat_traffic;
 mod status;
 mod stop;
 mod terminal;
