@@ -39,7 +39,7 @@ pub const TOOL: Tool = Tool {
         STOP_GROUP,
         opt("ready", "EVIDENCE", "listen, message (process.send('ready')) or notify (listen)"),
         opt("health", "URL", "ready once this is answered well: http://:PORT/PATH"),
-        opt("health-cmd", "CMD", "ready once this command of the shell succeeds (see the manual: PM_HEALTH_PORT)"),
+        opt("health-cmd", "CMD", "ready once this command (sh -c) exits with 0; see the manual"),
         opt("ready-after", "TIME", "with listen: alive this long is ready too (1s)"),
         opt("ready-timeout", "TIME", "not ready by then: the start has failed (30s)"),
         opt("soak", "TIME", "a reload's first new worker must live this long before it serves (1s)"),
