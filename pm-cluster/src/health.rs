@@ -353,4 +353,24 @@ mod tests {
             assert_eq!(verdict(bad), Some(false));
         }
     }
+
+    #[test]
+    fn a_command_is_killed_as_soon_as_its_worker_is_forgotten() {
+        let directory = std::fs::File::open("/").expect("a directory").into();
+        let env = vec![("PATH".into(), "/usr/bin:/bin".into())];
+        let release = Release { number: 0, directory: std::rc::Rc::new(directory), env, program: "x".into() };
+        let (who, mut listeners, mut events) =
+            (WorkerId { slot: 0, generation: 1 }, Listeners::default(), VecDeque::new());
+        let mut health = Health::new(Question::Command("sleep 1000".into()));
+        health.prepare(who, &release);
+        health.listens(who, "tcp:127.0.0.1:1");
+        health.look(&mut listeners, &mut events);
+        let pid = health.children().next().expect("it runs");
+        let watched = pm_common::sys::process::open_pidfd(pid).expect("our child");
+        health.forget(who, &mut listeners);
+        let mut fds = [rustix::event::PollFd::new(&watched, rustix::event::PollFlags::IN)];
+        let patience = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
+        assert_eq!(rustix::event::poll(&mut fds, Some(&patience)), Ok(1), "it has ended");
+        assert_eq!((health.children().count(), health.deadline(), events.len()), (0, None, 0));
+    }
 }

@@ -192,6 +192,8 @@ fn two_questions_are_one_too_many() {
     for words in [["--health", "http://:1/", "--health-cmd", "x"], ["--health-cmd", "x", "--health", "http://:1/"]] {
         assert!(refused(&words).contains("--health and --health-cmd do not go together"));
     }
+    let round = refused(&["--balance", "rr", "--health", "http://:1/"]);
+    assert!(round.contains("--health reaches no new worker"), "{round}");
     assert!(refused(&["--health-cmd", " "]).contains("expected a command"));
     let owner = refused(&["--listen", "unix:/tmp/x,owner=nobody-is-called-so"]);
     assert!(owner.contains("there is no user 'nobody-is-called-so'"), "{owner}");

@@ -125,6 +125,27 @@ fn a_queue_that_all_share_is_not_added_up() {
     });
 }
 
+/// The queue is the supervisor's; the connections are where they were passed to.
+#[test]
+fn connections_that_go_round() {
+    let scene = Scene::with_node(24);
+    let chain = scene.start("pm-cluster -n 2 --balance rr node $F/app.js");
+    chain.serving(2);
+    settled(&chain, 0, 0);
+    let kept: Vec<_> = (0..6)
+        .map(|_| {
+            let mut connection = Connection::open(scene.port).expect("connects");
+            connection.request("/", "keep-alive").expect("answers");
+            connection
+        })
+        .collect();
+    let lines = settled(&chain, 6, 0);
+    assert_eq!(each(&lines, "queue"), vec![Value::Null; 2]);
+    assert!(lines.iter().all(|line| line.0.get("queue_shared").is_none()), "{lines:?}");
+    drop(kept);
+    chain.stop();
+}
+
 /// A worker that drains has closed its listener, and what it has left is what people ask for.
 #[test]
 fn what_a_draining_worker_has_left() {
