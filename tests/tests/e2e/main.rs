@@ -4,6 +4,7 @@
 mod any_fallback;
 mod any_health;
 mod any_health_cmd;
+mod any_launch;
 mod any_listen;
 mod any_rude;
 mod any_table;
