@@ -281,8 +281,10 @@ fn ask(who: WorkerId, listening: SocketAddr, url: &Url, listeners: &mut Listener
     let to = SocketAddr::new(url.host.parse().unwrap_or_else(|_| reachable(listening.ip())), url.port);
     let socket = socket::tcp_unbound(to).ok()?;
     let any = if to.is_ipv6() { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
-    socket::bind(&socket, SocketAddr::new(any, 0)).ok()?;
-    let source = socket::local_inet(&socket).ok()?.port();
+    // Not one of the kernel's choice: a client elsewhere may well have the same, and would be sent to a worker that
+    // cannot serve yet.
+    let source = port::free();
+    socket::bind(&socket, SocketAddr::new(any, source)).ok()?;
     listeners.steer_source(who, Some(source));
     match rustix::net::connect(&socket, &to) {
         Ok(()) | Err(Errno::INPROGRESS) => Some(Asking { socket, sent: false, answer: Vec::new() }),

@@ -1,7 +1,8 @@
-//! A source port for a health check that a program of somebody else's makes.
+//! A source port for a health check.
 //!
-//! It cannot be held for it: curl(1) binds its port without SO_REUSEADDR, and would be refused. So it is one that the
-//! kernel gives to nobody who does not ask for it by number: free, and outside of the range of those.
+//! One for a command cannot be held for it: curl(1) binds its port without SO_REUSEADDR, and would be refused. So it is
+//! one that the kernel gives to nobody who does not ask for it by number: free, and outside of the range of those. Then
+//! clients on other hosts do not have it either, as a rule.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

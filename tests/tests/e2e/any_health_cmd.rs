@@ -74,6 +74,19 @@ fn one_that_is_given_its_socket_is_asked_too() {
 }
 
 #[test]
+fn one_on_a_unix_socket_is_asked_there() {
+    let scene = any::scene();
+    let _ = scene
+        .file("check", "#!/bin/sh\ncurl -fsS --unix-socket ${PM_ADDRESS#unix:} http://x/ && echo >>asked.$PM_SLOT\n");
+    let line = "pm-cluster -n 2 --listen unix:$T/socket --health-cmd ./check";
+    let chain = any::start(&scene, line, "/usr/bin/python3 $F/any/passed.py");
+    chain.line("ready workers=2/2");
+    assert_eq!(ready_by(&scene), ["health", "health"]);
+    assert!(scene.dir().join("asked.0").exists() && scene.dir().join("asked.1").exists());
+    chain.stop();
+}
+
+#[test]
 fn a_release_that_never_passes_replaces_nobody_and_the_reason_is_said() {
     let scene = any::scene();
     let _ = scene.file("check", CURL);

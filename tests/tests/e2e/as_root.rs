@@ -222,3 +222,21 @@ fn what_cannot_be_seen_is_not_0() {
     chain.until("one taken, two waiting", || (look() == (None, Some(2))).then_some(()));
     chain.stop();
 }
+
+#[test]
+fn a_unix_socket_is_given_to_an_owner_by_name() {
+    use std::os::unix::fs::MetadataExt;
+    let scene = pm_tests::any::scene();
+    let line = "pm-cluster -n 1 --listen unix:$T/socket,mode=660,owner=www-data:nogroup";
+    let chain = pm_tests::any::start(&scene, line, "/usr/bin/python3 $F/any/passed.py");
+    chain.line("ready workers=1/1");
+    let socket = std::fs::metadata(scene.dir().join("socket")).expect("bound");
+    let id = |database: &str, name: &str| -> u32 {
+        let output = scene.command(&["getent", database, name]).output().expect("getent runs");
+        let entry = String::from_utf8(output.stdout).expect("UTF-8");
+        entry.split(':').nth(2).and_then(|id| id.trim().parse().ok()).expect("known")
+    };
+    let wanted = (id("passwd", "www-data"), id("group", "nogroup"), 0o660);
+    assert_eq!((socket.uid(), socket.gid(), socket.mode() & 0o777), wanted);
+    chain.stop();
+}
