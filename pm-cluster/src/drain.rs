@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use pm_common::policy::time::Span;
 use pm_common::release::Release;
 
-use crate::health::Url;
+use crate::health::Question;
 use crate::preload::Preload;
 use crate::swallow::Node;
 use crate::trust::Trust;
@@ -26,7 +26,7 @@ pub(crate) struct Drain {
     /// The program loads what NODE_OPTIONS names, as far as we know.
     pub(crate) is_heard: bool,
     /// What a worker must answer before it is ready.
-    pub(crate) health: Option<Url>,
+    pub(crate) health: Option<Question>,
     /// The program and its arguments.
     pub(crate) argv: Vec<OsString>,
 }

@@ -42,6 +42,7 @@ use bind::probe::{self, Choice, Wanted};
 use bind::{Binds, Fanout};
 use declared::Declared;
 use drain::Drain;
+use health::Question;
 use listeners::{Listeners, Mode};
 use node::Cluster;
 pub use options::TOOL;
@@ -67,6 +68,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     let balance = options.balance.or((options.fanout == Wanted::Shared).then_some(Mode::Shared));
     let mode = mode(&parsed.rest, balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
+    check_question(mode, options.health.as_ref())?;
     let drain = Drain {
         node,
         with_channel,
@@ -94,6 +96,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         kind: "cluster",
     })?
     .run()
+}
+
+/// Where we accept, and pass connections to workers that are ready, a question to one that is not yet waits for ever.
+fn check_question(mode: Mode, question: Option<&Question>) -> Result<(), Failure> {
+    if mode == Mode::RoundRobin && matches!(question, Some(Question::Url(_))) {
+        return Err(Failure::own(
+            "--health reaches no new worker where connections go round (--balance rr, Deno); use --health-cmd with PM_PID",
+        ));
+    }
+    Ok(())
 }
 
 /// The listeners, those that were asked for among them.

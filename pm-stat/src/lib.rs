@@ -26,6 +26,7 @@ mod start;
 mod table;
 mod text;
 mod top;
+mod traffic;
 mod usage;
 mod wait;
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::record::{line, tenths};
 use crate::reset::Reset;
 use crate::seen::Seen;
+use crate::traffic::Traffic;
 use crate::usage::{Meter, Usage};
 
 /// The version of the form of the JSON lines.
@@ -30,6 +31,8 @@ pub(crate) struct Row<'a> {
     /// Since the last `reset`; of one that was given up, of all its workers.
     pub(crate) restarts: Option<u64>,
     pub(crate) last: Option<&'a Last>,
+    /// Nothing, until [`crate::traffic::add`].
+    pub(crate) traffic: Traffic,
 }
 
 /// The rows of the apps, in their order; then by slot and generation.
@@ -66,6 +69,7 @@ fn worker<'a>(
         usage,
         restarts: Some(told.restarts.saturating_sub(reset.of(supervisor, told.slot))),
         last: told.last.as_ref(),
+        traffic: Traffic::default(),
     }
 }
 
@@ -84,6 +88,7 @@ fn whole<'a>(app: &'a Seen, meter: &mut Meter) -> Row<'a> {
         usage: pid.and_then(|pid| meter.measure(pid, None)),
         restarts: app.words.as_ref().map(|_| ended.clone().map(|w| w.restarts).sum()),
         last: ended.filter_map(|w| w.last.as_ref()).max_by_key(|l| l.at_ms),
+        traffic: Traffic::default(),
     }
 }
 
@@ -129,6 +134,10 @@ impl Row<'_> {
             ("pss_bytes", pss),
             ("cpu_pct", runs.then(|| number(|u| u.cpu_pct))),
             ("listen", told.map(|w| Value::from(w.addresses.clone()))),
+            ("adapter", told.map(|w| Value::from(w.adapter.as_deref()))),
+            ("queue", told.map(|_| Value::from(self.traffic.queue))),
+            ("queue_shared", self.traffic.queue_shared.map(Value::from)),
+            ("connections", told.map(|_| Value::from(self.traffic.connections))),
             ("restarts_total", told.map(|w| Value::from(w.restarts))),
             ("supervisor_pid", runs.then(|| Value::from(self.supervisor.map(|s| s.pid)))),
             ("supervisor_start", runs.then(|| Value::from(self.supervisor.map(|s| s.start)))),
