@@ -16,6 +16,7 @@ mod lock;
 mod name;
 mod place;
 mod start;
+mod turn;
 
 pub use ids::with_id;
 pub use lock::{Claim, Lock};
@@ -24,6 +25,7 @@ pub(crate) use place::create_file;
 pub use place::replace_file;
 use place::{Trouble, check_dir, make_dir};
 pub use start::{Mode, START, Start, argv_with_workers};
+pub use turn::Turns;
 
 /// How many implied names (`app`, `app-2` ...) are tried before the last failure stands.
 const MOST_NAMESAKES: u32 = 1000;

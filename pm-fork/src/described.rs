@@ -11,7 +11,7 @@ use crate::file::{self, Contents};
 use crate::launch::{self, Patience};
 use crate::request::Description;
 use crate::service::{self, Service};
-use crate::{resurrect, update};
+use crate::{restart, resurrect, update};
 
 /// Starts what is described, or says what that would be.
 ///
@@ -44,9 +44,20 @@ fn act(asked: &Description, plans: &[Plan], context: &Context, patience: &Patien
         return update::run(plans, context);
     }
     let services: Vec<_> = plans.iter().filter_map(|plan| service(plan, context, asked.force)).collect();
+    if asked.restart {
+        return restart(services, plans, context, patience);
+    }
     let parked = park(plans, context);
     let codes = launch::start_all(&services, patience)?;
     Ok(if parked { summary(&codes) } else { 1 })
+}
+
+fn restart(services: Vec<Service>, plans: &[Plan], context: &Context, patience: &Patience) -> Result<u8, Failure> {
+    let parking: Vec<&str> = plans.iter().filter(|plan| !plan.autostart).map(|plan| plan.name.as_str()).collect();
+    let ready = restart::stop_first(&resurrect::home()?, services, &parking)?;
+    let parked = park(plans, context);
+    let codes = launch::start_all(&ready.services, patience)?;
+    Ok(if parked && !ready.failed { summary(&codes) } else { 1 })
 }
 
 /// 1 if any has failed; 124 if the time was up for those that are not ready.

@@ -16,6 +16,7 @@ mod launch;
 pub mod log;
 mod manage;
 mod request;
+mod restart;
 mod resurrect;
 mod service;
 mod update;
@@ -37,7 +38,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     match request {
         Request::Chain(service) => launch::start(&service, &patience),
         Request::Described(asked) => described::run(&asked, &patience),
-        Request::Again { names, update_env } => resurrect::again(&names, update_env, &patience),
+        Request::Again(asked) => resurrect::again(&asked, &patience),
         Request::Signal { number, word, names } => {
             manage::each(&names, |home, name| manage::signal(home, name, number, &word))
         }

@@ -40,7 +40,11 @@ pub(crate) fn signal(home: &Home, name: &str, number: u8, word: &str) -> Result<
     }
 }
 
-fn holder(dir: &Path, name: &str) -> Result<Option<i32>, Failure> {
+/// The process that holds the app's lock.
+///
+/// # Errors
+/// 125: it has no pid here, or the lock cannot be read.
+pub(crate) fn holder(dir: &Path, name: &str) -> Result<Option<i32>, Failure> {
     match home::holder(dir) {
         Ok(None) => Ok(None),
         Ok(Some(Some(pid))) => Ok(Some(pid)),

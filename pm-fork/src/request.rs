@@ -43,6 +43,7 @@ pub const TOOL: Tool = Tool {
         switch("dry-run", "start nothing, print what would be"),
         switch("again", "start stopped apps as they were started before"),
         switch("update-env", "with --again: in this environment"),
+        switch("restart", "with --again or -f: stop first what runs, if it can be started again"),
         opt("signal", "SIG", "send the apps' outermost processes a signal"),
         switch("remove", "forget stopped apps, and delete their logs"),
         switch("save", "print all apps as -f takes them"),
@@ -60,13 +61,22 @@ pub(crate) enum Request {
     /// To start, or look at, what is described.
     Described(Description),
     /// To start again.
-    Again { names: Vec<String>, update_env: bool },
+    Again(Again),
     /// To send a signal.
     Signal { number: u8, word: String, names: Vec<String> },
     /// To forget apps.
     Remove(Vec<String>),
     /// To print all apps.
     Save,
+}
+
+/// What is to be started again, and how.
+#[derive(Debug)]
+pub(crate) struct Again {
+    pub(crate) names: Vec<String>,
+    pub(crate) update_env: bool,
+    /// Also what runs.
+    pub(crate) restart: bool,
 }
 
 /// What is described, and where.
@@ -82,6 +92,8 @@ pub(crate) struct Description {
     pub(crate) update: bool,
     pub(crate) dry_run: bool,
     pub(crate) force: bool,
+    /// What runs is stopped first.
+    pub(crate) restart: bool,
 }
 
 /// The options as they are given.
@@ -148,6 +160,7 @@ impl Given {
             "force" => self.described.force = true,
             "again" => self.again = true,
             "update-env" => self.update_env = true,
+            "restart" => self.described.restart = true,
             "signal" => self.signal = Some((signal(option, value)?, text()?)),
             "remove" => self.remove = true,
             _ => self.save = true,
@@ -168,6 +181,9 @@ impl Given {
         if self.update_env && !self.again {
             return Err(Failure::own("--update-env is for --again alone"));
         }
+        if self.described.restart && !self.again && self.described.file.is_none() {
+            return Err(Failure::own("--restart goes with --again or -f"));
+        }
         if let (Some(option), true) = (self.of_chain, verbs.contains(&true)) {
             return Err(Failure::own(format!(
                 "--{option} is for a CHAIN; with a description it is a field: --set {option}=..."
@@ -178,7 +194,10 @@ impl Given {
         }
         match self.signal {
             Some((number, word)) => Ok(Request::Signal { number, word, names: names(rest)? }),
-            None if self.again => Ok(Request::Again { names: names(rest)?, update_env: self.update_env }),
+            None if self.again => {
+                let (update_env, restart) = (self.update_env, self.described.restart);
+                Ok(Request::Again(Again { names: names(rest)?, update_env, restart }))
+            }
             None if self.remove => Ok(Request::Remove(names(rest)?)),
             None if self.of_description.is_some() => self.described.with(rest).map(Request::Described),
             None => chain(self.start, self.cwd, rest).map(|service| Request::Chain(Box::new(service))),
@@ -275,6 +294,7 @@ mod tests {
             "--save a",
             "--save --again a",
             "--update-env a",
+            "--restart a",
             "-f x --name y",
             "-f x y",
             "-f x --again y",
@@ -293,7 +313,7 @@ mod tests {
         assert!(matches!(asked("-f x --only a,b --only c"), Ok(Request::Described(d)) if d.only == ["a", "b", "c"]));
         assert!(matches!(asked("--set script=a -- --name"), Ok(Request::Described(d)) if d.args == ["--name"]));
         assert!(
-            matches!(asked("--again --update-env a b a"), Ok(Request::Again { names, update_env: true }) if names.len() == 2)
+            matches!(asked("--again --update-env a b a"), Ok(Request::Again(a)) if a.names.len() == 2 && a.update_env && !a.restart)
         );
         assert!(matches!(asked("--signal HUP a"), Ok(Request::Signal { number: 1, .. })));
         assert!(matches!(asked("--remove a"), Ok(Request::Remove(names)) if names == ["a"]));

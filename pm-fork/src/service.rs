@@ -16,11 +16,15 @@ use pm_common::status::now_ms;
 use pm_common::supervise::environment;
 use pm_common::sys::daemon;
 use pm_common::sys::process;
+use rustix::fs::Access;
 
 use crate::ecosystem::APP_ENV;
 
 /// The file with the number of workers that was asked for after the start.
 pub(crate) const WORKERS: &str = "workers";
+
+/// A file that is written to see whether it can be.
+const TRIAL: &str = ".trial";
 
 /// What another chain or service manager told the caller, and is not the new service's; beside what no link passes on.
 const NOT_INHERITED: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NODE_APP_INSTANCE"];
@@ -62,8 +66,7 @@ impl Service {
         let logs_elsewhere = self.start.out.is_some() && self.start.err.is_some() && !self.described;
         let name = Some(self.start.name.as_str()).filter(|name| !name.is_empty());
         let app = AppDir::found(name, &self.start.argv, env, !logs_elsewhere)?;
-        let out = self.log(self.start.out.as_deref(), &app, "out.log")?;
-        let err = self.log(self.start.err.as_deref(), &app, "err.log")?;
+        let [out, err] = self.logs(app.dir())?;
         let null = File::open("/dev/null").or_fail(|| "cannot open /dev/null".to_owned())?;
         let before = app.dir().and_then(|dir| std::fs::read(dir.join(home::START)).ok());
         self.record(&app, Home::find(env))?;
@@ -157,9 +160,34 @@ impl Service {
         Err(Failure::with_code(code, format!("cannot run {}: {}", program.to_string_lossy(), reason(&error))))
     }
 
+    /// Whether a start in this directory would come as far as the program: asked before what runs is stopped for it.
+    ///
+    /// # Errors
+    /// 125: what is missing, or cannot be written.
+    pub(crate) fn check(&self, dir: &Path) -> Result<(), Failure> {
+        let Start { cwd, script, .. } = &self.start;
+        let may = |path: &Path, access| rustix::fs::access(path, access);
+        may(cwd, Access::EXEC_OK).or_fail(|| format!("cannot change to {}", cwd.display()))?;
+        may(dir, Access::WRITE_OK | Access::EXEC_OK).or_fail(|| format!("cannot write in {}", dir.display()))?;
+        if let Some(script) = script.as_ref().filter(|_| self.described) {
+            may(script, Access::EXISTS).or_fail(|| format!("script {}", script.display()))?;
+        }
+        self.logs(Some(dir))?;
+        let text = format!("{}{:?}", self.start.to_json(), self.start.app_env);
+        // Twice, for what the supervisors say of themselves.
+        let there_is_room = home::replace_file(dir, TRIAL, text.repeat(2).as_bytes());
+        let _ = std::fs::remove_file(dir.join(TRIAL));
+        there_is_room.or_fail(|| format!("cannot write in {}", dir.display()))
+    }
+
+    fn logs(&self, dir: Option<&Path>) -> Result<[File; 2], Failure> {
+        let Start { out, err, .. } = &self.start;
+        Ok([self.log(out.as_deref(), dir, "out.log")?, self.log(err.as_deref(), dir, "err.log")?])
+    }
+
     /// The file that an output is appended to: the one given, else that of the app (without both we do not get here).
-    fn log(&self, given: Option<&Path>, app: &AppDir, name: &str) -> Result<File, Failure> {
-        let own = app.dir().map(|dir| dir.join(name));
+    fn log(&self, given: Option<&Path>, dir: Option<&Path>, name: &str) -> Result<File, Failure> {
+        let own = dir.map(|dir| dir.join(name));
         let (path, mode, flags) = match (given, &own) {
             (Some(path), _) => (path, 0o666, 0),
             (None, Some(path)) => (path.as_path(), 0o600, libc::O_NOFOLLOW),

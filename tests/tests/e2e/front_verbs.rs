@@ -107,6 +107,30 @@ fn two_reloads_at_once_are_both_good() {
     }
 }
 
+/// One after the other: a second TERM would cut short what the app has in hand.
+#[test]
+fn two_restarts_at_once_are_both_good() {
+    let front = Front::new();
+    let slow = "process.on('SIGINT', () => { console.log('told'); setTimeout(() => { console.log('done'); process.exit() }, 500) })\n\
+                setInterval(() => {}, 1e6)";
+    let _ = front.scene.file("slow.js", slow);
+    let _ = front.scene.file(
+        "slow.config.js",
+        "module.exports = [{ name: 'slow', script: 'slow.js', kill_timeout: 9000, args: `${process.pid}` }]",
+    );
+    front.ok("start slow.config.js");
+    for line in ["-s restart slow", "-s restart slow.config.js"] {
+        let words: Vec<_> = line.split(' ').collect();
+        let restarts = [front.start(&words), front.start(&words), front.start(&words)];
+        for restart in &restarts {
+            assert_eq!(restart.wait().code(), Some(0), "{}", restart.output());
+        }
+        assert_eq!(front.list(), ["slow:online"]);
+    }
+    let log = std::fs::read_to_string(front.scene.dir().join("pm/slow/out.log")).expect("a log");
+    assert_eq!(log, "told\ndone\n".repeat(6), "each has ended as it likes to");
+}
+
 #[test]
 fn a_config_file_is_applied_as_a_whole() {
     let front = Front::new();
