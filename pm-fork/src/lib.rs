@@ -11,6 +11,7 @@ use pm_common::report::{self, Failure};
 
 mod described;
 pub mod ecosystem;
+mod failed;
 mod file;
 mod launch;
 pub mod log;

@@ -19,6 +19,7 @@ use pm_common::sys::process;
 use rustix::fs::Access;
 
 use crate::ecosystem::APP_ENV;
+use crate::failed;
 
 /// The file with the number of workers that was asked for after the start.
 pub(crate) const WORKERS: &str = "workers";
@@ -66,15 +67,29 @@ impl Service {
         let logs_elsewhere = self.start.out.is_some() && self.start.err.is_some() && !self.described;
         let name = Some(self.start.name.as_str()).filter(|name| !name.is_empty());
         let app = AppDir::found(name, &self.start.argv, env, !logs_elsewhere)?;
+        let failed = self.become_in(&app, Home::find(env), pipe);
+        if let (Err(_), Some(dir)) = (&failed, app.dir()) {
+            failed::leave_nothing(dir, app.name());
+        }
+        failed
+    }
+
+    /// The same, with the lock of the app.
+    fn become_in(
+        &mut self,
+        app: &AppDir,
+        home: Option<Home>,
+        pipe: &mut File,
+    ) -> Result<std::convert::Infallible, Failure> {
         let [out, err] = self.logs(app.dir())?;
         let null = File::open("/dev/null").or_fail(|| "cannot open /dev/null".to_owned())?;
-        let before = app.dir().and_then(|dir| std::fs::read(dir.join(home::START)).ok());
-        self.record(&app, Home::find(env))?;
-        let said = self.told(&app, &err);
+        let before = app.dir().and_then(|dir| home::read_regular(&dir.join(home::START), u64::MAX).ok());
+        self.record(app, home)?;
+        let said = self.told(app, &err);
         let done = rustix::stdio::dup2_stdin(&null).and_then(|()| rustix::stdio::dup2_stdout(&out));
         done.and_then(|()| rustix::stdio::dup2_stderr(&err)).or_fail(|| "cannot redirect".to_owned())?;
-        let failed = self.exec(&app, pipe, &said);
-        self.forget(&app, before);
+        let failed = self.exec(app, pipe, &said);
+        self.forget(app, before);
         failed
     }
 
@@ -216,7 +231,8 @@ pub(crate) fn write_start(dir: &Path, start: &mut Start, id: u64, at_ms: u64) ->
 
 /// The number of workers that was asked for since the app was described.
 pub(crate) fn workers_asked_for(dir: &Path) -> Option<u32> {
-    std::fs::read_to_string(dir.join(WORKERS)).ok()?.trim().parse().ok().filter(|count| *count > 0)
+    let text = home::read_regular(&dir.join(WORKERS), 100).ok()?;
+    std::str::from_utf8(&text).ok()?.trim().parse().ok().filter(|count| *count > 0)
 }
 
 /// Opens a file to append to. A FIFO without a reader is an error, where it would else hold us up; and a terminal does

@@ -55,6 +55,32 @@ fn a_chain_that_dies_at_boot_gives_its_code_and_what_it_wrote() {
 }
 
 #[test]
+fn an_app_that_never_ran_is_errored_or_not_there_at_all() {
+    let scene = scene();
+    let list = || pm_tests::fork::tool(&scene, &["pm-stat"]).ok();
+    for (line, code, how) in [
+        ("--name x pm-restart --restart never node -e process.exit(7)", 7, r#""code":7"#),
+        ("--name x pm-restart --no-such-option node idle.js", 125, r#""code":125"#),
+        ("--name x pm-restart --restart never sh -c kill${IFS}-9${IFS}$$", 137, r#""code":137"#),
+    ] {
+        assert_eq!(run(&scene, line).code, Some(code), "{line}");
+        let said = list();
+        assert!(said.out.contains(r#""state":"errored""#) && said.out.contains(how), "{line}: {said:?}");
+        let described = pm_tests::fork::tool(&scene, &["pm-stat", "--describe", "x"]).ok().out;
+        assert!(described.contains("  errored\n") && described.contains("last restart"), "{described}");
+    }
+    let _ = run(&scene, "--again x");
+    let _ = run(&scene, "--name x pm-restart node idle.js").ok();
+    stop(&scene, "x");
+    assert!(list().out.contains(r#""state":"stopped""#), "it has run");
+    for line in ["--name y no-such-program", "--name y --out /proc/nobody/x node idle.js"] {
+        assert_ne!(run(&scene, line).code, Some(0), "{line}");
+        assert!(!list().out.contains(r#""app":"y""#), "{line}");
+        assert!(!scene.dir().join("pm/y").exists(), "{line}");
+    }
+}
+
+#[test]
 fn a_first_failure_is_told_while_it_is_tried_again() {
     let scene = scene();
     let said = run(&scene, "--name x --timeout 1500ms pm-restart --backoff 60s..60s node boom.js");
