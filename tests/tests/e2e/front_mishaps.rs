@@ -54,7 +54,10 @@ fn an_app_that_could_not_be_started_again_is_left_running() {
          pm list >$T/said
          [ $(grep -c online $T/said) = 2 ]
          pm logs --nostream | grep idle
-         umount $PM_HOME
+         $T/front/pm logs >$T/said & logs=$!
+         until grep '|idle' $T/said; do sleep 0.1; done
+         kill $logs; wait $logs || true
+         umount -l $PM_HOME
          fill
          ! ARG=new pm restart two.config.js 2>$T/said
          grep \"app 'two' is left running: cannot write in .*: No space left\" $T/said

@@ -237,6 +237,13 @@ fn a_signal_reaches_the_workers_and_reset_counts_anew() {
     wait::until("the word of the app", || {
         std::fs::read_to_string(front.scene.dir().join("pm/usr/out.log")).ok().filter(|text| text.contains("got it"))
     });
+    for wrong in ["SIGNOPE", "USR", "0", "65", "-9"] {
+        let said = front.pm(&["sendSignal", wrong, "usr"]);
+        assert!(said.code == 1 && said.err.contains("there are HUP INT"), "{said:?}");
+        assert_eq!(said.err.lines().count(), 1, "{said:?}");
+    }
+    front.ok("sendSignal 12 usr");
+    front.ok("sendSignal sigusr2 usr");
     front.ok("reload usr");
     let restarts = || front.jlist()[0]["pm2_env"]["restart_time"].as_u64();
     assert_eq!(restarts(), Some(1));
@@ -279,7 +286,7 @@ fn what_the_table_says_works_is_there() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts");
     let read = |name: &str| std::fs::read_to_string(root.join(name)).expect(name);
     let scripts: String = ["pm", "pm-logs", "pm-boot"].iter().map(|name| read(name)).collect();
-    let (_, code) = scripts.split_once("HELP\n}").expect("the help comes first");
+    let (_, code) = scripts.split_once("\nHELP\n").expect("the help comes first");
     let labels: std::collections::BTreeSet<&str> = code.split([' ', '|', ')', '(', '\n']).collect();
     let table = read("PM2.md");
     let rows: Vec<_> = table.lines().filter(|l| l.starts_with("| `") && l.contains(" | works")).collect();
