@@ -39,10 +39,10 @@ fn act(asked: &Description, plans: &[Plan], context: &Context, patience: &Patien
         let lines: String = plans.iter().map(|plan| format!("{}\n", dry(plan))).collect();
         return report::print(&lines);
     }
-    plans.iter().for_each(warn);
     if asked.update {
         return update::run(plans, context);
     }
+    plans.iter().for_each(warn);
     let services: Vec<_> = plans.iter().filter_map(|plan| service(plan, context, asked.force)).collect();
     if asked.restart {
         return restart(services, plans, context, patience);
@@ -163,7 +163,8 @@ impl Description {
     }
 }
 
-fn warn(plan: &Plan) {
+/// Says what of the description is not done.
+pub(crate) fn warn(plan: &Plan) {
     plan.warnings.iter().for_each(|warning| report::warning(format_args!("app '{}': {warning}", plan.name)));
 }
 
@@ -205,7 +206,7 @@ fn service(plan: &Plan, context: &Context, force: bool) -> Option<Service> {
     if force {
         rename_if_running(&mut start, context);
     }
-    Some(Service { start, described: true, keep_workers: false })
+    Some(Service { start, described: true, keep_workers: false, counts: String::new() })
 }
 
 /// The first name with a number that does not run. (Another start may take it first: then this one is refused.)

@@ -232,7 +232,7 @@ fn chain(mut start: Start, cwd: Option<PathBuf>, argv: Vec<OsString>) -> Result<
         "default".clone_into(&mut start.namespace);
     }
     (start.argv, start.env) = (argv, service::inherited());
-    Ok(Service { start, described: false, keep_workers: false })
+    Ok(Service { start, described: false, keep_workers: false, counts: String::new() })
 }
 
 fn name(name: String) -> Result<String, Failure> {

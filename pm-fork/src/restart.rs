@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use pm_common::home::{Home, Turns};
 use pm_common::report::{self, Failure, OrFail as _};
+use pm_common::status::{self, Counts};
 use pm_common::sys::process;
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -34,6 +35,7 @@ pub(crate) fn stop_first(home: &Home, mut services: Vec<Service>, others: &[&str
     let before = services.len();
     services.retain(|service| is_possible(home, service, &mut names));
     let mut failed = services.len() < before;
+    services.iter_mut().for_each(|service| count(home, service));
     let told = tell(home, &names, &mut failed);
     services.retain(|service| !told.refused.contains(&service.start.name));
     for (name, pid) in told.ending {
@@ -58,6 +60,12 @@ fn is_possible(home: &Home, service: &Service, names: &mut Vec<String>) -> bool 
     report::fatal(format_args!("app '{name}' is left running: {failure}"), &[]);
     names.retain(|other| other != name);
     false
+}
+
+/// What runs has been restarted once more.
+fn count(home: &Home, service: &mut Service) {
+    let Some(dir) = home.dir(&service.start.name) else { return };
+    service.counts = Counts::read(&dir).after_a_restart(&status::read(&dir).unwrap_or_default());
 }
 
 /// Who was told to end.

@@ -34,7 +34,12 @@ pub(crate) fn again(asked: &Again, patience: &Patience) -> Result<u8, Failure> {
                 if asked.update_env {
                     start.env = service::inherited();
                 }
-                services.push(Service { described: start.app_env.is_some(), start, keep_workers: true });
+                services.push(Service {
+                    described: start.app_env.is_some(),
+                    start,
+                    keep_workers: true,
+                    counts: String::new(),
+                });
             }
             Err(failure) => {
                 failed = true;
@@ -145,7 +150,7 @@ fn bring_back(home: &Home, app: Saved, services: &mut Vec<Service>) -> Result<()
         written.or_fail(|| format!("app '{}': cannot write {}", start.name, dir.join(WORKERS).display()))?;
     }
     if online {
-        services.push(Service { start, described, keep_workers: true });
+        services.push(Service { start, described, keep_workers: true, counts: String::new() });
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use nix::libc;
 use pm_common::home::{self, AppDir, Home, Mode, Namesake, Start};
 use pm_common::release::env_file;
 use pm_common::report::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
-use pm_common::status::now_ms;
+use pm_common::status::{Counts, now_ms};
 use pm_common::supervise::environment;
 use pm_common::sys::daemon;
 use pm_common::sys::process;
@@ -46,6 +46,8 @@ pub(crate) struct Service {
     pub(crate) described: bool,
     /// Whether the number of workers that was asked for since its last start holds on.
     pub(crate) keep_workers: bool,
+    /// The restarts that were counted before ([`Counts::put`]).
+    pub(crate) counts: String,
 }
 
 impl Service {
@@ -102,6 +104,7 @@ impl Service {
                 home::script_of(&self.start.argv).map(|path| self.start.cwd.join(path).components().collect());
         }
         let written = home::with_id(&home, app.name(), |id| write_start(dir, &mut self.start, id, now_ms()));
+        let _ = Counts::put(dir, &self.counts);
         if !self.keep_workers {
             let _ = std::fs::remove_file(dir.join(WORKERS));
         }

@@ -17,7 +17,6 @@ mod matching;
 mod metrics;
 mod mode;
 mod record;
-mod reset;
 mod row;
 mod samples;
 mod seen;
@@ -28,6 +27,7 @@ mod text;
 mod top;
 mod usage;
 mod wait;
+mod words;
 
 use mode::Mode;
 

@@ -1,7 +1,7 @@
 //! The verbs of `pm` but for `start`: targets, exit codes, what they leave.
 
 use pm_tests::front::Front;
-use pm_tests::{http, proc, wait};
+use pm_tests::{fork, http, proc, wait};
 use serde_json::Value;
 
 #[test]
@@ -247,6 +247,15 @@ fn a_signal_reaches_the_workers_and_reset_counts_anew() {
     front.ok("reload usr");
     let restarts = || front.jlist()[0]["pm2_env"]["restart_time"].as_u64();
     assert_eq!(restarts(), Some(1));
+    front.ok("restart usr");
+    front.ok("restart usr");
+    assert_eq!(restarts(), Some(3));
+    front.ok("reset usr");
+    assert_eq!(restarts(), Some(0));
+    front.ok("restart usr");
+    assert_eq!(restarts(), Some(1));
+    front.ok("reset usr");
+    front.ok("reload usr");
     front.ok("reset usr");
     assert_eq!(restarts(), Some(0));
     front.ok("reload usr");
@@ -301,4 +310,19 @@ fn what_the_table_says_works_is_there() {
             assert!(labels.contains(word), "{word} of {row}");
         }
     }
+}
+
+/// Of one that waits to be started again: the list, the description and what programs read.
+#[test]
+fn a_state_has_the_same_word_wherever_people_look() {
+    let front = Front::new();
+    let _ = front.scene.file("boom.js", "process.exit(3)");
+    let said = fork::run(&front.scene, "--name boom --timeout 1s pm-restart --backoff 1h..1h node boom.js");
+    assert_eq!(said.code, Some(124), "{said:?}");
+    assert_eq!(front.list(), ["boom:waiting restart"]);
+    for line in ["list", "describe boom"] {
+        assert!(front.ok(line).out.contains("waiting restart"), "{line}");
+    }
+    front.ok("stop boom");
+    assert_eq!(front.list(), ["boom:stopped"]);
 }
