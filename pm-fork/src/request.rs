@@ -4,21 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use pm_common::home::{Start, check_name};
-use pm_common::options::{self, Opt, Parsed, Tool};
+use pm_common::options::{self, Opt, Parsed, Tool, opt, switch};
 use pm_common::policy::exit::signal_number;
 use pm_common::policy::time::Span;
 use pm_common::report::{Failure, reason};
 
 use crate::launch::{Patience, Until};
 use crate::service::{self, Service};
-
-const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: Some(value), help }
-}
-
-const fn switch(long: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: None, help }
-}
 
 /// The command line.
 pub const TOOL: Tool = Tool {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 
 use pm_common::home::Home;
-use pm_common::options::{Asked, Opt, Tool};
+use pm_common::options::{Asked, Tool, opt, switch};
 use pm_common::report::{Failure, OrFail as _};
 
 mod apps;
@@ -30,14 +30,6 @@ mod wait;
 mod words;
 
 use mode::Mode;
-
-const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: Some(value), help }
-}
-
-const fn switch(long: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: None, help }
-}
 
 /// The command line.
 pub const TOOL: Tool = Tool {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use pm_tests::fork::{self, run, start_of, stop};
+use pm_tests::fork::{self, run, start_of, stop, tool};
 use pm_tests::http;
 use pm_tests::scene::Scene;
 use pm_tests::stat;
@@ -57,7 +57,7 @@ fn a_chain_that_dies_at_boot_gives_its_code_and_what_it_wrote() {
 #[test]
 fn an_app_that_never_ran_is_errored_or_not_there_at_all() {
     let scene = scene();
-    let list = || pm_tests::fork::tool(&scene, &["pm-stat"]).ok();
+    let list = || tool(&scene, &["pm-stat"]).ok();
     for (line, code, how) in [
         ("--name x pm-restart --restart never node -e process.exit(7)", 7, r#""code":7"#),
         ("--name x pm-restart --no-such-option node idle.js", 125, r#""code":125"#),
@@ -66,7 +66,7 @@ fn an_app_that_never_ran_is_errored_or_not_there_at_all() {
         assert_eq!(run(&scene, line).code, Some(code), "{line}");
         let said = list();
         assert!(said.out.contains(r#""state":"errored""#) && said.out.contains(how), "{line}: {said:?}");
-        let described = pm_tests::fork::tool(&scene, &["pm-stat", "--describe", "x"]).ok().out;
+        let described = tool(&scene, &["pm-stat", "--describe", "x"]).ok().out;
         assert!(described.contains("  errored\n") && described.contains("last restart"), "{described}");
     }
     let _ = run(&scene, "--again x");
