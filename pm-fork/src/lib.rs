@@ -40,9 +40,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Request::Chain(service) => launch::start(&service, &patience),
         Request::Described(asked) => described::run(&asked, &patience),
         Request::Again(asked) => resurrect::again(&asked, &patience),
-        Request::Signal { number, word, names } => {
-            manage::each(&names, |home, name| manage::signal(home, name, number, &word))
-        }
+        Request::Signal { number, word, update_env, names } => manage::each(&names, |home, name| {
+            if update_env {
+                resurrect::update_env(home, name)?;
+            }
+            manage::signal(home, name, number, &word)
+        }),
         Request::Remove(names) => manage::each(&names, manage::remove),
         Request::Save => resurrect::save(),
     }

@@ -34,7 +34,7 @@ pub const TOOL: Tool = Tool {
         switch("force", "an app whose name runs gets a number behind its name"),
         switch("dry-run", "start nothing, print what would be"),
         switch("again", "start stopped apps as they were started before"),
-        switch("update-env", "with --again: in this environment"),
+        switch("update-env", "with --again, --signal HUP: in this environment"),
         switch("restart", "with --again or -f: stop first what runs, if it can be started again"),
         opt("signal", "SIG", "send the apps' outermost processes a signal"),
         switch("remove", "forget stopped apps, and delete their logs"),
@@ -44,6 +44,9 @@ pub const TOOL: Tool = Tool {
                pm-fork -f ecosystem.config.js --only web --env production\n",
     elsewhere: &[],
 };
+
+/// The signal that has workers replaced.
+const HUP: u8 = nix::libc::SIGHUP as u8;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -55,7 +58,7 @@ pub(crate) enum Request {
     /// To start again.
     Again(Again),
     /// To send a signal.
-    Signal { number: u8, word: String, names: Vec<String> },
+    Signal { number: u8, word: String, update_env: bool, names: Vec<String> },
     /// To forget apps.
     Remove(Vec<String>),
     /// To print all apps.
@@ -170,8 +173,9 @@ impl Given {
         if verbs.iter().filter(|asked| **asked).count() > 1 {
             return Err(Failure::own("these options do not go together; see pm-fork --help"));
         }
-        if self.update_env && !self.again {
-            return Err(Failure::own("--update-env is for --again alone"));
+        let rolls = self.signal.as_ref().is_some_and(|(number, _)| *number == HUP);
+        if self.update_env && !self.again && !rolls {
+            return Err(Failure::own("--update-env is for --again and --signal HUP alone"));
         }
         if self.described.restart && !self.again && self.described.file.is_none() {
             return Err(Failure::own("--restart goes with --again or -f"));
@@ -185,7 +189,9 @@ impl Given {
             return if rest.is_empty() { Ok(Request::Save) } else { Err(Failure::own("--save takes no names")) };
         }
         match self.signal {
-            Some((number, word)) => Ok(Request::Signal { number, word, names: names(rest)? }),
+            Some((number, word)) => {
+                Ok(Request::Signal { number, word, update_env: self.update_env, names: names(rest)? })
+            }
             None if self.again => {
                 let (update_env, restart) = (self.update_env, self.described.restart);
                 Ok(Request::Again(Again { names: names(rest)?, update_env, restart }))
@@ -286,6 +292,7 @@ mod tests {
             "--save a",
             "--save --again a",
             "--update-env a",
+            "--update-env --signal TERM a",
             "--restart a",
             "-f x --name y",
             "-f x y",

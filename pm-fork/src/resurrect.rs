@@ -54,6 +54,25 @@ pub(crate) fn again(asked: &Again, patience: &Patience) -> Result<u8, Failure> {
     Ok(if failed { 1 } else { code })
 }
 
+/// Gives an app the environment of the caller, from the next roll on: variables of its description are kept.
+///
+/// # Errors
+/// 1: it is not known, or has no description; 125: its files cannot be written.
+pub(crate) fn update_env(home: &Home, name: &str) -> Result<(), Failure> {
+    let mut start = known(home, name)?;
+    if start.app_env.is_none() {
+        let why = format!("app '{name}': its workers have the environment of its supervisor: to change it, restart it");
+        return Err(Failure::with_code(1, why));
+    }
+    start.env = service::inherited();
+    let dir = home.dir(name).unwrap_or_default();
+    let at = start.started_at_ms;
+    let written = home::with_id(home, name, |id| service::write_start(&dir, &mut start, id, at));
+    written
+        .and_then(|()| service::write_whole_env(&dir, &start))
+        .or_fail(|| format!("cannot write in {}", dir.display()))
+}
+
 /// How the app was started.
 ///
 /// # Errors

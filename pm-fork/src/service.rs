@@ -222,14 +222,30 @@ impl Service {
 pub(crate) fn write_start(dir: &Path, start: &mut Start, id: u64, at_ms: u64) -> io::Result<()> {
     (start.id, start.started_at_ms) = (Some(id), at_ms);
     start.mode = Mode::of(&start.argv);
-    if let Some(variables) = &start.app_env {
-        let mut variables = variables.clone();
-        if !variables.iter().any(|(key, _)| key == "pm_id") {
-            variables.push(("pm_id".to_owned(), id.to_string()));
-        }
-        home::replace_file(dir, APP_ENV, env_file::write(&variables).as_bytes())?;
+    if start.app_env.is_some() {
+        home::replace_file(dir, APP_ENV, env_file::write(&described_env(start)).as_bytes())?;
     }
     start.write(dir)
+}
+
+/// What the description sets in the environment, the app's id included.
+fn described_env(start: &Start) -> Vec<(String, String)> {
+    let mut variables = start.app_env.clone().unwrap_or_default();
+    if let (Some(id), false) = (start.id, variables.iter().any(|(key, _)| key == "pm_id")) {
+        variables.push(("pm_id".to_owned(), id.to_string()));
+    }
+    variables
+}
+
+/// Writes an `app.env` with all of the app's environment: that of a supervisor that runs cannot be changed.
+pub(crate) fn write_whole_env(dir: &Path, start: &Start) -> io::Result<()> {
+    let of_the_shell = |key: &str| ["PWD", "OLDPWD", "SHLVL", "_"].contains(&key);
+    let text = |(key, value): &(OsString, OsString)| Some((key.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    let mut variables: Vec<_> = start.env.iter().filter_map(text).filter(|(key, _)| !of_the_shell(key)).collect();
+    let described = described_env(start);
+    variables.retain(|(key, _)| !described.iter().any(|(known, _)| known == key));
+    variables.extend(described);
+    home::replace_file(dir, APP_ENV, env_file::write(&variables).as_bytes())
 }
 
 /// The number of workers that was asked for since the app was described.

@@ -250,6 +250,31 @@ fn update_env_takes_the_variables_of_the_shell() {
 }
 
 #[test]
+fn a_reload_takes_them_too_and_what_is_described_wins() {
+    let mut front = reporting();
+    let _ = front.scene.file("report.js", REPORT);
+    let config = "module.exports = ['fork', 'cluster'].map((exec_mode) => ({ name: exec_mode, script: 'report.js', exec_mode, env: { MINE: 'ours' } }))";
+    let _ = front.scene.file("two.config.js", config);
+    front.scene.set("COLOUR", "red");
+    front.ok("start two.config.js");
+    front.scene.set("COLOUR", "blue \"and\" $HOME\n");
+    front.scene.set("MINE", "the shell's");
+    for name in ["fork", "cluster"] {
+        front.ok(&format!("reload {name}"));
+        assert_eq!(seen(&front, name)["env"]["COLOUR"], "red", "{name}");
+        front.ok(&format!("reload {name} --update-env"));
+        // It is kept: by a restart, too.
+        for line in ["reload", "restart"] {
+            let env = seen(&front, name)["env"].clone();
+            assert_eq!(env["COLOUR"], "blue \"and\" $HOME\n", "{name}");
+            assert_eq!((&env["MINE"], &env["name"]), (&"ours".into(), &name.into()), "{name}");
+            front.ok(&format!("{line} {name}"));
+        }
+        assert_eq!(seen(&front, name)["env"]["COLOUR"], "blue \"and\" $HOME\n", "{name}");
+    }
+}
+
+#[test]
 fn in_the_foreground_pm_becomes_the_chain() {
     let front = reporting();
     let _ = front.scene.file("report.js", REPORT);
