@@ -16,6 +16,7 @@ mod jlist;
 mod matching;
 mod metrics;
 mod mode;
+mod order;
 mod record;
 mod row;
 mod samples;
@@ -38,6 +39,7 @@ pub const TOOL: Tool = Tool {
     about: "Says what runs, of the apps named or of all: as JSON lines, or as WHAT says.",
     options: &[
         switch("table", "a table for people"),
+        opt("sort", "FIELD", "with --table: by name, cpu, memory ...; memory:desc"),
         switch("describe", "all that is known of APP, for people"),
         switch("check", "exit 0 if all is as it shall be; else 1, and why"),
         switch("follow", "a JSON line for each change, until nobody reads"),

@@ -325,4 +325,10 @@ fn a_state_has_the_same_word_wherever_people_look() {
     }
     front.ok("stop boom");
     assert_eq!(front.list(), ["boom:stopped"]);
+    front.ok("start idle.js --name able");
+    for (line, first) in [("list", "able"), ("list --sort status:desc", "boom"), ("ls --sort=id", "boom")] {
+        let row = front.ok(line).out.lines().nth(1).map(str::to_owned).expect("a row");
+        assert!(row.contains(first), "{line}: {row}");
+    }
+    assert!(front.line("list --sort colour").err.contains("bad value 'colour' for --sort"));
 }
