@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use pm_common::options::{self, Opt, Parsed, Tool};
+use pm_common::options::{self, Opt, Parsed, Tool, opt};
 use pm_common::policy::rules::Rules;
 use pm_common::policy::supervisor::{MOST_WORKERS, RollRule};
 use pm_common::policy::time::Span;
@@ -16,10 +16,6 @@ use crate::cpus;
 use crate::declared::Declared;
 use crate::health::{Question, Url};
 use crate::listeners::Mode;
-
-const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: Some(value), help }
-}
 
 /// pm-cluster, as its command line sees it.
 pub const TOOL: Tool = Tool {

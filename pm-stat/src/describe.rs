@@ -6,12 +6,12 @@ use pm_common::policy::exit::signal_name;
 use pm_common::status::SupervisorLine;
 use serde_json::{Map, Value};
 
-use crate::jlist::status_word;
-use crate::row::{Row, state_of_app};
+use crate::row::Row;
 use crate::start;
 use crate::table::{Entry, render};
 use crate::text::{bytes, clean, how, percent};
 use crate::traffic;
+use crate::words;
 
 /// The description of the app that all these rows are of.
 pub(crate) fn describe(rows: &[Row<'_>], now_ms: u64, room: Option<usize>, colour: bool) -> String {
@@ -37,7 +37,7 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("name", Some(app.name.clone())),
         ("id", app.id().map(|id| id.to_string())),
         ("namespace", Some(app.namespace().to_owned())),
-        ("status", Some(status_word(state_of_app(app)).to_owned())),
+        ("status", Some(status(rows, first).to_owned())),
         ("mode", app.mode().map(str::to_owned)),
         ("workers", acting.map(|s| format!("{} wanted, {} ready", s.workers, s.ready))),
         ("restarts", Some(rows.iter().filter_map(|row| row.restarts).sum::<u64>().to_string())),
@@ -60,6 +60,11 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("state in", Some(app.dir.to_string_lossy().into_owned())),
     ];
     facts.into_iter().filter_map(|(key, value)| Some((key, value.filter(|v| !v.is_empty())?))).collect()
+}
+
+/// That of its rows, where one serves that of this one.
+fn status(rows: &[Row<'_>], first: &Row<'_>) -> &'static str {
+    words::pm2(rows.iter().find(|row| row.state == "ready").unwrap_or(first).state)
 }
 
 fn last_of(rows: &[Row<'_>]) -> Option<String> {

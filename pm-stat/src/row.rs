@@ -1,10 +1,9 @@
 //! What every output shows: one row for each worker, and for an app without a worker to show, one of its own.
 
-use pm_common::status::{Last, SupervisorLine, SupervisorState, WorkerLine};
+use pm_common::status::{Counts, Last, SupervisorLine, SupervisorState, WorkerLine};
 use serde_json::Value;
 
 use crate::record::{line, tenths};
-use crate::reset::Reset;
 use crate::seen::Seen;
 use crate::traffic::Traffic;
 use crate::usage::{Meter, Usage};
@@ -28,7 +27,7 @@ pub(crate) struct Row<'a> {
     pub(crate) pid: Option<i32>,
     pub(crate) state: &'static str,
     pub(crate) usage: Option<Usage>,
-    /// Since the last `reset`; of one that was given up, of all its workers.
+    /// Since the last `reset`, over restarts of the app; of one that was given up, of all its workers.
     pub(crate) restarts: Option<u64>,
     pub(crate) last: Option<&'a Last>,
     /// Nothing, until [`crate::traffic::add`].
@@ -45,8 +44,8 @@ pub(crate) fn rows<'a>(apps: impl IntoIterator<Item = &'a Seen>, meter: &mut Met
             rows.push(whole(app, meter));
             continue;
         }
-        let reset = Reset::read(&app.dir);
-        rows.extend(workers.into_iter().map(|(supervisor, told)| worker(app, supervisor, told, &reset, meter)));
+        let counts = Counts::read(&app.dir);
+        rows.extend(workers.into_iter().map(|(supervisor, told)| worker(app, supervisor, told, &counts, meter)));
     }
     rows
 }
@@ -55,7 +54,7 @@ fn worker<'a>(
     app: &'a Seen,
     supervisor: &'a SupervisorLine,
     told: &'a WorkerLine,
-    reset: &Reset,
+    counts: &Counts,
     meter: &mut Meter,
 ) -> Row<'a> {
     let usage = told.pid.zip(told.start).and_then(|(pid, start)| meter.measure(pid, Some(start)));
@@ -67,7 +66,7 @@ fn worker<'a>(
         pid: told.pid.filter(|_| !gone),
         state: if gone { GONE } else { told.state.word() },
         usage,
-        restarts: Some(told.restarts.saturating_sub(reset.of(supervisor, told.slot))),
+        restarts: Some(counts.of(supervisor, told)),
         last: told.last.as_ref(),
         traffic: Traffic::default(),
     }

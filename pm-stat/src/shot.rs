@@ -49,9 +49,12 @@ fn text(apps: &[Seen], rows: &[Row<'_>], form: Form) -> String {
             let texts: Vec<_> = each.map(|rows| describe(rows, now_ms(), room(), colours())).collect();
             texts.join("\n")
         }
-        Form::Table => {
+        Form::Table { order } => {
             let now_ms = now_ms();
-            let entries: Vec<_> = rows.iter().map(|row| Entry::of(row, now_ms)).collect();
+            let mut entries: Vec<_> = rows.iter().map(|row| Entry::of(row, now_ms)).collect();
+            if let Some(order) = order {
+                order.sort(&mut entries);
+            }
             render(&entries, room(), colours())
         }
     }

@@ -1,10 +1,10 @@
 //! `--table`: the rows for people, in columns that fit the terminal. Pure: what comes in is plain, what goes out is text.
 
-use crate::jlist::status_word;
 use crate::row::Row;
 use crate::start::DEFAULT_NAMESPACE;
 use crate::text::{bytes, clean, ended, fit, percent, span, width};
 use crate::traffic::Traffic;
+use crate::words;
 
 /// The blanks between two columns.
 const GAP: usize = 2;
@@ -47,21 +47,12 @@ impl Entry {
             pid: row.pid,
             uptime_s: usage.map(|u| u.uptime_s),
             restarts: row.restarts,
-            status: table_word(row.state),
+            status: words::pm2(row.state),
             cpu_pct: usage.map(|u| u.cpu_pct),
             memory: usage.map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)),
             traffic: row.traffic,
             why: row.last.map(|last| clean(&ended(last, now_ms))).unwrap_or_default(),
         }
-    }
-}
-
-/// PM2's word for a state, or ours where it has none that tells as much.
-fn table_word(state: &'static str) -> &'static str {
-    match state {
-        "draining" | "gone" => state,
-        "backoff" => "waiting",
-        other => status_word(other),
     }
 }
 
@@ -246,7 +237,7 @@ impl Layout {
 const fn colour_of(status: &str) -> Option<&'static str> {
     match status.as_bytes() {
         b"online" => Some("32"),
-        b"errored" | b"stopped" | b"gone" => Some("31"),
+        b"errored" | b"stopped" => Some("31"),
         _ => Some("33"),
     }
 }
