@@ -10,6 +10,7 @@ mod decide;
 pub mod drain;
 mod place;
 pub mod probe;
+mod unshared;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -55,6 +56,10 @@ pub struct Binds {
     ports: BTreeMap<WorkerId, BTreeSet<u16>>,
     /// The supervisor stops: nothing is kept any more.
     finished: bool,
+    /// Where workers take datagrams.
+    datagrams: BTreeMap<WorkerId, BTreeSet<SocketAddr>>,
+    /// The unix sockets that slots have bound.
+    unix: BTreeMap<Vec<u8>, u32>,
     /// What a person should be told.
     warnings: Vec<String>,
     proc: Proc,
@@ -92,6 +97,8 @@ impl Binds {
             watched: BTreeMap::new(),
             ports: BTreeMap::new(),
             finished: false,
+            datagrams: BTreeMap::new(),
+            unix: BTreeMap::new(),
             warnings: Vec::new(),
             proc: Proc::default(),
         }
@@ -133,6 +140,7 @@ impl Binds {
     /// It ended (or could not be started).
     pub fn ended(&mut self, who: WorkerId) {
         self.ports.remove(&who);
+        self.datagrams.remove(&who);
         let listens = |watched: &Watched| watched.listener.is_some();
         match self.watched.get_mut(&who).filter(|watched| listens(watched)) {
             // What it left behind would get ENOSYS at each bind.
@@ -192,6 +200,9 @@ impl Binds {
         let ended = self.finished || self.watched.get(&who).is_none_or(|watched| watched.ended);
         let process = caller::process_of(notice.thread).filter(|_| !ended);
         let asked = |fd, process| Asked { who, notice: notice.id, process: Caller(process), fd };
+        if let (true, Call::Bind { address, length, .. }) = (ended && !self.finished, notice.call) {
+            self.note_left_behind((notice.thread, address, length));
+        }
         let answer = match (notice.call, process) {
             (_, None) => None,
             (Call::Bind { fd, address, length }, Some(process)) => {
@@ -243,6 +254,7 @@ impl Binds {
         match (verdict, socket) {
             (Verdict::LeaveAlone, _) => None,
             (Verdict::Done, _) => Some(Ok(())),
+            (Verdict::Beside, socket) => self.bind_datagrams(asked, address, &socket?),
             (Verdict::Lanes | Verdict::Shared, None) => self.make(asked, address, listeners),
             (_, Some(socket)) => {
                 let lane = verdict == Verdict::Lanes && !listeners.shares();
@@ -260,7 +272,10 @@ impl Binds {
 
     fn address(&mut self, asked: &Asked, (thread, at, length): (i32, usize, usize)) -> Option<SocketAddr> {
         match seccomp::read_memory(thread, at, length.min(LONGEST_ADDRESS)) {
-            Ok(bytes) => decide::socket_address(&bytes),
+            Ok(bytes) => {
+                self.note_unix(asked, &bytes);
+                decide::socket_address(&bytes)
+            }
             Err(error) => {
                 if self.waits(asked) {
                     self.cannot("read what a worker binds", &error);
@@ -291,7 +306,7 @@ impl Binds {
     /// port above all, is its own.
     fn speaks_node(&self, asked: &Asked) -> bool {
         let Some(channel) = self.watched.get(&asked.who).and_then(|watched| watched.channel) else { return false };
-        matches!(asked.process.program().as_str(), "node" | "nodejs" | "deno") && asked.process.was_given(channel)
+        matches!(asked.process.program().as_str(), "node" | "nodejs") && asked.process.was_given(channel)
     }
 
     fn on_listen(

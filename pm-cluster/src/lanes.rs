@@ -20,6 +20,7 @@ use pm_common::sys::socket::{self, Join};
 use crate::foreign;
 
 mod own;
+mod shut;
 
 pub use own::prepare;
 
@@ -189,8 +190,11 @@ impl Lanes {
     }
 
     fn free_for(&self, slot: u32) -> Option<usize> {
-        let free =
-            |wanted: Option<u32>| self.lanes.iter().position(|lane| lane.holder.is_none() && lane.slot == wanted);
+        let free = |wanted: Option<u32>| {
+            let lanes = self.lanes.iter().enumerate();
+            lanes.filter(|(index, _)| self.listens(*index)).find(|(_, l)| l.holder.is_none() && l.slot == wanted)
+        };
+        let free = |wanted| free(wanted).map(|(index, _)| index);
         free(Some(slot)).or_else(|| free(None))
     }
 
@@ -227,6 +231,7 @@ impl Lanes {
             let _ = socket::set_nonblocking(&lane.fd, true);
         }
         if found {
+            self.revive(warnings);
             self.steer(warnings);
         }
     }
@@ -264,11 +269,11 @@ impl Lanes {
     pub fn steered_to(&self) -> Vec<usize> {
         let best = self.best_rank();
         let lanes = self.lanes.iter().enumerate();
-        lanes.filter(|(_, lane)| Some(lane.rank()) == best).map(|(index, _)| index).collect()
+        lanes.filter(|(i, lane)| Some(lane.rank()) == best && self.listens(*i)).map(|(index, _)| index).collect()
     }
 
     fn best_rank(&self) -> Option<u8> {
-        self.lanes.iter().map(Lane::rank).min()
+        self.listening().map(|(_, lane)| lane.rank()).min()
     }
 
     /// How many lanes there are, given or not.
@@ -297,7 +302,7 @@ impl Lanes {
     fn attach(&self, indexes: &[u32]) -> Result<(), String> {
         let sources = self.source_indexes();
         let program = steering::program_with(indexes, self.spread, &sources).ok_or("too many separate lanes")?;
-        let lane = self.lanes.first().ok_or("no lane")?;
+        let (_, lane) = self.listening().next().ok_or("no lane")?;
         socket::steer(&lane.fd, &program).map_err(|error| report::reason(&error))
     }
 

@@ -119,8 +119,10 @@ fn listeners(mode: Mode, declared: &[Declared]) -> Result<Listeners, Failure> {
 
 /// How the program's own binds are handled, and whether it is given Node's channel.
 fn fanout(options: &options::Options, argv: &[OsString], node: Node) -> Result<(Fanout, bool), Failure> {
-    if node == Node::Itself && options.fanout == Wanted::Auto {
+    let deno = argv.first().is_some_and(|program| options::base_name(program) == "deno");
+    if node == Node::Itself && !deno && options.fanout == Wanted::Auto {
         // It asks for its sockets: a filter would cost it a part of each system call, and without privileges its sudo.
+        // (Deno asks in node:net and what builds on it, and binds by itself in Deno.serve.)
         return Ok((Fanout::Off, true));
     }
     let Choice { fanout, why } = probe::choose(options.fanout, argv);

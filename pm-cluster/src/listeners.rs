@@ -23,6 +23,7 @@ use crate::query::Query;
 
 mod declared;
 pub mod own;
+mod shut;
 
 /// How connections reach the workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

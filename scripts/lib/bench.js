@@ -7,6 +7,7 @@ const { spawn } = require('child_process')
 const lib = require('./chain')
 const clients = require('./clients')
 const front = require('./bench-front')
+const overhead = require('./bench-overhead')
 
 const quick = process.argv.includes('--quick')
 const option = (name, otherwise) => {
@@ -225,10 +226,10 @@ const summary = (values) => Array.isArray(values[0]) ? values.map((v) => v.join(
 const print = () => {
   for (const [measure, by] of Object.entries(results)) {
     console.log(`\n${measure}`)
-    const reference = by.pm ? 'pm' : DEFAULT
+    const reference = ['pm', DEFAULT, 'watched'].find((name) => by[name])
     const first = lib.median(by[reference] || [])
     for (const [name, values] of Object.entries(by)) {
-      const ratio = Array.isArray(values[0]) || name === reference ? '' : `  ${reference}/this = ${format(first / lib.median(values))}`
+      const ratio = !reference || Array.isArray(values[0]) || name === reference ? '' : `  ${reference}/this = ${format(first / lib.median(values))}`
       console.log(`  ${name.padEnd(18)} ${summary(values).padStart(8)}${ratio}`)
     }
   }
@@ -266,11 +267,13 @@ const main = async () => {
   const only = option('only', '')
   const has = (name) => !only || only.split(',').includes(name)
   const frontOnly = process.argv.includes('--front')
-  for (let round = 0; round < rounds; round++) {
+  const overheadOnly = only === 'overhead'
+  for (let round = 0; round < rounds && !overheadOnly; round++) {
     if (!frontOnly) await chains(round, has)
     await front.run({ note, temp, has, quick })
   }
-  if (!frontOnly) await rest(has)
+  if (!frontOnly && !overheadOnly) await rest(has)
+  if (!frontOnly && has('overhead')) await overhead.run({ note, temp, turns: rounds * seconds })
   print()
   const machine = { cpus: os.cpus().length, model: os.cpus()[0].model, kernel: os.release(), node: process.version }
   const medians = Object.fromEntries(Object.entries(results).map(([measure, by]) => [measure,

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use pm_common::sys::socket::Protocol;
 
-/// AF_INET and AF_INET6 (socket(7)); the others are left alone.
+/// AF_UNIX, AF_INET and AF_INET6 (socket(7)); the others are left alone.
+const UNIX: u16 = 1;
 const INET: u16 = 2;
 const INET6: u16 = 10;
 
@@ -21,6 +22,15 @@ pub(super) fn socket_address(bytes: &[u8]) -> Option<SocketAddr> {
             Some(SocketAddrV6::new(ip, port, 0, scope).into())
         }
         _ => None,
+    }
+}
+
+/// The path in such bytes, or the name behind a 0 (unix(7)); `None` for any other family, and for one that is unnamed.
+pub(super) fn unix_name(bytes: &[u8]) -> Option<&[u8]> {
+    let name = bytes.get(2..).filter(|_| array(bytes, 0).map(u16::from_ne_bytes) == Some(UNIX))?;
+    match name.iter().position(|byte| *byte == 0) {
+        Some(0) => Some(name).filter(|name| name.len() > 1),
+        end => name.get(..end.unwrap_or(name.len())).filter(|name| !name.is_empty()),
     }
 }
 
@@ -52,6 +62,8 @@ pub(super) enum Verdict {
     Lanes,
     /// All workers share one socket.
     Shared,
+    /// Each worker's own is bound beside those of the others.
+    Beside,
 }
 
 /// What to do about a bind.
@@ -62,6 +74,7 @@ pub(super) fn bind(bind: &Bind) -> Verdict {
         _ if bind.asks || bind.address.port() == 0 => Verdict::LeaveAlone,
         Protocol::Tcp => Verdict::Lanes,
         Protocol::Mptcp => Verdict::Shared,
+        Protocol::Udp => Verdict::Beside,
         Protocol::Other => Verdict::LeaveAlone,
     }
 }
@@ -102,6 +115,11 @@ impl AllPending {
         (one.address == bound).then_some(one)
     }
 
+    /// Whether this one is in mind.
+    pub(super) fn has(&self, pending: &Pending) -> bool {
+        self.0.contains(pending)
+    }
+
     /// Whether one is to be bound there.
     pub(super) fn any_at(&self, address: SocketAddr) -> bool {
         self.0.iter().any(|one| one.address == address)
@@ -117,10 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn tcp_gets_lanes_and_what_cannot_is_shared_or_left_alone() {
+    fn tcp_gets_lanes_and_what_cannot_is_shared_in_its_way_or_left_alone() {
         assert_eq!(bind(&a_bind(Protocol::Tcp, 80)), Verdict::Lanes);
         assert_eq!(bind(&a_bind(Protocol::Mptcp, 80)), Verdict::Shared);
-        assert_eq!(bind(&a_bind(Protocol::Other, 80)), Verdict::LeaveAlone, "UDP, SCTP");
+        assert_eq!(bind(&a_bind(Protocol::Udp, 53)), Verdict::Beside);
+        assert_eq!(bind(&a_bind(Protocol::Udp, 0)), Verdict::LeaveAlone, "a client");
+        assert_eq!(bind(&a_bind(Protocol::Other, 80)), Verdict::LeaveAlone, "SCTP");
         assert_eq!(bind(&a_bind(Protocol::Tcp, 0)), Verdict::LeaveAlone, "each its own");
     }
 
@@ -146,6 +166,16 @@ mod tests {
         assert!(socket_address(&v6[..24]).is_some(), "the zone may be missing (SIN6_LEN_RFC2133)");
         for short in [&v4[..7], &v6[..23], &[1, 0, b'/', b't'], &[16, 0], &[]] {
             assert_eq!(socket_address(short), None, "{short:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_unix_sockets_are_read() {
+        assert_eq!(unix_name(b"\x01\0/run/a\0rest"), Some(&b"/run/a"[..]));
+        assert_eq!(unix_name(b"\x01\0a"), Some(&b"a"[..]));
+        assert_eq!(unix_name(b"\x01\0\0name"), Some(&b"\0name"[..]));
+        for none in [&b"\x01\0"[..], b"\x01\0\0", b"\x02\0/run/a", b"\x01"] {
+            assert_eq!(unix_name(none), None, "{none:?}");
         }
     }
 

@@ -13,6 +13,12 @@ use crate::lanes;
 use crate::listeners::Listeners;
 use crate::listeners::own::{Offer, Spot};
 
+/// The ports from here on take no right (`ip_unprivileged_port_start`, ip(7)).
+const FIRST_FOR_ALL: u16 = 1024;
+
+/// UDP addresses of one worker that are kept in mind.
+const MOST_DATAGRAMS: usize = 64;
+
 impl Binds {
     /// Makes the program's socket fit for its part and lets it bind, or puts one in its place.
     pub(super) fn bind_own(
@@ -43,11 +49,40 @@ impl Binds {
         let others = self.watched.values().any(|watched| watched.pending.any_at(address));
         let first = matches!(offer, Offer::Nothing) && !others;
         if pending.lane {
-            lanes::prepare(socket.as_fd(), first, listeners.spread()).ok()?;
+            lanes::prepare(socket.as_fd(), first).ok()?;
         } else {
             socket::reuse_address(socket).ok()?;
         }
-        self.watched.get_mut(&asked.who)?.pending.add(pending);
+        let all = &mut self.watched.get_mut(&asked.who)?.pending;
+        let again = all.has(&pending) && socket::local_inet(socket).is_ok_and(|at| at == address);
+        all.add(pending);
+        // We bind in its place, so that nothing that another worker does comes in between. A port that takes a right is
+        // bound by the program itself, and so is what we cannot bind: it gets the true errno.
+        let bound = again || (address.port() >= FIRST_FOR_ALL && socket::bind(socket, address).is_ok());
+        bound.then_some(Ok(()))
+    }
+
+    /// Has a worker's own UDP socket share its port with those of other workers. The first is bound alone, as a lane is.
+    pub(super) fn bind_datagrams(
+        &mut self,
+        asked: &Asked,
+        address: SocketAddr,
+        socket: &OwnedFd,
+    ) -> Option<Result<(), i32>> {
+        if socket::joins(socket).ok()? {
+            return None;
+        }
+        let first = !self.datagrams.values().any(|all| all.contains(&address));
+        let all = self.datagrams.entry(asked.who).or_default();
+        if all.len() < MOST_DATAGRAMS {
+            all.insert(address);
+        }
+        if first && address.port() >= FIRST_FOR_ALL {
+            socket::bind(socket, address).ok()?;
+            let _ = socket::let_others_join(socket);
+            return Some(Ok(()));
+        }
+        let _ = socket::let_others_join(socket);
         None
     }
 

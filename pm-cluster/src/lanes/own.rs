@@ -13,23 +13,29 @@ use super::{Lanes, Member, Standing};
 
 /// Makes a socket that a worker is about to bind fit to be a lane: the first of its address, or beside others.
 ///
-/// The first is bound alone, so that the port of another program is EADDRINUSE. A steering program that is attached
-/// while SO_REUSEPORT is set for a moment stays when it is cleared: that is how a lone socket can be steered before a
-/// second one has joined, so that none of its connections goes to a newcomer.
+/// The first is bound alone, so that the port of another program is EADDRINUSE.
 ///
 /// # Errors
 /// That of setsockopt(2).
-pub fn prepare(socket: BorrowedFd<'_>, first: bool, spread: Spread) -> io::Result<()> {
+pub fn prepare(socket: BorrowedFd<'_>, first: bool) -> io::Result<()> {
     socket::reuse_address(socket)?;
-    let sharing = socket::joins(socket)?;
-    socket::let_others_join(socket)?;
+    if first { Ok(()) } else { socket::let_others_join(socket) }
+}
+
+/// Makes a bound socket fit to be the only one that listens at its address.
+///
+/// A steering program that is attached while SO_REUSEPORT is set for a moment stays when it is cleared: that is how a lone
+/// socket can be steered before a second one has joined, so that none of its connections goes to a newcomer. It is done
+/// this late because it gives the socket a group of its own, which could not join that of another that listens first.
+fn steer_alone(socket: &OwnedFd, spread: Spread) -> io::Result<()> {
     // A program that shares its port on purpose goes on to do so.
-    if first && !sharing {
-        // An older kernel may refuse: then the first newcomer may get a connection before it is steered.
-        let _ = socket::steer(socket, &steering::program(&[0], spread).unwrap_or_default());
-        socket::join_no_more(socket)?;
+    if socket::joins(socket)? {
+        return Ok(());
     }
-    Ok(())
+    socket::let_others_join(socket)?;
+    // An older kernel may refuse: then the first newcomer may get a connection before it is steered.
+    let _ = socket::steer(socket, &steering::program(&[0], spread).unwrap_or_default());
+    socket::join_no_more(socket)
 }
 
 impl Lanes {
@@ -52,6 +58,11 @@ impl Lanes {
     ) -> io::Result<()> {
         // Its index is the number of sockets in the group now, foreign ones included.
         self.look_for_foreign(warnings);
+        match self.lanes.is_empty() {
+            true => steer_alone(&socket, self.spread)?,
+            // It may have been bound as the first one, and another has listened before it.
+            false => socket::let_others_join(&socket)?,
+        }
         socket::listen(&socket, self.backlog)?;
         socket::let_others_join(&socket)?;
         let index = self.push(socket)?;
@@ -79,6 +90,7 @@ impl Lanes {
             }
         }
         if found {
+            self.revive(warnings);
             self.steer(warnings);
         }
     }
@@ -164,7 +176,7 @@ mod tests {
     /// What a worker does, and what is done to it: prepared and bound, not listening.
     fn bound(address: SocketAddr, first: bool) -> OwnedFd {
         let socket = socket::tcp_unbound(address).expect("a socket");
-        prepare(socket.as_fd(), first, Spread::Random).expect("prepared");
+        prepare(socket.as_fd(), first).expect("prepared");
         socket::bind(&socket, address).expect("bound");
         socket
     }
@@ -182,7 +194,7 @@ mod tests {
         let other = TcpListener::bind(LOOPBACK).expect("a port");
         let taken = other.local_addr().expect("bound");
         let socket = socket::tcp_unbound(taken).expect("a socket");
-        prepare(socket.as_fd(), true, Spread::Random).expect("prepared");
+        prepare(socket.as_fd(), true).expect("prepared");
         let error = socket::bind(&socket, taken).expect_err("taken");
         assert_eq!(error.raw_os_error(), Some(socket::EADDRINUSE));
         let first = bound(LOOPBACK, true);
@@ -190,6 +202,17 @@ mod tests {
         socket::listen(&first, 5).expect("listens");
         let error = socket::tcp_bound(address, false, Join::Beside).expect_err("not shared yet");
         assert_eq!(error.raw_os_error(), Some(socket::EADDRINUSE));
+    }
+
+    #[test]
+    fn the_one_that_bound_first_may_listen_last() {
+        let first = bound(LOOPBACK, true);
+        let address = socket::local_inet(&first).expect("bound");
+        let second = bound(address, false);
+        let mut lanes = Lanes::of_workers(address, false, 100, Spread::Random);
+        lanes.adopt(worker(1, 1), Standing::InService, second, &mut Vec::new()).expect("adopted");
+        lanes.adopt(worker(0, 1), Standing::InService, first, &mut Vec::new()).expect("adopted");
+        assert_eq!(lanes.count(), 2);
     }
 
     #[test]

@@ -156,6 +156,9 @@ impl Adapter for Cluster {
         }
         self.binds.sources(out);
         self.health.iter().for_each(|health| health.sources(out));
+        for (lane, fd) in self.listeners.given() {
+            out.push(Source { token: AdapterToken::Listener(lane.number()), fd, read: false, write: false });
+        }
         // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
         for (lane, fd, key) in self.ours_to_accept() {
             if self.accept_again.is_none() && self.can_take(key) {
@@ -166,7 +169,12 @@ impl Adapter for Cluster {
 
     fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>) {
         match token {
-            AdapterToken::Listener(number) => self.accept(LaneRef::numbered(number)),
+            AdapterToken::Listener(number) => {
+                let lane = LaneRef::numbered(number);
+                if !self.listeners.look_if_shut(lane) {
+                    self.accept(lane);
+                }
+            }
             AdapterToken::Calls(id) => self.binds.answer(id, &mut self.listeners, events),
             AdapterToken::Health(id) => {
                 if let Some(health) = &mut self.health {

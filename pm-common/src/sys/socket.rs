@@ -16,6 +16,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockop
 
 use crate::policy::steering::Instruction;
 
+mod datagram;
+
+pub use datagram::{UdpOptions, udp_bound};
 pub use nix::libc::{EACCES, EADDRINUSE, EBADF, EINVAL, EMFILE, ENOENT, ENOTSOCK};
 
 /// How a TCP socket stands to others on its port.
@@ -93,14 +96,16 @@ pub fn is_only_v6(fd: impl AsFd) -> io::Result<bool> {
     Ok(sockopt::ipv6_v6only(fd)?)
 }
 
-/// What protocol a stream socket speaks.
+/// What protocol a socket speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// TCP.
     Tcp,
     /// Multipath TCP: it can be shared, and not steered.
     Mptcp,
-    /// Anything else, datagrams among them.
+    /// Datagrams: each socket of a port gets its share.
+    Udp,
+    /// Anything else.
     Other,
 }
 
@@ -113,6 +118,7 @@ pub fn protocol(fd: impl AsFd) -> io::Result<Protocol> {
     Ok(match protocol.map(|number| number as i32) {
         Some(libc::IPPROTO_TCP) => Protocol::Tcp,
         Some(libc::IPPROTO_MPTCP) => Protocol::Mptcp,
+        Some(libc::IPPROTO_UDP) => Protocol::Udp,
         _ => Protocol::Other,
     })
 }
@@ -125,46 +131,21 @@ pub fn listen(fd: impl AsFd, backlog: i32) -> io::Result<()> {
     Ok(rustix::net::listen(fd, backlog)?)
 }
 
-/// Lets later lanes join the port of a socket that was alone until now. Only after listen(2): two programs that set
+/// Whether it listens (SO_ACCEPTCONN): shutdown(2) of anybody who has it ends that.
+///
+/// # Errors
+/// That of getsockopt(2).
+pub fn is_listening(fd: impl AsFd) -> io::Result<bool> {
+    Ok(sockopt::socket_acceptconn(fd)?)
+}
+
+/// Lets later ones join the port of a socket that was alone until now. Of TCP, only after listen(2): two programs that set
 /// SO_REUSEPORT before both end up sharing the port silently, this way the second one gets EADDRINUSE.
 ///
 /// # Errors
 /// That of setsockopt(2).
 pub fn let_others_join(fd: impl AsFd) -> io::Result<()> {
     Ok(sockopt::set_socket_reuseport(fd, true)?)
-}
-
-/// The options of a UDP socket, as libuv's flags have them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct UdpOptions {
-    /// IPV6_V6ONLY; unset leaves the system's default.
-    pub only_v6: bool,
-    /// SO_REUSEADDR
-    pub reuse_address: bool,
-    /// SO_REUSEPORT
-    pub reuse_port: bool,
-}
-
-/// A bound UDP socket.
-///
-/// # Errors
-/// That of socket(2), setsockopt(2) or bind(2); EINVAL for `only_v6` with IPv4, as libuv.
-pub fn udp_bound(address: SocketAddr, options: UdpOptions) -> io::Result<OwnedFd> {
-    if options.only_v6 && !address.is_ipv6() {
-        return Err(Errno::INVAL.into());
-    }
-    let fd = inet(address, SocketType::DGRAM)?;
-    if options.only_v6 {
-        sockopt::set_ipv6_v6only(&fd, true)?;
-    }
-    if options.reuse_address {
-        sockopt::set_socket_reuseaddr(&fd, true)?;
-    }
-    if options.reuse_port {
-        sockopt::set_socket_reuseport(&fd, true)?;
-    }
-    rustix::net::bind(&fd, &address)?;
-    Ok(fd)
 }
 
 fn inet(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {

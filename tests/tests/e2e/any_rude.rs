@@ -56,6 +56,68 @@ fn with_no_worker_alive_connections_wait_for_the_next() {
     chain.stop();
 }
 
+/// Two start at the same time: the one that binds first listens last.
+#[test]
+fn the_order_in_which_workers_listen_does_not_matter() {
+    let scene = any::scene();
+    let script = "import http.server, os, socket, time\n\
+                  slot = os.environ['PM_SLOT']\n\
+                  class Server(http.server.ThreadingHTTPServer):\n\
+                  \x20   def server_bind(self):\n\
+                  \x20       wait_for('bound') if slot == '1' else None\n\
+                  \x20       super().server_bind()\n\
+                  \x20       open('bound', 'w').close()\n\
+                  \x20   def server_activate(self):\n\
+                  \x20       wait_for('listens') if slot == '0' else None\n\
+                  \x20       super().server_activate()\n\
+                  \x20       open('listens', 'w').close()\n\
+                  def wait_for(name):\n\
+                  \x20   while not os.path.exists(name):\n\
+                  \x20       time.sleep(0.01)\n\
+                  http.server.ThreadingHTTPServer = Server\n\
+                  exec(open(os.environ['SERVER']).read())\n";
+    let server = scene.expand("$F/any/server.py");
+    let scene = scene.with("SERVER", server);
+    let script = scene.file("order.py", script);
+    let chain = any::start(&scene, "pm-cluster -n 2", &format!("/usr/bin/python3 {}", script.display()));
+    any::serving(&chain, 2);
+    assert!(chain.messages("warning").is_empty(), "{}", chain.output());
+    chain.stop();
+}
+
+/// WEBrick and .NET do this: it ends the listener for all who have it.
+#[test]
+fn one_that_shuts_its_listener_down_when_it_stops_loses_nothing() {
+    let scene = any::scene();
+    let script = "import http.server, os, signal, socket, time\n\
+                  class Server(http.server.ThreadingHTTPServer):\n\
+                  \x20   def server_activate(self):\n\
+                  \x20       super().server_activate()\n\
+                  \x20       signal.signal(signal.SIGTERM, self.stop)\n\
+                  \x20   def stop(self, *_):\n\
+                  \x20       self.socket.shutdown(socket.SHUT_RDWR)\n\
+                  \x20       time.sleep(0.3)\n\
+                  \x20       os._exit(0)\n\
+                  http.server.ThreadingHTTPServer = Server\n\
+                  exec(open(os.environ['SERVER']).read())\n";
+    let server = scene.expand("$F/any/server.py");
+    let scene = scene.with("SERVER", server);
+    let script = scene.file("shuts.py", script);
+    let line = format!("/usr/bin/python3 {}", script.display());
+    let chain = any::start(&scene, "pm-cluster -n 2 --soak 100ms", &line);
+    any::serving(&chain, 2);
+    let load = Load::start(scene.port, 4, Style::OneShot);
+    load.advance(5);
+    for _ in 0..3 {
+        roll::well(&chain);
+        load.advance(5);
+    }
+    let tally = load.end();
+    assert!(tally.misses.is_empty(), "{:?}\n{}", tally.misses, chain.output());
+    any::serving(&chain, 2);
+    chain.stop();
+}
+
 /// Multipath TCP cannot be steered: all share one socket. Nobody is refused; what a server that dies at once has in hand
 /// is lost, as it takes connections to its end.
 #[test]

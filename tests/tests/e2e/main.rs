@@ -6,6 +6,7 @@ mod any_health;
 mod any_health_cmd;
 mod any_launch;
 mod any_listen;
+mod any_other;
 mod any_rude;
 mod any_table;
 mod as_root;

@@ -1,0 +1,143 @@
+//! Lanes whose listener a worker has shut down, as WEBrick and .NET do when they stop: shutdown(2) on a listening socket
+//! ends it for all who have it, us included.
+//!
+//! Such a socket leaves the group, and the last one moves into its place. It stays bound, so it can listen again: once no
+//! worker has it any more, because a program may wait for the shutdown to wake its own accept(2).
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use pm_common::sys::socket;
+
+use super::{Lane, Lanes, Member};
+
+impl Lanes {
+    /// The lanes that listen, which are those of the group.
+    pub(super) fn listening(&self) -> impl Iterator<Item = (usize, &Lane)> {
+        self.group.iter().filter_map(|member| match member {
+            Member::Lane(index) => Some((*index, self.lanes.get(*index)?)),
+            Member::Foreign(_) => None,
+        })
+    }
+
+    /// Whether this lane is one of them.
+    pub(super) fn listens(&self, index: usize) -> bool {
+        self.group.contains(&Member::Lane(index))
+    }
+
+    /// The lanes that a worker has and may shut down: number and socket. A poll for nothing tells (POLLHUP).
+    pub fn given(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
+        self.listening().filter(|(_, lane)| lane.holder.is_some()).map(|(index, lane)| (index, lane.fd.as_fd()))
+    }
+
+    /// Takes note of a lane that may have been shut down; says whether it was.
+    pub fn look_if_shut(&mut self, index: usize, warnings: &mut Vec<String>) -> bool {
+        let shut = self.leave_if_shut(index);
+        if shut {
+            self.steer(warnings);
+        }
+        shut
+    }
+
+    fn leave_if_shut(&mut self, index: usize) -> bool {
+        let Some(at) = self.group.iter().position(|member| *member == Member::Lane(index)) else { return false };
+        let listens = self.lanes.get(index).is_some_and(|lane| socket::is_listening(&lane.fd).unwrap_or(true));
+        if !listens {
+            self.group.swap_remove(at);
+        }
+        !listens
+    }
+
+    /// Has the lanes listen again that were shut down and that no worker has. One that cannot is not used any more.
+    pub(super) fn revive(&mut self, warnings: &mut Vec<String>) {
+        for index in 0..self.lanes.len() {
+            self.leave_if_shut(index);
+        }
+        let idle = |index: &usize| !self.listens(*index) && self.lanes.get(*index).is_some_and(|l| l.holder.is_none());
+        let idle: Vec<usize> = (0..self.lanes.len()).filter(idle).collect();
+        for index in idle {
+            // Its place is behind all that are there, foreign ones included.
+            self.look_for_foreign(warnings);
+            if self.lanes.get(index).is_some_and(|lane| self.listen_again(&lane.fd).is_ok()) {
+                self.group.push(Member::Lane(index));
+            }
+        }
+    }
+
+    fn listen_again(&self, fd: &OwnedFd) -> io::Result<()> {
+        // A port that the kernel had chosen was given back; any other is bound still (EINVAL).
+        let _ = socket::bind(fd, self.address);
+        socket::listen(fd, self.backlog)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpStream};
+
+    use pm_common::policy::WorkerId;
+    use pm_common::policy::steering::Spread;
+
+    use super::*;
+    use crate::lanes::{Opened, Standing, open};
+
+    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    fn worker(slot: u32) -> WorkerId {
+        WorkerId { slot, generation: 1 }
+    }
+
+    /// Three lanes in service, and what their workers have.
+    fn three() -> (Lanes, Vec<OwnedFd>) {
+        let Ok(Opened::Lanes(mut lanes)) = open(LOOPBACK, false, 500, Spread::Random) else { panic!("no lanes here") };
+        let give = |slot| lanes.give(worker(slot), Standing::InService, &mut Vec::new()).expect("given");
+        let all = (0..3).map(give).collect();
+        (lanes, all)
+    }
+
+    fn shut_down(fd: &OwnedFd) {
+        rustix::net::shutdown(fd, rustix::net::Shutdown::Both).expect("it listened");
+    }
+
+    fn queues(lanes: &Lanes) -> Vec<u32> {
+        (0..3).map(|slot| lanes.waiting(worker(slot))).collect()
+    }
+
+    #[test]
+    fn a_lane_that_was_shut_down_is_steered_around() {
+        let (mut lanes, fds) = three();
+        lanes.set(worker(2), Standing::Draining, &mut Vec::new());
+        shut_down(&fds[0]);
+        assert!(lanes.look_if_shut(0, &mut Vec::new()) && !lanes.look_if_shut(1, &mut Vec::new()));
+        assert_eq!(lanes.given().count(), 2, "it is not watched any more");
+        let clients: Vec<_> = (0..40).map(|_| TcpStream::connect(lanes.address()).expect("connects")).collect();
+        assert_eq!(queues(&lanes), [0, 40, 0], "the one that drains gets none");
+        drop(clients);
+    }
+
+    #[test]
+    fn it_listens_again_for_the_next_worker() {
+        let (mut lanes, fds) = three();
+        shut_down(&fds[0]);
+        shut_down(&fds[1]);
+        lanes.vacate(worker(0), &mut Vec::new());
+        assert_eq!(lanes.steered_to(), [2]);
+        lanes.vacate(worker(1), &mut Vec::new());
+        let next = WorkerId { slot: 0, generation: 2 };
+        let given = lanes.lend(next, Standing::InService, &mut Vec::new()).expect("its slot's");
+        assert_eq!(lanes.count(), 3);
+        lanes.set(worker(2), Standing::Draining, &mut Vec::new());
+        let _client = TcpStream::connect(lanes.address()).expect("connects");
+        assert!(socket::accept(&given).expect("listens").is_some());
+    }
+
+    #[test]
+    fn all_may_be_shut_down() {
+        let (mut lanes, fds) = three();
+        fds.iter().for_each(shut_down);
+        assert!((0..3).all(|index| lanes.look_if_shut(index, &mut Vec::new())));
+        assert!(TcpStream::connect(lanes.address()).is_err());
+        (0..3).for_each(|slot| lanes.vacate(worker(slot), &mut Vec::new()));
+        TcpStream::connect(lanes.address()).expect("connects");
+    }
+}
