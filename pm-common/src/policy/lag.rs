@@ -1,0 +1,212 @@
+//! Whether a worker still takes what its clients bring.
+//!
+//! A connection that the kernel has made waits in the queue of a lane until the worker accepts it. That it waits says
+//! little: the queue of a server that is busy beyond its means is never empty, and stays as long as it is when a new
+//! client comes for each that is served. So a lane stands still only if, through a whole window of looks,
+//! - its queue was never empty, and never shorter than at the look before;
+//! - the worker holds no connection that it did not hold at the look before;
+//! - so many of the connections that waited at the beginning still wait as were in this queue then. (Which of a port's
+//!   lanes a waiting connection is in, the kernel does not tell: that is why this alone is not enough. Clients that have
+//!   reset theirs still take a place in the queue, and are counted as waiting.)
+//!
+//! Where the kernel shows no connections, nothing is known, and nothing is held against anybody. A look that comes late
+//! proves nothing either: where we got no time to look, the worker may have got none to accept.
+//!
+//! A Node worker can also be asked ([`Pulse`]): clients that keep their connections never come to a queue.
+
+use std::fmt;
+
+use super::time::{Mono, Span};
+
+/// A lane that stands still for so long gets no more connections, if there is another. Longer than a server that lives
+/// well is busy with one request, and shorter than clients are patient.
+pub const WINDOW: Span = Span::secs(2);
+/// The pauses between looks: at first as short as a busy server needs to take the next, doubled up to the longest.
+const FIRST_PAUSE: Span = Span::millis(250);
+const LONGEST_PAUSE: Span = Span::secs(4);
+/// What comes later than this after its time comes late.
+const LATE: Span = Span::millis(500);
+
+/// In what way a worker leaves its clients waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stall {
+    /// It has the listener open and takes nothing from it.
+    Queue,
+    /// None of its processes has the listener open any more.
+    Closed,
+    /// It does not answer, whether connections wait or not.
+    Loop,
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Queue => "does not accept",
+            Self::Closed => "has closed its listener",
+            Self::Loop => "does not answer, its event loop stands still",
+        })
+    }
+}
+
+/// What one look at a lane has found; `None`: it could not be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// Connections in the queue.
+    pub queue: u32,
+    /// Connections of the port that wait now and waited at the beginning, or were reset.
+    pub waited: Option<u32>,
+    /// The worker holds a connection of the port that it did not hold at the look before.
+    pub took: Option<bool>,
+    /// Some process has the listener open.
+    pub open: Option<bool>,
+}
+
+/// What a look says about a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its worker takes from it: there is nothing to watch.
+    Moves,
+    /// Not known yet.
+    Waits,
+    /// The look came late: what was seen now is the beginning of a new window.
+    Anew,
+    /// It stands still.
+    Stuck(Stall),
+}
+
+/// A lane whose queue was found not to get shorter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    since: Mono,
+    /// The queue at the beginning, and at the last look.
+    first: u32,
+    last: u32,
+    /// Nobody had the listener open at the last look.
+    closed: bool,
+    stuck: Option<Stall>,
+    pause: Span,
+    next: Mono,
+}
+
+impl Watched {
+    /// The watch begins with so many in the queue.
+    #[must_use]
+    pub fn begin(now: Mono, queue: u32) -> Self {
+        let (pause, next) = (FIRST_PAUSE, now + FIRST_PAUSE);
+        Self { since: now, first: queue, last: queue, closed: false, stuck: None, pause, next }
+    }
+
+    /// When the next look is due.
+    #[must_use]
+    pub const fn next(&self) -> Mono {
+        self.next
+    }
+
+    /// For how long nothing has been taken.
+    #[must_use]
+    pub fn age(&self, now: Mono) -> Span {
+        now.since(self.since)
+    }
+
+    /// A look; `limit` is how long the lane may stand still before something must be done.
+    pub fn look(&mut self, now: Mono, seen: Seen, limit: Option<Span>) -> Verdict {
+        if self.moves(seen) {
+            return Verdict::Moves;
+        }
+        if now.since(self.next) > LATE {
+            *self = Self { stuck: self.stuck, ..Self::begin(now, seen.queue) };
+            return Verdict::Anew;
+        }
+        let closed = seen.open == Some(false);
+        let window = limit.map_or(WINDOW, |limit| limit.min(WINDOW));
+        // Once may be while it is handed from one process to the next.
+        if closed && self.closed {
+            self.stuck = Some(Stall::Closed);
+        } else if self.age(now) >= window {
+            self.stuck = self.stuck.or(Some(Stall::Queue));
+        }
+        (self.closed, self.last) = (closed, seen.queue);
+        self.plan(now, [Some(window), limit]);
+        self.stuck.map_or(Verdict::Waits, Verdict::Stuck)
+    }
+
+    fn moves(&self, seen: Seen) -> bool {
+        let shorter = seen.queue == 0 || seen.queue < self.last;
+        let served = seen.waited.is_none_or(|waited| waited < self.first);
+        shorter || served || seen.took == Some(true)
+    }
+
+    /// The next look: after the pause, but not past an age that decides something.
+    fn plan(&mut self, now: Mono, ages: [Option<Span>; 2]) {
+        self.pause = self.pause.doubled().min(LONGEST_PAUSE);
+        let decides = ages.into_iter().flatten().map(|age| self.since + age).filter(|at| *at > now);
+        self.next = decides.min().map_or(now + self.pause, |at| at.min(now + self.pause));
+    }
+}
+
+/// What is due with a worker that can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beat {
+    /// Nothing yet.
+    Nothing,
+    /// To ask it.
+    Ask,
+    /// It has not answered for this long.
+    Late(Span),
+}
+
+/// The questions to one worker: one at a time, twice in the time that it may take to answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulse {
+    limit: Span,
+    /// When it was asked, if it has not answered since.
+    asked: Option<Mono>,
+    next: Mono,
+}
+
+impl Pulse {
+    /// It is to be asked at once, and may take less than `limit` for each answer.
+    #[must_use]
+    pub const fn begin(now: Mono, limit: Span) -> Self {
+        Self { limit, asked: None, next: now }
+    }
+
+    /// When something is due.
+    #[must_use]
+    pub const fn next(&self) -> Mono {
+        self.next
+    }
+
+    /// What is due now.
+    pub fn due(&mut self, now: Mono) -> Beat {
+        if now < self.next {
+            return Beat::Nothing;
+        }
+        let late = now.since(self.next) > LATE;
+        match self.asked {
+            None => {
+                (self.asked, self.next) = (Some(now), now + self.limit);
+                Beat::Ask
+            }
+            // Nor did we get any time.
+            Some(_) if late => {
+                (self.asked, self.next) = (Some(now), now + self.limit);
+                Beat::Nothing
+            }
+            Some(asked) => {
+                self.next = now + self.limit.min(LONGEST_PAUSE);
+                Beat::Late(now.since(asked))
+            }
+        }
+    }
+
+    /// It has answered.
+    pub fn answered(&mut self, now: Mono) {
+        if let Some(asked) = self.asked.take() {
+            self.next = now.max(asked + Span(self.limit.0 / 2));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
