@@ -56,16 +56,16 @@ impl Lanes {
         socket::let_others_join(&socket)?;
         let index = self.push(socket)?;
         if let Some(lane) = self.lanes.get_mut(index) {
-            (lane.slot, lane.holder, lane.standing) = (Some(who.slot), Some(who), standing);
+            lane.pass_to(who, standing);
         }
         self.steer(warnings);
         Ok(())
     }
 
-    /// A duplicate of a lane that is free for this worker, if there is one: that of its slot's dead worker, or one that
-    /// nobody needs. It is the worker's from here on.
+    /// A duplicate of a lane that is free for this worker, if there is one: that of its slot's dead worker, or of the one
+    /// that it replaces because that hangs, or one that nobody needs. It is the worker's from here on.
     pub fn lend(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> Option<OwnedFd> {
-        self.free_for(who.slot)?;
+        self.free_for(who)?;
         self.give(who, standing, warnings).ok()
     }
 
@@ -74,7 +74,10 @@ impl Lanes {
         let mut found = false;
         for lane in self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)) {
             if socket::inode(&lane.fd).is_ok_and(|inode| !held.contains(&inode)) {
-                (lane.holder, lane.standing, found) = (None, Standing::Waiting, true);
+                found = true;
+                if lane.falls_back() {
+                    continue;
+                }
                 let _ = socket::set_nonblocking(&lane.fd, true);
             }
         }

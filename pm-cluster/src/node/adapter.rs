@@ -17,6 +17,7 @@ use super::{Cluster, LAST_READS, Worker};
 use crate::channel::{Channel, Received};
 use crate::declared;
 use crate::health::Health;
+use crate::lag::Lag;
 use crate::listeners::LaneRef;
 use crate::protocol::Outgoing;
 
@@ -133,6 +134,7 @@ impl Adapter for Cluster {
 
     fn finish(&mut self) {
         self.finished = true;
+        self.lag = Lag::new(None);
         self.binds.finish();
         self.listeners.close_all();
     }
@@ -147,6 +149,7 @@ impl Adapter for Cluster {
         }
         self.binds.sources(out);
         self.health.iter().for_each(|health| health.sources(out));
+        self.lag.sources(&self.listeners, out);
         // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
         for (lane, fd, key) in self.ours_to_accept() {
             if self.accept_again.is_none() && self.can_take(key) {
@@ -182,7 +185,9 @@ impl Adapter for Cluster {
 
     fn deadline(&self) -> Option<Mono> {
         let health = self.health.as_ref().and_then(Health::deadline);
-        self.accept_again.into_iter().chain(self.handoff.deadline()).chain(self.drains.deadline()).chain(health).min()
+        let of_drains = self.drains.deadline();
+        let others = self.handoff.deadline().into_iter().chain(of_drains).chain(health).chain(self.lag.deadline());
+        self.accept_again.into_iter().chain(others).min()
     }
 
     fn settle(&mut self, events: &mut VecDeque<Event>) {
@@ -195,6 +200,7 @@ impl Adapter for Cluster {
                 events.push_back(Event::Drained(id));
             }
         }
+        self.look_for_lag(events);
         self.accept_again = self.accept_again.filter(|at| *at > clock::now());
         self.pass_on();
         self.say_warnings();
