@@ -187,16 +187,17 @@ impl Lag {
     }
 
     /// A worker has answered.
-    pub(crate) fn answered(&mut self, who: WorkerId, now: Mono) {
+    pub(crate) fn answered(&mut self, who: WorkerId, now: Mono, listeners: &mut Listeners) {
         if let Some(pulse) = self.pulses.get_mut(&who) {
             pulse.answered(now);
+            listeners.give_up(who, false);
         }
     }
 }
 
 /// Its lanes are for its successor from now on.
 fn lags(id: WorkerId, how: Stall, after: Span, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
-    listeners.give_up(id);
+    listeners.give_up(id, true);
     events.push_back(Event::Lag { id, how, after });
 }
 
@@ -230,6 +231,7 @@ impl Case {
     fn moves(&self, lane: LaneRef, listeners: &mut Listeners) {
         if self.stall.is_some() {
             listeners.set_stuck(lane, false);
+            listeners.give_up(self.who, false);
             report::info(format_args!("a worker accepts again, new connections go to it {self}"));
         }
     }

@@ -109,7 +109,7 @@ impl Cluster {
                     worker.start.loaded = true;
                 }
             }
-            Message::Pong => self.lag.answered(id, clock::now()),
+            Message::Pong => self.lag.answered(id, clock::now(), &mut self.listeners),
             Message::Query { seq, query } => self.answer(id, seq, &query, events),
             Message::Listening(query) => self.listens(id, &query, events),
             Message::Close { key } => self.closes(id, &key, events),

@@ -68,9 +68,9 @@ impl Lanes {
         !self.steered_to().contains(&index)
     }
 
-    /// The worker hangs: its lanes are for the one that replaces it.
-    pub fn give_up(&mut self, who: WorkerId) {
-        self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)).for_each(|lane| lane.given_up = true);
+    /// The worker hangs: its lanes are for the one that replaces it. Or it does not hang any more.
+    pub fn give_up(&mut self, who: WorkerId, hangs: bool) {
+        self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)).for_each(|lane| lane.given_up = hangs);
     }
 
     /// All connections that wait.
@@ -128,7 +128,7 @@ mod tests {
         let mut client = TcpStream::connect(lanes.address()).expect("connects");
         let at = (0..2).find(|slot| lanes.waiting(worker(*slot, 1)) == 1).expect("in one of them");
         let (old, new) = (worker(at, 1), worker(at, 2));
-        lanes.give_up(old);
+        lanes.give_up(old, true);
         let lent = lanes.lend(new, Standing::Waiting, &mut warnings).expect("its predecessor's");
         assert_eq!((lanes.count(), lanes.waiting(old), lanes.waiting(new)), (2, 0, 1));
         assert!(socket::accept(&lent).expect("accepts").is_some());
@@ -141,9 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn only_its_own_successor_gets_it() {
+    fn only_its_own_successor_gets_it_and_only_while_it_hangs() {
         let (mut lanes, mut warnings) = (two(), Vec::new());
-        lanes.give_up(worker(0, 1));
+        lanes.give_up(worker(1, 1), true);
+        lanes.give_up(worker(1, 1), false);
+        lanes.give_up(worker(0, 1), true);
         assert!(lanes.lend(worker(1, 2), Standing::Waiting, &mut warnings).is_none());
         lanes.give(worker(0, 1), Standing::InService, &mut warnings).expect("a second one of its own");
         assert_eq!(lanes.count(), 3);
@@ -152,7 +154,7 @@ mod tests {
     #[test]
     fn where_the_successor_fails_the_lane_is_the_old_ones_again_and_the_next_gets_it() {
         let (mut lanes, mut warnings) = (two(), Vec::new());
-        lanes.give_up(worker(0, 1));
+        lanes.give_up(worker(0, 1), true);
         lanes.lend(worker(0, 2), Standing::Waiting, &mut warnings).expect("its predecessor's");
         lanes.vacate(worker(0, 2), &mut warnings);
         assert_eq!(lanes.in_service().map(|(_, _, who)| who).collect::<Vec<_>>(), [worker(0, 1), worker(1, 1)]);

@@ -65,11 +65,11 @@ impl Listeners {
         }
     }
 
-    /// The worker hangs, and is being replaced: its lanes are for the one that replaces it.
-    pub fn give_up(&mut self, who: WorkerId) {
+    /// The worker hangs, and is being replaced: its lanes are for the one that replaces it. Or it does not hang any more.
+    pub fn give_up(&mut self, who: WorkerId, hangs: bool) {
         for entry in self.entries.values_mut() {
             if let Source::Lanes(lanes) = &mut entry.source {
-                lanes.give_up(who);
+                lanes.give_up(who, hangs);
             }
         }
     }
