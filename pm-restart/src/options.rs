@@ -21,7 +21,7 @@ pub const TOOL: Tool = Tool {
     options: &[
         opt("name", "NAME", "the app's name (derived from CHAIN)"),
         opt("max-mem", "SIZE", "most memory of a worker's process tree: 512M, 2G (no limit)"),
-        opt("max-lag", "TIME", "in a pm-cluster: longest that a worker may take nothing from clients (no limit)"),
+        opt("max-lag", "TIME", "longest that a pm-cluster's worker keeps clients waiting (no limit)"),
         opt("restart", "WHEN", "always, on-failure or never (always)"),
         opt("stop-codes", "LIST", "exit codes after which it is not restarted: 0,3"),
         opt("backoff", "MIN..MAX", "delay between failed starts, doubling (100ms..15s)"),

@@ -80,3 +80,64 @@ fn sockets_below(proc: &mut Proc, pid: i32) -> Option<BTreeSet<u64>> {
     let tree: Vec<i32> = proc.tree(pid, |_| true).iter().map(|stat| stat.pid).collect();
     visible_sockets_of(tree.into_iter())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd as _;
+
+    use pm_common::policy::WorkerId;
+
+    use super::*;
+    use crate::listeners::LaneRef;
+
+    fn us() -> i32 {
+        rustix::process::getpid().as_raw_nonzero().get()
+    }
+
+    fn look(listener: &TcpListener) -> Evidence {
+        let (lane, who) = (LaneRef::numbered(0), WorkerId { slot: 0, generation: 1 });
+        let port = listener.local_addr().expect("bound").port();
+        let held = Held { lane, fd: listener.as_fd(), who, address: "", port, has_others: false };
+        Looks::default().at(&held, us(), socket::accept_queue(listener).expect("listens")).expect("a monitor")
+    }
+
+    #[test]
+    fn who_waits_and_what_was_taken_since_is_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let address = listener.local_addr().expect("bound");
+        let connect = || TcpStream::connect(address).expect("connects");
+        let clients = [connect(), connect()];
+        let first = look(&listener);
+        assert_eq!((first.waiting.len(), first.reset, first.open), (2, 0, Some(true)));
+        let since = |now: &Evidence, queue| now.since(&first.waiting, first.held.as_ref(), queue);
+        let still = Seen { queue: 2, waited: Some(2), took: Some(false), open: Some(true) };
+        assert_eq!(since(&look(&listener), 2), still);
+        let (_taken, _) = listener.accept().expect("accepts");
+        let _one_more = connect();
+        assert_eq!(since(&look(&listener), 2), Seen { waited: Some(1), took: Some(true), ..still });
+        drop(clients);
+        assert_eq!(look(&listener).waiting.len(), 2, "a client that has closed its end still waits");
+    }
+
+    #[test]
+    fn a_client_that_has_reset_its_connection_keeps_its_place() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let _waits = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+        let resets = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+        let first = look(&listener);
+        rustix::net::sockopt::set_socket_linger(&resets, Some(std::time::Duration::ZERO)).expect("an option");
+        drop(resets);
+        let now = look(&listener);
+        assert_eq!((now.waiting.len(), now.reset), (1, 1));
+        assert_eq!(now.since(&first.waiting, first.held.as_ref(), 2).waited, Some(2));
+    }
+
+    #[test]
+    fn only_an_open_listener_is_open() {
+        let mut looks = Looks::default();
+        assert_eq!(looks.is_open(u64::MAX, Some(&BTreeSet::from([u64::MAX]))), Some(true));
+        assert_eq!(looks.is_open(u64::MAX, Some(&BTreeSet::new())), Some(false));
+        assert_eq!(looks.is_open(u64::MAX, None), None);
+    }
+}
