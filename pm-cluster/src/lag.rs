@@ -26,7 +26,7 @@ use pm_common::sys::socket;
 
 use crate::listeners::stuck::Held;
 use crate::listeners::{LaneRef, Listeners};
-use evidence::{Evidence, Looks};
+use evidence::{Evidence, Looks, Reads};
 
 /// From the first connection that waits until the queues are looked at: what takes less is no news, and a busy server
 /// must not keep us busy.
@@ -41,8 +41,16 @@ pub(crate) struct Lag {
     /// The queues that were not empty when that began.
     queues: BTreeMap<LaneRef, u32>,
     cases: BTreeMap<LaneRef, Case>,
-    pulses: BTreeMap<WorkerId, Pulse>,
+    asked: BTreeMap<WorkerId, Asked>,
     looks: Looks,
+}
+
+/// A worker that is asked.
+#[derive(Debug)]
+struct Asked {
+    pulse: Pulse,
+    /// What it had read of each connection when it was last looked at.
+    read: Option<Reads>,
 }
 
 /// A lane that is watched closer.
@@ -63,8 +71,8 @@ struct Case {
 impl Lag {
     /// Nothing is watched yet; `limit`: a worker that stands still for so long is to be replaced.
     pub(crate) fn new(limit: Option<Span>) -> Self {
-        let (queues, cases, pulses) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { limit, glance: None, queues, cases, pulses, looks: Looks::default() }
+        let (queues, cases, asked) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { limit, glance: None, queues, cases, asked, looks: Looks::default() }
     }
 
     /// The lanes that are to be polled.
@@ -88,7 +96,7 @@ impl Lag {
     /// When to look next.
     pub(crate) fn deadline(&self) -> Option<Mono> {
         let cases = self.cases.values().map(|case| case.watched.next());
-        self.glance.into_iter().chain(cases).chain(self.pulses.values().map(Pulse::next)).min()
+        self.glance.into_iter().chain(cases).chain(self.asked.values().map(|asked| asked.pulse.next())).min()
     }
 
     /// A connection waits in one of the lanes.
@@ -158,27 +166,38 @@ impl Lag {
         self.cases.insert(lane, case);
     }
 
-    /// Asks the workers that can be asked; `ask` sends the question.
+    /// Looks what is due with the workers that can be asked, and gives those that are to be asked now; each comes with its
+    /// first process.
     pub(crate) fn ask(
         &mut self,
         now: Mono,
-        workers: impl Iterator<Item = WorkerId>,
+        workers: impl Iterator<Item = (WorkerId, i32)>,
         listeners: &mut Listeners,
         events: &mut VecDeque<Event>,
     ) -> Vec<WorkerId> {
         let Some(limit) = self.limit else { return Vec::new() };
-        let mut before = std::mem::take(&mut self.pulses);
-        let mut asked = Vec::new();
-        for who in workers {
-            let mut pulse = before.remove(&who).unwrap_or_else(|| Pulse::begin(now, limit));
-            match pulse.due(now) {
+        let mut before = std::mem::take(&mut self.asked);
+        let mut due = Vec::new();
+        for (who, pid) in workers {
+            let fresh = || Asked { pulse: Pulse::begin(now, limit), read: None };
+            let mut asked = before.remove(&who).unwrap_or_else(fresh);
+            match asked.pulse.due(now) {
                 Beat::Nothing => {}
-                Beat::Ask => asked.push(who),
-                Beat::Late(after) => lags(who, Stall::Loop, after, listeners, events),
+                Beat::Ask => due.push(who),
+                Beat::Doubt => asked.read = self.looks.reads(&listeners.ports(who), pid),
+                Beat::Late(after) => {
+                    let read = self.looks.reads(&listeners.ports(who), pid);
+                    if evidence::has_read(asked.read.as_ref(), read.as_ref()) {
+                        asked.pulse.moves(now);
+                    } else {
+                        lags(who, Stall::Loop, after, listeners, events);
+                    }
+                    asked.read = read;
+                }
             }
-            self.pulses.insert(who, pulse);
+            self.asked.insert(who, asked);
         }
-        asked
+        due
     }
 
     /// Whether workers are asked at all.
@@ -188,8 +207,9 @@ impl Lag {
 
     /// A worker has answered.
     pub(crate) fn answered(&mut self, who: WorkerId, now: Mono, listeners: &mut Listeners) {
-        if let Some(pulse) = self.pulses.get_mut(&who) {
-            pulse.answered(now);
+        if let Some(asked) = self.asked.get_mut(&who) {
+            asked.pulse.answered(now);
+            asked.read = None;
             listeners.give_up(who, false);
         }
     }

@@ -278,7 +278,8 @@ impl Cluster {
         let workers = &self.workers;
         let pid_of = |id: WorkerId| workers.get(&id).map(|worker| worker.pid);
         self.lag.look(now, &mut self.listeners, pid_of, events);
-        let can_be_asked = self.workers.iter().filter(|(_, worker)| worker.can_be_asked()).map(|(id, _)| *id);
+        let asked = self.workers.iter().filter(|(_, worker)| worker.can_be_asked());
+        let can_be_asked = asked.map(|(id, worker)| (*id, worker.pid));
         let asked = self.lag.ask(now, can_be_asked, &mut self.listeners, events);
         asked.into_iter().for_each(|id| self.send(id, &Outgoing::Ping));
     }

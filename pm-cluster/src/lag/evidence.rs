@@ -36,6 +36,15 @@ fn count(of: usize) -> u32 {
     u32::try_from(of).unwrap_or(u32::MAX)
 }
 
+/// What a worker has read of each of its connections, in bytes.
+pub(super) type Reads = BTreeMap<u64, u64>;
+
+/// Whether a worker has read something, or accepted somebody, since an earlier look. Not known: it has not.
+pub(super) fn has_read(before: Option<&Reads>, now: Option<&Reads>) -> bool {
+    let more = |(inode, read): (&u64, &u64), before: &Reads| before.get(inode).is_none_or(|then| read > then);
+    before.zip(now).is_some_and(|(before, now)| now.iter().any(|one| more(one, before)))
+}
+
 /// Looks at lanes; those of one turn see the same connections.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
@@ -63,6 +72,19 @@ impl Looks {
         Some(Evidence { waiting, held: sockets.map(of), open, reset })
     }
 
+    /// What a worker that listens on these ports has read of its connections; `None`: that cannot be seen.
+    pub(super) fn reads(&mut self, ports: &BTreeSet<u16>, pid: i32) -> Option<Reads> {
+        let sockets = sockets_below(&mut self.proc, pid)?;
+        let mut reads = Reads::new();
+        for port in ports {
+            let all = self.ports.entry(*port).or_insert_with(|| connections::of_port(*port).ok()).as_ref()?;
+            let held = all.iter().filter(|one| sockets.contains(&one.inode));
+            // What has come and does not wait any more.
+            reads.extend(held.map(|one| (one.inode, one.received.saturating_sub(one.unread.into()))));
+        }
+        Some(reads)
+    }
+
     /// A process that has left the worker's tree may have it: all below us are looked at before it is said to be closed.
     fn is_open(&mut self, listener: u64, sockets: Option<&BTreeSet<u64>>) -> Option<bool> {
         if sockets?.contains(&listener) {
@@ -83,6 +105,7 @@ fn sockets_below(proc: &mut Proc, pid: i32) -> Option<BTreeSet<u64>> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd as _;
 
@@ -131,6 +154,26 @@ mod tests {
         let now = look(&listener);
         assert_eq!((now.waiting.len(), now.reset), (1, 1));
         assert_eq!(now.since(&first.waiting, first.held.as_ref(), 2).waited, Some(2));
+    }
+
+    #[test]
+    fn what_a_worker_has_read_is_not_what_has_come() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let address = listener.local_addr().expect("bound");
+        let reads = || Looks::default().reads(&BTreeSet::from([address.port()]), us());
+        let mut client = TcpStream::connect(address).expect("connects");
+        let nobody = reads();
+        let (mut server, _) = listener.accept().expect("accepts");
+        let accepted = reads();
+        assert!(has_read(nobody.as_ref(), accepted.as_ref()));
+        client.write_all(b"question").expect("sent");
+        assert!(!has_read(accepted.as_ref(), reads().as_ref()));
+        server.read_exact(&mut [0; 3]).expect("read");
+        let some = reads();
+        assert!(has_read(accepted.as_ref(), some.as_ref()));
+        client.shutdown(std::net::Shutdown::Write).expect("open");
+        assert!(!has_read(some.as_ref(), reads().as_ref()), "nor the end");
+        assert!(!has_read(None, some.as_ref()) && !has_read(some.as_ref(), None));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Lanes in service, for the one who looks whether their workers take from them.
 
+use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 
 use pm_common::policy::WorkerId;
 
 use super::{LaneRef, Listeners};
-use crate::entry::Source;
+use crate::entry::{Entry, Source};
 use crate::lanes::Lanes;
 
 /// A lane whose worker is in service.
@@ -41,6 +42,13 @@ impl Listeners {
                 has_others,
             })
         })
+    }
+
+    /// The ports that a worker takes connections on.
+    #[must_use]
+    pub fn ports(&self, who: WorkerId) -> BTreeSet<u16> {
+        let entries = self.entries.values().filter(|entry| entry.accepting_workers().any(|other| other == who));
+        entries.filter_map(Entry::port).collect()
     }
 
     /// All connections that wait in lanes of this port.

@@ -12,7 +12,9 @@
 //! Where the kernel shows no connections, nothing is known, and nothing is held against anybody. A look that comes late
 //! proves nothing either: where we got no time to look, the worker may have got none to accept.
 //!
-//! A Node worker can also be asked ([`Pulse`]): clients that keep their connections never come to a queue.
+//! A Node worker can also be asked ([`Pulse`]): clients that keep their connections never come to a queue. That it does
+//! not answer is not enough either: in one turn of its loop a busy one serves every client that has a request there, before
+//! it comes to us. So it stands still only if it also read nothing from any client all the time.
 
 use std::fmt;
 
@@ -26,6 +28,8 @@ const FIRST_PAUSE: Span = Span::millis(250);
 const LONGEST_PAUSE: Span = Span::secs(4);
 /// What comes later than this after its time comes late.
 const LATE: Span = Span::millis(500);
+/// The part of the limit in which a worker that has nothing else to do answers.
+const SOON: u64 = 8;
 
 /// In what way a worker leaves its clients waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,7 +155,9 @@ pub enum Beat {
     Nothing,
     /// To ask it.
     Ask,
-    /// It has not answered for this long.
+    /// It has not answered soon: to be seen what it has read by now.
+    Doubt,
+    /// It has not answered for this long. If it has read something since the last look it moves ([`Pulse::moves`]).
     Late(Span),
 }
 
@@ -159,16 +165,17 @@ pub enum Beat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulse {
     limit: Span,
-    /// When it was asked, if it has not answered since.
+    /// When it was asked (or was last seen to move), if it has not answered since.
     asked: Option<Mono>,
+    doubted: bool,
     next: Mono,
 }
 
 impl Pulse {
-    /// It is to be asked at once, and may take less than `limit` for each answer.
+    /// It is to be asked at once, and must not stand still for `limit`.
     #[must_use]
     pub const fn begin(now: Mono, limit: Span) -> Self {
-        Self { limit, asked: None, next: now }
+        Self { limit, asked: None, doubted: false, next: now }
     }
 
     /// When something is due.
@@ -185,19 +192,30 @@ impl Pulse {
         let late = now.since(self.next) > LATE;
         match self.asked {
             None => {
-                (self.asked, self.next) = (Some(now), now + self.limit);
+                (self.asked, self.doubted) = (Some(now), false);
+                self.next = now + Span(self.limit.0 / SOON);
                 Beat::Ask
+            }
+            Some(_) if !self.doubted => {
+                self.doubted = true;
+                self.next = now + self.limit;
+                Beat::Doubt
             }
             // Nor did we get any time.
             Some(_) if late => {
-                (self.asked, self.next) = (Some(now), now + self.limit);
-                Beat::Nothing
+                self.moves(now);
+                Beat::Doubt
             }
             Some(asked) => {
                 self.next = now + self.limit.min(LONGEST_PAUSE);
                 Beat::Late(now.since(asked))
             }
         }
+    }
+
+    /// It has not answered, and has read something.
+    pub fn moves(&mut self, now: Mono) {
+        (self.asked, self.next) = (Some(now), now + self.limit);
     }
 
     /// It has answered.

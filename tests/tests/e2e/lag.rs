@@ -192,12 +192,18 @@ fn clients_are_served_by_the_others_while_one_is_replaced() {
     chain.stop();
 }
 
-/// Each serves one at a time, 60 ms each, and more come than they can serve: their queues are never empty.
-fn busy(line: &str) {
-    let scene = any::scene().with("BUSY", "0.06");
+/// Each serves one at a time, for so many seconds, and more come than they can serve: their queues are never empty.
+fn busy(line: &str, seconds: &str) {
+    let scene = any::scene().with("BUSY", seconds);
     let chain = any::start(&scene, line, PYTHON);
+    stays_as_it_is(&chain, "/", &[Style::OneShot; 24]);
+}
+
+/// Under this load nobody is replaced or steered away from.
+#[track_caller]
+fn stays_as_it_is(chain: &Chain, path: &str, styles: &[Style]) {
     chain.line("ready workers");
-    let load = Load::start(scene.port, 24, Style::OneShot);
+    let load = Load::of(chain.scene.port, path, styles);
     load.advance(1);
     let end = Instant::now() + Duration::from_secs(8);
     wait::until("time to pass", || (Instant::now() > end).then_some(()));
@@ -210,12 +216,25 @@ fn busy(line: &str) {
 
 #[test]
 fn busy_servers_are_neither_steered_away_from_nor_replaced() {
-    busy("pm-restart --max-lag 1s pm-cluster -n 2");
+    busy("pm-restart --max-lag 1s pm-cluster -n 2", "0.06");
 }
 
 #[test]
 fn a_busy_server_alone_is_not_replaced() {
-    busy("pm-restart --max-lag 1s pm-cluster -n 1");
+    busy("pm-restart --max-lag 1s pm-cluster -n 1", "0.06");
+}
+
+#[test]
+fn busy_servers_that_are_slow_as_well_are_neither() {
+    busy("pm-restart --max-lag 2s pm-cluster -n 2", "0.4");
+}
+
+/// A turn of its loop serves all its clients, and takes a second and a half: it reads from them all the while.
+#[test]
+fn a_busy_node_worker_is_not_replaced() {
+    let scene = Scene::with_node(24);
+    let chain = scene.start("pm-restart --max-lag 1s pm-cluster -n 1 node $F/hangs.js");
+    stays_as_it_is(&chain, "/work", &[Style::Kept; 24]);
 }
 
 /// A boot has --ready-timeout.

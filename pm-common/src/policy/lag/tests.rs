@@ -128,20 +128,38 @@ fn a_worker_is_asked_twice_in_the_time_it_has() {
     assert_eq!(pulse.next(), START + Span::secs(5));
     assert_eq!(pulse.due(START + Span::secs(4)), Beat::Nothing);
     assert_eq!(pulse.due(START + Span::secs(5)), Beat::Ask);
-    assert_eq!(pulse.next(), START + Span::secs(15));
-    assert_eq!(pulse.due(pulse.next()), Beat::Late(limit));
-    assert_eq!(pulse.due(pulse.next()), Beat::Late(Span::secs(14)), "said again while it lasts");
-    pulse.answered(START + Span::secs(20));
-    assert_eq!(pulse.due(START + Span::secs(20)), Beat::Ask);
+    assert_eq!(pulse.next(), START + Span::millis(6250));
+    assert_eq!((pulse.due(pulse.next()), pulse.next()), (Beat::Doubt, START + Span::millis(16_250)));
+    assert_eq!(pulse.due(pulse.next()), Beat::Late(Span::millis(11_250)));
+    assert_eq!(pulse.due(pulse.next()), Beat::Late(Span::millis(15_250)), "said again while it lasts");
+    pulse.answered(START + Span::secs(21));
+    assert_eq!(pulse.due(START + Span::secs(21)), Beat::Ask);
 }
 
 #[test]
 fn where_we_got_no_time_either_it_gets_some_more() {
     let mut pulse = Pulse::begin(START, Span::secs(1));
     assert_eq!(pulse.due(START), Beat::Ask);
+    assert_eq!(pulse.due(pulse.next()), Beat::Doubt);
     let late = pulse.next() + Span::millis(501);
-    assert_eq!((pulse.due(late), pulse.next()), (Beat::Nothing, late + Span::secs(1)));
+    assert_eq!((pulse.due(late), pulse.next()), (Beat::Doubt, late + Span::secs(1)));
     assert_eq!(pulse.due(pulse.next()), Beat::Late(Span::secs(1)));
+}
+
+#[test]
+fn one_that_reads_has_the_whole_time_again() {
+    let mut pulse = Pulse::begin(START, Span::secs(1));
+    assert_eq!((pulse.due(START), pulse.due(pulse.next())), (Beat::Ask, Beat::Doubt));
+    for _ in 0..5 {
+        let now = pulse.next();
+        assert!(matches!(pulse.due(now), Beat::Late(_)));
+        pulse.moves(now);
+        assert_eq!(pulse.next(), now + Span::secs(1));
+    }
+    let now = pulse.next();
+    assert_eq!(pulse.due(now), Beat::Late(Span::secs(1)));
+    pulse.answered(now);
+    assert_eq!(pulse.due(pulse.next()), Beat::Ask);
 }
 
 #[test]
