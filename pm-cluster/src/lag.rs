@@ -62,8 +62,8 @@ struct Case {
     watched: Watched,
     /// The connections that waited at the beginning.
     waited: BTreeSet<u64>,
-    /// What the worker held at the last look.
-    held: Option<BTreeSet<u64>>,
+    /// What the worker held at the last look, and had read of it.
+    held: Option<Reads>,
     /// What it was last said to do.
     stall: Option<Stall>,
 }
@@ -157,7 +157,7 @@ impl Lag {
             Verdict::Waits | Verdict::Anew => {}
             Verdict::Stuck(stall) => {
                 case.is_stuck(lane, stall, length, listeners);
-                let after = case.watched.age(now);
+                let after = case.watched.still(now);
                 if self.limit.is_some_and(|limit| after >= limit) {
                     lags(case.who, stall, after, listeners, events);
                 }
@@ -187,7 +187,7 @@ impl Lag {
                 Beat::Doubt => asked.read = self.looks.reads(&listeners.ports(who), pid),
                 Beat::Late(after) => {
                     let read = self.looks.reads(&listeners.ports(who), pid);
-                    if evidence::has_read(asked.read.as_ref(), read.as_ref()) {
+                    if evidence::moves(asked.read.as_ref(), read.as_ref()) {
                         asked.pulse.moves(now);
                     } else {
                         lags(who, Stall::Loop, after, listeners, events);
@@ -197,6 +197,7 @@ impl Lag {
             }
             self.asked.insert(who, asked);
         }
+        self.looks.begin();
         due
     }
 

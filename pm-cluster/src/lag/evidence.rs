@@ -10,13 +10,16 @@ use pm_common::sys::socket;
 use crate::bind::visible_sockets_of;
 use crate::listeners::stuck::Held;
 
+/// What a worker has read of each of its connections, in bytes.
+pub(super) type Reads = BTreeMap<u64, u64>;
+
 /// What one look has found.
 #[derive(Debug)]
 pub(super) struct Evidence {
     /// The connections of the port that wait to be accepted.
     pub(super) waiting: BTreeSet<u64>,
     /// Those that the worker's processes have; `None`: one of the processes cannot be seen.
-    pub(super) held: Option<BTreeSet<u64>>,
+    pub(super) held: Option<Reads>,
     /// Some process has the listener open.
     open: Option<bool>,
     /// Connections that were reset while they waited: they take a place in a queue, and are not shown.
@@ -25,24 +28,29 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Compares with what waited at the beginning, and what the worker held at the look before.
-    pub(super) fn since(&self, waited: &BTreeSet<u64>, held: Option<&BTreeSet<u64>>, queue: u32) -> Seen {
+    pub(super) fn since(&self, waited: &BTreeSet<u64>, held: Option<&Reads>, queue: u32) -> Seen {
         let still = count(waited.intersection(&self.waiting).count()).saturating_add(self.reset);
-        let took = self.held.as_ref().zip(held).map(|(now, before)| !now.is_subset(before));
-        Seen { queue, waited: Some(still), took, open: self.open }
+        let both = held.zip(self.held.as_ref());
+        let (took, read) = (both.map(|(before, now)| has_more(before, now)), both.map(|(b, now)| has_read(b, now)));
+        Seen { queue, waited: Some(still), took, read, open: self.open }
     }
+}
+
+/// Whether a worker has accepted somebody, or read something, since an earlier look. Not known: it has not.
+pub(super) fn moves(before: Option<&Reads>, now: Option<&Reads>) -> bool {
+    before.zip(now).is_some_and(|(before, now)| has_more(before, now) || has_read(before, now))
+}
+
+fn has_more(before: &Reads, now: &Reads) -> bool {
+    now.keys().any(|inode| !before.contains_key(inode))
+}
+
+fn has_read(before: &Reads, now: &Reads) -> bool {
+    now.iter().any(|(inode, read)| before.get(inode).is_some_and(|then| read > then))
 }
 
 fn count(of: usize) -> u32 {
     u32::try_from(of).unwrap_or(u32::MAX)
-}
-
-/// What a worker has read of each of its connections, in bytes.
-pub(super) type Reads = BTreeMap<u64, u64>;
-
-/// Whether a worker has read something, or accepted somebody, since an earlier look. Not known: it has not.
-pub(super) fn has_read(before: Option<&Reads>, now: Option<&Reads>) -> bool {
-    let more = |(inode, read): (&u64, &u64), before: &Reads| before.get(inode).is_none_or(|then| read > then);
-    before.zip(now).is_some_and(|(before, now)| now.iter().any(|one| more(one, before)))
 }
 
 /// Looks at lanes; those of one turn see the same connections.
@@ -68,8 +76,8 @@ impl Looks {
         let listener = socket::inode(lane.fd).ok()?;
         let open = self.is_open(listener, sockets.as_ref());
         let all = self.ports.get(&lane.port).and_then(Option::as_ref)?;
-        let of = |sockets: BTreeSet<u64>| all.iter().map(|one| one.inode).filter(|n| sockets.contains(n)).collect();
-        Some(Evidence { waiting, held: sockets.map(of), open, reset })
+        let held = sockets.map(|sockets| reads_of(all, &sockets).collect());
+        Some(Evidence { waiting, held, open, reset })
     }
 
     /// What a worker that listens on these ports has read of its connections; `None`: that cannot be seen.
@@ -78,9 +86,7 @@ impl Looks {
         let mut reads = Reads::new();
         for port in ports {
             let all = self.ports.entry(*port).or_insert_with(|| connections::of_port(*port).ok()).as_ref()?;
-            let held = all.iter().filter(|one| sockets.contains(&one.inode));
-            // What has come and does not wait any more.
-            reads.extend(held.map(|one| (one.inode, one.received.saturating_sub(one.unread.into()))));
+            reads.extend(reads_of(all, &sockets));
         }
         Some(reads)
     }
@@ -95,6 +101,12 @@ impl Looks {
             self.proc.tree(us, |_| true).iter().map(|stat| stat.pid).filter(|pid| *pid != us).collect();
         visible_sockets_of(below.into_iter()).map(|all| all.contains(&listener))
     }
+}
+
+/// Of those connections that are among these sockets: what has come and does not wait any more.
+fn reads_of(all: &[Connection], sockets: &BTreeSet<u64>) -> impl Iterator<Item = (u64, u64)> {
+    let held = all.iter().filter(|one| sockets.contains(&one.inode));
+    held.map(|one| (one.inode, one.received.saturating_sub(one.unread.into())))
 }
 
 /// The sockets of a process and all below it; `None`: one of them cannot be seen.
@@ -134,7 +146,7 @@ mod tests {
         let first = look(&listener);
         assert_eq!((first.waiting.len(), first.reset, first.open), (2, 0, Some(true)));
         let since = |now: &Evidence, queue| now.since(&first.waiting, first.held.as_ref(), queue);
-        let still = Seen { queue: 2, waited: Some(2), took: Some(false), open: Some(true) };
+        let still = Seen { queue: 2, waited: Some(2), took: Some(false), read: Some(false), open: Some(true) };
         assert_eq!(since(&look(&listener), 2), still);
         let (_taken, _) = listener.accept().expect("accepts");
         let _one_more = connect();
@@ -165,15 +177,15 @@ mod tests {
         let nobody = reads();
         let (mut server, _) = listener.accept().expect("accepts");
         let accepted = reads();
-        assert!(has_read(nobody.as_ref(), accepted.as_ref()));
+        assert!(moves(nobody.as_ref(), accepted.as_ref()));
         client.write_all(b"question").expect("sent");
-        assert!(!has_read(accepted.as_ref(), reads().as_ref()));
+        assert!(!moves(accepted.as_ref(), reads().as_ref()));
         server.read_exact(&mut [0; 3]).expect("read");
         let some = reads();
-        assert!(has_read(accepted.as_ref(), some.as_ref()));
+        assert!(moves(accepted.as_ref(), some.as_ref()));
         client.shutdown(std::net::Shutdown::Write).expect("open");
-        assert!(!has_read(some.as_ref(), reads().as_ref()), "nor the end");
-        assert!(!has_read(None, some.as_ref()) && !has_read(some.as_ref(), None));
+        assert!(!moves(some.as_ref(), reads().as_ref()), "nor the end");
+        assert!(!moves(None, some.as_ref()) && !moves(some.as_ref(), None));
     }
 
     #[test]

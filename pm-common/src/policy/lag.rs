@@ -9,6 +9,10 @@
 //!   lanes a waiting connection is in, the kernel does not tell: that is why this alone is not enough. Clients that have
 //!   reset theirs still take a place in the queue, and are counted as waiting.)
 //!
+//! A server with an event loop accepts only between two turns, and in one turn it serves whoever has a request there. So
+//! as long as it reads from those that it has, it is given more time, but not for ever: what accepts may have died, and
+//! what serves may not.
+//!
 //! Where the kernel shows no connections, nothing is known, and nothing is held against anybody. A look that comes late
 //! proves nothing either: where we got no time to look, the worker may have got none to accept.
 //!
@@ -23,6 +27,8 @@ use super::time::{Mono, Span};
 /// A lane that stands still for so long gets no more connections, if there is another. Longer than a server that lives
 /// well is busy with one request, and shorter than clients are patient.
 pub const WINDOW: Span = Span::secs(2);
+/// The same for a worker that still reads from the clients that it has: a turn of an event loop with hundreds of requests.
+pub const BUSY_WINDOW: Span = Span::secs(15);
 /// The pauses between looks: at first as short as a busy server needs to take the next, doubled up to the longest.
 const FIRST_PAUSE: Span = Span::millis(250);
 const LONGEST_PAUSE: Span = Span::secs(4);
@@ -61,6 +67,8 @@ pub struct Seen {
     pub waited: Option<u32>,
     /// The worker holds a connection of the port that it did not hold at the look before.
     pub took: Option<bool>,
+    /// The worker has read from a connection that it held at the look before.
+    pub read: Option<bool>,
     /// Some process has the listener open.
     pub open: Option<bool>,
 }
@@ -82,6 +90,8 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watched {
     since: Mono,
+    /// When it was last seen to read.
+    read: Mono,
     /// The queue at the beginning, and at the last look.
     first: u32,
     last: u32,
@@ -97,7 +107,7 @@ impl Watched {
     #[must_use]
     pub fn begin(now: Mono, queue: u32) -> Self {
         let (pause, next) = (FIRST_PAUSE, now + FIRST_PAUSE);
-        Self { since: now, first: queue, last: queue, closed: false, stuck: None, pause, next }
+        Self { since: now, read: now, first: queue, last: queue, closed: false, stuck: None, pause, next }
     }
 
     /// When the next look is due.
@@ -106,10 +116,11 @@ impl Watched {
         self.next
     }
 
-    /// For how long nothing has been taken.
+    /// For how long it has stood still: nothing was taken from the queue, nor read from any client.
     #[must_use]
-    pub fn age(&self, now: Mono) -> Span {
-        now.since(self.since)
+    pub fn still(&self, now: Mono) -> Span {
+        let age = now.since(self.since);
+        if age < BUSY_WINDOW { now.since(self.read) } else { age }
     }
 
     /// A look; `limit` is how long the lane may stand still before something must be done.
@@ -121,16 +132,20 @@ impl Watched {
             *self = Self { stuck: self.stuck, ..Self::begin(now, seen.queue) };
             return Verdict::Anew;
         }
+        if seen.read == Some(true) {
+            self.read = now;
+        }
         let closed = seen.open == Some(false);
         let window = limit.map_or(WINDOW, |limit| limit.min(WINDOW));
         // Once may be while it is handed from one process to the next.
         if closed && self.closed {
             self.stuck = Some(Stall::Closed);
-        } else if self.age(now) >= window {
+        } else if self.still(now) >= window {
             self.stuck = self.stuck.or(Some(Stall::Queue));
         }
         (self.closed, self.last) = (closed, seen.queue);
-        self.plan(now, [Some(window), limit]);
+        let ages = [Some(window), limit].map(|span| span.map(|span| self.read + span));
+        self.plan(now, ages.into_iter().flatten().chain([self.since + BUSY_WINDOW]));
         self.stuck.map_or(Verdict::Waits, Verdict::Stuck)
     }
 
@@ -140,11 +155,10 @@ impl Watched {
         shorter || served || seen.took == Some(true)
     }
 
-    /// The next look: after the pause, but not past an age that decides something.
-    fn plan(&mut self, now: Mono, ages: [Option<Span>; 2]) {
+    /// The next look: after the pause, but not past a time that decides something.
+    fn plan(&mut self, now: Mono, decides: impl Iterator<Item = Mono>) {
         self.pause = self.pause.doubled().min(LONGEST_PAUSE);
-        let decides = ages.into_iter().flatten().map(|age| self.since + age).filter(|at| *at > now);
-        self.next = decides.min().map_or(now + self.pause, |at| at.min(now + self.pause));
+        self.next = decides.filter(|at| *at > now).fold(now + self.pause, Mono::min);
     }
 }
 

@@ -237,6 +237,14 @@ fn a_busy_node_worker_is_not_replaced() {
     stays_as_it_is(&chain, "/work", &[Style::Kept; 24]);
 }
 
+/// It accepts only between two turns of its loop, which take more than two seconds.
+#[test]
+fn a_busy_node_worker_with_new_connections_is_not_replaced() {
+    let scene = Scene::with_node(24);
+    let chain = scene.start("pm-restart --max-lag 1s pm-cluster -n 1 node $F/hangs.js");
+    stays_as_it_is(&chain, "/work", &[Style::OneShot; 40]);
+}
+
 /// A boot has --ready-timeout.
 #[test]
 fn a_slow_boot_is_no_lag() {

@@ -10,7 +10,7 @@ const START: Mono = Mono(Span::secs(100).0);
 
 /// A look at a lane where nothing happens.
 fn still(queue: u32) -> Seen {
-    Seen { queue, waited: Some(queue), took: Some(false), open: Some(true) }
+    Seen { queue, waited: Some(queue), took: Some(false), read: Some(false), open: Some(true) }
 }
 
 /// Looks on time until something is decided; the verdict and how long that took.
@@ -65,8 +65,9 @@ fn every_combination_of_what_one_look_can_find() {
     let switches = [None, Some(false), Some(true)];
     for queue in 0..5 {
         for waited in [None, Some(0), Some(2), Some(3), Some(7)] {
-            for (took, open) in switches.into_iter().flat_map(|took| switches.map(|open| (took, open))) {
-                let seen = Seen { queue, waited, took, open };
+            let pairs = switches.into_iter().flat_map(|took| switches.map(|open| (took, open)));
+            for ((took, open), read) in pairs.flat_map(|pair| switches.map(|read| (pair, read))) {
+                let seen = Seen { queue, waited, took, read, open };
                 let mut watched = Watched::begin(START, 3);
                 let now = watched.next();
                 let still = queue >= 3 && waited >= Some(3) && took != Some(true);
@@ -83,6 +84,21 @@ fn every_combination_of_what_one_look_can_find() {
 }
 
 #[test]
+fn one_that_reads_from_the_clients_it_has_is_given_more_time_but_not_for_ever() {
+    let reads = |look| Seen { read: Some(look < 3), ..still(3) };
+    let mut watched = Watched::begin(START, 3);
+    let (verdict, after) = until_decided(&mut watched, None, reads);
+    assert_eq!((verdict, after), (Verdict::Stuck(Stall::Queue), Span::millis(3750)), "two seconds after it last read");
+    let mut deaf = Watched::begin(START, 3);
+    let always = |_| Seen { read: Some(true), ..still(3) };
+    for limit in [None, Some(Span::secs(1)), Some(Span::secs(30))] {
+        assert_eq!(until_decided(&mut deaf.clone(), limit, always), (Verdict::Stuck(Stall::Queue), BUSY_WINDOW));
+    }
+    let (_, after) = until_decided(&mut deaf, None, always);
+    assert_eq!(deaf.still(START + after), BUSY_WINDOW, "it takes nothing since the beginning");
+}
+
+#[test]
 fn a_listener_that_is_between_two_processes_at_one_look_is_not_closed() {
     let mut watched = Watched::begin(START, 1);
     let seen = |look| Seen { open: Some(look % 2 == 1), ..still(1) };
@@ -94,7 +110,7 @@ fn a_late_look_begins_a_new_window_and_frees_nobody() {
     let mut watched = Watched::begin(START, 2);
     let late = watched.next() + Span::millis(501);
     assert_eq!(watched.look(late, still(5), None), Verdict::Anew);
-    assert_eq!((watched.age(late), watched.next()), (Span::ZERO, late + FIRST_PAUSE));
+    assert_eq!((watched.still(late), watched.next()), (Span::ZERO, late + FIRST_PAUSE));
     let now = watched.next();
     assert_eq!(watched.look(now, still(4), None), Verdict::Moves, "five wait since then");
     let mut stuck = Watched::begin(START, 1);
@@ -103,7 +119,7 @@ fn a_late_look_begins_a_new_window_and_frees_nobody() {
     assert_eq!(stuck.look(late, still(1), None), Verdict::Anew);
     let now = stuck.next();
     assert_eq!(stuck.look(now, still(1), None), Verdict::Stuck(Stall::Queue), "it still does");
-    assert!(stuck.age(now) < WINDOW, "but for how long is counted anew");
+    assert!(stuck.still(now) < WINDOW, "but for how long is counted anew");
 }
 
 #[test]
@@ -111,12 +127,12 @@ fn looks_get_rarer_and_none_misses_an_age_that_decides() {
     let mut watched = Watched::begin(START, 1);
     let limit = Span::secs(30);
     let mut ages = Vec::new();
-    while watched.age(watched.next()) <= Span::secs(40) {
+    while watched.still(watched.next()) <= Span::secs(40) {
         let now = watched.next();
-        ages.push(watched.age(now).as_millis());
+        ages.push(watched.still(now).as_millis());
         watched.look(now, still(1), Some(limit));
     }
-    assert_eq!(ages, [250, 750, 1750, 2000, 6000, 10000, 14000, 18000, 22000, 26000, 30000, 34000, 38000]);
+    assert_eq!(ages, [250, 750, 1750, 2000, 6000, 10000, 14000, 15000, 19000, 23000, 27000, 30000, 34000, 38000]);
 }
 
 #[test]
@@ -232,7 +248,7 @@ impl Queue {
         let dead = self.waiting.len() - shown.len();
         let took = turn.seen.then(|| self.held.iter().any(|number| !before.contains(number)));
         let waited = u32::try_from(survivors + dead).ok();
-        (Seen { queue: self.length(), waited, took, open: Some(true) }, !accepted.is_empty())
+        (Seen { queue: self.length(), waited, took, read: Some(false), open: Some(true) }, !accepted.is_empty())
     }
 }
 
