@@ -299,9 +299,9 @@ impl Cluster {
 }
 
 impl Worker {
-    /// It serves, and its drain script answers.
+    /// It serves by itself, and its drain script answers. (One that starts a server may wait for that, deaf, all its life.)
     fn can_be_asked(&self) -> bool {
-        self.in_service && self.start.loaded && self.channel.is_some()
+        self.in_service && self.start.loaded && self.channel.is_some() && !self.open.is_empty()
     }
 
     fn takes(&self, key: &str) -> bool {

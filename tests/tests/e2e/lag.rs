@@ -245,6 +245,22 @@ fn a_busy_node_worker_with_new_connections_is_not_replaced() {
     stays_as_it_is(&chain, "/work", &[Style::OneShot; 40]);
 }
 
+/// What starts a server may wait for it without a turn of its own loop, as long as it lives.
+#[test]
+fn a_launcher_that_waits_for_its_server_is_no_lag() {
+    let scene = any::scene();
+    let script = "require('child_process').spawnSync('/usr/bin/python3', [process.argv[2]], { stdio: 'inherit' })";
+    let script = scene.file("launch.js", script);
+    let line = format!("node {} $F/any/server.py", script.display());
+    let chain = any::start(&scene, "pm-restart --max-lag 1s pm-cluster -n 1", &line);
+    any::serving(&chain, 1);
+    // Longer than it is allowed to be silent.
+    let end = Instant::now() + Duration::from_secs(4);
+    wait::until("time to pass", || (Instant::now() > end).then_some(()));
+    assert_eq!(chain.messages("lag"), Vec::<String>::new());
+    chain.stop();
+}
+
 /// A boot has --ready-timeout.
 #[test]
 fn a_slow_boot_is_no_lag() {
