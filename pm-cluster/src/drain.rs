@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use pm_common::policy::time::Span;
 use pm_common::release::Release;
 
-use crate::health::Url;
+use crate::health::Question;
 use crate::preload::Preload;
 use crate::swallow::Node;
 use crate::trust::Trust;
@@ -26,7 +26,7 @@ pub(crate) struct Drain {
     /// The program loads what NODE_OPTIONS names, as far as we know.
     pub(crate) is_heard: bool,
     /// What a worker must answer before it is ready.
-    pub(crate) health: Option<Url>,
+    pub(crate) health: Option<Question>,
     /// The program and its arguments.
     pub(crate) argv: Vec<OsString>,
 }
@@ -34,10 +34,10 @@ pub(crate) struct Drain {
 impl Drain {
     /// The variables that make Node load the drain script, unless workers of this release cannot.
     pub(crate) fn script(&mut self, release: &Release, trust: &Trust) -> Vec<(OsString, OsString)> {
-        if !(self.with_channel || self.node.may_be_below()) || !trust.wants_script(release.number) {
+        if !(self.with_channel || self.node == Node::Below) || !trust.wants_script(release.number) {
             return Vec::new();
         }
         let options = release.env.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, v)| v.as_os_str());
-        self.preload.env(options, &self.argv, self.linger, self.node.may_be_below())
+        self.preload.env(options, &self.argv, self.linger, self.node == Node::Below)
     }
 }

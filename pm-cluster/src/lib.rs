@@ -33,6 +33,7 @@ use pm_common::options::Asked;
 use pm_common::policy::steering::Spread;
 use pm_common::policy::supervisor::{Shape, Supervisor};
 use pm_common::policy::time::Span;
+use pm_common::policy::worker::ReadyBy;
 use pm_common::release::Origin;
 use pm_common::report::{self, Failure, OrFail as _, print};
 use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Supervise, environment};
@@ -42,6 +43,7 @@ use bind::probe::{self, Choice, Wanted};
 use bind::{Binds, Fanout};
 use declared::Declared;
 use drain::Drain;
+use health::Question;
 use listeners::{Listeners, Mode};
 use node::Cluster;
 pub use options::TOOL;
@@ -67,10 +69,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     let balance = options.balance.or((options.fanout == Wanted::Shared).then_some(Mode::Shared));
     let mode = mode(&parsed.rest, balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
+    check_question(mode, options.health.as_ref())?;
     let drain = Drain {
         node,
         with_channel,
-        preload: preload(&parsed.rest, options.preload && (with_channel || node.may_be_below())),
+        preload: preload(&parsed.rest, options.preload && (with_channel || node == Node::Below)),
         linger: linger(options.rules.grace),
         grace: options.rules.grace,
         health: options.health.clone(),
@@ -96,6 +99,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     .run()
 }
 
+/// Where we accept, and pass connections to workers that are ready, a question to one that is not yet waits for ever.
+fn check_question(mode: Mode, question: Option<&Question>) -> Result<(), Failure> {
+    if mode == Mode::RoundRobin && matches!(question, Some(Question::Url(_))) {
+        return Err(Failure::own(
+            "--health reaches no new worker where connections go round (--balance rr, Deno); use --health-cmd with PM_PID",
+        ));
+    }
+    Ok(())
+}
+
 /// The listeners, those that were asked for among them.
 fn listeners(mode: Mode, declared: &[Declared]) -> Result<Listeners, Failure> {
     let mut listeners = Listeners::new(mode, Spread::default());
@@ -117,14 +130,16 @@ fn fanout(options: &options::Options, argv: &[OsString], node: Node) -> Result<(
     }
     match (fanout, why) {
         // It asks for its sockets, and there is nothing to be said.
-        _ if node.speaks() => {}
+        _ if node == Node::Itself => {}
         (Fanout::Off, Some(why)) => report::warning(format_args!(
             "cannot share a port among copies that bind it themselves, they get EADDRINUSE reason={why}; see pm-cluster --probe"
         )),
         (Fanout::Made, Some(why)) => report::info(format_args!("lanes are made here, not by the program reason={why}")),
         _ => {}
     }
-    let with_channel = node.speaks() || (fanout == Fanout::Off && !swallow::closes_channel(argv));
+    // Who must say over it that it is ready can have it.
+    let helps = fanout == Fanout::Off || options.ready.evidence == ReadyBy::Message;
+    let with_channel = node == Node::Itself || (helps && !swallow::closes_channel(argv));
     Ok((fanout, with_channel))
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use pm_common::options::{self, Opt, Parsed, Tool};
+use pm_common::options::{self, Opt, Parsed, Tool, opt};
 use pm_common::policy::rules::Rules;
 use pm_common::policy::supervisor::{MOST_WORKERS, RollRule};
 use pm_common::policy::time::Span;
@@ -14,12 +14,8 @@ use pm_common::report::Failure;
 use crate::bind::probe::Wanted;
 use crate::cpus;
 use crate::declared::Declared;
-use crate::health::Url;
+use crate::health::{Question, Url};
 use crate::listeners::Mode;
-
-const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: Some(value), help }
-}
 
 /// pm-cluster, as its command line sees it.
 pub const TOOL: Tool = Tool {
@@ -39,6 +35,7 @@ pub const TOOL: Tool = Tool {
         STOP_GROUP,
         opt("ready", "EVIDENCE", "listen, message (process.send('ready')) or notify (listen)"),
         opt("health", "URL", "ready once this is answered well: http://:PORT/PATH"),
+        opt("health-cmd", "CMD", "ready once this command (sh -c) exits with 0; see the manual"),
         opt("ready-after", "TIME", "with listen: alive this long is ready too (1s)"),
         opt("ready-timeout", "TIME", "not ready by then: the start has failed (30s)"),
         opt("soak", "TIME", "a reload's first new worker must live this long before it serves (1s)"),
@@ -86,7 +83,7 @@ pub(crate) struct Options {
     pub(crate) err: Option<PathBuf>,
     pub(crate) preload: bool,
     pub(crate) fanout: Wanted,
-    pub(crate) health: Option<Url>,
+    pub(crate) health: Option<Question>,
     pub(crate) listen: Vec<Declared>,
 }
 
@@ -142,13 +139,18 @@ impl Options {
             "err" => self.err = Some(PathBuf::from(value)),
             "no-preload" => self.preload = false,
             "health" => {
-                self.health = Some(health(option, value)?);
-                self.ready.evidence = ReadyBy::Health;
+                self.ask(Question::Url(health(option, value)?))?;
+            }
+            "health-cmd" => {
+                let text = options::text(option, value)?;
+                if text.trim().is_empty() {
+                    return Err(options::bad(option, value, "expected a command of the shell"));
+                }
+                self.ask(Question::Command(value.to_owned()))?;
             }
             "listen" => {
-                let what = value.to_str().and_then(Declared::parse);
-                let wrong = || options::bad(option, value, "expected [HOST]:PORT or unix:PATH[,mode=660][,owner=UID]");
-                self.listen.push(what.ok_or_else(wrong)?);
+                let what = Declared::parse(options::text(option, value)?);
+                self.listen.push(what.map_err(|why| options::bad(option, value, &why))?);
             }
             "fanout" => self.fanout = fanout(option, value)?,
             "probe" => {}
@@ -157,6 +159,19 @@ impl Options {
                 policy_options::apply(&mut self.rules, option, value)?;
             }
         }
+        Ok(())
+    }
+}
+
+impl Options {
+    /// The later one of a kind wins, as with all options; of two kinds nobody can tell which is meant.
+    fn ask(&mut self, question: Question) -> Result<(), Failure> {
+        let same = |other: &Question| matches!(other, Question::Url(_)) == matches!(question, Question::Url(_));
+        if self.health.as_ref().is_some_and(|other| !same(other)) {
+            return Err(Failure::own("--health and --health-cmd do not go together: the command can ask for the URL"));
+        }
+        self.health = Some(question);
+        self.ready.evidence = ReadyBy::Health;
         Ok(())
     }
 }
@@ -225,7 +240,7 @@ mod tests {
     #[test]
     fn the_help_fits_a_screen() {
         let help = TOOL.help();
-        assert!(help.lines().count() <= 26, "{help}");
+        assert!(help.lines().count() <= 27, "{help}");
         assert!(help.lines().all(|line| line.len() <= 100), "{help}");
     }
 }

@@ -4,6 +4,7 @@
 //! `process.setuid` in the chain). So the file must be readable by all, and every directory above it passable.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,12 +12,15 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use pm_common::policy::time::Span;
+use pm_common::procfs;
 use pm_common::report;
 use pm_common::sys::random;
 use rustix::process::Signal;
 
 /// The script itself.
 pub const SCRIPT: &str = include_str!("preload/drain.cjs");
+/// How the name of a copy's directory begins; who made it, and a random number follow.
+const PREFIX: &str = "pm-drain-";
 /// The name of its file.
 const FILE: &str = "drain.cjs";
 /// Where an installation keeps it, as seen from the directory of the binary.
@@ -205,7 +209,8 @@ impl Copy {
         if !is_safe(&parent)? || parent.to_str().is_none() {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let dir = parent.join(format!("pm-drain-{:016x}", random::seed()));
+        remove_left(&parent);
+        let dir = parent.join(format!("{PREFIX}{}-{:016x}", Maker::us(), random::seed()));
         DirBuilder::new().mode(0o755).create(&dir)?;
         let copy = Self { dir };
         copy.fill()?;
@@ -223,6 +228,59 @@ impl Copy {
 
     fn file(&self) -> PathBuf {
         self.dir.join(FILE)
+    }
+}
+
+/// Who made a copy, as its name tells.
+#[derive(Debug, PartialEq, Eq)]
+struct Maker {
+    /// The inode of its pid namespace: in another one, its pid would be somebody else's.
+    namespace: u64,
+    pid: i32,
+    /// When that process started, in clock ticks since boot.
+    start: u64,
+}
+
+impl Maker {
+    fn us() -> Self {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        Self { namespace: our_namespace(), pid, start: procfs::start_time(pid).unwrap_or(0) }
+    }
+
+    fn of(name: &OsStr) -> Option<Self> {
+        let mut parts = name.to_str()?.strip_prefix(PREFIX)?.split('-');
+        let maker = Self {
+            namespace: parts.next()?.parse().ok()?,
+            pid: parts.next()?.parse().ok()?,
+            start: parts.next()?.parse().ok()?,
+        };
+        (parts.next()?.len() == 16 && parts.next().is_none()).then_some(maker)
+    }
+
+    /// Whether it is known to be no more.
+    fn is_dead(&self) -> bool {
+        self.namespace == our_namespace() && !procfs::is_alive(self.pid, self.start)
+    }
+}
+
+impl fmt::Display for Maker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.namespace, self.pid, self.start)
+    }
+}
+
+fn our_namespace() -> u64 {
+    fs::metadata("/proc/self/ns/pid").map_or(0, |found| found.ino())
+}
+
+/// Removes the copies that supervisors of this user left as they were killed. Nobody else can put something into such a
+/// directory, or (`is_safe`) another in its place; a symbolic link is none.
+fn remove_left(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten().filter(|entry| Maker::of(&entry.file_name()).is_some_and(|maker| maker.is_dead())) {
+        if entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == our_uid()) {
+            drop(Copy { dir: entry.path() });
+        }
     }
 }
 

@@ -139,3 +139,32 @@ fn turned_off_it_sets_nothing() {
 fn this_machine_has_a_place() {
     assert!(matches!(Preload::place().place, Place::Copied(_) | Place::Installed(_)));
 }
+
+#[test]
+fn what_a_killed_supervisor_left_is_removed_and_nothing_else() {
+    let parent = passable();
+    let mut child = Command::new("true").spawn().expect("runs");
+    let dead = Maker { pid: i32::try_from(child.id()).expect("a pid"), ..Maker::us() };
+    child.wait().expect("reaped");
+    let elsewhere = Maker { namespace: 1, ..Maker { pid: dead.pid, ..Maker::us() } };
+    let make = |name: String| {
+        let copy = Copy { dir: parent.path().join(name) };
+        fs::create_dir(&copy.dir).expect("made");
+        copy.fill().expect("filled");
+        std::mem::ManuallyDrop::new(copy).dir.clone()
+    };
+    let random = "-0123456789abcdef";
+    let left = make(format!("{PREFIX}{dead}{random}"));
+    let kept = [
+        make(format!("{PREFIX}{}{random}", Maker::us())),
+        make(format!("{PREFIX}{elsewhere}{random}")),
+        make(format!("{PREFIX}{dead}")),
+        make(format!("other-{dead}{random}")),
+    ];
+    let link = parent.path().join(format!("{PREFIX}{dead}-fedcba9876543210"));
+    std::os::unix::fs::symlink(&kept[3], &link).expect("linked");
+    let copy = Copy::make(parent.path()).expect("made");
+    assert!(!left.exists(), "its maker is dead");
+    assert!(kept.iter().all(|dir| dir.join(FILE).exists()) && link.is_symlink());
+    assert_eq!(Maker::of(copy.dir.file_name().expect("a name")), Some(Maker::us()));
+}

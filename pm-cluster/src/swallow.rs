@@ -35,28 +35,16 @@ pub(crate) fn closes_channel(argv: &[OsString]) -> bool {
 pub(crate) enum Node {
     /// The worker is Node, and nothing else is.
     Itself,
-    /// A script of Node: the server, or what starts it (npx, next, tsx).
-    Script,
-    /// Perhaps below it: the worker is a shell, a package manager, or a line with several.
+    /// Perhaps below it: the worker is a shell, a package manager, or a line with several; or a script of Node, which
+    /// may be the server or what starts it (npx, tsx), and would keep the channel.
     Below,
     /// Nowhere.
     None,
 }
 
-impl Node {
-    /// The channel would reach one Node that the program is, or executes, and nobody else.
-    pub(crate) fn speaks(self) -> bool {
-        matches!(self, Self::Itself | Self::Script)
-    }
-
-    /// The server may be a process below the worker.
-    pub(crate) fn may_be_below(self) -> bool {
-        matches!(self, Self::Script | Self::Below)
-    }
-}
-
 /// What starts a server and stays above it.
-const RUN_OTHERS: [&str; 11] = ["sh", "ash", "bash", "dash", "ksh", "mksh", "zsh", "npm", "npx", "pnpm", "yarn"];
+const RUN_OTHERS: [&str; 12] =
+    ["node", "sh", "ash", "bash", "dash", "ksh", "mksh", "zsh", "npm", "npx", "pnpm", "yarn"];
 
 /// Where Node is, and so who is given the channel and the drain script.
 ///
@@ -73,7 +61,6 @@ pub(crate) fn node_of(argv: &[OsString]) -> Node {
         _ if launcher(argv).is_some() => Node::Below,
         1 => Node::Itself,
         0 => match argv.first().and_then(|program| interpreter(program)).unwrap_or_default() {
-            names if names.iter().any(|name| name == "node") => Node::Script,
             names if names.iter().chain(&words).any(runs_others) => Node::Below,
             _ => Node::None,
         },
@@ -181,8 +168,7 @@ mod tests {
         }
         let directory = tempfile::tempdir().expect("a directory");
         let script = directory.path().join("serve");
-        for (line, node) in
-            [("/usr/bin/env node", Node::Script), ("/bin/sh -e", Node::Below), ("/bin/perl", Node::None)]
+        for (line, node) in [("/usr/bin/env node", Node::Below), ("/bin/sh -e", Node::Below), ("/bin/perl", Node::None)]
         {
             std::fs::write(&script, format!("#!{line}\nserve()\n")).expect("written");
             assert_eq!(node_of(&[script.clone().into_os_string()]), node, "{line}");

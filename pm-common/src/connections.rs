@@ -1,5 +1,6 @@
 //! The connections and listeners of a port, as the kernel's socket monitor shows them (sock_diag(7)).
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -27,6 +28,8 @@ pub struct Connection {
 
 // linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
+/// The older request: its form is another, and it gives both families at one go.
+const TCPDIAG_GETSOCK: u16 = 18;
 const REQUEST_DUMP: u16 = 0x301; // NLM_F_REQUEST | NLM_F_DUMP
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -37,6 +40,73 @@ const TCP: u8 = 6;
 /// ESTABLISHED and CLOSE_WAIT.
 const CONNECTED: u32 = 1 << 1 | 1 << 8;
 const LISTEN: u32 = 1 << 10;
+const LISTENING: u8 = 10;
+/// INET_DIAG_REQ_BYTECODE, and its operations: local port at least, at most.
+const FILTER: u16 = 1;
+const AT_LEAST: u8 = 2;
+const AT_MOST: u8 = 3;
+
+/// A socket at a local port: a listener, or a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Socket {
+    /// The port.
+    pub port: u16,
+    /// The number of the socket; 0 of a connection that waits to be accepted.
+    pub inode: u64,
+    /// Of a listener: the connections that wait in its queue.
+    pub waiting: Option<u32>,
+}
+
+/// All listeners at these ports and the connections to them, of both families, in one dump.
+///
+/// Nothing but what a [`Socket`] holds is asked for: of many connections the details would take most of the time.
+///
+/// # Errors
+/// The kernel has no such monitor, or forbids it.
+pub fn at_ports(ports: &BTreeSet<u16>) -> io::Result<Vec<Socket>> {
+    let (Some(first), Some(last)) = (ports.first(), ports.last()) else { return Ok(Vec::new()) };
+    let socket = monitor()?;
+    rustix::net::send(&socket, &request_of_range(*first, *last), SendFlags::empty())?;
+    let mut found = Vec::new();
+    receive(&socket, |body| {
+        let one = |body: &[u8]| {
+            let port = u16::from_be_bytes(body.get(4..6)?.try_into().ok()?);
+            let inode = word(body, 68)?.into();
+            let waiting = (*body.get(1)? == LISTENING).then(|| word(body, 56)).flatten();
+            Some(Socket { port, inode, waiting })
+        };
+        found.extend(one(body).filter(|one| ports.contains(&one.port)));
+    })?;
+    Ok(found)
+}
+
+/// `struct inet_diag_req`, and the filter: a program whose jumps are in bytes; one past its end refuses.
+fn request_of_range(first: u16, last: u16) -> Vec<u8> {
+    let length = HEADER as u32 + 60 + 4 + 16;
+    let mut bytes = header(length, TCPDIAG_GETSOCK);
+    // Any family, address, port and interface; no details.
+    bytes.resize(HEADER + 52, 0);
+    bytes.extend((CONNECTED | LISTEN).to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(20_u16.to_ne_bytes());
+    bytes.extend(FILTER.to_ne_bytes());
+    for (operation, refuse, port) in [(AT_LEAST, 20_u16, first), (AT_MOST, 12, last)] {
+        bytes.extend([operation, 8]);
+        bytes.extend(refuse.to_ne_bytes());
+        bytes.extend([0, 0]);
+        bytes.extend(port.to_ne_bytes());
+    }
+    bytes
+}
+
+fn header(length: u32, kind: u16) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length as usize);
+    bytes.extend(length.to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(REQUEST_DUMP.to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes
+}
 
 /// The connections to a local port, of both families.
 ///
@@ -56,22 +126,27 @@ pub fn queues(port: u16) -> io::Result<Vec<(u64, u32)>> {
 }
 
 fn dump(port: u16, states: u32) -> io::Result<Vec<Connection>> {
-    let flags = SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?;
+    let socket = monitor()?;
     let mut found = Vec::new();
     for family in [AddressFamily::INET, AddressFamily::INET6] {
         rustix::net::send(&socket, &request(family.as_raw() as u8, port, states), SendFlags::empty())?;
-        receive(&socket, port, &mut found)?;
+        receive(&socket, |body| {
+            // Kernels that do not look at the port give all.
+            if body.get(4..6) == Some(&port.to_be_bytes()) {
+                found.extend(connection(body));
+            }
+        })?;
     }
     Ok(found)
 }
 
+fn monitor() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC;
+    Ok(rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?)
+}
+
 fn request(family: u8, port: u16, states: u32) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER + 56);
-    bytes.extend((HEADER as u32 + 56).to_ne_bytes());
-    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    bytes.extend(REQUEST_DUMP.to_ne_bytes());
-    bytes.extend([0; 8]);
+    let mut bytes = header(HEADER as u32 + 56, SOCK_DIAG_BY_FAMILY);
     bytes.extend([family, TCP, 1 << (INFO - 1), 0]);
     bytes.extend(states.to_ne_bytes());
     bytes.extend(port.to_be_bytes());
@@ -80,7 +155,8 @@ fn request(family: u8, port: u16, states: u32) -> Vec<u8> {
     bytes
 }
 
-fn receive(socket: &OwnedFd, port: u16, found: &mut Vec<Connection>) -> io::Result<()> {
+/// Reads a dump to its end, and calls `with` for each `struct inet_diag_msg`.
+fn receive(socket: &OwnedFd, mut with: impl FnMut(&[u8])) -> io::Result<()> {
     let mut room = vec![0; 32768];
     loop {
         // A dump is made as it is read: it never has us wait.
@@ -89,14 +165,14 @@ fn receive(socket: &OwnedFd, port: u16, found: &mut Vec<Connection>) -> io::Resu
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno.into()),
         };
-        if take(room.get(..got).unwrap_or_default(), port, found)? {
+        if take(room.get(..got).unwrap_or_default(), &mut with)? {
             return Ok(());
         }
     }
 }
 
 /// Takes the messages of one read; true: the dump has ended.
-fn take(mut bytes: &[u8], port: u16, found: &mut Vec<Connection>) -> io::Result<bool> {
+fn take(mut bytes: &[u8], with: &mut impl FnMut(&[u8])) -> io::Result<bool> {
     while let (Some(length), Some(kind)) = (word(bytes, 0), half(bytes, 4)) {
         let length = length as usize;
         let Some(body) = bytes.get(HEADER..length) else { return Ok(true) };
@@ -106,8 +182,7 @@ fn take(mut bytes: &[u8], port: u16, found: &mut Vec<Connection>) -> io::Result<
                 let errno = word(body, 0).map_or(0, |code| (code as i32).wrapping_neg());
                 return if errno == 0 { Ok(true) } else { Err(io::Error::from_raw_os_error(errno)) };
             }
-            // Kernels that do not look at the port give all.
-            SOCK_DIAG_BY_FAMILY if body.get(4..6) == Some(&port.to_be_bytes()) => found.extend(connection(body)),
+            SOCK_DIAG_BY_FAMILY | TCPDIAG_GETSOCK => with(body),
             _ => {}
         }
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -184,10 +259,41 @@ mod tests {
     }
 
     #[test]
+    fn all_at_some_ports_in_one_look_and_nothing_else() {
+        let bound = |host: &str| TcpListener::bind(host).expect("loopback");
+        let (four, six, other) = (bound("127.0.0.1:0"), bound("[::1]:0"), bound("127.0.0.1:0"));
+        let port = |listener: &TcpListener| listener.local_addr().expect("bound").port();
+        let connect =
+            |listener: &TcpListener| TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+        let clients = [connect(&four), connect(&four), connect(&six), connect(&other)];
+        let (accepted, _) = four.accept().expect("accepts");
+        let look = |listeners: &[&TcpListener]| {
+            let mut all = at_ports(&listeners.iter().map(|one| port(one)).collect()).expect("a monitor");
+            all.sort_by_key(|one| (one.port, one.inode));
+            all
+        };
+        let inode = |fd: &dyn std::os::fd::AsFd| crate::sys::socket::inode(fd.as_fd()).expect("open");
+        let listener = |of: &TcpListener, waiting| Socket { port: port(of), inode: inode(of), waiting };
+        let waits = |of: &TcpListener| Socket { port: port(of), inode: 0, waiting: None };
+        let mut wanted = vec![
+            listener(&four, Some(1)),
+            waits(&four),
+            Socket { port: port(&four), inode: inode(&accepted), waiting: None },
+            listener(&six, Some(1)),
+            waits(&six),
+        ];
+        wanted.sort_by_key(|one| (one.port, one.inode));
+        assert_eq!(look(&[&four, &six]), wanted);
+        assert_eq!(look(&[&other]), [waits(&other), listener(&other, Some(1))]);
+        assert_eq!(look(&[]), []);
+        drop(clients);
+    }
+
+    #[test]
     fn garbage_is_no_connection() {
-        let mut found = Vec::new();
-        assert!(take(&[0xff; 40], 80, &mut found).expect("no error of the kernel"));
-        assert!(!take(&[], 80, &mut found).expect("nothing"));
-        assert_eq!((connection(&[0; 71]), found.len()), (None, 0));
+        let mut found = 0;
+        assert!(take(&[0xff; 40], &mut |_| found += 1).expect("no error of the kernel"));
+        assert!(!take(&[], &mut |_| found += 1).expect("nothing"));
+        assert_eq!((connection(&[0; 71]), found), (None, 0));
     }
 }

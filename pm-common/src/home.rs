@@ -16,14 +16,16 @@ mod lock;
 mod name;
 mod place;
 mod start;
+mod turn;
 
 pub use ids::with_id;
 pub use lock::{Claim, Lock};
 pub use name::{check as check_name, implied as implied_name, script as script_of};
 pub(crate) use place::create_file;
-pub use place::replace_file;
 use place::{Trouble, check_dir, make_dir};
+pub use place::{read_regular, replace_file};
 pub use start::{Mode, START, Start, argv_with_workers};
+pub use turn::Turns;
 
 /// How many implied names (`app`, `app-2` ...) are tried before the last failure stands.
 const MOST_NAMESAKES: u32 = 1000;

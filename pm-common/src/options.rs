@@ -24,6 +24,18 @@ pub struct Opt {
     pub help: &'static str,
 }
 
+/// An option with a value.
+#[must_use]
+pub const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
+    Opt { short: None, long, value: Some(value), help }
+}
+
+/// An option that is there or not.
+#[must_use]
+pub const fn switch(long: &'static str, help: &'static str) -> Opt {
+    Opt { short: None, long, value: None, help }
+}
+
 /// A tool, as its command line sees it.
 #[derive(Debug)]
 pub struct Tool {

@@ -12,8 +12,10 @@ use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::time::{ClockId, clock_gettime};
 
 mod parse;
+mod sockets;
 
 pub use parse::{Comm, Stat};
+pub use sockets::{each_socket, shares_network};
 
 /// The most processes that a walk of a tree visits: beyond, a fork bomb would hold up its supervisor.
 pub const LARGEST_TREE: usize = 4096;

@@ -14,9 +14,11 @@ use crate::home::create_file;
 use crate::procfs;
 use crate::report;
 
+mod counts;
 mod line;
 mod roll;
 
+pub use counts::Counts;
 pub use line::{Ended, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 pub use roll::{Roll, RollRunning};
 

@@ -11,7 +11,7 @@ use crate::file::{self, Contents};
 use crate::launch::{self, Patience};
 use crate::request::Description;
 use crate::service::{self, Service};
-use crate::{resurrect, update};
+use crate::{restart, resurrect, update};
 
 /// Starts what is described, or says what that would be.
 ///
@@ -39,14 +39,25 @@ fn act(asked: &Description, plans: &[Plan], context: &Context, patience: &Patien
         let lines: String = plans.iter().map(|plan| format!("{}\n", dry(plan))).collect();
         return report::print(&lines);
     }
-    plans.iter().for_each(warn);
     if asked.update {
         return update::run(plans, context);
     }
+    plans.iter().for_each(warn);
     let services: Vec<_> = plans.iter().filter_map(|plan| service(plan, context, asked.force)).collect();
+    if asked.restart {
+        return restart(services, plans, context, patience);
+    }
     let parked = park(plans, context);
     let codes = launch::start_all(&services, patience)?;
     Ok(if parked { summary(&codes) } else { 1 })
+}
+
+fn restart(services: Vec<Service>, plans: &[Plan], context: &Context, patience: &Patience) -> Result<u8, Failure> {
+    let parking: Vec<&str> = plans.iter().filter(|plan| !plan.autostart).map(|plan| plan.name.as_str()).collect();
+    let ready = restart::stop_first(&resurrect::home()?, services, &parking)?;
+    let parked = park(plans, context);
+    let codes = launch::start_all(&ready.services, patience)?;
+    Ok(if parked && !ready.failed { summary(&codes) } else { 1 })
 }
 
 /// 1 if any has failed; 124 if the time was up for those that are not ready.
@@ -152,7 +163,8 @@ impl Description {
     }
 }
 
-fn warn(plan: &Plan) {
+/// Says what of the description is not done.
+pub(crate) fn warn(plan: &Plan) {
     plan.warnings.iter().for_each(|warning| report::warning(format_args!("app '{}': {warning}", plan.name)));
 }
 
@@ -194,7 +206,7 @@ fn service(plan: &Plan, context: &Context, force: bool) -> Option<Service> {
     if force {
         rename_if_running(&mut start, context);
     }
-    Some(Service { start, described: true, keep_workers: false })
+    Some(Service { start, described: true, keep_workers: false, counts: String::new() })
 }
 
 /// The first name with a number that does not run. (Another start may take it first: then this one is refused.)

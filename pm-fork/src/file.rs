@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use pm_common::home::Start;
+use pm_common::home::{self, Start};
 use pm_common::report::{self, Failure, OrFail as _, reason};
 use serde_json::{Map, Value};
 
@@ -52,6 +52,8 @@ const text = require('fs').readFileSync(0, 'utf8').replace(/^\\uFEFF/, '');
 const value = require('vm').runInNewContext('(' + text + '\\n)', Object.create(null), { filename: name });
 process.stdout.write('\\n' + mark + JSON.stringify(value));
 ";
+/// The most that is read, in bytes: a list of a thousand apps with their environments has some ten million.
+const LARGEST: u64 = 64 << 20;
 const MARK: &str = "pm-fork reads from here: ";
 
 /// Reads a file, or stdin for `-`.
@@ -63,7 +65,7 @@ pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
     let value = match ending {
         "js" | "cjs" | "mjs" | "ts" | "mts" | "cts" => {
             // Node would say the same in twenty lines.
-            std::fs::File::open(file).or_fail(|| format!("cannot read {name}"))?;
+            bytes(file)?;
             node(LOADER, file, None)?
         }
         _ => {
@@ -86,13 +88,21 @@ pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
 }
 
 fn text(file: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    if file == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).or_fail(|| "cannot read stdin".to_owned())?;
-    } else {
-        text = std::fs::read_to_string(file).or_fail(|| format!("cannot read {}", file.display()))?;
+    let bytes = if file == Path::new("-") { stdin()? } else { bytes(file)? };
+    String::from_utf8(bytes).map_err(|_| Failure::own(format!("cannot read {}: it is no UTF-8", file.display())))
+}
+
+fn stdin() -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    std::io::stdin().take(LARGEST + 1).read_to_end(&mut bytes).or_fail(|| "cannot read stdin".to_owned())?;
+    match u64::try_from(bytes.len()) {
+        Ok(..=LARGEST) => Ok(bytes),
+        _ => Err(Failure::own(format!("cannot read stdin: larger than {} MiB", LARGEST >> 20))),
     }
-    Ok(text)
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
+    home::read_regular(file, LARGEST).or_fail(|| format!("cannot read {}", file.display()))
 }
 
 /// What text of JSON is.
@@ -194,8 +204,10 @@ fn node(program: &str, file: &Path, text: Option<&str>) -> Result<Value, Failure
     let output = child.wait_with_output().or_fail(|| format!("{name}: cannot read from node"))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let value = said.rsplit_once(MARK).map(|(_, json)| json);
-    match value.map(|json| serde_json::from_str(json).unwrap_or(Value::Null)) {
-        Some(value) => Ok(value),
+    match value {
+        // What is not exported is no JSON at all.
+        Some("undefined") => Ok(Value::Null),
+        Some(json) => serde_json::from_str(json).map_err(|e| Failure::own(format!("{name}: {e}"))),
         None => Err(Failure::own(format!("{name}: node cannot read it"))),
     }
 }

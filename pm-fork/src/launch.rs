@@ -16,6 +16,7 @@ use pm_common::sys::daemon::{self, Fork};
 use pm_common::sys::{clock, process};
 use pm_common::wait::{Decision, Goal, Sight, Verdict, Watch, wait_for_any};
 
+use crate::failed;
 use crate::service::Service;
 
 /// What the child writes before it executes the chain, then what to say of it, each field before a NUL; without it, it
@@ -269,6 +270,7 @@ impl Awaited<'_> {
         if exit == Exit::Code(0) {
             report::info(format_args!("app '{name}' has ended before it was ready: {exit}"));
         } else {
+            failed::remember(&self.started.dir, name, self.started.pid, exit);
             report::fatal(
                 format_args!("app '{name}' ended before it was ready: {exit}"),
                 &self.started.err.last(QUOTED),

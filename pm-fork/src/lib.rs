@@ -11,11 +11,13 @@ use pm_common::report::{self, Failure};
 
 mod described;
 pub mod ecosystem;
+mod failed;
 mod file;
 mod launch;
 pub mod log;
 mod manage;
 mod request;
+mod restart;
 mod resurrect;
 mod service;
 mod update;
@@ -37,10 +39,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     match request {
         Request::Chain(service) => launch::start(&service, &patience),
         Request::Described(asked) => described::run(&asked, &patience),
-        Request::Again { names, update_env } => resurrect::again(&names, update_env, &patience),
-        Request::Signal { number, word, names } => {
-            manage::each(&names, |home, name| manage::signal(home, name, number, &word))
-        }
+        Request::Again(asked) => resurrect::again(&asked, &patience),
+        Request::Signal { number, word, update_env, names } => manage::each(&names, |home, name| {
+            if update_env {
+                resurrect::update_env(home, name)?;
+            }
+            manage::signal(home, name, number, &word)
+        }),
         Request::Remove(names) => manage::each(&names, manage::remove),
         Request::Save => resurrect::save(),
     }

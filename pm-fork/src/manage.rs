@@ -8,7 +8,7 @@ use pm_common::home::{self, Claim, Home, Lock};
 use pm_common::report::{self, Failure, OrFail as _};
 use pm_common::sys::process;
 
-use crate::resurrect;
+use crate::{failed, resurrect};
 
 /// Does something to each app, whatever becomes of the others; 1 if it could not be done to one.
 pub(crate) fn each(names: &[String], act: impl Fn(&Home, &str) -> Result<(), Failure>) -> Result<u8, Failure> {
@@ -40,7 +40,11 @@ pub(crate) fn signal(home: &Home, name: &str, number: u8, word: &str) -> Result<
     }
 }
 
-fn holder(dir: &Path, name: &str) -> Result<Option<i32>, Failure> {
+/// The process that holds the app's lock.
+///
+/// # Errors
+/// 125: it has no pid here, or the lock cannot be read.
+pub(crate) fn holder(dir: &Path, name: &str) -> Result<Option<i32>, Failure> {
     match home::holder(dir) {
         Ok(None) => Ok(None),
         Ok(Some(Some(pid))) => Ok(Some(pid)),
@@ -77,11 +81,6 @@ pub(crate) fn remove(home: &Home, name: &str) -> Result<(), Failure> {
             let pid = pid.map_or_else(String::new, |pid| format!(": pid={pid}"));
             Err(Failure::with_code(1, format!("app '{name}' is running{pid}; stop it first")))
         }
-        Claim::Ours(_lock) => {
-            // Under a name that no app can have: half a directory is never taken for an app.
-            let hidden = home.path().join(format!(".{name}.{}.removed", std::process::id()));
-            std::fs::rename(&dir, &hidden).or_fail(doing)?;
-            std::fs::remove_dir_all(&hidden).or_fail(doing)
-        }
+        Claim::Ours(_lock) => failed::delete(&dir, name).or_fail(doing),
     }
 }

@@ -4,21 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use pm_common::home::{Start, check_name};
-use pm_common::options::{self, Opt, Parsed, Tool};
+use pm_common::options::{self, Opt, Parsed, Tool, opt, switch};
 use pm_common::policy::exit::signal_number;
 use pm_common::policy::time::Span;
 use pm_common::report::{Failure, reason};
 
 use crate::launch::{Patience, Until};
 use crate::service::{self, Service};
-
-const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: Some(value), help }
-}
-
-const fn switch(long: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: None, help }
-}
 
 /// The command line.
 pub const TOOL: Tool = Tool {
@@ -42,7 +34,8 @@ pub const TOOL: Tool = Tool {
         switch("force", "an app whose name runs gets a number behind its name"),
         switch("dry-run", "start nothing, print what would be"),
         switch("again", "start stopped apps as they were started before"),
-        switch("update-env", "with --again: in this environment"),
+        switch("update-env", "with --again, --signal HUP: in this environment"),
+        switch("restart", "with --again or -f: stop first what runs, if it can be started again"),
         opt("signal", "SIG", "send the apps' outermost processes a signal"),
         switch("remove", "forget stopped apps, and delete their logs"),
         switch("save", "print all apps as -f takes them"),
@@ -52,6 +45,9 @@ pub const TOOL: Tool = Tool {
     elsewhere: &[],
 };
 
+/// The signal that has workers replaced.
+const HUP: u8 = nix::libc::SIGHUP as u8;
+
 /// What is asked for.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -60,13 +56,22 @@ pub(crate) enum Request {
     /// To start, or look at, what is described.
     Described(Description),
     /// To start again.
-    Again { names: Vec<String>, update_env: bool },
+    Again(Again),
     /// To send a signal.
-    Signal { number: u8, word: String, names: Vec<String> },
+    Signal { number: u8, word: String, update_env: bool, names: Vec<String> },
     /// To forget apps.
     Remove(Vec<String>),
     /// To print all apps.
     Save,
+}
+
+/// What is to be started again, and how.
+#[derive(Debug)]
+pub(crate) struct Again {
+    pub(crate) names: Vec<String>,
+    pub(crate) update_env: bool,
+    /// Also what runs.
+    pub(crate) restart: bool,
 }
 
 /// What is described, and where.
@@ -82,6 +87,8 @@ pub(crate) struct Description {
     pub(crate) update: bool,
     pub(crate) dry_run: bool,
     pub(crate) force: bool,
+    /// What runs is stopped first.
+    pub(crate) restart: bool,
 }
 
 /// The options as they are given.
@@ -148,6 +155,7 @@ impl Given {
             "force" => self.described.force = true,
             "again" => self.again = true,
             "update-env" => self.update_env = true,
+            "restart" => self.described.restart = true,
             "signal" => self.signal = Some((signal(option, value)?, text()?)),
             "remove" => self.remove = true,
             _ => self.save = true,
@@ -165,8 +173,12 @@ impl Given {
         if verbs.iter().filter(|asked| **asked).count() > 1 {
             return Err(Failure::own("these options do not go together; see pm-fork --help"));
         }
-        if self.update_env && !self.again {
-            return Err(Failure::own("--update-env is for --again alone"));
+        let rolls = self.signal.as_ref().is_some_and(|(number, _)| *number == HUP);
+        if self.update_env && !self.again && !rolls {
+            return Err(Failure::own("--update-env is for --again and --signal HUP alone"));
+        }
+        if self.described.restart && !self.again && self.described.file.is_none() {
+            return Err(Failure::own("--restart goes with --again or -f"));
         }
         if let (Some(option), true) = (self.of_chain, verbs.contains(&true)) {
             return Err(Failure::own(format!(
@@ -177,8 +189,13 @@ impl Given {
             return if rest.is_empty() { Ok(Request::Save) } else { Err(Failure::own("--save takes no names")) };
         }
         match self.signal {
-            Some((number, word)) => Ok(Request::Signal { number, word, names: names(rest)? }),
-            None if self.again => Ok(Request::Again { names: names(rest)?, update_env: self.update_env }),
+            Some((number, word)) => {
+                Ok(Request::Signal { number, word, update_env: self.update_env, names: names(rest)? })
+            }
+            None if self.again => {
+                let (update_env, restart) = (self.update_env, self.described.restart);
+                Ok(Request::Again(Again { names: names(rest)?, update_env, restart }))
+            }
             None if self.remove => Ok(Request::Remove(names(rest)?)),
             None if self.of_description.is_some() => self.described.with(rest).map(Request::Described),
             None => chain(self.start, self.cwd, rest).map(|service| Request::Chain(Box::new(service))),
@@ -213,7 +230,7 @@ fn chain(mut start: Start, cwd: Option<PathBuf>, argv: Vec<OsString>) -> Result<
         "default".clone_into(&mut start.namespace);
     }
     (start.argv, start.env) = (argv, service::inherited());
-    Ok(Service { start, described: false, keep_workers: false })
+    Ok(Service { start, described: false, keep_workers: false, counts: String::new() })
 }
 
 fn name(name: String) -> Result<String, Failure> {
@@ -275,6 +292,8 @@ mod tests {
             "--save a",
             "--save --again a",
             "--update-env a",
+            "--update-env --signal TERM a",
+            "--restart a",
             "-f x --name y",
             "-f x y",
             "-f x --again y",
@@ -293,7 +312,7 @@ mod tests {
         assert!(matches!(asked("-f x --only a,b --only c"), Ok(Request::Described(d)) if d.only == ["a", "b", "c"]));
         assert!(matches!(asked("--set script=a -- --name"), Ok(Request::Described(d)) if d.args == ["--name"]));
         assert!(
-            matches!(asked("--again --update-env a b a"), Ok(Request::Again { names, update_env: true }) if names.len() == 2)
+            matches!(asked("--again --update-env a b a"), Ok(Request::Again(a)) if a.names.len() == 2 && a.update_env && !a.restart)
         );
         assert!(matches!(asked("--signal HUP a"), Ok(Request::Signal { number: 1, .. })));
         assert!(matches!(asked("--remove a"), Ok(Request::Remove(names)) if names == ["a"]));

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::described::summary;
 use crate::file::Saved;
 use crate::launch::{self, Patience};
-use crate::request::Description;
+use crate::request::{Again, Description};
+use crate::restart;
 use crate::service::{self, Service, WORKERS};
 
 /// The directory of all apps.
@@ -24,16 +25,21 @@ pub(crate) fn home() -> Result<Home, Failure> {
 ///
 /// # Errors
 /// 125: there is no place for apps.
-pub(crate) fn again(names: &[String], update_env: bool, patience: &Patience) -> Result<u8, Failure> {
+pub(crate) fn again(asked: &Again, patience: &Patience) -> Result<u8, Failure> {
     let home = home()?;
     let (mut services, mut failed) = (Vec::new(), false);
-    for name in names {
+    for name in &asked.names {
         match known(&home, name) {
             Ok(mut start) => {
-                if update_env {
+                if asked.update_env {
                     start.env = service::inherited();
                 }
-                services.push(Service { described: start.app_env.is_some(), start, keep_workers: true });
+                services.push(Service {
+                    described: start.app_env.is_some(),
+                    start,
+                    keep_workers: true,
+                    counts: String::new(),
+                });
             }
             Err(failure) => {
                 failed = true;
@@ -41,8 +47,30 @@ pub(crate) fn again(names: &[String], update_env: bool, patience: &Patience) -> 
             }
         }
     }
-    let code = summary(&launch::start_all(&services, patience)?);
+    let ready =
+        if asked.restart { Some(restart::stop_first(&home, std::mem::take(&mut services), &[])?) } else { None };
+    let failed = failed || ready.as_ref().is_some_and(|ready| ready.failed);
+    let code = summary(&launch::start_all(ready.as_ref().map_or(&services, |ready| &ready.services), patience)?);
     Ok(if failed { 1 } else { code })
+}
+
+/// Gives an app the environment of the caller, from the next roll on: variables of its description are kept.
+///
+/// # Errors
+/// 1: it is not known, or has no description; 125: its files cannot be written.
+pub(crate) fn update_env(home: &Home, name: &str) -> Result<(), Failure> {
+    let mut start = known(home, name)?;
+    if start.app_env.is_none() {
+        let why = format!("app '{name}': its workers have the environment of its supervisor: to change it, restart it");
+        return Err(Failure::with_code(1, why));
+    }
+    start.env = service::inherited();
+    let dir = home.dir(name).unwrap_or_default();
+    let at = start.started_at_ms;
+    let written = home::with_id(home, name, |id| service::write_start(&dir, &mut start, id, at));
+    written
+        .and_then(|()| service::write_whole_env(&dir, &start))
+        .or_fail(|| format!("cannot write in {}", dir.display()))
 }
 
 /// How the app was started.
@@ -53,11 +81,18 @@ pub(crate) fn known(home: &Home, name: &str) -> Result<Start, Failure> {
     let dir = home.dir(name).unwrap_or_default();
     let start =
         Start::read(&dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))?;
-    let mut start =
-        start.ok_or_else(|| Failure::with_code(1, format!("no app '{name}' in {}", home.path().display())))?;
+    let mut start = start.ok_or_else(|| unknown(home, &dir, name))?;
     // What counts is the directory; one that was renamed by hand is another app.
     name.clone_into(&mut start.name);
     Ok(start)
+}
+
+fn unknown(home: &Home, dir: &std::path::Path, name: &str) -> Failure {
+    let why = match dir.is_dir() {
+        true => format!("app '{name}' was not started by pm-fork: who started it has to do that again"),
+        false => format!("no app '{name}' in {}", home.path().display()),
+    };
+    Failure::with_code(1, why)
 }
 
 /// Prints every app that is known, and how many there are; 1: there is one more, which cannot be read.
@@ -101,8 +136,10 @@ fn saved(home: &Home, start: &Start) -> Value {
 /// # Errors
 /// 125: there is no place for apps, or fields are to be set.
 pub(crate) fn run(asked: &Description, saved: Vec<Saved>, patience: &Patience) -> Result<u8, Failure> {
-    if asked.update || !asked.sets.is_empty() || asked.env_name.is_some() {
-        return Err(Failure::own("saved apps come back as they were: --set, --env and --update are for descriptions"));
+    if asked.update || asked.restart || !asked.sets.is_empty() || asked.env_name.is_some() {
+        return Err(Failure::own(
+            "saved apps come back as they were: --set, --env, --update and --restart are for descriptions",
+        ));
     }
     let home = home()?;
     let wanted = |app: &Saved| asked.only.is_empty() || asked.only.contains(&app.start.name);
@@ -132,7 +169,7 @@ fn bring_back(home: &Home, app: Saved, services: &mut Vec<Service>) -> Result<()
         written.or_fail(|| format!("app '{}': cannot write {}", start.name, dir.join(WORKERS).display()))?;
     }
     if online {
-        services.push(Service { start, described, keep_workers: true });
+        services.push(Service { start, described, keep_workers: true, counts: String::new() });
     }
     Ok(())
 }

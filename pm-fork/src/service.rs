@@ -12,15 +12,20 @@ use nix::libc;
 use pm_common::home::{self, AppDir, Home, Mode, Namesake, Start};
 use pm_common::release::env_file;
 use pm_common::report::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
-use pm_common::status::now_ms;
+use pm_common::status::{Counts, now_ms};
 use pm_common::supervise::environment;
 use pm_common::sys::daemon;
 use pm_common::sys::process;
+use rustix::fs::Access;
 
 use crate::ecosystem::APP_ENV;
+use crate::failed;
 
 /// The file with the number of workers that was asked for after the start.
 pub(crate) const WORKERS: &str = "workers";
+
+/// A file that is written to see whether it can be.
+const TRIAL: &str = ".trial";
 
 /// What another chain or service manager told the caller, and is not the new service's; beside what no link passes on.
 const NOT_INHERITED: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NODE_APP_INSTANCE"];
@@ -41,6 +46,8 @@ pub(crate) struct Service {
     pub(crate) described: bool,
     /// Whether the number of workers that was asked for since its last start holds on.
     pub(crate) keep_workers: bool,
+    /// The restarts that were counted before ([`Counts::put`]).
+    pub(crate) counts: String,
 }
 
 impl Service {
@@ -62,16 +69,29 @@ impl Service {
         let logs_elsewhere = self.start.out.is_some() && self.start.err.is_some() && !self.described;
         let name = Some(self.start.name.as_str()).filter(|name| !name.is_empty());
         let app = AppDir::found(name, &self.start.argv, env, !logs_elsewhere)?;
-        let out = self.log(self.start.out.as_deref(), &app, "out.log")?;
-        let err = self.log(self.start.err.as_deref(), &app, "err.log")?;
+        let failed = self.become_in(&app, Home::find(env), pipe);
+        if let (Err(_), Some(dir)) = (&failed, app.dir()) {
+            failed::leave_nothing(dir, app.name());
+        }
+        failed
+    }
+
+    /// The same, with the lock of the app.
+    fn become_in(
+        &mut self,
+        app: &AppDir,
+        home: Option<Home>,
+        pipe: &mut File,
+    ) -> Result<std::convert::Infallible, Failure> {
+        let [out, err] = self.logs(app.dir())?;
         let null = File::open("/dev/null").or_fail(|| "cannot open /dev/null".to_owned())?;
-        let before = app.dir().and_then(|dir| std::fs::read(dir.join(home::START)).ok());
-        self.record(&app, Home::find(env))?;
-        let said = self.told(&app, &err);
+        let before = app.dir().and_then(|dir| home::read_regular(&dir.join(home::START), u64::MAX).ok());
+        self.record(app, home)?;
+        let said = self.told(app, &err);
         let done = rustix::stdio::dup2_stdin(&null).and_then(|()| rustix::stdio::dup2_stdout(&out));
         done.and_then(|()| rustix::stdio::dup2_stderr(&err)).or_fail(|| "cannot redirect".to_owned())?;
-        let failed = self.exec(&app, pipe, &said);
-        self.forget(&app, before);
+        let failed = self.exec(app, pipe, &said);
+        self.forget(app, before);
         failed
     }
 
@@ -84,6 +104,7 @@ impl Service {
                 home::script_of(&self.start.argv).map(|path| self.start.cwd.join(path).components().collect());
         }
         let written = home::with_id(&home, app.name(), |id| write_start(dir, &mut self.start, id, now_ms()));
+        let _ = Counts::put(dir, &self.counts);
         if !self.keep_workers {
             let _ = std::fs::remove_file(dir.join(WORKERS));
         }
@@ -157,9 +178,34 @@ impl Service {
         Err(Failure::with_code(code, format!("cannot run {}: {}", program.to_string_lossy(), reason(&error))))
     }
 
+    /// Whether a start in this directory would come as far as the program: asked before what runs is stopped for it.
+    ///
+    /// # Errors
+    /// 125: what is missing, or cannot be written.
+    pub(crate) fn check(&self, dir: &Path) -> Result<(), Failure> {
+        let Start { cwd, script, .. } = &self.start;
+        let may = |path: &Path, access| rustix::fs::access(path, access);
+        may(cwd, Access::EXEC_OK).or_fail(|| format!("cannot change to {}", cwd.display()))?;
+        may(dir, Access::WRITE_OK | Access::EXEC_OK).or_fail(|| format!("cannot write in {}", dir.display()))?;
+        if let Some(script) = script.as_ref().filter(|_| self.described) {
+            may(script, Access::EXISTS).or_fail(|| format!("script {}", script.display()))?;
+        }
+        self.logs(Some(dir))?;
+        let text = format!("{}{:?}", self.start.to_json(), self.start.app_env);
+        // Twice, for what the supervisors say of themselves.
+        let there_is_room = home::replace_file(dir, TRIAL, text.repeat(2).as_bytes());
+        let _ = std::fs::remove_file(dir.join(TRIAL));
+        there_is_room.or_fail(|| format!("cannot write in {}", dir.display()))
+    }
+
+    fn logs(&self, dir: Option<&Path>) -> Result<[File; 2], Failure> {
+        let Start { out, err, .. } = &self.start;
+        Ok([self.log(out.as_deref(), dir, "out.log")?, self.log(err.as_deref(), dir, "err.log")?])
+    }
+
     /// The file that an output is appended to: the one given, else that of the app (without both we do not get here).
-    fn log(&self, given: Option<&Path>, app: &AppDir, name: &str) -> Result<File, Failure> {
-        let own = app.dir().map(|dir| dir.join(name));
+    fn log(&self, given: Option<&Path>, dir: Option<&Path>, name: &str) -> Result<File, Failure> {
+        let own = dir.map(|dir| dir.join(name));
         let (path, mode, flags) = match (given, &own) {
             (Some(path), _) => (path, 0o666, 0),
             (None, Some(path)) => (path.as_path(), 0o600, libc::O_NOFOLLOW),
@@ -176,19 +222,36 @@ impl Service {
 pub(crate) fn write_start(dir: &Path, start: &mut Start, id: u64, at_ms: u64) -> io::Result<()> {
     (start.id, start.started_at_ms) = (Some(id), at_ms);
     start.mode = Mode::of(&start.argv);
-    if let Some(variables) = &start.app_env {
-        let mut variables = variables.clone();
-        if !variables.iter().any(|(key, _)| key == "pm_id") {
-            variables.push(("pm_id".to_owned(), id.to_string()));
-        }
-        home::replace_file(dir, APP_ENV, env_file::write(&variables).as_bytes())?;
+    if start.app_env.is_some() {
+        home::replace_file(dir, APP_ENV, env_file::write(&described_env(start)).as_bytes())?;
     }
     start.write(dir)
 }
 
+/// What the description sets in the environment, the app's id included.
+fn described_env(start: &Start) -> Vec<(String, String)> {
+    let mut variables = start.app_env.clone().unwrap_or_default();
+    if let (Some(id), false) = (start.id, variables.iter().any(|(key, _)| key == "pm_id")) {
+        variables.push(("pm_id".to_owned(), id.to_string()));
+    }
+    variables
+}
+
+/// Writes an `app.env` with all of the app's environment: that of a supervisor that runs cannot be changed.
+pub(crate) fn write_whole_env(dir: &Path, start: &Start) -> io::Result<()> {
+    let of_the_shell = |key: &str| ["PWD", "OLDPWD", "SHLVL", "_"].contains(&key);
+    let text = |(key, value): &(OsString, OsString)| Some((key.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    let mut variables: Vec<_> = start.env.iter().filter_map(text).filter(|(key, _)| !of_the_shell(key)).collect();
+    let described = described_env(start);
+    variables.retain(|(key, _)| !described.iter().any(|(known, _)| known == key));
+    variables.extend(described);
+    home::replace_file(dir, APP_ENV, env_file::write(&variables).as_bytes())
+}
+
 /// The number of workers that was asked for since the app was described.
 pub(crate) fn workers_asked_for(dir: &Path) -> Option<u32> {
-    std::fs::read_to_string(dir.join(WORKERS)).ok()?.trim().parse().ok().filter(|count| *count > 0)
+    let text = home::read_regular(&dir.join(WORKERS), 100).ok()?;
+    std::str::from_utf8(&text).ok()?.trim().parse().ok().filter(|count| *count > 0)
 }
 
 /// Opens a file to append to. A FIFO without a reader is an error, where it would else hold us up; and a terminal does

@@ -69,6 +69,10 @@ fn update(plan: &Plan, context: &Context, home: &Home) -> Result<Value, Failure>
         None => Action::Restart,
         Some(_) => action(&changed),
     };
+    if !matches!(action, Action::Start | Action::Restart) {
+        // Who starts it hears of them then.
+        described::warn(plan);
+    }
     if let (Some(before), true) = (before, matches!(action, Action::Same | Action::Scale | Action::Reload)) {
         // The caller's environment is not the description's: it stays what it was at the start.
         let mut new = Start { env: before.env, ..new };

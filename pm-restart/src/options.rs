@@ -3,14 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use pm_common::options::{self, Opt, Parsed, Tool};
+use pm_common::options::{self, Parsed, Tool, opt};
 use pm_common::policy::rules::Rules;
 use pm_common::policy_options::{self, GRACE, STOP_GROUP, STOP_SIGNAL};
 use pm_common::report::Failure;
-
-const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: Some(value), help }
-}
 
 /// pm-restart, as its command line sees it.
 pub const TOOL: Tool = Tool {

@@ -2,14 +2,16 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use pm_common::policy::exit::signal_name;
 use pm_common::status::SupervisorLine;
 use serde_json::{Map, Value};
 
-use crate::jlist::status_word;
-use crate::row::{Row, state_of_app};
+use crate::row::Row;
 use crate::start;
 use crate::table::{Entry, render};
 use crate::text::{bytes, clean, how, percent};
+use crate::traffic;
+use crate::words;
 
 /// The description of the app that all these rows are of.
 pub(crate) fn describe(rows: &[Row<'_>], now_ms: u64, room: Option<usize>, colour: bool) -> String {
@@ -35,7 +37,7 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("name", Some(app.name.clone())),
         ("id", app.id().map(|id| id.to_string())),
         ("namespace", Some(app.namespace().to_owned())),
-        ("status", Some(status_word(state_of_app(app)).to_owned())),
+        ("status", Some(status(rows, first).to_owned())),
         ("mode", app.mode().map(str::to_owned)),
         ("workers", acting.map(|s| format!("{} wanted, {} ready", s.workers, s.ready))),
         ("restarts", Some(rows.iter().filter_map(|row| row.restarts).sum::<u64>().to_string())),
@@ -44,6 +46,8 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("memory", used.clone().next().map(|_| bytes(used.clone().map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)).sum()))),
         ("cpu", used.clone().next().map(|_| percent(used.map(|u| u.cpu_pct).sum()))),
         ("listens on", acting.map(|s| s.addresses.join(", "))),
+        ("adapter", adapters(rows)),
+        ("connections", connections(rows)),
         ("supervisor", supervisors(app)),
         ("policy", acting.map(|s| policy(&s.policy))),
         ("script", told("script")),
@@ -56,6 +60,11 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("state in", Some(app.dir.to_string_lossy().into_owned())),
     ];
     facts.into_iter().filter_map(|(key, value)| Some((key, value.filter(|v| !v.is_empty())?))).collect()
+}
+
+/// That of its rows, where one serves that of this one.
+fn status(rows: &[Row<'_>], first: &Row<'_>) -> &'static str {
+    words::pm2(rows.iter().find(|row| row.state == "ready").unwrap_or(first).state)
 }
 
 fn last_of(rows: &[Row<'_>]) -> Option<String> {
@@ -75,6 +84,21 @@ fn roll(told: &SupervisorLine) -> Option<String> {
     })
 }
 
+/// How the workers came by what they listen on.
+fn adapters(rows: &[Row<'_>]) -> Option<String> {
+    let mut all: Vec<_> = rows.iter().filter_map(|row| row.worker?.adapter.as_deref()).collect();
+    all.sort_unstable();
+    all.dedup();
+    Some(all.join(", "))
+}
+
+fn connections(rows: &[Row<'_>]) -> Option<String> {
+    let known: Vec<u64> = rows.iter().filter_map(|row| row.traffic.connections).collect();
+    let open = if known.is_empty() { None } else { Some(format!("{} open", known.iter().sum::<u64>())) };
+    let waiting = traffic::waiting(rows).map(|n| format!("{n} waiting to be accepted"));
+    Some([open, waiting].into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
 fn supervisors(app: &crate::seen::Seen) -> Option<String> {
     let mut all: Vec<_> = app.sight.statuses.iter().map(|s| &s.supervisor).collect();
     all.sort_by_key(|s| (s.start, s.pid));
@@ -90,15 +114,24 @@ fn policy(policy: &Map<String, Value>) -> String {
 
 /// `grace=8s` for `grace_ns: 8000000000`.
 fn figure(key: &str, value: &Value) -> String {
-    let Some(name) = key.strip_suffix("_ns") else {
-        return format!("{key}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-    };
+    let Some(name) = key.strip_suffix("_ns") else { return format!("{key}={}", plain(key, value)) };
     let time = |value: &Value| {
         let nanos = Duration::from_nanos(value.as_u64().unwrap_or(0));
         humantime::format_duration(nanos).to_string().replace(' ', "")
     };
     let times: Vec<_> = value.as_array().map_or_else(|| vec![time(value)], |all| all.iter().map(time).collect());
     format!("{name}={}", times.join(".."))
+}
+
+/// A value that is no time.
+fn plain(key: &str, value: &Value) -> String {
+    let number = value.as_u64();
+    match key {
+        "stop_signal" => number.and_then(|n| signal_name(u8::try_from(n).ok()?)).map(str::to_owned),
+        "max_mem" => number.map(bytes),
+        _ => value.as_str().map(str::to_owned),
+    }
+    .unwrap_or_else(|| value.to_string())
 }
 
 /// The command as a shell would take it.
@@ -139,6 +172,16 @@ mod tests {
             "restart": "always", "window_ns": 90_000_000_000_u64});
         let text = super::policy(policy.as_object().expect("an object"));
         assert_eq!(text, "backoff=100ms..15s intensity=16 restart=always window=1m30s");
+    }
+
+    #[test]
+    fn signals_and_sizes_are_for_people() {
+        let policy =
+            serde_json::json!({"max_mem": 536_870_912, "stop_signal": 2, "stop_group": true, "stop_codes": [1, 2]});
+        let text = super::policy(policy.as_object().expect("an object"));
+        assert_eq!(text, "max_mem=512.0mb stop_codes=[1,2] stop_group=true stop_signal=INT");
+        // SIGRTMIN has no name that holds everywhere.
+        assert_eq!(figure("stop_signal", &Value::from(34)), "stop_signal=34");
     }
 
     #[test]

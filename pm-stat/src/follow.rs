@@ -17,6 +17,7 @@ use crate::record::line;
 use crate::row::{self, Row};
 use crate::samples::Samples;
 use crate::seen::Seen;
+use crate::traffic;
 use crate::usage::Meter;
 
 mod changes;
@@ -105,7 +106,8 @@ impl Following<'_> {
 /// The figures of all workers: the lines that pm-stat prints, as events.
 fn figures<'a>(apps: impl Iterator<Item = &'a Seen>, meter: &mut Meter) -> String {
     let at_ms = now_ms();
-    let rows = row::rows(apps, meter);
+    let mut rows = row::rows(apps, meter);
+    traffic::add(&mut rows);
     meter.samples.turn();
     let line_of = |row: &Row<'_>| {
         let mut fields = vec![("event", Value::from("figures")), ("at_ms", Value::from(at_ms))];

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::row::Row;
 use crate::start;
+use crate::words;
 
 /// The array, with a newline behind it. The environment holds passwords, so it is shown on request only.
 pub(crate) fn jlist(rows: &[Row<'_>], with_env: bool) -> String {
@@ -21,19 +22,6 @@ pub(crate) fn jlist(rows: &[Row<'_>], with_env: bool) -> String {
     format!("[{}]\n", items.join(","))
 }
 
-/// The word that PM2 has for a state.
-pub(crate) fn status_word(state: &str) -> &'static str {
-    match state {
-        "ready" | "running" => "online",
-        "starting" => "launching",
-        "draining" | "killing" | "stopping" => "stopping",
-        // Of a worker that is gone, its supervisor will tell what comes next.
-        "backoff" | "gone" => "waiting restart",
-        "failed" | "errored" => "errored",
-        _ => "stopped",
-    }
-}
-
 fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) -> Value {
     let usage = row.usage.as_ref();
     let started_ms = usage.map(|u| now_ms.saturating_sub((u.uptime_s * 1000.0) as u64));
@@ -42,7 +30,7 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
     let text = |key: &str| start.get(key).and_then(start::text);
     let mode = row.app.mode().unwrap_or("fork");
     let mut env = json!({
-        "name": row.app.name, "namespace": row.app.namespace(), "status": status_word(row.state),
+        "name": row.app.name, "namespace": row.app.namespace(), "status": words::pm2(row.state),
         "restart_time": row.restarts.unwrap_or(0), "unstable_restarts": 0, "pm_uptime": started_ms, "created_at": created(row, start),
         "exec_mode": format!("{mode}_mode"), "instances": row.app.acting().map_or_else(|| workers_of(start), |s| json!(s.workers)),
         "NODE_APP_INSTANCE": row.worker.map(|w| w.slot), "pm_cwd": text("cwd"), "pm_exec_path": text("script"),

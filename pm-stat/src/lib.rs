@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 
 use pm_common::home::Home;
-use pm_common::options::{Asked, Opt, Tool};
+use pm_common::options::{Asked, Tool, opt, switch};
 use pm_common::report::{Failure, OrFail as _};
 
 mod apps;
@@ -16,8 +16,8 @@ mod jlist;
 mod matching;
 mod metrics;
 mod mode;
+mod order;
 mod record;
-mod reset;
 mod row;
 mod samples;
 mod seen;
@@ -26,18 +26,12 @@ mod start;
 mod table;
 mod text;
 mod top;
+mod traffic;
 mod usage;
 mod wait;
+mod words;
 
 use mode::Mode;
-
-const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: Some(value), help }
-}
-
-const fn switch(long: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: None, help }
-}
 
 /// The command line.
 pub const TOOL: Tool = Tool {
@@ -46,6 +40,7 @@ pub const TOOL: Tool = Tool {
     about: "Says what runs, of the apps named or of all: as JSON lines, or as WHAT says.",
     options: &[
         switch("table", "a table for people"),
+        opt("sort", "FIELD", "with --table: by name, cpu, memory ...; memory:desc"),
         switch("describe", "all that is known of APP, for people"),
         switch("check", "exit 0 if all is as it shall be; else 1, and why"),
         switch("follow", "a JSON line for each change, until nobody reads"),

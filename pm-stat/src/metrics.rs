@@ -7,6 +7,8 @@ use pm_common::status::{SupervisorLine, WorkerState};
 
 use crate::row::Row;
 use crate::seen::Seen;
+use crate::text::clean;
+use crate::traffic;
 use crate::usage::Usage;
 
 /// A family of figures of one name.
@@ -47,7 +49,7 @@ const APP: [(Family, OfApp); 6] = [
     }),
 ];
 
-const WORKER: [(Family, OfWorker); 7] = [
+const WORKER: [(Family, OfWorker); 9] = [
     (gauge("pm_worker_up", "", "Whether the slot has a living process."), |row| Some(flag(row.usage.is_some()))),
     (gauge("pm_worker_ready", "", "Whether the worker is ready."), |row| Some(flag(is_ready(row)))),
     (counter("pm_worker_restarts", "", "How often the slot's worker was replaced because it ended."), |row| {
@@ -63,10 +65,29 @@ const WORKER: [(Family, OfWorker); 7] = [
         gauge("pm_worker_proportional_memory_bytes", "bytes", "The same, shared pages divided among their sharers."),
         |row| row.usage.as_ref()?.pss_bytes.map(|pss| pss as f64),
     ),
+    (
+        gauge("pm_worker_connections", "connections", "TCP connections that the worker has accepted and not closed."),
+        |row| row.traffic.connections.map(|n| n as f64),
+    ),
+    (
+        gauge(
+            "pm_worker_waiting_connections",
+            "connections",
+            "TCP connections that wait in a queue that is the worker's alone.",
+        ),
+        |row| row.traffic.queue.map(|n| n as f64),
+    ),
     (gauge("pm_worker_start_time_seconds", "seconds", "When the worker started, in seconds since 1970."), |row| {
         of_usage(row, |u| boot_time_s() + u.key.start as f64 / procfs::ticks_per_second())
     }),
 ];
+
+/// Of an app, from the rows of its workers: a queue that they share counts once.
+const WAITING: Family = gauge(
+    "pm_app_waiting_connections",
+    "connections",
+    "TCP connections that wait in the queues of the app's workers, each queue counted once.",
+);
 
 fn told(app: &Seen, of: impl FnOnce(&SupervisorLine) -> f64) -> Option<f64> {
     app.acting().map(of)
@@ -97,6 +118,9 @@ pub(crate) fn text(apps: &[Seen], rows: &[Row<'_>]) -> String {
         let samples = apps.iter().filter_map(|app| Some((labels(app, None), of(app)?)));
         write(&mut text, &family, samples);
     }
+    let apps = rows.chunk_by(|a, b| a.app.name == b.app.name);
+    let waiting = apps.filter_map(|of_app| Some((labels(of_app.first()?.app, None), traffic::waiting(of_app)? as f64)));
+    write(&mut text, &WAITING, waiting);
     for (family, of) in WORKER {
         let slot = |row: &Row<'_>| row.worker.map(|w| w.slot);
         let samples = workers.iter().filter_map(|row| Some((labels(row.app, slot(row)), of(row)?)));
@@ -141,9 +165,11 @@ fn labels(app: &Seen, slot: Option<u32>) -> String {
     format!("app=\"{}\",namespace=\"{}\"{slot}", escaped(&app.name), escaped(app.namespace()))
 }
 
-/// The value of a label: a backslash, a quote and a newline are escaped, all else stands as it is.
+/// The value of a label: a backslash, a quote and a newline are escaped. Other control characters have no escape in the
+/// format; they are replaced, as in the table: somebody looks at the figures on a terminal.
 fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    let lines: Vec<_> = value.split('\n').map(clean).collect();
+    lines.join("\n").replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -153,6 +179,7 @@ mod tests {
     #[test]
     fn a_label_cannot_break_out() {
         assert_eq!(escaped("a\\\"b\nc}ö"), "a\\\\\\\"b\\nc}ö");
+        assert_eq!(escaped("a\r\x1b[2J\tb\u{9b}\n"), "a\u{fffd}\u{fffd}[2J\u{fffd}b\u{fffd}\\n");
     }
 
     #[test]
@@ -171,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_names_are_as_the_format_wants_them() {
-        let families = APP.iter().map(|(f, _)| f).chain(WORKER.iter().map(|(f, _)| f));
+        let families = APP.iter().map(|(f, _)| f).chain(WORKER.iter().map(|(f, _)| f)).chain([&WAITING]);
         for family in families {
             assert!(family.unit.is_empty() || family.name.ends_with(&format!("_{}", family.unit)), "{}", family.name);
             assert!(!family.name.ends_with("_total") && family.help.ends_with('.'), "{}", family.name);

@@ -6,12 +6,14 @@ use pm_common::options;
 use pm_common::policy::time::Span;
 use pm_common::report::Failure;
 
+use crate::order::Order;
 use crate::wait::Wait;
 
 /// The options that each say what is to be done; more than one of them is a mistake.
 const ACTIONS: [&str; 9] = ["table", "top", "follow", "describe", "check", "openmetrics", "jlist", "match", "wait"];
 /// The options that go with some of the actions only (`lines`: with none at all).
-const COMPANIONS: [(&str, &[&str]); 5] = [
+const COMPANIONS: [(&str, &[&str]); 6] = [
+    ("sort", &["table"]),
     ("env", &["jlist"]),
     ("interval", &["follow"]),
     ("timeout", &["wait"]),
@@ -20,10 +22,10 @@ const COMPANIONS: [(&str, &[&str]); 5] = [
 ];
 
 /// The form of what is printed once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Form {
     Lines,
-    Table,
+    Table { order: Option<Order> },
     Describe,
     Metrics,
     Jlist { env: bool },
@@ -60,10 +62,15 @@ impl Mode {
             "describe" if apps.is_empty() => return Err(Failure::own("--describe needs an APP; see pm-stat --help")),
             "describe" => once(Form::Describe),
             "openmetrics" => once(Form::Metrics),
-            "table" => once(Form::Table),
+            "table" => once(Form::Table { order: order(given)? }),
             _ => once(Form::Lines),
         })
     }
+}
+
+fn order(given: &[(&'static str, OsString)]) -> Result<Option<Order>, Failure> {
+    let asked = given.iter().rfind(|(option, _)| *option == "sort");
+    asked.map(|(option, value)| Order::parse(option, value)).transpose()
 }
 
 /// How often to print figures. Below a tenth of a second there is nothing to be measured.

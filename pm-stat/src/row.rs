@@ -1,11 +1,11 @@
 //! What every output shows: one row for each worker, and for an app without a worker to show, one of its own.
 
-use pm_common::status::{Last, SupervisorLine, SupervisorState, WorkerLine};
+use pm_common::status::{Counts, Last, SupervisorLine, SupervisorState, WorkerLine};
 use serde_json::Value;
 
 use crate::record::{line, tenths};
-use crate::reset::Reset;
 use crate::seen::Seen;
+use crate::traffic::Traffic;
 use crate::usage::{Meter, Usage};
 
 /// The version of the form of the JSON lines.
@@ -27,9 +27,11 @@ pub(crate) struct Row<'a> {
     pub(crate) pid: Option<i32>,
     pub(crate) state: &'static str,
     pub(crate) usage: Option<Usage>,
-    /// Since the last `reset`; of one that was given up, of all its workers.
+    /// Since the last `reset`, over restarts of the app; of one that was given up, of all its workers.
     pub(crate) restarts: Option<u64>,
     pub(crate) last: Option<&'a Last>,
+    /// Nothing, until [`crate::traffic::add`].
+    pub(crate) traffic: Traffic,
 }
 
 /// The rows of the apps, in their order; then by slot and generation.
@@ -42,8 +44,8 @@ pub(crate) fn rows<'a>(apps: impl IntoIterator<Item = &'a Seen>, meter: &mut Met
             rows.push(whole(app, meter));
             continue;
         }
-        let reset = Reset::read(&app.dir);
-        rows.extend(workers.into_iter().map(|(supervisor, told)| worker(app, supervisor, told, &reset, meter)));
+        let counts = Counts::read(&app.dir);
+        rows.extend(workers.into_iter().map(|(supervisor, told)| worker(app, supervisor, told, &counts, meter)));
     }
     rows
 }
@@ -52,7 +54,7 @@ fn worker<'a>(
     app: &'a Seen,
     supervisor: &'a SupervisorLine,
     told: &'a WorkerLine,
-    reset: &Reset,
+    counts: &Counts,
     meter: &mut Meter,
 ) -> Row<'a> {
     let usage = told.pid.zip(told.start).and_then(|(pid, start)| meter.measure(pid, Some(start)));
@@ -64,8 +66,9 @@ fn worker<'a>(
         pid: told.pid.filter(|_| !gone),
         state: if gone { GONE } else { told.state.word() },
         usage,
-        restarts: Some(told.restarts.saturating_sub(reset.of(supervisor, told.slot))),
+        restarts: Some(counts.of(supervisor, told)),
         last: told.last.as_ref(),
+        traffic: Traffic::default(),
     }
 }
 
@@ -84,6 +87,7 @@ fn whole<'a>(app: &'a Seen, meter: &mut Meter) -> Row<'a> {
         usage: pid.and_then(|pid| meter.measure(pid, None)),
         restarts: app.words.as_ref().map(|_| ended.clone().map(|w| w.restarts).sum()),
         last: ended.filter_map(|w| w.last.as_ref()).max_by_key(|l| l.at_ms),
+        traffic: Traffic::default(),
     }
 }
 
@@ -129,6 +133,10 @@ impl Row<'_> {
             ("pss_bytes", pss),
             ("cpu_pct", runs.then(|| number(|u| u.cpu_pct))),
             ("listen", told.map(|w| Value::from(w.addresses.clone()))),
+            ("adapter", told.map(|w| Value::from(w.adapter.as_deref()))),
+            ("queue", told.map(|_| Value::from(self.traffic.queue))),
+            ("queue_shared", self.traffic.queue_shared.map(Value::from)),
+            ("connections", told.map(|_| Value::from(self.traffic.connections))),
             ("restarts_total", told.map(|w| Value::from(w.restarts))),
             ("supervisor_pid", runs.then(|| Value::from(self.supervisor.map(|s| s.pid)))),
             ("supervisor_start", runs.then(|| Value::from(self.supervisor.map(|s| s.start)))),

@@ -18,7 +18,7 @@ use crate::samples::Samples;
 use crate::seen::Seen;
 use crate::table::{Entry, render};
 use crate::usage::Meter;
-use crate::{jlist, metrics, print};
+use crate::{jlist, metrics, print, traffic};
 
 /// Prints the apps named, or all, in this form.
 ///
@@ -27,7 +27,11 @@ use crate::{jlist, metrics, print};
 pub(crate) fn once(home: Option<&Home>, named: Vec<OsString>, form: Form, pss: bool) -> Result<u8, Failure> {
     let apps = Apps::look(home, &named)?;
     let mut meter = Meter::new(pss, home.map(|h| Samples::load(h.path())).unwrap_or_default());
-    let rows = row::rows(&apps.seen, &mut meter);
+    let mut rows = row::rows(&apps.seen, &mut meter);
+    // PM2 knows nothing of it.
+    if !matches!(form, Form::Jlist { .. }) {
+        traffic::add(&mut rows);
+    }
     print(&text(&apps.seen, &rows, form))?;
     if let Some(home) = home {
         meter.samples.store(home.path());
@@ -45,9 +49,12 @@ fn text(apps: &[Seen], rows: &[Row<'_>], form: Form) -> String {
             let texts: Vec<_> = each.map(|rows| describe(rows, now_ms(), room(), colours())).collect();
             texts.join("\n")
         }
-        Form::Table => {
+        Form::Table { order } => {
             let now_ms = now_ms();
-            let entries: Vec<_> = rows.iter().map(|row| Entry::of(row, now_ms)).collect();
+            let mut entries: Vec<_> = rows.iter().map(|row| Entry::of(row, now_ms)).collect();
+            if let Some(order) = order {
+                order.sort(&mut entries);
+            }
             render(&entries, room(), colours())
         }
     }

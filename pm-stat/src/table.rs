@@ -1,9 +1,10 @@
 //! `--table`: the rows for people, in columns that fit the terminal. Pure: what comes in is plain, what goes out is text.
 
-use crate::jlist::status_word;
 use crate::row::Row;
 use crate::start::DEFAULT_NAMESPACE;
 use crate::text::{bytes, clean, ended, fit, percent, span, width};
+use crate::traffic::Traffic;
+use crate::words;
 
 /// The blanks between two columns.
 const GAP: usize = 2;
@@ -27,6 +28,7 @@ pub(crate) struct Entry {
     pub(crate) status: &'static str,
     pub(crate) cpu_pct: Option<f64>,
     pub(crate) memory: Option<u64>,
+    pub(crate) traffic: Traffic,
     /// Why the worker before this one ended.
     pub(crate) why: String,
 }
@@ -45,20 +47,12 @@ impl Entry {
             pid: row.pid,
             uptime_s: usage.map(|u| u.uptime_s),
             restarts: row.restarts,
-            status: table_word(row.state),
+            status: words::pm2(row.state),
             cpu_pct: usage.map(|u| u.cpu_pct),
             memory: usage.map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)),
+            traffic: row.traffic,
             why: row.last.map(|last| clean(&ended(last, now_ms))).unwrap_or_default(),
         }
-    }
-}
-
-/// PM2's word for a state, or ours where it has none that tells as much.
-fn table_word(state: &'static str) -> &'static str {
-    match state {
-        "draining" | "gone" => state,
-        "backoff" => "waiting",
-        other => status_word(other),
     }
 }
 
@@ -77,16 +71,21 @@ pub(crate) enum Column {
     Status,
     Cpu,
     Memory,
+    Connections,
+    Queue,
     Why,
 }
 
-use Column::{Cpu, Generation, Id, Memory, Mode, Name, Namespace, Pid, Restarts, Slot, Status, Uptime, Why};
+use Column::{
+    Connections, Cpu, Generation, Id, Memory, Mode, Name, Namespace, Pid, Queue, Restarts, Slot, Status, Uptime, Why,
+};
 
 /// All of them, as they stand from left to right.
-const ORDER: [Column; 13] =
-    [Id, Name, Namespace, Mode, Slot, Generation, Pid, Uptime, Restarts, Status, Cpu, Memory, Why];
+const ORDER: [Column; 15] =
+    [Id, Name, Namespace, Mode, Slot, Generation, Pid, Uptime, Restarts, Status, Cpu, Memory, Connections, Queue, Why];
 /// Those that a narrow terminal does without, the first one first. The name and the status always stay.
-const DISPENSABLE: [Column; 11] = [Generation, Namespace, Mode, Why, Pid, Uptime, Restarts, Slot, Id, Cpu, Memory];
+const DISPENSABLE: [Column; 13] =
+    [Generation, Namespace, Mode, Why, Pid, Uptime, Restarts, Connections, Slot, Id, Cpu, Memory, Queue];
 
 impl Column {
     pub(crate) const fn header(self) -> &'static str {
@@ -103,12 +102,14 @@ impl Column {
             Status => "status",
             Cpu => "cpu",
             Memory => "mem",
+            Connections => "conn",
+            Queue => "queue",
             Why => "last restart",
         }
     }
 
     const fn is_right(self) -> bool {
-        matches!(self, Id | Slot | Generation | Pid | Uptime | Restarts | Cpu | Memory)
+        matches!(self, Id | Slot | Generation | Pid | Uptime | Restarts | Cpu | Memory | Connections | Queue)
     }
 
     fn cell(self, entry: &Entry) -> String {
@@ -126,9 +127,26 @@ impl Column {
             Status => entry.status.to_owned(),
             Cpu => entry.cpu_pct.map_or_else(|| "-".to_owned(), percent),
             Memory => entry.memory.map_or_else(|| "-".to_owned(), bytes),
+            Connections => number(entry.traffic.connections),
+            Queue => queue(entry.traffic),
             Why => entry.why.clone(),
         }
     }
+}
+
+/// What waits for this worker alone; behind `=`, what waits for it and others, the same number in each row.
+fn queue(traffic: Traffic) -> String {
+    let own = traffic.queue.map(|n| n.to_string());
+    let shared = traffic.queue_shared.map(|n| format!("={n}"));
+    if own.is_none() && shared.is_none() {
+        "-".to_owned()
+    } else {
+        own.unwrap_or_default() + &shared.unwrap_or_default()
+    }
+}
+
+fn waits(entry: &Entry) -> bool {
+    entry.traffic.queue.max(entry.traffic.queue_shared) > Some(0)
 }
 
 /// The columns that are shown, and how wide each is.
@@ -142,8 +160,13 @@ impl Layout {
     /// For these entries in so many columns of a terminal; `None`: there is room for all. The name of the column that
     /// they are sorted by has a mark behind it.
     pub(crate) fn of(entries: &[Entry], room: Option<usize>, sorted: Option<Column>) -> Self {
-        let spaces = entries.iter().any(|e| e.namespace != DEFAULT_NAMESPACE);
-        let shown = ORDER.into_iter().filter(|&c| spaces || c != Namespace);
+        // What says nothing in any row takes no room from the rest.
+        let shown = ORDER.into_iter().filter(|column| match column {
+            Namespace => entries.iter().any(|e| e.namespace != DEFAULT_NAMESPACE),
+            Connections => entries.iter().any(|e| e.traffic.connections.is_some()),
+            Queue => entries.iter().any(waits),
+            _ => true,
+        });
         let header = |c: Column| width(c.header()) + usize::from(sorted == Some(c));
         let natural = |c: Column| entries.iter().map(|e| width(&c.cell(e))).chain([header(c)]).max();
         let mut layout = Self { columns: shown.map(|c| (c, natural(c).unwrap_or(0))).collect(), room };
@@ -188,6 +211,7 @@ impl Layout {
     pub(crate) fn row(&self, entry: &Entry, colour: bool) -> String {
         let paint = |column, text: String| match colour_of(entry.status) {
             Some(code) if colour && column == Status => format!("\x1b[{code}m{text}\x1b[0m"),
+            _ if colour && column == Queue && waits(entry) => format!("\x1b[33m{text}\x1b[0m"),
             Some(_) | None => text,
         };
         self.line(|c| c.cell(entry), paint)
@@ -213,7 +237,7 @@ impl Layout {
 const fn colour_of(status: &str) -> Option<&'static str> {
     match status.as_bytes() {
         b"online" => Some("32"),
-        b"errored" | b"stopped" | b"gone" => Some("31"),
+        b"errored" | b"stopped" => Some("31"),
         _ => Some("33"),
     }
 }

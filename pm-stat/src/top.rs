@@ -18,6 +18,7 @@ use crate::row;
 use crate::samples::Samples;
 use crate::shot::colours;
 use crate::table::Entry;
+use crate::traffic;
 use crate::usage::Meter;
 
 mod keys;
@@ -119,7 +120,9 @@ impl Top {
         let apps = Apps::look(home, named)?;
         let now_ms = now_ms();
         let item = |row: &row::Row<'_>| Item { entry: Entry::of(row, now_ms), logs: row.app.logs() };
-        let items = row::rows(&apps.seen, &mut self.meter).iter().map(item).collect();
+        let mut rows = row::rows(&apps.seen, &mut self.meter);
+        traffic::add(&mut rows);
+        let items = rows.iter().map(item).collect();
         self.meter.samples.turn();
         self.exchange(items);
         Ok(())

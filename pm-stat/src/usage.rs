@@ -21,6 +21,8 @@ pub(crate) struct Usage {
     pub(crate) cpu_s: f64,
     /// Of one CPU, since the last sample, or where there is none, since the process started.
     pub(crate) cpu_pct: f64,
+    /// The process and all below it.
+    pub(crate) pids: Vec<i32>,
 }
 
 /// Measures processes.
@@ -56,13 +58,14 @@ impl Meter {
         };
         let root = tree.first().filter(|s| s.pid == pid && start.is_none_or(|start| s.start_time == start))?;
         let key = Id { pid, start: root.start_time };
+        let pids = tree.iter().map(|s| s.pid).collect();
         let ticks = tree.iter().map(Stat::cpu_ticks).sum::<u64>();
         let (rss_bytes, uptime_s) = (tree.iter().map(Stat::rss_bytes).sum(), procfs::uptime(root));
         let cpu_s = ticks as f64 / procfs::ticks_per_second();
         let since_start = if uptime_s > 0.0 { 100.0 * cpu_s / uptime_s } else { 0.0 };
         let cpu_pct = self.samples.percent(key, Sample { at_s: procfs::since_boot(), cpu_s }).unwrap_or(since_start);
         let pss_bytes = self.pss.then(|| self.proc.tree_pss(pid, |_| true));
-        Some(Usage { key, uptime_s, rss_bytes, pss_bytes, cpu_s, cpu_pct })
+        Some(Usage { key, uptime_s, rss_bytes, pss_bytes, cpu_s, cpu_pct, pids })
     }
 }
 

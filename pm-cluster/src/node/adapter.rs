@@ -8,7 +8,6 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::policy::worker::ReadyBy;
 use pm_common::release::Release;
 use pm_common::supervise::{Adapter, AdapterToken, Plan, Source};
 use pm_common::sys::{clock, fdpass, socket};
@@ -32,9 +31,7 @@ impl Cluster {
     fn note_listening(&mut self, events: &VecDeque<Event>) {
         let Some(health) = &mut self.health else { return };
         for event in events {
-            if let Event::Listening { id, address, .. } = event
-                && let Some(Ok(address)) = address.strip_prefix("tcp:").map(str::parse)
-            {
+            if let Event::Listening { id, address, .. } = event {
                 health.listens(*id, address);
             }
         }
@@ -63,21 +60,30 @@ impl Adapter for Cluster {
         let (sockets, addresses): (Vec<_>, Vec<_>) = self.listeners.pass(id)?.into_iter().unzip();
         if !sockets.is_empty() {
             addresses.iter().for_each(|address| self.binds.listens_at(id, address));
+            // It need not say that it listens: the socket does, and who asks waits in its queue.
+            let health = self.health.iter_mut();
+            health.for_each(|health| addresses.iter().for_each(|address| health.listens(id, address)));
             plan.env.extend(declared::environment(&addresses));
             plan.sockets = sockets;
         }
         self.workers.insert(id, worker);
+        if let Some(health) = &mut self.health {
+            health.prepare(id, release);
+        }
         Ok(())
     }
 
     fn started(&mut self, id: WorkerId, pid: i32) {
         self.binds.started(id, pid);
+        self.health.iter_mut().for_each(|health| health.started(id, pid));
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.pid = pid;
         }
     }
 
     fn steer_in(&mut self, id: WorkerId) {
+        // Other evidence may have been faster.
+        self.forget_health(id);
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.in_service = true;
             self.listeners.steer_in(id);
@@ -166,8 +172,8 @@ impl Adapter for Cluster {
             AdapterToken::Listener(number) => self.accept(LaneRef::numbered(number)),
             AdapterToken::Calls(id) => self.binds.answer(id, &mut self.listeners, events),
             AdapterToken::Health(id) => {
-                if self.health.as_mut().is_some_and(|health| health.go_on(id, &mut self.listeners)) {
-                    events.push_back(Event::SaidReady(id, ReadyBy::Health));
+                if let Some(health) = &mut self.health {
+                    health.go_on(id, &mut self.listeners, events);
                 }
             }
             AdapterToken::Channel(id) => {
@@ -195,7 +201,7 @@ impl Adapter for Cluster {
 
     fn settle(&mut self, events: &mut VecDeque<Event>) {
         if let Some(health) = &mut self.health {
-            health.look(&mut self.listeners);
+            health.look(&mut self.listeners, events);
         }
         for id in self.drains.look(clock::now(), &self.listeners) {
             let asked = self.workers.get(&id).is_some_and(|worker| worker.draining && worker.channel.is_some());
@@ -211,6 +217,10 @@ impl Adapter for Cluster {
 
     fn memory_left(&self) -> Option<u64> {
         crate::memory::left()
+    }
+
+    fn children(&self) -> Vec<i32> {
+        self.health.iter().flat_map(Health::children).collect()
     }
 
     fn addresses(&self, id: WorkerId) -> Vec<String> {

@@ -98,7 +98,8 @@ const isHttp = (server) => 'keepAliveTimeout' in server || isHttp2(server)
 
 const opened = safely(function () {
   open.add(this)
-  served()
+  // On a pipe what starts the server may listen (tsx).
+  if (typeof this.address() === 'object') served()
   if (closing) this.close()
 })
 

@@ -2,14 +2,15 @@
 //! environment, so it is for its user alone.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::replace_file;
+use super::{read_regular, replace_file};
 
 /// The file's name.
 pub const START: &str = "start.json";
@@ -17,6 +18,8 @@ pub const START: &str = "start.json";
 const ID_FIRST: &str = "{\"id\":";
 /// As much of the file as an id can need.
 const HEAD: u64 = 32;
+/// The most that is read of it, in bytes.
+const LARGEST: u64 = 64 << 20;
 /// The version of its form.
 const SCHEMA: u64 = 1;
 
@@ -127,7 +130,7 @@ impl Start {
     /// # Errors
     /// The file cannot be read or understood.
     pub fn read(dir: &Path) -> io::Result<Option<Self>> {
-        let text = match std::fs::read(dir.join(START)) {
+        let text = match read_regular(&dir.join(START), LARGEST) {
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
             other => other?,
         };
@@ -208,7 +211,10 @@ impl Start {
 /// The id of the app in `dir`, if it has one; as fast as it goes, for there may be a thousand to look at.
 pub(super) fn id_of(dir: &Path) -> Option<u64> {
     let mut head = String::new();
-    File::open(dir.join(START)).ok()?.take(HEAD).read_to_string(&mut head).ok();
+    let mut options = OpenOptions::new();
+    // O_NONBLOCK: a FIFO of that name must not stop the reader.
+    let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open(dir.join(START)).ok()?;
+    file.take(HEAD).read_to_string(&mut head).ok();
     let first = head.strip_prefix(ID_FIRST).and_then(|rest| rest.split_once(',')?.0.parse().ok());
     first.or_else(|| Start::read(dir).ok().flatten()?.id)
 }

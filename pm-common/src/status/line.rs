@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::roll::Roll;
+use crate::policy::exit::{Exit, signal_name};
 
 /// The version of the form of the lines; a reader skips lines of a later one.
 pub const SCHEMA: u64 = 1;
@@ -105,6 +106,17 @@ pub enum Ended {
     Code(i32),
     /// By a signal: its name, such as `SIGKILL`.
     Signal(String),
+}
+
+impl From<Exit> for Ended {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Code(code) => Self::Code(i32::from(code)),
+            Exit::Signal(n) => {
+                Self::Signal(signal_name(n).map_or_else(|| format!("SIG{n}"), |name| format!("SIG{name}")))
+            }
+        }
+    }
 }
 
 /// How the worker before this one ended.

@@ -88,6 +88,10 @@ pub trait Adapter {
     fn memory_left(&self) -> Option<u64> {
         None
     }
+    /// The children that it has started, and waits for itself.
+    fn children(&self) -> Vec<i32> {
+        Vec::new()
+    }
     /// Where this worker listens, for people.
     fn addresses(&self, id: WorkerId) -> Vec<String>;
     /// How it came by what it listens on (a word for the status), and the numbers of those sockets.

@@ -114,8 +114,18 @@ impl<A: Adapter> Supervise<A> {
         let watch = plan.watch.as_ref().map(AsFd::as_fd);
         let sockets = plan.sockets.iter().map(AsFd::as_fd).collect();
         let (argv, Opened { out, err }) = (self.argv.as_slice(), outputs);
-        let child =
-            process::spawn(Launch { program: &from.program, argv, directory, env, out, err, keep, watch, sockets });
+        let child = process::spawn(Launch {
+            program: &from.program,
+            argv,
+            directory,
+            env,
+            out,
+            err,
+            keep,
+            watch,
+            sockets,
+            alone: false,
+        });
         Ok(Process::new(child.map_err(|error| cannot_run(&program, &error))?, notify))
     }
 

@@ -286,8 +286,9 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
+    /// The children whose end is handled where it is waited for.
     fn leaders(&self) -> Vec<i32> {
-        self.processes.values().map(|p| p.child.pid).collect()
+        self.processes.values().map(|p| p.child.pid).chain(self.adapter.children()).collect()
     }
 
     pub(super) fn stop_leftovers(&mut self, id: WorkerId) {

@@ -10,13 +10,10 @@ use super::err_log::ErrLog;
 use super::processes::Process;
 use crate::home::AppDir;
 use crate::policy::WorkerId;
-use crate::policy::exit::{Exit, signal_name};
 use crate::policy::supervisor::{RollView, Supervisor, View};
 use crate::policy::time::{Mono, Span};
 use crate::report;
-use crate::status::{
-    Ended, Last, Roll, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
-};
+use crate::status::{Last, Roll, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 use crate::sys::clock;
 use crate::{policy_options, procfs};
 
@@ -198,7 +195,7 @@ impl Publisher {
             since_ms: self.wall_ms(view.since),
             restarts: view.restarts,
             last: view.last.map(|last| Last {
-                ended: Some(ended(last.exit)),
+                ended: Some(last.exit.into()),
                 why: last.why.word().to_owned(),
                 at_ms: self.wall_ms(last.at),
             }),
@@ -212,13 +209,6 @@ impl Publisher {
     fn wall_ms(&self, at: Mono) -> u64 {
         let ms = i64::try_from(at.0 / 1_000_000).unwrap_or(i64::MAX);
         u64::try_from(ms.saturating_add(self.wall_offset_ms)).unwrap_or(0)
-    }
-}
-
-fn ended(exit: Exit) -> Ended {
-    match exit {
-        Exit::Code(code) => Ended::Code(i32::from(code)),
-        Exit::Signal(n) => Ended::Signal(signal_name(n).map_or_else(|| format!("SIG{n}"), |name| format!("SIG{name}"))),
     }
 }
 

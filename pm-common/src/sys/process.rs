@@ -37,6 +37,8 @@ pub struct Launch<'a> {
     pub watch: Option<BorrowedFd<'a>>,
     /// Sockets that it finds from descriptor 3 on ([`super::passed`]).
     pub sockets: Vec<BorrowedFd<'a>>,
+    /// It gets no other descriptor, not even one that we were started with ourselves.
+    pub alone: bool,
 }
 
 /// A process that we started and have not reaped: its pid cannot be another's.
@@ -78,6 +80,7 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
     } else {
         super::passed::Exec::new(launch.program, launch.argv, &launch.env, &launch.sockets).map(Some)
     };
+    let alone = launch.alone;
     let mut passed = passed.map_err(|error| SpawnError { code: EXIT_OWN, error })?;
     // SAFETY: the closure runs between fork and exec in the child of a single-threaded process, and calls only
     // async-signal-safe functions (sigaction, sigprocmask, setrlimit, fchdir, fcntl, seccomp, prctl, sendmsg, close, dup2, execve) on
@@ -87,6 +90,9 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
             default_signals();
             super::limits::restore_descriptors();
             enter(directory)?;
+            if alone {
+                leave_others();
+            }
             keep.iter().try_for_each(|fd| keep_over_exec(*fd))?;
             watch.into_iter().for_each(super::seccomp::install);
             passed.as_mut().map_or(Ok(()), |exec| Err(exec.run()))
@@ -135,6 +141,12 @@ pub fn ignore(number: i32) -> io::Result<()> {
     // SAFETY: SIG_IGN installs no handler, so there is nothing that must be async-signal-safe.
     let before = unsafe { libc::signal(number, libc::SIG_IGN) };
     if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Before Linux 5.11 what we were started with ourselves goes on to the child: all of ours is marked already.
+fn leave_others() {
+    // SAFETY: only the close-on-exec flags of the child change; no descriptor is closed and no memory is touched.
+    unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
 fn enter(directory: RawFd) -> io::Result<()> {

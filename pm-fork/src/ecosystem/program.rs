@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::world::Head;
+use super::world::{Head, World};
 use super::{Reader, below};
 
 /// The interpreters of PM2's table, by a script's ending.
@@ -41,6 +41,8 @@ pub(crate) struct Program {
 enum Script {
     /// A file: as it is named on the command line, and by its whole path.
     File(String, PathBuf, Head),
+    /// A directory that Node runs.
+    Package(String, PathBuf),
     /// A command of the PATH.
     Command(String, PathBuf),
     /// A line for the shell.
@@ -57,6 +59,10 @@ impl Program {
         let (mut argv, path) = match script {
             Script::Line(line) => (vec!["sh".to_owned(), "-c".to_owned(), line.clone(), program.name.clone()], None),
             Script::File(word, path, head) => (program.interpreted(reader, word, &path, Some(&head))?, Some(path)),
+            Script::Package(word, path) => {
+                let head = Head::default();
+                (program.interpreted(reader, word, &path, Some(&head))?, Some(path))
+            }
             Script::Command(word, path) => (program.interpreted(reader, word, &path, None)?, None),
         };
         argv.extend(args);
@@ -105,6 +111,7 @@ impl Script {
     fn name(&self) -> String {
         match self {
             Self::File(_, path, _) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            Self::Package(_, path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             Self::Command(word, _) => word.clone(),
             Self::Line(line) => {
                 // As much of it as a name can hold.
@@ -123,6 +130,9 @@ fn find(reader: &Reader<'_>, given: &str) -> Result<(Script, PathBuf), String> {
     let (context, world) = (reader.context, reader.world);
     let named = reader.text("cwd")?.filter(|cwd| !cwd.is_empty());
     let cwd = named.as_ref().map_or_else(|| context.cwd.clone(), |dir| below(&context.cwd, dir));
+    if !world.dir(&cwd) {
+        return Err(format!("cwd: there is no directory {}", cwd.display()));
+    }
     // As with PM2 a description's paths begin where the caller is; but beside its file it is found from anywhere.
     let beside = context.config.as_deref().and_then(Path::parent).filter(|_| named.is_none());
     for dir in std::iter::once(cwd.as_path()).chain(beside) {
@@ -137,7 +147,25 @@ fn find(reader: &Reader<'_>, given: &str) -> Result<(Script, PathBuf), String> {
     if given.contains(char::is_whitespace) {
         return Ok((Script::Line(given.to_owned()), cwd));
     }
-    Err(format!("script: there is no file {}, and no command of that name", below(&cwd, given).display()))
+    let path = below(&cwd, given);
+    if world.dir(&path) {
+        return package(world, given, &path).map(|package| (package, cwd));
+    }
+    Err(format!("script: there is no file {}, and no command of that name", path.display()))
+}
+
+/// A directory that Node can run, as `node .` does.
+fn package(world: &dyn World, given: &str, path: &Path) -> Result<Script, String> {
+    if ["package.json", "index.js"].iter().any(|file| world.file(&path.join(file)).is_some()) {
+        return Ok(Script::Package(word(given), path.to_owned()));
+    }
+    let shown = path.display();
+    Err(match world.file(&path.join("ecosystem.config.js")) {
+        Some(_) => {
+            format!("script: {shown} is a directory: to start what is described in it, name its ecosystem.config.js")
+        }
+        None => format!("script: {shown} is a directory with no package.json and no index.js: name the script in it"),
+    })
 }
 
 /// The script as it stands on the command line: relative if it was, so that it is found in the directory which a

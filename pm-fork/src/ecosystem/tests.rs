@@ -47,6 +47,9 @@ impl World for Fake {
     fn file(&self, path: &Path) -> Option<Head> {
         self.files.get(path).cloned()
     }
+    fn dir(&self, path: &Path) -> bool {
+        path.extension().is_none() && !path.starts_with("/none")
+    }
     fn which(&self, command: &str) -> Option<PathBuf> {
         self.commands.contains(&command).then(|| Path::new("/usr/bin").join(command))
     }

@@ -32,6 +32,8 @@ pub struct Account {
 pub trait World {
     /// A regular file; `None`: there is none.
     fn file(&self, path: &Path) -> Option<Head>;
+    /// Whether it is a directory.
+    fn dir(&self, path: &Path) -> bool;
     /// Where a command is, by the PATH.
     fn which(&self, command: &str) -> Option<PathBuf>;
     /// One of our tools, as a chain names it.
@@ -79,6 +81,10 @@ impl World for Machine {
             let _ = file.take(HEAD).read_to_end(&mut bytes);
         }
         Some(Head { executable, bytes })
+    }
+
+    fn dir(&self, path: &Path) -> bool {
+        path.is_dir()
     }
 
     fn which(&self, command: &str) -> Option<PathBuf> {

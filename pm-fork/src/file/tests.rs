@@ -124,3 +124,30 @@ fn aliases_that_multiply_are_refused() {
     }
     assert!(yaml::parse(&text).is_err());
 }
+
+#[test]
+fn what_is_nested_too_deeply_is_refused_in_a_line() {
+    let well = format!("{}x", "- ".repeat(200));
+    assert!(yaml::parse(&well).is_ok());
+    let lines: String = (0..20_000).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+    for deep in ["- ".repeat(100_000), "? ".repeat(100_000), "[".repeat(100_000), "{a: ".repeat(100_000), lines] {
+        let why = yaml::parse(&deep).expect_err("too deep");
+        assert_eq!(why.lines().count(), 1, "{why}");
+    }
+}
+
+#[test]
+fn what_is_no_file_holds_nobody_up() {
+    let place = tempfile::tempdir().expect("a directory");
+    for name in ["x.json", "x.yml", "x.config.js"] {
+        let fifo = place.path().join(name);
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        let why = read(&fifo).expect_err("no file");
+        assert!(why.code == 125 && why.message.ends_with(": not a regular file"), "{why}");
+    }
+    let zero = read(Path::new("/dev/zero")).expect_err("no file");
+    assert!(zero.message.ends_with(": not a regular file"), "{zero}");
+    let huge = place.path().join("huge.json");
+    std::fs::File::create(&huge).and_then(|file| file.set_len(LARGEST + 1)).expect("made");
+    assert!(read(&huge).expect_err("too much").message.ends_with("larger than 64 MiB"));
+}

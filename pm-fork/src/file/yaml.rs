@@ -3,8 +3,19 @@
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::{Map, Number, Value};
 
+/// The column where the last line may begin. Each level of a block takes a column at least, and the parser its stack for
+/// each (it counts those of `[` and `{` itself).
+const DEEPEST: usize = 500;
+
+fn is_too_deep(line: &str) -> bool {
+    line.bytes().take_while(|byte| b" \t-?:".contains(byte)).nth(DEEPEST).is_some()
+}
+
 /// The value of the first document.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
+    if text.lines().any(is_too_deep) {
+        return Err(format!("nested too deeply: a line begins behind column {DEEPEST}"));
+    }
     let documents = Yaml::load_from_str(text).map_err(|error| error.to_string())?;
     documents.first().map_or(Ok(Value::Null), value)
 }

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 
-use pm_common::options::{Asked, Opt, Tool};
+use pm_common::options::{Asked, Tool, opt, switch};
 use pm_common::report::{self, Failure};
 
 mod file;
@@ -27,28 +27,13 @@ pub const TOOL: Tool = Tool {
     usage: "[options] [CHAIN...]",
     about: "Writes the lines of CHAIN, or of its input, to files that it rotates.",
     options: &[
-        Opt {
-            short: None,
-            long: "out",
-            value: Some("FILE"),
-            help: "where stdout goes [out.log of the app, else stdout]",
-        },
-        Opt {
-            short: None,
-            long: "err",
-            value: Some("FILE"),
-            help: "where stderr goes [err.log of the app, else stderr]",
-        },
-        Opt { short: None, long: "time", value: None, help: "put the time (UTC) in front of each line" },
-        Opt { short: None, long: "json", value: None, help: "write each line as a JSON object" },
-        Opt { short: None, long: "max-size", value: Some("SIZE"), help: "rotate a file before it is larger than this" },
-        Opt {
-            short: None,
-            long: "every",
-            value: Some("DURATION"),
-            help: "rotate at each new period: 1d is at midnight UTC",
-        },
-        Opt { short: None, long: "keep", value: Some("N"), help: "rotated files that are kept: FILE.1 to FILE.N [10]" },
+        opt("out", "FILE", "where stdout goes [out.log of the app, else stdout]"),
+        opt("err", "FILE", "where stderr goes [err.log of the app, else stderr]"),
+        switch("time", "put the time (UTC) in front of each line"),
+        switch("json", "write each line as a JSON object"),
+        opt("max-size", "SIZE", "rotate a file before it is larger than this"),
+        opt("every", "DURATION", "rotate at each new period: 1d is at midnight UTC"),
+        opt("keep", "N", "rotated files that are kept: FILE.1 to FILE.N [10]"),
     ],
     examples: "pm-fork pm-log --time --max-size 10M pm-restart pm-cluster -n 0 node app.js\n",
     elsewhere: &[("--name", "say it to pm-fork, in front of pm-log")],

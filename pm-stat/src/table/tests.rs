@@ -16,6 +16,7 @@ fn web() -> Entry {
         status: "online",
         cpu_pct: Some(12.34),
         memory: Some(53_896_806),
+        traffic: Traffic::default(),
         why: "crash SIGSEGV 2h ago".to_owned(),
     }
 }
@@ -57,6 +58,35 @@ fn columns_go_in_the_order_of_their_weight() {
     assert_eq!(words(40), "id name slot status cpu mem");
     assert_eq!(words(30), "name status cpu mem");
     assert_eq!(words(20), "name status");
+}
+
+fn serving(connections: u64, queue: Option<u64>, queue_shared: Option<u64>) -> Entry {
+    Entry { traffic: Traffic { queue, queue_shared, connections: Some(connections) }, ..web() }
+}
+
+#[test]
+fn connections_have_a_column_where_they_are_known_and_queues_where_something_waits() {
+    let headers = |entries: &[Entry]| render(entries, None, false).lines().next().expect("one").to_owned();
+    assert!(!headers(&[web()]).contains("conn"));
+    let calm = headers(&[serving(3, Some(0), None), stopped()]);
+    assert!(calm.contains("mem  conn  last restart"), "{calm}");
+    let text = render(&[serving(3, Some(12), None), serving(100, None, Some(7)), stopped()], None, false);
+    let cells = |line: &str| line.split_whitespace().skip(11).take(2).map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].contains("mem  conn  queue  last"), "{text}");
+    assert_eq!((cells(lines[1]), cells(lines[2])), (vec!["3".into(), "12".into()], vec!["100".into(), "=7".into()]));
+    assert!(lines[3].trim_end().ends_with("-      -"), "{text}");
+}
+
+#[test]
+fn at_80_columns_a_queue_is_seen() {
+    let text = render(&[serving(3, Some(12), None), stopped()], Some(80), false);
+    let header = text.lines().next().expect("one");
+    assert!(header.contains("conn  queue") && header.contains("pid"), "{text}");
+    let text = render(&[serving(3, Some(12), None), stopped()], Some(40), false);
+    assert!(text.lines().next().is_some_and(|header| header.contains("queue")), "{text}");
+    let text = render(&[serving(3, Some(12), None)], None, true);
+    assert!(text.contains("\x1b[33m   12\x1b[0m"), "{text:?}");
 }
 
 #[test]

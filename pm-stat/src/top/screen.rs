@@ -84,7 +84,9 @@ fn summary(entries: &[Entry]) -> String {
     }
     let cpu: f64 = entries.iter().filter_map(|e| e.cpu_pct).sum();
     let memory: u64 = entries.iter().filter_map(|e| e.memory).sum();
-    text + &format!("  cpu {}  mem {}", percent(cpu), bytes(memory))
+    let open: Vec<u64> = entries.iter().filter_map(|e| e.traffic.connections).collect();
+    let open = if open.is_empty() { String::new() } else { format!("  conn {}", open.iter().sum::<u64>()) };
+    text + &format!("  cpu {}  mem {}{open}", percent(cpu), bytes(memory))
 }
 
 /// The header and the rows around the selected one.

@@ -48,7 +48,7 @@ fn below_a_shell_that_waits() {
     }
 }
 
-/// It is given the channel, and does not use it.
+/// As npx and tsx do it.
 #[test]
 fn below_a_script_of_node() {
     for major in [16, 22] {

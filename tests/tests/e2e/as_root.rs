@@ -203,3 +203,40 @@ fn who_is_not_root_is_told_what_to_type_for_startup() {
     let typed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(typed.starts_with("sudo env 'PATH=") && typed.contains("'-u' 'nobody'"), "{typed}");
 }
+
+/// Another user sees the queues, and not what the workers have open: 0 would be a lie.
+#[test]
+fn what_cannot_be_seen_is_not_0() {
+    let scene = pm_tests::any::scene().with("ACCEPT", "1");
+    let chain = pm_tests::any::start(&scene, "pm-cluster -n 1", "/usr/bin/python3 $F/any/accepts.py");
+    chain.line("ready workers=1/1");
+    let look = || {
+        let script = "chmod -R a+rX pm; exec setpriv --reuid=www-data --clear-groups pm-stat";
+        let output = scene.command(&["sh", "-c", script]).output().expect("pm-stat runs");
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a line");
+        (line["connections"].as_u64(), line["queue"].as_u64())
+    };
+    chain.until("nothing there, which anybody sees", || (look() == (Some(0), Some(0))).then_some(()));
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", scene.port)).expect("connects");
+    let _clients = [connect(), connect(), connect()];
+    chain.until("one taken, two waiting", || (look() == (None, Some(2))).then_some(()));
+    chain.stop();
+}
+
+#[test]
+fn a_unix_socket_is_given_to_an_owner_by_name() {
+    use std::os::unix::fs::MetadataExt;
+    let scene = pm_tests::any::scene();
+    let line = "pm-cluster -n 1 --listen unix:$T/socket,mode=660,owner=www-data:nogroup";
+    let chain = pm_tests::any::start(&scene, line, "/usr/bin/python3 $F/any/passed.py");
+    chain.line("ready workers=1/1");
+    let socket = std::fs::metadata(scene.dir().join("socket")).expect("bound");
+    let id = |database: &str, name: &str| -> u32 {
+        let output = scene.command(&["getent", database, name]).output().expect("getent runs");
+        let entry = String::from_utf8(output.stdout).expect("UTF-8");
+        entry.split(':').nth(2).and_then(|id| id.trim().parse().ok()).expect("known")
+    };
+    let wanted = (id("passwd", "www-data"), id("group", "nogroup"), 0o660);
+    assert_eq!((socket.uid(), socket.gid(), socket.mode() & 0o777), wanted);
+    chain.stop();
+}

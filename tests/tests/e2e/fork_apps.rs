@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use pm_tests::fork::{self, run, start_of, stop};
+use pm_tests::fork::{self, run, start_of, stop, tool};
 use pm_tests::http;
 use pm_tests::scene::Scene;
 use pm_tests::stat;
@@ -52,6 +52,32 @@ fn a_chain_that_dies_at_boot_gives_its_code_and_what_it_wrote() {
     let again = run(&scene, "--name x pm-restart --restart never node -e process.exit(7)");
     assert_eq!(again.code, Some(7), "{again:?}");
     assert!(!again.err.contains("about to fail"), "an earlier start's lines are not quoted: {again:?}");
+}
+
+#[test]
+fn an_app_that_never_ran_is_errored_or_not_there_at_all() {
+    let scene = scene();
+    let list = || tool(&scene, &["pm-stat"]).ok();
+    for (line, code, how) in [
+        ("--name x pm-restart --restart never node -e process.exit(7)", 7, r#""code":7"#),
+        ("--name x pm-restart --no-such-option node idle.js", 125, r#""code":125"#),
+        ("--name x pm-restart --restart never sh -c kill${IFS}-9${IFS}$$", 137, r#""code":137"#),
+    ] {
+        assert_eq!(run(&scene, line).code, Some(code), "{line}");
+        let said = list();
+        assert!(said.out.contains(r#""state":"errored""#) && said.out.contains(how), "{line}: {said:?}");
+        let described = tool(&scene, &["pm-stat", "--describe", "x"]).ok().out;
+        assert!(described.contains("  errored\n") && described.contains("last restart"), "{described}");
+    }
+    let _ = run(&scene, "--again x");
+    let _ = run(&scene, "--name x pm-restart node idle.js").ok();
+    stop(&scene, "x");
+    assert!(list().out.contains(r#""state":"stopped""#), "it has run");
+    for line in ["--name y no-such-program", "--name y --out /proc/nobody/x node idle.js"] {
+        assert_ne!(run(&scene, line).code, Some(0), "{line}");
+        assert!(!list().out.contains(r#""app":"y""#), "{line}");
+        assert!(!scene.dir().join("pm/y").exists(), "{line}");
+    }
 }
 
 #[test]

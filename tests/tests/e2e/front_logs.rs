@@ -161,3 +161,13 @@ fn attach_shows_what_the_started_app_writes() {
     wait::until("the end of those who read", || readers(&front).is_empty().then_some(()));
     assert_eq!(front.list(), ["idle:online"], "the app goes on");
 }
+
+#[test]
+fn the_text_of_all_apps_stands_in_one_column() {
+    let front = Front::new();
+    front.ok("start idle.js --name größe");
+    front.ok("start idle.js --name n");
+    let out = front.ok("logs --nostream --out").out;
+    assert_eq!(out, "0|größe | idle\n1|n     | idle\n");
+    assert_eq!(front.ok("logs n --nostream --out").out, "1|n | idle\n");
+}

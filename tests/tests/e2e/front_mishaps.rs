@@ -22,14 +22,64 @@ fn a_name_may_look_like_an_option() {
 #[track_caller]
 fn on_a_small_disk(front: &Front, lines: &str) {
     let script = format!(
-        "set -e; mkdir -p $PM_HOME; mount -t tmpfs -o size=64k none $PM_HOME
-         fill() {{ ! head -c 100000 /dev/zero 2>&1 >$PM_HOME/.fill; }}
+        "set -e; mkdir -p $PM_HOME; mount -t tmpfs -o size=256k none $PM_HOME
+         fill() {{ ! head -c 400000 /dev/zero 2>&1 >$PM_HOME/.fill; }}
          pm() {{ $T/front/pm \"$@\"; }}
          {lines}"
     );
     let words = ["unshare", "--mount", "--map-root-user", "timeout", "60", "sh", "-c", &front.scene.expand(&script)];
     let output = front.scene.command(&words).output().expect("unshare");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The place of the apps turns read-only, as after an error of its disk; then there is no room in it.
+#[test]
+fn an_app_that_could_not_be_started_again_is_left_running() {
+    let front = Front::new();
+    let _ = front
+        .scene
+        .file("two.config.js", "module.exports = [{ name: 'two', script: 'idle.js', args: process.env.ARG }]");
+    on_a_small_disk(
+        &front,
+        "pm start idle.js
+         pm start two.config.js
+         mount --bind $PM_HOME $PM_HOME; mount -o remount,ro,bind $PM_HOME
+         before=$(cat $PM_HOME/*/pid)
+         ! pm restart idle two 2>$T/said
+         grep \"app 'idle' is left running: cannot write in .*: Read-only file system\" $T/said
+         ! ARG=new pm restart two.config.js 2>$T/said
+         grep \"app 'two' is left running: \" $T/said
+         kill -0 $before
+         [ \"$(cat $PM_HOME/*/pid)\" = \"$before\" ]
+         pm list >$T/said
+         [ $(grep -c online $T/said) = 2 ]
+         pm logs --nostream | grep idle
+         $T/front/pm logs >$T/said & logs=$!
+         until grep '|idle' $T/said; do sleep 0.1; done
+         kill $logs; wait $logs || true
+         umount -l $PM_HOME
+         fill
+         ! ARG=new pm restart two.config.js 2>$T/said
+         grep \"app 'two' is left running: cannot write in .*: No space left\" $T/said
+         ! pm restart idle
+         kill -0 $before
+         rm $PM_HOME/.fill
+         pm restart idle
+         [ $(pm list | grep -c online) = 2 ]
+         pm stop all",
+    );
+}
+
+#[test]
+fn a_script_that_is_gone_does_not_end_what_runs() {
+    let front = Front::new();
+    front.ok("start idle.js");
+    let before = front.pids("idle");
+    std::fs::remove_file(front.scene.dir().join("idle.js")).expect("there");
+    let said = front.line("restart idle");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("app 'idle' is left running: script /"), "{said:?}");
+    assert_eq!(front.pids("idle"), before);
 }
 
 #[test]

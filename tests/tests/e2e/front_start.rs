@@ -250,6 +250,31 @@ fn update_env_takes_the_variables_of_the_shell() {
 }
 
 #[test]
+fn a_reload_takes_them_too_and_what_is_described_wins() {
+    let mut front = reporting();
+    let _ = front.scene.file("report.js", REPORT);
+    let config = "module.exports = ['fork', 'cluster'].map((exec_mode) => ({ name: exec_mode, script: 'report.js', exec_mode, env: { MINE: 'ours' } }))";
+    let _ = front.scene.file("two.config.js", config);
+    front.scene.set("COLOUR", "red");
+    front.ok("start two.config.js");
+    front.scene.set("COLOUR", "blue \"and\" $HOME\n");
+    front.scene.set("MINE", "the shell's");
+    for name in ["fork", "cluster"] {
+        front.ok(&format!("reload {name}"));
+        assert_eq!(seen(&front, name)["env"]["COLOUR"], "red", "{name}");
+        front.ok(&format!("reload {name} --update-env"));
+        // It is kept: by a restart, too.
+        for line in ["reload", "restart"] {
+            let env = seen(&front, name)["env"].clone();
+            assert_eq!(env["COLOUR"], "blue \"and\" $HOME\n", "{name}");
+            assert_eq!((&env["MINE"], &env["name"]), (&"ours".into(), &name.into()), "{name}");
+            front.ok(&format!("{line} {name}"));
+        }
+        assert_eq!(seen(&front, name)["env"]["COLOUR"], "blue \"and\" $HOME\n", "{name}");
+    }
+}
+
+#[test]
 fn in_the_foreground_pm_becomes_the_chain() {
     let front = reporting();
     let _ = front.scene.file("report.js", REPORT);
@@ -322,4 +347,34 @@ fn an_app_that_was_refused_its_port_is_no_success_and_heals_when_the_port_is_fre
     let workers = front.pids("web");
     assert!(workers.len() == 2 && http::pids(port, 2).iter().all(|pid| workers.contains(pid)), "{workers:?}");
     front.ok("delete web");
+}
+
+/// As `node .` does it, which is what PM2 comes to.
+#[test]
+fn a_directory_is_started_as_node_would_or_it_is_said_why_not() {
+    let front = Front::new();
+    for dir in ["with-index", "with-main", "described", "empty"] {
+        std::fs::create_dir(front.scene.dir().join(dir)).expect("made");
+    }
+    let _ = front.scene.file("with-index/index.js", "console.log('index'); setInterval(() => {}, 1e6)");
+    let _ = front.scene.file("with-main/package.json", r#"{"main": "lib.js"}"#);
+    let _ = front.scene.file("with-main/lib.js", "console.log('main'); setInterval(() => {}, 1e6)");
+    let _ = front.scene.file("described/ecosystem.config.js", "module.exports = []");
+    front.ok("start with-index");
+    let mut command = front.command(&["start", "."]);
+    assert!(command.current_dir(front.scene.dir().join("with-main")).status().expect("runs").success());
+    assert_eq!(front.list(), ["with-index:online", "with-main:online"]);
+    for (dir, word) in [("with-index", "index\n"), ("with-main", "main\n")] {
+        let log = front.scene.dir().join(format!("pm/{dir}/out.log"));
+        assert_eq!(std::fs::read_to_string(log).expect("a log"), word);
+    }
+    front.ok("restart with-main");
+    for (line, part) in [
+        ("start described", "is a directory: to start what is described in it, name its ecosystem.config.js"),
+        ("start ./empty", "is a directory with no package.json and no index.js: name the script in it"),
+        ("start idle.js --cwd /none", "cwd: there is no directory /none"),
+    ] {
+        let said = front.line(line);
+        assert!(said.code == 1 && said.err.contains(part) && said.err.lines().count() == 1, "{line}: {said:?}");
+    }
 }

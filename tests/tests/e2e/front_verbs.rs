@@ -1,7 +1,7 @@
 //! The verbs of `pm` but for `start`: targets, exit codes, what they leave.
 
 use pm_tests::front::Front;
-use pm_tests::{http, proc, wait};
+use pm_tests::{fork, http, proc, wait};
 use serde_json::Value;
 
 #[test]
@@ -105,6 +105,30 @@ fn two_reloads_at_once_are_both_good() {
     for reload in &reloads {
         assert_eq!(reload.wait().code(), Some(0), "{}", reload.output());
     }
+}
+
+/// One after the other: a second TERM would cut short what the app has in hand.
+#[test]
+fn two_restarts_at_once_are_both_good() {
+    let front = Front::new();
+    let slow = "process.on('SIGINT', () => { console.log('told'); setTimeout(() => { console.log('done'); process.exit() }, 500) })\n\
+                setInterval(() => {}, 1e6)";
+    let _ = front.scene.file("slow.js", slow);
+    let _ = front.scene.file(
+        "slow.config.js",
+        "module.exports = [{ name: 'slow', script: 'slow.js', kill_timeout: 9000, args: `${process.pid}` }]",
+    );
+    front.ok("start slow.config.js");
+    for line in ["-s restart slow", "-s restart slow.config.js"] {
+        let words: Vec<_> = line.split(' ').collect();
+        let restarts = [front.start(&words), front.start(&words), front.start(&words)];
+        for restart in &restarts {
+            assert_eq!(restart.wait().code(), Some(0), "{}", restart.output());
+        }
+        assert_eq!(front.list(), ["slow:online"]);
+    }
+    let log = std::fs::read_to_string(front.scene.dir().join("pm/slow/out.log")).expect("a log");
+    assert_eq!(log, "told\ndone\n".repeat(6), "each has ended as it likes to");
 }
 
 #[test]
@@ -213,9 +237,25 @@ fn a_signal_reaches_the_workers_and_reset_counts_anew() {
     wait::until("the word of the app", || {
         std::fs::read_to_string(front.scene.dir().join("pm/usr/out.log")).ok().filter(|text| text.contains("got it"))
     });
+    for wrong in ["SIGNOPE", "USR", "0", "65", "-9"] {
+        let said = front.pm(&["sendSignal", wrong, "usr"]);
+        assert!(said.code == 1 && said.err.contains("there are HUP INT"), "{said:?}");
+        assert_eq!(said.err.lines().count(), 1, "{said:?}");
+    }
+    front.ok("sendSignal 12 usr");
+    front.ok("sendSignal sigusr2 usr");
     front.ok("reload usr");
     let restarts = || front.jlist()[0]["pm2_env"]["restart_time"].as_u64();
     assert_eq!(restarts(), Some(1));
+    front.ok("restart usr");
+    front.ok("restart usr");
+    assert_eq!(restarts(), Some(3));
+    front.ok("reset usr");
+    assert_eq!(restarts(), Some(0));
+    front.ok("restart usr");
+    assert_eq!(restarts(), Some(1));
+    front.ok("reset usr");
+    front.ok("reload usr");
     front.ok("reset usr");
     assert_eq!(restarts(), Some(0));
     front.ok("reload usr");
@@ -255,7 +295,7 @@ fn what_the_table_says_works_is_there() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts");
     let read = |name: &str| std::fs::read_to_string(root.join(name)).expect(name);
     let scripts: String = ["pm", "pm-logs", "pm-boot"].iter().map(|name| read(name)).collect();
-    let (_, code) = scripts.split_once("HELP\n}").expect("the help comes first");
+    let (_, code) = scripts.split_once("\nHELP\n").expect("the help comes first");
     let labels: std::collections::BTreeSet<&str> = code.split([' ', '|', ')', '(', '\n']).collect();
     let table = read("PM2.md");
     let rows: Vec<_> = table.lines().filter(|l| l.starts_with("| `") && l.contains(" | works")).collect();
@@ -270,4 +310,25 @@ fn what_the_table_says_works_is_there() {
             assert!(labels.contains(word), "{word} of {row}");
         }
     }
+}
+
+/// Of one that waits to be started again: the list, the description and what programs read.
+#[test]
+fn a_state_has_the_same_word_wherever_people_look() {
+    let front = Front::new();
+    let _ = front.scene.file("boom.js", "process.exit(3)");
+    let said = fork::run(&front.scene, "--name boom --timeout 1s pm-restart --backoff 1h..1h node boom.js");
+    assert_eq!(said.code, Some(124), "{said:?}");
+    assert_eq!(front.list(), ["boom:waiting restart"]);
+    for line in ["list", "describe boom"] {
+        assert!(front.ok(line).out.contains("waiting restart"), "{line}");
+    }
+    front.ok("stop boom");
+    assert_eq!(front.list(), ["boom:stopped"]);
+    front.ok("start idle.js --name able");
+    for (line, first) in [("list", "able"), ("list --sort status:desc", "boom"), ("ls --sort=id", "boom")] {
+        let row = front.ok(line).out.lines().nth(1).map(str::to_owned).expect("a row");
+        assert!(row.contains(first), "{line}: {row}");
+    }
+    assert!(front.line("list --sort colour").err.contains("bad value 'colour' for --sort"));
 }

@@ -49,6 +49,9 @@ fn the_installed_tools_run_by_themselves() {
             assert!(prefix.join(&file).is_file(), "{file}");
         }
     }
+    let help = Command::new(prefix.join("bin/pm")).arg("--help").output().expect("runs").stdout;
+    let doc = prefix.join("share/doc/pm/PM2.md");
+    assert!(String::from_utf8_lossy(&help).contains(doc.to_str().expect("UTF-8")) && doc.is_file());
     let node = bins::node(24).join("node");
     let app = scene.expand("$F/app.js");
     let mut words: Vec<&str> = "pm-restart --max-mem 512M pm-cluster -n 2".split(' ').collect();

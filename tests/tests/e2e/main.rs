@@ -3,6 +3,7 @@
 // Tests that need root are in a module of their own, so that who has not can leave out exactly these and say so.
 mod any_fallback;
 mod any_health;
+mod any_health_cmd;
 mod any_launch;
 mod any_listen;
 mod any_rude;
@@ -42,6 +43,7 @@ mod round_robin;
 mod runtimes;
 mod stat_front;
 mod stat_top;
+mod stat_traffic;
 mod status;
 mod stop;
 mod terminal;

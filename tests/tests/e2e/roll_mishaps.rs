@@ -61,7 +61,7 @@ fn requests_during_a_roll_become_one_more() {
         assert_eq!((roll::number(&state, "started"), roll::number(&state, "ended")), (last, last), "{state}");
         roll::drained(&chain);
         assert_eq!(chain.said("start").len(), 3 * 2, "two rolls of two workers\n{}", chain.output());
-        assert_eq!(chain.messages("reloaded").len(), 2, "{}", chain.output());
+        chain.until("both to be told", || (chain.messages("reloaded").len() == 2).then_some(()));
         let sum = load.end();
         assert!(sum.misses.is_empty(), "{:?}\n{}", sum.misses, chain.output());
         chain.stop();
@@ -123,7 +123,8 @@ fn scaling_during_a_roll_comes_after_it() {
         chain.signal(signal);
         let state = roll::ended(&chain, asked);
         assert_eq!(state["ok"], true, "{state}\n{}", chain.output());
-        assert!(chain.messages("reloaded workers=2").len() == 1, "{}", chain.output());
+        chain.line("reloaded workers=2");
+        assert_eq!(chain.messages("reloaded workers=2").len(), 1, "{}", chain.output());
         chain.until(&format!("{wanted} workers"), || (stat::workers(&scene).len() == wanted).then_some(()));
         roll::drained(&chain);
         assert!(before.is_disjoint(&chain.serving(wanted)));

@@ -212,10 +212,10 @@ impl Supervisor {
         }
     }
 
-    /// Only where listening is asked for: one that sends a sign of its own knows what it can do without.
+    /// Only where listening is asked for, or a check: one that sends a sign of its own knows what it can do without.
     pub(super) fn on_refused(&mut self, id: WorkerId, what: String) {
-        let asks_listen = self.shape.ready.evidence == ReadyBy::Listen;
-        if let Some(worker) = self.worker(id).filter(|w| asks_listen && matches!(w.life, Life::Starting(_))) {
+        let asks = matches!(self.shape.ready.evidence, ReadyBy::Listen | ReadyBy::Health);
+        if let Some(worker) = self.worker(id).filter(|w| asks && matches!(w.life, Life::Starting(_))) {
             worker.refused = Some(what);
         }
     }

@@ -107,6 +107,13 @@ fn one_that_was_refused_and_listens_on_nothing_is_not_ready_because_it_lives() {
     bench.on(refused(w(0, 1)));
     assert_eq!(bench.on(listen(w(0, 1), B)), [Action::SteerIn(w(0, 1)), Action::AnnounceReady], "it found another");
 
+    let mut bench = starting(ReadyBy::Health);
+    bench.on(refused(w(0, 1)));
+    assert_eq!(bench.due(), Some(s(30)), "the next check may be better");
+    let actions = bench.tick();
+    let line = line.replace("1000ms", "30000ms");
+    assert!(said(&actions).iter().any(|late| late.to_string() == line), "{actions:?}");
+
     for evidence in [ReadyBy::Message, ReadyBy::Notify] {
         let mut bench = starting(evidence);
         bench.on(refused(w(0, 1)));
