@@ -357,6 +357,14 @@ impl Binds {
     }
 }
 
+/// The sockets of all these processes; `None`: one of them may not be looked at.
+pub(crate) fn visible_sockets_of(mut processes: impl Iterator<Item = i32>) -> Option<BTreeSet<u64>> {
+    processes.try_fold(BTreeSet::new(), |mut all, process| {
+        all.extend(Caller(process).visible_sockets()?);
+        Some(all)
+    })
+}
+
 /// The sockets of all these processes.
 fn sockets_of(processes: impl Iterator<Item = i32>) -> BTreeSet<u64> {
     processes.flat_map(|process| Caller(process).sockets()).collect()

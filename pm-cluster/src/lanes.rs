@@ -21,6 +21,7 @@ use crate::foreign;
 
 mod own;
 mod shut;
+mod stuck;
 
 pub use own::prepare;
 
@@ -42,18 +43,32 @@ struct Lane {
     slot: Option<u32>,
     holder: Option<WorkerId>,
     standing: Standing,
+    /// Its holder takes nothing from it.
+    stuck: bool,
+    /// Its slot's next worker gets it while its holder still has it.
+    given_up: bool,
+    /// Workers that it was given up for and that have it open all the same, the newest last.
+    also: Vec<(WorkerId, Standing)>,
 }
 
 impl Lane {
+    /// One that nobody has yet.
+    const fn new(fd: OwnedFd) -> Self {
+        let (slot, holder, standing) = (None, None, Standing::Waiting);
+        Self { fd, slot, holder, standing, stuck: false, given_up: false, also: Vec::new() }
+    }
+
     /// The lanes of the lowest rank that occurs get the new connections.
     fn rank(&self) -> u8 {
         match (self.holder, self.standing, self.slot) {
-            (Some(_), Standing::InService, _) => 0,
-            (Some(_), Standing::Waiting, _) => 1,
+            (Some(_), Standing::InService, _) if !self.stuck => 0,
+            // It may move again before any other is ready.
+            (Some(_), Standing::InService, _) => 1,
+            (Some(_), Standing::Waiting, _) => 2,
             // Its slot's next worker will accept what waits here.
-            (None, _, Some(_)) => 2,
-            (Some(_), Standing::Draining, _) => 3,
-            (None, _, None) => 4,
+            (None, _, Some(_)) => 3,
+            (Some(_), Standing::Draining, _) => 4,
+            (None, _, None) => 5,
         }
     }
 }
@@ -161,41 +176,34 @@ impl Lanes {
     fn push(&mut self, fd: OwnedFd) -> io::Result<usize> {
         self.ours.insert(socket::inode(&fd)?);
         let index = self.lanes.len();
-        self.lanes.push(Lane { fd, slot: None, holder: None, standing: Standing::Waiting });
+        self.lanes.push(Lane::new(fd));
         self.group.push(Member::Lane(index));
         Ok(index)
     }
 
-    /// The address with its real port.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// A duplicate of a lane for this worker: the one that its slot's dead worker held, else one that nobody needs, else
-    /// a new one.
+    /// A duplicate of a lane for this worker: the one that its slot's dead worker held, else one that its slot's worker is
+    /// given up for, else one that nobody needs, else a new one.
     ///
     /// # Errors
     /// That of making or duplicating a socket (EMFILE ...).
     pub fn give(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> io::Result<OwnedFd> {
-        let index = match self.free_for(who.slot) {
+        let index = match self.free_for(who) {
             Some(index) => index,
             None => self.add(warnings)?,
         };
         let lane = self.lanes.get_mut(index).ok_or(io::ErrorKind::NotFound)?;
         let given = lane.fd.try_clone()?;
-        (lane.slot, lane.holder, lane.standing) = (Some(who.slot), Some(who), standing);
+        lane.pass_to(who, standing);
         self.steer(warnings);
         Ok(given)
     }
 
-    fn free_for(&self, slot: u32) -> Option<usize> {
+    fn free_for(&self, who: WorkerId) -> Option<usize> {
         let free = |wanted: Option<u32>| {
-            let lanes = self.lanes.iter().enumerate();
-            lanes.filter(|(index, _)| self.listens(*index)).find(|(_, l)| l.holder.is_none() && l.slot == wanted)
+            let free = self.listening().find(|(_, lane)| lane.holder.is_none() && lane.slot == wanted);
+            free.map(|(index, _)| index)
         };
-        let free = |wanted| free(wanted).map(|(index, _)| index);
-        free(Some(slot)).or_else(|| free(None))
+        free(Some(who.slot)).or_else(|| self.given_up_for(who)).or_else(|| free(None))
     }
 
     fn add(&mut self, warnings: &mut Vec<String>) -> io::Result<usize> {
@@ -211,6 +219,7 @@ impl Lanes {
         for lane in self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)) {
             (lane.standing, found) = (standing, true);
         }
+        self.set_also(who, standing);
         if found {
             self.steer(warnings);
         }
@@ -222,8 +231,14 @@ impl Lanes {
     pub fn vacate(&mut self, who: WorkerId, warnings: &mut Vec<String>) {
         let slot_served = self.lanes.iter().filter_map(|lane| lane.holder).any(|h| h.slot == who.slot && h != who);
         let mut found = false;
-        for lane in self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)) {
-            (lane.holder, lane.standing, found) = (None, Standing::Waiting, true);
+        for lane in &mut self.lanes {
+            if !lane.is_let_go_by(who) {
+                continue;
+            }
+            found = true;
+            if lane.falls_back() {
+                continue;
+            }
             if slot_served {
                 lane.slot = None;
             }
@@ -249,8 +264,9 @@ impl Lanes {
 
     /// The lanes that no worker holds: number, socket, and the slot whose next worker is to get it.
     pub fn unattended(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>, Option<u32>)> {
-        let lanes = self.lanes.iter().enumerate();
-        lanes.filter(|(_, lane)| lane.holder.is_none()).map(|(index, lane)| (index, lane.fd.as_fd(), lane.slot))
+        self.listening()
+            .filter(|(_, lane)| lane.holder.is_none())
+            .map(|(index, lane)| (index, lane.fd.as_fd(), lane.slot))
     }
 
     /// The next connection that waits in a lane, if nobody holds it.
@@ -268,18 +284,14 @@ impl Lanes {
     #[must_use]
     pub fn steered_to(&self) -> Vec<usize> {
         let best = self.best_rank();
-        let lanes = self.lanes.iter().enumerate();
-        lanes.filter(|(i, lane)| Some(lane.rank()) == best && self.listens(*i)).map(|(index, _)| index).collect()
+        let mut best: Vec<usize> =
+            self.listening().filter(|(_, lane)| Some(lane.rank()) == best).map(|(index, _)| index).collect();
+        best.sort_unstable();
+        best
     }
 
     fn best_rank(&self) -> Option<u8> {
         self.listening().map(|(_, lane)| lane.rank()).min()
-    }
-
-    /// How many lanes there are, given or not.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.lanes.len()
     }
 
     fn steer(&mut self, warnings: &mut Vec<String>) {

@@ -13,6 +13,7 @@ pub mod entry;
 pub mod foreign;
 mod handoff;
 pub mod health;
+mod lag;
 pub mod lanes;
 pub mod listeners;
 mod memory;
@@ -80,14 +81,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         is_heard: parsed.rest.first().is_some_and(|program| options::base_name(program) != "bun"),
         argv: parsed.rest.clone(),
     };
-    let roll = options.roll();
+    let (roll, max_lag) = (options.roll(), options.rules.max_lag);
     let base = home.dir().map_or_else(std::env::current_dir, |dir| Ok(dir.to_owned()));
     let base = base.or_fail(|| "cannot tell the working directory".to_owned())?;
     let outputs = Outputs::new(options.out.as_deref(), options.err.as_deref(), &base);
     let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
-        adapter: Cluster::new(listeners(mode, &options.listen)?, Binds::new(fanout), drain),
+        adapter: Cluster::new(listeners(mode, &options.listen)?, Binds::new(fanout), drain, max_lag),
         origin: Origin::here(&parsed.rest, environment::base(), options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Group,

@@ -24,6 +24,7 @@ use crate::query::Query;
 mod declared;
 pub mod own;
 mod shut;
+pub mod stuck;
 
 /// How connections reach the workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,7 +64,7 @@ pub enum How {
 }
 
 /// One of our listening sockets. It stays valid as a name when the socket is gone (nothing is accepted then).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneRef {
     entry: u64,
     lane: usize,

@@ -19,6 +19,7 @@ use crate::channel::{Channel, Received};
 use crate::drain::Drain;
 use crate::handoff::Handoff;
 use crate::health::Health;
+use crate::lag::Lag;
 use crate::listeners::{How, LaneRef, Listeners};
 use crate::protocol::{Message, Outgoing};
 use crate::query::Query;
@@ -42,6 +43,8 @@ pub(crate) struct Cluster {
     /// The drains of workers that bind by themselves.
     drains: Drains,
     health: Option<Health>,
+    /// Whether workers take what comes.
+    lag: Lag,
     workers: BTreeMap<WorkerId, Worker>,
     handoff: Handoff,
     /// The next NODE_UNIQUE_ID.
@@ -72,7 +75,7 @@ struct Worker {
 }
 
 impl Cluster {
-    pub(crate) fn new(listeners: Listeners, binds: Binds, drain: Drain) -> Self {
+    pub(crate) fn new(listeners: Listeners, binds: Binds, drain: Drain, max_lag: Option<Span>) -> Self {
         let (workers, said) = (BTreeMap::new(), BTreeSet::new());
         let (handoff, trust) = (Handoff::default(), Trust::default());
         let (drains, health) = (Drains::new(drain.grace), drain.health.clone().map(Health::new));
@@ -82,6 +85,7 @@ impl Cluster {
             binds,
             drains,
             health,
+            lag: Lag::new(max_lag),
             workers,
             handoff,
             next_id: 1,
@@ -105,6 +109,7 @@ impl Cluster {
                     worker.start.loaded = true;
                 }
             }
+            Message::Pong => self.lag.answered(id, clock::now(), &mut self.listeners),
             Message::Query { seq, query } => self.answer(id, seq, &query, events),
             Message::Listening(query) => self.listens(id, &query, events),
             Message::Close { key } => self.closes(id, &key, events),
@@ -216,7 +221,10 @@ impl Cluster {
     /// Accepts what waits in a listener and passes it on, while somebody takes it.
     fn accept(&mut self, listener: LaneRef) {
         let found = self.ours_to_accept().find(|(lane, _, _)| *lane == listener);
-        let Some(key) = found.map(|(_, _, key)| key.to_owned()) else { return };
+        let Some(key) = found.map(|(_, _, key)| key.to_owned()) else {
+            // It is a worker's.
+            return self.lag.somebody_waits(clock::now(), &self.listeners);
+        };
         for _ in 0..ACCEPTS_PER_TURN {
             if !self.can_take(&key) {
                 return;
@@ -261,6 +269,21 @@ impl Cluster {
         verdict != Verdict::Own
     }
 
+    /// Looks whether workers take what comes to them, and asks those that answer.
+    fn look_for_lag(&mut self, events: &mut VecDeque<Event>) {
+        let now = clock::now();
+        if self.lag.deadline().is_none_or(|at| at > now) && !self.lag.asks() {
+            return;
+        }
+        let workers = &self.workers;
+        let pid_of = |id: WorkerId| workers.get(&id).map(|worker| worker.pid);
+        self.lag.look(now, &mut self.listeners, pid_of, events);
+        let asked = self.workers.iter().filter(|(_, worker)| worker.can_be_asked());
+        let can_be_asked = asked.map(|(id, worker)| (*id, worker.pid));
+        let asked = self.lag.ask(now, can_be_asked, &mut self.listeners, events);
+        asked.into_iter().for_each(|id| self.send(id, &Outgoing::Ping));
+    }
+
     fn say_warnings(&mut self) {
         for warning in [self.listeners.take_warnings(), self.binds.take_warnings()].concat() {
             self.say_once(warning);
@@ -276,6 +299,11 @@ impl Cluster {
 }
 
 impl Worker {
+    /// It serves by itself, and its drain script answers. (One that starts a server may wait for that, deaf, all its life.)
+    fn can_be_asked(&self) -> bool {
+        self.in_service && self.start.loaded && self.channel.is_some() && !self.open.is_empty()
+    }
+
     fn takes(&self, key: &str) -> bool {
         self.in_service && self.channel.is_some() && self.open.contains(key)
     }

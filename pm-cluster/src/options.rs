@@ -53,6 +53,7 @@ pub const TOOL: Tool = Tool {
     examples: "  pm-restart --max-mem 512M pm-cluster -n 4 node app.js\n",
     elsewhere: &[
         ("--max-mem", BELONGS_TO_RESTART),
+        ("--max-lag", BELONGS_TO_RESTART),
         ("--restart", BELONGS_TO_RESTART),
         ("--stop-codes", BELONGS_TO_RESTART),
         ("--backoff", BELONGS_TO_RESTART),

@@ -49,6 +49,8 @@ pub enum Message {
     Ready,
     /// The drain script is loaded.
     Loaded,
+    /// The drain script answers [`Outgoing::Ping`].
+    Pong,
     /// Not from the worker: the descriptor sent with `seq` did not arrive, and no more attempts are made.
     Undelivered {
         /// The `seq` that the message got.
@@ -56,7 +58,7 @@ pub enum Message {
     },
 }
 
-/// What the primary says. All but `Disconnect` and `NewConn` answer a message; `ack` is that message's `seq`.
+/// What the primary says. All but `Disconnect`, `NewConn` and `Ping` answer a message; `ack` is that message's `seq`.
 #[derive(Debug, Clone, Copy)]
 pub enum Outgoing<'a> {
     /// To a query: use this listening (or bound UDP) socket.
@@ -104,6 +106,8 @@ pub enum Outgoing<'a> {
         /// The connection.
         connection: &'a Rc<OwnedFd>,
     },
+    /// Whether the event loop turns. The drain script knows of this, Node takes no notice.
+    Ping,
     /// To close all listeners, finish, and go.
     Disconnect {
         /// Connections without a request may wait for one. The drain script knows of this, Node does not.
@@ -129,6 +133,7 @@ impl Message {
         Ok(match text("act") {
             Some("online") => Some(Self::Online),
             Some("pmLoaded") => Some(Self::Loaded),
+            Some("pmPong") => Some(Self::Pong),
             Some("queryServer") => Some(Self::Query { seq: seq()?, query: parse_query(value)? }),
             Some("listening") => Some(Self::Listening(parse_query(value)?)),
             Some("close") => Some(Self::Close { key: text("key").ok_or("a close of nothing")?.to_owned() }),
@@ -230,6 +235,7 @@ impl<'a> Outgoing<'a> {
             }
             Self::Ack { ack } => format!(r#""ack":{ack}"#),
             Self::NewConn { key, .. } => format!(r#""act":"newconn","key":{}"#, quoted(key)),
+            Self::Ping => r#""act":"pmPing""#.to_owned(),
             Self::Disconnect { linger: true } => r#""act":"disconnect""#.to_owned(),
             Self::Disconnect { linger: false } => r#""act":"disconnect","linger":0"#.to_owned(),
         }

@@ -183,3 +183,10 @@ fn messages_with_a_handle_travel_in_an_envelope() {
         envelope(json!({"cmd": "NODE_CLUSTER", "act": "newconn", "key": "k", "seq": 4}))
     );
 }
+
+#[test]
+fn a_question_that_only_the_drain_script_answers() {
+    assert_eq!(Outgoing::Ping.line(3), "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"pmPing\",\"seq\":3}\n");
+    assert_eq!(parse(r#"{"cmd":"NODE_CLUSTER","act":"pmPong"}"#), Ok(Some(Message::Pong)));
+    assert_eq!(parse(r#"{"cmd":"NODE_OTHER","act":"pmPong"}"#), Ok(None), "an app's own");
+}

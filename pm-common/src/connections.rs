@@ -22,6 +22,8 @@ pub struct Connection {
     pub received_ago: u32,
     /// Bytes that came in all.
     pub received: u64,
+    /// What the kernel names it by, for ever.
+    pub cookie: u64,
 }
 
 // linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h
@@ -208,6 +210,8 @@ fn connection(body: &[u8]) -> Option<Connection> {
         sent_ago: word(info, 44).unwrap_or(0),
         received_ago: word(info, 52).unwrap_or(0),
         received: info.get(128..136).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes),
+        // sock_diag_save_cookie in the kernel: the low half first.
+        cookie: u64::from(word(body, 44)?) | u64::from(word(body, 48)?) << 32,
     })
 }
 
@@ -242,7 +246,9 @@ mod tests {
             assert_eq!((look()[0].unread, look()[0].unsent), (0, 0), "the other end's kernel has it");
             client.read_exact(&mut [0; 6]).expect("read");
             let _waiting = TcpStream::connect(address).expect("connects");
-            assert_eq!(look().iter().filter(|one| one.inode == 0).count(), 1, "it waits to be accepted");
+            let waits = || look().into_iter().find(|one| one.inode == 0).map(|one| one.cookie);
+            assert!(waits().is_some() && waits() == waits(), "it waits to be accepted, and stays the same");
+            assert_eq!(look().iter().filter(|one| Some(one.cookie) == waits()).count(), 1, "no other is named so");
             let of_listener = crate::sys::socket::inode(&listener).expect("open");
             assert_eq!(queues(address.port()).expect("a monitor"), [(of_listener, 1)]);
             drop(client);

@@ -33,6 +33,9 @@ pub const ENV_FILE: Opt = Opt {
 /// The shortest interval of a memory check: below, the checking would be the load.
 const SHORTEST_INTERVAL: Span = Span::millis(10);
 
+/// The shortest lag that is one: less may be the machine's, when others are busy on it.
+const SHORTEST_LAG: Span = Span::secs(1);
+
 /// Applies one option to the policy; false if it is no option of the policy.
 ///
 /// # Errors
@@ -48,6 +51,7 @@ pub fn apply(rules: &mut Rules, option: &str, value: &OsStr) -> Result<bool, Fai
         "grace" => rules.grace = options::duration(option, value)?,
         "stop-signal" => rules.stop_signal = signal(option, value)?,
         "stop-group" => rules.stop_group = true,
+        "max-lag" => rules.max_lag = Some(lag(option, value)?),
         "mem-interval" => rules.mem_interval = interval(option, value)?,
         _ => return Ok(false),
     }
@@ -99,6 +103,12 @@ fn interval(option: &str, value: &OsStr) -> Result<Span, Failure> {
     if span < SHORTEST_INTERVAL { Err(options::bad(option, value, "expected 10ms or more")) } else { Ok(span) }
 }
 
+fn lag(option: &str, value: &OsStr) -> Result<Span, Failure> {
+    let span = options::duration(option, value)?;
+    let short = "expected 1s or more: on a busy machine a worker that is well may wait for less";
+    if span < SHORTEST_LAG { Err(options::bad(option, value, short)) } else { Ok(span) }
+}
+
 /// The policy as the value of `PM_POLICY`.
 #[must_use]
 pub fn to_json(rules: &Rules) -> Value {
@@ -119,6 +129,7 @@ pub fn to_json(rules: &Rules) -> Value {
         "stop_group": rules.stop_group,
         "max_mem": rules.max_mem,
         "mem_interval_ns": rules.mem_interval.0,
+        "max_lag_ns": rules.max_lag.map(|limit| limit.0),
     })
 }
 
@@ -157,10 +168,12 @@ fn from_json(map: &Map<String, Value>) -> Option<Rules> {
     rules.stop_signal = u8::try_from(number("stop_signal", u64::from(rules.stop_signal))?).ok()?;
     rules.stop_group = map.get("stop_group").map_or(Some(rules.stop_group), Value::as_bool)?;
     rules.mem_interval = Span(number("mem_interval_ns", rules.mem_interval.0)?.max(SHORTEST_INTERVAL.0));
-    rules.max_mem = match map.get("max_mem") {
-        None | Some(Value::Null) => None,
-        Some(bytes) => Some(bytes.as_u64()?),
+    let limit = |key: &str| match map.get(key) {
+        None | Some(Value::Null) => Some(None),
+        Some(value) => value.as_u64().map(Some),
     };
+    rules.max_mem = limit("max_mem")?;
+    rules.max_lag = limit("max_lag_ns")?.map(|nanos| Span(nanos).max(SHORTEST_LAG));
     Some(rules)
 }
 
@@ -189,6 +202,7 @@ mod tests {
             ("stop-signal", "SIGINT"),
             ("stop-group", ""),
             ("mem-interval", "500ms"),
+            ("max-lag", "5s"),
         ])
         .expect("good options");
         let json = to_json(&rules);
@@ -215,6 +229,8 @@ mod tests {
             ("intensity", "16/0"),
             ("stop-signal", "NOPE"),
             ("mem-interval", "0"),
+            ("max-lag", "999ms"),
+            ("max-lag", "5"),
             ("grace", "banana"),
             ("max-mem", "0"),
         ] {

@@ -1,5 +1,6 @@
 //! The command line of pm-restart.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use pm_common::options::{self, Parsed, Tool, opt};
@@ -16,6 +17,7 @@ pub const TOOL: Tool = Tool {
     options: &[
         opt("name", "NAME", "the app's name (derived from CHAIN)"),
         opt("max-mem", "SIZE", "most memory of a worker's process tree: 512M, 2G (no limit)"),
+        opt("max-lag", "TIME", "longest that a pm-cluster's worker keeps clients waiting (no limit)"),
         opt("restart", "WHEN", "always, on-failure or never (always)"),
         opt("stop-codes", "LIST", "exit codes after which it is not restarted: 0,3"),
         opt("backoff", "MIN..MAX", "delay between failed starts, doubling (100ms..15s)"),
@@ -42,6 +44,14 @@ pub const TOOL: Tool = Tool {
 
 const BELONGS_TO_CLUSTER: &str =
     "it belongs to pm-cluster, behind: pm-restart [options] pm-cluster [options] PROG ARGS...";
+const NEEDS_CLUSTER: &str = "--max-lag is for the workers of a pm-cluster, and the command names none: pm-restart --max-lag TIME \
+     pm-cluster -n 1 PROG ARGS...";
+
+/// Whether the rest of the chain has a pm-cluster in it, be it in the text for a shell.
+fn names_cluster(chain: &[OsString]) -> bool {
+    chain.iter().any(|word| word.to_string_lossy().contains("pm-cluster"))
+}
+
 /// What the command line means.
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -64,6 +74,9 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     }
     if parsed.rest.is_empty() {
         return Err(Failure::own("no program given; see pm-restart --help"));
+    }
+    if parsed.options.iter().any(|(option, _)| *option == "max-lag") && !names_cluster(&parsed.rest) {
+        return Err(Failure::own(NEEDS_CLUSTER));
     }
     Ok(Options { name, env_file, rules })
 }

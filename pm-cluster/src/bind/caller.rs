@@ -54,6 +54,14 @@ impl Caller {
         self.numbers().filter_map(move |number| self.inode(number))
     }
 
+    /// The same; `None`: it lives and may not be looked at.
+    pub(super) fn visible_sockets(self) -> Option<Vec<u64>> {
+        match fs::read_dir(format!("/proc/{}/fd", self.0)) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => None,
+            _ => Some(self.sockets().collect()),
+        }
+    }
+
     /// All descriptors of a socket.
     pub(super) fn all_of(self, socket: u64) -> Vec<Descriptor> {
         let ours = self.numbers().filter(|number| self.inode(*number) == Some(socket));

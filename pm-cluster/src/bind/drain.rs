@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     const ANSWERED: Connection =
-        Connection { inode: 1, unread: 0, unsent: 0, sent_ago: 50, received_ago: 60, received: 100 };
+        Connection { inode: 1, unread: 0, unsent: 0, sent_ago: 50, received_ago: 60, received: 100, cookie: 1 };
 
     fn at(age: u64) -> Age {
         Age { age, linger: 6000 }

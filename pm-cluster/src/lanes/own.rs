@@ -39,6 +39,18 @@ fn steer_alone(socket: &OwnedFd, spread: Spread) -> io::Result<()> {
 }
 
 impl Lanes {
+    /// How many lanes there are, given or not.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// The address with its real port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// An address without a lane: its workers bring their own.
     #[must_use]
     pub fn of_workers(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> Self {
@@ -67,16 +79,16 @@ impl Lanes {
         socket::let_others_join(&socket)?;
         let index = self.push(socket)?;
         if let Some(lane) = self.lanes.get_mut(index) {
-            (lane.slot, lane.holder, lane.standing) = (Some(who.slot), Some(who), standing);
+            lane.pass_to(who, standing);
         }
         self.steer(warnings);
         Ok(())
     }
 
-    /// A duplicate of a lane that is free for this worker, if there is one: that of its slot's dead worker, or one that
-    /// nobody needs. It is the worker's from here on.
+    /// A duplicate of a lane that is free for this worker, if there is one: that of its slot's dead worker, or of the one
+    /// that it replaces because that hangs, or one that nobody needs. It is the worker's from here on.
     pub fn lend(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> Option<OwnedFd> {
-        self.free_for(who.slot)?;
+        self.free_for(who)?;
         self.give(who, standing, warnings).ok()
     }
 
@@ -85,7 +97,10 @@ impl Lanes {
         let mut found = false;
         for lane in self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)) {
             if socket::inode(&lane.fd).is_ok_and(|inode| !held.contains(&inode)) {
-                (lane.holder, lane.standing, found) = (None, Standing::Waiting, true);
+                found = true;
+                if lane.falls_back() {
+                    continue;
+                }
                 let _ = socket::set_nonblocking(&lane.fd, true);
             }
         }

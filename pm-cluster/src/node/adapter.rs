@@ -16,6 +16,7 @@ use super::{Cluster, LAST_READS, Worker};
 use crate::channel::{Channel, Received};
 use crate::declared;
 use crate::health::Health;
+use crate::lag::Lag;
 use crate::listeners::LaneRef;
 use crate::protocol::Outgoing;
 
@@ -142,6 +143,7 @@ impl Adapter for Cluster {
 
     fn finish(&mut self) {
         self.finished = true;
+        self.lag = Lag::new(None);
         self.binds.finish();
         self.listeners.close_all();
     }
@@ -159,6 +161,7 @@ impl Adapter for Cluster {
         for (lane, fd) in self.listeners.given() {
             out.push(Source { token: AdapterToken::Listener(lane.number()), fd, read: false, write: false });
         }
+        self.lag.sources(&self.listeners, out);
         // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
         for (lane, fd, key) in self.ours_to_accept() {
             if self.accept_again.is_none() && self.can_take(key) {
@@ -199,7 +202,9 @@ impl Adapter for Cluster {
 
     fn deadline(&self) -> Option<Mono> {
         let health = self.health.as_ref().and_then(Health::deadline);
-        self.accept_again.into_iter().chain(self.handoff.deadline()).chain(self.drains.deadline()).chain(health).min()
+        let of_drains = self.drains.deadline();
+        let others = self.handoff.deadline().into_iter().chain(of_drains).chain(health).chain(self.lag.deadline());
+        self.accept_again.into_iter().chain(others).min()
     }
 
     fn settle(&mut self, events: &mut VecDeque<Event>) {
@@ -212,6 +217,7 @@ impl Adapter for Cluster {
                 events.push_back(Event::Drained(id));
             }
         }
+        self.look_for_lag(events);
         self.accept_again = self.accept_again.filter(|at| *at > clock::now());
         self.pass_on();
         self.say_warnings();

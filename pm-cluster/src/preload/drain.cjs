@@ -1,5 +1,6 @@
 // Lets a worker leave without losing a request. Loaded into every Node process below pm-cluster by NODE_OPTIONS; does
-// something only in the main thread of a cluster worker, and there only from the moment it is asked to leave.
+// something only in the main thread of a cluster worker, and there (but that it answers whether the event loop turns) only
+// from the moment it is asked to leave.
 //
 // Node's own answer to that request closes the listeners and waits for the connections, which keep-alive clients never
 // end (up to Node 18), or cuts the idle ones at once (from 19 on), on which a request may be on its way. Here instead:
@@ -124,6 +125,19 @@ const keepSession = safely((session) => {
 
 function forgetSession () {
   sessions.delete(this)
+}
+
+// ---- Whether the event loop turns (asked only where there is a limit on how long it may stand still) ----
+
+// Node gives our messages to nobody but those who listen for internal ones. The app may have put its own `send` in the
+// place of Node's since.
+function answerPings () {
+  const { send } = process
+  const pong = { cmd: 'NODE_CLUSTER', act: 'pmPong' }
+  process.on('internalMessage', safely((message) => {
+    if (!message || message.cmd !== 'NODE_CLUSTER' || message.act !== 'pmPing') return
+    send.call(process, pong, undefined, { swallowErrors: true }, () => {})
+  }))
 }
 
 // ---- The drain ----
@@ -389,5 +403,6 @@ safely(() => {
   if (signal) awaitSignal(signal, worker)
   if (!worker) return
   awaitDrain()
+  answerPings()
   sayLoaded()
 })()

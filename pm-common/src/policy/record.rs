@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::WorkerId;
 use super::exit::Exit;
+use super::lag::Stall;
 use super::time::Span;
 use super::worker::Why;
 
@@ -28,6 +29,8 @@ pub enum Record {
     Ended { id: WorkerId, exit: Exit, why: Why, next: Next },
     /// A worker is over the memory limit.
     OverMemory { id: WorkerId, bytes: u64, limit: u64 },
+    /// A worker is over the lag limit.
+    OverLag { id: WorkerId, how: Stall, after: Span, limit: Span },
     /// A worker was not ready in time.
     NotReady { id: WorkerId, after: Span, missing: Vec<String>, refused: Option<String> },
     /// A worker over the limit has its successor, and goes.
@@ -91,6 +94,14 @@ impl fmt::Display for Record {
                 write!(
                     f,
                     "worker over the memory limit slot={slot} generation={generation} bytes={bytes} limit={limit}"
+                )
+            }
+            Self::OverLag { id, how, after, limit } => {
+                let (slot, generation) = (id.slot, id.generation);
+                let (after, limit) = (after.as_millis(), limit.as_millis());
+                write!(
+                    f,
+                    "worker over the lag limit slot={slot} generation={generation} lag={after}ms limit={limit}ms: it {how}"
                 )
             }
             Self::NotReady { id, after, missing, refused } => {

@@ -41,6 +41,8 @@ pub struct Rules {
     pub max_mem: Option<u64>,
     /// How often the memory is looked at.
     pub mem_interval: Span,
+    /// The longest that a worker may leave its clients waiting without taking anything from them.
+    pub max_lag: Option<Span>,
 }
 
 impl Default for Rules {
@@ -58,6 +60,7 @@ impl Default for Rules {
             stop_group: false,
             max_mem: None,
             mem_interval: Span::secs(1),
+            max_lag: None,
         }
     }
 }

@@ -61,6 +61,8 @@ pub enum Why {
     Scale,
     /// Over the memory limit.
     Memory,
+    /// Over the lag limit.
+    Lag,
     /// Not ready in time.
     NotReady,
     /// A reload was asked for.
@@ -80,6 +82,7 @@ impl Why {
             Self::Stop => "stop",
             Self::Scale => "scale",
             Self::Memory => "memory",
+            Self::Lag => "lag",
             Self::NotReady => "not ready",
             Self::Reload => "reload",
             Self::GiveUp => "give up",
@@ -148,8 +151,8 @@ pub(super) struct Worker {
     pub(super) excused: bool,
     /// It stands in for one that was excused.
     pub(super) again: bool,
-    /// Over the memory limit; noted once, so that it counts once.
-    pub(super) fat: bool,
+    /// Over this limit (memory or lag); noted once, so that it counts once.
+    pub(super) unfit: Option<Why>,
     /// A roll waits for it to be ready: it has yet to show that its release is any good.
     pub(super) trial: bool,
     /// The number of the roll that its release came with.
@@ -175,7 +178,7 @@ impl Worker {
             gave_up: false,
             excused: false,
             again: false,
-            fat: false,
+            unfit: None,
             trial: false,
             release,
             seated: false,

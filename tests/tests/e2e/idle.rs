@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pm_tests::chain::Chain;
 use pm_tests::scene::Scene;
-use pm_tests::{http, proc, wait};
+use pm_tests::{any, http, proc, wait};
 
 /// The length of one look; a supervisor that wakes once in it is seen.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -21,12 +21,10 @@ fn wakeups(pids: &[u32]) -> Vec<u64> {
     count().iter().zip(before).map(|(now, then)| now - then).collect()
 }
 
-/// What has just started has timers of its own (ready, stable): waits for the first quiet window, then looks again.
-fn sleeps(line: &str) {
-    let scene = Scene::with_node(24);
-    let chain = scene.start(line);
-    chain.serving(1);
-    let pids = supervisors(&chain);
+/// What has just started has timers of its own (ready, stable), and so has what was just used: waits for the first quiet
+/// window, then looks again.
+fn falls_asleep(chain: &Chain) {
+    let pids = supervisors(chain);
     assert!(!pids.is_empty());
     let end = Instant::now() + wait::DEADLINE;
     loop {
@@ -34,14 +32,41 @@ fn sleeps(line: &str) {
         if woke.iter().all(|n| *n == 0) {
             break;
         }
-        assert!(Instant::now() < end, "{line}: never quiet for {WINDOW:?}: {woke:?}\n{}", chain.output());
+        assert!(Instant::now() < end, "never quiet for {WINDOW:?}: {woke:?}\n{}", chain.output());
     }
-    assert_eq!(wakeups(&pids), vec![0; pids.len()], "{line}\n{}", chain.output());
-    // Requests do not pass through the supervisors either.
-    (0..50).for_each(|_| drop(http::get(scene.port, "/").expect("served")));
-    let after = pids.iter().map(|pid| proc::wakeups(*pid)).collect::<Vec<_>>();
-    (0..50).for_each(|_| drop(http::get(scene.port, "/").expect("served")));
-    assert_eq!(pids.iter().map(|pid| proc::wakeups(*pid)).collect::<Vec<_>>(), after, "{line}");
+    assert_eq!(wakeups(&pids), vec![0; pids.len()], "{}", chain.output());
+}
+
+/// Asks for so long, one request after the other, and gives how often each supervisor woke up, and how many they were.
+fn wakeups_in_use(chain: &Chain, length: Duration) -> (Vec<u64>, u64) {
+    let pids = supervisors(chain);
+    let count = || pids.iter().map(|pid| proc::wakeups(*pid)).collect::<Vec<_>>();
+    let (before, end) = (count(), Instant::now() + length);
+    let mut requests = 0;
+    while Instant::now() < end {
+        drop(http::get(chain.scene.port, "/").expect("served"));
+        requests += 1;
+    }
+    (count().iter().zip(before).map(|(now, then)| now - then).collect(), requests)
+}
+
+/// Requests do not pass through the supervisors: a cluster is told that there are some, then looks a second later.
+fn sleeps_in_use(chain: &Chain) {
+    let length = Duration::from_secs(4);
+    let (woke, requests) = wakeups_in_use(chain, length);
+    // Two a second, one to begin with, and some where a loaded machine keeps a queue waiting and it is watched closer.
+    let most = 4 * length.as_secs() + 1;
+    assert!(requests > 10 * most, "{requests}");
+    assert!(woke.iter().all(|n| *n <= most), "{woke:?} in {length:?}, {requests} requests\n{}", chain.output());
+    falls_asleep(chain);
+}
+
+fn sleeps(line: &str) {
+    let scene = Scene::with_node(24);
+    let chain = scene.start(line);
+    chain.serving(1);
+    falls_asleep(&chain);
+    sleeps_in_use(&chain);
     chain.stop();
 }
 
@@ -78,5 +103,33 @@ fn a_memory_limit_costs_one_wakeup_a_second() {
     let woke = wakeups(&pids);
     assert!(quiet(&woke), "{woke:?}");
     assert!(woke[1] > 0, "nobody looks at the memory");
+    chain.stop();
+}
+
+/// The queues of servers are watched without a timer, whatever the limit.
+#[test]
+fn servers_under_a_lag_limit_let_their_supervisors_sleep() {
+    let scene = any::scene();
+    let chain = any::start(&scene, "pm-restart --max-lag 1s pm-cluster -n 2", "/usr/bin/python3 $F/any/server.py");
+    any::serving(&chain, 2);
+    falls_asleep(&chain);
+    sleeps_in_use(&chain);
+    chain.stop();
+}
+
+/// Node workers are asked twice in the time of the limit: one wake-up to ask, one for each answer.
+#[test]
+fn a_lag_limit_costs_little_with_node() {
+    let scene = Scene::with_node(24);
+    let chain = scene.start("pm-restart --max-lag 10s pm-cluster -n 2 node $F/app.js");
+    chain.serving(2);
+    let pids = supervisors(&chain);
+    let quiet = |woke: &[u64]| woke[0] == 0 && woke[1] > 0 && woke[1] <= 6;
+    let end = Instant::now() + wait::DEADLINE;
+    let mut woke = wakeups(&pids);
+    while !quiet(&woke) {
+        assert!(Instant::now() < end, "wake-ups of pm-restart and pm-cluster in {WINDOW:?}: {woke:?}");
+        woke = wakeups(&pids);
+    }
     chain.stop();
 }

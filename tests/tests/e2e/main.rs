@@ -25,6 +25,7 @@ mod front_verbs;
 mod hostile;
 mod idle;
 mod install;
+mod lag;
 mod links;
 mod listen;
 mod logs;

@@ -77,7 +77,7 @@ impl Supervisor {
             self.trial_in_seat_ended(now, id, worker, trial_ended(worker, exit, why), out);
             return;
         }
-        let ours = matches!(why, Why::Memory | Why::NotReady | Why::Reload);
+        let ours = matches!(why, Why::Memory | Why::Lag | Why::NotReady | Why::Reload);
         let hopeless = !self.ever_ready
             && !ours
             && id.generation == 1
@@ -142,7 +142,7 @@ impl Supervisor {
 
     /// Decides whether and when the slot gets its next worker.
     fn plan_restart(&mut self, now: Mono, number: u32, worker: &Worker, exit: Exit, why: Why) -> Next {
-        let ours = matches!(why, Why::Memory | Why::NotReady | Why::Reload);
+        let ours = matches!(why, Why::Memory | Why::Lag | Why::NotReady | Why::Reload);
         if !ours && !self.rules.restarts_after(exit) {
             if exit != Exit::Code(0) {
                 self.verdict = exit;
@@ -156,8 +156,8 @@ impl Supervisor {
         let random = self.next_random();
         let rules = self.rules.clone();
         let Some((slot, _)) = self.slot(number) else { return Next::Nothing };
-        // A fat worker was counted when it was found fat.
-        if !worker.fat {
+        // A worker over a limit was counted when that was found.
+        if worker.unfit.is_none() {
             slot.failures = if quick { slot.failures.saturating_add(1) } else { 0 };
         }
         let delay = rules.delay(slot.failures, worker.was_ready, random);

@@ -47,7 +47,7 @@ enum Goal {
     Finished,
 }
 
-/// A replacement to be made, of a worker over its memory limit.
+/// A replacement to be made, of a worker over a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Replacement {
     slot: u32,
@@ -119,6 +119,7 @@ impl Supervisor {
             Event::Closed { id, address } => self.on_closed(id, &address),
             Event::SaidReady(id, by) => self.on_said_ready(now, id, by, out),
             Event::Memory(id, bytes) => self.on_memory(now, id, bytes, out),
+            Event::Lag { id, how, after } => self.on_lag(now, id, how, after, out),
             Event::Room { left, needs } => self.on_room(left, needs),
             Event::Supervises(id) => self.on_supervises(id),
             Event::SupervisesNoMore(id) => self.on_supervises_no_more(now, id),

@@ -1,5 +1,6 @@
-//! Replacing workers: memory, readiness in time, reloads, scaling.
+//! Replacing workers: memory, lag, readiness in time, reloads, scaling.
 
+use super::super::lag::Stall;
 use super::super::record::{Next, Record, lacking};
 use super::super::rules::Intensity;
 use super::super::worker::{Due, ReadyBy, ReadyRule};
@@ -39,7 +40,7 @@ impl Supervisor {
             return;
         }
         let (overlap, end) = (self.shape.overlap, self.ending(now, Why::Memory));
-        self.note_fat(now, id, bytes, limit, out);
+        self.note_unfit(now, id, Why::Memory, Record::OverMemory { id, bytes, limit }, out);
         let Some((slot, place)) = self.find(id) else { return };
         let not_before = slot.not_before;
         let Some(worker) = slot.worker_mut(place) else { return };
@@ -62,16 +63,29 @@ impl Supervisor {
         }
     }
 
-    /// Counts a worker that is found fat for the first time: within the stable time that is a failed start.
-    fn note_fat(&mut self, now: Mono, id: WorkerId, bytes: u64, limit: u64, out: &mut Vec<Action>) {
+    /// Only a worker that serves beside others can be replaced while it hangs, so only those are judged; one that starts
+    /// has its time to be ready, and one on its way out its grace.
+    pub(super) fn on_lag(&mut self, now: Mono, id: WorkerId, how: Stall, after: Span, out: &mut Vec<Action>) {
+        let Some(limit) = self.rules.max_lag.filter(|limit| after >= *limit && self.shape.overlap) else { return };
+        if !self.worker(id).is_some_and(|worker| worker.is_ready()) {
+            return;
+        }
+        self.note_unfit(now, id, Why::Lag, Record::OverLag { id, how, after, limit }, out);
+        if self.find(id).is_some_and(|(slot, _)| now >= slot.not_before) {
+            self.enqueue(id);
+        }
+    }
+
+    /// Counts a worker that is found over a limit for the first time: within the stable time that is a failed start.
+    fn note_unfit(&mut self, now: Mono, id: WorkerId, why: Why, record: Record, out: &mut Vec<Action>) {
         let random = self.next_random();
         let rules = self.rules.clone();
         let Some((slot, place)) = self.find(id) else { return };
-        let Some(worker) = slot.worker_mut(place).filter(|w| !w.fat && w.is_wanted()) else { return };
-        worker.fat = true;
+        let Some(worker) = slot.worker_mut(place).filter(|w| w.unfit.is_none() && w.is_wanted()) else { return };
+        worker.unfit = Some(why);
         let (quick, was_ready) = (now.since(worker.started) < rules.stable, worker.was_ready);
         let trial = worker.trial;
-        out.push(Action::Say(Record::OverMemory { id, bytes, limit }));
+        out.push(Action::Say(record));
         if place == Place::Seat && !trial {
             slot.failures = if quick { slot.failures.saturating_add(1) } else { 0 };
             slot.not_before = now + rules.delay(slot.failures, was_ready, random);
@@ -129,8 +143,11 @@ impl Supervisor {
 
     /// The successor is ready: it takes the seat, the old worker goes.
     pub(super) fn promote(&mut self, now: Mono, number: u32, rolled: bool, out: &mut Vec<Action>) {
-        let end = self.ending(now, if rolled { Why::Reload } else { Why::Memory });
+        let mut end = self.ending(now, Why::Reload);
         let Some((slot, _)) = self.slot(number) else { return };
+        if !rolled {
+            end.why = slot.incumbent().and_then(|old| old.unfit).unwrap_or(Why::Memory);
+        }
         let Some(successor) = slot.successor.take() else { return };
         slot.restarts += 1;
         if rolled {
@@ -140,7 +157,7 @@ impl Supervisor {
             slot.not_before = now;
         } else {
             let id = WorkerId { slot: number, generation: successor.generation };
-            out.push(Action::Say(Record::Replaced { id, why: Why::Memory }));
+            out.push(Action::Say(Record::Replaced { id, why: end.why }));
         }
         if let Seat::Taken(mut old) = std::mem::replace(&mut slot.seat, Seat::of(successor)) {
             begin_drain(number, &mut old, end, out);

@@ -17,6 +17,7 @@ use self::fingerprint::fingerprint;
 use self::ways_out::check_ways_out;
 use super::world::World;
 use super::*;
+use crate::policy::lag::Stall;
 use crate::policy::rules::Restart;
 use crate::policy::worker::ReadyRule;
 
@@ -28,6 +29,7 @@ const LIMIT: u64 = 100;
 struct Menu {
     spawn_fails: bool,
     memory: bool,
+    lag: bool,
     reload: bool,
     scale: bool,
     leftovers: bool,
@@ -69,6 +71,7 @@ fn rules(menu: Menu) -> Rules {
         grace: Span(1),
         max_mem: menu.memory.then_some(LIMIT),
         mem_interval: Span(1),
+        max_lag: menu.lag.then_some(Span(1)),
         ..Rules::default()
     }
 }
@@ -128,6 +131,7 @@ fn worker_events(id: WorkerId, worker: &Worker, menu: Menu, all: &mut Vec<Event>
     }
     all.extend((menu.excuses && !worker.excused && worker.is_excusable()).then_some(Event::Excused(id)));
     all.extend(menu.memory.then_some(Event::Memory(id, LIMIT + 1)));
+    all.extend(menu.lag.then_some(Event::Lag { id, how: Stall::Queue, after: Span(1) }));
     if menu.below {
         all.extend([Event::Supervises(id), Event::GaveUp(id), Event::StopTakes(id, Span(1))]);
     }
@@ -227,6 +231,7 @@ fn walk_all(name: &str, menu: Menu, workers: u32, overlap: bool, least: usize) {
 const MENU: Menu = Menu {
     spawn_fails: false,
     memory: false,
+    lag: false,
     reload: false,
     scale: false,
     leftovers: false,
@@ -295,6 +300,17 @@ fn cluster_without_a_soak() {
 fn cluster_memory() {
     let menu = Menu { memory: true, reload: true, most_states: CUT, whole: false, ..SLOW };
     walk_all("cluster, memory and reload", menu, 2, true, CUT);
+}
+
+#[test]
+fn cluster_lag() {
+    let menu = Menu { lag: true, reload: true, most_states: CUT, whole: false, ..SLOW };
+    walk_all("cluster, lag and reload", menu, 2, true, CUT);
+}
+
+#[test]
+fn one_slot_lag_memory_and_reload() {
+    walk_all("one slot, lag, memory and reload", Menu { lag: true, memory: true, reload: true, ..SLOW }, 1, true, 300);
 }
 
 #[test]

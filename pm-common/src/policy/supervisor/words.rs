@@ -2,6 +2,7 @@
 
 use super::super::WorkerId;
 use super::super::exit::Exit;
+use super::super::lag::Stall;
 use super::super::record::Record;
 use super::super::slot::Last;
 use super::super::time::{Mono, Span};
@@ -60,6 +61,8 @@ pub enum Event {
     Gone(WorkerId),
     /// Its tree holds this many bytes.
     Memory(WorkerId, u64),
+    /// It has left its clients waiting for this long (said again while that goes on).
+    Lag { id: WorkerId, how: Stall, after: Span },
     /// Where the memory of all is limited, this much of it is left, and a worker needs this much (bytes).
     Room { left: Option<u64>, needs: u64 },
     /// It announced itself as a supervisor.

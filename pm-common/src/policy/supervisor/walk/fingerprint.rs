@@ -84,7 +84,7 @@ fn hash_worker(world: &World, slot: u32, worker: &Worker, matters: bool) -> u64 
         let rolls = &world.sup.rolls;
         (worker.trial, rolls.now.is_some() && worker.release == rolls.started).hash(&mut h);
         (worker.excused, worker.again).hash(&mut h);
-        (worker.gave_up, worker.fat, worker.was_ready, &worker.listening, worker.is_refused()).hash(&mut h);
+        (worker.gave_up, worker.unfit, worker.was_ready, &worker.listening, worker.is_refused()).hash(&mut h);
     }
     let id = WorkerId { slot, generation: worker.generation };
     let proc = world.living.get(&id);
