@@ -291,8 +291,7 @@ impl Binds {
     /// port above all, is its own.
     fn speaks_node(&self, asked: &Asked) -> bool {
         let Some(channel) = self.watched.get(&asked.who).and_then(|watched| watched.channel) else { return false };
-        matches!(asked.process.program().as_str(), "node" | "nodejs" | "deno")
-            && asked.process.sockets().any(|inode| inode == channel)
+        matches!(asked.process.program().as_str(), "node" | "nodejs" | "deno") && asked.process.was_given(channel)
     }
 
     fn on_listen(

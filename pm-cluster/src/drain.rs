@@ -7,11 +7,14 @@ use pm_common::release::Release;
 
 use crate::health::Url;
 use crate::preload::Preload;
+use crate::swallow::Node;
 use crate::trust::Trust;
 
 /// What workers get so that they can leave in order.
 #[derive(Debug)]
 pub(crate) struct Drain {
+    /// Who is Node, as far as the command line tells.
+    pub(crate) node: Node,
     /// The program is given a channel.
     pub(crate) with_channel: bool,
     /// The script that lets Node finish what it has.
@@ -31,10 +34,10 @@ pub(crate) struct Drain {
 impl Drain {
     /// The variables that make Node load the drain script, unless workers of this release cannot.
     pub(crate) fn script(&mut self, release: &Release, trust: &Trust) -> Vec<(OsString, OsString)> {
-        if !trust.wants_script(release.number) {
+        if !(self.with_channel || self.node.may_be_below()) || !trust.wants_script(release.number) {
             return Vec::new();
         }
         let options = release.env.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, v)| v.as_os_str());
-        self.preload.env(options, &self.argv, self.linger)
+        self.preload.env(options, &self.argv, self.linger, self.node.may_be_below())
     }
 }

@@ -45,6 +45,7 @@ use listeners::{Listeners, Mode};
 use node::Cluster;
 pub use options::TOOL;
 use preload::Preload;
+use swallow::Node;
 
 /// Runs the tool with these arguments (without its name); gives the exit code.
 ///
@@ -60,13 +61,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     }
     let options = options::resolve(&parsed)?;
     passed::reserve(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
-    let (fanout, speaks_node) = fanout(&options, &parsed.rest)?;
+    let node = swallow::node_of(&parsed.rest);
+    let (fanout, with_channel) = fanout(&options, &parsed.rest, node)?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     let balance = options.balance.or((options.fanout == Wanted::Shared).then_some(Mode::Shared));
     let mode = mode(&parsed.rest, balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
     let drain = Drain {
-        with_channel: speaks_node,
-        preload: preload(&parsed.rest, options.preload),
+        node,
+        with_channel,
+        preload: preload(&parsed.rest, options.preload && (with_channel || node.may_be_below())),
         linger: linger(options.rules.grace),
         grace: options.rules.grace,
         health: options.health.clone(),
@@ -102,9 +105,8 @@ fn listeners(mode: Mode, declared: &[Declared]) -> Result<Listeners, Failure> {
 }
 
 /// How the program's own binds are handled, and whether it is given Node's channel.
-fn fanout(options: &options::Options, argv: &[OsString]) -> Result<(Fanout, bool), Failure> {
-    let speaks_node = swallow::speaks_node(argv);
-    if speaks_node && options.fanout == Wanted::Auto {
+fn fanout(options: &options::Options, argv: &[OsString], node: Node) -> Result<(Fanout, bool), Failure> {
+    if node == Node::Itself && options.fanout == Wanted::Auto {
         // It asks for its sockets: a filter would cost it a part of each system call, and without privileges its sudo.
         return Ok((Fanout::Off, true));
     }
@@ -114,14 +116,14 @@ fn fanout(options: &options::Options, argv: &[OsString]) -> Result<(Fanout, bool
     }
     match (fanout, why) {
         // It asks for its sockets, and there is nothing to be said.
-        _ if speaks_node => {}
+        _ if node.speaks() => {}
         (Fanout::Off, Some(why)) => report::warning(format_args!(
             "cannot share a port among copies that bind it themselves, they get EADDRINUSE reason={why}; see pm-cluster --probe"
         )),
         (Fanout::Made, Some(why)) => report::info(format_args!("lanes are made here, not by the program reason={why}")),
         _ => {}
     }
-    let with_channel = speaks_node || (fanout == Fanout::Off && !swallow::closes_channel(argv));
+    let with_channel = node.speaks() || (fanout == Fanout::Off && !swallow::closes_channel(argv));
     Ok((fanout, with_channel))
 }
 

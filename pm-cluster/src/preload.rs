@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use pm_common::policy::time::Span;
 use pm_common::report;
 use pm_common::sys::random;
+use rustix::process::Signal;
 
 /// The script itself.
 pub const SCRIPT: &str = include_str!("preload/drain.cjs");
@@ -27,6 +28,12 @@ const MODULE_HEAD: &str = "import{createRequire}from'node:module';const require=
 /// Under this option (Node 20 to 22) the script's file would have to be among those that the app may read: 20 ends at
 /// once. (`--permission` of 22.13 and later lets NODE_OPTIONS read what it names.)
 const RESTRICTED: &str = "--experimental-permission";
+
+/// What asks a server that has no channel to send its clients off. It means nothing to who does not wait for it, and
+/// runtimes that use it (Go) must expect it at any time (signal(7); Go's `runtime/signal_unix.go`).
+pub const SIGNAL: Signal = Signal::URG;
+/// Its name in Node.
+const SIGNAL_NAME: &str = "SIGURG";
 
 /// The script, placed where workers can read it. A copy is removed with this value.
 #[derive(Debug)]
@@ -72,9 +79,17 @@ impl Preload {
     /// What a worker's environment needs to load the script: NODE_OPTIONS with the script behind what it `inherited`,
     /// PM_PRELOAD (the text that was added) and PM_LINGER_MS. Nothing where the script is off.
     ///
+    /// `below`: the server may be a process below the worker, without a channel ([`SIGNAL`]).
+    ///
     /// `argv` is the worker's command line, whose options count like those of NODE_OPTIONS. Not for Deno, which does
     /// not listen with any script in NODE_OPTIONS; Bun ignores all this.
-    pub fn env(&mut self, inherited: Option<&OsStr>, argv: &[OsString], linger: Span) -> Vec<(OsString, OsString)> {
+    pub fn env(
+        &mut self,
+        inherited: Option<&OsStr>,
+        argv: &[OsString],
+        linger: Span,
+        below: bool,
+    ) -> Vec<(OsString, OsString)> {
         let inherited = inherited.filter(|options| !options.is_empty());
         let restricted = inherited.into_iter().chain(argv.iter().map(OsString::as_os_str)).any(is_restricted);
         let Some(option) = self.option(restricted) else { return Vec::new() };
@@ -82,11 +97,13 @@ impl Preload {
         let added = if options.is_empty() { option } else { format!(" {option}") };
         options.push(&added);
         let linger = linger.as_millis().to_string();
-        vec![
+        let signal = below.then(|| ("PM_DRAIN_SIGNAL".into(), SIGNAL_NAME.into()));
+        let all = [
             ("NODE_OPTIONS".into(), options),
             ("PM_PRELOAD".into(), added.into()),
             ("PM_LINGER_MS".into(), linger.into()),
-        ]
+        ];
+        all.into_iter().chain(signal).collect()
     }
 
     /// The option of Node that loads the script.

@@ -3,7 +3,7 @@
 //! npm, yarn and pnpm are Node programs: they become the cluster worker, and the program that they launch binds by
 //! itself. `node --run` closes the channel, `node --watch` keeps it in the watcher.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 
 use pm_common::report::Failure;
@@ -30,27 +30,64 @@ pub(crate) fn closes_channel(argv: &[OsString]) -> bool {
     launcher(argv).is_some_and(|launcher| launcher.name == "node --run")
 }
 
-/// Whether the channel would reach one Node that the program is, or executes, and nobody else.
+/// Where in the tree of a worker Node is, as far as the command line tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// The worker is Node, and nothing else is.
+    Itself,
+    /// A script of Node: the server, or what starts it (npx, next, tsx).
+    Script,
+    /// Perhaps below it: the worker is a shell, a package manager, or a line with several.
+    Below,
+    /// Nowhere.
+    None,
+}
+
+impl Node {
+    /// The channel would reach one Node that the program is, or executes, and nobody else.
+    pub(crate) fn speaks(self) -> bool {
+        matches!(self, Self::Itself | Self::Script)
+    }
+
+    /// The server may be a process below the worker.
+    pub(crate) fn may_be_below(self) -> bool {
+        matches!(self, Self::Script | Self::Below)
+    }
+}
+
+/// What starts a server and stays above it.
+const RUN_OTHERS: [&str; 11] = ["sh", "ash", "bash", "dash", "ksh", "mksh", "zsh", "npm", "npx", "pnpm", "yarn"];
+
+/// Where Node is, and so who is given the channel and the drain script.
 ///
 /// What is inherited cannot be taken back: a Node that some server starts would find the channel of its worker, or a
 /// descriptor that the server has closed, and die of it; of two Nodes in a shell's line both would take it. Where binds
 /// are watched nobody needs the channel in order to share a port, so only those get it that are sure to be right.
-pub(crate) fn speaks_node(argv: &[OsString]) -> bool {
+pub(crate) fn node_of(argv: &[OsString]) -> Node {
     let split = |c: char| c.is_whitespace() || ";&|(){}'\"`".contains(c);
     let is_node = |word: &str| matches!(word.rsplit('/').next(), Some("node" | "nodejs" | "deno"));
     let words: Vec<String> = argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let nodes = words.iter().flat_map(|word| word.split(split)).filter(|word| is_node(word)).count();
-    launcher(argv).is_none()
-        && (nodes == 1 || nodes == 0 && argv.first().is_some_and(|program| is_script_of_node(program)))
+    let runs_others = |word: &String| RUN_OTHERS.contains(&base_name(OsStr::new(word)).as_str());
+    match nodes {
+        _ if launcher(argv).is_some() => Node::Below,
+        1 => Node::Itself,
+        0 => match argv.first().and_then(|program| interpreter(program)).unwrap_or_default() {
+            names if names.iter().any(|name| name == "node") => Node::Script,
+            names if names.iter().chain(&words).any(runs_others) => Node::Below,
+            _ => Node::None,
+        },
+        _ => Node::Below,
+    }
 }
 
-/// A file that begins with `#!/usr/bin/env node` or the like.
-fn is_script_of_node(program: &std::ffi::OsStr) -> bool {
-    let Some(path) = find(program, std::env::var_os("PATH").as_deref()) else { return false };
+/// The names in the first line of a script (`#!/usr/bin/env node`).
+fn interpreter(program: &OsStr) -> Option<Vec<String>> {
+    let path = find(program, std::env::var_os("PATH").as_deref())?;
     let mut first = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(128).read_to_end(&mut first));
-    let line = first.split(|b| *b == b'\n').next().unwrap_or_default();
-    read.is_ok() && line.starts_with(b"#!") && String::from_utf8_lossy(line).contains("node")
+    std::fs::File::open(path).and_then(|file| file.take(128).read_to_end(&mut first)).ok()?;
+    let line = first.split(|b| *b == b'\n').next()?.strip_prefix(b"#!")?;
+    Some(String::from_utf8_lossy(line).split_whitespace().map(|word| base_name(OsStr::new(word))).collect())
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -127,20 +164,29 @@ mod tests {
 
     #[test]
     fn the_channel_is_for_one_node_and_no_other() {
-        let speaks = |line: &str| speaks_node(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        let of = |line: &str| node_of(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
         for one in ["node app.js", "/usr/bin/node app.js", "env A=b node app.js", "setpriv --reuid=x node app.js"] {
-            assert!(speaks(one), "{one}");
+            assert_eq!(of(one), Node::Itself, "{one}");
         }
-        let shell = |line: &str| speaks_node(&["sh", "-c", line].map(OsString::from));
-        assert!(shell("node app.js; true") && shell("exec node app.js"));
-        assert!(!shell("node migrate.js && node app.js"), "each would take it");
-        for none in ["python3 app.py", "./server", "npm start", "node --run start", "java -jar app.jar"] {
-            assert!(!speaks(none), "{none}");
+        let shell = |line: &str| node_of(&["sh", "-c", line].map(OsString::from));
+        assert_eq!([shell("node app.js; true"), shell("exec node app.js")], [Node::Itself; 2]);
+        assert_eq!(shell("node migrate.js && node app.js"), Node::Below, "each would take it");
+        for below in
+            ["npm start", "node --run start", "env A=b npm start", "nice npx serve", "sh start.sh", "dash -c x"]
+        {
+            assert_eq!(of(below), Node::Below, "{below}");
+        }
+        for none in ["/nonexistent/python3 app.py", "./server", "/nonexistent/java -jar app.jar", "/bin/true"] {
+            assert_eq!(of(none), Node::None, "{none}");
         }
         let directory = tempfile::tempdir().expect("a directory");
         let script = directory.path().join("serve");
-        std::fs::write(&script, "#!/usr/bin/env node\nserve()\n").expect("written");
-        assert!(speaks_node(&[script.into_os_string()]));
+        for (line, node) in
+            [("/usr/bin/env node", Node::Script), ("/bin/sh -e", Node::Below), ("/bin/perl", Node::None)]
+        {
+            std::fs::write(&script, format!("#!{line}\nserve()\n")).expect("written");
+            assert_eq!(node_of(&[script.clone().into_os_string()]), node, "{line}");
+        }
     }
 
     #[test]

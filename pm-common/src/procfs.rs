@@ -117,6 +117,16 @@ impl Proc {
         parse::pss(&self.text)
     }
 
+    /// Whether the process handles the signal of this number, 1 to 64 (`SigCgt` of proc_pid_status(5)).
+    pub fn catches(&mut self, pid: i32, signal: u8) -> bool {
+        let read = self.read(pid, "status", true).and_then(|()| {
+            let text = std::str::from_utf8(&self.text).ok()?;
+            let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+            u64::from_str_radix(mask.trim(), 16).ok()
+        });
+        read.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+    }
+
     fn add_children(&mut self, pid: i32, threads: i64, tree: &mut Vec<Stat>) {
         if self.lists_children == Some(false) {
             let table = std::mem::take(&mut self.table);

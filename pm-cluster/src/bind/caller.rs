@@ -79,6 +79,15 @@ impl Caller {
         }
     }
 
+    /// Whether the process was started with Node's channel. One that merely inherited the descriptor was not: Node takes
+    /// the variable out of the environment, and not all its versions close the descriptor in children.
+    pub(super) fn was_given(self, channel: u64) -> bool {
+        let environment = fs::read(format!("/proc/{}/environ", self.0)).unwrap_or_default();
+        let number = environment.split(|b| *b == 0).find_map(|entry| entry.strip_prefix(b"NODE_CHANNEL_FD="));
+        let number = number.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        number.and_then(|number| self.inode(number)) == Some(channel)
+    }
+
     /// The name of the file that it executes.
     pub(super) fn program(self) -> String {
         let path = fs::read_link(format!("/proc/{}/exe", self.0)).unwrap_or_default();

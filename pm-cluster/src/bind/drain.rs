@@ -3,15 +3,17 @@
 //! No event tells of that, so for the time of a drain it is looked at now and then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd as _;
 
 use pm_common::connections::{self, Connection};
 use pm_common::policy::WorkerId;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::procfs::Proc;
-use pm_common::sys::clock;
+use pm_common::sys::{clock, process};
 
 use super::sockets_of;
 use crate::listeners::Listeners;
+use crate::preload::SIGNAL;
 
 /// A client whose handshake was under way when its lane was steered off may take this long to appear in its queue.
 const SETTLE: Span = Span::secs(1);
@@ -74,6 +76,21 @@ impl Drains {
         let now = clock::now();
         let drain = Drain { pid, ports, since: now, linger, next: now, pause: FIRST_PAUSE, only: None, stopping };
         self.under_way.insert(who, drain);
+    }
+
+    /// Asks Node servers in the worker's tree to send their clients off, so that those which keep their connections
+    /// busy lose nothing.
+    pub fn ask(&mut self, who: WorkerId) {
+        let Some(drain) = self.under_way.get(&who) else { return };
+        let tree: Vec<i32> = self.proc.tree(drain.pid, |_| true).iter().map(|stat| stat.pid).collect();
+        let number = SIGNAL.as_raw() as u8;
+        for pid in tree {
+            // First the descriptor, so that what is looked at is what is signalled.
+            let Ok(process) = process::open_pidfd(pid) else { continue };
+            if self.proc.catches(pid, number) {
+                let _ = process::signal(process.as_fd(), number);
+            }
+        }
     }
 
     /// Whether it is not over yet.

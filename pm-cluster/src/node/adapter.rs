@@ -52,12 +52,12 @@ impl Adapter for Cluster {
             plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
             channel = socket::inode(&theirs).ok();
             plan.keep.push(theirs);
-            let script = self.drain.script(release, &self.trust);
-            worker.start.with_script = !script.is_empty() && self.drain.is_heard;
-            plan.env.extend(script);
             worker.channel = Some(Channel::new(ours));
             self.next_id += 1;
         }
+        let script = self.drain.script(release, &self.trust);
+        worker.start.with_script = !script.is_empty() && self.drain.is_heard;
+        plan.env.extend(script);
         self.binds.prepare(id, channel, plan)?;
         let (sockets, addresses): (Vec<_>, Vec<_>) = self.listeners.pass(id)?.into_iter().unzip();
         if !sockets.is_empty() {
@@ -106,6 +106,9 @@ impl Adapter for Cluster {
         if binds {
             let linger = if linger { self.drain.linger } else { Span::ZERO };
             self.drains.begin(id, worker.pid, ports, linger, self.finished);
+            if worker.start.with_script {
+                self.drains.ask(id);
+            }
         }
         sent || binds
     }

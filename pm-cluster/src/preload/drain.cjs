@@ -10,6 +10,8 @@
 // Environment, taken out again so that the app's children do not inherit it:
 //   PM_PRELOAD    the text that was added to NODE_OPTIONS
 //   PM_LINGER_MS  how long an idle connection may linger; a field `linger` (ms) in the message goes before it
+//   PM_DRAIN_SIGNAL  set where a launcher (npm, a shell) may start the server, which then has no channel: the server is
+//                 asked to leave by this signal, which means nothing by default. Processes above it pass all three on.
 //
 // The app must never be harmed: whatever fails in here is swallowed, and Node's own behaviour remains. Private parts of
 // Node are marked [private] with the majors that were looked at; where one is missing its step is left out.
@@ -30,8 +32,10 @@ const sessions = new Set() // their HTTP/2 sessions
 const quiet = new WeakMap() // socket -> { bytes, looks }: how long it has been idle
 let lingerMs = DEFAULT_LINGER_MS
 let draining = false
+let closing = false // no server is to listen any more
 let lingering = true
 let release = () => {} // lets the channel go once no server is open
+let served = () => {} // a server listens in this process
 
 const safely = (action) => function (...args) {
   try {
@@ -41,11 +45,10 @@ const safely = (action) => function (...args) {
 
 // The environment of the app's children is what it would be without us.
 function leaveEnvironment (env) {
-  const { PM_PRELOAD: text, PM_LINGER_MS: linger, NODE_OPTIONS: options } = env
+  const { PM_PRELOAD: text, NODE_OPTIONS: options } = env
   delete env.PM_PRELOAD
   delete env.PM_LINGER_MS
-  const ms = milliseconds(linger)
-  if (ms !== undefined) lingerMs = ms
+  delete env.PM_DRAIN_SIGNAL
   if (!text || options === undefined || !options.includes(text)) return
   const at = options.lastIndexOf(text)
   const rest = options.slice(0, at) + options.slice(at + text.length)
@@ -59,10 +62,11 @@ function milliseconds (value) {
 }
 
 // Threads run the scripts of --require again. Bun and Deno have servers of their own, without the parts used here.
-function isWorker () {
-  if (process.versions.bun || process.versions.deno || !process.connected) return false
-  return require('worker_threads').isMainThread && require('cluster').isWorker
+function mayServe () {
+  return !process.versions.bun && !process.versions.deno && require('worker_threads').isMainThread
 }
+
+const isWorker = () => process.connected && mayServe() && require('cluster').isWorker
 
 // ---- Before the drain: which servers and connections there are ----
 
@@ -93,7 +97,8 @@ const isHttp = (server) => 'keepAliveTimeout' in server || isHttp2(server)
 
 const opened = safely(function () {
   open.add(this)
-  if (draining) this.close()
+  served()
+  if (closing) this.close()
 })
 
 const closed = safely(function () {
@@ -131,19 +136,35 @@ function awaitDrain () {
 }
 
 function drain (message) {
-  const responses = require('http').ServerResponse.prototype
-  // [private: 16..26] Without it no client can be told, and idle connections would linger in vain.
-  if (typeof responses._storeHeader !== 'function') return
-  draining = true
   const asked = milliseconds(message.linger)
   if (asked !== undefined) lingerMs = asked
-  sayClose(responses)
-  for (const server of open) spareIdleConnections(server)
-  for (const session of sessions) sendOff(session)
+  if (!sendClientsOff()) return
+  closing = true
   holdChannel()
   // Node closes the servers that it shares with the primary, now; it knows nothing of exclusive ones.
   setImmediate(safely(closeServers))
+}
+
+// Without a channel: what waits in the queue is still accepted, and the stop signal follows once all is done.
+function awaitSignal (signal, hasChannel) {
+  served = safely(() => {
+    served = () => {}
+    leaveEnvironment(process.env)
+    if (!hasChannel) process.on(signal, safely(sendClientsOff))
+  })
+}
+
+// False: nothing can be done.
+function sendClientsOff () {
+  const responses = require('http').ServerResponse.prototype
+  // [private: 16..26] Without it no client can be told, and idle connections would linger in vain.
+  if (draining || typeof responses._storeHeader !== 'function') return false
+  draining = true
+  sayClose(responses)
+  for (const server of open) spareIdleConnections(server)
+  for (const session of sessions) sendOff(session)
   endIdleConnections()
+  return true
 }
 
 function closeServers () {
@@ -353,13 +374,19 @@ function sayLoaded () {
   process.send({ cmd: 'NODE_CLUSTER', act: 'pmLoaded' }, undefined, { swallowErrors: true }, () => {})
 }
 
-safely(leaveEnvironment)(process.env)
 safely(() => {
+  const { PM_DRAIN_SIGNAL: signal, PM_LINGER_MS: linger } = process.env
+  const ms = milliseconds(linger)
+  if (ms !== undefined) lingerMs = ms
+  if (!signal) leaveEnvironment(process.env)
   // Twice in the options of a chain within a chain: once is enough.
   const here = Symbol.for('pm-cluster.drain')
-  if (!isWorker() || process[here]) return
+  const worker = isWorker()
+  if (process[here] || !(worker || (signal && mayServe()))) return
   process[here] = true
   watchServers()
+  if (signal) awaitSignal(signal, worker)
+  if (!worker) return
   awaitDrain()
   sayLoaded()
 })()

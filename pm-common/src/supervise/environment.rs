@@ -5,8 +5,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 /// Variables that speak to us, or to the one process they were made for; no child gets them as they are.
 ///
-/// PM_PRELOAD and PM_LINGER_MS tell the drain script of a cluster above what it added to NODE_OPTIONS.
-const OURS: [&str; 13] = [
+/// PM_PRELOAD, PM_LINGER_MS and PM_DRAIN_SIGNAL tell the drain script of a cluster above what it added to NODE_OPTIONS.
+const OURS: [&str; 14] = [
     "PM_POLICY",
     "PM_APP",
     "PM_DIR",
@@ -14,6 +14,7 @@ const OURS: [&str; 13] = [
     "PM_GENERATION",
     "PM_PRELOAD",
     "PM_LINGER_MS",
+    "PM_DRAIN_SIGNAL",
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",

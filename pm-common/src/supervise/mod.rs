@@ -153,7 +153,7 @@ impl<A: Adapter> Supervise<A> {
             }
             // Most of what wakes us changes nothing: what flows through us, or a worker that tells its mood.
             if std::mem::take(&mut self.news) || self.publisher.is_due() {
-                self.publisher.publish(&self.machine, &self.processes, &self.adapter);
+                self.publish();
                 if self.scope == Scope::Group {
                     self.manager.say_counts(&self.machine);
                 }

@@ -34,6 +34,7 @@ impl<A: Adapter> Supervise<A> {
             Action::Forward(id, request) => self.forward(id, request),
             Action::ReleaseSlot(slot) => self.adapter.release_slot(slot),
             Action::AnnounceReady => {
+                self.publish();
                 self.manager.ready();
                 self.say_ready();
             }
@@ -46,16 +47,23 @@ impl<A: Adapter> Supervise<A> {
             }
             Action::Say(Record::RollAborted { slot, in_place, reason }) => {
                 self.publisher.roll_aborted(slot);
+                self.publish();
                 report::warning(Record::RollAborted { slot, in_place, reason });
                 self.manager.reloaded();
             }
             Action::Say(record @ (Record::Rolled { .. } | Record::RollRefused { .. })) => {
+                self.publish();
                 say(&record);
                 self.manager.reloaded();
             }
             Action::Say(record) => say(&record),
             Action::Finish(code) => self.code = Some(code),
         }
+    }
+
+    /// Who hears of it may look at once: the status says the same by then.
+    pub(super) fn publish(&mut self) {
+        self.publisher.publish(&self.machine, &self.processes, &self.adapter);
     }
 
     fn resolve_release(&mut self) {

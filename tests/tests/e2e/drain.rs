@@ -36,9 +36,9 @@ fn drains_on(major: u32) {
 /// The same script without a file, as a module in the option itself.
 fn drains_without_file_on(major: u32) {
     let restricted = [OsString::from("--experimental-permission")];
-    let env = Preload::off().env(None, &restricted, Span::ZERO);
+    let env = Preload::off().env(None, &restricted, Span::ZERO, false);
     assert_eq!(env, [], "off is off");
-    let env = Preload::place().env(None, &restricted, Span::ZERO);
+    let env = Preload::place().env(None, &restricted, Span::ZERO, false);
     let (_, option) = env.into_iter().find(|(key, _)| key == "PM_PRELOAD").expect("an option");
     let scene = Scene::with_node(major).with("OPTION", option);
     let cases = ["in flight", "one more request", "after the linger", "do not inherit", "ES modules", "threads"];

@@ -3,6 +3,7 @@
 // Tests that need root are in a module of their own, so that who has not can leave out exactly these and say so.
 mod any_fallback;
 mod any_health;
+mod any_launch;
 mod any_listen;
 mod any_rude;
 mod any_table;
