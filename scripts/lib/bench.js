@@ -85,6 +85,7 @@ const throughput = async (name, workers) => {
     const memory = server.supervisors().map(lib.memory)
     note(`supervisor RSS, ${workers} workers, kB`, name, memory.reduce((n, m) => n + m.rss, 0) / 1024)
     note(`supervisor private, ${workers} workers, kB`, name, memory.reduce((n, m) => n + m.private, 0) / 1024)
+    note(`supervisor anonymous, ${workers} workers, kB`, name, memory.reduce((n, m) => n + m.anonymous, 0) / 1024)
     if (workers === 4) {
       const counts = {}
       for (const p of await lib.pidsOf(port, 64)) counts[p] = (counts[p] || 0) + 1

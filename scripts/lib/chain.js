@@ -71,11 +71,11 @@ const name = (pid) => read(`/proc/${pid}/comm`).trim()
 const children = (pid) => read(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number)
 const descriptors = (pid) => fs.readdirSync(`/proc/${pid}/fd`).length
 
-// Bytes: resident, and private to the process.
+// Bytes: resident; private to the process; and of no file, so that the kernel can only swap them.
 const memory = (pid) => {
   const rollup = read(`/proc/${pid}/smaps_rollup`)
   const kb = (field) => Number((rollup.match(new RegExp(`^${field}:\\s+(\\d+)`, 'm')) || [0, 0])[1])
-  return { rss: kb('Rss') * 1024, private: (kb('Private_Clean') + kb('Private_Dirty')) * 1024 }
+  return { rss: kb('Rss') * 1024, private: (kb('Private_Clean') + kb('Private_Dirty')) * 1024, anonymous: kb('Anonymous') * 1024 }
 }
 
 // How often the threads of a process went to sleep and were woken.

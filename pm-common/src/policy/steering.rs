@@ -10,7 +10,9 @@ pub enum Spread {
     /// A random lane for each connection.
     #[default]
     Random,
-    /// By the client's source port, which clients on one host count up: evener for a burst of one client.
+    /// By the client's source port, so that it can be told beforehand who gets a connection. No evener than chance, also
+    /// for one client: since Linux 5.18 its next port is 2 to 16 further on, at random (`__inet_hash_connect`). Of 64
+    /// connections over 2, 4 and 8 lanes the fullest has 36, 20 and 12 either way.
     Port,
 }
 
