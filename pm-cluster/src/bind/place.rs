@@ -73,17 +73,17 @@ impl Binds {
             return None;
         }
         let first = !self.datagrams.values().any(|all| all.contains(&address));
+        let bound = first && address.port() >= FIRST_FOR_ALL;
+        if bound {
+            // If it fails the port is another program's, and stays so for the next of ours.
+            socket::bind(socket, address).ok()?;
+        }
+        let _ = socket::let_others_join(socket);
         let all = self.datagrams.entry(asked.who).or_default();
         if all.len() < MOST_DATAGRAMS {
             all.insert(address);
         }
-        if first && address.port() >= FIRST_FOR_ALL {
-            socket::bind(socket, address).ok()?;
-            let _ = socket::let_others_join(socket);
-            return Some(Ok(()));
-        }
-        let _ = socket::let_others_join(socket);
-        None
+        bound.then_some(Ok(()))
     }
 
     /// Where the program's socket cannot be had: one that we make takes its place.

@@ -94,7 +94,7 @@ fn a_first_failure_is_told_while_it_is_tried_again() {
 #[test]
 fn a_program_that_only_fails_is_not_waited_for_to_the_end() {
     let scene = scene();
-    let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 10ms..10ms node boom.js");
+    let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 10ms..10ms false");
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains("app 'x' does not start: its worker ended 3 times; it is tried again"), "{said:?}");
     stop(&scene, "x");
