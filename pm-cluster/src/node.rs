@@ -109,6 +109,7 @@ impl Cluster {
                     worker.start.loaded = true;
                 }
             }
+            Message::Booted => events.push_back(Event::Booted(id)),
             Message::Pong => self.lag.answered(id, clock::now(), &mut self.listeners),
             Message::Query { seq, query } => self.answer(id, seq, &query, events),
             Message::Listening(query) => self.listens(id, &query, events),

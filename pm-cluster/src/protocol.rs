@@ -49,6 +49,8 @@ pub enum Message {
     Ready,
     /// The drain script is loaded.
     Loaded,
+    /// So is the app, and it listens on nothing yet.
+    Booted,
     /// The drain script answers [`Outgoing::Ping`].
     Pong,
     /// Not from the worker: the descriptor sent with `seq` did not arrive, and no more attempts are made.
@@ -133,6 +135,7 @@ impl Message {
         Ok(match text("act") {
             Some("online") => Some(Self::Online),
             Some("pmLoaded") => Some(Self::Loaded),
+            Some("pmBooted") => Some(Self::Booted),
             Some("pmPong") => Some(Self::Pong),
             Some("queryServer") => Some(Self::Query { seq: seq()?, query: parse_query(value)? }),
             Some("listening") => Some(Self::Listening(parse_query(value)?)),

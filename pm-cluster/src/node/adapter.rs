@@ -55,6 +55,7 @@ impl Adapter for Cluster {
         }
         let script = self.drain.script(release, &self.trust);
         worker.start.with_script = !script.is_empty() && self.drain.is_heard;
+        plan.boots = worker.start.with_script && self.drain.with_channel;
         plan.env.extend(script);
         self.binds.prepare(id, channel, plan)?;
         let (sockets, addresses): (Vec<_>, Vec<_>) = self.listeners.pass(id)?.into_iter().unzip();

@@ -390,6 +390,15 @@ function sayLoaded () {
   process.send({ cmd: 'NODE_CLUSTER', act: 'pmLoaded' }, undefined, { swallowErrors: true }, () => {})
 }
 
+// An app that takes long to load is not up for being alive. (A module's imports may take some turns of the loop: there
+// this comes early, as if it had not been said.)
+function sayBooted () {
+  setImmediate(safely(() => {
+    const message = { cmd: 'NODE_CLUSTER', act: 'pmBooted' }
+    if (open.size === 0 && process.connected) process.send(message, undefined, { swallowErrors: true }, () => {})
+  }))
+}
+
 safely(() => {
   const { PM_DRAIN_SIGNAL: signal, PM_LINGER_MS: linger } = process.env
   const ms = milliseconds(linger)
@@ -406,4 +415,5 @@ safely(() => {
   awaitDrain()
   answerPings()
   sayLoaded()
+  sayBooted()
 })()

@@ -22,6 +22,8 @@ pub struct Plan {
     pub watch: Option<OwnedFd>,
     /// Sockets that it finds from descriptor 3 on (`sys::passed`).
     pub sockets: Vec<OwnedFd>,
+    /// It will say when its program has been loaded (`Event::Booted`): until then, that it lives shows nothing.
+    pub boots: bool,
 }
 
 /// A descriptor that an adapter waits for.

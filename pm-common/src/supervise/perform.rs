@@ -82,7 +82,8 @@ impl<A: Adapter> Supervise<A> {
 
     fn spawn(&mut self, id: WorkerId, release: Release) {
         match self.try_spawn(id, release) {
-            Ok(process) => {
+            Ok((process, boots)) => {
+                self.events.extend(boots.then_some(Event::Boots(id)));
                 self.adapter.started(id, process.child.pid);
                 self.processes.insert(id, process);
             }
@@ -94,7 +95,7 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    fn try_spawn(&mut self, id: WorkerId, release: Release) -> Result<Process, Unstarted> {
+    fn try_spawn(&mut self, id: WorkerId, release: Release) -> Result<(Process, bool), Unstarted> {
         let outputs = self.outputs.open(id.slot).map_err(|e| Unstarted { code: EXIT_OWN, message: e.to_string() })?;
         if let Some(file) = self.outputs.err_of(id.slot) {
             self.publisher.errors_go_to(id.slot, file);
@@ -126,7 +127,7 @@ impl<A: Adapter> Supervise<A> {
             sockets,
             alone: false,
         });
-        Ok(Process::new(child.map_err(|error| cannot_run(&program, &error))?, notify))
+        Ok((Process::new(child.map_err(|error| cannot_run(&program, &error))?, notify), plan.boots))
     }
 
     /// The stop signal is the app's; to a supervisor below it would mean something else (HUP: reload), so that one is

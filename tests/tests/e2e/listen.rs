@@ -249,3 +249,27 @@ fn message_readiness_waits_for_the_message() {
     let line = chain.until("a worker", || pm_tests::stat::workers(&scene).pop());
     assert_eq!(line.state(), "starting", "{line:?}");
 }
+
+/// What a big app needs to load, or a busy machine for a small one, is no sign that it serves.
+#[test]
+fn an_app_that_is_being_loaded_is_not_up() {
+    for major in [16, 26] {
+        let scene = Scene::with_node(major);
+        let script = scene.expand("for (const end = Date.now() + 700; Date.now() < end;); require('$F/app.js')");
+        let script = scene.file("slow.js", &script);
+        let chain = scene.start(&format!("pm-cluster -n 1 --ready-after 100ms node {}", script.display()));
+        let ready = chain.line("ready workers=1/1");
+        assert!(ready.contains("listen=tcp:"), "{ready}");
+        chain.stop();
+    }
+}
+
+/// From when it has been loaded, being alive is as good as ever.
+#[test]
+fn an_app_that_never_listens_is_up_once_it_is_loaded() {
+    let scene = Scene::with_node(24);
+    let script = scene.file("queue.js", "setInterval(() => {}, 1e6)");
+    let chain = scene.start(&format!("pm-cluster -n 2 --ready-after 100ms node {}", script.display()));
+    chain.line("ready workers=2/2 listen=nothing yet");
+    chain.stop();
+}

@@ -112,6 +112,8 @@ impl Supervisor {
             Event::Start => self.on_start(now),
             Event::SpawnFailed(id, code) => self.on_ended(now, id, Exit::Code(code), false, true, out),
             Event::Ended { id, exit, leftovers } => self.on_ended(now, id, exit, leftovers, false, out),
+            Event::Boots(id) => self.on_boots(now, id),
+            Event::Booted(id) => self.on_booted(now, id),
             Event::Excused(id) => self.on_excused(id),
             Event::Gone(id) => self.on_gone(id),
             Event::Listening { id, address, fixed } => self.on_listening(now, id, address, fixed, out),

@@ -212,6 +212,24 @@ impl Supervisor {
         }
     }
 
+    /// The time that a program takes to load says nothing about what it is going to do. One that never says that it is
+    /// loaded (it computes, or has taken the channel away) is alive after the ready timeout.
+    pub(super) fn on_boots(&mut self, now: Mono, id: WorkerId) {
+        let latest = now + self.shape.ready.timeout.max(self.shape.ready.alive_after);
+        self.put_off_alive(id, latest);
+    }
+
+    pub(super) fn on_booted(&mut self, now: Mono, id: WorkerId) {
+        let at = now + self.shape.ready.alive_after;
+        self.put_off_alive(id, at);
+    }
+
+    fn put_off_alive(&mut self, id: WorkerId, until: Mono) {
+        if let Some(Life::Starting(Due::Alive(at))) = self.worker(id).map(|worker| &mut worker.life) {
+            *at = until;
+        }
+    }
+
     /// Only where listening is asked for, or a check: one that sends a sign of its own knows what it can do without.
     pub(super) fn on_refused(&mut self, id: WorkerId, what: String) {
         let asks = matches!(self.shape.ready.evidence, ReadyBy::Listen | ReadyBy::Health);

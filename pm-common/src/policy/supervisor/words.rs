@@ -53,6 +53,10 @@ pub enum Event {
     Closed { id: WorkerId, address: String },
     /// It said that it is ready, in this way.
     SaidReady(WorkerId, ReadyBy),
+    /// It is being loaded, and will say when that is done: being alive is no evidence until then.
+    Boots(WorkerId),
+    /// Its program has been loaded, and runs.
+    Booted(WorkerId),
     /// Its end, which follows, is not its own fault: it is to be started again at once. Once only, for its successor.
     Excused(WorkerId),
     /// Its leader ended; `leftovers`: others of its group (or, for pm-restart, of its tree) still live.

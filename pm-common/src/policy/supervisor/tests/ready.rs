@@ -61,6 +61,31 @@ fn alive_is_ready_only_where_listen_is_asked_for_and_is_promoted() {
 }
 
 #[test]
+fn the_time_to_load_is_not_the_time_alive() {
+    let mut bench = starting(ReadyBy::Listen);
+    assert_eq!(bench.on(Event::Boots(w(0, 1))), []);
+    assert_eq!(bench.due(), Some(s(30)));
+    bench.wait(s(4));
+    assert_eq!(bench.on(Event::Booted(w(0, 1))), []);
+    assert_eq!(bench.due(), Some(s(1)));
+    bench.tick();
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
+
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(Event::Boots(w(0, 1)));
+    bench.tick();
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive), "it computes, and says nothing");
+
+    for evidence in [ReadyBy::Message, ReadyBy::Health] {
+        let mut bench = starting(evidence);
+        bench.on(Event::Boots(w(0, 1)));
+        bench.wait(s(4));
+        bench.on(Event::Booted(w(0, 1)));
+        assert_eq!(bench.due(), Some(s(26)), "being alive was never asked for");
+    }
+}
+
+#[test]
 fn a_message_that_does_not_come_in_time_is_a_failed_start() {
     for evidence in [ReadyBy::Message, ReadyBy::Notify] {
         let mut bench = starting(evidence);

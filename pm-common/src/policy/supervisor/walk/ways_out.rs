@@ -19,7 +19,7 @@ pub(super) fn check_ways_out(world: &World, turn: usize) -> Result<(), (&'static
 
 fn late_event(world: &World, turn: usize) -> Result<(), String> {
     let Some(id) = world.dead else { return Ok(()) };
-    let event = match turn % 13 {
+    let event = match turn % 14 {
         0 => Event::Ended { id, exit: Exit::Code(1), leftovers: false },
         1 => Event::SpawnFailed(id, 127),
         2 => Event::Listening { id, address: ADDRESS.to_string(), fixed: true },
@@ -30,6 +30,7 @@ fn late_event(world: &World, turn: usize) -> Result<(), String> {
         7 => Event::StopTakes(id, Span(9)),
         8 => Event::Drained(id),
         9 => Event::Excused(id),
+        13 => Event::Boots(id),
         12 => Event::Lag { id, how: Stall::Loop, after: Span(9) },
         10 if !world.asks_for_room() => Event::Room { left: Some(0), needs: 1 },
         _ => Event::Gone(id),
