@@ -1,7 +1,10 @@
 //! The health check: a worker that listens and cannot answer yet gets no connection, and replaces nobody.
 
+use pm_tests::chain::Chain;
 use pm_tests::load::{Load, Style};
+use pm_tests::scene::Scene;
 use pm_tests::{any, roll};
+use serde_json::Value;
 
 const BOOTS: &str = "--soak 0s --health http://:$P/ready /usr/bin/python3 $F/any/boots.py";
 
@@ -24,10 +27,9 @@ fn a_worker_serves_only_once_it_answers_well() {
     chain.stop();
 }
 
-#[test]
-fn a_release_that_never_answers_well_replaces_nobody() {
-    let scene = any::scene();
-    let chain = any::start(&scene, "pm-cluster -n 2 --ready-timeout 2s", BOOTS);
+/// A release that is never found well, under load: nobody notices, and nobody is replaced. Gives what the status says.
+pub(super) fn replaces_nobody<'a>(scene: &'a Scene, server: &str) -> (Chain<'a>, Value) {
+    let chain = any::start(scene, "pm-cluster -n 2 --ready-timeout 2s", server);
     let first = any::serving(&chain, 2);
     let load = Load::start(scene.port, 4, Style::OneShot);
     load.advance(5);
@@ -38,7 +40,13 @@ fn a_release_that_never_answers_well_replaces_nobody() {
     let tally = load.end();
     assert!(tally.misses.is_empty(), "{:?}\n{}", tally.misses, chain.output());
     assert_eq!(any::serving(&chain, 2), first);
-    chain.stop();
+    (chain, state)
+}
+
+#[test]
+fn a_release_that_never_answers_well_replaces_nobody() {
+    let scene = any::scene();
+    replaces_nobody(&scene, BOOTS).0.stop();
 }
 
 /// Node's workers are asked in the same way.

@@ -90,17 +90,7 @@ fn one_on_a_unix_socket_is_asked_there() {
 fn a_release_that_never_passes_replaces_nobody_and_the_reason_is_said() {
     let scene = any::scene();
     let _ = scene.file("check", CURL);
-    let chain = any::start(&scene, "pm-cluster -n 2 --ready-timeout 2s", BOOTS);
-    let first = any::serving(&chain, 2);
-    let load = Load::start(scene.port, 4, Style::OneShot);
-    load.advance(5);
-    let _ = scene.file("bad", "");
-    let state = roll::roll(&chain);
-    assert_eq!(state["ok"], false, "{state}");
-    load.advance(5);
-    let tally = load.end();
-    assert!(tally.misses.is_empty(), "{:?}\n{}", tally.misses, chain.output());
-    assert_eq!(any::serving(&chain, 2), first);
+    let (chain, state) = crate::any_health::replaces_nobody(&scene, BOOTS);
     let reason = "not ready after 2000ms; health check: exit 22: curl: (22) The requested URL returned error: 503";
     assert!(state["reason"].as_str().is_some_and(|said| said.starts_with(reason)), "{state}");
     chain.line(reason);
