@@ -321,6 +321,9 @@ impl Binds {
             return None;
         }
         if listeners.knows(inode) {
+            if let Err(error) = listeners.listen_again(inode) {
+                return Some(Err(error.raw_os_error().unwrap_or(socket::EINVAL)));
+            }
             let address = listeners.listens_on(asked.who, inode)?;
             return self.listening(asked, address, events);
         }

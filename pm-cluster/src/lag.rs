@@ -22,7 +22,7 @@ use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::report;
 use pm_common::supervise::{AdapterToken, Source};
-use pm_common::sys::socket;
+use pm_common::sys::{clock, socket};
 
 use crate::listeners::stuck::Held;
 use crate::listeners::{LaneRef, Listeners};
@@ -42,6 +42,8 @@ pub(crate) struct Lag {
     queues: BTreeMap<LaneRef, u32>,
     cases: BTreeMap<LaneRef, Case>,
     asked: BTreeMap<WorkerId, Asked>,
+    /// Workers that have shut a listener down, and when they are given up over it.
+    shut: BTreeMap<WorkerId, Mono>,
     looks: Looks,
 }
 
@@ -72,7 +74,7 @@ impl Lag {
     /// Nothing is watched yet; `limit`: a worker that stands still for so long is to be replaced.
     pub(crate) fn new(limit: Option<Span>) -> Self {
         let (queues, cases, asked) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { limit, glance: None, queues, cases, asked, looks: Looks::default() }
+        Self { limit, glance: None, queues, cases, asked, shut: BTreeMap::new(), looks: Looks::default() }
     }
 
     /// The lanes that are to be polled.
@@ -96,7 +98,33 @@ impl Lag {
     /// When to look next.
     pub(crate) fn deadline(&self) -> Option<Mono> {
         let cases = self.cases.values().map(|case| case.watched.next());
-        self.glance.into_iter().chain(cases).chain(self.asked.values().map(|asked| asked.pulse.next())).min()
+        let asked = self.asked.values().map(|asked| asked.pulse.next());
+        self.glance.into_iter().chain(cases).chain(asked).chain(self.shut.values().copied()).min()
+    }
+
+    /// A worker in service has shut a listener down: nobody waits there, so that no queue tells of it.
+    pub(crate) fn has_shut(&mut self, who: WorkerId, pid: i32, address: &str, listeners: &Listeners) {
+        let others = listeners.held().any(|held| held.address == address);
+        let so = if others { "new connections go to others" } else { "new connections are refused" };
+        let WorkerId { slot, generation } = who;
+        report::warning(format_args!(
+            "a worker has shut its listener down, {so} slot={slot} generation={generation} pid={pid} address={address}"
+        ));
+        if let Some(limit) = self.limit {
+            self.shut.entry(who).or_insert(clock::now() + limit);
+        }
+    }
+
+    /// Gives up those that have not listened again.
+    fn look_at_shut(&mut self, now: Mono, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+        let Some(limit) = self.limit else { return };
+        let due: Vec<WorkerId> = self.shut.iter().filter(|(_, at)| **at <= now).map(|(who, _)| *who).collect();
+        for who in due {
+            self.shut.remove(&who);
+            if listeners.has_shut(who) {
+                lags(who, Stall::Closed, limit, listeners, events);
+            }
+        }
     }
 
     /// A connection waits in one of the lanes.
@@ -117,6 +145,7 @@ impl Lag {
         events: &mut VecDeque<Event>,
     ) {
         self.looks.begin();
+        self.look_at_shut(now, listeners, events);
         if self.cases.values().any(|case| case.watched.next() <= now) {
             let due: Vec<LaneRef> =
                 self.cases.iter().filter(|(_, c)| c.watched.next() <= now).map(|(lane, _)| *lane).collect();

@@ -213,6 +213,13 @@ impl Cluster {
         self.handoff.wants(key) && self.workers.iter().any(|(id, w)| w.takes(key) && self.handoff.has_room(*id))
     }
 
+    /// A worker has shut a listener down: as it stops, which is its own business, or it goes on without.
+    fn has_shut(&mut self, id: WorkerId, address: String, events: &mut VecDeque<Event>) {
+        let Some(worker) = self.workers.get(&id).filter(|worker| worker.in_service) else { return };
+        self.lag.has_shut(id, worker.pid, &address, &self.listeners);
+        events.push_back(Event::Closed { id, address });
+    }
+
     /// The listeners that nobody but us accepts from: lanes without a worker, and those whose connections go round.
     fn ours_to_accept(&self) -> impl Iterator<Item = (LaneRef, BorrowedFd<'_>, &str)> {
         let unattended = self.listeners.unattended().map(|lane| (lane.lane, lane.fd, lane.key));

@@ -11,6 +11,7 @@ use pm_common::policy::time::{Mono, Span};
 use pm_common::procfs::Proc;
 use pm_common::sys::{clock, process};
 
+use super::caller::Caller;
 use super::sockets_of;
 use crate::listeners::Listeners;
 use crate::preload::SIGNAL;
@@ -87,7 +88,8 @@ impl Drains {
         for pid in tree {
             // First the descriptor, so that what is looked at is what is signalled.
             let Ok(process) = process::open_pidfd(pid) else { continue };
-            if self.proc.catches(pid, number) {
+            let is_node = matches!(Caller(pid).program().as_str(), "node" | "nodejs");
+            if is_node && self.proc.catches(pid, number) {
                 let _ = process::signal(process.as_fd(), number);
             }
         }

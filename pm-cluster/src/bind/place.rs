@@ -1,5 +1,6 @@
 //! What becomes of a socket that a program binds: it goes on as a lane, or one of ours takes its place.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -18,6 +19,10 @@ const FIRST_FOR_ALL: u16 = 1024;
 
 /// UDP addresses of one worker that are kept in mind.
 const MOST_DATAGRAMS: usize = 64;
+
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
 
 impl Binds {
     /// Makes the program's socket fit for its part and lets it bind, or puts one in its place.
@@ -38,6 +43,10 @@ impl Binds {
             // It listened here before; what it closed again is free for it.
             let held = self.sockets(asked.who);
             listeners.leave_closed(asked.who, spot, &held);
+            // What shares a port are workers, not the programs of one: unless they want to, the kernel refuses it.
+            if listeners.has_open(asked.who, spot, &held) && !socket::joins(socket).unwrap_or(true) {
+                return None;
+            }
         }
         if !listeners.has_room(asked.who, spot) {
             return None;
@@ -55,11 +64,14 @@ impl Binds {
         }
         let all = &mut self.watched.get_mut(&asked.who)?.pending;
         let again = all.has(&pending) && socket::local_inet(socket).is_ok_and(|at| at == address);
-        all.add(pending);
         // We bind in its place, so that nothing that another worker does comes in between. A port that takes a right is
         // bound by the program itself, and so is what we cannot bind: it gets the true errno.
-        let bound = again || (address.port() >= FIRST_FOR_ALL && socket::bind(socket, address).is_ok());
-        bound.then_some(Ok(()))
+        let tried = (!again && address.port() >= FIRST_FOR_ALL).then(|| socket::bind(socket, address));
+        // A port of another program stays that: the next of our workers must not take it for ours, and join it.
+        if !tried.as_ref().is_some_and(|tried| tried.as_ref().is_err_and(is_taken)) {
+            all.add(pending);
+        }
+        (again || tried.is_some_and(|tried| tried.is_ok())).then_some(Ok(()))
     }
 
     /// Has a worker's own UDP socket share its port with those of other workers. The first is bound alone, as a lane is.

@@ -63,6 +63,15 @@ impl Entry {
         }
     }
 
+    /// The numbers of the lanes that this worker has asked for.
+    #[must_use]
+    pub fn lanes_of(&self, who: WorkerId) -> Vec<u64> {
+        match &self.source {
+            Source::Lanes(lanes) if !self.reserved.contains(&who) => lanes.sockets(who),
+            _ => Vec::new(),
+        }
+    }
+
     /// What there is for a worker without a new socket: a free lane, or the shared one.
     pub fn lend(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> Option<Lent> {
         let others = !self.workers.is_empty();

@@ -5,8 +5,9 @@
 //! worker has it any more, because a program may wait for the shutdown to wake its own accept(2).
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 
+use pm_common::policy::WorkerId;
 use pm_common::sys::socket;
 
 use super::{Lane, Lanes, Member};
@@ -56,26 +57,54 @@ impl Lanes {
         let idle = |index: &usize| !self.listens(*index) && self.lanes.get(*index).is_some_and(|l| l.holder.is_none());
         let idle: Vec<usize> = (0..self.lanes.len()).filter(idle).collect();
         for index in idle {
-            // Its place is behind all that are there, foreign ones included.
-            self.look_for_foreign(warnings);
-            if self.lanes.get(index).is_some_and(|lane| self.listen_again(&lane.fd).is_ok()) {
-                self.group.push(Member::Lane(index));
-            }
+            let _ = self.join_again(index, warnings);
         }
     }
 
-    fn listen_again(&self, fd: &OwnedFd) -> io::Result<()> {
+    /// Has a lane listen again whose worker has shut it down and listens anew.
+    ///
+    /// # Errors
+    /// That of listen(2).
+    pub fn listen_again(&mut self, inode: u64, warnings: &mut Vec<String>) -> io::Result<()> {
+        let is_it = |lane: &Lane| socket::inode(&lane.fd).is_ok_and(|number| number == inode);
+        let Some(index) = self.lanes.iter().position(is_it) else { return Ok(()) };
+        self.leave_if_shut(index);
+        if !self.listens(index) {
+            self.join_again(index, warnings)?;
+            self.steer(warnings);
+        }
+        Ok(())
+    }
+
+    fn join_again(&mut self, index: usize, warnings: &mut Vec<String>) -> io::Result<()> {
+        // Its place is behind all that are there, foreign ones included.
+        self.look_for_foreign(warnings);
+        let lane = self.lanes.get(index).ok_or(io::ErrorKind::NotFound)?;
         // A port that the kernel had chosen was given back; any other is bound still (EINVAL).
-        let _ = socket::bind(fd, self.address);
-        socket::listen(fd, self.backlog)
+        let _ = socket::bind(&lane.fd, self.address);
+        socket::listen(&lane.fd, self.backlog)?;
+        self.group.push(Member::Lane(index));
+        Ok(())
+    }
+
+    /// Whether this worker has a lane that it has shut down.
+    #[must_use]
+    pub fn has_shut(&self, who: WorkerId) -> bool {
+        self.lanes.iter().enumerate().any(|(index, lane)| lane.holder == Some(who) && !self.listens(index))
+    }
+
+    /// Who has this lane.
+    #[must_use]
+    pub fn holder(&self, index: usize) -> Option<WorkerId> {
+        self.lanes.get(index)?.holder
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{SocketAddr, TcpStream};
+    use std::os::fd::OwnedFd;
 
-    use pm_common::policy::WorkerId;
     use pm_common::policy::steering::Spread;
 
     use super::*;

@@ -57,6 +57,13 @@ impl Listeners {
         self.entries.values().any(|entry| entry.is_at(spot) && !entry.sockets(who).is_empty())
     }
 
+    /// Whether the worker took a lane at this address by a bind, and has it open (`held`: what its processes have).
+    #[must_use]
+    pub fn has_open(&self, who: WorkerId, spot: Spot, held: &BTreeSet<u64>) -> bool {
+        let open = |entry: &&Entry| entry.lanes_of(who).iter().any(|inode| held.contains(inode));
+        self.entries.values().filter(|entry| entry.is_at(spot)).any(|entry| open(&entry))
+    }
+
     /// Lanes of the worker at this address that none of its processes has open any more (`held`: those that they have)
     /// are kept for its slot, and it may be given them again.
     pub fn leave_closed(&mut self, who: WorkerId, spot: Spot, held: &BTreeSet<u64>) {

@@ -1,7 +1,12 @@
 //! Lanes that their workers may shut down.
 
+use std::io;
 use std::os::fd::BorrowedFd;
 
+use pm_common::policy::WorkerId;
+use pm_common::sys::socket;
+
+use super::own::LEAST_BACKLOG;
 use super::{LaneRef, Listeners};
 use crate::entry::Source;
 use crate::lanes::Lanes;
@@ -15,11 +20,32 @@ impl Listeners {
         })
     }
 
-    /// Takes note of a lane that may have been shut down; says whether it was.
-    pub fn look_if_shut(&mut self, lane: LaneRef) -> bool {
-        match self.entries.get_mut(&lane.entry).map(|entry| &mut entry.source) {
-            Some(Source::Lanes(lanes)) => lanes.look_if_shut(lane.lane, &mut self.warnings),
-            _ => false,
+    /// Takes note of a lane that may have been shut down; if it was, gives whose it is, and its address.
+    pub fn look_if_shut(&mut self, lane: LaneRef) -> Option<(WorkerId, String)> {
+        let entry = self.entries.get_mut(&lane.entry)?;
+        let Source::Lanes(lanes) = &mut entry.source else { return None };
+        let holder = lanes.holder(lane.lane)?;
+        lanes.look_if_shut(lane.lane, &mut self.warnings).then(|| (holder, entry.description.clone()))
+    }
+
+    /// Has a socket of ours listen again, if it was shut down.
+    ///
+    /// # Errors
+    /// That of listen(2).
+    pub fn listen_again(&mut self, inode: u64) -> io::Result<()> {
+        let Some(entry) = self.entries.values_mut().find(|entry| entry.has(inode)) else { return Ok(()) };
+        match &mut entry.source {
+            Source::Lanes(lanes) => lanes.listen_again(inode, &mut self.warnings),
+            Source::Shared { fd, .. } if !socket::is_listening(&*fd).unwrap_or(true) => {
+                socket::listen(fd, LEAST_BACKLOG)
+            }
+            Source::Shared { .. } | Source::RoundRobin { .. } => Ok(()),
         }
+    }
+
+    /// Whether this worker has a lane that it has shut down.
+    #[must_use]
+    pub fn has_shut(&self, who: WorkerId) -> bool {
+        self.entries.values().any(|entry| matches!(&entry.source, Source::Lanes(lanes) if lanes.has_shut(who)))
     }
 }

@@ -175,8 +175,9 @@ impl Adapter for Cluster {
         match token {
             AdapterToken::Listener(number) => {
                 let lane = LaneRef::numbered(number);
-                if !self.listeners.look_if_shut(lane) {
-                    self.accept(lane);
+                match self.listeners.look_if_shut(lane) {
+                    Some((id, address)) => self.has_shut(id, address, events),
+                    None => self.accept(lane),
                 }
             }
             AdapterToken::Calls(id) => self.binds.answer(id, &mut self.listeners, events),

@@ -8,6 +8,7 @@ mod any_launch;
 mod any_listen;
 mod any_other;
 mod any_rude;
+mod any_shut;
 mod any_table;
 mod as_root;
 mod codes;
