@@ -58,11 +58,15 @@ impl Url {
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("http://")?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
-        let clean = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
+        let bracketed = authority.ends_with(']');
+        let (host, port) = authority.rsplit_once(':').filter(|_| !bracketed).unwrap_or((authority, "80"));
+        let is_name = |host: &str| host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+        let is_v6 = |host: &str| host.strip_prefix('[').and_then(|h| h.strip_suffix(']')?.parse::<Ipv6Addr>().ok());
         let path = if path.is_empty() { "/" } else { path };
-        let port = port.parse().ok().filter(|port| *port > 0)?;
-        (clean(host) && clean(path)).then(|| Self { host: host.to_owned(), port, path: path.to_owned() })
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|port| digits && *port > 0)?;
+        let good = (is_name(host) || is_v6(host).is_some()) && path.chars().all(|c| c.is_ascii_graphic());
+        good.then(|| Self { host: host.to_owned(), port, path: path.to_owned() })
     }
 
     fn request(&self) -> String {
@@ -278,7 +282,10 @@ fn tcp(listening: &str) -> Option<SocketAddr> {
 
 /// Begins to connect; `None`: not possible now.
 fn ask(who: WorkerId, listening: SocketAddr, url: &Url, listeners: &mut Listeners) -> Option<Asking> {
-    let to = SocketAddr::new(url.host.parse().unwrap_or_else(|_| reachable(listening.ip())), url.port);
+    let to = SocketAddr::new(
+        url.host.trim_matches(['[', ']']).parse().unwrap_or_else(|_| reachable(listening.ip())),
+        url.port,
+    );
     let socket = socket::tcp_unbound(to).ok()?;
     let any = if to.is_ipv6() { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
     // Not one of the kernel's choice: a client elsewhere may well have the same, and would be sent to a worker that
@@ -340,6 +347,11 @@ mod tests {
         assert_eq!(Url::parse("http://:3000/ready?x=1"), url("", 3000, "/ready?x=1"));
         assert_eq!(Url::parse("http://127.0.0.1:80"), url("127.0.0.1", 80, "/"));
         assert_eq!(Url::parse("http://example.org/up"), url("example.org", 80, "/up"));
+        assert_eq!(Url::parse("http://[::1]:80/x"), url("[::1]", 80, "/x"));
+        assert_eq!(Url::parse("http://[::1]"), url("[::1]", 80, "/"));
+        for wrong in ["http://[::1", "http://a:b:80/", "http://:+80/", "http://[x]:80/", "http://::1:80/"] {
+            assert_eq!(Url::parse(wrong), None, "{wrong}");
+        }
         for wrong in ["https://:3000/", ":3000/", "http://:0/", "http://:x/", "http://:3000/a b", "http://:80/\r\nX: y"]
         {
             assert_eq!(Url::parse(wrong), None, "{wrong}");

@@ -89,7 +89,10 @@ pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
 
 fn text(file: &Path) -> Result<String, Failure> {
     let bytes = if file == Path::new("-") { stdin()? } else { bytes(file)? };
-    String::from_utf8(bytes).map_err(|_| Failure::own(format!("cannot read {}: it is no UTF-8", file.display())))
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::own(format!("cannot read {}: it is no UTF-8", file.display())))?;
+    // Some editors begin a file with a byte order mark.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 fn stdin() -> Result<Vec<u8>, Failure> {

@@ -65,6 +65,12 @@ pub(crate) fn update_env(home: &Home, name: &str) -> Result<(), Failure> {
         return Err(Failure::with_code(1, why));
     }
     start.env = service::inherited();
+    if let Some((key, _)) = start.env.iter().find(|(key, value)| key.to_str().is_none() || value.to_str().is_none()) {
+        let key = key.to_string_lossy();
+        return Err(Failure::own(format!(
+            "app '{name}': the variable {key} is not UTF-8, so that no file of variables can hold it: unset it, or restart the app"
+        )));
+    }
     let dir = home.dir(name).unwrap_or_default();
     let at = start.started_at_ms;
     let written = home::with_id(home, name, |id| service::write_start(&dir, &mut start, id, at));

@@ -250,6 +250,18 @@ fn update_env_takes_the_variables_of_the_shell() {
 }
 
 #[test]
+fn a_file_may_begin_with_a_byte_order_mark() {
+    let front = Front::new();
+    for (name, text) in
+        [("a.json", "[{\"name\":\"a\",\"script\":\"app.js\"}]"), ("b.yaml", "apps:\n- name: b\n  script: app.js\n")]
+    {
+        let _ = front.scene.file(name, &format!("\u{feff}{text}"));
+        let said = front.line(&format!("start {name} --dry-run"));
+        assert_eq!(said.code, 0, "{said:?}");
+    }
+}
+
+#[test]
 fn a_reload_takes_them_too_and_what_is_described_wins() {
     let mut front = reporting();
     let _ = front.scene.file("report.js", REPORT);
