@@ -105,7 +105,7 @@ impl Supervisor {
             // It is on its way out itself: the seat needs another.
             ending => slot.retiring.extend(ending),
         }
-        self.replacing.take_if(|slot| *slot == id.slot);
+        self.replacing.remove(&id.slot);
         let next = self.plan_restart(now, id.slot, worker, exit, why);
         if why != Why::Reload || next == Next::Failed {
             out.push(Action::Say(Record::Ended { id, exit, why, next }));
@@ -115,6 +115,7 @@ impl Supervisor {
 
     /// The worker in the seat ended and its replacement is already on its way: that one has the seat now.
     fn takes_over(&mut self, now: Mono, number: u32, successor: Worker, out: &mut Vec<Action>) {
+        self.queue.retain(|r| r.slot != number);
         let Some((slot, _)) = self.slot(number) else { return };
         slot.restarts += 1;
         slot.seat = Seat::of(successor);

@@ -18,7 +18,7 @@ mod words;
 #[cfg(test)]
 mod world;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::WorkerId;
 use super::exit::Exit;
@@ -53,6 +53,8 @@ struct Replacement {
     slot: u32,
     /// A worker newer than this generation began after the request, and stays.
     upto: u64,
+    /// It hangs and serves nobody: nothing is gained by waiting for others.
+    hangs: bool,
 }
 
 /// The state machine.
@@ -65,10 +67,10 @@ pub struct Supervisor {
     gone_generations: Vec<u64>,
     wanted: u32,
     goal: Goal,
-    /// Replacements still to be made, one at a time.
+    /// Replacements still to be made.
     queue: VecDeque<Replacement>,
-    /// The slot of the replacement under way.
-    replacing: Option<u32>,
+    /// The slots of the replacements under way, and whether their old worker hangs.
+    replacing: BTreeMap<u32, bool>,
     rolls: Rolls,
     memory_at: Option<Mono>,
     announced: bool,
@@ -92,7 +94,7 @@ impl Supervisor {
             gone_generations: Vec::new(),
             goal: Goal::Run,
             queue: VecDeque::new(),
-            replacing: None,
+            replacing: BTreeMap::new(),
             rolls: Rolls::default(),
             memory_at: None,
             announced: false,
@@ -283,7 +285,7 @@ impl Supervisor {
             self.end_slot(id.slot);
         } else {
             // It may have had the seat already, because the one that it replaces ended first.
-            self.replacing.take_if(|slot| *slot == id.slot);
+            self.replacing.remove(&id.slot);
         }
     }
 

@@ -47,7 +47,7 @@ impl Supervisor {
         match worker.life {
             Life::Ready { .. } if overlap => {
                 if now >= not_before {
-                    self.enqueue(id);
+                    self.enqueue(id, false);
                 }
             }
             // It serves nobody that another would miss: end it, then start anew.
@@ -72,7 +72,7 @@ impl Supervisor {
         }
         self.note_unfit(now, id, Why::Lag, Record::OverLag { id, how, after, limit }, out);
         if self.find(id).is_some_and(|(slot, _)| now >= slot.not_before) {
-            self.enqueue(id);
+            self.enqueue(id, true);
         }
     }
 
@@ -92,13 +92,25 @@ impl Supervisor {
         }
     }
 
-    fn enqueue(&mut self, id: WorkerId) {
+    fn enqueue(&mut self, id: WorkerId, hangs: bool) {
         let WorkerId { slot, generation: upto } = id;
         if let Some(known) = self.queue.iter_mut().find(|r| r.slot == slot) {
             known.upto = known.upto.max(upto);
-        } else if self.replacing != Some(slot) {
-            self.queue.push_back(Replacement { slot, upto });
+            known.hangs |= hangs;
+        } else if !self.replacing.contains_key(&slot) {
+            self.queue.push_back(Replacement { slot, upto, hangs });
         }
+    }
+
+    /// Those that serve are replaced one at a time, and not during a roll, which replaces them too. One that hangs waits
+    /// for neither, but where the roll's new worker starts in its slot already.
+    fn may_replace(&self, replacement: &Replacement) -> bool {
+        let Replacement { slot, hangs, .. } = replacement;
+        let its_turn = match &self.rolls.now {
+            Some(roll) => *hangs && !roll.under_way.contains(slot),
+            None => *hangs || self.replacing.is_empty(),
+        };
+        its_turn && !self.replacing.contains_key(slot) && self.is_decidable(replacement)
     }
 
     /// Whether a replacement can be made, or has become needless; else its slot must first have a ready worker.
@@ -111,11 +123,11 @@ impl Supervisor {
         })
     }
 
-    /// Starts the next replacement beside the worker that it replaces, one at a time, and none during a roll.
+    /// Starts the replacements whose turn it is, each beside the worker that it replaces.
     pub(super) fn next_replacement(&mut self, now: Mono, out: &mut Vec<Action>) {
-        while self.goal == Goal::Run && self.replacing.is_none() && self.rolls.now.is_none() {
-            let Some(index) = self.queue.iter().position(|r| self.is_decidable(r)) else { return };
-            let Some(Replacement { slot: number, upto }) = self.queue.remove(index) else { return };
+        while self.goal == Goal::Run {
+            let Some(index) = self.queue.iter().position(|r| self.may_replace(r)) else { return };
+            let Some(Replacement { slot: number, upto, hangs }) = self.queue.remove(index) else { return };
             let rule = self.shape.ready.clone();
             let came_with = self.rolls.current;
             let Some((slot, _)) = self.slot(number) else { continue };
@@ -126,14 +138,22 @@ impl Supervisor {
             let id = WorkerId { slot: number, generation: worker.generation };
             out.push(Action::Spawn { id, release: Release::Current });
             slot.successor = Some(worker);
-            self.replacing = Some(number);
+            self.replacing.insert(number, hangs);
         }
     }
 
-    /// A roll begins: it replaces that worker too.
-    pub(super) fn cancel_replacement(&mut self, now: Mono, out: &mut Vec<Action>) {
+    /// A roll begins: it replaces those workers too. One that hangs is not left to a release that may be no good.
+    pub(super) fn cancel_replacements(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let serve: Vec<u32> = self.replacing.iter().filter(|(_, hangs)| !**hangs).map(|(slot, _)| *slot).collect();
+        for number in serve {
+            self.cancel_replacement(now, number, out);
+        }
+    }
+
+    /// The roll's new worker takes the place of the one that was to replace the slot's.
+    pub(super) fn cancel_replacement(&mut self, now: Mono, number: u32, out: &mut Vec<Action>) {
         let end = self.ending(now, Why::Reload);
-        let Some(number) = self.replacing.take() else { return };
+        self.replacing.remove(&number);
         let Some((slot, _)) = self.slot(number) else { return };
         if let Some(mut worker) = slot.successor.take() {
             begin_drain(number, &mut worker, end, out);
@@ -144,6 +164,8 @@ impl Supervisor {
     /// The successor is ready: it takes the seat, the old worker goes.
     pub(super) fn promote(&mut self, now: Mono, number: u32, rolled: bool, out: &mut Vec<Action>) {
         let mut end = self.ending(now, Why::Reload);
+        // What was asked for is done, also by one that began before the worker that it replaces.
+        self.queue.retain(|r| r.slot != number);
         let Some((slot, _)) = self.slot(number) else { return };
         if !rolled {
             end.why = slot.incumbent().and_then(|old| old.unfit).unwrap_or(Why::Memory);
@@ -183,7 +205,7 @@ impl Supervisor {
             self.abort_roll(now, id.slot, trial_ended(worker, exit, why), out);
             return;
         }
-        self.replacing = None;
+        self.replacing.remove(&id.slot);
         let random = self.next_random();
         let rules = self.rules.clone();
         let Some((slot, _)) = self.slot(id.slot) else { return };
@@ -342,7 +364,7 @@ impl Supervisor {
         self.wanted -= 1;
         let (number, end) = (self.wanted, self.ending(now, Why::Scale));
         self.queue.retain(|r| r.slot != number);
-        self.replacing.take_if(|slot| *slot == number);
+        self.replacing.remove(&number);
         if let Some((slot, _)) = self.slot(number) {
             slot.leaving = true;
             drain_slot(number, slot, end, out);

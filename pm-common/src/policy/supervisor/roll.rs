@@ -125,7 +125,7 @@ impl Supervisor {
 
     fn begin_roll(&mut self, now: Mono, out: &mut Vec<Action>) {
         self.rolls.started = self.rolls.requested;
-        self.cancel_replacement(now, out);
+        self.cancel_replacements(now, out);
         let mut rest = VecDeque::new();
         for (number, slot) in (0..).zip(&mut self.slots) {
             if slot.leaving || matches!(slot.seat, Seat::Down { .. }) {
@@ -147,8 +147,8 @@ impl Supervisor {
 
     fn begin_slots(&mut self, now: Mono, out: &mut Vec<Action>) {
         while let Some(roll) = self.rolls.now.as_ref().filter(|roll| roll.stage != Stage::Resolving) {
-            match roll.rest.front().copied() {
-                None if roll.under_way.is_empty() => return self.end_roll(out),
+            match self.next_in_line(roll) {
+                None if roll.under_way.is_empty() && roll.rest.is_empty() => return self.end_roll(out),
                 None => return,
                 Some(number) if self.needs_nothing(number) => self.end_slot(number),
                 Some(_) if !self.has_room(roll) || !self.has_memory(out) => return,
@@ -156,6 +156,18 @@ impl Supervisor {
                 Some(number) => self.begin_in_place(now, number, out),
             }
         }
+    }
+
+    /// The first slot still to begin with, but those where a worker starts in the place of one that hangs: that takes no
+    /// longer than the ready timeout and the grace.
+    fn next_in_line(&self, roll: &Roll) -> Option<u32> {
+        let replaced = |number: u32| {
+            let slot = usize::try_from(number).ok().and_then(|n| self.slots.get(n));
+            slot.and_then(|slot| slot.successor.as_ref()).is_some_and(|worker| !worker.supervises)
+        };
+        let mut rest = roll.rest.iter().copied();
+        let done = rest.clone().find(|number| self.needs_nothing(*number));
+        done.or_else(|| rest.find(|number| !replaced(*number)))
     }
 
     /// Nobody is wanted there, or the new release serves there already.
@@ -185,6 +197,7 @@ impl Supervisor {
     /// Starts the slot's new worker beside the one that it replaces.
     fn begin_slot(&mut self, now: Mono, number: u32, out: &mut Vec<Action>) {
         let rule = self.shape.ready.clone();
+        self.cancel_replacement(now, number, out);
         let Some(roll) = &mut self.rolls.now else { return };
         let stage = roll.stage;
         roll.rest.retain(|slot| *slot != number);

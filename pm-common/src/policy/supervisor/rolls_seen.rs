@@ -19,7 +19,7 @@ pub(super) struct RollsSeen {
     asked: Asked,
     numbers: (u64, u64, u64),
     /// Since when workers soak.
-    soaking: std::collections::BTreeMap<WorkerId, Mono>,
+    soaking: BTreeMap<WorkerId, Mono>,
 }
 
 /// What a step is compared with.
@@ -142,7 +142,13 @@ impl World {
         }
         let excused = |id: &WorkerId| {
             let leaving = usize::try_from(id.slot).is_ok_and(|n| self.sup.slots.get(n).is_none_or(|s| s.leaving));
-            leaving || actions.iter().any(|a| matches!(a, Action::Say(Record::NotReady { id: late, .. }) if late == id))
+            let said = |a: &Action| match a {
+                Action::Say(Record::NotReady { id: late, .. }) => late == id,
+                // One that hung has its successor in the same step.
+                Action::Say(Record::Replaced { id: new, .. }) => new.slot == id.slot,
+                _ => false,
+            };
+            leaving || actions.iter().any(said)
         };
         for action in actions {
             if let Action::Stop(id) | Action::Drain(id) | Action::DrainNow(id) | Action::Kill(id) = action

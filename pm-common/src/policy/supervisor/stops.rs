@@ -42,7 +42,7 @@ impl Supervisor {
     /// Empties every seat that waits and asks every worker to end; `reason` is what became of the roll.
     pub(super) fn drain_all(&mut self, end: Ending, reason: &str, out: &mut Vec<Action>) {
         self.queue.clear();
-        self.replacing = None;
+        self.replacing.clear();
         self.stop_rolling(reason, out);
         for (number, slot) in self.slots.iter_mut().enumerate() {
             drain_slot(as_slot(number), slot, end, out);

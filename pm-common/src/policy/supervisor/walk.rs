@@ -309,6 +309,14 @@ fn cluster_lag() {
 }
 
 #[test]
+fn cluster_of_three_lag_and_memory_by_twos() {
+    let roll = RollRule { parallel: 2, soak: Span(1), overlap: 2, heeds_memory: false };
+    let menu =
+        Menu { lag: true, memory: true, reload: true, roll, most_living: 6, most_states: CUT, whole: false, ..SLOW };
+    walk_all("cluster of three, lag, memory and reload", menu, 3, true, CUT);
+}
+
+#[test]
 fn one_slot_lag_memory_and_reload() {
     walk_all("one slot, lag, memory and reload", Menu { lag: true, memory: true, reload: true, ..SLOW }, 1, true, 300);
 }

@@ -1,7 +1,5 @@
 //! A simulated world for the tests: which processes live, what was asked of them, and what must hold after every step.
 
-use std::collections::BTreeMap;
-
 use super::rolls_seen::RollsSeen;
 use super::*;
 
@@ -31,6 +29,8 @@ pub(super) struct World {
     /// The last process that ended.
     pub(super) dead: Option<WorkerId>,
     newest: BTreeMap<u32, u64>,
+    /// Workers that were found to hang.
+    hung: BTreeSet<WorkerId>,
     pub(super) stops: u32,
     pub(super) gave_up: bool,
     pub(super) finished: Option<u8>,
@@ -45,6 +45,7 @@ impl World {
             living: BTreeMap::new(),
             dead: None,
             newest: BTreeMap::new(),
+            hung: BTreeSet::new(),
             stops: 0,
             gave_up: false,
             finished: None,
@@ -67,6 +68,7 @@ impl World {
             }
         }
         self.check_state()?;
+        self.check_hung(&event)?;
         self.check_rolls(&before, &event, &actions)?;
         Ok(actions)
     }
@@ -113,6 +115,9 @@ impl World {
                 }
             }
             Event::Stop(_) => self.stops += 1,
+            Event::Lag { id, .. } => {
+                self.hung.insert(*id);
+            }
             _ => {}
         }
     }
@@ -229,7 +234,7 @@ impl World {
             self.check_slot(number, slot)?;
         }
         let successors = self.sup.slots.iter().filter(|slot| slot.successor.is_some()).count();
-        let most = self.most_at_a_time();
+        let most = self.most_at_a_time() + self.replaced_as_they_hang();
         if successors > most && self.sup.goal == Goal::Run {
             return Err(format!("{successors} replacements at a time"));
         }
@@ -241,6 +246,30 @@ impl World {
             return Err(format!("two at a time: {:?}", self.living));
         }
         Ok(())
+    }
+
+    /// Slots whose worker hangs and has a successor that no roll waits for: they need not wait for each other.
+    fn replaced_as_they_hang(&self) -> usize {
+        let hangs = |(number, slot): &(u32, &Slot)| {
+            let old = slot.incumbent().map(|w| WorkerId { slot: *number, generation: w.generation });
+            slot.successor.as_ref().is_some_and(|w| !w.trial) && old.is_some_and(|id| self.hung.contains(&id))
+        };
+        (0..).zip(&self.sup.slots).filter(hangs).count()
+    }
+
+    /// A worker that hangs has a successor at once, whatever else goes on, unless one came too soon before.
+    fn check_hung(&self, event: &Event) -> Result<(), String> {
+        let Event::Lag { id, after, .. } = event else { return Ok(()) };
+        let slot = usize::try_from(id.slot).ok().and_then(|n| self.sup.slots.get(n));
+        let hangs = |slot: &&Slot| slot.incumbent().is_some_and(|w| w.generation == id.generation && w.is_ready());
+        let Some(slot) = slot.filter(hangs) else { return Ok(()) };
+        let judged = self.sup.shape.overlap
+            && self.sup.rules.max_lag.is_some_and(|limit| *after >= limit)
+            && self.sup.goal == Goal::Run;
+        match judged && slot.not_before <= self.now && slot.successor.is_none() {
+            true => Err(format!("{id:?} hangs and gets no successor")),
+            false => Ok(()),
+        }
     }
 
     fn check_slot(&self, number: u32, slot: &Slot) -> Result<(), String> {

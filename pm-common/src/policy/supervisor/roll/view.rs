@@ -30,6 +30,7 @@ impl Supervisor {
             let resolving = roll.stage == Stage::Resolving;
             return match roll.room {
                 _ if resolving => "the new release",
+                _ if self.next_in_line(roll).is_none() => "replacement of a worker that hangs",
                 Room::Lacking => "memory: drain of an older worker",
                 Room::Unknown | Room::Asked | Room::Enough => "drain of an older worker",
             }

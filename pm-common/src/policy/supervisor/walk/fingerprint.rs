@@ -56,8 +56,8 @@ fn hash_prospects(world: &World, number: u32, slot: &Slot, h: &mut DefaultHasher
     let (sup, now) = (&world.sup, world.now);
     let queued = sup.queue.iter().enumerate().find(|(_, r)| r.slot == number);
     let old = |upto| slot.incumbent().is_some_and(|w| w.generation <= upto);
-    queued.map(|(place, r)| (place, old(r.upto))).hash(h);
-    (sup.replacing == Some(number)).hash(h);
+    queued.map(|(place, r)| (place, old(r.upto), r.hangs)).hash(h);
+    sup.replacing.get(&number).hash(h);
     let roll = sup.rolls.now.as_ref();
     roll.map(|roll| (roll.rest.iter().position(|n| *n == number), roll.under_way.contains(&number))).hash(h);
     (!sup.announced && slot.was_ready).hash(h);
