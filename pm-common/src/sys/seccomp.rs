@@ -164,7 +164,9 @@ fn send(to: RawFd, errno: i32, descriptor: Option<RawFd>) {
 /// EPERM or EACCES (forbidden).
 pub fn receive(from: BorrowedFd<'_>) -> io::Result<Listener> {
     let (mut text, mut descriptors) = ([0; 4], Vec::new());
-    fdpass::receive(from, &mut text, &mut descriptors)?;
+    if fdpass::receive(from, &mut text, &mut descriptors)? == 0 {
+        return Err(io::Error::other("the process ended before it could be watched"));
+    }
     let none = || io::Error::from_raw_os_error(i32::from_ne_bytes(text));
     descriptors.pop().map(Listener).ok_or_else(none)
 }

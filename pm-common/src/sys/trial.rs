@@ -1,6 +1,7 @@
 //! Tries out, in a child of its own, what watching a program's binds needs ([`super::seccomp`]).
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::libc;
@@ -58,23 +59,26 @@ fn attempt() -> io::Result<Trial> {
     }
 }
 
+fn any_port() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
 fn bind_and_listen() -> io::Result<()> {
-    let loopback = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
-    let listener = socket::tcp_bound(loopback, false, socket::Join::Alone)?;
+    let listener = socket::tcp_bound(any_port(), false, socket::Join::Alone)?;
     socket::listen(&listener, 1)
 }
 
-fn wait(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let ready = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&PATIENCE))?;
-    if ready == 0 { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
-}
-
+/// Answers the child's calls until it has ended, which the end of its socket `from` tells.
+///
+/// The listener itself tells that only once the child was reaped, before Linux 6.11, and we reap it after this.
 fn watch(from: BorrowedFd<'_>, child: i32) -> io::Result<Trial> {
-    wait(from)?;
+    wait(&mut [PollFd::new(&from, PollFlags::IN)])?;
     let listener = seccomp::receive(from)?;
     let mut trial = None;
     loop {
-        wait(listener.as_fd())?;
+        let mut fds = [PollFd::new(&listener, PollFlags::IN), PollFd::new(&from, PollFlags::empty())];
+        wait(&mut fds)?;
+        let child_ended = !fds[1].revents().is_empty();
         match listener.next() {
             Next::Notice(notice) => {
                 if trial.is_none() {
@@ -82,18 +86,77 @@ fn watch(from: BorrowedFd<'_>, child: i32) -> io::Result<Trial> {
                 }
                 listener.proceed(notice.id);
             }
+            Next::Nothing if child_ended => break,
             Next::Nothing => {}
             Next::Gone => break,
         }
     }
-    trial.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))
+    trial.ok_or_else(|| io::Error::other("the process that tried it ended before it had bound"))
+}
+
+fn wait(fds: &mut [PollFd<'_>]) -> io::Result<()> {
+    let ready = rustix::io::retry_on_intr(|| poll(fds, Some(&PATIENCE)))?;
+    if ready == 0 { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
 }
 
 fn look(listener: &Listener, notice: Notice, child: i32) -> Option<Trial> {
     let Call::Bind { fd, address, length } = notice.call else { return None };
     let read = seccomp::read_memory(notice.thread, address, length.min(16)).map(drop);
     let take = seccomp::take_descriptor(child, fd).map(drop);
-    let made = socket::tcp_unbound(std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0)));
+    let made = socket::tcp_unbound(any_port());
     let put = made.and_then(|made| listener.put(notice.id, made.as_fd(), fd, true));
     Some(Trial { watch: Ok(()), read, take, put })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Watches a child that does what `calls` says; a process that it leaves behind keeps the listener from telling of
+    /// the child's end, as an older kernel does until the child is reaped.
+    fn watched(calls: fn()) -> (io::Result<Trial>, Duration) {
+        let (ours, theirs) = fdpass::pair().expect("a pair");
+        let (mut released, release) = io::pipe().expect("a pipe");
+        // SAFETY: both children only make system calls on descriptors that were made before, and end with _exit(2).
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            seccomp::install(theirs.as_raw_fd());
+            // SAFETY: as above.
+            if unsafe { libc::fork() } == 0 {
+                drop((ours, theirs, release));
+                let _ = released.read(&mut [0]);
+            } else {
+                calls();
+            }
+            // SAFETY: only ends this process.
+            unsafe { libc::_exit(0) }
+        }
+        drop((theirs, released));
+        let start = Instant::now();
+        let trial = watch(ours.as_fd(), child);
+        let took = start.elapsed();
+        drop(release);
+        let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None);
+        (trial, took)
+    }
+
+    #[test]
+    fn it_ends_with_the_child_though_the_listener_does_not_say_so() {
+        let (trial, took) = watched(|| _ = bind_and_listen());
+        assert!(trial.is_ok_and(|trial| trial.watch.is_ok()));
+        assert!(took < Duration::from_secs(4), "{took:?}");
+    }
+
+    #[test]
+    fn a_child_that_does_not_get_as_far_as_to_listen_holds_up_nothing() {
+        let (trial, took) = watched(|| {});
+        assert!(trial.expect_err("nothing was bound").to_string().contains("ended before"));
+        assert!(took < Duration::from_secs(4), "{took:?}");
+        let (trial, took) = watched(|| _ = socket::tcp_bound(any_port(), false, socket::Join::Alone));
+        assert!(trial.is_ok_and(|trial| trial.watch.is_ok()));
+        assert!(took < Duration::from_secs(4), "{took:?}");
+    }
 }
