@@ -1,7 +1,7 @@
 //! systemd's notification protocol (sd_notify(3)), both ways: what our children say, and what we say upward.
 //!
-//! One abstract socket per worker generation. Its random name authorises the sender and tells whose word it is;
-//! the credentials only supply a pid.
+//! One abstract socket per worker generation. Its random name tells whose word it is; anybody can read that name in
+//! /proc/net/unix, so who is heard is decided by the kernel's word about the sender (`policy::heard`).
 
 use std::fmt::Write as _;
 use std::io;
@@ -14,7 +14,7 @@ use rustix::net::{
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::policy::time::Span;
-use crate::sys::credentials;
+use crate::sys::credentials::{self, Sender};
 
 /// The longest datagram listened to, in bytes; systemd's own limit.
 const LONGEST: usize = 4096;
@@ -105,12 +105,14 @@ fn parse(bytes: &[u8]) -> Vec<Assignment> {
 }
 
 /// What came with one datagram.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Datagram {
-    /// The sender; `None` if it has no pid in our namespace.
-    pub pid: Option<i32>,
+    /// Who sent it, by the kernel's word.
+    pub sender: Sender,
     /// What it said that we know, in its order; empty for junk and for datagrams of over 4 KiB.
     pub assignments: Vec<Assignment>,
+    /// The descriptors that came with it, closed where nobody takes them.
+    pub fds: Vec<OwnedFd>,
 }
 
 /// The socket that one worker (generation) is given as its NOTIFY_SOCKET.
@@ -128,11 +130,12 @@ impl NotifySocket {
         let name = random_name()?;
         let fd = datagram_socket()?;
         sockopt::set_socket_passcred(&fd, true)?;
+        credentials::pin_senders(fd.as_fd());
         bind(&fd, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
         Ok((Self { fd }, format!("@{name}")))
     }
 
-    /// The next datagram; `None` when none waits. Descriptors that came with it are closed.
+    /// The next datagram; `None` when none waits.
     ///
     /// # Errors
     /// Those of recvmsg(2), but that nothing waits.
@@ -144,7 +147,7 @@ impl NotifySocket {
             Err(e) => return Err(e),
         };
         let text = if arrived.truncated { &[] } else { buf.get(..arrived.bytes).unwrap_or_default() };
-        Ok(Some(Datagram { pid: arrived.pid, assignments: parse(text) }))
+        Ok(Some(Datagram { sender: arrived.sender, assignments: parse(text), fds: arrived.fds }))
     }
 }
 

@@ -44,8 +44,10 @@ fn what_is_said_upward_is_heard_below() {
     assert!(upward.send(&all));
     let datagram = next(&mut socket);
     assert_eq!(datagram.assignments, all);
-    assert_eq!(datagram.pid, i32::try_from(std::process::id()).ok());
-    assert_eq!(socket.receive().expect("nothing is no error"), None);
+    assert_eq!(datagram.sender.pid, i32::try_from(std::process::id()).ok());
+    assert_eq!(datagram.sender.uid, Some(rustix::process::getuid().as_raw()));
+    assert!(datagram.fds.is_empty());
+    assert!(socket.receive().expect("nothing is no error").is_none());
 }
 
 #[test]
@@ -123,10 +125,9 @@ fn too_long_a_datagram_says_nothing_but_is_taken_off() {
 }
 
 #[test]
-fn descriptors_are_closed_and_so_a_barrier_is_answered() {
+fn descriptors_come_along_and_closing_them_answers_a_barrier() {
     let (mut socket, sender, to) = setup();
     let (mut reader, writer) = io::pipe().expect("a pipe");
-    // More than there is room for: the kernel closes the rest.
     let many = [writer.as_fd(); 20];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(20))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -135,8 +136,30 @@ fn descriptors_are_closed_and_so_a_barrier_is_answered() {
     drop(writer);
     let datagram = next(&mut socket);
     assert_eq!(datagram.assignments, [Assignment::Barrier]);
-    assert!(datagram.pid.is_some());
+    assert_eq!(datagram.fds.len(), 20);
+    let flags = |fd| rustix::io::fcntl_getfd(fd).expect("flags");
+    assert!(datagram.fds.iter().all(|fd| flags(fd).contains(rustix::io::FdFlags::CLOEXEC)));
+    drop(datagram);
     assert_eq!(reader.read(&mut [0; 1]).expect("the end: no copy of the writer is left"), 0);
+}
+
+/// A pidfd names the sender whatever becomes of its pid; one that is gone has none, and its uid is known nevertheless.
+#[test]
+fn a_sender_is_pinned_while_it_is_there() {
+    let (mut socket, name) = NotifySocket::new().expect("a socket");
+    let pinned = credentials::pin_senders(socket.as_fd());
+    assert!(Upward::to(name.as_ref()).expect("an address").send(&[Assignment::Ready]));
+    assert_eq!(next(&mut socket).sender.pidfd.is_some(), pinned);
+    let script = "import os, socket\n\
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1', '\\0' + os.environ['TO'][1:])";
+    let mut sender = std::process::Command::new("python3");
+    let sender = sender.args(["-c", script]).env("TO", &name).spawn().expect("python3");
+    let pid = sender.id();
+    assert!(sender.wait_with_output().expect("our child").status.success());
+    let datagram = next(&mut socket);
+    assert_eq!(datagram.assignments, [Assignment::Ready]);
+    assert_eq!(datagram.sender.pid, i32::try_from(pid).ok());
+    assert_eq!(datagram.sender.uid, Some(rustix::process::getuid().as_raw()));
 }
 
 #[test]
@@ -160,7 +183,7 @@ fn a_full_queue_does_not_block() {
     for _ in 0..queued {
         assert_eq!(next(&mut socket).assignments, [Assignment::Watchdog]);
     }
-    assert_eq!(socket.receive().expect("nothing is no error"), None);
+    assert!(socket.receive().expect("nothing is no error").is_none());
 }
 
 #[test]

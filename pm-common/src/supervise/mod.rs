@@ -283,17 +283,17 @@ impl<A: Adapter> Supervise<A> {
             match assignment {
                 // A worker of a cluster is an app: it must not end the whole with a word, nor escape its limits. If it
                 // runs a supervisor of its own, that one speaks of its own workers.
-                Assignment::PmSupervisor(_) if self.scope == Scope::Group => process.not_heard(datagram.pid),
+                Assignment::PmSupervisor(_) if self.scope == Scope::Group => process.not_heard(datagram.sender.pid),
                 Assignment::PmGaveUp(_) if self.scope == Scope::Group => {}
-                Assignment::Ready if process.hears(datagram.pid) => {
+                Assignment::Ready if process.hears(datagram.sender.pid) => {
                     self.events.push_back(Event::SaidReady(id, ReadyBy::Notify));
                 }
                 Assignment::ExtendTimeout(span) => self.events.push_back(Event::StopTakes(id, span)),
                 Assignment::PmGaveUp(_) => self.events.push_back(Event::GaveUp(id)),
                 Assignment::PmSupervisor(_) => {
                     // Without its pidfd we could neither reach it nor know its end: then it is a plain child.
-                    process.supervisor = datagram.pid.and_then(|pid| crate::sys::process::open_pidfd(pid).ok());
-                    process.leader_supervises = datagram.pid == Some(process.child.pid);
+                    process.supervisor = datagram.sender.pid.and_then(|pid| crate::sys::process::open_pidfd(pid).ok());
+                    process.leader_supervises = datagram.sender.pid == Some(process.child.pid);
                     if process.supervisor.is_some() {
                         self.events.push_back(Event::Supervises(id));
                     }
