@@ -6,13 +6,18 @@ use std::io::{ErrorKind, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use common::{address, connect, inode, lanes, loopback, query, serving, take, worker};
 use pm_cluster::listeners::{How, Listeners, Mode};
 use pm_cluster::query::{Family, Query};
 use pm_common::policy::steering::Spread;
 use pm_common::sys::socket::{self, EADDRINUSE, EINVAL, ENOTSOCK};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
+
+/// Reached only by a failure.
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn refused(query: &Query) -> i32 {
     lanes().open(worker(0, 1), query).expect_err("refused")
@@ -149,6 +154,7 @@ fn udp_is_one_socket_for_all_in_every_mode() {
         assert_eq!(listeners.description(&key), Some(format!("udp:{}", address(&first)).as_str()));
         let receiver = UdpSocket::from(first);
         receiver.set_nonblocking(false).expect("blocking");
+        receiver.set_read_timeout(Some(LIMIT)).expect("set");
         let sender = UdpSocket::bind("127.0.0.1:0").expect("bound");
         sender.send_to(b"hello", receiver.local_addr().expect("bound")).expect("sent");
         assert_eq!(receiver.recv(&mut [0; 16]).expect("received"), 5);
@@ -288,12 +294,11 @@ fn nothing_read_tells_a_connection_that_can_still_be_given_to_another() {
         if half_closed {
             client.shutdown(std::net::Shutdown::Write).expect("shut down");
         }
-        let connection = loop {
-            if let Some(connection) = socket::accept(&fd).expect("accept") {
-                break TcpStream::from(connection);
-            }
-        };
+        let waits = PollFd::new(&fd, PollFlags::IN);
+        assert_eq!(poll(&mut [waits], Some(&Timespec { tv_sec: 60, tv_nsec: 0 })).expect("polled"), 1);
+        let connection = TcpStream::from(socket::accept(&fd).expect("accept").expect("one waits"));
         connection.set_nonblocking(false).expect("blocking");
+        connection.set_read_timeout(Some(LIMIT)).expect("set");
         assert_eq!(connection.peek(&mut [0; 5]).expect("something"), 5);
         assert!(socket::nothing_read(&connection).expect("TCP"), "half closed: {half_closed}");
         std::io::Read::read_exact(&mut &connection, &mut [0; 2]).expect("read");

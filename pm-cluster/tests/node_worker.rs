@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command};
 use std::rc::Rc;
+use std::time::Duration;
 
 use pm_cluster::channel::{Channel, Received};
 use pm_cluster::protocol::{Message, Outgoing};
@@ -95,6 +96,28 @@ impl Drop for Worker {
     }
 }
 
+/// A listener as pm-cluster hands it on: some Nodes (as that of Debian 12) accept until nothing waits.
+fn listener() -> TcpListener {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bound");
+    listener.set_nonblocking(true).expect("set");
+    listener
+}
+
+/// A client whose reads and writes end, and its connection as `listener` takes it.
+fn taken(listener: &TcpListener) -> (TcpStream, Rc<OwnedFd>) {
+    let client = connect(listener.local_addr().expect("an address"));
+    wait(listener, PollFlags::IN);
+    (client, Rc::new(OwnedFd::from(listener.accept().expect("accepted").0)))
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let limit = Duration::from_secs(LIMIT.tv_sec.unsigned_abs());
+    let connection = TcpStream::connect_timeout(&address, limit).expect("connected");
+    connection.set_read_timeout(Some(limit)).expect("set");
+    connection.set_write_timeout(Some(limit)).expect("set");
+    connection
+}
+
 fn request(connection: &mut TcpStream) {
     connection.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("written");
 }
@@ -106,7 +129,7 @@ fn answer(mut connection: TcpStream) -> String {
 }
 
 fn get(address: SocketAddr) -> String {
-    let mut connection = TcpStream::connect(address).expect("connected");
+    let mut connection = connect(address);
     request(&mut connection);
     answer(connection)
 }
@@ -124,7 +147,7 @@ fn a_worker_lives_from_online_to_its_end() {
     let (seq, query) = worker.hear_query();
     assert_eq!((&query.address, query.port, query.family, query.data.clone()), (&None, 0, Family::Tcp4, Value::Null));
 
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bound");
+    let listener = listener();
     let address = listener.local_addr().expect("an address");
     let handle = Rc::new(OwnedFd::from(listener));
     worker.say(&Outgoing::Shared { ack: seq, key: "k", data: &query.data, handle: &handle });
@@ -137,9 +160,7 @@ fn a_worker_lives_from_online_to_its_end() {
     assert!(get(address).ends_with("worker 1 true"));
 
     // A connection that another listener took, under the key of the one that it has.
-    let other = TcpListener::bind(("127.0.0.1", 0)).expect("bound");
-    let mut client = TcpStream::connect(other.local_addr().expect("an address")).expect("connected");
-    let connection = Rc::new(OwnedFd::from(other.accept().expect("accepted").0));
+    let (mut client, connection) = taken(&self::listener());
     let passed = worker.say(&Outgoing::NewConn { key: "k", connection: &connection });
     assert_eq!(worker.hear(), Message::Accepted { ack: passed, accepted: true });
     drop(connection);
@@ -176,9 +197,7 @@ fn round_robin_and_a_leave_of_its_own() {
     let sockname = Some(SocketAddr::from(([127, 0, 0, 1], 4321)));
     worker.say(&Outgoing::RoundRobin { ack, key: "k", data: &query.data, sockname });
     assert!(matches!(worker.hear(), Message::Listening(Query { port: 4321, .. })));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bound");
-    let mut client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
-    let connection = Rc::new(OwnedFd::from(listener.accept().expect("accepted").0));
+    let (mut client, connection) = taken(&listener());
     let passed = worker.say(&Outgoing::NewConn { key: "k", connection: &connection });
     assert_eq!(worker.hear(), Message::Accepted { ack: passed, accepted: true });
     drop(connection);
