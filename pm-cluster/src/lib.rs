@@ -67,6 +67,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let node = swallow::node_of(&parsed.rest);
     let (fanout, with_channel) = fanout(&options, &parsed.rest, node)?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
+    pm_common::orphans::end_before_start(&home)?;
     let balance = options.balance.or((options.fanout == Wanted::Shared).then_some(Mode::Shared));
     let mode = mode(&parsed.rest, balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
     check_question(mode, options.health.as_ref())?;

@@ -9,6 +9,7 @@ pub mod cpus;
 pub mod home;
 pub mod notify;
 pub mod options;
+pub mod orphans;
 pub mod policy;
 pub mod policy_options;
 pub mod procfs;

@@ -147,8 +147,10 @@ pub fn inherited() -> Result<Rules, Failure> {
         .ok_or_else(|| Failure::own(format!("{PM_POLICY} is not a policy: '{}'; unset it", value.to_string_lossy())))
 }
 
-/// A missing field keeps its default, so that an older link above is understood; a wrong one is no policy.
-fn from_json(map: &Map<String, Value>) -> Option<Rules> {
+/// The policy as [`to_json`] writes it: a missing field keeps its default, so that an older link above is understood; a
+/// wrong one is no policy.
+#[must_use]
+pub fn from_json(map: &Map<String, Value>) -> Option<Rules> {
     let mut rules = Rules::default();
     let number = |key: &str, default: u64| map.get(key).map_or(Some(default), Value::as_u64);
     if let Some(word) = map.get("restart") {

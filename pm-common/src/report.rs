@@ -121,9 +121,14 @@ pub fn quote(lines: &[String]) {
 }
 
 /// A line under a level of its own choosing: `PROGRAM: LEVEL: TEXT`.
-fn line(level: &str, text: &str) {
+fn line(level: &str, message: &str) {
+    write_line(text(level, message));
+}
+
+/// The message as its line would hold it, without the newline.
+pub(crate) fn text(level: &str, message: &str) -> String {
     let program = PROGRAM.get().copied().unwrap_or("pm");
-    write_line(format!("{program}: {level}: {}", escaped(text)));
+    format!("{program}: {level}: {}", escaped(message))
 }
 
 fn write_line(mut out: String) {

@@ -15,10 +15,12 @@ use crate::procfs;
 use crate::report;
 
 mod counts;
+mod left;
 mod line;
 mod roll;
 
 pub use counts::Counts;
+pub use left::{forget_killed, killed, lost_above, orphaned, was_killed};
 pub use line::{Ended, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 pub use roll::{Roll, RollRunning};
 
@@ -59,12 +61,19 @@ impl Status {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         let told = &self.supervisor;
-        if !procfs::is_alive(told.pid, told.start) {
-            return false;
-        }
-        // After a reboot the same pid may have started at the same tick.
-        let boots = told.boot.clone().zip(procfs::boot_id());
+        procfs::is_alive(told.pid, told.start) && self.is_of_this_boot()
+    }
+
+    /// Whether it was written since the machine came up: after a reboot the same pid may have started at the same tick.
+    #[must_use]
+    pub fn is_of_this_boot(&self) -> bool {
+        let boots = self.supervisor.boot.clone().zip(procfs::boot_id());
         boots.is_none_or(|(then, now)| then == now)
+    }
+
+    /// Whether a worker that it names still lives: of a supervisor that was killed, nothing else says so.
+    fn has_left_workers(&self) -> bool {
+        self.is_of_this_boot() && self.workers.iter().any(left::lives)
     }
 }
 
@@ -73,12 +82,23 @@ impl Status {
 /// # Errors
 /// The directory cannot be read; that it is not there yet is no error.
 pub fn read(dir: &Path) -> io::Result<Vec<Status>> {
+    Ok(read_all(dir)?.0)
+}
+
+/// What the living supervisors of the app in `dir` say, and what those said that were killed; in no order.
+///
+/// # Errors
+/// The directory cannot be read; that it is not there yet is no error.
+pub fn read_all(dir: &Path) -> io::Result<(Vec<Status>, Vec<Status>)> {
     let entries = match std::fs::read_dir(dir.join(DIRECTORY)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
         other => other?,
     };
     let files = entries.flatten().filter(|e| named(&e.path()).is_some());
-    Ok(files.filter_map(|e| read_file(&e.path())).filter(Status::is_alive).collect())
+    let all = files.filter_map(|e| read_file(&e.path()));
+    let (living, mut others): (Vec<_>, Vec<_>) = all.partition(Status::is_alive);
+    others.retain(was_killed);
+    Ok((living, others))
 }
 
 /// What the last supervisor of the app said as it gave up; `None`: it did not, or another has started since.
@@ -209,7 +229,10 @@ fn is_stale(path: &Path) -> bool {
         path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix('.')?.strip_suffix(".new"));
     let Some(pid) = half_written.map_or_else(|| named(path), |name| named(Path::new(name))) else { return false };
     let whole = if half_written.is_none() { read_file(path) } else { None };
-    whole.map_or_else(|| procfs::stat(pid).is_none_or(|s| s.is_zombie()), |status| !status.is_alive())
+    whole.map_or_else(
+        || procfs::stat(pid).is_none_or(|s| s.is_zombie()),
+        |status| !status.is_alive() && !status.has_left_workers(),
+    )
 }
 
 #[cfg(test)]

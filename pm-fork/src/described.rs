@@ -54,7 +54,7 @@ fn act(asked: &Description, plans: &[Plan], context: &Context, patience: &Patien
 
 fn restart(services: Vec<Service>, plans: &[Plan], context: &Context, patience: &Patience) -> Result<u8, Failure> {
     let parking: Vec<&str> = plans.iter().filter(|plan| !plan.autostart).map(|plan| plan.name.as_str()).collect();
-    let ready = restart::stop_first(&resurrect::home()?, services, &parking)?;
+    let ready = restart::stop_first(&resurrect::home()?, services, &parking);
     let parked = park(plans, context);
     let codes = launch::start_all(&ready.services, patience)?;
     Ok(if parked && !ready.failed { summary(&codes) } else { 1 })

@@ -40,6 +40,8 @@ pub(crate) struct Patience {
     pub(crate) until: Until,
     pub(crate) timeout: Span,
     pub(crate) text: String,
+    /// The user has said how long.
+    pub(crate) asked: bool,
 }
 
 /// A service that runs.

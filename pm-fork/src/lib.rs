@@ -20,6 +20,7 @@ mod request;
 mod restart;
 mod resurrect;
 mod service;
+mod stop;
 mod update;
 
 use request::Request;
@@ -46,6 +47,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
             }
             manage::signal(home, name, number, &word)
         }),
+        Request::Stop(names) => stop::run(&names, patience.asked.then_some(patience.timeout)),
         Request::Remove(names) => manage::each(&names, manage::remove),
         Request::Save => resurrect::save(),
     }

@@ -8,7 +8,7 @@ use pm_common::home::{self, Claim, Home, Lock};
 use pm_common::report::{self, Failure, OrFail as _};
 use pm_common::sys::process;
 
-use crate::{failed, resurrect};
+use crate::{failed, resurrect, stop};
 
 /// Does something to each app, whatever becomes of the others; 1 if it could not be done to one.
 pub(crate) fn each(names: &[String], act: impl Fn(&Home, &str) -> Result<(), Failure>) -> Result<u8, Failure> {
@@ -70,6 +70,13 @@ pub(crate) fn remove(home: &Home, name: &str) -> Result<(), Failure> {
     let doing = || format!("app '{name}': cannot remove {}", dir.display());
     if !dir.is_dir() {
         return Err(not_running(home, &dir, name));
+    }
+    // Before the claim: a look at the lock would drop ours.
+    let left = stop::left(&dir);
+    if !left.is_empty() {
+        let pids = pm_common::orphans::list(&left);
+        let why = format!("app '{name}': workers of a supervisor that was killed still run: pid={pids}; stop it first");
+        return Err(Failure::with_code(1, why));
     }
     let claim = match Lock::claim(&dir) {
         // Somebody else has removed it since.

@@ -16,7 +16,7 @@ use crate::service::{self, Service};
 pub const TOOL: Tool = Tool {
     name: "pm-fork",
     usage: "[options] CHAIN...\n       pm-fork -f FILE|- [options]\n       pm-fork --set script=FILE [--set ...] [-- ARGS...]\n       \
-            pm-fork --again|--remove|--signal SIG NAME...",
+            pm-fork --again|--stop|--remove|--signal SIG NAME...",
     about: "Becomes a background service with a name and log files, then runs CHAIN.",
     options: &[
         opt("name", "NAME", "the app's name [after the first file in CHAIN]"),
@@ -37,6 +37,7 @@ pub const TOOL: Tool = Tool {
         switch("update-env", "with --again, --signal HUP: in this environment"),
         switch("restart", "with --again or -f: stop first what runs, if it can be started again"),
         opt("signal", "SIG", "send the apps' outermost processes a signal"),
+        switch("stop", "end apps, and what killed supervisors left of them"),
         switch("remove", "forget stopped apps, and delete their logs"),
         switch("save", "print all apps as -f takes them"),
     ],
@@ -59,6 +60,8 @@ pub(crate) enum Request {
     Again(Again),
     /// To send a signal.
     Signal { number: u8, word: String, update_env: bool, names: Vec<String> },
+    /// To end apps.
+    Stop(Vec<String>),
     /// To forget apps.
     Remove(Vec<String>),
     /// To print all apps.
@@ -100,6 +103,7 @@ struct Given {
     again: bool,
     update_env: bool,
     signal: Option<(u8, String)>,
+    stop: bool,
     remove: bool,
     save: bool,
     /// The options for a chain, and those for a description.
@@ -113,13 +117,14 @@ struct Given {
 /// 125: a bad value, options that do not go together, nothing to do.
 pub(crate) fn parse(parsed: Parsed) -> Result<(Request, Patience), Failure> {
     let mut given = Given::default();
-    let mut patience = Patience { until: Until::Ready, timeout: Span::secs(30), text: "30s".to_owned() };
+    let mut patience = Patience { until: Until::Ready, timeout: Span::secs(30), text: "30s".to_owned(), asked: false };
     for (option, value) in &parsed.options {
         match *option {
             "wait" => patience.until = until(option, value)?,
             "timeout" => {
                 patience.timeout = options::duration(option, value)?;
                 patience.text = value.to_string_lossy().into_owned();
+                patience.asked = true;
             }
             _ => given.set(option, value)?,
         }
@@ -157,6 +162,7 @@ impl Given {
             "update-env" => self.update_env = true,
             "restart" => self.described.restart = true,
             "signal" => self.signal = Some((signal(option, value)?, text()?)),
+            "stop" => self.stop = true,
             "remove" => self.remove = true,
             _ => self.save = true,
         }
@@ -169,7 +175,8 @@ impl Given {
     }
 
     fn request(self, rest: Vec<OsString>) -> Result<Request, Failure> {
-        let verbs = [self.again, self.signal.is_some(), self.remove, self.save, self.of_description.is_some()];
+        let verbs =
+            [self.again, self.signal.is_some(), self.stop, self.remove, self.save, self.of_description.is_some()];
         if verbs.iter().filter(|asked| **asked).count() > 1 {
             return Err(Failure::own("these options do not go together; see pm-fork --help"));
         }
@@ -196,6 +203,7 @@ impl Given {
                 let (update_env, restart) = (self.update_env, self.described.restart);
                 Ok(Request::Again(Again { names: names(rest)?, update_env, restart }))
             }
+            None if self.stop => Ok(Request::Stop(names(rest)?)),
             None if self.remove => Ok(Request::Remove(names(rest)?)),
             None if self.of_description.is_some() => self.described.with(rest).map(Request::Described),
             None => chain(self.start, self.cwd, rest).map(|service| Request::Chain(Box::new(service))),
@@ -289,6 +297,8 @@ mod tests {
             "--signal NOPE a",
             "--signal TERM",
             "--again --remove a",
+            "--stop",
+            "--stop --signal TERM a",
             "--save a",
             "--save --again a",
             "--update-env a",
@@ -316,6 +326,7 @@ mod tests {
         );
         assert!(matches!(asked("--signal HUP a"), Ok(Request::Signal { number: 1, .. })));
         assert!(matches!(asked("--remove a"), Ok(Request::Remove(names)) if names == ["a"]));
+        assert!(matches!(asked("--stop a b"), Ok(Request::Stop(names)) if names == ["a", "b"]));
         assert!(matches!(asked("--save"), Ok(Request::Save)));
     }
 }

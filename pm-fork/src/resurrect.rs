@@ -47,8 +47,7 @@ pub(crate) fn again(asked: &Again, patience: &Patience) -> Result<u8, Failure> {
             }
         }
     }
-    let ready =
-        if asked.restart { Some(restart::stop_first(&home, std::mem::take(&mut services), &[])?) } else { None };
+    let ready = if asked.restart { Some(restart::stop_first(&home, std::mem::take(&mut services), &[])) } else { None };
     let failed = failed || ready.as_ref().is_some_and(|ready| ready.failed);
     let code = summary(&launch::start_all(ready.as_ref().map_or(&services, |ready| &ready.services), patience)?);
     Ok(if failed { 1 } else { code })

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use nix::libc;
 use pm_common::home::{self, AppDir, Home, Mode, Namesake, Start};
+use pm_common::orphans;
 use pm_common::release::env_file;
 use pm_common::report::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
 use pm_common::status::{Counts, now_ms};
@@ -83,6 +84,7 @@ impl Service {
         home: Option<Home>,
         pipe: &mut File,
     ) -> Result<std::convert::Infallible, Failure> {
+        orphans::end_before_start(app)?;
         let [out, err] = self.logs(app.dir())?;
         let null = File::open("/dev/null").or_fail(|| "cannot open /dev/null".to_owned())?;
         let before = app.dir().and_then(|dir| home::read_regular(&dir.join(home::START), u64::MAX).ok());

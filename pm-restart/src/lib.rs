@@ -38,6 +38,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     };
     let options = options::resolve(&parsed)?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
+    pm_common::orphans::end_before_start(&home)?;
     let ready = ReadyRule { evidence: ReadyBy::Listen, alive_after: ALIVE_AFTER, timeout: READY_TIMEOUT };
     let roll = RollRule { parallel: 1, soak: Span::ZERO, overlap: 1, heeds_memory: false };
     let shape = Shape { workers: 1, overlap: false, ready, roll };

@@ -1,7 +1,8 @@
 //! `--check`: whether every app is as it shall be; for a probe, so one line for each that is not, and why.
 
+use pm_common::orphans::list;
 use pm_common::procfs;
-use pm_common::status::{self, Last, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pm_common::status::{Last, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 
 use crate::seen::Seen;
 use crate::text::how;
@@ -12,11 +13,13 @@ use crate::text::how;
 pub(crate) fn complaint(app: &Seen, named: bool) -> Option<String> {
     match (app.runs(), app.acting(), &app.words) {
         (true, Some(told), _) => {
-            suspended_supervisor(app).or_else(|| of_running(app, told)).or_else(|| of_processes(app))
+            let now = suspended_supervisor(app).or_else(|| of_running(app, told)).or_else(|| of_processes(app));
+            now.or_else(|| without_above(app)).or_else(|| orphans(app))
         }
-        (true, None, _) => of_silent(app),
+        (true, None, _) => of_silent(app).or_else(|| orphans(app)),
+        (false, ..) if !app.orphaned.is_empty() => orphans(app),
         (false, _, Some(words)) => Some(of_ended(words)),
-        (false, _, None) => match dead(app) {
+        (false, _, None) => match app.killed.iter().map(|s| &s.supervisor).min_by_key(|s| (s.start, s.pid)) {
             Some(told) => Some(format!("{} has died without a word: pid={}", told.tool, told.pid)),
             None => named.then(|| "stopped".to_owned()),
         },
@@ -58,6 +61,30 @@ fn of_processes(app: &Seen) -> Option<String> {
     })
 }
 
+/// That the supervisor above the one that acts was killed: no other process would start that one again.
+pub(crate) fn without_above(app: &Seen) -> Option<String> {
+    let (lost, below) = app.lost_above()?;
+    Some(format!(
+        "{} pid={} was killed, and {} pid={} goes on without it: nothing starts it again; to have it back: pm restart {}",
+        lost.tool, lost.pid, below.tool, below.pid, app.name
+    ))
+}
+
+/// What supervisors that were killed have left running.
+pub(crate) fn orphans(app: &Seen) -> Option<String> {
+    let orphans = app.orphans();
+    let (told, _) = orphans.first()?;
+    let pids: Vec<i32> = orphans.iter().filter_map(|(_, worker)| worker.pid).collect();
+    let (workers, run) = if pids.len() == 1 { ("worker", "runs") } else { ("workers", "run") };
+    Some(format!(
+        "{} {workers} of {}, which was killed, still {run}: pid={}; pm stop {name} ends them, pm start {name} starts it anew",
+        pids.len(),
+        told.tool,
+        list(&pids),
+        name = app.name
+    ))
+}
+
 fn is_suspended(pid: i32) -> bool {
     procfs::stat(pid).is_some_and(|stat| stat.state == b'T')
 }
@@ -77,12 +104,4 @@ fn of_ended(words: &Status) -> String {
     let last: Option<&Last> = words.workers.iter().filter_map(|w| w.last.as_ref()).max_by_key(|l| l.at_ms);
     let why = last.map_or_else(String::new, |last| format!(": {}", how(last)));
     format!("{} gave up{why}", words.supervisor.tool)
-}
-
-/// A supervisor that left its status file behind: it was killed, or the machine went down. A stop removes the file.
-fn dead(app: &Seen) -> Option<SupervisorLine> {
-    let entries = std::fs::read_dir(app.dir.join(status::DIRECTORY)).ok()?.flatten();
-    let files = entries.filter(|e| !e.file_name().as_encoded_bytes().starts_with(b"."));
-    let texts = files.filter_map(|e| crate::start::read(&e.path()).ok());
-    texts.filter_map(|text| Status::parse(&text)).map(|s| s.supervisor).min_by_key(|s| (s.start, s.pid))
 }

@@ -49,6 +49,7 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("adapter", adapters(rows)),
         ("connections", connections(rows)),
         ("supervisor", supervisors(app)),
+        ("warning", crate::check::without_above(app).or_else(|| crate::check::orphans(app))),
         ("policy", acting.map(|s| policy(&s.policy))),
         ("script", told("script")),
         ("command", start.get("argv").and_then(Value::as_array).map(|argv| command(argv))),

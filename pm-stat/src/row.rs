@@ -14,6 +14,8 @@ pub(crate) const SCHEMA: u64 = 1;
 pub(crate) const STOPPED: &str = "stopped";
 /// The state of one that its supervisor gave up.
 pub(crate) const ERRORED: &str = "errored";
+/// That of one with workers of a supervisor that was killed, and that of these.
+pub(crate) const ORPHANED: &str = "orphaned";
 /// That of a worker whose end its supervisor has not told yet.
 pub(crate) const GONE: &str = "gone";
 
@@ -36,16 +38,20 @@ pub(crate) struct Row<'a> {
 
 /// The rows of the apps, in their order; then by slot and generation.
 pub(crate) fn rows<'a>(apps: impl IntoIterator<Item = &'a Seen>, meter: &mut Meter) -> Vec<Row<'a>> {
-    let all: Vec<_> = apps.into_iter().map(|app| (app, app.workers())).collect();
-    meter.prepare(all.iter().map(|(_, workers)| workers.len().max(1)).sum());
+    let all: Vec<_> = apps.into_iter().map(|app| (app, app.workers(), app.orphans())).collect();
+    meter.prepare(all.iter().map(|(_, workers, orphans)| (workers.len() + orphans.len()).max(1)).sum());
     let mut rows = Vec::new();
-    for (app, workers) in all {
-        if workers.is_empty() {
+    for (app, workers, orphans) in all {
+        if workers.is_empty() && (app.runs() || orphans.is_empty()) {
             rows.push(whole(app, meter));
+        }
+        if workers.is_empty() && orphans.is_empty() {
             continue;
         }
         let counts = Counts::read(&app.dir);
         rows.extend(workers.into_iter().map(|(supervisor, told)| worker(app, supervisor, told, &counts, meter)));
+        let orphans = orphans.into_iter().map(|(supervisor, told)| worker(app, supervisor, told, &counts, meter));
+        rows.extend(orphans.map(|row| Row { state: ORPHANED, ..row }));
     }
     rows
 }
@@ -97,6 +103,7 @@ pub(crate) fn state_of_app(app: &Seen) -> &'static str {
         (Some(told), _) if told.state == SupervisorState::GaveUp => ERRORED,
         (Some(told), _) => told.state.word(),
         (None, Some(_)) => "running",
+        (None, None) if !app.orphaned.is_empty() => ORPHANED,
         (None, None) if app.words.is_some() => ERRORED,
         (None, None) => STOPPED,
     }
@@ -140,6 +147,7 @@ impl Row<'_> {
             ("restarts_total", told.map(|w| Value::from(w.restarts))),
             ("supervisor_pid", runs.then(|| Value::from(self.supervisor.map(|s| s.pid)))),
             ("supervisor_start", runs.then(|| Value::from(self.supervisor.map(|s| s.start)))),
+            ("supervisor_lost", self.app.lost_above().map(|(lost, _)| Value::from(lost.pid))),
             ("schema", Some(Value::from(SCHEMA))),
         ]
     }

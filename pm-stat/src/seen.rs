@@ -22,18 +22,24 @@ pub(crate) struct Seen {
     pub(crate) holder: Option<Option<i32>>,
     /// Where nothing runs: what the last supervisor said as it gave up.
     pub(crate) words: Option<Status>,
+    /// The last words of supervisors that were killed.
+    pub(crate) killed: Vec<Status>,
+    /// Of these, those with workers that go on below nobody, and only these workers.
+    pub(crate) orphaned: Vec<Status>,
 }
 
 impl Seen {
     /// Looks at the app in `dir`.
     pub(crate) fn look(name: &str, dir: &Path) -> io::Result<Self> {
-        let statuses = status::read(dir)?;
+        let (statuses, killed) = status::read_all(dir)?;
         let holder = if statuses.is_empty() { home::holder(dir).ok().flatten() } else { None };
         let runs = holder.is_some() || !statuses.is_empty();
         Ok(Self {
             name: name.to_owned(),
             dir: dir.to_owned(),
             start: Start::read(dir),
+            orphaned: status::orphaned(&killed, &statuses, holder.flatten()),
+            killed,
             sight: Sight { statuses, living: Vec::new(), locked: runs },
             holder,
             words: if runs { None } else { status::last_words(dir) },
@@ -54,6 +60,16 @@ impl Seen {
         }
         workers.sort_by_key(|(_, w)| (w.slot, w.generation));
         workers
+    }
+
+    /// The workers of supervisors that were killed, and these; as [`Self::workers`].
+    pub(crate) fn orphans(&self) -> Vec<(&SupervisorLine, &WorkerLine)> {
+        self.orphaned.iter().flat_map(|s| s.workers.iter().map(move |w| (&s.supervisor, w))).collect()
+    }
+
+    /// The supervisor that was killed above one that goes on without it, and that one.
+    pub(crate) fn lost_above(&self) -> Option<(&SupervisorLine, &SupervisorLine)> {
+        status::lost_above(&self.killed, &self.sight.statuses)
     }
 
     /// The outermost supervisor.
@@ -79,7 +95,8 @@ impl Seen {
     pub(crate) fn mode(&self) -> Option<&str> {
         let told = self.start.as_ref().and_then(|s| s.mode.as_deref());
         told.or_else(|| {
-            let mut tools = self.sight.statuses.iter().chain(&self.words).map(|s| s.supervisor.tool.as_str());
+            let mut tools =
+                self.sight.statuses.iter().chain(&self.words).chain(&self.orphaned).map(|s| s.supervisor.tool.as_str());
             let first = tools.next()?;
             Some(if first == "pm-cluster" || tools.any(|t| t == "pm-cluster") { "cluster" } else { "fork" })
         })

@@ -9,7 +9,7 @@ use pm_common::report::{self, Failure};
 use pm_common::status::now_ms;
 
 use crate::apps::{Apps, place};
-use crate::check::complaint;
+use crate::check::{complaint, without_above};
 use crate::describe::describe;
 use crate::matching::{Candidate, matching as matching_names};
 use crate::mode::Form;
@@ -17,6 +17,7 @@ use crate::row::{self, Row};
 use crate::samples::Samples;
 use crate::seen::Seen;
 use crate::table::{Entry, render};
+use crate::text::clean;
 use crate::usage::Meter;
 use crate::{jlist, metrics, print, traffic};
 
@@ -55,9 +56,15 @@ fn text(apps: &[Seen], rows: &[Row<'_>], form: Form) -> String {
             if let Some(order) = order {
                 order.sort(&mut entries);
             }
-            render(&entries, room(), colours())
+            render(&entries, room(), colours()) + &notes(apps)
         }
     }
+}
+
+/// What no row of the table can say: that nobody would start a supervisor again.
+fn notes(apps: &[Seen]) -> String {
+    let note = |app: &Seen| without_above(app).map(|why| format!("{}: {}\n", clean(&app.name), clean(&why)));
+    apps.iter().filter_map(note).collect()
 }
 
 /// The columns of the terminal that stdout is; `None`: it is none.

@@ -1,7 +1,7 @@
 //! The words for states: ours in the JSON lines, PM2's where people and programs look that come from there.
 
 /// Each state, as the JSON lines have it, and PM2's word for it: in the table, the live table, `--describe` and `--jlist`.
-const WORDS: [(&str, &str); 13] = [
+const WORDS: [(&str, &str); 14] = [
     ("starting", "launching"),
     ("ready", "online"),
     // A process holds the app's lock, and says nothing.
@@ -15,6 +15,8 @@ const WORDS: [(&str, &str); 13] = [
     ("failed", "errored"),
     ("gave up", "errored"),
     ("errored", "errored"),
+    // PM2 has none: its daemon takes all with it, or knows nothing of them.
+    ("orphaned", "orphaned"),
     ("down", "stopped"),
     ("stopped", "stopped"),
 ];
@@ -29,14 +31,14 @@ mod tests {
     use pm_common::status::{SupervisorState, WorkerState};
 
     use super::*;
-    use crate::row::{ERRORED, GONE, STOPPED};
+    use crate::row::{ERRORED, GONE, ORPHANED, STOPPED};
 
     #[test]
     fn every_state_has_its_word_and_both_are_in_the_manual() {
         let manual = include_str!("../../man/pm-stat.1");
         let workers = WorkerState::ALL.iter().map(|state| state.word());
         let supervisors = SupervisorState::ALL.iter().map(|state| state.word());
-        let all: Vec<_> = workers.chain(supervisors).chain([STOPPED, ERRORED, GONE, "running"]).collect();
+        let all: Vec<_> = workers.chain(supervisors).chain([STOPPED, ERRORED, GONE, ORPHANED, "running"]).collect();
         for state in &all {
             assert!(WORDS.iter().any(|(ours, _)| ours == state), "{state}");
         }

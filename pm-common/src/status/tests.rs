@@ -174,3 +174,56 @@ fn a_roll_is_read_as_far_as_it_is_known() {
     let least = json!({"requested": 2, "started": 1, "ended": 0, "running": {"done": 0}, "later": true});
     assert_eq!(Roll::from_json(&least), Some(Roll { requested: 2, started: 1, ..Roll::default() }));
 }
+
+/// What a supervisor wrote that is no more: of a worker that still lives, pid and start.
+fn of_a_killed(pid: i32, start: u64) -> Status {
+    let gone = SupervisorLine { tool: "pm-restart".to_owned(), pid: i32::MAX, start: 1, ..me() };
+    let lives = WorkerLine { pid: Some(pid), start: Some(start), ..worker(0) };
+    Status { supervisor: gone, workers: vec![lives, WorkerLine { pid: Some(i32::MAX), start: Some(1), ..worker(1) }] }
+}
+
+#[test]
+fn only_the_very_process_of_a_killed_supervisor_is_its_orphan() {
+    let pid = std::process::id() as i32;
+    let start = procfs::start_time(pid).expect("running");
+    let killed = of_a_killed(pid, start);
+    let found = |killed: &Status, living: &[Status], holder| {
+        let left = orphaned(std::slice::from_ref(killed), living, holder);
+        left.iter().flat_map(|s| &s.workers).filter_map(|w| w.pid).collect::<Vec<_>>()
+    };
+    assert!(was_killed(&killed));
+    assert_eq!(found(&killed, &[], None), [pid]);
+    assert_eq!(found(&of_a_killed(pid, start + 1), &[], None), [0; 0], "another process with its number");
+    let mut before = killed.clone();
+    before.supervisor.boot = Some("another boot".to_owned());
+    assert_eq!(found(&before, &[], None), [0; 0]);
+    let parent = nix::unistd::getppid().as_raw();
+    assert_eq!(found(&killed, &[], Some(parent)), [0; 0], "it is below the holder of the lock");
+    let above = Status { supervisor: SupervisorLine { pid: parent, ..me() }, workers: Vec::new() };
+    assert_eq!(found(&killed, &[above], None), [0; 0], "and here below a living supervisor");
+    let gave_up = Status {
+        supervisor: SupervisorLine { state: SupervisorState::GaveUp, ..killed.supervisor.clone() },
+        workers: Vec::new(),
+    };
+    assert!(!was_killed(&gave_up), "its last words");
+}
+
+#[test]
+fn the_file_of_a_killed_supervisor_stays_until_its_workers_are_gone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let directory = dir.path().join(DIRECTORY);
+    std::fs::create_dir(&directory).expect("made");
+    let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("starts");
+    let pid = child.id() as i32;
+    let killed = of_a_killed(pid, procfs::start_time(pid).expect("running"));
+    let path = directory.join(format!("pm-restart.{}", i32::MAX));
+    let lines: Vec<_> = killed.workers.iter().map(|w| format!("{}\n", w.to_json())).collect();
+    std::fs::write(&path, format!("{}\n{}", killed.supervisor.to_json(), lines.concat())).expect("written");
+    let _file = StatusFile::new(Some(dir.path()), "pm-cluster");
+    forget_killed(dir.path());
+    assert!(path.exists(), "its worker would be known to nobody");
+    drop(child.stdin.take());
+    child.wait().expect("ends");
+    forget_killed(dir.path());
+    assert!(!path.exists());
+}

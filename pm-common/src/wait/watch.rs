@@ -197,7 +197,8 @@ fn pidfd_of(id: Id) -> io::Result<Option<OwnedFd>> {
 }
 
 /// The time until `at`, for poll(2); nanoseconds, so that a wake-up is never early and then spins.
-fn timespec(at: Mono, now: Mono) -> Timespec {
+#[must_use]
+pub fn timespec(at: Mono, now: Mono) -> Timespec {
     let left = at.since(now).0;
     let tv_sec = i64::try_from(left / 1_000_000_000).unwrap_or(i64::MAX);
     Timespec { tv_sec, tv_nsec: i64::try_from(left % 1_000_000_000).unwrap_or(0) }

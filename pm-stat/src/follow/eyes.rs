@@ -167,12 +167,13 @@ impl Eyes {
         Ok(())
     }
 
-    /// Gets a pidfd of each supervisor of the app, and of the holder of its lock; `false`: one that was read is gone.
+    /// Gets a pidfd of each supervisor of the app, of the holder of its lock, and of what killed supervisors left; `false`: one that was read is gone.
     fn hold(&mut self, seen: &Seen) -> io::Result<bool> {
         let told = seen.sight.statuses.iter().map(|s| Id::of(&s.supervisor));
         let holder = seen.holder.flatten().and_then(|pid| Some(Id { pid, start: procfs::start_time(pid)? }));
         let mut all = true;
-        for id in told.chain(holder) {
+        let orphans = seen.orphans().into_iter().filter_map(|(_, w)| Some(Id { pid: w.pid?, start: w.start? }));
+        for id in told.chain(holder).chain(orphans) {
             if self.pidfds.contains_key(&id) {
                 continue;
             }

@@ -32,6 +32,7 @@ mod listen;
 mod logs;
 mod memory;
 mod notify;
+mod orphans;
 mod outputs;
 mod policy;
 mod preload;

@@ -19,7 +19,7 @@ fn seen(statuses: Vec<Status>) -> Seen {
     let locked = !statuses.is_empty();
     let sight = Sight { statuses, living: Vec::new(), locked };
     let (name, dir) = ("web".to_owned(), PathBuf::from("/x/web"));
-    Seen { name, dir, start: None, sight, holder: None, words: None }
+    Seen { name, dir, start: None, sight, holder: None, words: None, killed: Vec::new(), orphaned: Vec::new() }
 }
 
 fn running(workers: Vec<WorkerLine>) -> Seen {

@@ -1,0 +1,72 @@
+//! What supervisors that were killed have left: their status files, and in these the processes that live on.
+
+use std::path::{Path, PathBuf};
+
+use super::{DIRECTORY, Status, SupervisorLine, SupervisorState, WorkerLine, named, read_file};
+use crate::procfs;
+
+/// The status files of supervisors that ended without a word: killed with -9, or with the machine.
+///
+/// A clean end removes the file; a supervisor that gave up left its last words, and is not among these.
+#[must_use]
+pub fn killed(dir: &Path) -> Vec<Status> {
+    let Ok(entries) = std::fs::read_dir(dir.join(DIRECTORY)) else { return Vec::new() };
+    let files = entries.flatten().map(|e| e.path()).filter(|path| named(path).is_some());
+    files.filter_map(|path| read_file(&path)).filter(was_killed).collect()
+}
+
+/// Whether the supervisor that wrote it was killed.
+#[must_use]
+pub fn was_killed(status: &Status) -> bool {
+    status.supervisor.state != SupervisorState::GaveUp && !status.is_alive()
+}
+
+/// Of the supervisors that were `killed`, those with workers that go on below nobody; only these workers.
+///
+/// What a living supervisor has, or has below it, is not among them: it ends that itself. `holder` is who has the app's
+/// lock.
+#[must_use]
+pub fn orphaned(killed: &[Status], living: &[Status], holder: Option<i32>) -> Vec<Status> {
+    let mut above: Vec<i32> = living.iter().map(|status| status.supervisor.pid).chain(holder).collect();
+    above.extend(living.iter().flat_map(|status| &status.workers).filter_map(|worker| worker.pid));
+    let is_alone = |worker: &WorkerLine| lives(worker) && worker.pid.is_some_and(|pid| !is_below(pid, &above));
+    let of = |status: &Status| {
+        let workers: Vec<_> = status.workers.iter().filter(|worker| is_alone(worker)).cloned().collect();
+        (!workers.is_empty()).then(|| Status { supervisor: status.supervisor.clone(), workers })
+    };
+    killed.iter().filter(|status| status.is_of_this_boot()).filter_map(of).collect()
+}
+
+/// The supervisor that was killed above one that lives on, and that one.
+#[must_use]
+pub fn lost_above<'a>(killed: &'a [Status], living: &'a [Status]) -> Option<(&'a SupervisorLine, &'a SupervisorLine)> {
+    let below = |worker: &WorkerLine| {
+        let is = |told: &&SupervisorLine| worker.pid == Some(told.pid) && worker.start == Some(told.start);
+        living.iter().map(|status| &status.supervisor).find(is)
+    };
+    let killed = killed.iter().filter(|status| status.is_of_this_boot());
+    killed.into_iter().find_map(|status| Some((&status.supervisor, status.workers.iter().find_map(below)?)))
+}
+
+/// Forgets the supervisors that were killed, once none of their workers lives.
+pub fn forget_killed(dir: &Path) {
+    for status in killed(dir).iter().filter(|status| !status.has_left_workers()) {
+        let _ = std::fs::remove_file(path_of(dir, &status.supervisor));
+    }
+}
+
+/// Whether the worker's process is still that process.
+pub(super) fn lives(worker: &WorkerLine) -> bool {
+    worker.pid.zip(worker.start).is_some_and(|(pid, start)| procfs::is_alive(pid, start))
+}
+
+fn path_of(dir: &Path, told: &SupervisorLine) -> PathBuf {
+    dir.join(DIRECTORY).join(format!("{}.{}", told.tool, told.pid))
+}
+
+/// Whether the process is one of these, or has one of them above it.
+fn is_below(pid: i32, above: &[i32]) -> bool {
+    let mut proc = procfs::Proc::default();
+    let parent = |pid: &i32| proc.stat(*pid).map(|stat| stat.ppid).filter(|&parent| parent > 1);
+    std::iter::successors(Some(pid), parent).take(procfs::LARGEST_TREE).any(|pid| above.contains(&pid))
+}

@@ -1,0 +1,84 @@
+//! Tells the person who waits what for: nothing in the first second, then a line that is kept up to date on a terminal,
+//! and elsewhere one line, and one more when the reason has become another.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use crate::policy::time::{Mono, Span};
+use crate::report;
+use crate::sys::clock;
+
+/// A wait that is over by then has nothing to tell; after it, whoever is waited for is looked at again as often.
+const PATIENT: Span = Span::secs(1);
+/// What moves the cursor to the left margin and clears the line.
+const CLEAR: &str = "\r\x1b[K";
+
+/// What has been told of a wait.
+#[derive(Debug)]
+pub struct Teller {
+    begun: Mono,
+    next: Mono,
+    on_terminal: bool,
+    /// A line stands on the terminal that is not to stay.
+    shows: bool,
+    /// Why it takes long, as it was told last.
+    told: Option<String>,
+}
+
+impl Default for Teller {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Teller {
+    /// The wait begins now.
+    #[must_use]
+    pub fn new() -> Self {
+        let begun = clock::now();
+        let on_terminal = std::io::stderr().is_terminal();
+        Self { begun, next: begun + PATIENT, on_terminal, shows: false, told: None }
+    }
+
+    /// When to look again, if nothing happens: what is suspended says nothing.
+    #[must_use]
+    pub const fn next(&self) -> Mono {
+        self.next
+    }
+
+    /// Tells what is waited for, if it is time to; `trouble`: what keeps it from happening, where that is known.
+    pub fn tell(&mut self, goal: &str, state: &str, trouble: Option<&str>) {
+        let now = clock::now();
+        if now < self.next {
+            return;
+        }
+        self.next = now + PATIENT;
+        let seconds = now.since(self.begun).as_millis() / 1000;
+        if self.on_terminal {
+            let line = report::text("info", &format!("waiting for {goal}, {seconds}s: {}", trouble.unwrap_or(state)));
+            let _ = std::io::stderr().write_all(format!("{CLEAR}{line}").as_bytes());
+            self.shows = true;
+            return;
+        }
+        let reason = trouble.unwrap_or_default().to_owned();
+        match &self.told {
+            Some(told) if *told == reason => {}
+            _ if trouble.is_some() => report::warning(format_args!("waiting for {goal}: {reason}")),
+            None => report::info(format_args!("waiting for {goal}: {state}")),
+            Some(_) => {}
+        }
+        self.told = Some(reason);
+    }
+
+    /// Takes the line from the terminal, before something else is said.
+    pub fn clear(&mut self) {
+        if std::mem::take(&mut self.shows) {
+            let _ = std::io::stderr().write_all(CLEAR.as_bytes());
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

@@ -1,0 +1,149 @@
+//! Supervisors that were killed with -9: what they leave is seen, and ended by whoever stops or starts the app.
+
+use nix::sys::signal::Signal::{SIGKILL, SIGSTOP};
+use pm_tests::front::Front;
+use pm_tests::stat;
+use pm_tests::{http, proc, wait};
+
+/// Ignores TERM and the end of its channel, and serves on.
+const STUBBORN: &str = "process.on('SIGTERM', () => {}); process.on('SIGINT', () => {}); process.on('disconnect', () => {})\n\
+     require('http').createServer((q, r) => r.end(`${process.pid}`)).listen(process.env.PORT)\n";
+
+/// The supervisors of the app, the outermost first.
+fn supervisors(front: &Front, app: &str) -> Vec<u32> {
+    let dir = front.scene.dir().join("pm").join(app).join("status.d");
+    let names = std::fs::read_dir(dir).expect("it runs").flatten().map(|e| e.file_name());
+    let pid = |name: std::ffi::OsString| name.to_str()?.strip_prefix("pm-")?.rsplit_once('.')?.1.parse().ok();
+    let mut pids: Vec<u32> = names.filter_map(pid).collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// All at once: none has time to see that another is gone.
+fn kill(pids: &[u32]) {
+    pids.iter().for_each(|pid| proc::send(*pid, SIGSTOP));
+    pids.iter().for_each(|pid| proc::send(*pid, SIGKILL));
+    wait::until("the supervisors to be gone", || pids.iter().all(|pid| !proc::alive(*pid)).then_some(()));
+}
+
+/// An app in fork mode whose only supervisor was killed: the process that is left.
+fn orphan(front: &Front) -> u32 {
+    front.ok("start app.js --kill-timeout 500");
+    let worker = front.pids("app")[0];
+    kill(&supervisors(front, "app"));
+    assert!(proc::alive(worker));
+    worker
+}
+
+#[test]
+fn what_a_killed_supervisor_left_is_listed_with_its_pid_and_what_it_uses() {
+    let front = Front::new();
+    let worker = orphan(&front);
+    assert_eq!(front.list(), ["app:orphaned"]);
+    let item = front.jlist().remove(0);
+    assert_eq!(item["pid"], worker);
+    assert!(item["monit"]["memory"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{item}");
+    let line = stat::workers(&front.scene).remove(0);
+    assert_eq!((line.state(), line.pid()), ("orphaned", Some(worker)), "{line:?}");
+    assert!(line.0["cpu_pct"].is_number() && line.number("rss_bytes") > 1 << 20, "{line:?}");
+    for verb in ["list", "describe app"] {
+        let said = front.ok(verb);
+        assert!(said.out.contains("orphaned") && said.out.contains(&worker.to_string()), "{said:?}");
+    }
+    let check = stat::run(&front.scene, &["--check"]);
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert_eq!(check.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("pid={worker}")) && said.contains("pm-restart"), "{said}");
+}
+
+#[test]
+fn every_verb_ends_what_a_killed_supervisor_left() {
+    for (verb, list) in [
+        ("stop app", &["app:stopped"] as &[_]),
+        ("delete app", &[]),
+        ("restart app", &["app:online"]),
+        ("start app", &["app:online"]),
+        ("reload app", &["app:online"]),
+    ] {
+        let front = Front::new();
+        let worker = orphan(&front);
+        let said = front.ok(verb);
+        assert!(!proc::alive(worker), "{verb}: {said:?}");
+        assert!(said.err.contains(&format!("pid={worker}")) && said.err.contains("killed"), "{verb}: {said:?}");
+        assert_eq!(front.list(), list, "{verb}");
+        if verb.starts_with("re") || verb.starts_with("start") {
+            let serving: std::collections::BTreeSet<_> = http::pids(front.scene.port, 4).into_iter().collect();
+            assert_eq!(serving.into_iter().collect::<Vec<_>>(), front.pids("app"), "{verb}");
+        }
+    }
+}
+
+#[test]
+fn one_that_ignores_the_signal_is_killed_after_the_grace_and_its_group_with_it() {
+    let front = Front::new();
+    let child = "require('child_process').spawn('sleep', ['1000'], { stdio: 'ignore' })\n";
+    let _ = front.scene.file("app.js", &format!("{STUBBORN}{child}"));
+    let worker = orphan(&front);
+    let below = proc::children(worker);
+    assert_eq!(below.len(), 1);
+    front.ok("stop app");
+    assert!(!proc::alive(worker) && !proc::alive(below[0]));
+    assert_eq!(front.list(), ["app:stopped"]);
+    assert_eq!(stat::run(&front.scene, &["--check"]).status.code(), Some(0), "a stop is what was asked for");
+}
+
+#[test]
+fn both_supervisors_killed_is_the_same_in_cluster_mode() {
+    let front = Front::new();
+    // Node's cluster workers end with their channel; others do not notice.
+    let _ = front.scene.file("app.sh", "#!/bin/sh\nwhile :; do sleep 1000; done\n");
+    front.ok("start app.sh -i 2 --kill-timeout 500");
+    let workers = front.pids("app");
+    let both = supervisors(&front, "app");
+    assert_eq!((workers.len(), both.len()), (2, 2));
+    kill(&both);
+    assert!(workers.iter().all(|pid| proc::alive(*pid)));
+    assert_eq!(front.list(), ["app:orphaned", "app:orphaned"]);
+    let said = front.ok("start app");
+    assert!(said.err.contains("2 "), "{said:?}");
+    assert!(workers.iter().all(|pid| !proc::alive(*pid)), "{said:?}");
+    assert_eq!(front.list(), ["app:online", "app:online"]);
+}
+
+/// Who is started by hand makes the directory anew: it must not forget who is in it.
+#[test]
+fn a_supervisor_started_by_hand_ends_them_first() {
+    for tool in ["pm-restart", "pm-cluster -n 1"] {
+        let front = Front::new();
+        let first = front.scene.start(&format!("pm-restart --grace 500ms node {}/app.js", front.scene.dir().display()));
+        let worker = *first.serving(1).first().expect("one");
+        kill(&[first.pid()]);
+        let second = front.scene.start(&format!("{tool} node {}/app.js", front.scene.dir().display()));
+        let said = second.line("killed");
+        assert!(said.contains(&format!("pid={worker}")), "{said}");
+        wait::until("the worker to end", || (!proc::alive(worker)).then_some(()));
+        assert!(!second.serving(1).contains(&worker));
+        second.stop();
+    }
+}
+
+#[test]
+fn a_cluster_that_lost_the_supervisor_above_is_said_to_have() {
+    let front = Front::new();
+    front.ok("start app.js -i 1");
+    let both = supervisors(&front, "app");
+    let check = || stat::run(&front.scene, &["--check"]);
+    assert_eq!(check().status.code(), Some(0));
+    kill(&both[..1]);
+    let said = wait::until("the check to say so", || {
+        let said = String::from_utf8_lossy(&check().stdout).into_owned();
+        said.contains("pm-restart").then_some(said)
+    });
+    assert!(said.contains(&format!("pid={}", both[0])) && said.contains("pm restart app"), "{said}");
+    assert_eq!(check().status.code(), Some(1));
+    let list = front.ok("list");
+    assert!(list.out.contains("online") && list.out.contains("pm-restart"), "{list:?}");
+    front.ok("restart app");
+    assert_eq!(check().status.code(), Some(0), "{:?}", check());
+    assert!(!front.ok("list").out.contains("pm-restart"));
+}
