@@ -13,9 +13,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 mod parse;
 mod sockets;
+mod users;
 
 pub use parse::{Comm, Stat};
 pub use sockets::{each_socket, shares_network};
+pub use users::{is_ours, nameless_uid};
 
 /// The most processes that a walk of a tree visits: beyond, a fork bomb would hold up its supervisor.
 pub const LARGEST_TREE: usize = 4096;
@@ -256,6 +258,12 @@ pub fn is_cluster(stat: &Stat) -> bool {
     let Ok(exe) = rustix::fs::readlink(format!("/proc/{}/exe", stat.pid), Vec::new()) else { return false };
     let base = exe.as_bytes().rsplit(|&b| b == b'/').next().unwrap_or_default();
     base.strip_suffix(b" (deleted)").unwrap_or(base) == NAME
+}
+
+/// Whether the process is one of our supervisors, by its name for itself.
+#[must_use]
+pub fn is_supervisor(stat: &Stat) -> bool {
+    stat.comm.as_bytes() == b"pm-restart" || is_cluster(stat)
 }
 
 /// The random name of this boot of the machine; `None` where the kernel does not say.

@@ -1,6 +1,7 @@
 //! The decisions, without a clock, without input or output: time comes in as an argument, actions go out as values.
 
 pub mod exit;
+pub mod heard;
 pub mod lag;
 pub mod record;
 pub mod rules;

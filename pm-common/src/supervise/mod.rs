@@ -8,6 +8,7 @@ mod adapter;
 mod crowd;
 pub mod environment;
 pub mod err_log;
+mod hear;
 mod outputs;
 mod perform;
 mod processes;
@@ -19,11 +20,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::notify::Assignment;
 use crate::policy::WorkerId;
 use crate::policy::supervisor::{Action, Event, Supervisor};
 use crate::policy::time::Mono;
-use crate::policy::worker::ReadyBy;
 use crate::procfs::Proc;
 use crate::release::{Origin, Releases};
 use crate::report::{self, Failure, OrFail};
@@ -32,6 +31,7 @@ use crate::sys::signals::{Caught, Signals};
 
 use above::Above;
 pub use adapter::{Adapter, AdapterToken, Plan, Source};
+use hear::Hearing;
 pub use outputs::Outputs;
 pub use processes::Scope;
 use processes::{Inherited, Process};
@@ -75,6 +75,7 @@ pub struct Supervise<A> {
     crowded: bool,
     proc: Proc,
     inherited: Inherited,
+    hearing: Hearing,
     code: Option<u8>,
     gave_up: bool,
 }
@@ -130,6 +131,7 @@ impl<A: Adapter> Supervise<A> {
             crowded: false,
             proc,
             inherited,
+            hearing: Hearing::new(),
             code: None,
             gave_up: false,
         })
@@ -268,53 +270,6 @@ impl<A: Adapter> Supervise<A> {
                 Caught::Child => self.reap_orphans(),
                 Caught::Event(event) => self.events.push_back(event),
             }
-        }
-    }
-
-    /// Takes one datagram of a worker; false: there was none.
-    fn read_notification(&mut self, id: WorkerId) -> bool {
-        let Some(process) = self.processes.get_mut(&id) else { return false };
-        let Ok(Some(datagram)) = process.notify.receive() else { return false };
-        for assignment in datagram.assignments {
-            // A child that supervises says so of our workers; one of a cluster speaks of its own.
-            if process.supervisor.is_some() && self.scope == Scope::Tree {
-                self.manager.pass_on(&assignment);
-            }
-            match assignment {
-                // A worker of a cluster is an app: it must not end the whole with a word, nor escape its limits. If it
-                // runs a supervisor of its own, that one speaks of its own workers.
-                Assignment::PmSupervisor(_) if self.scope == Scope::Group => process.not_heard(datagram.sender.pid),
-                Assignment::PmGaveUp(_) if self.scope == Scope::Group => {}
-                Assignment::Ready if process.hears(datagram.sender.pid) => {
-                    self.events.push_back(Event::SaidReady(id, ReadyBy::Notify));
-                }
-                Assignment::ExtendTimeout(span) => self.events.push_back(Event::StopTakes(id, span)),
-                Assignment::PmGaveUp(_) => self.events.push_back(Event::GaveUp(id)),
-                Assignment::PmSupervisor(_) => {
-                    // Without its pidfd we could neither reach it nor know its end: then it is a plain child.
-                    process.supervisor = datagram.sender.pid.and_then(|pid| crate::sys::process::open_pidfd(pid).ok());
-                    process.leader_supervises = datagram.sender.pid == Some(process.child.pid);
-                    if process.supervisor.is_some() {
-                        self.events.push_back(Event::Supervises(id));
-                    }
-                }
-                Assignment::Ready
-                | Assignment::Status(_)
-                | Assignment::Reloading
-                | Assignment::Stopping
-                | Assignment::MainPid(_)
-                | Assignment::Watchdog
-                | Assignment::Barrier => {}
-            }
-        }
-        true
-    }
-
-    /// The process that supervised in a worker's tree has ended: what is left is a plain child again.
-    fn supervisor_below_ended(&mut self, id: WorkerId) {
-        if let Some(process) = self.processes.get_mut(&id) {
-            process.supervisor = None;
-            self.events.push_back(Event::SupervisesNoMore(id));
         }
     }
 }

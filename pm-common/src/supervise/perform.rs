@@ -169,7 +169,7 @@ impl<A: Adapter> Supervise<A> {
             Request::Fewer => nix::libc::SIGTTOU,
         };
         let Some(process) = self.processes.get(&id) else { return };
-        let target = process.supervisor.as_ref().unwrap_or(&process.child.pidfd);
+        let target = process.supervisor.as_ref().map_or(&process.child.pidfd, |(pidfd, _)| pidfd);
         // One that may not be signalled is not told: it is said when it is to end.
         let _ = process::signal(target.as_fd(), u8::try_from(number).unwrap_or(0));
     }

@@ -36,8 +36,8 @@ pub(super) struct Process {
     /// Field 22 of /proc/PID/stat: with the pid it names the process for ever.
     pub(super) start: Option<u64>,
     pub(super) notify: NotifySocket,
-    /// The process that announced itself as a supervisor: the child, or below it.
-    pub(super) supervisor: Option<OwnedFd>,
+    /// The process that announced itself as a supervisor, the child or one below it, and its pid.
+    pub(super) supervisor: Option<(OwnedFd, i32)>,
     /// That is the child itself, and no shell or `env` that waits for it.
     pub(super) leader_supervises: bool,
     /// The leader has ended and is kept as a zombie, so that the number of its group stays its own.
@@ -54,6 +54,8 @@ pub(super) struct Process {
     told: Vec<i32>,
     /// Supervisors below it that are no link of this chain.
     others: Vec<i32>,
+    /// Whom it was seen to run as.
+    pub(super) users: Vec<u32>,
     /// It was sent KILL: so is whatever of it appears later.
     killed: bool,
     /// A signal to it was refused, and that was said.
@@ -83,6 +85,7 @@ impl Process {
             killed: false,
             refused: false,
             others: Vec::new(),
+            users: Vec::new(),
         }
     }
 
@@ -109,7 +112,7 @@ impl Process {
             sources.extend(self.leftovers.iter().map(|fd| (Token::Leftovers(id), borrowed(fd))));
         } else if !self.hidden {
             sources.push((Token::Exit(id), borrowed(&self.child.pidfd)));
-            sources.extend(self.supervisor.iter().map(|fd| (Token::Below(id), borrowed(fd))));
+            sources.extend(self.supervisor.iter().map(|(fd, _)| (Token::Below(id), borrowed(fd))));
         }
         sources
     }
@@ -181,7 +184,7 @@ impl Inherited {
         Self(proc.tree(own, |_| true).iter().filter(|s| s.pid != own).map(|s| (s.pid, s.start_time)).collect())
     }
 
-    fn has(&self, stat: &Stat) -> bool {
+    pub(super) fn has(&self, stat: &Stat) -> bool {
         self.0.contains(&(stat.pid, stat.start_time))
     }
 
@@ -287,7 +290,7 @@ impl<A: Adapter> Supervise<A> {
     }
 
     /// The children whose end is handled where it is waited for.
-    fn leaders(&self) -> Vec<i32> {
+    pub(super) fn leaders(&self) -> Vec<i32> {
         self.processes.values().map(|p| p.child.pid).chain(self.adapter.children()).collect()
     }
 
@@ -349,7 +352,7 @@ impl<A: Adapter> Supervise<A> {
     }
 }
 
-fn own_pid() -> i32 {
+pub(super) fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()
 }
 

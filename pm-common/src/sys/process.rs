@@ -203,6 +203,15 @@ pub fn signal(pidfd: BorrowedFd<'_>, number: u8) -> io::Result<()> {
     unless_gone(rustix::process::pidfd_send_signal(pidfd, signal).map_err(io::Error::from))
 }
 
+/// Whether the process behind a pidfd has not been reaped yet.
+#[must_use]
+pub fn exists(pidfd: BorrowedFd<'_>) -> bool {
+    let (number, none) = (pidfd.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+    // SAFETY: signal 0 is only checked, never sent; a null siginfo is allowed, and no memory is touched.
+    let done = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, number, 0, none, 0) };
+    done == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
 /// Sends a signal to a process group whose leader we have not reaped, so that the number is still its own.
 ///
 /// # Errors

@@ -9,6 +9,8 @@ use pm_tests::{fork, http, proc};
 use crate::links::replaces_workers_only;
 use crate::readme::README;
 
+mod speakers;
+
 #[test]
 fn a_cluster_of_another_user_is_held_to_the_policy() {
     let scene = Scene::with_node(24).with("LEAK", "40");

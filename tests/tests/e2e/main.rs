@@ -44,6 +44,7 @@ mod roll_mishaps;
 mod roll_release;
 mod round_robin;
 mod runtimes;
+mod speakers;
 mod stat_front;
 mod stat_top;
 mod stat_traffic;

@@ -1,0 +1,183 @@
+//! Who is heard on the notification socket of a worker. Its name can be read by anybody (/proc/net/unix), so the
+//! kernel's word about the sender decides: whose process it is, and where it stands.
+//!
+//! The user is the boundary: who has the same uid can act through the worker itself (ptrace(2)). The place guards
+//! against mistakes, such as another app that was started with our variables; so a sender that has ended before it could
+//! be looked at is heard if its user may speak.
+
+use std::fmt;
+
+/// Where the sender of a message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the worker's tree, or orphaned from a worker of ours.
+    Inside,
+    /// Alive, and anywhere else.
+    Outside,
+    /// It has ended, or is hidden from us (`hidepid`): only its uid is known.
+    Unseen,
+}
+
+/// The sender of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Speaker {
+    /// Its real uid, if the kernel told one.
+    pub uid: Option<u32>,
+    /// Where it stands.
+    pub place: Place,
+    /// It is the process that announced itself as the supervisor of this worker.
+    pub supervises: bool,
+}
+
+/// The users that may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Users<'a> {
+    /// Root, we, and whom the worker runs as.
+    pub trusted: &'a [u32],
+    /// The uid that the kernel shows for all users that have none in our user namespace; `None`: each has its own.
+    pub nameless: Option<u32>,
+}
+
+/// What kind of word it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// Any program may say it of itself (READY=1, STATUS= ...).
+    Ordinary,
+    /// A pm supervisor announces itself.
+    Announcement,
+    /// Only the announced supervisor says it.
+    OfSupervisor,
+}
+
+/// Why a word is not heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Another user's.
+    User,
+    /// From outside of the worker.
+    Outside,
+    /// It announced itself and was gone: there is nobody to be asked for a reload, or to be waited for.
+    Gone,
+    /// Only the announced supervisor may say that.
+    NoSupervisor,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "its user is neither root, nor ours, nor the worker's",
+            Self::Outside => "it is no process of this worker",
+            Self::Gone => "it had ended",
+            Self::NoSupervisor => "it has not announced itself as a supervisor",
+        })
+    }
+}
+
+/// Whether this word of this sender is heard.
+///
+/// # Errors
+/// Why not.
+pub fn hear(word: Word, speaker: Speaker, users: Users<'_>) -> Result<(), Refusal> {
+    let uid = speaker.uid.filter(|uid| users.trusted.contains(uid)).ok_or(Refusal::User)?;
+    match (word, speaker.place) {
+        (_, Place::Outside) => Err(Refusal::Outside),
+        // Anybody's: the same number stands for all users from outside of our namespace.
+        (_, Place::Unseen) if users.nameless == Some(uid) => Err(Refusal::User),
+        (Word::Announcement, Place::Unseen) => Err(Refusal::Gone),
+        (Word::OfSupervisor, _) if !speaker.supervises => Err(Refusal::NoSupervisor),
+        (Word::Ordinary | Word::Announcement | Word::OfSupervisor, Place::Inside | Place::Unseen) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: u32 = 0;
+    const OURS: u32 = 1000;
+    const WORKERS: u32 = 33;
+    const OVERFLOW: u32 = 65534;
+    const ANOTHER: u32 = 1001;
+
+    const PLACES: [Place; 3] = [Place::Inside, Place::Outside, Place::Unseen];
+    const WORDS: [Word; 3] = [Word::Ordinary, Word::Announcement, Word::OfSupervisor];
+
+    fn each(mut check: impl FnMut(Word, Speaker, Users<'_>)) {
+        let trusted: [&[u32]; 2] = [&[ROOT, OURS, WORKERS], &[ROOT, OURS, OVERFLOW]];
+        for trusted in trusted {
+            for nameless in [None, Some(OVERFLOW)] {
+                for uid in [None, Some(ROOT), Some(OURS), Some(WORKERS), Some(OVERFLOW), Some(ANOTHER)] {
+                    for place in PLACES {
+                        for supervises in [false, true] {
+                            for word in WORDS {
+                                check(word, Speaker { uid, place, supervises }, Users { trusted, nameless });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_user_is_never_heard() {
+        each(|word, speaker, users| {
+            if speaker.uid.is_none_or(|uid| !users.trusted.contains(&uid)) {
+                assert_eq!(hear(word, speaker, users), Err(Refusal::User), "{word:?} {speaker:?} {users:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn who_is_alive_elsewhere_is_never_heard() {
+        each(|word, speaker, users| {
+            if speaker.place == Place::Outside {
+                assert!(hear(word, speaker, users).is_err(), "{word:?} {speaker:?} {users:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn only_the_announced_supervisor_speaks_as_one() {
+        each(|word, speaker, users| {
+            if word == Word::OfSupervisor && !speaker.supervises {
+                assert!(hear(word, speaker, users).is_err(), "{speaker:?} {users:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn only_who_is_there_announces_itself() {
+        each(|word, speaker, users| {
+            if word == Word::Announcement && speaker.place != Place::Inside {
+                assert!(hear(word, speaker, users).is_err(), "{speaker:?} {users:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_uid_that_is_anybodys_tells_nothing_of_who_is_gone() {
+        each(|word, speaker, users| {
+            if speaker.place == Place::Unseen && speaker.uid == Some(OVERFLOW) && users.nameless.is_some() {
+                assert_eq!(hear(word, speaker, users), Err(Refusal::User), "{word:?} {speaker:?} {users:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn all_else_is_heard() {
+        let mut heard = 0;
+        each(|word, speaker, users| {
+            let user = speaker.uid.is_some_and(|uid| users.trusted.contains(&uid));
+            let named = speaker.place == Place::Inside || speaker.uid != users.nameless;
+            let place = match word {
+                Word::Announcement => speaker.place == Place::Inside,
+                Word::Ordinary | Word::OfSupervisor => speaker.place != Place::Outside,
+            };
+            let may = user && named && place && (word != Word::OfSupervisor || speaker.supervises);
+            assert_eq!(hear(word, speaker, users).is_ok(), may, "{word:?} {speaker:?} {users:?}");
+            heard += u32::from(may);
+        });
+        assert!(heard > 50, "{heard}");
+    }
+}
