@@ -13,6 +13,7 @@ pub mod front;
 pub mod http;
 pub mod load;
 pub mod node_load;
+pub mod podman;
 pub mod ports;
 pub mod proc;
 pub mod roll;

@@ -182,10 +182,16 @@ impl Scene {
             .replace("$T", &text(self.dir()))
     }
 
+    /// The mark, `NAME=value`, for what gets no environment of ours.
+    #[must_use]
+    pub fn marked(&self) -> String {
+        format!("{MARK}={}", self.mark)
+    }
+
     /// Everything alive that was started from this place.
     #[must_use]
     pub fn processes(&self) -> Vec<u32> {
-        proc::with_environment(&format!("{MARK}={}", self.mark))
+        proc::with_environment(&self.marked())
     }
 
     /// The process of this place with this name, whose parent has another (a fork has its parent's name until exec).

@@ -34,6 +34,7 @@ mod memory;
 mod notify;
 mod orphans;
 mod outputs;
+mod podman;
 mod policy;
 mod preload;
 mod readme;
