@@ -251,13 +251,23 @@ pub fn is_ancestor(ancestor: i32) -> bool {
 /// Whether the process is a pm-cluster, which counts the memory of its workers itself.
 #[must_use]
 pub fn is_cluster(stat: &Stat) -> bool {
-    const NAME: &[u8] = b"pm-cluster";
-    if stat.comm.as_bytes() == NAME {
+    runs(stat, b"pm-cluster")
+}
+
+/// Whether the process is a pm-restart with us somewhere below it.
+#[must_use]
+pub fn is_restart_above(pid: i32) -> bool {
+    is_ancestor(pid) && stat(pid).is_some_and(|stat| runs(&stat, b"pm-restart"))
+}
+
+/// Whether the process runs the program of this name.
+fn runs(stat: &Stat, name: &[u8]) -> bool {
+    if stat.comm.as_bytes() == name {
         return true;
     }
     let Ok(exe) = rustix::fs::readlink(format!("/proc/{}/exe", stat.pid), Vec::new()) else { return false };
     let base = exe.as_bytes().rsplit(|&b| b == b'/').next().unwrap_or_default();
-    base.strip_suffix(b" (deleted)").unwrap_or(base) == NAME
+    base.strip_suffix(b" (deleted)").unwrap_or(base) == name
 }
 
 /// Whether the process is one of our supervisors, by its name for itself.

@@ -1,6 +1,6 @@
 // Lets a worker leave without losing a request. Loaded into every Node process below pm-cluster by NODE_OPTIONS; does
-// something only in the main thread of a cluster worker, and there (but that it answers whether the event loop turns) only
-// from the moment it is asked to leave.
+// something only in the main thread of a cluster worker, and there (but that it answers whether the event loop turns, and
+// outlives a TERM for a second) only from the moment it is asked to leave.
 //
 // Node's own answer to that request closes the listeners and waits for the connections, which keep-alive clients never
 // end (up to Node 18), or cuts the idle ones at once (from 19 on), on which a request may be on its way. Here instead:
@@ -24,6 +24,8 @@ const LOOKS = 4
 // How long the last requests of an HTTP/2 session are held to see whether more come: longer than clients take between
 // an answer and the next request, too short to be felt.
 const GATHER_MS = 25
+// TERM may reach every process of a chain at once: the supervisor asks us to leave within this time, or never will.
+const SAME_STOP_MS = 1000
 
 const major = parseInt(process.versions.node)
 const watched = new WeakSet()
@@ -33,10 +35,12 @@ const sessions = new Set() // their HTTP/2 sessions
 const quiet = new WeakMap() // socket -> { bytes, looks }: how long it has been idle
 let lingerMs = DEFAULT_LINGER_MS
 let draining = false
+let drainingSince = 0
 let closing = false // no server is to listen any more
 let lingering = true
 let release = () => {} // lets the channel go once no server is open
 let served = () => {} // a server listens in this process
+let outliveTerm = () => {} // so does a worker's
 
 const safely = (action) => function (...args) {
   try {
@@ -101,6 +105,7 @@ const opened = safely(function () {
   open.add(this)
   // On a pipe what starts the server may listen (tsx).
   if (typeof this.address() === 'object') served()
+  outliveTerm()
   if (closing) this.close()
 })
 
@@ -176,6 +181,7 @@ function sendClientsOff () {
   // [private: 16..26] Without it no client can be told, and idle connections would linger in vain.
   if (draining || typeof responses._storeHeader !== 'function') return false
   draining = true
+  drainingSince = Date.now()
   sayClose(responses)
   for (const server of open) spareIdleConnections(server)
   for (const session of sessions) sendOff(session)
@@ -199,6 +205,39 @@ function holdChannel () {
     asked = true
     release()
   }
+}
+
+// ---- TERM from elsewhere ----
+
+// Node would end on the spot, with all that it has in hand, where a service manager signals every process at once
+// (systemd's KillMode=control-group). So a worker that serves takes TERM for what the supervisor is about to ask. Without
+// a channel it has been asked, and is done. An app that hears TERM itself, now or later, decides by itself.
+function takeTermForDrain () {
+  outliveTerm = () => {}
+  if (process.listenerCount('SIGTERM') > 0) return
+  process.on('SIGTERM', hearTerm)
+  process.on('newListener', leaveTermToApp)
+}
+
+const hearTerm = safely(() => {
+  if (!process.connected || open.size === 0) return endByTerm()
+  if (!draining) return void setTimeout(safely(() => { if (!draining) endByTerm() }), SAME_STOP_MS)
+  // Said again, later: for clients that ask nothing there is no time.
+  if (Date.now() - drainingSince < SAME_STOP_MS) return
+  lingering = false
+  for (const socket of sockets) if (isIdle(socket)) hangUp(socket)
+})
+
+// After the app's listener is there: Node gives the signal up with its last listener.
+function leaveTermToApp (event, listener) {
+  if (event !== 'SIGTERM' || listener === hearTerm) return
+  process.removeListener('newListener', leaveTermToApp)
+  process.nextTick(safely(() => process.removeListener('SIGTERM', hearTerm)))
+}
+
+function endByTerm () {
+  process.removeListener('SIGTERM', hearTerm)
+  process.kill(process.pid, 'SIGTERM')
 }
 
 // ---- HTTP/1: the last response on a connection ----
@@ -412,6 +451,7 @@ safely(() => {
   watchServers()
   if (signal) awaitSignal(signal, worker)
   if (!worker) return
+  outliveTerm = safely(takeTermForDrain)
   awaitDrain()
   answerPings()
   sayLoaded()

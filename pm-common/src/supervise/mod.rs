@@ -21,13 +21,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::policy::WorkerId;
-use crate::policy::supervisor::{Action, Event, Supervisor};
+use crate::policy::supervisor::{Action, Asker, Event, Supervisor};
 use crate::policy::time::Mono;
-use crate::procfs::Proc;
+use crate::procfs::{self, Proc};
 use crate::release::{Origin, Releases};
 use crate::report::{self, Failure, OrFail};
 use crate::sys::clock;
-use crate::sys::signals::{Caught, Signals};
+use crate::sys::signals::{Caught, Sender, Signals};
 
 use above::Above;
 pub use adapter::{Adapter, AdapterToken, Plan, Source};
@@ -268,9 +268,19 @@ impl<A: Adapter> Supervise<A> {
         for caught in self.signals.caught() {
             match caught {
                 Caught::Child => self.reap_orphans(),
-                Caught::Event(event) => self.events.push_back(event),
+                Caught::Stop(kind, sender) => self.events.push_back(Event::Stop(kind, asker(sender))),
+                Caught::Asked(request) => self.events.push_back(Event::Asked(request)),
             }
         }
+    }
+}
+
+/// Who it is that asks us to stop.
+fn asker(sender: Sender) -> Asker {
+    match sender {
+        Sender::Terminal => Asker::Terminal,
+        Sender::Process(Some(pid)) if procfs::is_restart_above(pid) => Asker::Above,
+        Sender::Process(_) => Asker::Other,
     }
 }
 

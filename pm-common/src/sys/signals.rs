@@ -9,15 +9,26 @@ use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 
-use crate::policy::supervisor::{Event, Request, StopKind};
+use crate::policy::supervisor::{Request, StopKind};
 
 /// What a signal means to a supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caught {
     /// A child ended (or stopped): look.
     Child,
-    /// Something for the state machine.
-    Event(Event),
+    /// Stop.
+    Stop(StopKind, Sender),
+    /// Reload, or scale by one.
+    Asked(Request),
+}
+
+/// Where a signal came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// A key was pressed at the terminal.
+    Terminal,
+    /// The process of this number, 0 if it cannot be seen from here; `None`: the kernel does not say.
+    Process(Option<i32>),
 }
 
 /// The signals that a supervisor handles. TSTP is ignored: a stopped supervisor would serve nobody.
@@ -70,16 +81,18 @@ impl AsFd for Signals {
 /// them, and a HUP of a terminal that goes away means stop.
 fn meaning(origin: &Origin) -> Option<Caught> {
     let from_kernel = matches!(origin.cause, Cause::Kernel);
-    let event = match origin.signal {
-        libc::SIGCHLD => return Some(Caught::Child),
-        libc::SIGTERM => Event::Stop(StopKind::Term),
-        libc::SIGINT => Event::Stop(StopKind::Int),
-        libc::SIGHUP if from_kernel => Event::Stop(StopKind::Term),
-        libc::SIGHUP => Event::Asked(Request::Reload),
-        libc::SIGTTIN if !from_kernel => Event::Asked(Request::More),
-        libc::SIGTTOU if !from_kernel => Event::Asked(Request::Fewer),
-        libc::SIGQUIT => Event::Detach,
+    let process = Sender::Process(origin.process.map(|process| process.pid));
+    let sender = if from_kernel { Sender::Terminal } else { process };
+    Some(match origin.signal {
+        libc::SIGCHLD => Caught::Child,
+        // Images with STOPSIGNAL SIGQUIT mean an end in order.
+        libc::SIGTERM | libc::SIGQUIT => Caught::Stop(StopKind::Term, sender),
+        libc::SIGINT => Caught::Stop(StopKind::Int, sender),
+        // Nobody pressed a key: a terminal that goes away insists on nothing.
+        libc::SIGHUP if from_kernel => Caught::Stop(StopKind::Term, process),
+        libc::SIGHUP => Caught::Asked(Request::Reload),
+        libc::SIGTTIN if !from_kernel => Caught::Asked(Request::More),
+        libc::SIGTTOU if !from_kernel => Caught::Asked(Request::Fewer),
         _ => return None,
-    };
-    Some(Caught::Event(event))
+    })
 }

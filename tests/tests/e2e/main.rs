@@ -51,6 +51,7 @@ mod stat_top;
 mod stat_traffic;
 mod status;
 mod stop;
+mod stop_requests;
 mod terminal;
 mod usage;
 

@@ -157,20 +157,3 @@ fn the_status_line_says_how_many_are_ready() {
         chain.stop();
     }
 }
-
-/// QUIT ends the supervisors and nobody else. (Node ends by itself, once the channel to its primary has.)
-#[test]
-fn quit_ends_the_supervisors_and_leaves_the_workers() {
-    for (line, count) in [("pm-cluster -n 2 sleep 1000", 2), ("pm-restart sleep 1000", 1)] {
-        let scene = Scene::new();
-        let chain = scene.start(line);
-        let sleeps = || scene.processes().into_iter().filter(|pid| proc::name(*pid) == "sleep").collect::<Vec<_>>();
-        let workers = chain.until("the workers", || Some(sleeps()).filter(|pids| pids.len() == count));
-        chain.signal(nix::sys::signal::Signal::SIGQUIT);
-        assert_eq!(chain.wait().code(), Some(0), "{line}\n{}", chain.output());
-        assert_eq!(sleeps(), workers, "{line}");
-        assert!(chain.messages("").iter().all(|l| l.contains("info:")), "{}", chain.output());
-        workers.iter().for_each(|pid| proc::send(*pid, nix::sys::signal::Signal::SIGKILL));
-        chain.streams_end();
-    }
-}

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
 use pm_tests::scene::Scene;
@@ -48,8 +49,11 @@ fn a_second_signal_means_now() {
         let scene = Scene::with_node(24).with("IGNORE", "SIGTERM");
         let chain = scene.start("pm-restart --grace 1h pm-cluster --grace 1h -n 2 node $F/app.js");
         chain.hear("listening", 2);
+        let since = Instant::now();
         chain.signal(first);
         chain.hear("ignored", 2);
+        // Sooner it would be taken for the same stop.
+        std::thread::sleep(Duration::from_millis(1100).saturating_sub(since.elapsed()));
         assert!(chain.running());
         chain.signal(second);
         assert_eq!(chain.ended(), Some(code), "{}", chain.output());
@@ -221,7 +225,7 @@ fn messages_that_nobody_reads_hold_up_nothing() {
 }
 
 /// A client that keeps its connection and asks nothing; how long the chain takes to end beside it.
-fn ends_beside_an_idle_client(line: &str, signal: nix::sys::signal::Signal, code: i32) -> std::time::Duration {
+fn ends_beside_an_idle_client(line: &str, signal: nix::sys::signal::Signal, code: i32) -> Duration {
     let scene = Scene::with_node(24);
     let chain = scene.start(line);
     chain.serving(2);
@@ -229,7 +233,7 @@ fn ends_beside_an_idle_client(line: &str, signal: nix::sys::signal::Signal, code
     idle.get("/").expect("answered");
     let mut busy = http::Connection::open(scene.port).expect("open");
     busy.send("/slow?500", "keep-alive").expect("sent");
-    let since = std::time::Instant::now();
+    let since = Instant::now();
     chain.signal(signal);
     busy.answer().expect("answered before the worker goes");
     assert_eq!(chain.ended(), Some(code), "{}", chain.output());

@@ -92,6 +92,21 @@ fn ctrl_c_stops_in_order() {
     }
 }
 
+/// A person who presses it twice means now, however fast.
+#[test]
+fn ctrl_c_twice_means_now() {
+    for line in ["pm-restart --grace 1h pm-cluster -n 2 node $F/app.js", "pm-cluster --grace 1h -n 2 node $F/app.js"] {
+        let scene = Scene::with_node(24).with("IGNORE", "SIGINT");
+        let mut terminal = open_line(&scene, &line.replace("pm-cluster", "pm-cluster --stop-signal INT"));
+        terminal.hear("listening", 2);
+        terminal.press_ctrl_c();
+        terminal.hear("ignored", 2);
+        terminal.press_ctrl_c();
+        assert_eq!(terminal.code(), Some(130), "{line}");
+        assert!(scene.processes().is_empty(), "{line}");
+    }
+}
+
 /// Workers are in the background for the terminal: one that reads it would be stopped, so they read /dev/null.
 #[test]
 fn workers_read_nothing_from_the_terminal() {

@@ -29,8 +29,9 @@ use super::time::{Mono, Span};
 use super::worker::{Due, Life, ReadyBy, Why, Worker};
 
 use roll::Rolls;
+use stops::Stopping;
 
-pub use words::{Action, Event, Release, Request, RollRule, RollView, Running, Shape, StopKind, View};
+pub use words::{Action, Asker, Event, Release, Request, RollRule, RollView, Running, Shape, StopKind, View};
 
 /// Our exit code when we give up on a program whose own was 0: that of our own failures.
 const GAVE_UP_ON_SUCCESS: u8 = 125;
@@ -42,7 +43,7 @@ pub const MOST_WORKERS: u32 = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Goal {
     Run,
-    Stop(StopKind),
+    Stop(Stopping),
     GiveUp(Exit),
     Finished,
 }
@@ -131,9 +132,8 @@ impl Supervisor {
             Event::GaveUp(id) => self.on_gave_up(id),
             Event::Drained(id) => self.on_drained(id, out),
             Event::ResolveFailed(reason) => self.on_resolve_failed(reason, out),
-            Event::Stop(kind) => self.on_stop(now, kind, out),
+            Event::Stop(kind, asker) => self.on_stop(now, kind, asker, out),
             Event::Asked(request) => self.on_asked(now, request, out),
-            Event::Detach => self.on_detach(out),
             Event::Tick => self.on_tick(now, out),
         }
         self.reconcile(now, out);
@@ -184,7 +184,7 @@ impl Supervisor {
     /// By what a stop was asked for, if one was.
     #[must_use]
     pub const fn stop_kind(&self) -> Option<StopKind> {
-        if let Goal::Stop(kind) = self.goal { Some(kind) } else { None }
+        if let Goal::Stop(stopping) = self.goal { Some(stopping.kind) } else { None }
     }
 
     /// The policy in force.
@@ -371,18 +371,13 @@ impl Supervisor {
                 self.finish(if code == 0 { GAVE_UP_ON_SUCCESS } else { code }, out);
             }
             Goal::Run => self.finish(self.verdict.code(), out),
-            Goal::Stop(kind) => self.finish(kind.code(), out),
+            Goal::Stop(stopping) => self.finish(stopping.kind.code(), out),
             Goal::GiveUp(exit) => {
                 out.push(Action::AnnounceGaveUp);
                 self.finish(exit.code(), out);
             }
             Goal::Finished => {}
         }
-    }
-
-    fn on_detach(&mut self, out: &mut Vec<Action>) {
-        self.stop_rolling("the supervisor left its workers", out);
-        self.finish(0, out);
     }
 
     fn finish(&mut self, code: u8, out: &mut Vec<Action>) {

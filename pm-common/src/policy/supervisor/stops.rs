@@ -1,10 +1,38 @@
 //! Stopping: one worker (the ladder of signals), one slot, or everything.
 
 use super::super::record::Record;
-use super::{Action, Goal, Life, Mono, Seat, Slot, Span, StopKind, Supervisor, Why, Worker, WorkerId, as_slot};
+use super::{Action, Asker, Goal, Life, Mono, Seat, Slot, Span, StopKind, Supervisor, Why, Worker, WorkerId, as_slot};
 
 /// A supervisor below us knows best how long its stop takes; the parent waits this much longer.
 const PARENT_WAITS_LONGER: Span = Span::secs(2);
+
+/// A process that asks again this soon means the stop that is under way: service managers, `pkill` and containers
+/// signal each process of a chain, and the one above passes on what it was sent itself.
+const SAME_STOP: Span = Span::secs(1);
+
+/// A stop that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stopping {
+    pub(super) kind: StopKind,
+    since: Mono,
+    /// The supervisor above has asked.
+    pub(super) by_above: bool,
+}
+
+impl Stopping {
+    const fn new(now: Mono, kind: StopKind, asker: Asker) -> Self {
+        Self { kind, since: now, by_above: matches!(asker, Asker::Above) }
+    }
+
+    /// Whether who asks now wants the end at once, and not the stop that is under way.
+    fn is_insisted_on(self, now: Mono, asker: Asker) -> bool {
+        match asker {
+            Asker::Terminal => true,
+            Asker::Above => self.by_above,
+            Asker::Other => now.since(self.since) >= SAME_STOP,
+        }
+    }
+}
 
 /// How workers are asked to end.
 #[derive(Debug, Clone, Copy)]
@@ -17,18 +45,21 @@ pub(super) struct Ending {
 }
 
 impl Supervisor {
-    pub(super) fn on_stop(&mut self, now: Mono, kind: StopKind, out: &mut Vec<Action>) {
+    pub(super) fn on_stop(&mut self, now: Mono, kind: StopKind, asker: Asker, out: &mut Vec<Action>) {
         match self.goal {
             // What is giving up already ends everything: the first request changes the exit code and hurries nobody.
             Goal::Run | Goal::GiveUp(_) => {
-                self.goal = Goal::Stop(kind);
+                self.goal = Goal::Stop(Stopping::new(now, kind, asker));
                 let end = Ending { linger: kind == StopKind::Term, ..self.ending(now, Why::Stop) };
                 self.drain_all(end, "the supervisor was stopped", out);
                 out.push(Action::AnnounceStop(self.stop_takes(now)));
             }
-            Goal::Stop(_) => {
-                self.goal = Goal::Stop(kind);
+            Goal::Stop(stopping) if stopping.is_insisted_on(now, asker) => {
+                self.goal = Goal::Stop(Stopping { kind, ..stopping });
                 self.hurry_all(now, out);
+            }
+            Goal::Stop(stopping) => {
+                self.goal = Goal::Stop(Stopping { by_above: stopping.by_above || asker == Asker::Above, ..stopping });
             }
             Goal::Finished => {}
         }
@@ -56,7 +87,7 @@ impl Supervisor {
         }
     }
 
-    /// The second request: those that supervise are told again (they hurry), the others are killed.
+    /// Somebody insists: those that supervise are told again (they hurry), the others are killed.
     fn hurry_all(&mut self, now: Mono, out: &mut Vec<Action>) {
         for (number, slot) in self.slots.iter_mut().enumerate() {
             for worker in slot.workers_mut() {

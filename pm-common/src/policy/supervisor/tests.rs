@@ -61,8 +61,8 @@ fn spawn_next(id: WorkerId) -> Action {
 const RELOAD: Event = Event::Asked(Request::Reload);
 const MORE: Event = Event::Asked(Request::More);
 const FEWER: Event = Event::Asked(Request::Fewer);
-const TERM: Event = Event::Stop(StopKind::Term);
-const INT: Event = Event::Stop(StopKind::Int);
+const TERM: Event = Event::Stop(StopKind::Term, Asker::Other);
+const INT: Event = Event::Stop(StopKind::Int, Asker::Terminal);
 
 /// A world that panics with what went wrong.
 struct Bench {

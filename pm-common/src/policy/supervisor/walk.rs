@@ -87,8 +87,10 @@ fn events(world: &World, menu: Menu) -> Vec<Event> {
         worker_events(id, worker, menu, &mut all);
     }
     if world.stops < 3 {
-        all.push(Event::Stop(StopKind::Term));
+        all.push(Event::Stop(StopKind::Term, Asker::Terminal));
+        all.extend(menu.below.then_some(Event::Stop(StopKind::Term, Asker::Above)));
     }
+    all.extend(menu.below.then_some(Event::Stop(StopKind::Term, Asker::Other)));
     if menu.reload {
         all.push(Event::Asked(Request::Reload));
         let resolving = world.sup.roll_deadline().is_some();

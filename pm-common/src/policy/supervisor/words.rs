@@ -26,6 +26,17 @@ impl StopKind {
     }
 }
 
+/// Who asked for a stop; it decides whether a second request means now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Asker {
+    /// The supervisor above: it passes the first request on, and a second one only from somebody who insists.
+    Above,
+    /// A person at the terminal (Ctrl-C).
+    Terminal,
+    /// Any other process. Several may mean the same stop: a service manager and the supervisor above, `pkill`.
+    Other,
+}
+
 /// What can be asked of a supervisor, and passed on to a child that is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Request {
@@ -81,12 +92,10 @@ pub enum Event {
     Drained(WorkerId),
     /// `Action::ResolveRelease` found no release, for this reason; said before the next `Tick`.
     ResolveFailed(String),
-    /// Stop everything; a second time: now.
-    Stop(StopKind),
+    /// Stop everything; if somebody insists: now.
+    Stop(StopKind, Asker),
     /// Reload, or scale by one.
     Asked(Request),
-    /// End the supervisor and leave the workers alone.
-    Detach,
     /// The deadline passed.
     Tick,
 }

@@ -31,7 +31,10 @@ pub(super) struct World {
     newest: BTreeMap<u32, u64>,
     /// Workers that were found to hang.
     hung: BTreeSet<WorkerId>,
+    /// Requests to stop, without those that mean the stop under way.
     pub(super) stops: u32,
+    stopped_at: Option<Mono>,
+    stopped_by_above: bool,
     pub(super) gave_up: bool,
     pub(super) finished: Option<u8>,
     pub(super) rolls: RollsSeen,
@@ -47,6 +50,8 @@ impl World {
             newest: BTreeMap::new(),
             hung: BTreeSet::new(),
             stops: 0,
+            stopped_at: None,
+            stopped_by_above: false,
             gave_up: false,
             finished: None,
             rolls: RollsSeen::default(),
@@ -62,7 +67,7 @@ impl World {
         self.sup.handle(self.now, event.clone(), &mut actions);
         self.gave_up |= matches!(self.sup.goal, Goal::GiveUp(_));
         for (index, action) in actions.iter().enumerate() {
-            self.perform(action, &event)?;
+            self.perform(action)?;
             if let Action::Stop(id) | Action::Drain(id) | Action::DrainNow(id) = action {
                 self.check_replaced_only(*id, &event, was_ready.contains(id), actions.get(..index).unwrap_or(&[]))?;
             }
@@ -114,7 +119,7 @@ impl World {
                     proc.draining = false;
                 }
             }
-            Event::Stop(_) => self.stops += 1,
+            Event::Stop(_, asker) => self.is_asked_to_stop(*asker),
             Event::Lag { id, .. } => {
                 self.hung.insert(*id);
             }
@@ -122,7 +127,18 @@ impl World {
         }
     }
 
-    fn perform(&mut self, action: &Action, event: &Event) -> Result<(), String> {
+    fn is_asked_to_stop(&mut self, asker: Asker) {
+        let counts = match (self.stopped_at, asker) {
+            (None, _) | (_, Asker::Terminal) => true,
+            (Some(_), Asker::Above) => self.stopped_by_above,
+            (Some(at), Asker::Other) => self.now.since(at) >= Span::secs(1),
+        };
+        self.stops += u32::from(counts);
+        self.stopped_at.get_or_insert(self.now);
+        self.stopped_by_above |= asker == Asker::Above;
+    }
+
+    fn perform(&mut self, action: &Action) -> Result<(), String> {
         if self.finished.is_some() {
             return Err(format!("{action:?} after Finish"));
         }
@@ -141,7 +157,7 @@ impl World {
             }
             Action::Finish(code) => {
                 self.finished = Some(*code);
-                if *event != Event::Detach && !self.living.is_empty() {
+                if !self.living.is_empty() {
                     return Err(format!("finished while {:?} live", self.living));
                 }
             }
@@ -209,7 +225,7 @@ impl World {
     ) -> Result<(), String> {
         let leaves = |slot: &Slot| slot.leaving;
         let leaving = usize::try_from(id.slot).is_ok_and(|n| self.sup.slots.get(n).is_some_and(leaves));
-        let asked = self.gave_up || leaving || matches!(event, Event::Stop(_));
+        let asked = self.gave_up || leaving || matches!(event, Event::Stop(..));
         let other = |a: &Action| matches!(a, Action::SteerIn(new) if new.slot == id.slot && *new != id);
         if self.sup.shape.overlap && was_ready && !asked && !before.iter().any(other) {
             return Err(format!("{id:?} was ready and is ended before a successor was"));

@@ -63,8 +63,53 @@ fn int_lets_nobody_linger() {
 fn a_second_request_kills_at_once() {
     let mut bench = Bench::cluster(2, Rules::default());
     bench.on(TERM);
+    bench.wait(s(1));
     assert_eq!(bench.on(TERM), [Action::Kill(w(0, 1)), Action::Kill(w(1, 1))]);
     assert_eq!(bench.on(TERM), [], "they are killed already");
+}
+
+/// Who asks first and who asks next, how much later, and whether the second one means now.
+#[test]
+fn who_asks_again_and_when_decides_whether_it_means_now() {
+    use Asker::{Above, Other, Terminal};
+    let (at_once, soon, late) = (Span::ZERO, Span(s(1).0 - 1), s(1));
+    for kinds in [StopKind::Term, StopKind::Int].map(|first| [StopKind::Term, StopKind::Int].map(|next| (first, next)))
+    {
+        for (first_kind, next_kind) in kinds {
+            for first in [Above, Terminal, Other] {
+                for next in [Above, Terminal, Other] {
+                    for after in [at_once, soon, late] {
+                        let insists = match (first, next) {
+                            (_, Terminal) | (Above, Above) => true,
+                            (_, Above) => false,
+                            (_, Other) => after == late,
+                        };
+                        let mut bench = Bench::cluster(1, Rules::default());
+                        bench.on(Event::Stop(first_kind, first));
+                        bench.wait(after);
+                        let now = bench.on(Event::Stop(next_kind, next));
+                        let what = format!("{first_kind:?} {first:?}, {next_kind:?} {next:?} after {after:?}");
+                        assert_eq!(now, if insists { vec![Action::Kill(w(0, 1))] } else { vec![] }, "{what}");
+                        let code = if insists { next_kind } else { first_kind }.code();
+                        assert_eq!(bench.on(ended(w(0, 1), Exit::Code(0))), [Action::Finish(code)], "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_one_above_insists_when_it_asks_twice_whoever_asked_before() {
+    let above = Event::Stop(StopKind::Term, Asker::Above);
+    for first in [vec![], vec![TERM], vec![TERM, TERM]] {
+        let mut bench = Bench::cluster(1, Rules::default());
+        first.iter().for_each(|event| _ = bench.on(event.clone()));
+        bench.wait(s(3));
+        let passed_on = bench.on(above.clone());
+        assert!(!passed_on.contains(&Action::Kill(w(0, 1))), "{passed_on:?}");
+        assert_eq!(bench.on(above.clone()), [Action::Kill(w(0, 1))]);
+    }
 }
 
 #[test]
@@ -123,7 +168,7 @@ fn leftovers_get_the_rest_of_the_grace() {
 fn leftovers_of_a_killed_one_are_killed_at_once() {
     let mut bench = Bench::cluster(1, Rules::default());
     bench.on(TERM);
-    bench.on(TERM);
+    bench.on(INT);
     bench.on(leaves_some(w(0, 1), Exit::Signal(9)));
     assert_eq!(bench.due(), Some(Span::ZERO));
     assert_eq!(bench.tick(), [Action::Kill(w(0, 1))]);
@@ -157,12 +202,4 @@ fn nothing_is_started_or_measured_after_a_stop() {
         assert_eq!(bench.on(event), []);
     }
     assert!(deeds(&bench.wait(s(7))).is_empty());
-}
-
-#[test]
-fn detach_leaves_the_workers_alone() {
-    let mut bench = Bench::cluster(2, Rules::default());
-    bench.reload();
-    assert_eq!(bench.on(Event::Detach), [Action::DropRelease, Action::Finish(0)]);
-    assert_eq!((bench.on(TERM), bench.due()), (vec![], None));
 }

@@ -12,7 +12,8 @@ pub(super) fn fingerprint(world: &World) -> u64 {
     let (sup, now) = (&world.sup, world.now);
     let mut h = DefaultHasher::new();
     std::mem::discriminant(&sup.goal).hash(&mut h);
-    (world.stops.min(2), sup.wanted, sup.slots.len()).hash(&mut h);
+    let by_above = matches!(sup.goal, Goal::Stop(stopping) if stopping.by_above);
+    (world.stops.min(2), by_above, sup.wanted, sup.slots.len()).hash(&mut h);
     if sup.goal == Goal::Run {
         (sup.announced, sup.ever_ready, sup.memory_at.map(|at| at.since(now))).hash(&mut h);
         (!sup.announced).then_some(sup.announce_by.since(now)).hash(&mut h);
