@@ -132,10 +132,10 @@ impl Ending {
         let mut pids: Vec<i32> = left.iter().flat_map(|s| &s.workers).filter_map(|w| w.pid).collect();
         pids.sort_unstable();
         let tools: Vec<&str> = left.iter().map(|s| s.supervisor.tool.as_str()).collect();
-        let (workers, run) = if pids.len() == 1 { ("worker", "runs") } else { ("workers", "run") };
+        let (workers, run, them) = if pids.len() == 1 { ("worker", "runs", "it") } else { ("workers", "run", "them") };
         let (app, count, list) = (&self.app, pids.len(), list(&pids));
         report::warning(format_args!(
-            "app '{app}': {count} {workers} of {}, which was killed, still {run}: ending them pid={list}",
+            "app '{app}': {count} {workers} of {}, which was killed, still {run}: ending {them} pid={list}",
             tools.join(" and ")
         ));
     }

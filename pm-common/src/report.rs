@@ -5,7 +5,7 @@
 use std::fmt::{self, Display};
 use std::process::ExitCode;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A wait that timed out (timeout(1)'s code).
 pub const EXIT_TIMED_OUT: u8 = 124;
@@ -17,6 +17,10 @@ pub const EXIT_NOT_EXECUTABLE: u8 = 126;
 pub const EXIT_NOT_FOUND: u8 = 127;
 
 static PROGRAM: OnceLock<&'static str> = OnceLock::new();
+/// A line of [`progress`] stands on the terminal.
+static SHOWN: AtomicBool = AtomicBool::new(false);
+/// What moves the cursor to the left margin and clears the line.
+const CLEAR: &str = "\r\x1b[K";
 /// Messages dropped since the last one that was written.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
@@ -131,8 +135,24 @@ pub(crate) fn text(level: &str, message: &str) -> String {
     format!("{program}: {level}: {}", escaped(message))
 }
 
+/// Shows a line on the terminal that the next message takes the place of.
+pub(crate) fn progress(message: &str) {
+    SHOWN.store(true, Ordering::Relaxed);
+    crate::sys::terminal::write_stderr(format!("{CLEAR}{}", text("info", message)).as_bytes());
+}
+
+/// Takes that line away, if it still stands there.
+pub(crate) fn clear_progress() {
+    if SHOWN.swap(false, Ordering::Relaxed) {
+        crate::sys::terminal::write_stderr(CLEAR.as_bytes());
+    }
+}
+
 fn write_line(mut out: String) {
     out.truncate(floor_char(&out, 4000));
+    if SHOWN.swap(false, Ordering::Relaxed) {
+        out.insert_str(0, CLEAR);
+    }
     out.push('\n');
     let lost = LOST.load(Ordering::Relaxed);
     if lost > 0 {

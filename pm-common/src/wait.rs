@@ -3,9 +3,11 @@
 //! [`watch`] sees the app and sleeps until something of it changes; [`decide`] says what the sights mean.
 
 pub mod decide;
+pub mod patience;
 mod teller;
 pub mod watch;
 
 pub use decide::{Decision, Goal, Id, Sight, Verdict};
+pub use patience::Patience;
 pub use teller::Teller;
 pub use watch::{Watch, wait_for_any};

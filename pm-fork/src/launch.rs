@@ -14,7 +14,8 @@ use pm_common::status::WorkerState;
 use pm_common::supervise::err_log::ErrLog;
 use pm_common::sys::daemon::{self, Fork};
 use pm_common::sys::{clock, process};
-use pm_common::wait::{Decision, Goal, Sight, Verdict, Watch, wait_for_any};
+use pm_common::wait::patience::suspended;
+use pm_common::wait::{Decision, Goal, Sight, Teller, Verdict, Watch, wait_for_any};
 
 use crate::failed;
 use crate::service::Service;
@@ -186,6 +187,7 @@ fn wait(started: &[Started], patience: &Patience) -> Result<Vec<u8>, Failure> {
 
 fn wait_for(mut awaited: Vec<Awaited<'_>>, deadline: Mono, text: &str) -> Result<Vec<u8>, Failure> {
     let mut codes = Vec::new();
+    let mut teller = Teller::new();
     loop {
         let mut left = Vec::new();
         for mut one in awaited {
@@ -202,8 +204,20 @@ fn wait_for(mut awaited: Vec<Awaited<'_>>, deadline: Mono, text: &str) -> Result
             codes.extend(awaited.iter().map(|one| one.timed_out(text)));
             return Ok(codes);
         }
-        pause(&awaited, deadline)?;
+        tell(&mut teller, &awaited);
+        pause(&awaited, deadline.min(teller.next()))?;
     }
+}
+
+/// Names the first that is waited for, and what it says of itself.
+fn tell(teller: &mut Teller, awaited: &[Awaited<'_>]) {
+    let Some(one) = awaited.iter().find(|one| !one.sight.suspended.is_empty()).or_else(|| awaited.first()) else {
+        return;
+    };
+    let more = awaited.len() - 1;
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let goal = format!("app '{}'{more} to be ready", one.started.name);
+    teller.tell(&goal, &one.decision.awaited(&one.sight), suspended(&one.sight).as_deref());
 }
 
 fn pause(awaited: &[Awaited<'_>], deadline: Mono) -> Result<(), Failure> {

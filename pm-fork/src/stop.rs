@@ -66,7 +66,6 @@ fn stop_supervised(home: &Home, names: &[String], timeout: Option<Span>) -> BTre
         stopping.retain_mut(|one| match one.look(home, deadline) {
             Ok(goes_on) => goes_on,
             Err(failure) => {
-                teller.clear();
                 fail(&mut failed, &one.name, &failure);
                 false
             }
@@ -137,7 +136,6 @@ impl Stopping {
             }
             let doing = || format!("app '{name}': cannot send TERM to process {pid}");
             process::signal(pidfd.as_fd(), nix::libc::SIGTERM as u8).or_fail(doing)?;
-            go_on(name, pid, &statuses);
             let told = clock::now();
             let until = told + allowed(&statuses);
             let supervisors = statuses.iter().map(|status| status.supervisor.pid).collect();
@@ -151,6 +149,8 @@ impl Stopping {
         if !procfs::is_alive(self.pid, self.start) {
             return self.ended(home);
         }
+        // Also later: a SIGSTOP may have been under way when it was told.
+        go_on(&self.name, self.pid, &status::read(&self.dir).unwrap_or_default());
         let now = clock::now();
         if deadline.is_some_and(|at| at <= now) || (self.until <= now && !self.may_take_longer()) {
             return self.overdue(deadline.is_none());

@@ -75,9 +75,9 @@ pub(crate) fn orphans(app: &Seen) -> Option<String> {
     let orphans = app.orphans();
     let (told, _) = orphans.first()?;
     let pids: Vec<i32> = orphans.iter().filter_map(|(_, worker)| worker.pid).collect();
-    let (workers, run) = if pids.len() == 1 { ("worker", "runs") } else { ("workers", "run") };
+    let (workers, run, them) = if pids.len() == 1 { ("worker", "runs", "it") } else { ("workers", "run", "them") };
     Some(format!(
-        "{} {workers} of {}, which was killed, still {run}: pid={}; pm stop {name} ends them, pm start {name} starts it anew",
+        "{} {workers} of {}, which was killed, still {run}: pid={}; pm stop {name} ends {them}, pm start {name} starts the app anew",
         pids.len(),
         told.tool,
         list(&pids),

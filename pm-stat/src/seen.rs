@@ -40,7 +40,7 @@ impl Seen {
             start: Start::read(dir),
             orphaned: status::orphaned(&killed, &statuses, holder.flatten()),
             killed,
-            sight: Sight { statuses, living: Vec::new(), locked: runs },
+            sight: Sight { statuses, locked: runs, ..Sight::default() },
             holder,
             words: if runs { None } else { status::last_words(dir) },
         })

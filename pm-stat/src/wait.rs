@@ -10,7 +10,8 @@ use pm_common::options;
 use pm_common::policy::time::Span;
 use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::sys::clock;
-use pm_common::wait::{Decision, Goal, Verdict, Watch};
+use pm_common::wait::patience::suspended;
+use pm_common::wait::{Decision, Goal, Patience, Teller, Verdict, Watch};
 
 /// What the command line asks to wait for.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ impl Wait {
         let doing = || format!("cannot watch {}", dir.display());
         let mut watch = Watch::new(&dir).or_fail(doing)?;
         let mut decision = Decision::new(&self.app, self.goal);
+        let (mut patience, mut teller) = (Patience::new(self.goal, clock::now()), Teller::new());
+        let goal = format!("{} to be {}", self.app, self.goal);
         loop {
             let sight = watch.look().or_fail(doing)?;
             match decision.look(&sight) {
@@ -68,11 +71,23 @@ impl Wait {
                 }
                 None => {}
             }
-            if deadline.is_some_and(|at| at <= clock::now()) {
+            let now = clock::now();
+            if deadline.is_some_and(|at| at <= now) {
                 return Err(self.timed_out(&decision.awaited(&sight)));
             }
-            watch.wait(deadline).or_fail(doing)?;
+            // Who says how long means it.
+            if let Some(why) = patience.look(now, &sight).filter(|_| deadline.is_none()) {
+                return Err(self.given_up(&why, &decision.awaited(&sight)));
+            }
+            teller.tell(&goal, &decision.awaited(&sight), suspended(&sight).as_deref());
+            watch.wait(deadline.into_iter().chain([teller.next()]).min()).or_fail(doing)?;
         }
+    }
+
+    fn given_up(&self, why: &str, awaited: &str) -> Failure {
+        let (app, goal) = (&self.app, &self.goal);
+        let more = if why.contains("suspended") { String::new() } else { format!(": {awaited}") };
+        Failure::with_code(EXIT_TIMED_OUT, format!("gave up waiting: {app} is not yet {goal}: {why}{more}"))
     }
 
     fn timed_out(&self, awaited: &str) -> Failure {

@@ -214,7 +214,13 @@ impl Publisher {
 
 fn policy(machine: &Supervisor) -> Map<String, Value> {
     match policy_options::to_json(machine.rules()) {
-        Value::Object(map) => map,
+        Value::Object(mut map) => {
+            // For those who wait: how long a step of a start or a reload may take.
+            let shape = machine.shape();
+            map.insert("ready_timeout_ns".to_owned(), Value::from(shape.ready.timeout.0));
+            map.insert("soak_ns".to_owned(), Value::from(shape.roll.soak.0));
+            map
+        }
         _ => Map::new(),
     }
 }

@@ -57,6 +57,8 @@ pub struct Sight {
     /// The supervisors that live, those among them that were seen earlier and say nothing now (their file has been
     /// removed), and the one that holds the lock and says nothing yet.
     pub living: Vec<Id>,
+    /// Those of the living that are suspended (SIGSTOP): they say and do nothing.
+    pub suspended: Vec<Id>,
     /// Somebody holds the lock whom we do not see.
     pub locked: bool,
 }
@@ -171,13 +173,16 @@ impl<'a> Decision<'a> {
         if roll.ended < number {
             return (line.state == SupervisorState::GaveUp).then(|| self.gave_up(line));
         }
-        Some(if roll.ok == Some(true) { Verdict::Reached } else { self.aborted(roll, &line.tool) })
+        Some(if roll.ok == Some(true) { Verdict::Reached } else { self.aborted(roll, line) })
     }
 
-    fn aborted(&self, roll: &Roll, tool: &str) -> Verdict {
+    fn aborted(&self, roll: &Roll, line: &SupervisorLine) -> Verdict {
         let slot = roll.slot.map_or_else(String::new, |slot| format!("slot={slot}: "));
         let reason = if roll.reason.is_empty() { "no reason is known" } else { &roll.reason };
-        let message = match tool {
+        let message = match line.tool.as_str() {
+            _ if line.state == SupervisorState::Stopping => {
+                format!("the reload of {} was cut short: {} was stopped, and its workers with it", self.app, line.tool)
+            }
             // One process, with nobody beside it: it was stopped first.
             "pm-restart" => format!("the restart of {} failed: {reason}; it is down, and tried again", self.app),
             _ => format!("the reload of {} was aborted: {slot}{reason}; the old workers go on", self.app),

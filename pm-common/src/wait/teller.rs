@@ -1,7 +1,7 @@
 //! Tells the person who waits what for: nothing in the first second, then a line that is kept up to date on a terminal,
 //! and elsewhere one line, and one more when the reason has become another.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use crate::policy::time::{Mono, Span};
 use crate::report;
@@ -9,8 +9,6 @@ use crate::sys::clock;
 
 /// A wait that is over by then has nothing to tell; after it, whoever is waited for is looked at again as often.
 const PATIENT: Span = Span::secs(1);
-/// What moves the cursor to the left margin and clears the line.
-const CLEAR: &str = "\r\x1b[K";
 
 /// What has been told of a wait.
 #[derive(Debug)]
@@ -18,8 +16,6 @@ pub struct Teller {
     begun: Mono,
     next: Mono,
     on_terminal: bool,
-    /// A line stands on the terminal that is not to stay.
-    shows: bool,
     /// Why it takes long, as it was told last.
     told: Option<String>,
 }
@@ -36,7 +32,7 @@ impl Teller {
     pub fn new() -> Self {
         let begun = clock::now();
         let on_terminal = std::io::stderr().is_terminal();
-        Self { begun, next: begun + PATIENT, on_terminal, shows: false, told: None }
+        Self { begun, next: begun + PATIENT, on_terminal, told: None }
     }
 
     /// When to look again, if nothing happens: what is suspended says nothing.
@@ -54,9 +50,7 @@ impl Teller {
         self.next = now + PATIENT;
         let seconds = now.since(self.begun).as_millis() / 1000;
         if self.on_terminal {
-            let line = report::text("info", &format!("waiting for {goal}, {seconds}s: {}", trouble.unwrap_or(state)));
-            let _ = std::io::stderr().write_all(format!("{CLEAR}{line}").as_bytes());
-            self.shows = true;
+            report::progress(&format!("waiting for {goal}, {seconds}s: {}", trouble.unwrap_or(state)));
             return;
         }
         let reason = trouble.unwrap_or_default().to_owned();
@@ -68,17 +62,10 @@ impl Teller {
         }
         self.told = Some(reason);
     }
-
-    /// Takes the line from the terminal, before something else is said.
-    pub fn clear(&mut self) {
-        if std::mem::take(&mut self.shows) {
-            let _ = std::io::stderr().write_all(CLEAR.as_bytes());
-        }
-    }
 }
 
 impl Drop for Teller {
     fn drop(&mut self) {
-        self.clear();
+        report::clear_progress();
     }
 }

@@ -71,6 +71,8 @@ impl Watch {
             }
         }
         sight.living = self.living.keys().chain(self.holder.iter().map(|(id, _)| id)).copied().collect();
+        let is_suspended = |id: &&Id| procfs::stat(id.pid).is_some_and(|stat| matches!(stat.state, b'T' | b't'));
+        sight.suspended = sight.living.iter().filter(is_suspended).copied().collect();
         Ok(sight)
     }
 

@@ -48,7 +48,7 @@ fn above(pid: i32, supervises: bool, ready: u32) -> Status {
 /// All who speak live.
 fn sight(statuses: &[Status]) -> Sight {
     let living = statuses.iter().map(|s| Id::of(&s.supervisor)).collect();
-    Sight { statuses: statuses.to_vec(), living, locked: false }
+    Sight { statuses: statuses.to_vec(), living, ..Sight::default() }
 }
 
 /// They live and say nothing.

@@ -79,8 +79,9 @@ fn a_dead_supervisors_file_is_nothing() {
     ended.0.wait().expect("ends");
     let me = supervisor("web", "pm-cluster");
     // Gone; its number used again by another process; the same after a reboot.
-    apps.put(&SupervisorLine { pid: ended.0.id() as i32, ..me.clone() }, &[cat.worker(0, 1)]);
-    apps.put(&SupervisorLine { tool: "pm-a".to_owned(), start: me.start + 1, ..me.clone() }, &[cat.worker(1, 1)]);
+    let other = |slot| WorkerLine { start: Some(1), ..cat.worker(slot, 1) };
+    apps.put(&SupervisorLine { pid: ended.0.id() as i32, ..me.clone() }, &[other(0)]);
+    apps.put(&SupervisorLine { tool: "pm-a".to_owned(), start: me.start + 1, ..me.clone() }, &[other(1)]);
     let boot = Some("0".to_owned());
     apps.put(&SupervisorLine { tool: "pm-b".to_owned(), boot, ..me }, &[cat.worker(2, 1)]);
     assert_eq!(apps.lines(&["web"]), [stopped("web")]);

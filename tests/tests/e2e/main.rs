@@ -54,6 +54,7 @@ mod stop;
 mod stop_requests;
 mod terminal;
 mod usage;
+mod waits;
 
 /// The line that everything serves, with a fixture that answers its pid.
 const MAIN_LINE: &str = "pm-restart --max-mem 512M pm-cluster -n 2 node $F/app.js";

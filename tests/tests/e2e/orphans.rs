@@ -10,9 +10,9 @@ const STUBBORN: &str = "process.on('SIGTERM', () => {}); process.on('SIGINT', ()
      require('http').createServer((q, r) => r.end(`${process.pid}`)).listen(process.env.PORT)\n";
 
 /// The supervisors of the app, the outermost first.
-fn supervisors(front: &Front, app: &str) -> Vec<u32> {
+pub(crate) fn supervisors(front: &Front, app: &str) -> Vec<u32> {
     let dir = front.scene.dir().join("pm").join(app).join("status.d");
-    let names = std::fs::read_dir(dir).expect("it runs").flatten().map(|e| e.file_name());
+    let names = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.file_name());
     let pid = |name: std::ffi::OsString| name.to_str()?.strip_prefix("pm-")?.rsplit_once('.')?.1.parse().ok();
     let mut pids: Vec<u32> = names.filter_map(pid).collect();
     pids.sort_unstable();

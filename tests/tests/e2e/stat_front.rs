@@ -98,7 +98,10 @@ fn a_supervisor_that_was_killed_is_a_complaint() {
     chain.until("a worker", || stat::workers(&scene).into_iter().find(|l| l.state() == "ready"));
     chain.signal(SIGKILL);
     chain.wait();
+    let left = said(&scene, &["--check"]);
+    assert!(left.contains("web: 1 worker of pm-restart, which was killed, still runs"), "{left}");
     scene.processes().iter().for_each(|pid| proc::send(*pid, SIGKILL));
+    chain.until("the worker's end", || scene.processes().is_empty().then_some(()));
     let complaint = chain.until("a complaint", || Some(said(&scene, &["--check"])).filter(|text| !text.is_empty()));
     assert!(complaint.contains("web: pm-restart has died without a word"), "{complaint}");
 }

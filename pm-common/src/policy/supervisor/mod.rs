@@ -193,6 +193,12 @@ impl Supervisor {
         &self.rules
     }
 
+    /// How its workers start, and how a reload goes.
+    #[must_use]
+    pub const fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
     fn on_start(&mut self, now: Mono) {
         self.slots = (0..self.wanted).map(|_| Slot::new(now, BTreeSet::new())).collect();
         self.announce_by = now + self.shape.ready.timeout;

@@ -17,7 +17,7 @@ fn worker(slot: u32, generation: u64, state: WorkerState) -> WorkerLine {
 
 fn seen(statuses: Vec<Status>) -> Seen {
     let locked = !statuses.is_empty();
-    let sight = Sight { statuses, living: Vec::new(), locked };
+    let sight = Sight { statuses, locked, ..Sight::default() };
     let (name, dir) = ("web".to_owned(), PathBuf::from("/x/web"));
     Seen { name, dir, start: None, sight, holder: None, words: None, killed: Vec::new(), orphaned: Vec::new() }
 }

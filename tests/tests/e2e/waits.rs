@@ -1,0 +1,107 @@
+//! Waits: each says what for, notices who cannot act, and has an end.
+
+use std::time::Instant;
+
+use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
+use pm_tests::front::Front;
+use pm_tests::{http, proc, stat, wait};
+
+use super::orphans::supervisors;
+
+/// A wait for a supervisor that is suspended ends by itself; here it may take so many seconds.
+const PATIENCE: f64 = 30.0;
+
+fn suspended(front: &Front) -> u32 {
+    front.ok("start app.js -i 2");
+    let cluster = *supervisors(front, "app").last().expect("two");
+    proc::send(cluster, SIGSTOP);
+    wait::until("it to be suspended", || (proc::state(cluster) == Some('T')).then_some(()));
+    cluster
+}
+
+#[test]
+fn a_reload_and_a_scale_of_a_suspended_supervisor_name_it_and_end() {
+    let front = Front::new();
+    let cluster = suspended(&front);
+    for line in ["reload app", "scale app 3"] {
+        let before = Instant::now();
+        let said = front.line(line);
+        assert_ne!(said.code, 0, "{said:?}");
+        assert!(said.err.contains(&format!("kill -CONT {cluster}")), "{line}: {said:?}");
+        assert!(!said.err.contains("old workers go on"), "{line}: {said:?}");
+        assert!(before.elapsed().as_secs_f64() < PATIENCE, "{line}: {said:?}");
+    }
+    proc::send(cluster, SIGCONT);
+}
+
+#[test]
+fn who_is_suspended_is_said_within_seconds_and_once_it_goes_on_the_wait_ends_well() {
+    let front = Front::new();
+    let cluster = suspended(&front);
+    let reload = front.start(&["-s", "reload", "app"]);
+    reload.line(&format!("kill -CONT {cluster}"));
+    proc::send(cluster, SIGCONT);
+    assert_eq!(reload.wait().code(), Some(0), "{}", reload.output());
+}
+
+#[test]
+fn a_stop_and_a_restart_of_a_suspended_supervisor_let_it_go_on() {
+    for which in [0, 1] {
+        let front = Front::new();
+        front.ok("start app.js -i 2");
+        for verb in ["restart", "stop"] {
+            let pid = supervisors(&front, "app")[which];
+            proc::send(pid, SIGSTOP);
+            let said = front.ok(&format!("{verb} app"));
+            assert!(!proc::alive(pid) && said.err.contains(&pid.to_string()), "{verb}: {said:?}");
+        }
+        assert_eq!(front.list(), ["app:stopped"]);
+    }
+}
+
+#[test]
+fn a_chain_that_ignores_the_signal_is_killed_after_the_grace_and_that_is_said() {
+    let front = Front::new();
+    let script = front.scene.file("deaf.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1000; done\n");
+    let _ = pm_tests::fork::run(&front.scene, &format!("--name deaf {}", script.display())).ok();
+    let pid: u32 = pm_tests::fork::file(&front.scene, "deaf", "pid").trim().parse().expect("a pid");
+    let said = front.ok("stop deaf");
+    assert!(!proc::alive(pid));
+    assert!(said.err.contains("waiting for 'deaf' to end") && said.err.contains(&format!("pid={pid}")), "{said:?}");
+    assert!(said.err.contains("killed"), "{said:?}");
+}
+
+#[test]
+fn a_stop_whose_supervisor_never_hears_of_it_ends_with_its_name() {
+    let front = Front::new();
+    let script = front.scene.file("deaf.sh", "#!/bin/sh\ntrap '' TERM\npm-restart --grace 100ms sleep 1000\n");
+    let _ = pm_tests::fork::run(&front.scene, &format!("--name deaf {}", script.display())).ok();
+    let pid: u32 = pm_tests::fork::file(&front.scene, "deaf", "pid").trim().parse().expect("a pid");
+    wait::until("the supervisor to say something", || (!supervisors(&front, "deaf").is_empty()).then_some(()));
+    let said = front.line("stop deaf");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains(&format!("pid={pid}")) && said.err.contains("TERM"), "{said:?}");
+    // What it says helps: the supervisor below takes over, and a stop reaches it.
+    proc::send(pid, SIGKILL);
+    wait::until("it to be gone", || (!proc::alive(pid)).then_some(()));
+    front.ok("stop deaf");
+    assert_eq!(front.list(), ["deaf:stopped"]);
+}
+
+#[test]
+fn a_reload_that_a_stop_cuts_short_does_not_say_that_the_old_workers_go_on() {
+    let front = Front::new();
+    front.ok("start app.js -i 2");
+    let _ = front.scene.file("app.js", "setInterval(() => {}, 1e6)\n");
+    let reload = front.start(&["-s", "reload", "app"]);
+    wait::until("the reload to begin", || {
+        let line = stat::run(&front.scene, &["--describe", "app"]);
+        String::from_utf8_lossy(&line.stdout).contains("under way").then_some(())
+    });
+    front.ok("stop app");
+    assert_ne!(reload.wait().code(), Some(0));
+    let said = reload.output();
+    assert!(!said.contains("old workers go on"), "{said}");
+    assert!(said.contains("stop") || said.contains("ended"), "{said}");
+    assert!(http::pids(front.scene.port, 1).is_empty());
+}
