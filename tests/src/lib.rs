@@ -6,6 +6,7 @@
 
 pub mod any;
 pub mod bins;
+pub mod booted;
 pub mod chain;
 pub mod deploy;
 pub mod fork;

@@ -11,6 +11,7 @@ mod any_rude;
 mod any_shut;
 mod any_table;
 mod as_root;
+mod booted;
 mod codes;
 mod crash;
 mod drain;

@@ -96,6 +96,12 @@ fn a_stop_by_term_finishes_the_request_in_hand() {
     finishes_what_is_in_hand("SIGTERM");
 }
 
+/// As images of nginx, php-fpm and others have it.
+#[test]
+fn a_stop_by_quit_finishes_the_request_in_hand() {
+    finishes_what_is_in_hand("SIGQUIT");
+}
+
 /// A user without a name, and nowhere to write but on the tmpfs that podman adds to a read-only root.
 #[test]
 fn a_user_that_no_file_knows_is_served_and_rolled() {

@@ -21,7 +21,7 @@ fn recipes(verb: &str) -> Vec<&'static str> {
 }
 
 /// The indented block that holds this text, without the indentation.
-fn block(text: &str) -> String {
+pub(crate) fn block(text: &str) -> String {
     let lines: Vec<&str> = README.lines().collect();
     let at = lines.iter().position(|line| line.starts_with("    ") && line.contains(text)).expect(text);
     let inside = |line: &&str| line.starts_with("    ") || line.is_empty();
@@ -116,7 +116,8 @@ fn the_unit_says_when_it_is_ready_and_its_reload_follows_the_link() {
     assert_eq!(http::get(scene.port, "/").expect("serves"), "one");
     std::fs::remove_file(scene.dir().join("current")).expect("unlinked");
     symlink("two", scene.dir().join("current")).expect("linked");
-    let mut reload = scene.command(&["sh", "-c", &setting(&scene, &unit, "ExecReload")]);
+    // For systemd `$$` is a dollar.
+    let mut reload = scene.command(&["sh", "-c", &setting(&scene, &unit, "ExecReload").replace("$$", "$")]);
     assert!(reload.env("MAINPID", chain.pid().to_string()).status().expect("runs").success());
     chain.line("info: reloaded ");
     assert_eq!(http::get(scene.port, "/").expect("serves"), "two");

@@ -1,0 +1,149 @@
+//! Below a systemd that was booted: the units of README.md as they stand, and each thing that systemd does with them.
+
+use std::collections::BTreeSet;
+
+use pm_tests::booted::Booted;
+use pm_tests::http::{self, Connection};
+use pm_tests::load::{Load, Style};
+use pm_tests::scene::Scene;
+use pm_tests::wait;
+
+use crate::readme::block;
+
+/// Where the app of the unit listens, in a network of the system's own.
+const PORT: u16 = 3000;
+const UNIT: &str = "/etc/systemd/system/app.service";
+
+/// A booted system with the unit of README.md and an app in `/srv/app/one`, which `current` leads to.
+fn with_the_unit(scene: &Scene) -> Booted<'_> {
+    let booted = Booted::boot(scene);
+    booted.write("/srv/app/one/app.js", "process.env.PORT = 3000; require('/opt/fixtures/app.js')");
+    booted.ok("ln -s one /srv/app/current");
+    booted.write(UNIT, &block("Type=notify"));
+    booted.ok("systemctl daemon-reload");
+    booted
+}
+
+/// Adds lines to the unit's section `[Service]`.
+fn amend(booted: &Booted, name: &str, lines: &str) {
+    booted.write(&format!("{UNIT}.d/{name}.conf"), &format!("[Service]\n{lines}\n"));
+    booted.ok("systemctl daemon-reload");
+}
+
+/// The pids, as the system has them, that answer.
+fn answering() -> BTreeSet<u32> {
+    http::pids(PORT, 8).into_iter().collect()
+}
+
+/// A reload by systemctl ends when all workers are new, and loses nothing.
+#[track_caller]
+fn reloads(booted: &Booted, clients: &[Style]) {
+    let before = answering();
+    let load = Load::of(PORT, "/", clients);
+    load.advance(5);
+    booted.ok("systemctl reload app");
+    let after = answering();
+    load.advance(5);
+    let sum = load.end();
+    assert!(sum.misses.is_empty(), "{:?} of {}\n{}", sum.misses, sum.ok, booted.journal());
+    assert!(!before.is_empty() && after.is_disjoint(&before), "{before:?} {after:?}\n{}", booted.journal());
+}
+
+/// A stop finishes the request in hand, and is a success for systemd.
+#[track_caller]
+fn stops(booted: &Booted) {
+    let mut slow = Connection::open(PORT).expect("serves");
+    slow.send("/stream?1500", "close").expect("sent");
+    slow.head(&mut Vec::new()).expect("it has begun");
+    let stop = booted.start("systemctl stop app");
+    let rest = slow.end();
+    let whole = rest.as_ref().is_ok_and(|rest| rest.ends_with("\r\n0\r\n\r\n"));
+    assert!(whole, "{rest:?}\n{}", booted.journal());
+    assert_eq!(stop.wait().code(), Some(0));
+    assert_eq!(booted.property("app", "Result"), "success");
+    assert_eq!(booted.property("app", "ActiveState"), "inactive");
+}
+
+#[test]
+fn the_unit_starts_reloads_refuses_a_bad_release_and_stops() {
+    let scene = Scene::new();
+    let booted = with_the_unit(&scene);
+    booted.ok("systemctl start app");
+    let workers = booted.ok("nproc").parse::<usize>().expect("a number");
+    let look = booted.ok("PM_HOME=/var/lib/app pm-stat");
+    assert_eq!(look.matches("\"state\":\"ready\"").count(), workers, "ready when started: {look}");
+    reloads(&booted, &Style::crowd(8));
+    booted.write("/srv/app/two/app.js", "throw new Error('not this one')");
+    booted.ok("ln -sfn two /srv/app/current");
+    let before = answering();
+    let reload = booted.run("systemctl reload app");
+    assert_eq!(reload.status.code(), Some(1), "{}", booted.journal());
+    assert!(booted.journal().contains("not this one"), "{}", booted.journal());
+    assert_eq!((answering(), booted.property("app", "ActiveState")), (before, "active".to_owned()));
+    stops(&booted);
+}
+
+/// systemd's default tells all processes of the unit at once to end.
+#[test]
+fn a_stop_by_the_default_kill_mode_finishes_the_request_in_hand() {
+    let scene = Scene::new();
+    let booted = with_the_unit(&scene);
+    amend(&booted, "kill", "KillMode=control-group");
+    booted.ok("systemctl start app");
+    stops(&booted);
+}
+
+#[test]
+fn a_supervisor_that_was_killed_is_started_again() {
+    let scene = Scene::new();
+    let booted = with_the_unit(&scene);
+    booted.ok("systemctl start app");
+    let (before, first) = (answering(), booted.property("app", "MainPID"));
+    booted.ok(&format!("kill -9 {first}"));
+    wait::until("other workers", || {
+        let now = answering();
+        (!now.is_empty() && now.is_disjoint(&before)).then_some(())
+    });
+    wait::until("another supervisor", || {
+        let state = (booted.property("app", "ActiveState"), booted.property("app", "MainPID"));
+        (state.0 == "active" && state.1 != first).then_some(())
+    });
+    assert_eq!(booted.property("app", "OOMPolicy"), "continue");
+    stops(&booted);
+}
+
+/// All of it at the same time, and each line is known to systemd.
+fn hardened(scene: &Scene) -> Booted<'_> {
+    let booted = with_the_unit(scene);
+    booted.write(&format!("{UNIT}.d/hardening.conf"), &block("ProtectSystem=strict"));
+    booted.ok("systemctl daemon-reload");
+    let verdict = booted.run("systemd-analyze verify --man=no /etc/systemd/system/app.service");
+    let said = String::from_utf8_lossy(&verdict.stderr).into_owned();
+    assert!(verdict.status.success() && !said.contains("hardening.conf"), "{said}");
+    booted
+}
+
+#[test]
+fn a_hardened_unit_does_all_that_the_other_does() {
+    let scene = Scene::new();
+    let booted = hardened(&scene);
+    booted.ok("systemctl start app");
+    reloads(&booted, &Style::crowd(8));
+    stops(&booted);
+}
+
+#[test]
+fn a_hardened_unit_has_lanes_for_servers_that_bind_by_themselves() {
+    let scene = Scene::new();
+    let booted = hardened(&scene);
+    amend(
+        &booted,
+        "go",
+        "ExecStart=\nExecStart=pm-restart pm-cluster --name app -n 2 /opt/any/go-server\nEnvironment=PORT=3000",
+    );
+    amend(&booted, "probe", "ExecStartPre=pm-cluster --probe");
+    booted.ok("systemctl start app");
+    assert!(booted.journal().contains("lanes: each worker's own socket"), "{}", booted.journal());
+    assert_eq!(answering().len(), 2, "{}", booted.journal());
+    reloads(&booted, &[Style::OneShot; 4]);
+}
