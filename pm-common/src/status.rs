@@ -1,27 +1,27 @@
-//! The status files of an app, `status.d/<tool>.<pid>`: what a supervisor says, replaced as a whole at every change.
+//! The status files of an app, `status.d/<tool>.<pid>`: what a supervisor says, replaced as a whole at every change
+//! (`pair`: also on a full disk).
 //!
 //! JSON lines, the supervisor's own first, then one per worker. A reader believes them while the process of that pid
 //! and start time lives. They help those who look; a supervisor never fails for want of one.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::home::create_file;
 use crate::procfs;
 use crate::report;
 
 mod counts;
 mod left;
 mod line;
+mod pair;
 mod roll;
 
 pub use counts::Counts;
 pub use left::{forget_killed, killed, lost_above, orphaned, was_killed};
 pub use line::{Ended, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pair::Pair;
 pub use roll::{Roll, RollRunning};
 
 /// The directory of the status files, in that of the app.
@@ -113,13 +113,7 @@ pub fn last_words(dir: &Path) -> Option<Status> {
 }
 
 fn read_file(path: &Path) -> Option<Status> {
-    let mut options = OpenOptions::new();
-    // O_NONBLOCK: a FIFO of that name must not stop the reader.
-    options.read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK);
-    let file = options.open(path).ok()?;
-    // With room from the start, most files are one read; growing from nothing takes ten.
-    let mut text = String::with_capacity(8192);
-    file.take(LARGEST).read_to_string(&mut text).ok()?;
+    let text = pair::read_whole(path, LARGEST)?;
     Status::parse(&text)
 }
 
@@ -135,8 +129,9 @@ fn named(path: &Path) -> Option<i32> {
 /// The status file of this supervisor. Dropping it removes the file: that is a clean end.
 #[derive(Debug)]
 pub struct StatusFile {
-    /// The file and its name while it is written; `None`: the app has no directory.
+    /// The file, and the spare that the next state is written into; `None`: the app has no directory.
     paths: Option<(PathBuf, PathBuf)>,
+    pair: Pair,
     /// What the file says; empty: not what was last told.
     text: String,
     warned: bool,
@@ -149,9 +144,10 @@ impl StatusFile {
         let pid = std::process::id();
         let paths = dir.map(|d| d.join(DIRECTORY)).map(|d| {
             remove_stale(&d);
-            (d.join(format!("{tool}.{pid}")), d.join(format!(".{tool}.{pid}.new")))
+            let pid = pid.cast_signed();
+            (d.join(format!("{tool}.{pid}")), left::spare(&d, tool, pid))
         });
-        Self { paths, text: String::new(), warned: false }
+        Self { paths, pair: Pair::default(), text: String::new(), warned: false }
     }
 
     /// Replaces what the file says, if that has changed.
@@ -165,14 +161,13 @@ impl StatusFile {
         if text == self.text {
             return true;
         }
-        match replace(path, new, &text) {
+        match self.pair.write(path, new, &text) {
             Ok(()) => {
                 (self.text, self.warned) = (text, false);
                 true
             }
             Err(e) => {
                 self.text.clear();
-                let _ = std::fs::remove_file(new);
                 if !std::mem::replace(&mut self.warned, true) {
                     let (path, why) = (path.display(), report::reason(&e));
                     report::warning(format_args!("pm-stat may show an old state: cannot write {path}: {why}"));
@@ -184,13 +179,16 @@ impl StatusFile {
 
     /// Leaves the file as it is: the last words of a supervisor that gave up ([`last_words`]).
     pub fn leave(&mut self) {
-        self.paths = None;
+        if let Some((_, spare)) = self.paths.take() {
+            let _ = std::fs::remove_file(spare);
+        }
     }
 
     /// Removes the file: a clean end.
     pub fn remove(&mut self) {
-        if let Some((path, _)) = self.paths.take() {
+        if let Some((path, spare)) = self.paths.take() {
             let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_file(spare);
         }
     }
 }
@@ -199,20 +197,6 @@ impl Drop for StatusFile {
     fn drop(&mut self) {
         self.remove();
     }
-}
-
-/// Writes a new file beside the old one and puts it in its place, so that a reader sees the one or the other.
-fn replace(path: &Path, new: &Path, text: &str) -> io::Result<()> {
-    let mut file = match create_file(new) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let directory = new.parent().unwrap_or(new);
-            DirBuilder::new().mode(0o700).create(directory)?;
-            create_file(new)?
-        }
-        other => other?,
-    };
-    file.write_all(text.as_bytes())?;
-    std::fs::rename(new, path)
 }
 
 /// Removes the files of supervisors that are no more.

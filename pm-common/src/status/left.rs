@@ -51,7 +51,10 @@ pub fn lost_above<'a>(killed: &'a [Status], living: &'a [Status]) -> Option<(&'a
 /// Forgets the supervisors that were killed, once none of their workers lives.
 pub fn forget_killed(dir: &Path) {
     for status in killed(dir).iter().filter(|status| !status.has_left_workers()) {
-        let _ = std::fs::remove_file(path_of(dir, &status.supervisor));
+        let SupervisorLine { tool, pid, .. } = &status.supervisor;
+        let directory = dir.join(DIRECTORY);
+        let _ = std::fs::remove_file(directory.join(format!("{tool}.{pid}")));
+        let _ = std::fs::remove_file(spare(&directory, tool, *pid));
     }
 }
 
@@ -60,8 +63,9 @@ pub(super) fn lives(worker: &WorkerLine) -> bool {
     worker.pid.zip(worker.start).is_some_and(|(pid, start)| procfs::is_alive(pid, start))
 }
 
-fn path_of(dir: &Path, told: &SupervisorLine) -> PathBuf {
-    dir.join(DIRECTORY).join(format!("{}.{}", told.tool, told.pid))
+/// The other name of the status file of a supervisor: what it writes its next state into.
+pub(super) fn spare(directory: &Path, tool: &str, pid: i32) -> PathBuf {
+    directory.join(format!(".{tool}.{pid}.new"))
 }
 
 /// Whether the process is one of these, or has one of them above it.

@@ -69,7 +69,7 @@ fn what_is_written_is_what_is_read() {
     assert_eq!(read(app.path()).expect("read"), [Status { supervisor: me(), workers: workers.to_vec() }]);
     let directory = app.path().join(DIRECTORY);
     let name = format!("pm-cluster.{}", std::process::id());
-    assert_eq!(files(&directory), *std::slice::from_ref(&name), "nothing is left of the writing");
+    assert_eq!(files(&directory), [format!(".{name}.new"), name.clone()], "and the spare");
     let mode = |path: &Path| path.metadata().expect("is there").permissions().mode() & 0o777;
     assert_eq!((mode(&directory), mode(&directory.join(name))), (0o700, 0o600));
     file.write(&me(), &[]);

@@ -70,6 +70,28 @@ fn an_app_that_could_not_be_started_again_is_left_running() {
     );
 }
 
+/// What was written once has room to be written again: the state stays true, and nobody waits in vain.
+#[test]
+fn on_a_full_disk_a_reload_ends_and_the_list_is_true() {
+    let front = Front::new();
+    on_a_small_disk(
+        &front,
+        "pm start app.js -i 2
+         fill
+         before=$(pm pid app)
+         timeout 20 $T/front/pm reload app 2>$T/said
+         grep \"reloaded 'app'\" $T/said
+         [ \"$(pm pid app)\" != \"$before\" ]
+         [ $(pm list | grep -c online) = 2 ]
+         kill -KILL $(pm pid app | head -n 1)
+         until pm list | grep 'crash SIGKILL'; do sleep 0.1; done
+         timeout 20 $T/front/pm scale app 3 || true # the number cannot be kept
+         [ $(pm list | grep -c online) = 3 ]
+         pm stop app
+         pm list | grep stopped",
+    );
+}
+
 #[test]
 fn a_script_that_is_gone_does_not_end_what_runs() {
     let front = Front::new();
