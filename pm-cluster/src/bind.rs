@@ -166,6 +166,12 @@ impl Binds {
         self.ports.get(&who).map(|ports| ports.iter().copied().collect()).unwrap_or_default()
     }
 
+    /// Whether a worker listens on sockets that it bound, or was started with.
+    #[must_use]
+    pub fn has_ports(&self, who: WorkerId) -> bool {
+        self.ports.get(&who).is_some_and(|ports| !ports.is_empty())
+    }
+
     /// What to wait for.
     pub fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
         for (who, watched) in &self.watched {
@@ -206,7 +212,9 @@ impl Binds {
         let answer = match (notice.call, process) {
             (_, None) => None,
             (Call::Bind { fd, address, length }, Some(process)) => {
-                self.on_bind(&asked(fd, process), (notice.thread, address, length), listeners)
+                let answer = self.on_bind(&asked(fd, process), (notice.thread, address, length), listeners);
+                events.extend(answer.map(|_| Event::Binds(who)));
+                answer
             }
             (Call::Listen { fd, backlog }, Some(process)) => {
                 self.on_listen(&asked(fd, process), backlog, listeners, events)

@@ -228,6 +228,12 @@ impl Entry {
         self.workers.iter().filter(|(_, accepts)| **accepts).map(|(&who, _)| who)
     }
 
+    /// Whether this worker listens.
+    #[must_use]
+    pub fn is_accepted_by(&self, who: WorkerId) -> bool {
+        self.workers.get(&who) == Some(&true)
+    }
+
     /// Steers by what the worker is for now, and by whether it accepts here.
     pub fn stand(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) {
         let Some(&accepts) = self.workers.get(&who) else { return };

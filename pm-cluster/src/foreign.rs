@@ -10,14 +10,21 @@ use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use pm_common::connections;
+
 /// TCP_LISTEN, as /proc/net/tcp shows it.
 const LISTEN: &str = "0A";
 
 /// The socket numbers (inodes) of all listeners on exactly this address and port, ours included.
 ///
 /// # Errors
-/// That of reading /proc/net/tcp or tcp6.
+/// That of reading /proc/net/tcp or tcp6, where the kernel has no socket monitor.
 pub fn listeners_on(address: SocketAddr) -> io::Result<Vec<u64>> {
+    // The tables hold all sockets of the machine, and writing out their lines takes the kernel milliseconds.
+    connections::listeners_at(address).or_else(|_| listeners_in_table(address))
+}
+
+fn listeners_in_table(address: SocketAddr) -> io::Result<Vec<u64>> {
     let table = if address.is_ipv6() { "/proc/self/net/tcp6" } else { "/proc/self/net/tcp" };
     // A small buffer: the table ends in every connection of the machine, and the listeners come first.
     listening_rows(BufReader::with_capacity(4096, File::open(table)?), address)
@@ -160,6 +167,7 @@ mod tests {
             let inode = pm_common::sys::socket::inode(&listener).expect("fstat");
             let address = listener.local_addr().expect("bound");
             assert_eq!(listeners_on(address).expect("readable"), [inode]);
+            assert_eq!(listeners_in_table(address).expect("readable"), [inode]);
             assert!(holder(inode).ends_with(&format!("(pid {})", std::process::id())), "{}", holder(inode));
         }
     }

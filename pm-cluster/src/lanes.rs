@@ -7,22 +7,22 @@
 //! steering list may name an index too far (the kernel then hashes over all) or a foreign socket, and if several foreign
 //! sockets changed between two looks, their order is a guess.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pm_common::policy::WorkerId;
-use pm_common::policy::steering::{self, Spread};
+use pm_common::policy::steering::{self, Instruction, Spread};
 use pm_common::report;
 use pm_common::sys::socket::{self, Join};
 
-use crate::foreign;
-
+mod group;
 mod own;
 mod shut;
 mod stuck;
 
+use group::{Foreign, Member};
 pub use own::prepare;
 
 /// What the worker that holds a lane does with it.
@@ -39,6 +39,10 @@ pub enum Standing {
 #[derive(Debug)]
 struct Lane {
     fd: OwnedFd,
+    /// The number of the socket.
+    inode: u64,
+    /// Its index in the group; `None`: it was shut down, and has left.
+    place: Option<usize>,
     /// Whose next worker gets this lane; `None`: anybody's.
     slot: Option<u32>,
     holder: Option<WorkerId>,
@@ -53,9 +57,9 @@ struct Lane {
 
 impl Lane {
     /// One that nobody has yet.
-    const fn new(fd: OwnedFd) -> Self {
+    const fn new(fd: OwnedFd, inode: u64) -> Self {
         let (slot, holder, standing) = (None, None, Standing::Waiting);
-        Self { fd, slot, holder, standing, stuck: false, given_up: false, also: Vec::new() }
+        Self { fd, inode, place: None, slot, holder, standing, stuck: false, given_up: false, also: Vec::new() }
     }
 
     /// The lanes of the lowest rank that occurs get the new connections.
@@ -73,13 +77,6 @@ impl Lane {
     }
 }
 
-/// A socket of the group, in the kernel's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Member {
-    Lane(usize),
-    Foreign(u64),
-}
-
 /// All lanes of one address.
 #[derive(Debug)]
 pub struct Lanes {
@@ -88,11 +85,12 @@ pub struct Lanes {
     backlog: i32,
     spread: Spread,
     lanes: Vec<Lane>,
-    /// The inodes of the lanes.
-    ours: BTreeSet<u64>,
+    /// The lanes by the numbers of their sockets.
+    ours: BTreeMap<u64, usize>,
     group: Vec<Member>,
-    /// The foreign sockets of the group that were warned of.
-    told: BTreeSet<u64>,
+    /// The steering program of the group, if it is ours.
+    attached: Vec<Instruction>,
+    foreign: Foreign,
     told_unsteered: bool,
     /// Source ports whose connections go to a worker's lane, whatever it stands at.
     sources: BTreeMap<WorkerId, u16>,
@@ -155,9 +153,19 @@ fn around(
 
 impl Lanes {
     fn none(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> Self {
-        let (lanes, ours, group, told) = (Vec::new(), BTreeSet::new(), Vec::new(), BTreeSet::new());
-        let sources = BTreeMap::new();
-        Self { address, only_v6, backlog, spread, lanes, ours, group, told, told_unsteered: false, sources }
+        Self {
+            address,
+            only_v6,
+            backlog,
+            spread,
+            lanes: Vec::new(),
+            ours: BTreeMap::new(),
+            group: Vec::new(),
+            attached: Vec::new(),
+            foreign: Foreign::default(),
+            told_unsteered: false,
+            sources: BTreeMap::new(),
+        }
     }
 
     fn second(&self, first: &OwnedFd) -> io::Result<OwnedFd> {
@@ -174,10 +182,10 @@ impl Lanes {
     }
 
     fn push(&mut self, fd: OwnedFd) -> io::Result<usize> {
-        self.ours.insert(socket::inode(&fd)?);
-        let index = self.lanes.len();
-        self.lanes.push(Lane::new(fd));
-        self.group.push(Member::Lane(index));
+        let (inode, index) = (socket::inode(&fd)?, self.lanes.len());
+        self.ours.insert(inode, index);
+        self.lanes.push(Lane::new(fd, inode));
+        self.join_group(index);
         Ok(index)
     }
 
@@ -230,12 +238,12 @@ impl Lanes {
     /// has a lane of its own.
     pub fn vacate(&mut self, who: WorkerId, warnings: &mut Vec<String>) {
         let slot_served = self.lanes.iter().filter_map(|lane| lane.holder).any(|h| h.slot == who.slot && h != who);
-        let mut found = false;
-        for lane in &mut self.lanes {
+        let mut let_go = Vec::new();
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
             if !lane.is_let_go_by(who) {
                 continue;
             }
-            found = true;
+            let_go.push(index);
             if lane.falls_back() {
                 continue;
             }
@@ -245,8 +253,8 @@ impl Lanes {
             // From now on we may accept; a worker may have cleared it.
             let _ = socket::set_nonblocking(&lane.fd, true);
         }
-        if found {
-            self.revive(warnings);
+        if !let_go.is_empty() {
+            self.revive(&let_go, warnings);
             self.steer(warnings);
         }
     }
@@ -288,56 +296,6 @@ impl Lanes {
             self.listening().filter(|(_, lane)| Some(lane.rank()) == best).map(|(index, _)| index).collect();
         best.sort_unstable();
         best
-    }
-
-    fn best_rank(&self) -> Option<u8> {
-        self.listening().map(|(_, lane)| lane.rank()).min()
-    }
-
-    fn steer(&mut self, warnings: &mut Vec<String>) {
-        self.look_for_foreign(warnings);
-        let best = self.best_rank();
-        let rank = |member: &Member| match member {
-            Member::Lane(index) => self.lanes.get(*index).map(Lane::rank),
-            Member::Foreign(_) => None,
-        };
-        let chosen = (0..).zip(&self.group).filter(|(_, member)| rank(member) == best);
-        let indexes: Vec<u32> = chosen.map(|(index, _)| index).collect();
-        let Err(reason) = self.attach(&indexes) else { return };
-        // A lone socket needs no steering, and some cannot have it.
-        if !self.told_unsteered && self.group.len() > 1 {
-            self.told_unsteered = true;
-            warnings.push(format!("new connections cannot be steered address=tcp:{} reason={reason}", self.address));
-        }
-    }
-
-    fn attach(&self, indexes: &[u32]) -> Result<(), String> {
-        let sources = self.source_indexes();
-        let program = steering::program_with(indexes, self.spread, &sources).ok_or("too many separate lanes")?;
-        let (_, lane) = self.listening().next().ok_or("no lane")?;
-        socket::steer(&lane.fd, &program).map_err(|error| report::reason(&error))
-    }
-
-    /// Brings the mirror of the group up to date with the sockets of other programs in it.
-    fn look_for_foreign(&mut self, warnings: &mut Vec<String>) {
-        // Unreadable: as good as none seen.
-        let Ok(seen) = foreign::listeners_on(self.address) else { return };
-        let seen: BTreeSet<u64> = seen.into_iter().filter(|inode| !self.ours.contains(inode)).collect();
-        let gone = |member: &Member| matches!(member, Member::Foreign(inode) if !seen.contains(inode));
-        while let Some(hole) = self.group.iter().position(gone) {
-            self.group.swap_remove(hole);
-        }
-        for inode in seen {
-            if !self.group.contains(&Member::Foreign(inode)) {
-                self.group.push(Member::Foreign(inode));
-            }
-            if self.told.insert(inode) {
-                let (address, by) = (self.address, foreign::holder(inode));
-                warnings.push(format!("another program listens on an address of ours address=tcp:{address} by={by}"));
-            }
-        }
-        // Numbers of sockets that are gone are not kept: the kernel may use them again.
-        self.told.retain(|inode| self.group.contains(&Member::Foreign(*inode)));
     }
 }
 

@@ -314,15 +314,23 @@ impl Listeners {
         }
     }
 
-    /// What the worker accepts on, for the status: `tcp:127.0.0.1:3000`, `tcp:[::]:3000`, `udp:...`, `unix:/path`.
+    /// What workers accept on, for the status: addresses (`tcp:127.0.0.1:3000`, `tcp:[::]:3000`, `udp:...`, `unix:/path`),
+    /// each once, and the numbers of the sockets. One look for all of them: there may be a thousand.
     #[must_use]
-    pub fn addresses(&self, who: WorkerId) -> Vec<String> {
-        let entries = self.entries.values().filter(|entry| entry.accepting_workers().any(|other| other == who));
-        let all: BTreeSet<String> = entries.map(|entry| entry.description.clone()).collect();
-        all.into_iter().collect()
+    pub fn all(&self) -> BTreeMap<WorkerId, (BTreeSet<String>, Vec<u64>)> {
+        let mut all: BTreeMap<WorkerId, (BTreeSet<String>, Vec<u64>)> = BTreeMap::new();
+        for entry in self.entries.values() {
+            let mut sockets = entry.sockets_by_worker();
+            for who in entry.accepting_workers() {
+                let of_worker = all.entry(who).or_default();
+                of_worker.0.insert(entry.description.clone());
+                of_worker.1.append(&mut sockets.remove(&who).unwrap_or_default());
+            }
+        }
+        all
     }
 
-    /// The address of a key as [`Self::addresses`] shows it.
+    /// The address of a key as [`Self::all`] shows it.
     #[must_use]
     pub fn description(&self, key: &str) -> Option<&str> {
         self.id(key).and_then(|id| self.entries.get(&id)).map(|entry| entry.description.as_str())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
@@ -125,11 +126,33 @@ pub fn queues(port: u16) -> io::Result<Vec<(u64, u32)>> {
     Ok(dump(port, LISTEN)?.iter().map(|one| (one.inode, one.unread)).collect())
 }
 
+/// The numbers of the sockets that listen on exactly this address and port.
+///
+/// # Errors
+/// The kernel has no such monitor, or forbids it.
+pub fn listeners_at(address: SocketAddr) -> io::Result<Vec<u64>> {
+    let (family, ip) = match address.ip() {
+        IpAddr::V4(ip) => (AddressFamily::INET, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (AddressFamily::INET6, ip.octets().to_vec()),
+    };
+    let port = address.port().to_be_bytes();
+    let socket = monitor()?;
+    // No details: they would take most of the time.
+    rustix::net::send(&socket, &request(family.as_raw() as u8, 0, address.port(), LISTEN), SendFlags::empty())?;
+    let mut found = Vec::new();
+    receive(&socket, |body| {
+        if body.get(4..6) == Some(&port) && body.get(8..8 + ip.len()) == Some(&ip) {
+            found.extend(word(body, 68).map(u64::from));
+        }
+    })?;
+    Ok(found)
+}
+
 fn dump(port: u16, states: u32) -> io::Result<Vec<Connection>> {
     let socket = monitor()?;
     let mut found = Vec::new();
     for family in [AddressFamily::INET, AddressFamily::INET6] {
-        rustix::net::send(&socket, &request(family.as_raw() as u8, port, states), SendFlags::empty())?;
+        rustix::net::send(&socket, &request(family.as_raw() as u8, 1 << (INFO - 1), port, states), SendFlags::empty())?;
         receive(&socket, |body| {
             // Kernels that do not look at the port give all.
             if body.get(4..6) == Some(&port.to_be_bytes()) {
@@ -145,9 +168,9 @@ fn monitor() -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?)
 }
 
-fn request(family: u8, port: u16, states: u32) -> Vec<u8> {
+fn request(family: u8, details: u8, port: u16, states: u32) -> Vec<u8> {
     let mut bytes = header(HEADER as u32 + 56, SOCK_DIAG_BY_FAMILY);
-    bytes.extend([family, TCP, 1 << (INFO - 1), 0]);
+    bytes.extend([family, TCP, details, 0]);
     bytes.extend(states.to_ne_bytes());
     bytes.extend(port.to_be_bytes());
     // The other port, both addresses, the interface and the cookie: any.

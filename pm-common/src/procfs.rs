@@ -78,12 +78,12 @@ impl Proc {
         list
     }
 
-    /// The pids of this thread's own children, zombies too, as fast as it goes; none without CONFIG_PROC_CHILDREN.
-    pub fn own_children(&mut self) -> Vec<i32> {
-        match self.read_from(format_args!("/proc/thread-self/children"), false) {
-            Some(()) => parse::numbers(&self.text).collect(),
-            None => Vec::new(),
-        }
+    /// The pids of this thread's own children, zombies too, in one read; `None` without CONFIG_PROC_CHILDREN.
+    ///
+    /// None is missed: our children leave the list only as we reap them, and new ones come to its end.
+    pub fn own_children(&mut self) -> Option<Vec<i32>> {
+        self.read_from(format_args!("/proc/thread-self/children"), false)?;
+        Some(parse::numbers(&self.text).collect())
     }
 
     /// The resident memory of the tree in bytes: pages that processes share count once for each.

@@ -80,7 +80,4 @@ impl Adapter for Plain {
     fn sources<'a>(&'a self, _: &mut Vec<Source<'a>>) {}
     fn ready(&mut self, _: AdapterToken, _: &mut VecDeque<Event>) {}
     fn settle(&mut self, _: &mut VecDeque<Event>) {}
-    fn addresses(&self, _: WorkerId) -> Vec<String> {
-        Vec::new()
-    }
 }

@@ -47,6 +47,9 @@ struct Drain {
     stopping: bool,
 }
 
+/// The connections of each port that was looked at; `None` where the kernel does not show them.
+type Seen = BTreeMap<u16, Option<Vec<Connection>>>;
+
 /// How long a drain lasts already, in milliseconds, and how long connections may be idle.
 #[derive(Debug, Clone, Copy)]
 struct Age {
@@ -116,12 +119,14 @@ impl Drains {
     pub fn look(&mut self, now: Mono, listeners: &Listeners) -> Vec<WorkerId> {
         let due: Vec<WorkerId> =
             self.under_way.iter().filter(|(_, drain)| drain.next <= now).map(|(who, _)| *who).collect();
-        let done = due.into_iter().filter(|who| self.is_done(*who, now, listeners)).collect::<Vec<_>>();
+        // At a stop all are due at the same time.
+        let mut seen = Seen::new();
+        let done = due.into_iter().filter(|who| self.is_done(*who, now, listeners, &mut seen)).collect::<Vec<_>>();
         done.iter().for_each(|who| self.forget(*who));
         done
     }
 
-    fn is_done(&mut self, who: WorkerId, now: Mono, listeners: &Listeners) -> bool {
+    fn is_done(&mut self, who: WorkerId, now: Mono, listeners: &Listeners, seen: &mut Seen) -> bool {
         let limit = self.limit;
         let Some(drain) = self.under_way.get_mut(&who) else { return false };
         let linger = drain.linger;
@@ -137,17 +142,17 @@ impl Drains {
         let millis = |span: Span| span.0 / 1_000_000;
         let at = Age { age: millis(age), linger: millis(linger) };
         // Without a look at them, idle is all that they can be.
-        let Some(all) = drain.connections(&mut self.proc) else { return age >= linger };
+        let Some(all) = drain.connections(&mut self.proc, seen) else { return age >= linger };
         !all.iter().any(|one| holds_up(one, at))
     }
 }
 
 impl Drain {
     /// The connections that the worker has accepted; `None` where the kernel does not show them.
-    fn connections(&mut self, proc: &mut Proc) -> Option<Vec<Connection>> {
+    fn connections(&mut self, proc: &mut Proc, seen: &mut Seen) -> Option<Vec<Connection>> {
         let mut all = Vec::new();
-        for port in &self.ports {
-            all.extend(connections::of_port(*port).ok()?);
+        for &port in &self.ports {
+            all.extend(seen.entry(port).or_insert_with(|| connections::of_port(port).ok()).as_ref()?);
         }
         if all.is_empty() {
             return Some(all);

@@ -1,5 +1,6 @@
 //! What an address is to workers that bind it themselves.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -60,6 +61,19 @@ impl Entry {
             Source::Lanes(lanes) => lanes.sockets(who),
             Source::Shared { fd, .. } => socket::inode(fd).into_iter().collect(),
             Source::RoundRobin { .. } => Vec::new(),
+        }
+    }
+
+    /// The numbers of the sockets that are for each worker that has it open.
+    #[must_use]
+    pub fn sockets_by_worker(&self) -> BTreeMap<WorkerId, Vec<u64>> {
+        match &self.source {
+            Source::Lanes(lanes) => lanes.sockets_by_worker(),
+            Source::Shared { fd, .. } => {
+                let sockets: Vec<u64> = socket::inode(fd).into_iter().collect();
+                self.workers.keys().map(|who| (*who, sockets.clone())).collect()
+            }
+            Source::RoundRobin { .. } => BTreeMap::new(),
         }
     }
 

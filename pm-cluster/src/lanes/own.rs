@@ -1,6 +1,6 @@
 //! Lanes that are the programs' own sockets: made, set up and bound by a worker, kept by us like any other lane.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,7 +9,7 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::steering::{self, Spread};
 use pm_common::sys::socket;
 
-use super::{Lanes, Member, Standing};
+use super::{Lanes, Standing};
 
 /// Makes a socket that a worker is about to bind fit to be a lane: the first of its address, or beside others.
 ///
@@ -94,18 +94,18 @@ impl Lanes {
 
     /// Lanes of the worker that are not among the sockets that it has are kept for its slot.
     pub fn leave_closed(&mut self, who: WorkerId, held: &BTreeSet<u64>, warnings: &mut Vec<String>) {
-        let mut found = false;
-        for lane in self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)) {
-            if socket::inode(&lane.fd).is_ok_and(|inode| !held.contains(&inode)) {
-                found = true;
+        let mut let_go = Vec::new();
+        for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.holder == Some(who)) {
+            if !held.contains(&lane.inode) {
+                let_go.push(index);
                 if lane.falls_back() {
                     continue;
                 }
                 let _ = socket::set_nonblocking(&lane.fd, true);
             }
         }
-        if found {
-            self.revive(warnings);
+        if !let_go.is_empty() {
+            self.revive(&let_go, warnings);
             self.steer(warnings);
         }
     }
@@ -119,7 +119,7 @@ impl Lanes {
     /// Whether one of the sockets has this number.
     #[must_use]
     pub fn has(&self, inode: u64) -> bool {
-        self.ours.contains(&inode)
+        self.ours.contains_key(&inode)
     }
 
     /// Whether it is bound like this.
@@ -158,19 +158,26 @@ impl Lanes {
 
     /// Those ports, each with the index of the lane in the kernel's group.
     pub(super) fn source_indexes(&self) -> Vec<(u16, u32)> {
-        let holder = |member: &Member| match member {
-            Member::Lane(index) => self.lanes.get(*index).and_then(|lane| lane.holder),
-            Member::Foreign(_) => None,
-        };
-        let index = |who: WorkerId| (0..).zip(&self.group).find(|(_, member)| holder(member) == Some(who));
-        self.sources.iter().filter_map(|(who, port)| Some((*port, index(*who)?.0))).collect()
+        let held_by = |who: WorkerId| self.listening().find(|(_, lane)| lane.holder == Some(who));
+        let index = |who: WorkerId| u32::try_from(held_by(who)?.1.place?).ok();
+        self.sources.iter().filter_map(|(who, port)| Some((*port, index(*who)?))).collect()
+    }
+
+    /// The numbers of the lanes of each worker.
+    #[must_use]
+    pub fn sockets_by_worker(&self) -> BTreeMap<WorkerId, Vec<u64>> {
+        let mut sockets: BTreeMap<WorkerId, Vec<u64>> = BTreeMap::new();
+        for lane in &self.lanes {
+            lane.holder.into_iter().for_each(|who| sockets.entry(who).or_default().push(lane.inode));
+        }
+        sockets
     }
 
     /// The numbers of the lanes of this worker.
     #[must_use]
     pub fn sockets(&self, who: WorkerId) -> Vec<u64> {
         let lanes = self.lanes.iter().filter(|lane| lane.holder == Some(who));
-        lanes.filter_map(|lane| socket::inode(&lane.fd).ok()).collect()
+        lanes.map(|lane| lane.inode).collect()
     }
 }
 

@@ -23,7 +23,7 @@ impl Lanes {
 
     /// Whether this lane is one of them.
     pub(super) fn listens(&self, index: usize) -> bool {
-        self.group.contains(&Member::Lane(index))
+        self.lanes.get(index).is_some_and(|lane| lane.place.is_some())
     }
 
     /// The lanes that a worker has and may shut down: number and socket. A poll for nothing tells (POLLHUP).
@@ -41,23 +41,20 @@ impl Lanes {
     }
 
     fn leave_if_shut(&mut self, index: usize) -> bool {
-        let Some(at) = self.group.iter().position(|member| *member == Member::Lane(index)) else { return false };
-        let listens = self.lanes.get(index).is_some_and(|lane| socket::is_listening(&lane.fd).unwrap_or(true));
-        if !listens {
-            self.group.swap_remove(at);
-        }
-        !listens
+        let Some(lane) = self.lanes.get(index) else { return false };
+        let Some(place) = lane.place.filter(|_| !socket::is_listening(&lane.fd).unwrap_or(true)) else { return false };
+        self.leave_group(place);
+        true
     }
 
-    /// Has the lanes listen again that were shut down and that no worker has. One that cannot is not used any more.
-    pub(super) fn revive(&mut self, warnings: &mut Vec<String>) {
-        for index in 0..self.lanes.len() {
+    /// Has those of the lanes listen again that were shut down and that no worker has. One that cannot is not used any
+    /// more.
+    pub(super) fn revive(&mut self, let_go: &[usize], warnings: &mut Vec<String>) {
+        for &index in let_go {
             self.leave_if_shut(index);
-        }
-        let idle = |index: &usize| !self.listens(*index) && self.lanes.get(*index).is_some_and(|l| l.holder.is_none());
-        let idle: Vec<usize> = (0..self.lanes.len()).filter(idle).collect();
-        for index in idle {
-            let _ = self.join_again(index, warnings);
+            if !self.listens(index) && self.holder(index).is_none() {
+                let _ = self.join_again(index, warnings);
+            }
         }
     }
 
@@ -66,8 +63,7 @@ impl Lanes {
     /// # Errors
     /// That of listen(2).
     pub fn listen_again(&mut self, inode: u64, warnings: &mut Vec<String>) -> io::Result<()> {
-        let is_it = |lane: &Lane| socket::inode(&lane.fd).is_ok_and(|number| number == inode);
-        let Some(index) = self.lanes.iter().position(is_it) else { return Ok(()) };
+        let Some(&index) = self.ours.get(&inode) else { return Ok(()) };
         self.leave_if_shut(index);
         if !self.listens(index) {
             self.join_again(index, warnings)?;
@@ -83,7 +79,7 @@ impl Lanes {
         // A port that the kernel had chosen was given back; any other is bound still (EINVAL).
         let _ = socket::bind(&lane.fd, self.address);
         socket::listen(&lane.fd, self.backlog)?;
-        self.group.push(Member::Lane(index));
+        self.join_group(index);
         Ok(())
     }
 
@@ -150,6 +146,7 @@ mod tests {
         shut_down(&fds[0]);
         shut_down(&fds[1]);
         lanes.vacate(worker(0), &mut Vec::new());
+        assert!(lanes.look_if_shut(1, &mut Vec::new()), "a poll tells of it");
         assert_eq!(lanes.steered_to(), [2]);
         lanes.vacate(worker(1), &mut Vec::new());
         let next = WorkerId { slot: 0, generation: 2 };

@@ -183,7 +183,7 @@ impl Listeners {
         self.entries.values().any(|entry| entry.has(inode))
     }
 
-    /// The address as [`Self::addresses`] shows it, if it is one of ours.
+    /// The address as [`Self::all`] shows it, if it is one of ours.
     #[must_use]
     pub fn at(&self, spot: Spot) -> Option<&str> {
         self.entries.values().find(|entry| entry.is_at(spot)).map(|entry| entry.description.as_str())
@@ -202,13 +202,6 @@ impl Listeners {
                 lanes.steer_source(who, source, &mut self.warnings);
             }
         }
-    }
-
-    /// The numbers of the sockets that this worker accepts from.
-    #[must_use]
-    pub fn sockets(&self, who: WorkerId) -> Vec<u64> {
-        let entries = self.entries.values().filter(|entry| entry.accepting_workers().any(|other| other == who));
-        entries.flat_map(|entry| entry.sockets(who)).collect()
     }
 
     /// All workers share one socket, by choice.

@@ -47,7 +47,7 @@ impl Listeners {
     /// The ports that a worker takes connections on.
     #[must_use]
     pub fn ports(&self, who: WorkerId) -> BTreeSet<u16> {
-        let entries = self.entries.values().filter(|entry| entry.accepting_workers().any(|other| other == who));
+        let entries = self.entries.values().filter(|entry| entry.is_accepted_by(who));
         entries.filter_map(Entry::port).collect()
     }
 

@@ -1,6 +1,6 @@
 //! What the loop of the supervisor asks of pm-cluster.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -9,7 +9,7 @@ use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::release::Release;
-use pm_common::supervise::{Adapter, AdapterToken, Plan, Source};
+use pm_common::supervise::{Adapter, AdapterToken, Listens, Plan, Source};
 use pm_common::sys::{clock, fdpass, socket};
 
 use super::{Cluster, LAST_READS, Worker};
@@ -233,18 +233,20 @@ impl Adapter for Cluster {
         self.health.iter().flat_map(Health::children).collect()
     }
 
-    fn addresses(&self, id: WorkerId) -> Vec<String> {
-        self.listeners.addresses(id)
-    }
-
-    fn listens_by(&self, id: WorkerId) -> (Option<&'static str>, Vec<u64>) {
-        let asks = self.workers.get(&id).is_some_and(|worker| !worker.open.is_empty());
-        let word = match (asks, self.binds.ports(id).is_empty()) {
-            (true, true) => Some("node"),
-            (true, false) => Some("node+bind"),
-            (false, false) => Some("bind"),
-            (false, true) => None,
-        };
-        (word, self.listeners.sockets(id))
+    fn listening(&self) -> BTreeMap<WorkerId, Listens> {
+        let mut all: BTreeMap<WorkerId, Listens> = BTreeMap::new();
+        for (id, (addresses, sockets)) in self.listeners.all() {
+            all.insert(id, Listens { addresses: addresses.into_iter().collect(), by: None, sockets });
+        }
+        for (id, worker) in &self.workers {
+            let by = match (worker.open.is_empty(), self.binds.has_ports(*id)) {
+                (false, false) => "node",
+                (false, true) => "node+bind",
+                (true, true) => "bind",
+                (true, false) => continue,
+            };
+            all.entry(*id).or_default().by = Some(by);
+        }
+        all
     }
 }

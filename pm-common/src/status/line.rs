@@ -221,12 +221,6 @@ impl WorkerLine {
         }
     }
 
-    /// The same with how it listens.
-    #[must_use]
-    pub fn by(self, (adapter, sockets): (Option<&str>, Vec<u64>)) -> Self {
-        Self { adapter: adapter.map(str::to_owned), sockets, ..self }
-    }
-
     /// The line as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {

@@ -1,6 +1,6 @@
 //! What a tool adds to the loop of a supervisor.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -37,6 +37,17 @@ pub struct Source<'a> {
     pub read: bool,
     /// Wait until it can be written.
     pub write: bool,
+}
+
+/// How a worker listens, for people.
+#[derive(Debug, Default)]
+pub struct Listens {
+    /// Where.
+    pub addresses: Vec<String>,
+    /// How it came by what it listens on: a word for the status.
+    pub by: Option<&'static str>,
+    /// The numbers of those sockets.
+    pub sockets: Vec<u64>,
 }
 
 /// Names an adapter's source.
@@ -94,10 +105,8 @@ pub trait Adapter {
     fn children(&self) -> Vec<i32> {
         Vec::new()
     }
-    /// Where this worker listens, for people.
-    fn addresses(&self, id: WorkerId) -> Vec<String>;
-    /// How it came by what it listens on (a word for the status), and the numbers of those sockets.
-    fn listens_by(&self, _: WorkerId) -> (Option<&'static str>, Vec<u64>) {
-        (None, Vec::new())
+    /// Where and how workers listen, for people.
+    fn listening(&self) -> BTreeMap<WorkerId, Listens> {
+        BTreeMap::new()
     }
 }

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod err_log;
 mod hear;
 mod outputs;
+mod pace;
 mod perform;
 mod processes;
 mod publish;
@@ -22,7 +23,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::policy::WorkerId;
 use crate::policy::supervisor::{Action, Asker, Event, Supervisor};
-use crate::policy::time::Mono;
+use crate::policy::time::{Mono, Span};
 use crate::procfs::{self, Proc};
 use crate::release::{Origin, Releases};
 use crate::report::{self, Failure, OrFail};
@@ -30,9 +31,10 @@ use crate::sys::clock;
 use crate::sys::signals::{Caught, Sender, Signals};
 
 use above::Above;
-pub use adapter::{Adapter, AdapterToken, Plan, Source};
+pub use adapter::{Adapter, AdapterToken, Listens, Plan, Source};
 use hear::Hearing;
 pub use outputs::Outputs;
+use pace::Pace;
 pub use processes::Scope;
 use processes::{Inherited, Process};
 pub use publish::Publisher;
@@ -76,6 +78,11 @@ pub struct Supervise<A> {
     proc: Proc,
     inherited: Inherited,
     hearing: Hearing,
+    /// The memory of the largest worker as it was seen last, in bytes.
+    largest: u64,
+    largest_pace: Pace,
+    /// In this turn it was seen that workers which have ended have left nothing.
+    all_gone: bool,
     code: Option<u8>,
     gave_up: bool,
 }
@@ -132,6 +139,9 @@ impl<A: Adapter> Supervise<A> {
             proc,
             inherited,
             hearing: Hearing::new(),
+            largest: 0,
+            largest_pace: Pace::new(Span::secs(2)),
+            all_gone: false,
             code: None,
             gave_up: false,
         })
@@ -154,19 +164,24 @@ impl<A: Adapter> Supervise<A> {
                 return Ok(code);
             }
             // Most of what wakes us changes nothing: what flows through us, or a worker that tells its mood.
-            if std::mem::take(&mut self.news) || self.publisher.is_due() {
+            if self.publisher.is_due(self.news) {
+                self.news = false;
                 self.publish();
                 if self.scope == Scope::Group {
                     self.manager.say_counts(&self.machine);
                 }
             }
-            for token in self.wait()? {
+            let due = self.wait()?;
+            let woken = clock::now();
+            self.all_gone = false;
+            for token in due {
                 self.look(token);
             }
             self.look_again();
-            // Last: what came in time must be known before it is judged too late.
-            if self.machine.deadline().is_some_and(|at| at <= clock::now()) {
-                self.events.push_back(Event::Tick);
+            // Last: what came in time must be known before it is judged too late. And what was not due when we looked for
+            // it waits for the next look: this turn may have taken long.
+            if self.machine.deadline().is_some_and(|at| at <= woken) {
+                self.tell_at(woken, Event::Tick);
             }
         }
     }
@@ -178,9 +193,13 @@ impl<A: Adapter> Supervise<A> {
     }
 
     fn tell(&mut self, event: Event) {
+        self.tell_at(clock::now(), event);
+    }
+
+    fn tell_at(&mut self, now: Mono, event: Event) {
         self.news = true;
         let mut actions = Vec::new();
-        self.machine.handle(clock::now(), event, &mut actions);
+        self.machine.handle(now, event, &mut actions);
         // Before any worker closes its own: a client that comes now is refused, and not left to wait for nobody.
         if actions.iter().any(|action| matches!(action, Action::AnnounceStop(_))) {
             self.adapter.finish();
@@ -194,7 +213,7 @@ impl<A: Adapter> Supervise<A> {
     fn wait(&mut self) -> Result<Vec<Token>, Failure> {
         let (tokens, ready, fits) = {
             let (tokens, mut fds) = self.poll_set();
-            let deadlines = [self.machine.deadline(), self.adapter.deadline(), self.publisher.deadline()];
+            let deadlines = [self.machine.deadline(), self.adapter.deadline(), self.publisher.deadline(self.news)];
             let timeout = deadlines.into_iter().flatten().min().map(|at| timespec(at, clock::now()));
             let fits = crowd::wait(&mut fds, timeout.as_ref()).or_fail(|| "cannot wait for events".to_owned())?;
             // Any of POLLIN, POLLOUT, POLLHUP, POLLERR is a reason to look: a pipe's end comes as POLLHUP alone.

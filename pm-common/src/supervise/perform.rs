@@ -13,6 +13,7 @@ use crate::policy::record::Record;
 use crate::policy::supervisor::{Action, Event, Release, Request, StopKind};
 use crate::procfs;
 use crate::report::{self, EXIT_OWN};
+use crate::sys::clock;
 use crate::sys::process::{self, Launch, SpawnError};
 
 impl<A: Adapter> Supervise<A> {
@@ -156,10 +157,14 @@ impl<A: Adapter> Supervise<A> {
 
     fn look_for_room(&mut self) {
         let left = self.adapter.memory_left();
-        let limited = self.processes.values().filter(|p| left.is_some() && p.is_running());
-        let bytes = limited.filter_map(|p| self.proc.effective_memory(p.child.pid, u64::MAX));
-        let needs = bytes.max().unwrap_or_default();
-        self.events.push_back(Event::Room { left, needs });
+        if left.is_some() && self.largest_pace.is_over() {
+            let begun = clock::now();
+            let running = self.processes.values().filter(|p| p.is_running());
+            let bytes = running.filter_map(|p| self.proc.effective_memory(p.child.pid, u64::MAX));
+            self.largest = bytes.max().unwrap_or_default();
+            self.largest_pace.done(begun);
+        }
+        self.events.push_back(Event::Room { left, needs: self.largest });
     }
 
     fn forward(&mut self, id: WorkerId, request: Request) {
@@ -176,7 +181,9 @@ impl<A: Adapter> Supervise<A> {
 
     /// The line to look for in a log: what serves, and where. pm-restart leaves it to the cluster below.
     fn say_ready(&self) {
-        let mut addresses: Vec<String> = self.processes.keys().flat_map(|id| self.adapter.addresses(*id)).collect();
+        let mut listening = self.adapter.listening();
+        listening.retain(|id, _| self.processes.contains_key(id));
+        let mut addresses: Vec<String> = listening.into_values().flat_map(|listens| listens.addresses).collect();
         addresses.sort();
         addresses.dedup();
         if self.scope == Scope::Group {

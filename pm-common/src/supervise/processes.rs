@@ -1,5 +1,7 @@
 //! The processes of workers: their ends, and what they leave behind.
 
+mod leftovers;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -13,9 +15,6 @@ use crate::policy::supervisor::Event;
 use crate::procfs::{Proc, Stat};
 use crate::report;
 use crate::sys::process::{self, Child};
-
-/// How often one look scans again when what it found has ended or forked before it could be watched.
-const SCANS: usize = 10;
 
 /// How often one look strikes at children that fork faster than a scan of the tree: some milliseconds in all.
 const STRIKES: usize = 100;
@@ -233,6 +232,8 @@ impl<A: Adapter> Supervise<A> {
             self.processes.iter().filter(|(_, p)| of(p)).map(|(id, _)| *id).collect()
         };
         let (hidden, left) = (pick(|p| p.hidden), pick(|p| p.unwatched || p.ended && p.killed));
+        // What is looked at here may have ended in this very turn.
+        self.all_gone &= hidden.is_empty() && left.is_empty();
         hidden.into_iter().for_each(|id| self.leader_ended(id));
         left.into_iter().for_each(|id| self.look_at_leftovers(id));
     }
@@ -244,29 +245,6 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    /// Finds what of the worker still lives, kills it if the worker was killed, and watches it.
-    ///
-    /// What forks and ends all the time may slip through a scan. It leaves a zombie of ours then: only a scan that
-    /// finds nothing, and after which there is none, has shown that nothing is left.
-    fn find_leftovers(&mut self, id: WorkerId) -> bool {
-        for _ in 0..SCANS {
-            self.kill_again(id);
-            let Some(process) = self.processes.get_mut(&id) else { return false };
-            let left = left_of(&mut self.proc, self.scope, process.child.pid, &self.inherited);
-            if process.killed && self.scope == Scope::Tree {
-                process.kill_all(&left);
-            }
-            process.unwatched = !process.watch(&left);
-            if !process.unwatched {
-                return true;
-            }
-            if !self.reap_zombies() && left.is_empty() {
-                return false;
-            }
-        }
-        true
-    }
-
     /// A group dies at once, forks and all. Of a tree only those that have not forked yet: so this strikes at our own
     /// children (what forks and ends hands its child to us) without a look at them, and until no new ones come.
     fn kill_again(&mut self, id: WorkerId) {
@@ -276,7 +254,7 @@ impl<A: Adapter> Supervise<A> {
             return process.signal_group(Signal::SIGKILL);
         }
         for _ in 0..STRIKES {
-            let mut children = self.proc.own_children();
+            let mut children = self.proc.own_children().unwrap_or_default();
             children.retain(|pid| !leaders.contains(pid) && !self.inherited.has_pid(*pid));
             if children.is_empty() {
                 return;
@@ -322,8 +300,10 @@ impl<A: Adapter> Supervise<A> {
             process.signal_leader(Signal::SIGKILL as u8);
         }
         process.signal_group(Signal::SIGKILL);
+        let leader = process.child.pid;
         if self.scope == Scope::Tree {
-            process.kill_all(&left_of(&mut self.proc, self.scope, process.child.pid, &self.inherited));
+            let left = self.left_of(leader);
+            self.processes.get_mut(&id).into_iter().for_each(|process| process.kill_all(&left));
         }
     }
 
@@ -333,15 +313,6 @@ impl<A: Adapter> Supervise<A> {
         if self.scope == Scope::Tree {
             self.tell_new_orphans();
         }
-    }
-
-    /// True if there were any.
-    fn reap_zombies(&mut self) -> bool {
-        let leaders = self.leaders();
-        let mut zombies = self.proc.children(own_pid());
-        zombies.retain(|stat| stat.is_zombie() && !leaders.contains(&stat.pid));
-        // One that a debugger holds cannot be reaped yet, and is no news.
-        zombies.iter().filter(|stat| process::reap(stat.pid).is_some()).count() > 0
     }
 
     /// Orphans that came while a child is being cleared away were not told yet.
@@ -354,15 +325,4 @@ impl<A: Adapter> Supervise<A> {
 
 pub(super) fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()
-}
-
-/// The living processes that belong to a worker whose leader has ended.
-fn left_of(proc: &mut Proc, scope: Scope, leader: i32, inherited: &Inherited) -> Vec<Stat> {
-    let own = own_pid();
-    let tree = proc.tree(own, |stat| !inherited.has(stat));
-    let belongs = |stat: &&Stat| match scope {
-        Scope::Group => stat.pgrp == leader,
-        Scope::Tree => !inherited.has(stat),
-    };
-    tree.iter().filter(|s| s.pid != own && s.pid != leader).filter(belongs).copied().collect()
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::Adapter;
 use super::err_log::ErrLog;
+use super::pace::Pace;
 use super::processes::Process;
+use super::{Adapter, Listens};
 use crate::home::AppDir;
 use crate::policy::WorkerId;
 use crate::policy::supervisor::{RollView, Supervisor, View};
@@ -19,6 +20,9 @@ use crate::{policy_options, procfs};
 
 /// How long after a disk was full it is looked whether it still is.
 const AGAIN: Span = Span::secs(2);
+
+/// No news waits longer than this for the next time.
+const LONGEST_REST: Span = Span::millis(250);
 
 /// Writes the status file of this supervisor.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub struct Publisher {
     last_words: Vec<String>,
     /// The disk was full: when it is tried again, or an app at rest would show an old state for ever.
     again: Option<Mono>,
+    /// What is announced is written at once, other news at this pace.
+    pace: Pace,
 }
 
 impl Publisher {
@@ -61,16 +67,18 @@ impl Publisher {
             slot_logs: BTreeMap::new(),
             last_words: Vec::new(),
             again: None,
+            pace: Pace::new(LONGEST_REST),
         }
     }
 
-    /// When what could not be written is to be tried again.
-    pub(super) const fn deadline(&self) -> Option<Mono> {
-        self.again
+    /// When to write: as soon as the rest is over if there is news, else when what could not be written is to be tried
+    /// again.
+    pub(super) fn deadline(&self, news: bool) -> Option<Mono> {
+        news.then(|| self.pace.until()).into_iter().chain(self.again).min()
     }
 
-    pub(super) fn is_due(&self) -> bool {
-        self.again.is_some_and(|at| at <= clock::now())
+    pub(super) fn is_due(&self, news: bool) -> bool {
+        self.deadline(news).is_some_and(|at| at <= clock::now())
     }
 
     pub(super) fn publish(
@@ -82,14 +90,16 @@ impl Publisher {
         if self.home.dir().is_none() {
             return;
         }
-        let views = machine.snapshot();
+        let begun = clock::now();
+        let (views, mut listening) = (machine.snapshot(), adapter.listening());
         let workers: Vec<WorkerLine> = views
             .iter()
-            .map(|view| self.worker(view, processes, adapter.addresses(view.id)).by(adapter.listens_by(view.id)))
+            .map(|view| self.worker(view, processes, listening.remove(&view.id).unwrap_or_default()))
             .collect();
         let state = SupervisorState::from_word(machine.state()).unwrap_or(self.state.0);
         let supervisor = self.supervisor(machine, state, &workers);
         self.again = (!self.file.write(&supervisor, &workers)).then(|| clock::now() + AGAIN);
+        self.pace.done(begun);
     }
 
     /// The end: a clean one leaves nothing; that we gave up, and on what, is left for those who look.
@@ -97,7 +107,7 @@ impl Publisher {
         if gave_up {
             let views = machine.snapshot();
             let workers: Vec<WorkerLine> =
-                views.iter().map(|view| self.worker(view, &BTreeMap::new(), Vec::new())).collect();
+                views.iter().map(|view| self.worker(view, &BTreeMap::new(), Listens::default())).collect();
             let supervisor = self.supervisor(machine, SupervisorState::GaveUp, &workers);
             self.file.write(&supervisor, &workers);
             self.file.leave();
@@ -185,7 +195,7 @@ impl Publisher {
         }
     }
 
-    fn worker(&self, view: &View, processes: &BTreeMap<WorkerId, Process>, addresses: Vec<String>) -> WorkerLine {
+    fn worker(&self, view: &View, processes: &BTreeMap<WorkerId, Process>, listens: Listens) -> WorkerLine {
         let process = view.started.and_then(|_| processes.get(&view.id));
         let state = WorkerState::from_word(view.state).unwrap_or(WorkerState::Down);
         WorkerLine {
@@ -199,7 +209,9 @@ impl Publisher {
                 why: last.why.word().to_owned(),
                 at_ms: self.wall_ms(last.at),
             }),
-            addresses,
+            addresses: listens.addresses,
+            adapter: listens.by.map(str::to_owned),
+            sockets: listens.sockets,
             until_ms: view.until.map(|until| self.wall_ms(until)),
             supervises: view.supervises,
             ..WorkerLine::new(view.id.slot, view.id.generation, state)

@@ -9,6 +9,7 @@ mod replace;
 mod roll;
 #[cfg(test)]
 mod rolls_seen;
+mod starts;
 mod stops;
 #[cfg(test)]
 mod tests;
@@ -74,6 +75,8 @@ pub struct Supervisor {
     replacing: BTreeMap<u32, bool>,
     rolls: Rolls,
     memory_at: Option<Mono>,
+    /// More workers are due to be started than are at a time: the next tick goes on.
+    starts_put_off: bool,
     announced: bool,
     announce_by: Mono,
     /// Some worker was ready: the program can run.
@@ -98,6 +101,7 @@ impl Supervisor {
             replacing: BTreeMap::new(),
             rolls: Rolls::default(),
             memory_at: None,
+            starts_put_off: false,
             announced: false,
             announce_by: Mono::default(),
             ever_ready: false,
@@ -111,12 +115,16 @@ impl Supervisor {
         if self.goal == Goal::Finished {
             return;
         }
+        if event == Event::Tick {
+            self.starts_put_off = false;
+        }
         match event {
             Event::Start => self.on_start(now),
             Event::SpawnFailed(id, code) => self.on_ended(now, id, Exit::Code(code), false, true, out),
             Event::Ended { id, exit, leftovers } => self.on_ended(now, id, exit, leftovers, false, out),
             Event::Boots(id) => self.on_boots(now, id),
             Event::Booted(id) => self.on_booted(now, id),
+            Event::Binds(id) => self.on_binds(now, id),
             Event::Excused(id) => self.on_excused(id),
             Event::Gone(id) => self.on_gone(id),
             Event::Listening { id, address, fixed } => self.on_listening(now, id, address, fixed, out),
@@ -328,27 +336,6 @@ impl Supervisor {
         self.drop_empty_slots(out);
         self.announce(now, out);
         self.finish_if_done(out);
-    }
-
-    /// pm-restart ends everything of the last child before it starts the next; a cluster's leftovers only end.
-    fn may_start(&self, slot: &Slot) -> bool {
-        self.shape.overlap || slot.retiring.is_empty()
-    }
-
-    fn start_due(&mut self, now: Mono, out: &mut Vec<Action>) {
-        for number in 0..self.slots.len() {
-            let Some(slot) = self.slots.get(number) else { break };
-            let due = matches!(slot.seat, Seat::Backoff { until, .. } if until <= now);
-            if self.goal == Goal::Run && due && self.may_start(slot) {
-                let rule = self.shape.ready.clone();
-                let (release, came_with, trial) = self.release_in_seat();
-                let Some(slot) = self.slots.get_mut(number) else { break };
-                let worker = Worker { trial, ..slot.next_worker(now, &rule, came_with) };
-                let id = WorkerId { slot: as_slot(number), generation: worker.generation };
-                slot.seat = Seat::of(worker);
-                out.push(Action::Spawn { id, release });
-            }
-        }
     }
 
     fn announce(&mut self, now: Mono, out: &mut Vec<Action>) {

@@ -246,6 +246,16 @@ impl Supervisor {
         self.put_off_alive(id, at);
     }
 
+    /// One that binds for ever and never listens is alive after the ready timeout.
+    pub(super) fn on_binds(&mut self, now: Mono, id: WorkerId) {
+        let (alive_after, timeout) = (self.shape.ready.alive_after, self.shape.ready.timeout);
+        let Some(worker) = self.worker(id) else { return };
+        let latest = worker.started + timeout.max(alive_after);
+        if let Life::Starting(Due::Alive(at)) = &mut worker.life {
+            *at = (*at).max(latest.min(now + alive_after));
+        }
+    }
+
     fn put_off_alive(&mut self, id: WorkerId, until: Mono) {
         if let Some(Life::Starting(Due::Alive(at))) = self.worker(id).map(|worker| &mut worker.life) {
             *at = until;

@@ -68,6 +68,8 @@ pub enum Event {
     Boots(WorkerId),
     /// Its program has been loaded, and runs.
     Booted(WorkerId),
+    /// Its bind to a port was answered, maybe late: that it lives is no evidence before it has had time to listen.
+    Binds(WorkerId),
     /// Its end, which follows, is not its own fault: it is to be started again at once. Once only, for its successor.
     Excused(WorkerId),
     /// Its leader ended; `leftovers`: others of its group (or, for pm-restart, of its tree) still live.

@@ -85,6 +85,8 @@ impl World {
         let actions = self.feed(Event::Tick)?;
         // A roll that begins asks for one more tick at once.
         let begun = actions.contains(&Action::ResolveRelease);
+        // Many are started some at a time.
+        let begun = begun || actions.iter().filter(|action| matches!(action, Action::Spawn { .. })).count() > 1;
         match self.sup.deadline() {
             _ if begun => Ok(actions),
             Some(next) if next <= self.now => Err(format!("the deadline spins: {next:?} at {:?}", self.now)),

@@ -86,6 +86,44 @@ fn the_time_to_load_is_not_the_time_alive() {
 }
 
 #[test]
+fn one_whose_bind_was_answered_has_time_to_listen() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.wait(Span::millis(900));
+    assert_eq!(bench.on(Event::Binds(w(0, 1))), []);
+    assert_eq!(bench.due(), Some(s(1)), "the wait for the answer is not its own");
+    bench.on(listen(w(0, 1), A));
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Listen));
+
+    let mut bench = starting(ReadyBy::Listen);
+    while bench.world.now < Mono::default() + s(29) && bench.ready_by(w(0, 1)).is_none() {
+        bench.world.now = bench.world.now + Span::millis(900);
+        bench.on(Event::Binds(w(0, 1)));
+    }
+    assert!(bench.due() <= Some(s(1)), "one that binds for ever is not waited for any longer than others");
+    bench.wait(s(2));
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
+}
+
+#[test]
+fn of_many_the_last_ones_time_begins_when_they_are_started() {
+    let (mut bench, first) = Bench::new(40, true, Rules::default(), ReadyBy::Listen);
+    assert_eq!(first.len(), 16, "what these say must not wait for the start of all");
+    assert_eq!(bench.due(), Some(Span::ZERO));
+    assert_eq!(bench.on(notify(w(0, 1))), [Action::SteerIn(w(0, 1))], "it is heard, and starts no others");
+    // Each start takes its time.
+    bench.world.now = bench.world.now + Span::millis(600);
+    assert_eq!(bench.tick().len(), 16);
+    bench.world.now = bench.world.now + Span::millis(600);
+    let last = bench.tick();
+    assert_eq!(last.iter().filter(|action| matches!(action, Action::Spawn { .. })).count(), 8);
+    assert_eq!((bench.ready_by(w(1, 1)), bench.ready_by(w(39, 1))), (Some(ReadyBy::Alive), None));
+    bench.wait(Span::millis(999));
+    assert_eq!(bench.ready_by(w(39, 1)), None);
+    bench.wait(Span::millis(1));
+    assert_eq!(bench.ready_by(w(39, 1)), Some(ReadyBy::Alive));
+}
+
+#[test]
 fn a_message_that_does_not_come_in_time_is_a_failed_start() {
     for evidence in [ReadyBy::Message, ReadyBy::Notify] {
         let mut bench = starting(evidence);

@@ -1,0 +1,89 @@
+//! What workers that have ended have left behind.
+
+use super::{Adapter, Scope, Stat, Supervise, own_pid};
+use crate::policy::WorkerId;
+use crate::procfs::Proc;
+use crate::sys::process;
+
+/// How often one look scans again when what it found has ended or forked before it could be watched.
+const SCANS: usize = 10;
+
+impl<A: Adapter> Supervise<A> {
+    /// Finds what of the worker still lives, kills it if the worker was killed, and watches it.
+    ///
+    /// What forks and ends all the time may slip through a scan. It leaves a zombie of ours then: only a scan that
+    /// finds nothing, and after which there is none, has shown that nothing is left.
+    pub(super) fn find_leftovers(&mut self, id: WorkerId) -> bool {
+        for _ in 0..SCANS {
+            self.kill_again(id);
+            if self.nothing_is_left() {
+                return false;
+            }
+            let Some(process) = self.processes.get(&id) else { return false };
+            let leader = process.child.pid;
+            let left = self.left_of(leader);
+            let Some(process) = self.processes.get_mut(&id) else { return false };
+            if process.killed && self.scope == Scope::Tree {
+                process.kill_all(&left);
+            }
+            process.unwatched = !process.watch(&left);
+            if !process.unwatched {
+                return true;
+            }
+            if !self.reap_zombies() && left.is_empty() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// True if there were any.
+    pub(super) fn reap_zombies(&mut self) -> bool {
+        let strangers = self.strangers();
+        let zombies = strangers.iter().filter(|pid| self.proc.stat(**pid).is_some_and(|stat| stat.is_zombie()));
+        // One that a debugger holds cannot be reaped yet, and is no news.
+        zombies.filter(|pid| process::reap(**pid).is_some()).count() > 0
+    }
+
+    /// Our children that are nobody's first process, zombies too: what workers have left behind, and what we inherited.
+    fn strangers(&mut self) -> Vec<i32> {
+        let mut leaders = self.leaders();
+        leaders.sort_unstable();
+        let all = |proc: &mut Proc| proc.children(own_pid()).iter().map(|stat| stat.pid).collect();
+        let mut children = self.proc.own_children().unwrap_or_else(|| all(&mut self.proc));
+        children.retain(|pid| leaders.binary_search(pid).is_err());
+        children
+    }
+
+    /// Whether no worker that had ended before this turn has left anything: it would be below a child of ours that is
+    /// nobody's first process. Most leave nothing, and then a look at each of many processes is spared.
+    fn nothing_is_left(&mut self) -> bool {
+        if !self.all_gone {
+            let mut left = self.strangers();
+            left.retain(|pid| !self.proc.stat(*pid).is_some_and(|stat| self.inherited.has(&stat)));
+            self.all_gone = left.is_empty();
+        }
+        self.all_gone
+    }
+
+    /// The living processes that belong to a worker: to one of a cluster those of its group that it has left behind, to
+    /// the only one everything below us.
+    pub(super) fn left_of(&mut self, leader: i32) -> Vec<Stat> {
+        let own = own_pid();
+        let (roots, scope) = match self.scope {
+            Scope::Group => (self.strangers(), Scope::Group),
+            Scope::Tree => (vec![own], Scope::Tree),
+        };
+        let inherited = &self.inherited;
+        let belongs = |stat: &&Stat| match scope {
+            Scope::Group => stat.pgrp == leader,
+            Scope::Tree => !inherited.has(stat),
+        };
+        let mut left: Vec<Stat> = Vec::new();
+        for root in roots {
+            let tree = self.proc.tree(root, |stat| !inherited.has(stat)).iter();
+            left.extend(tree.filter(|s| s.pid != own && s.pid != leader).filter(belongs));
+        }
+        left
+    }
+}
