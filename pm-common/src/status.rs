@@ -109,7 +109,11 @@ pub fn last_words(dir: &Path) -> Option<Status> {
     let gave_up = |status: &Status| status.supervisor.state == SupervisorState::GaveUp && !status.is_alive();
     let told = files.filter_map(|path| read_file(&path)).filter(gave_up);
     // The innermost one had the workers, and ended first.
-    told.min_by_key(|status| status.supervisor.since_ms)
+    let mut words = told.min_by_key(|status| status.supervisor.since_ms)?;
+    if !words.is_of_this_boot() {
+        words.workers.iter_mut().filter_map(|worker| worker.last.as_mut()).for_each(|last| last.at_boot_ms = None);
+    }
+    Some(words)
 }
 
 fn read_file(path: &Path) -> Option<Status> {

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use pm_common::home::Start;
 use pm_common::policy::exit::Exit;
+use pm_common::procfs;
 use pm_common::status::{
     Last, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState, last_words, now_ms,
 };
+use pm_common::sys::clock;
 use serde_json::Map;
 
 /// The files that a start makes before the chain runs.
@@ -50,7 +52,12 @@ pub(crate) fn remember(dir: &Path, app: &str, pid: i32, exit: Exit) {
     if dir.as_os_str().is_empty() || told {
         return;
     }
-    let last = Last { ended: Some(exit.into()), why: "crash".to_owned(), at_ms: now_ms() };
+    let last = Last {
+        ended: Some(exit.into()),
+        why: "crash".to_owned(),
+        at_ms: now_ms(),
+        at_boot_ms: Some(clock::since_boot_ms()),
+    };
     let worker = WorkerLine { last: Some(last), ..WorkerLine::new(0, 1, WorkerState::Failed) };
     let supervisor = SupervisorLine {
         app: app.to_owned(),
@@ -59,7 +66,7 @@ pub(crate) fn remember(dir: &Path, app: &str, pid: i32, exit: Exit) {
         pid,
         // Of a process that is no more: nobody has it.
         start: 0,
-        boot: None,
+        boot: procfs::boot_id(),
         state: SupervisorState::GaveUp,
         since_ms: now_ms(),
         workers: 1,

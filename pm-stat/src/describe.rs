@@ -9,18 +9,18 @@ use serde_json::{Map, Value};
 use crate::row::Row;
 use crate::start;
 use crate::table::{Entry, render};
-use crate::text::{bytes, clean, how, percent};
+use crate::text::{Now, bytes, clean, how, percent};
 use crate::traffic;
 use crate::words;
 
 /// The description of the app that all these rows are of.
-pub(crate) fn describe(rows: &[Row<'_>], now_ms: u64, room: Option<usize>, colour: bool) -> String {
+pub(crate) fn describe(rows: &[Row<'_>], now: Now, room: Option<usize>, colour: bool) -> String {
     let Some(first) = rows.first() else { return String::new() };
     let facts = facts(rows, first, &start::whole(&first.app.dir, false));
     let width = facts.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
     let mut text: String = facts.iter().map(|(key, value)| format!("{key:width$}  {}\n", clean(value))).collect();
     if rows.iter().any(|row| row.worker.is_some()) {
-        let entries: Vec<_> = rows.iter().map(|row| Entry::of(row, now_ms)).collect();
+        let entries: Vec<_> = rows.iter().map(|row| Entry::of(row, now)).collect();
         text.push('\n');
         text.push_str(&render(&entries, room, colour));
     }

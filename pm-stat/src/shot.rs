@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use pm_common::home::Home;
 use pm_common::report::{self, Failure};
-use pm_common::status::now_ms;
 
 use crate::apps::{Apps, place};
 use crate::check::{complaint, without_above};
@@ -17,7 +16,7 @@ use crate::row::{self, Row};
 use crate::samples::Samples;
 use crate::seen::Seen;
 use crate::table::{Entry, render};
-use crate::text::clean;
+use crate::text::{Now, clean};
 use crate::usage::Meter;
 use crate::{jlist, metrics, print, traffic};
 
@@ -47,12 +46,12 @@ fn text(apps: &[Seen], rows: &[Row<'_>], form: Form) -> String {
         Form::Metrics => metrics::text(apps, rows),
         Form::Describe => {
             let each = rows.chunk_by(|a, b| a.app.name == b.app.name);
-            let texts: Vec<_> = each.map(|rows| describe(rows, now_ms(), room(), colours())).collect();
+            let texts: Vec<_> = each.map(|rows| describe(rows, Now::read(), room(), colours())).collect();
             texts.join("\n")
         }
         Form::Table { order } => {
-            let now_ms = now_ms();
-            let mut entries: Vec<_> = rows.iter().map(|row| Entry::of(row, now_ms)).collect();
+            let now = Now::read();
+            let mut entries: Vec<_> = rows.iter().map(|row| Entry::of(row, now)).collect();
             if let Some(order) = order {
                 order.sort(&mut entries);
             }

@@ -2,7 +2,7 @@
 
 use crate::row::Row;
 use crate::start::DEFAULT_NAMESPACE;
-use crate::text::{bytes, clean, ended, fit, percent, span, width};
+use crate::text::{Now, bytes, clean, ended, fit, percent, span, width};
 use crate::traffic::Traffic;
 use crate::words;
 
@@ -34,8 +34,8 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The row, as it is at `now_ms` of the wall clock.
-    pub(crate) fn of(row: &Row<'_>, now_ms: u64) -> Self {
+    /// The row, as it is now.
+    pub(crate) fn of(row: &Row<'_>, now: Now) -> Self {
         let usage = row.usage.as_ref();
         Self {
             app: clean(&row.app.name),
@@ -51,7 +51,7 @@ impl Entry {
             cpu_pct: usage.map(|u| u.cpu_pct),
             memory: usage.map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)),
             traffic: row.traffic,
-            why: row.last.map(|last| clean(&ended(last, now_ms))).unwrap_or_default(),
+            why: row.last.map(|last| clean(&ended(last, now))).unwrap_or_default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Text for people: its width on a terminal, and times, sizes and loads in few characters.
 
-use pm_common::status::{Ended, Last};
+use pm_common::status::{Ended, Last, now_ms};
+use pm_common::sys::clock;
 use unicode_width::UnicodeWidthStr as _;
 
 /// What stands for the rest of a text that was cut.
@@ -82,9 +83,30 @@ pub(crate) fn how(last: &Last) -> String {
     }
 }
 
+/// The present on two clocks, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    /// Since 1970; somebody may set it.
+    pub(crate) wall_ms: u64,
+    /// Since boot, time asleep included.
+    pub(crate) boot_ms: u64,
+}
+
+impl Now {
+    pub(crate) fn read() -> Self {
+        Self { wall_ms: now_ms(), boot_ms: clock::since_boot_ms() }
+    }
+
+    /// How long ago that was: by the clock that nobody sets, where it is known.
+    fn since(self, last: &Last) -> u64 {
+        let by_wall = || self.wall_ms.saturating_sub(last.at_ms);
+        last.at_boot_ms.map_or_else(by_wall, |at| self.boot_ms.saturating_sub(at))
+    }
+}
+
 /// The same, with its age.
-pub(crate) fn ended(last: &Last, now_ms: u64) -> String {
-    format!("{} {} ago", how(last), span(now_ms.saturating_sub(last.at_ms) as f64 / 1000.0))
+pub(crate) fn ended(last: &Last, now: Now) -> String {
+    format!("{} {} ago", how(last), span(now.since(last) as f64 / 1000.0))
 }
 
 #[cfg(test)]
@@ -132,6 +154,15 @@ mod tests {
     }
 
     fn ended_of(why: &str, how: Option<Ended>) -> String {
-        ended(&Last { ended: how, why: why.to_owned(), at_ms: 1000 }, 6000)
+        let last = Last { ended: how, why: why.to_owned(), at_ms: 1000, at_boot_ms: None };
+        ended(&last, Now { wall_ms: 6000, boot_ms: 0 })
+    }
+
+    #[test]
+    fn an_age_is_not_that_of_a_clock_that_was_set() {
+        let last = Last { ended: None, why: "reload".to_owned(), at_ms: 1000, at_boot_ms: Some(70_000) };
+        for wall_ms in [0, 6000, 3_600_000] {
+            assert_eq!(ended(&last, Now { wall_ms, boot_ms: 75_000 }), "reload 5s ago");
+        }
     }
 }

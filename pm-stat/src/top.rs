@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use pm_common::home::Home;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::report::{Failure, OrFail as _, reason};
-use pm_common::status::now_ms;
 use pm_common::sys::clock;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -18,6 +17,7 @@ use crate::row;
 use crate::samples::Samples;
 use crate::shot::colours;
 use crate::table::Entry;
+use crate::text::Now;
 use crate::traffic;
 use crate::usage::Meter;
 
@@ -118,8 +118,8 @@ impl Top {
 
     fn measure(&mut self, home: Option<&Home>, named: &[OsString]) -> Result<(), Failure> {
         let apps = Apps::look(home, named)?;
-        let now_ms = now_ms();
-        let item = |row: &row::Row<'_>| Item { entry: Entry::of(row, now_ms), logs: row.app.logs() };
+        let now = Now::read();
+        let item = |row: &row::Row<'_>| Item { entry: Entry::of(row, now), logs: row.app.logs() };
         let mut rows = row::rows(&apps.seen, &mut self.meter);
         traffic::add(&mut rows);
         let items = rows.iter().map(item).collect();

@@ -128,6 +128,8 @@ pub struct Last {
     pub why: String,
     /// When, in milliseconds of the wall clock since 1970.
     pub at_ms: u64,
+    /// When, in milliseconds since boot, time asleep included; `None`: not in this boot, or not known.
+    pub at_boot_ms: Option<u64>,
 }
 
 /// The line of a worker.
@@ -265,6 +267,9 @@ impl Last {
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut object = json!({"why": self.why, "at_ms": self.at_ms});
+        if let Some(at) = self.at_boot_ms {
+            object["at_boot_ms"] = json!(at);
+        }
         match &self.ended {
             Some(Ended::Code(code)) => object["code"] = json!(code),
             Some(Ended::Signal(name)) => object["signal"] = json!(name),
@@ -278,7 +283,12 @@ impl Last {
     pub fn from_json(value: &Value) -> Option<Self> {
         let code = value.get("code").and_then(Value::as_i64).and_then(|c| i32::try_from(c).ok()).map(Ended::Code);
         let ended = code.or_else(|| text(value, "signal").map(Ended::Signal));
-        Some(Self { ended, why: text(value, "why")?, at_ms: count(value, "at_ms").unwrap_or(0) })
+        Some(Self {
+            ended,
+            why: text(value, "why")?,
+            at_ms: count(value, "at_ms").unwrap_or(0),
+            at_boot_ms: count(value, "at_boot_ms"),
+        })
     }
 }
 

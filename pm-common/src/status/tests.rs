@@ -45,7 +45,7 @@ fn worker(slot: u32) -> WorkerLine {
         ready_by: Some("listen".to_owned()),
         since_ms: 5,
         restarts: 4,
-        last: Some(Last { ended: Some(ended), why: "crash\nforged".to_owned(), at_ms: 9 }),
+        last: Some(Last { ended: Some(ended), why: "crash\nforged".to_owned(), at_ms: 9, at_boot_ms: Some(4) }),
         addresses: vec!["[::]:3000".to_owned(), "/run/x.sock".to_owned()],
         until_ms: Some(8),
         supervises: slot == 1,

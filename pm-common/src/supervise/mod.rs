@@ -9,6 +9,7 @@ mod crowd;
 pub mod environment;
 pub mod err_log;
 mod hear;
+mod moments;
 mod outputs;
 mod pace;
 mod perform;

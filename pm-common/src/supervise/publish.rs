@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::err_log::ErrLog;
+use super::moments::Moments;
 use super::pace::Pace;
 use super::processes::Process;
 use super::{Adapter, Listens};
@@ -34,7 +35,7 @@ pub struct Publisher {
     pid: i32,
     start: u64,
     boot: Option<String>,
-    wall_offset_ms: i64,
+    moments: Moments,
     /// The supervisor's state, and since when it is in it.
     state: (SupervisorState, Mono),
     err_log: Option<ErrLog>,
@@ -61,7 +62,7 @@ impl Publisher {
             pid,
             start: procfs::start_time(pid).unwrap_or(0),
             boot: procfs::boot_id(),
-            wall_offset_ms: clock::wall_offset_ms(),
+            moments: Moments::default(),
             state: (SupervisorState::Starting, clock::now()),
             err_log,
             slot_logs: BTreeMap::new(),
@@ -92,6 +93,7 @@ impl Publisher {
         }
         let begun = clock::now();
         let (views, mut listening) = (machine.snapshot(), adapter.listening());
+        self.moments.turn(clock::offsets());
         let workers: Vec<WorkerLine> = views
             .iter()
             .map(|view| self.worker(view, processes, listening.remove(&view.id).unwrap_or_default()))
@@ -106,6 +108,7 @@ impl Publisher {
     pub(super) fn end(&mut self, machine: &Supervisor, gave_up: bool) {
         if gave_up {
             let views = machine.snapshot();
+            self.moments.turn(clock::offsets());
             let workers: Vec<WorkerLine> =
                 views.iter().map(|view| self.worker(view, &BTreeMap::new(), Listens::default())).collect();
             let supervisor = self.supervisor(machine, SupervisorState::GaveUp, &workers);
@@ -151,7 +154,7 @@ impl Publisher {
         self.last_words = log.map(ErrLog::last_lines).unwrap_or_default();
     }
 
-    fn roll(&self, view: RollView) -> Roll {
+    fn roll(&mut self, view: RollView) -> Roll {
         Roll {
             requested: view.requested,
             started: view.started,
@@ -195,7 +198,7 @@ impl Publisher {
         }
     }
 
-    fn worker(&self, view: &View, processes: &BTreeMap<WorkerId, Process>, listens: Listens) -> WorkerLine {
+    fn worker(&mut self, view: &View, processes: &BTreeMap<WorkerId, Process>, listens: Listens) -> WorkerLine {
         let process = view.started.and_then(|_| processes.get(&view.id));
         let state = WorkerState::from_word(view.state).unwrap_or(WorkerState::Down);
         WorkerLine {
@@ -208,6 +211,7 @@ impl Publisher {
                 ended: Some(last.exit.into()),
                 why: last.why.word().to_owned(),
                 at_ms: self.wall_ms(last.at),
+                at_boot_ms: Some(self.moments.of(last.at).boot_ms),
             }),
             addresses: listens.addresses,
             adapter: listens.by.map(str::to_owned),
@@ -218,9 +222,8 @@ impl Publisher {
         }
     }
 
-    fn wall_ms(&self, at: Mono) -> u64 {
-        let ms = i64::try_from(at.0 / 1_000_000).unwrap_or(i64::MAX);
-        u64::try_from(ms.saturating_add(self.wall_offset_ms)).unwrap_or(0)
+    fn wall_ms(&mut self, at: Mono) -> u64 {
+        self.moments.of(at).wall_ms
     }
 }
 

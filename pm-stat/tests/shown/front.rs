@@ -35,7 +35,7 @@ fn dead(app: &str, state: SupervisorState) -> SupervisorLine {
 }
 
 fn crashed(slot: u32) -> WorkerLine {
-    let last = Last { ended: Some(Ended::Code(3)), why: "crash".to_owned(), at_ms: 7 };
+    let last = Last { ended: Some(Ended::Code(3)), why: "crash".to_owned(), at_ms: 7, at_boot_ms: None };
     WorkerLine { last: Some(last), restarts: 5, ..WorkerLine::new(slot, 6, WorkerState::Failed) }
 }
 

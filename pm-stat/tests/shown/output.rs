@@ -6,7 +6,8 @@ use super::*;
 fn a_worker_is_one_line_with_all_that_is_known() {
     let apps = Apps::new();
     let cat = Cat::new();
-    let last = Last { ended: Some(Ended::Signal("SIGKILL".to_owned())), why: "memory".to_owned(), at_ms: 7 };
+    let last =
+        Last { ended: Some(Ended::Signal("SIGKILL".to_owned())), why: "memory".to_owned(), at_ms: 7, at_boot_ms: None };
     let worker = WorkerLine {
         ready_by: Some("listen".to_owned()),
         restarts: 3,
