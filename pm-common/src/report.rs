@@ -135,10 +135,11 @@ pub(crate) fn text(level: &str, message: &str) -> String {
     format!("{program}: {level}: {}", escaped(message))
 }
 
-/// Shows a line on the terminal that the next message takes the place of.
-pub(crate) fn progress(message: &str) {
+/// Shows a line of at most so many characters on the terminal, which the next message takes the place of.
+pub(crate) fn progress(message: &str, most: usize) {
     SHOWN.store(true, Ordering::Relaxed);
-    crate::sys::terminal::write_stderr(format!("{CLEAR}{}", text("info", message)).as_bytes());
+    let line: String = text("info", message).chars().take(most).collect();
+    crate::sys::terminal::write_stderr(format!("{CLEAR}{line}").as_bytes());
 }
 
 /// Takes that line away, if it still stands there.

@@ -165,6 +165,9 @@ const QUOTED: usize = 40;
 /// So many workers of a slot that ended before any was ready are reason enough to say so and go.
 const TRIES: u64 = 3;
 
+/// What has no better evidence is ready once it has been alive for a second: that is not worth a word.
+const WORTH_A_WORD: Span = Span::millis(1500);
+
 /// How many are watched at a time: a user may have 128 inotify instances by default, and others need some, too.
 const AT_A_TIME: usize = 32;
 
@@ -187,7 +190,7 @@ fn wait(started: &[Started], patience: &Patience) -> Result<Vec<u8>, Failure> {
 
 fn wait_for(mut awaited: Vec<Awaited<'_>>, deadline: Mono, text: &str) -> Result<Vec<u8>, Failure> {
     let mut codes = Vec::new();
-    let mut teller = Teller::new();
+    let mut teller = Teller::after(WORTH_A_WORD);
     loop {
         let mut left = Vec::new();
         for mut one in awaited {

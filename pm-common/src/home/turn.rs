@@ -12,6 +12,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use super::Home;
+use crate::report;
 
 /// The file whose bytes are locked; it stays empty.
 const FILE: &str = ".turns";
@@ -33,7 +34,8 @@ impl Turns {
         options.open(home.path().join(FILE)).map(|file| Self { file })
     }
 
-    /// Waits until it is our turn with this app. Who needs several takes them in the order of their names.
+    /// Waits until it is our turn with this app, and says whom for. Who needs several takes them in the order of their
+    /// names.
     ///
     /// # Errors
     /// The lock cannot be had.
@@ -45,6 +47,14 @@ impl Turns {
             l_len: 1,
             l_pid: 0,
         };
+        if fcntl(&self.file, FcntlArg::F_SETLK(&lock)).is_ok() {
+            return Ok(());
+        }
+        let mut other = lock;
+        if fcntl(&self.file, FcntlArg::F_GETLK(&mut other)).is_ok() && other.l_pid > 0 {
+            let pid = other.l_pid;
+            report::info(format_args!("waiting for another restart of app '{app}' to end: pid={pid}"));
+        }
         loop {
             match fcntl(&self.file, FcntlArg::F_SETLKW(&lock)) {
                 Err(Errno::EINTR) => {}

@@ -30,9 +30,15 @@ impl Teller {
     /// The wait begins now.
     #[must_use]
     pub fn new() -> Self {
+        Self::after(PATIENT)
+    }
+
+    /// The wait begins now, and is not worth a word for so long.
+    #[must_use]
+    pub fn after(patient: Span) -> Self {
         let begun = clock::now();
         let on_terminal = std::io::stderr().is_terminal();
-        Self { begun, next: begun + PATIENT, on_terminal, told: None }
+        Self { begun, next: begun + patient, on_terminal, told: None }
     }
 
     /// When to look again, if nothing happens: what is suspended says nothing.
@@ -48,20 +54,26 @@ impl Teller {
             return;
         }
         self.next = now + PATIENT;
-        let seconds = now.since(self.begun).as_millis() / 1000;
-        if self.on_terminal {
-            report::progress(&format!("waiting for {goal}, {seconds}s: {}", trouble.unwrap_or(state)));
-            return;
-        }
         let reason = trouble.unwrap_or_default().to_owned();
-        match &self.told {
-            Some(told) if *told == reason => {}
-            _ if trouble.is_some() => report::warning(format_args!("waiting for {goal}: {reason}")),
-            None => report::info(format_args!("waiting for {goal}: {state}")),
-            Some(_) => {}
+        if let Some(trouble) = trouble.filter(|_| self.told.as_ref() != Some(&reason)) {
+            report::warning(format_args!("waiting for {goal}: {trouble}"));
+        } else if !self.on_terminal && self.told.is_none() {
+            report::info(format_args!("waiting for {goal}: {state}"));
+        }
+        if self.on_terminal {
+            let seconds = now.since(self.begun).as_millis() / 1000;
+            report::progress(&format!("waiting for {goal}, {seconds}s: {state}"), columns());
         }
         self.told = Some(reason);
     }
+}
+
+/// The columns of the terminal, less the last: a line that wraps could not be taken away again.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr());
+    // One that does not say (a serial line) has 0.
+    let columns = size.map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { 79 } else { columns - 1 }
 }
 
 impl Drop for Teller {

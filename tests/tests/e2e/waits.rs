@@ -105,3 +105,31 @@ fn a_reload_that_a_stop_cuts_short_does_not_say_that_the_old_workers_go_on() {
     assert!(said.contains("stop") || said.contains("ended"), "{said}");
     assert!(http::pids(front.scene.port, 1).is_empty());
 }
+
+#[test]
+fn on_a_terminal_the_line_is_kept_up_to_date_and_goes_at_the_end() {
+    let front = Front::new();
+    let cluster = suspended(&front);
+    let script = front.scene.dir().join("front/pm");
+    let terminal = super::terminal::open(&front.scene, &[script.to_str().expect("UTF-8"), "-s", "reload", "app"]);
+    terminal.hear(&format!("to let it go on: kill -CONT {cluster}\r\n"), 1);
+    terminal.hear("\r\x1b[Kpm-stat: info: waiting for app to be rolled, 2s", 1);
+    proc::send(cluster, SIGCONT);
+    terminal.hear("\r\x1b[Kpm: info: reloaded 'app'", 1);
+}
+
+/// The one that waits is told for whom, and takes its turn.
+#[test]
+fn two_restarts_at_once_name_each_other() {
+    let front = Front::new();
+    let slow = "process.on('SIGINT', () => { console.log('told'); setTimeout(process.exit, 2000) }); setInterval(() => {}, 1e6)";
+    let _ = front.scene.file("slow.js", slow);
+    front.ok("start slow.js --kill-timeout 9000");
+    let first = front.start(&["-s", "restart", "slow"]);
+    wait::until("the first to have told it", || {
+        pm_tests::fork::file(&front.scene, "slow", "out.log").contains("told").then_some(())
+    });
+    let second = front.start(&["-s", "restart", "slow"]);
+    second.line("waiting for another restart of app 'slow' to end: pid=");
+    assert_eq!((first.wait().code(), second.wait().code()), (Some(0), Some(0)));
+}
