@@ -36,6 +36,22 @@ pub fn of(resource: &str) -> Vec<Hierarchy> {
     hierarchies(resource, &read("cgroup"), &read("mountinfo"))
 }
 
+/// How many processes the kernel's OOM killer has ended in our cgroup so far (with v2: below it, too); `None`: it does
+/// not say, as at the root of v2 and before Linux 4.13.
+#[must_use]
+pub fn oom_kills() -> Option<u64> {
+    of("memory").iter().find_map(|hierarchy| oom_kills_in(hierarchy.version, &hierarchy.directories().next()?))
+}
+
+fn oom_kills_in(version: Version, directory: &Path) -> Option<u64> {
+    let name = match version {
+        Version::V1 => "memory.oom_control",
+        Version::V2 => "memory.events",
+    };
+    let text = fs::read_to_string(directory.join(name)).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
+}
+
 /// The hierarchies of `/proc/self/cgroup` that can limit this `resource` (a controller's name), located by `/proc/self/mountinfo`. In a hybrid set-up the
 /// v2 hierarchy may not have the controller: its files are then missing, which is no limit.
 fn hierarchies(resource: &str, cgroup: &str, mounts: &str) -> Vec<Hierarchy> {
@@ -138,6 +154,20 @@ mod tests {
             let found = hierarchies("cpu", &format!("0::{path}\n"), V2_MOUNT);
             assert_eq!(found, [hierarchy(Version::V2, "/sys/fs/cgroup", "")]);
         }
+    }
+
+    #[test]
+    fn both_versions_count_what_the_kernel_killed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let v2 = "low 0\nhigh 7\nmax 12\noom 4\noom_kill 3\noom_group_kill 1\n";
+        fs::write(directory.path().join("memory.events"), v2).expect("written");
+        fs::write(directory.path().join("memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n")
+            .expect("written");
+        assert_eq!(oom_kills_in(Version::V2, directory.path()), Some(3));
+        assert_eq!(oom_kills_in(Version::V1, directory.path()), Some(5));
+        fs::write(directory.path().join("memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\n").expect("written");
+        assert_eq!(oom_kills_in(Version::V1, directory.path()), None, "before Linux 4.13");
+        assert_eq!(oom_kills_in(Version::V2, Path::new("/nowhere")), None);
     }
 
     #[test]

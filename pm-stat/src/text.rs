@@ -75,7 +75,7 @@ pub(crate) fn percent(load: f64) -> String {
 pub(crate) fn how(last: &Last) -> String {
     match &last.ended {
         // Of a stop that we asked for, the signal says nothing.
-        Some(Ended::Signal(name)) if last.why == "crash" => format!("{} {name}", last.why),
+        Some(Ended::Signal(name)) if matches!(last.why.as_str(), "crash" | "oom") => format!("{} {name}", last.why),
         Some(Ended::Code(code)) if matches!(last.why.as_str(), "exit" | "crash" | "spawn") => {
             format!("{} {code}", last.why)
         }

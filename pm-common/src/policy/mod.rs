@@ -3,6 +3,7 @@
 pub mod exit;
 pub mod heard;
 pub mod lag;
+pub mod oom;
 pub mod record;
 pub mod rules;
 mod slot;

@@ -60,6 +60,18 @@ impl Record {
     }
 }
 
+/// What follows an end that has a remedy, as the rest of a sentence.
+pub(super) const fn remedy(why: Why) -> &'static str {
+    match why {
+        Why::Oom => {
+            "; the kernel's OOM killer struck in this control group just then: \
+             raise its memory limit, or stay below it with --max-mem"
+        }
+        Why::Exit | Why::Crash | Why::Spawn | Why::Stop | Why::Scale | Why::Memory => "",
+        Why::Lag | Why::NotReady | Why::Reload | Why::GiveUp => "",
+    }
+}
+
 /// What a worker that is not ready lacks, as the rest of a sentence.
 pub(super) fn not_listening(missing: &[String]) -> String {
     if missing.is_empty() {
@@ -87,7 +99,8 @@ impl fmt::Display for Record {
                     Next::Replaced => f.write_str(" restart=replaced"),
                     Next::Nothing => f.write_str(" restart=no"),
                     Next::Failed => f.write_str(" restart=no; too many restarts (--intensity), the slot has failed"),
-                }
+                }?;
+                f.write_str(remedy(*why))
             }
             Self::OverMemory { id, bytes, limit } => {
                 let (slot, generation) = (id.slot, id.generation);

@@ -53,6 +53,8 @@ pub enum Why {
     Exit,
     /// By itself, otherwise.
     Crash,
+    /// Killed, and the kernel's OOM killer struck at that time.
+    Oom,
     /// It could not be started at all.
     Spawn,
     /// The supervisor was told to stop.
@@ -78,6 +80,7 @@ impl Why {
         match self {
             Self::Exit => "exit",
             Self::Crash => "crash",
+            Self::Oom => "oom",
             Self::Spawn => "spawn",
             Self::Stop => "stop",
             Self::Scale => "scale",
@@ -149,6 +152,8 @@ pub(super) struct Worker {
     pub(super) gave_up: bool,
     /// Its end, if it comes before there is any evidence that it is ready, is not its own fault.
     pub(super) excused: bool,
+    /// The kernel's OOM killer struck as it was killed.
+    pub(super) oom: bool,
     /// It stands in for one that was excused.
     pub(super) again: bool,
     /// Over this limit (memory or lag); noted once, so that it counts once.
@@ -177,6 +182,7 @@ impl Worker {
             supervises: false,
             gave_up: false,
             excused: false,
+            oom: false,
             again: false,
             unfit: None,
             trial: false,
@@ -228,6 +234,7 @@ impl Worker {
         match self.life {
             Life::Draining { why, .. } | Life::Killing { why, .. } => why,
             _ if exit == Exit::Code(0) => Why::Exit,
+            Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. } if self.oom => Why::Oom,
             Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. } => Why::Crash,
         }
     }

@@ -22,7 +22,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::cgroup;
 use crate::policy::WorkerId;
+use crate::policy::oom::OomKills;
 use crate::policy::supervisor::{Action, Asker, Event, Supervisor};
 use crate::policy::time::{Mono, Span};
 use crate::procfs::{self, Proc};
@@ -77,6 +79,7 @@ pub struct Supervise<A> {
     /// It was said that there are more descriptors than may be waited for.
     crowded: bool,
     proc: Proc,
+    oom_kills: OomKills,
     inherited: Inherited,
     hearing: Hearing,
     /// The memory of the largest worker as it was seen last, in bytes.
@@ -138,6 +141,7 @@ impl<A: Adapter> Supervise<A> {
             news: false,
             crowded: false,
             proc,
+            oom_kills: OomKills::new(cgroup::oom_kills()),
             inherited,
             hearing: Hearing::new(),
             largest: 0,

@@ -9,11 +9,14 @@ use nix::sys::signal::Signal;
 
 use super::perform::signal_of;
 use super::{Adapter, Supervise, Token, borrowed};
+use crate::cgroup;
 use crate::notify::NotifySocket;
 use crate::policy::WorkerId;
+use crate::policy::oom::OomKills;
 use crate::policy::supervisor::Event;
 use crate::procfs::{Proc, Stat};
 use crate::report;
+use crate::sys::clock;
 use crate::sys::process::{self, Child};
 
 /// How often one look strikes at children that fork faster than a scan of the tree: some milliseconds in all.
@@ -212,6 +215,9 @@ impl<A: Adapter> Supervise<A> {
         }
         if self.adapter.ended(id, Some(exit)) {
             self.events.push_back(Event::Excused(id));
+        }
+        if OomKills::concerns(exit) && self.oom_kills.explains(clock::now(), cgroup::oom_kills()) {
+            self.events.push_back(Event::OutOfMemory(id));
         }
         self.events.push_back(Event::Ended { id, exit, leftovers });
     }

@@ -9,6 +9,7 @@ use pm_tests::{fork, http, proc};
 use crate::links::replaces_workers_only;
 use crate::readme::README;
 
+mod oom;
 mod speakers;
 
 #[test]

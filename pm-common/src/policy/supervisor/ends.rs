@@ -44,6 +44,12 @@ impl Supervisor {
         }
     }
 
+    pub(super) fn on_out_of_memory(&mut self, id: WorkerId) {
+        if let Some(worker) = self.worker(id) {
+            worker.oom = true;
+        }
+    }
+
     /// Puts another in the place of a worker that was excused, from the same release and for the same purpose.
     fn starts_again(&mut self, now: Mono, id: WorkerId, place: Place, old: &Worker, out: &mut Vec<Action>) -> bool {
         let rule = self.shape.ready.clone();

@@ -126,6 +126,7 @@ impl Supervisor {
             Event::Booted(id) => self.on_booted(now, id),
             Event::Binds(id) => self.on_binds(now, id),
             Event::Excused(id) => self.on_excused(id),
+            Event::OutOfMemory(id) => self.on_out_of_memory(id),
             Event::Gone(id) => self.on_gone(id),
             Event::Listening { id, address, fixed } => self.on_listening(now, id, address, fixed, out),
             Event::Refused { id, what } => self.on_refused(id, what),

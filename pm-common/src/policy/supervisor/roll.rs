@@ -6,6 +6,7 @@ mod view;
 use std::collections::VecDeque;
 
 pub(super) use self::room::Room;
+use super::super::record::remedy;
 use super::super::record::{Record, not_listening};
 use super::super::rules::Intensity;
 use super::stops::begin_drain;
@@ -366,7 +367,7 @@ impl Supervisor {
 pub(super) fn trial_ended(worker: &Worker, exit: Exit, why: Why) -> String {
     match (why, &worker.life) {
         (Why::Spawn, _) => format!("the new worker could not be started {exit}"),
-        (_, Life::Soaking { .. }) => format!("the new worker ended within the soak {exit}"),
-        _ => format!("the new worker ended before it was ready {exit}"),
+        (_, Life::Soaking { .. }) => format!("the new worker ended within the soak {exit}{}", remedy(why)),
+        _ => format!("the new worker ended before it was ready {exit}{}", remedy(why)),
     }
 }

@@ -72,6 +72,8 @@ pub enum Event {
     Binds(WorkerId),
     /// Its end, which follows, is not its own fault: it is to be started again at once. Once only, for its successor.
     Excused(WorkerId),
+    /// Its end, which follows, comes at a time when the kernel's OOM killer struck.
+    OutOfMemory(WorkerId),
     /// Its leader ended; `leftovers`: others of its group (or, for pm-restart, of its tree) still live.
     Ended { id: WorkerId, exit: Exit, leftovers: bool },
     /// The last of its leftovers ended.

@@ -35,6 +35,26 @@ fn a_crash_is_followed_at_once_then_with_backoff_which_a_stable_worker_resets() 
 }
 
 #[test]
+fn a_kill_by_the_kernel_is_called_that_but_not_an_end_of_ours() {
+    let mut bench = Bench::cluster(1, Rules::default());
+    bench.on(Event::OutOfMemory(w(0, 1)));
+    let actions = bench.on(ended(w(0, 1), Exit::Signal(9)));
+    let text = said(&actions).first().map(ToString::to_string).unwrap_or_default();
+    assert!(
+        text.starts_with("worker ended slot=0 generation=1 signal=KILL why=oom restart=now; the kernel's"),
+        "{text}"
+    );
+    bench.tick();
+    let actions = bench.on(ended(w(0, 2), Exit::Signal(9)));
+    assert!(matches!(said(&actions)[..], [Record::Ended { why: Why::Crash, .. }]), "the next one is judged anew");
+    bench.wait(s(60));
+    bench.on(Event::Stop(StopKind::Term, Asker::Other));
+    bench.on(Event::OutOfMemory(w(0, 3)));
+    let actions = bench.on(ended(w(0, 3), Exit::Signal(9)));
+    assert!(said(&actions).is_empty(), "it was to end: {actions:?}");
+}
+
+#[test]
 fn a_start_that_fails_is_one_step_ahead() {
     let (mut bench, _) = Bench::new(1, true, Rules::default(), ReadyBy::Notify);
     let actions = bench.on(crash(w(0, 1)));
