@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pm_tests::bins;
 use pm_tests::booted::Booted;
 use pm_tests::http::{self, Connection};
 use pm_tests::load::{Load, Style};
@@ -37,11 +38,11 @@ fn answering() -> BTreeSet<u32> {
 
 /// A reload by systemctl ends when all workers are new, and loses nothing.
 #[track_caller]
-fn reloads(booted: &Booted, clients: &[Style]) {
+fn reloads(booted: &Booted, unit: &str, clients: &[Style]) {
     let before = answering();
     let load = Load::of(PORT, "/", clients);
     load.advance(5);
-    booted.ok("systemctl reload app");
+    booted.ok(&format!("systemctl reload {unit}"));
     let after = answering();
     load.advance(5);
     let sum = load.end();
@@ -51,17 +52,17 @@ fn reloads(booted: &Booted, clients: &[Style]) {
 
 /// A stop finishes the request in hand, and is a success for systemd.
 #[track_caller]
-fn stops(booted: &Booted) {
+fn stops(booted: &Booted, unit: &str) {
     let mut slow = Connection::open(PORT).expect("serves");
     slow.send("/stream?1500", "close").expect("sent");
     slow.head(&mut Vec::new()).expect("it has begun");
-    let stop = booted.start("systemctl stop app");
+    let stop = booted.start(&format!("systemctl stop {unit}"));
     let rest = slow.end();
     let whole = rest.as_ref().is_ok_and(|rest| rest.ends_with("\r\n0\r\n\r\n"));
     assert!(whole, "{rest:?}\n{}", booted.journal());
     assert_eq!(stop.wait().code(), Some(0));
-    assert_eq!(booted.property("app", "Result"), "success");
-    assert_eq!(booted.property("app", "ActiveState"), "inactive");
+    assert_eq!(booted.property(unit, "Result"), "success");
+    assert_eq!(booted.property(unit, "ActiveState"), "inactive");
 }
 
 #[test]
@@ -72,7 +73,7 @@ fn the_unit_starts_reloads_refuses_a_bad_release_and_stops() {
     let workers = booted.ok("nproc").parse::<usize>().expect("a number");
     let look = booted.ok("PM_HOME=/var/lib/app pm-stat");
     assert_eq!(look.matches("\"state\":\"ready\"").count(), workers, "ready when started: {look}");
-    reloads(&booted, &Style::crowd(8));
+    reloads(&booted, "app", &Style::crowd(8));
     booted.write("/srv/app/two/app.js", "throw new Error('not this one')");
     booted.ok("ln -sfn two /srv/app/current");
     let before = answering();
@@ -80,7 +81,7 @@ fn the_unit_starts_reloads_refuses_a_bad_release_and_stops() {
     assert_eq!(reload.status.code(), Some(1), "{}", booted.journal());
     assert!(booted.journal().contains("not this one"), "{}", booted.journal());
     assert_eq!((answering(), booted.property("app", "ActiveState")), (before, "active".to_owned()));
-    stops(&booted);
+    stops(&booted, "app");
 }
 
 /// systemd's default tells all processes of the unit at once to end.
@@ -90,7 +91,7 @@ fn a_stop_by_the_default_kill_mode_finishes_the_request_in_hand() {
     let booted = with_the_unit(&scene);
     amend(&booted, "kill", "KillMode=control-group");
     booted.ok("systemctl start app");
-    stops(&booted);
+    stops(&booted, "app");
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn a_supervisor_that_was_killed_is_started_again() {
         (state.0 == "active" && state.1 != first).then_some(())
     });
     assert_eq!(booted.property("app", "OOMPolicy"), "continue");
-    stops(&booted);
+    stops(&booted, "app");
 }
 
 /// All of it at the same time, and each line is known to systemd.
@@ -128,8 +129,8 @@ fn a_hardened_unit_does_all_that_the_other_does() {
     let scene = Scene::new();
     let booted = hardened(&scene);
     booted.ok("systemctl start app");
-    reloads(&booted, &Style::crowd(8));
-    stops(&booted);
+    reloads(&booted, "app", &Style::crowd(8));
+    stops(&booted, "app");
 }
 
 #[test]
@@ -145,5 +146,25 @@ fn a_hardened_unit_has_lanes_for_servers_that_bind_by_themselves() {
     booted.ok("systemctl start app");
     assert!(booted.journal().contains("lanes: each worker's own socket"), "{}", booted.journal());
     assert_eq!(answering().len(), 2, "{}", booted.journal());
-    reloads(&booted, &[Style::OneShot; 4]);
+    reloads(&booted, "app", &[Style::OneShot; 4]);
+}
+
+/// What `pm save` saved is started by the unit of `pm startup`, reloaded, and stopped in order.
+#[test]
+fn saved_apps_come_back_by_the_unit_of_pm_startup() {
+    let scene = Scene::new();
+    let booted = with_the_unit(&scene);
+    for script in ["pm", "pm-boot", "pm-logs"] {
+        let from = bins::examples().join("../../scripts").join(script);
+        std::fs::copy(from, booted.path("/usr/local/bin").join(script)).expect("its mode comes along");
+    }
+    booted.ok("install -d -o www-data /var/lib/pm");
+    let verbs = "cd /srv/app/current && pm start app.js -i 2 && pm save && pm kill";
+    booted.ok(&format!("PM_HOME=/var/lib/pm setpriv --reuid=www-data --clear-groups sh -c '{verbs}'"));
+    booted.ok("PM_HOME=/var/lib/pm pm startup -u www-data --hp /var/lib");
+    assert_eq!(booted.ok("systemctl is-enabled pm-www-data"), "enabled");
+    booted.ok("systemctl start pm-www-data");
+    assert_eq!(answering().len(), 2, "{}", booted.journal());
+    reloads(&booted, "pm-www-data", &Style::crowd(4));
+    stops(&booted, "pm-www-data");
 }
