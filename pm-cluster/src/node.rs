@@ -67,6 +67,8 @@ struct Worker {
     open: BTreeSet<String>,
     /// How it was started. Once it is online it is Node (or speaks as Node does).
     start: Start,
+    /// It has said that its program has been loaded, or can no longer say so.
+    booted: bool,
     /// Ready, and not on its way out.
     in_service: bool,
     /// It was told to disconnect.
@@ -109,7 +111,12 @@ impl Cluster {
                     worker.start.loaded = true;
                 }
             }
-            Message::Booted => events.push_back(Event::Booted(id)),
+            Message::Booted => {
+                if let Some(worker) = self.workers.get_mut(&id) {
+                    worker.booted = true;
+                }
+                events.push_back(Event::Booted(id));
+            }
             Message::Pong => self.lag.answered(id, clock::now(), &mut self.listeners),
             Message::Query { seq, query } => self.answer(id, seq, &query, events),
             Message::Listening(query) => self.listens(id, &query, events),

@@ -19,6 +19,7 @@ use crate::health::Health;
 use crate::lag::Lag;
 use crate::listeners::LaneRef;
 use crate::protocol::Outgoing;
+use crate::swallow::Node;
 
 impl Cluster {
     fn forget_health(&mut self, id: WorkerId) {
@@ -55,7 +56,8 @@ impl Adapter for Cluster {
         }
         let script = self.drain.script(release, &self.trust);
         worker.start.with_script = !script.is_empty() && self.drain.is_heard;
-        plan.boots = worker.start.with_script && self.drain.with_channel;
+        // Only of Node it is known that it will say so: anything else could be waited for in vain.
+        plan.boots = worker.start.with_script && self.drain.with_channel && self.drain.node == Node::Itself;
         plan.env.extend(script);
         self.binds.prepare(id, channel, plan)?;
         let (sockets, addresses): (Vec<_>, Vec<_>) = self.listeners.pass(id)?.into_iter().unzip();
@@ -192,6 +194,10 @@ impl Adapter for Cluster {
                 {
                     worker.channel = None;
                     self.handoff.gone(id);
+                    // Nobody is left to say that it has been loaded (sudo closes what it does not know).
+                    if !std::mem::replace(&mut worker.booted, true) {
+                        events.push_back(Event::Booted(id));
+                    }
                     // What it binds itself may have work left.
                     if !self.drains.has(id) {
                         events.push_back(Event::Drained(id));

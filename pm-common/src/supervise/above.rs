@@ -60,8 +60,14 @@ impl Above {
     /// The line for people, of workers of our own.
     pub(super) fn say_counts(&mut self, machine: &Supervisor) {
         let (wanted, ready) = machine.counts();
-        let reload = machine.roll().running.map(|roll| format!("; reload: {} of {} replaced", roll.done, roll.of));
-        let text = format!("{ready} of {wanted} workers ready{}", reload.unwrap_or_default());
+        let roll = machine.roll();
+        let ready = format!("{ready} of {wanted} workers ready");
+        let text = match roll.running {
+            Some(running) => format!("{ready}; reload: {} of {} replaced", running.done, running.of),
+            // The manager hears that the reload has ended, and has no word for one that failed: people have.
+            None if roll.ok == Some(false) => format!("reload aborted: {}; {ready}", roll.reason),
+            None => ready,
+        };
         self.say(if machine.state() == "stopping" { "stopping".to_owned() } else { text });
     }
 

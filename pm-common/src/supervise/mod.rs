@@ -172,9 +172,7 @@ impl<A: Adapter> Supervise<A> {
             if self.publisher.is_due(self.news) {
                 self.news = false;
                 self.publish();
-                if self.scope == Scope::Group {
-                    self.manager.say_counts(&self.machine);
-                }
+                self.say_status();
             }
             let due = self.wait()?;
             let woken = clock::now();

@@ -50,11 +50,13 @@ impl<A: Adapter> Supervise<A> {
                 self.publisher.roll_aborted(slot);
                 self.publish();
                 report::warning(Record::RollAborted { slot, in_place, reason });
+                self.say_status();
                 self.manager.reloaded();
             }
             Action::Say(record @ (Record::Rolled { .. } | Record::RollRefused { .. })) => {
                 self.publish();
                 say(&record);
+                self.say_status();
                 self.manager.reloaded();
             }
             Action::Say(record) => say(&record),
@@ -65,6 +67,20 @@ impl<A: Adapter> Supervise<A> {
     /// Who hears of it may look at once: the status says the same by then.
     pub(super) fn publish(&mut self) {
         self.publisher.publish(&self.machine, &self.processes, &self.adapter);
+    }
+
+    /// The line for people, before those are told that wait for what it says. A supervisor below has its own.
+    pub(super) fn say_status(&mut self) {
+        let ours = match self.scope {
+            Scope::Group => true,
+            // Of one plain child there is nothing to say, but how a reload went.
+            Scope::Tree => {
+                self.machine.roll().requested > 0 && self.processes.values().all(|process| process.supervisor.is_none())
+            }
+        };
+        if ours {
+            self.manager.say_counts(&self.machine);
+        }
     }
 
     fn resolve_release(&mut self) {

@@ -273,3 +273,16 @@ fn an_app_that_never_listens_is_up_once_it_is_loaded() {
     chain.line("ready workers=2/2 listen=nothing yet");
     chain.stop();
 }
+
+/// Only a Node says that it has been loaded: nothing else is waited for.
+#[test]
+fn a_program_that_will_never_say_that_it_is_loaded_is_up_when_it_is_alive() {
+    let closes = "eval \"exec $NODE_CHANNEL_FD>&-\"; exec sleep 1000 # node";
+    for words in [&["sleep", "1000"][..], &["sh", "-c", "exec sleep 1000"], &["sh", "-c", closes]] {
+        let scene = Scene::with_node(24);
+        let options = "pm-cluster --fanout off -n 1 --ready-after 100ms --ready-timeout 1h".split(' ');
+        let chain = scene.start_words(&options.chain(words.iter().copied()).collect::<Vec<_>>());
+        chain.line("ready workers=1/1");
+        chain.stop();
+    }
+}

@@ -117,6 +117,10 @@ fn tells_its_manager(line: &str, in_place: bool) {
         assert!((before..=monotonic_usec()).contains(&stamp), "{stamp}");
         let rest = manager.up_to("READY=1", &chain);
         assert!(!rest.iter().any(|l| l.starts_with("RELOADING") || l.starts_with("STOPPING")), "{rest:?}");
+        // Known to people by the time that the end is: there is no other word for a reload that failed.
+        let status = rest.iter().rfind(|l| l.starts_with("STATUS=")).expect("a status");
+        assert_eq!(status.starts_with("STATUS=reload aborted: "), broken, "{status}");
+        assert!(status.ends_with("workers ready"), "{status}");
         let result = if broken { "reload aborted" } else { "reloaded" };
         chain.line(result);
     }
