@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 use nix::unistd::{Group, User};
 use pm_common::sys::passed::FIRST;
+use pm_common::sys::socket::UnixName;
+
+use crate::address::Wanted;
 
 /// An address to be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +43,14 @@ impl Declared {
         let any = |port: &str| Some(SocketAddr::from((IpAddr::V6(Ipv6Addr::UNSPECIFIED), port.parse().ok()?)));
         let address = text.strip_prefix(':').map_or_else(|| text.parse().ok(), any);
         address.filter(|address| address.port() > 0).map(Self::Tcp).ok_or_else(|| FORM.to_owned())
+    }
+
+    /// The same as what a worker asks for.
+    pub(crate) fn wanted(&self) -> Wanted {
+        match self {
+            Self::Tcp(address) => Wanted::Tcp { address: *address, otherwise: None, only_v6: false },
+            Self::Unix { path, .. } => Wanted::Unix(UnixName::Path(path.clone())),
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Drain {
     pub(crate) is_heard: bool,
     /// What a worker must answer before it is ready.
     pub(crate) health: Option<Question>,
+    /// The variables that tell of sockets that we were started with: Node asks us for them by their numbers.
+    pub(crate) sockets: Vec<(OsString, OsString)>,
     /// The program and its arguments.
     pub(crate) argv: Vec<OsString>,
 }

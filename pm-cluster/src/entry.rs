@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::steering::Spread;
@@ -91,13 +91,7 @@ impl Source {
             Self::Lanes(lanes) => return format!("tcp:{}", lanes.address()),
             Self::Shared { fd, .. } | Self::RoundRobin { fd, .. } => fd,
         };
-        match (socket::local(fd), socket::kind(fd)) {
-            (Ok(Local::Inet(address)), Ok(Kind::Datagram)) => format!("udp:{address}"),
-            (Ok(Local::Inet(address)), _) => format!("tcp:{address}"),
-            (Ok(Local::Unix(Some(UnixName::Path(path)))), _) => format!("unix:{}", path.display()),
-            (Ok(Local::Unix(Some(UnixName::Abstract(name)))), _) => format!("unix:@{}", String::from_utf8_lossy(&name)),
-            (Ok(Local::Unix(None)) | Err(_), _) => "unknown".to_owned(),
-        }
+        described(fd)
     }
 
     fn inet(&self) -> Option<SocketAddr> {
@@ -105,6 +99,18 @@ impl Source {
             Self::Lanes(lanes) => Some(lanes.address()),
             Self::Shared { fd, .. } | Self::RoundRobin { fd, .. } => socket::local_inet(fd).ok(),
         }
+    }
+}
+
+/// The address of a socket, as that of a source.
+pub(crate) fn described(fd: impl AsFd) -> String {
+    let fd = &fd;
+    match (socket::local(fd), socket::kind(fd)) {
+        (Ok(Local::Inet(address)), Ok(Kind::Datagram)) => format!("udp:{address}"),
+        (Ok(Local::Inet(address)), _) => format!("tcp:{address}"),
+        (Ok(Local::Unix(Some(UnixName::Path(path)))), _) => format!("unix:{}", path.display()),
+        (Ok(Local::Unix(Some(UnixName::Abstract(name)))), _) => format!("unix:@{}", String::from_utf8_lossy(&name)),
+        (Ok(Local::Unix(None)) | Err(_), _) => "unknown".to_owned(),
     }
 }
 

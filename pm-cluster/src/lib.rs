@@ -37,7 +37,7 @@ use pm_common::policy::worker::ReadyBy;
 use pm_common::release::Origin;
 use pm_common::report::{self, Failure, OrFail as _, print};
 use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Supervise, environment};
-use pm_common::sys::passed;
+use pm_common::sys::passed::{self, Passed};
 
 use bind::probe::{self, Choice, Wanted};
 use bind::{Binds, Fanout};
@@ -63,6 +63,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         return print(&probe::text());
     }
     let options = options::resolve(&parsed)?;
+    let sockets = passed::sockets();
     passed::reserve(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
     let node = swallow::node_of(&parsed.rest);
     let (fanout, with_channel) = fanout(&options, &parsed.rest, node)?;
@@ -78,6 +79,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         linger: linger(options.rules.grace),
         grace: options.rules.grace,
         health: options.health.clone(),
+        sockets: if with_channel { passed::variables(&sockets) } else { Vec::new() },
         // Bun takes no notice of NODE_OPTIONS.
         is_heard: parsed.rest.first().is_some_and(|program| options::base_name(program) != "bun"),
         argv: parsed.rest.clone(),
@@ -89,7 +91,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
-        adapter: Cluster::new(listeners(mode, &options.listen)?, Binds::new(fanout), drain, max_lag),
+        adapter: Cluster::new(listeners(mode, &sockets, &options.listen)?, Binds::new(fanout), drain, max_lag),
         origin: Origin::here(&parsed.rest, environment::base(), options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Group,
@@ -111,8 +113,9 @@ fn check_question(mode: Mode, question: Option<&Question>) -> Result<(), Failure
 }
 
 /// The listeners, those that were asked for among them.
-fn listeners(mode: Mode, declared: &[Declared]) -> Result<Listeners, Failure> {
+fn listeners(mode: Mode, passed: &[Passed], declared: &[Declared]) -> Result<Listeners, Failure> {
     let mut listeners = Listeners::new(mode, Spread::default());
+    listeners.started_with(passed);
     for what in declared {
         listeners.declare(what).or_fail(|| format!("cannot listen on {what}"))?;
     }

@@ -23,6 +23,7 @@ use crate::query::Query;
 
 mod declared;
 pub mod own;
+mod passed;
 mod shut;
 pub mod stuck;
 
@@ -122,6 +123,8 @@ pub struct Listeners {
     next: u64,
     /// The workers that are in service or drain; all others wait.
     standings: BTreeMap<WorkerId, Standing>,
+    /// The sockets that we were started with.
+    outside: Vec<passed::Outside>,
     warnings: Vec<String>,
 }
 
@@ -179,13 +182,17 @@ impl Listeners {
         if self.entries.len() >= MOST_ADDRESSES {
             return Err(-EMFILE);
         }
-        let source = match self.source(&wanted, query) {
+        let opened = self.from_outside(&wanted, self.mode).unwrap_or_else(|| self.source(&wanted, query));
+        let source = match opened {
             Err(error) if error.raw_os_error() == Some(EADDRINUSE) && self.give_way(query.port) => {
                 self.source(&wanted, query)
             }
             result => result,
         };
         let source = source.map_err(|error| {
+            if let Wanted::Tcp { address, .. } = wanted {
+                self.note_elsewhere(address);
+            }
             self.warnings.push(refusal(&wanted, &error));
             negative(&error)
         })?;

@@ -206,7 +206,7 @@ fn service(plan: &Plan, context: &Context, force: bool) -> Option<Service> {
     if force {
         rename_if_running(&mut start, context);
     }
-    Some(Service { start, described: true, keep_workers: false, counts: String::new() })
+    Some(Service { start, described: true, ..Service::default() })
 }
 
 /// The first name with a number that does not run. (Another start may take it first: then this one is refused.)

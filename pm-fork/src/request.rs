@@ -8,6 +8,7 @@ use pm_common::options::{self, Opt, Parsed, Tool, opt, switch};
 use pm_common::policy::exit::signal_number;
 use pm_common::policy::time::Span;
 use pm_common::report::{Failure, reason};
+use pm_common::sys::passed;
 
 use crate::launch::{Patience, Until};
 use crate::service::{self, Service};
@@ -238,7 +239,7 @@ fn chain(mut start: Start, cwd: Option<PathBuf>, argv: Vec<OsString>) -> Result<
         "default".clone_into(&mut start.namespace);
     }
     (start.argv, start.env) = (argv, service::inherited());
-    Ok(Service { start, described: false, keep_workers: false, counts: String::new() })
+    Ok(Service { start, sockets: passed::own_sockets(), ..Service::default() })
 }
 
 fn name(name: String) -> Result<String, Failure> {

@@ -38,7 +38,7 @@ pub(crate) fn again(asked: &Again, patience: &Patience) -> Result<u8, Failure> {
                     described: start.app_env.is_some(),
                     start,
                     keep_workers: true,
-                    counts: String::new(),
+                    ..Service::default()
                 });
             }
             Err(failure) => {
@@ -174,7 +174,7 @@ fn bring_back(home: &Home, app: Saved, services: &mut Vec<Service>) -> Result<()
         written.or_fail(|| format!("app '{}': cannot write {}", start.name, dir.join(WORKERS).display()))?;
     }
     if online {
-        services.push(Service { start, described, keep_workers: true, counts: String::new() });
+        services.push(Service { start, described, keep_workers: true, ..Service::default() });
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use pm_common::report::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFa
 use pm_common::status::{Counts, now_ms};
 use pm_common::supervise::environment;
 use pm_common::sys::daemon;
+use pm_common::sys::passed::{self, Passed};
 use pm_common::sys::process;
 use rustix::fs::Access;
 
@@ -28,8 +29,8 @@ pub(crate) const WORKERS: &str = "workers";
 /// A file that is written to see whether it can be.
 const TRIAL: &str = ".trial";
 
-/// What another chain or service manager told the caller, and is not the new service's; beside what no link passes on.
-const NOT_INHERITED: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NODE_APP_INSTANCE"];
+/// What another chain told the caller, and is not the new service's; beside what no link passes on.
+const NOT_INHERITED: [&str; 1] = ["NODE_APP_INSTANCE"];
 
 /// The caller's environment, as far as it is a service's too.
 pub(crate) fn inherited() -> Vec<(OsString, OsString)> {
@@ -49,6 +50,8 @@ pub(crate) struct Service {
     pub(crate) keep_workers: bool,
     /// The restarts that were counted before ([`Counts::put`]).
     pub(crate) counts: String,
+    /// Sockets that we were started with for it.
+    pub(crate) sockets: Vec<Passed>,
 }
 
 impl Service {
@@ -170,6 +173,10 @@ impl Service {
         command.env("PWD", &self.start.cwd).envs(app.env_for_children());
         daemon::close_on_exec_above_stderr();
         app.keep_across_exec().or_fail(|| "cannot keep the lock".to_owned())?;
+        if !self.sockets.is_empty() {
+            passed::keep_over_exec(&self.sockets).or_fail(|| "cannot pass sockets on".to_owned())?;
+            command.envs(passed::variables(&self.sockets)).env("LISTEN_PID", std::process::id().to_string());
+        }
         let mut told = vec![crate::launch::ABOUT_TO_EXEC];
         said.iter().for_each(|field| told.extend(field.iter().chain(&[0])));
         // Nobody may be there to read it; so not with SIGPIPE as the chain is to have it, which would end us here.

@@ -19,6 +19,7 @@ use pm_common::report::{Failure, print};
 use pm_common::supervise::{
     Adapter, AdapterToken, Outputs, Plan, Publisher, Scope, Setup, Source, Supervise, environment,
 };
+use pm_common::sys::passed::{self, Passed};
 
 pub use options::TOOL;
 
@@ -37,6 +38,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Asked::Run(parsed) => parsed,
     };
     let options = options::resolve(&parsed)?;
+    let sockets = passed::sockets();
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     pm_common::orphans::end_before_start(&home)?;
     let ready = ReadyRule { evidence: ReadyBy::Listen, alive_after: ALIVE_AFTER, timeout: READY_TIMEOUT };
@@ -47,7 +49,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     base_env.extend(home.env_for_children().into_iter().map(|(key, value)| (key.into(), value)));
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
-        adapter: Plain,
+        adapter: Plain { sockets },
         origin: Origin::here(&parsed.rest, base_env, options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Tree,
@@ -60,10 +62,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
 
 /// pm-restart adds nothing of its own to the loop.
 #[derive(Debug)]
-struct Plain;
+struct Plain {
+    /// What we were started with is the child's: LISTEN_PID alone has to be another.
+    sockets: Vec<Passed>,
+}
 
 impl Adapter for Plain {
-    fn prepare(&mut self, _: WorkerId, _: &Release, _: &mut Plan) -> io::Result<()> {
+    fn prepare(&mut self, _: WorkerId, _: &Release, plan: &mut Plan) -> io::Result<()> {
+        if !self.sockets.is_empty() {
+            let each = self.sockets.iter().map(|socket| socket.fd.try_clone_to_owned());
+            plan.sockets = each.collect::<io::Result<_>>()?;
+            plan.env.extend(passed::variables(&self.sockets));
+        }
         Ok(())
     }
     fn started(&mut self, _: WorkerId, _: i32) {}

@@ -39,6 +39,7 @@ pub enum Offer {
 impl Listeners {
     /// What there is for a worker that binds this address.
     pub fn offer(&mut self, who: WorkerId, spot: Spot) -> Offer {
+        self.look_outside(spot);
         let standing = self.standing(who);
         let Some(entry) = self.entries.values_mut().find(|entry| entry.is_at(spot)) else {
             // Nobody has it open any more, and the kernel would refuse the bind for its sake.
@@ -96,6 +97,7 @@ impl Listeners {
     /// # Errors
     /// As from bind(2) and listen(2), with our rights instead of the program's.
     pub fn make_for(&mut self, who: WorkerId, spot: Spot) -> io::Result<Lent> {
+        self.look_outside(spot);
         let standing = self.standing(who);
         let id = match self.entries.iter().find(|(_, entry)| entry.is_at(spot)) {
             Some((id, _)) => *id,
@@ -109,9 +111,13 @@ impl Listeners {
         entry.make_for(who, standing, &mut self.warnings)
     }
 
+    /// Who has the socket itself accepts from it: we do not.
+    pub(super) fn own_mode(&self) -> Mode {
+        if self.mode == Mode::Shared { Mode::Shared } else { Mode::Lanes }
+    }
+
     fn made(&mut self, spot: Spot) -> io::Result<Source> {
-        let mode = if self.mode == Mode::Shared { Mode::Shared } else { Mode::Lanes };
-        let made = Source::tcp(spot.address, spot.only_v6, LEAST_BACKLOG, mode, self.spread)?;
+        let made = Source::tcp(spot.address, spot.only_v6, LEAST_BACKLOG, self.own_mode(), self.spread)?;
         self.warnings.extend(made.1);
         Ok(made.0)
     }

@@ -60,6 +60,7 @@ impl Adapter for Cluster {
         plan.boots = worker.start.with_script && self.drain.with_channel && self.drain.node == Node::Itself;
         plan.env.extend(script);
         self.binds.prepare(id, channel, plan)?;
+        plan.env.extend(self.drain.sockets.iter().cloned());
         let (sockets, addresses): (Vec<_>, Vec<_>) = self.listeners.pass(id)?.into_iter().unzip();
         if !sockets.is_empty() {
             addresses.iter().for_each(|address| self.binds.listens_at(id, address));
@@ -90,6 +91,7 @@ impl Adapter for Cluster {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.in_service = true;
             self.listeners.steer_in(id);
+            self.listeners.note_unused();
         }
     }
 
@@ -131,6 +133,7 @@ impl Adapter for Cluster {
                 break;
             }
         }
+        self.listeners.note_unused();
         self.binds.ended(id);
         self.drains.forget(id);
         self.forget_health(id);

@@ -36,6 +36,73 @@ pub fn reserve(count: usize) -> io::Result<()> {
     }
 }
 
+/// Names that begin so are those of descriptors kept for a successor of ours, and never of sockets to listen on.
+pub const KEPT: &str = "pm-";
+
+/// More descriptors than these are not looked at.
+const MOST: usize = 256;
+
+/// A socket that we were started with. It stays open, under its number, for as long as we live.
+#[derive(Debug, Clone)]
+pub struct Passed {
+    /// The socket.
+    pub fd: BorrowedFd<'static>,
+    /// Its name, as LISTEN_FDNAMES has it.
+    pub name: String,
+}
+
+/// The sockets that we were started with to listen on (sd_listen_fds(3)); close-on-exec from now on.
+///
+/// LISTEN_PID may also be our parent's: a shell that the chain goes through hands on what it does not know.
+#[must_use]
+pub fn sockets() -> Vec<Passed> {
+    sockets_for(&[Some(rustix::process::getpid()), rustix::process::getppid()])
+}
+
+/// The same, but for those of our parent: it may be an app, whose sockets are not those of another that it starts.
+#[must_use]
+pub fn own_sockets() -> Vec<Passed> {
+    sockets_for(&[Some(rustix::process::getpid())])
+}
+
+fn sockets_for(pids: &[Option<rustix::process::Pid>]) -> Vec<Passed> {
+    let number = |key: &str| std::env::var(key).ok()?.parse::<RawFd>().ok();
+    let listens = number("LISTEN_PID").and_then(rustix::process::Pid::from_raw);
+    let ours = listens.is_some() && pids.contains(&listens);
+    let count = number("LISTEN_FDS").filter(|_| ours).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let names = names.split(':').filter(|name| !name.is_empty()).chain(std::iter::repeat("unknown"));
+    let all = (FIRST..).zip(names).take(count.min(MOST)).filter(|(_, name)| !name.starts_with(KEPT));
+    all.filter_map(|(fd, name)| Some(Passed { fd: keep(fd)?, name: name.to_owned() })).collect()
+}
+
+/// The descriptor of this number, close-on-exec; `None`: there is none.
+fn keep(fd: RawFd) -> Option<BorrowedFd<'static>> {
+    // SAFETY: F_SETFD on a number touches no memory; where nothing is open it fails.
+    let open = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } == 0;
+    // SAFETY: it was passed to this process as a whole, owned by nothing in it, and nothing here closes it.
+    open.then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// The variables that tell a program of these sockets; LISTEN_PID is added at the start.
+#[must_use]
+pub fn variables(passed: &[Passed]) -> Vec<(OsString, OsString)> {
+    if passed.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<&str> = passed.iter().map(|socket| socket.name.as_str()).collect();
+    let count = passed.len().to_string();
+    vec![("LISTEN_FDS".into(), count.into()), ("LISTEN_FDNAMES".into(), names.join(":").into())]
+}
+
+/// Has the program that this process is about to become find the sockets under the numbers that they have.
+///
+/// # Errors
+/// One of them has been closed.
+pub fn keep_over_exec(passed: &[Passed]) -> io::Result<()> {
+    passed.iter().try_for_each(|socket| Ok(rustix::io::fcntl_setfd(socket.fd, rustix::io::FdFlags::empty())?))
+}
+
 /// All that the child needs in order to execute the program: made before fork, addresses as numbers so that they can be
 /// sent to it.
 #[derive(Debug)]
@@ -88,8 +155,10 @@ impl Exec {
     /// In the child: places the sockets and executes; returns only why that failed. Async-signal-safe.
     pub(super) fn run(&mut self) -> io::Error {
         for (at, from) in (FIRST..).zip(&self.from) {
-            // SAFETY: the numbers are reserved, so nothing of the child's own is replaced; no memory is touched.
-            if unsafe { libc::dup2(*from, at) } < 0 {
+            // SAFETY: the numbers are reserved, so nothing of the child's own is replaced; no memory is touched. Of one
+            // that is in its place already the flags change.
+            let done = unsafe { if *from == at { libc::fcntl(at, libc::F_SETFD, 0) } else { libc::dup2(*from, at) } };
+            if done < 0 {
                 return io::Error::last_os_error();
             }
         }

@@ -89,15 +89,10 @@ fn a_unix_socket_has_its_mode_outlives_its_workers_and_goes_at_the_end() {
 #[test]
 fn a_socket_that_we_were_started_with_is_used() {
     let scene = any::scene();
-    let script = "import os, socket, sys\n\
-                  listener = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\n\
-                  os.dup2(listener.fileno(), 3)\n\
-                  os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))\n\
-                  os.execvp(sys.argv[1], sys.argv[1:])\n";
-    let script = scene.file("activate.py", script);
-    let line = format!("/usr/bin/python3 {} pm-cluster -n 2 --listen 127.0.0.1:$P", script.display());
-    let chain = any::start(&scene, &line, "$A/go-server");
+    let line = "env HOST=127.0.0.1 /usr/bin/python3 $F/any/activate.py pm-cluster -n 2 --listen 127.0.0.1:$P";
+    let chain = any::start(&scene, line, "$A/go-server");
     any::serving(&chain, 2);
+    assert!(chain.messages("in use").is_empty(), "{}", chain.output());
     chain.stop();
 }
 

@@ -1,6 +1,7 @@
 //! End-to-end tests: the built tools, real processes, real connections. Each test is named by what it shows.
 
 // Tests that need root are in a module of their own, so that who has not can leave out exactly these and say so.
+mod activated;
 mod any_fallback;
 mod any_health;
 mod any_health_cmd;
