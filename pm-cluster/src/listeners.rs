@@ -182,7 +182,7 @@ impl Listeners {
         if self.entries.len() >= MOST_ADDRESSES {
             return Err(-EMFILE);
         }
-        let opened = self.from_outside(&wanted, self.mode).unwrap_or_else(|| self.source(&wanted, query));
+        let opened = self.take_outside(&wanted, self.mode).unwrap_or_else(|| self.source(&wanted, query));
         let source = match opened {
             Err(error) if error.raw_os_error() == Some(EADDRINUSE) && self.give_way(query.port) => {
                 self.source(&wanted, query)

@@ -21,7 +21,7 @@ impl Listeners {
     /// # Errors
     /// That of bind(2), listen(2), chown(2) or chmod(2).
     pub fn declare(&mut self, what: &Declared) -> io::Result<()> {
-        if let Some(source) = self.from_outside(&what.wanted(), self.own_mode()) {
+        if let Some(source) = self.take_outside(&what.wanted(), self.own_mode()) {
             return self.insert_declared(source?);
         }
         let source = match what {

@@ -57,7 +57,7 @@ impl Listeners {
     }
 
     /// The connections of the socket that we were started with for this, if there is one that nobody has yet.
-    pub(super) fn from_outside(&mut self, wanted: &Wanted, mode: Mode) -> Option<io::Result<Source>> {
+    pub(super) fn take_outside(&mut self, wanted: &Wanted, mode: Mode) -> Option<io::Result<Source>> {
         let entries = &self.entries;
         let free = |outside: &Outside| entries.values().all(|entry| entry.description != outside.description);
         let found = self.outside.iter_mut().find(|outside| outside.fits(wanted) && free(outside))?;
@@ -72,7 +72,7 @@ impl Listeners {
             return;
         }
         let wanted = Wanted::Tcp { address: spot.address, otherwise: None, only_v6: spot.only_v6 };
-        match self.from_outside(&wanted, self.own_mode()) {
+        match self.take_outside(&wanted, self.own_mode()) {
             Some(Ok(source)) => _ = self.insert_own(source),
             Some(Err(_)) => {}
             None => self.note_elsewhere(spot.address),
@@ -129,7 +129,7 @@ impl Listeners {
             };
             let address = &outside.description;
             self.warnings.push(format!(
-                "no worker has listened on a socket that we were started with address={address}; have the program \
+                "no worker has listened so far on a socket that we were started with address={address}; have the program \
                  listen there{remedy}"
             ));
         }
