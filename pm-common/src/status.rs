@@ -188,11 +188,12 @@ impl StatusFile {
         }
     }
 
-    /// Removes the file: a clean end.
+    /// Removes the file: a clean end. What links below us left that were killed is of no interest any more either.
     pub fn remove(&mut self) {
         if let Some((path, spare)) = self.paths.take() {
-            let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_file(&path);
             let _ = std::fs::remove_file(spare);
+            path.parent().into_iter().for_each(left::forget_killed_in);
         }
     }
 }

@@ -10,7 +10,11 @@ use crate::procfs;
 /// A clean end removes the file; a supervisor that gave up left its last words, and is not among these.
 #[must_use]
 pub fn killed(dir: &Path) -> Vec<Status> {
-    let Ok(entries) = std::fs::read_dir(dir.join(DIRECTORY)) else { return Vec::new() };
+    killed_in(&dir.join(DIRECTORY))
+}
+
+fn killed_in(directory: &Path) -> Vec<Status> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let files = entries.flatten().map(|e| e.path()).filter(|path| named(path).is_some());
     files.filter_map(|path| read_file(&path)).filter(was_killed).collect()
 }
@@ -29,7 +33,10 @@ pub fn was_killed(status: &Status) -> bool {
 pub fn orphaned(killed: &[Status], living: &[Status], holder: Option<i32>) -> Vec<Status> {
     let mut above: Vec<i32> = living.iter().map(|status| status.supervisor.pid).chain(holder).collect();
     above.extend(living.iter().flat_map(|status| &status.workers).filter_map(|worker| worker.pid));
-    let is_alone = |worker: &WorkerLine| lives(worker) && worker.pid.is_some_and(|pid| !is_below(pid, &above));
+    let is_alone = |worker: &WorkerLine| {
+        let has_nobody = |pid| !is_below(pid, &above) && supervisor_below(pid, living).is_none();
+        lives(worker) && worker.pid.is_some_and(has_nobody)
+    };
     let of = |status: &Status| {
         let workers: Vec<_> = status.workers.iter().filter(|worker| is_alone(worker)).cloned().collect();
         (!workers.is_empty()).then(|| Status { supervisor: status.supervisor.clone(), workers })
@@ -40,22 +47,27 @@ pub fn orphaned(killed: &[Status], living: &[Status], holder: Option<i32>) -> Ve
 /// The supervisor that was killed above one that lives on, and that one.
 #[must_use]
 pub fn lost_above<'a>(killed: &'a [Status], living: &'a [Status]) -> Option<(&'a SupervisorLine, &'a SupervisorLine)> {
-    let below = |worker: &WorkerLine| {
-        let is = |told: &&SupervisorLine| worker.pid == Some(told.pid) && worker.start == Some(told.start);
-        living.iter().map(|status| &status.supervisor).find(is)
-    };
+    let below = |worker: &WorkerLine| supervisor_below(worker.pid.filter(|_| lives(worker))?, living);
     let killed = killed.iter().filter(|status| status.is_of_this_boot());
     killed.into_iter().find_map(|status| Some((&status.supervisor, status.workers.iter().find_map(below)?)))
 }
 
 /// Forgets the supervisors that were killed, once none of their workers lives.
 pub fn forget_killed(dir: &Path) {
-    for status in killed(dir).iter().filter(|status| !status.has_left_workers()) {
+    forget_killed_in(&dir.join(DIRECTORY));
+}
+
+pub(super) fn forget_killed_in(directory: &Path) {
+    for status in killed_in(directory).iter().filter(|status| !status.has_left_workers()) {
         let SupervisorLine { tool, pid, .. } = &status.supervisor;
-        let directory = dir.join(DIRECTORY);
         let _ = std::fs::remove_file(directory.join(format!("{tool}.{pid}")));
-        let _ = std::fs::remove_file(spare(&directory, tool, *pid));
+        let _ = std::fs::remove_file(spare(directory, tool, *pid));
     }
+}
+
+/// The living supervisor that the process is, or has below it: `sh` and `env` stand between some.
+fn supervisor_below(pid: i32, living: &[Status]) -> Option<&SupervisorLine> {
+    living.iter().map(|status| &status.supervisor).find(|told| is_below(told.pid, &[pid]))
 }
 
 /// Whether the worker's process is still that process.

@@ -219,11 +219,11 @@ fn the_file_of_a_killed_supervisor_stays_until_its_workers_are_gone() {
     let path = directory.join(format!("pm-restart.{}", i32::MAX));
     let lines: Vec<_> = killed.workers.iter().map(|w| format!("{}\n", w.to_json())).collect();
     std::fs::write(&path, format!("{}\n{}", killed.supervisor.to_json(), lines.concat())).expect("written");
-    let _file = StatusFile::new(Some(dir.path()), "pm-cluster");
+    let file = StatusFile::new(Some(dir.path()), "pm-cluster");
     forget_killed(dir.path());
     assert!(path.exists(), "its worker would be known to nobody");
     drop(child.stdin.take());
     child.wait().expect("ends");
-    forget_killed(dir.path());
-    assert!(!path.exists());
+    drop(file);
+    assert!(!path.exists(), "a clean end of the successor leaves nothing");
 }

@@ -147,3 +147,18 @@ fn a_cluster_that_lost_the_supervisor_above_is_said_to_have() {
     assert_eq!(check().status.code(), Some(0), "{:?}", check());
     assert!(!front.ok("list").out.contains("pm-restart"));
 }
+
+#[test]
+fn a_shell_between_the_links_is_no_orphan() {
+    let front = Front::new();
+    let app = front.scene.dir().join("app.js");
+    let script = front.scene.file("between.sh", &format!("#!/bin/sh\npm-cluster -n 1 node {}\n", app.display()));
+    let chain = front.scene.start(&format!("pm-restart --name app {}", script.display()));
+    chain.serving(1);
+    wait::until("both to say something", || (supervisors(&front, "app").len() == 2).then_some(()));
+    kill(&[chain.pid()]);
+    wait::until("the cluster to go on alone", || front.ok("list").out.contains("goes on without it").then_some(()));
+    assert_eq!(front.list(), ["app:online"]);
+    front.ok("stop app");
+    assert_eq!(stat::run(&front.scene, &["--check"]).status.code(), Some(0));
+}
