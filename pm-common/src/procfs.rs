@@ -51,10 +51,14 @@ impl Proc {
     /// The process and all below it, `root` first, each once; zombies are left out, not what is below them.
     ///
     /// It does not go below a process that `descend` refuses (that process itself is in the list).
-    pub fn tree(&mut self, root: i32, mut descend: impl FnMut(&Stat) -> bool) -> &[Stat] {
+    pub fn tree(&mut self, root: i32, descend: impl FnMut(&Stat) -> bool) -> &[Stat] {
+        self.trees(&[root], descend)
+    }
+
+    fn trees(&mut self, roots: &[i32], mut descend: impl FnMut(&Stat) -> bool) -> &[Stat] {
         let mut tree = std::mem::take(&mut self.tree);
         tree.clear();
-        tree.extend(self.stat(root));
+        tree.extend(roots.iter().filter_map(|root| self.stat(*root)));
         self.refresh_table();
         let mut next = 0;
         while let Some(at) = tree.get(next) {
@@ -97,12 +101,13 @@ impl Proc {
         self.last_tree_pss()
     }
 
-    /// The memory that is held against a limit, in bytes; `None` if the process is gone.
+    /// What a process and the `orphans` that it left hold against a limit, in bytes; `None` if all are gone.
     ///
     /// That is the sum of RSS; where it is over the limit and the tree has several processes, the sum of PSS decides,
     /// as copy-on-write pages count once for each process in RSS. Never across a pm-cluster, which counts its workers.
-    pub fn effective_memory(&mut self, root: i32, limit: u64) -> Option<u64> {
-        let tree = self.tree(root, |s| !is_cluster(s));
+    pub fn effective_memory(&mut self, root: i32, orphans: &[i32], limit: u64) -> Option<u64> {
+        let roots: Vec<i32> = std::iter::once(root).chain(orphans.iter().copied()).collect();
+        let tree = self.trees(&roots, |s| !is_cluster(s));
         let several = tree.len() > 1;
         let rss = if tree.is_empty() { None } else { Some(tree.iter().map(Stat::rss_bytes).sum()) };
         if several && rss > Some(limit) { Some(self.last_tree_pss()) } else { rss }
@@ -119,6 +124,15 @@ impl Proc {
     fn pss(&mut self, pid: i32) -> Option<u64> {
         self.read(pid, "smaps_rollup", true)?;
         parse::pss(&self.text)
+    }
+
+    /// The values that these variables had when the process was started; none where that is hidden from us.
+    pub fn variables<const N: usize>(&mut self, pid: i32, names: [&str; N]) -> [Option<Vec<u8>>; N] {
+        let read = self.read(pid, "environ", false).is_some();
+        let text = if read { self.text.as_slice() } else { &[] };
+        let value =
+            |entry: &[u8], name: &str| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec);
+        names.map(|name| text.split(|byte| *byte == 0).find_map(|entry| value(entry, name)))
     }
 
     /// Whether the process handles the signal of this number, 1 to 64 (`SigCgt` of proc_pid_status(5)).

@@ -133,8 +133,8 @@ fn memory_of_a_tree() {
     assert!(rss > 3 * 100 * 1024, "three processes: {rss}");
     assert!(pss > 0 && pss < rss, "they share libc: {pss} of {rss}");
     // PSS depends on who else shares libc just now, so the two are compared, not named.
-    let under = proc.effective_memory(root, u64::MAX).expect("alive");
-    let over = proc.effective_memory(root, 1).expect("alive");
+    let under = proc.effective_memory(root, &[], u64::MAX).expect("alive");
+    let over = proc.effective_memory(root, &[], 1).expect("alive");
     assert!(under > over + over / 4, "under the limit RSS is enough ({under}), over it PSS decides ({over})");
     let alone = proc.tree(root, |_| false).first().map(Stat::rss_bytes);
     assert!(alone < Some(rss));
@@ -150,7 +150,7 @@ fn memory_is_not_summed_across_a_cluster() {
     let all = proc.tree_rss(family.pid(), |_| true);
     let without = proc.tree(family.pid(), |s| !is_cluster(s)).to_vec();
     assert_eq!(without.len(), 2, "{without:?}");
-    assert!(proc.effective_memory(family.pid(), u64::MAX).expect("alive") < all);
+    assert!(proc.effective_memory(family.pid(), &[], u64::MAX).expect("alive") < all);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_zombie_is_not_alive_and_weighs_nothing() {
     rustix::process::waitid(id, options).expect("ends");
     assert!(stat(pid).expect("a zombie has a stat").is_zombie());
     assert!(!is_alive(pid, start));
-    assert_eq!(Proc::default().effective_memory(pid, 1), None);
+    assert_eq!(Proc::default().effective_memory(pid, &[], 1), None);
     child.wait().expect("reaped");
     assert_eq!(start_time(pid), None);
 }

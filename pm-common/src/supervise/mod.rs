@@ -10,6 +10,7 @@ pub mod environment;
 pub mod err_log;
 mod hear;
 mod moments;
+mod offspring;
 mod outputs;
 mod pace;
 mod perform;
@@ -36,6 +37,7 @@ use crate::sys::signals::{Caught, Sender, Signals};
 use above::Above;
 pub use adapter::{Adapter, AdapterToken, Listens, Plan, Source};
 use hear::Hearing;
+use offspring::Orphans;
 pub use outputs::Outputs;
 use pace::Pace;
 pub use processes::Scope;
@@ -87,6 +89,7 @@ pub struct Supervise<A> {
     largest_pace: Pace,
     /// In this turn it was seen that workers which have ended have left nothing.
     all_gone: bool,
+    orphans: Orphans,
     code: Option<u8>,
     gave_up: bool,
 }
@@ -147,6 +150,7 @@ impl<A: Adapter> Supervise<A> {
             largest: 0,
             largest_pace: Pace::new(Span::secs(2)),
             all_gone: false,
+            orphans: Orphans::default(),
             code: None,
             gave_up: false,
         })
@@ -177,6 +181,7 @@ impl<A: Adapter> Supervise<A> {
             let due = self.wait()?;
             let woken = clock::now();
             self.all_gone = false;
+            self.orphans.turn();
             for token in due {
                 self.look(token);
             }

@@ -92,6 +92,7 @@ impl<A: Adapter> Supervise<A> {
     }
 
     fn drain(&mut self, id: WorkerId, linger: bool) {
+        self.remember_offspring(id);
         if !self.adapter.drain(id, linger) {
             self.events.push_back(Event::Drained(id));
         }
@@ -121,7 +122,7 @@ impl<A: Adapter> Supervise<A> {
         let lacking = |error| cannot_run(&program, &SpawnError { code: EXIT_OWN, error });
         let (notify, name) = NotifySocket::new().map_err(lacking)?;
         let mut plan = Plan::default();
-        plan.env.push(("NOTIFY_SOCKET".into(), name.into()));
+        plan.env.push(("NOTIFY_SOCKET".into(), name.clone().into()));
         plan.env.push(("PM_SLOT".into(), id.slot.to_string().into()));
         plan.env.push(("PM_GENERATION".into(), id.generation.to_string().into()));
         let from = self.releases.get(release);
@@ -144,12 +145,14 @@ impl<A: Adapter> Supervise<A> {
             sockets,
             alone: false,
         });
-        Ok((Process::new(child.map_err(|error| cannot_run(&program, &error))?, notify), plan.boots))
+        let child = child.map_err(|error| cannot_run(&program, &error))?;
+        Ok((Process::new(child, (notify, name)), plan.boots))
     }
 
     /// The stop signal is the app's; to a supervisor below it would mean something else (HUP: reload), so that one is
     /// told in its own words, even if it has not announced itself yet.
     fn send_stop(&mut self, id: WorkerId) {
+        self.remember_offspring(id);
         let Some(process) = self.processes.get_mut(&id).filter(|p| p.is_running()) else { return };
         let leads = process.leader_supervises
             || self.proc.stat(process.child.pid).is_some_and(|stat| procfs::is_cluster(&stat));
@@ -165,8 +168,8 @@ impl<A: Adapter> Supervise<A> {
 
     fn measure(&mut self, id: WorkerId) {
         let limit = self.machine.rules().max_mem.unwrap_or(u64::MAX);
-        let Some(process) = self.processes.get(&id).filter(|p| p.is_running()) else { return };
-        if let Some(bytes) = self.proc.effective_memory(process.child.pid, limit) {
+        self.remember_offspring(id);
+        if let Some(bytes) = self.memory_of(id, limit) {
             self.events.push_back(Event::Memory(id, bytes));
         }
     }
@@ -175,8 +178,8 @@ impl<A: Adapter> Supervise<A> {
         let left = self.adapter.memory_left();
         if left.is_some() && self.largest_pace.is_over() {
             let begun = clock::now();
-            let running = self.processes.values().filter(|p| p.is_running());
-            let bytes = running.filter_map(|p| self.proc.effective_memory(p.child.pid, u64::MAX));
+            let workers: Vec<WorkerId> = self.processes.keys().copied().collect();
+            let bytes = workers.into_iter().filter_map(|id| self.memory_of(id, u64::MAX));
             self.largest = bytes.max().unwrap_or_default();
             self.largest_pace.done(begun);
         }

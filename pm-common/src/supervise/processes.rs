@@ -25,9 +25,9 @@ const STRIKES: usize = 100;
 /// What belongs to a worker and must have ended before the worker has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Its process group (pm-cluster).
+    /// Its process group, and what it left in others (pm-cluster).
     Group,
-    /// Everything below this supervisor (pm-restart: it has one child at a time).
+    /// Everything below this supervisor but other apps (pm-restart: it has one child at a time).
     Tree,
 }
 
@@ -38,6 +38,10 @@ pub(super) struct Process {
     /// Field 22 of /proc/PID/stat: with the pid it names the process for ever.
     pub(super) start: Option<u64>,
     pub(super) notify: NotifySocket,
+    /// The value of its NOTIFY_SOCKET, which what it starts has too.
+    pub(super) notify_name: String,
+    /// What was seen below it while it lived, each as pid and start time.
+    pub(super) seen: Vec<(i32, u64)>,
     /// The process that announced itself as a supervisor, the child or one below it, and its pid.
     pub(super) supervisor: Option<(OwnedFd, i32)>,
     /// That is the child itself, and no shell or `env` that waits for it.
@@ -53,7 +57,9 @@ pub(super) struct Process {
     /// Its whole group was sent the stop signal: what is left of it is on its way, and a TERM would cut it short.
     group_told: bool,
     /// Adopted processes that were sent TERM.
-    told: Vec<i32>,
+    pub(super) told: Vec<i32>,
+    /// What it left was told to end: so is whatever of it appears later.
+    pub(super) is_told: bool,
     /// Supervisors below it that are no link of this chain.
     others: Vec<i32>,
     /// Whom it was seen to run as.
@@ -70,12 +76,14 @@ const MOST_OTHERS: usize = 64;
 const LAST_DATAGRAMS: usize = 64;
 
 impl Process {
-    pub(super) fn new(child: Child, notify: NotifySocket) -> Self {
+    pub(super) fn new(child: Child, (notify, notify_name): (NotifySocket, String)) -> Self {
         let start = crate::procfs::start_time(child.pid);
         Self {
             child,
             start,
             notify,
+            notify_name,
+            seen: Vec::new(),
             supervisor: None,
             leader_supervises: false,
             ended: false,
@@ -84,6 +92,7 @@ impl Process {
             unwatched: false,
             group_told: false,
             told: Vec::new(),
+            is_told: false,
             killed: false,
             refused: false,
             others: Vec::new(),
@@ -141,7 +150,7 @@ impl Process {
         self.heed(self.child.pid, sent);
     }
 
-    fn signal_pid(&mut self, pid: i32, signal: Signal) {
+    pub(super) fn signal_pid(&mut self, pid: i32, signal: Signal) {
         let sent = process::signal_pid(pid, signal);
         self.heed(pid, sent);
     }
@@ -259,16 +268,21 @@ impl<A: Adapter> Supervise<A> {
         if self.scope == Scope::Group {
             return process.signal_group(Signal::SIGKILL);
         }
+        self.look_for_orphans();
+        let Some(process) = self.processes.get_mut(&id) else { return };
         for _ in 0..STRIKES {
             let mut children = self.proc.own_children().unwrap_or_default();
-            children.retain(|pid| !leaders.contains(pid) && !self.inherited.has_pid(*pid));
+            let other = |pid: i32| self.inherited.has_pid(pid) || self.orphans.is_other_app(pid);
+            children.retain(|pid| !leaders.contains(pid) && !other(*pid));
             if children.is_empty() {
                 return;
             }
             // Not reaped yet: each number is still its own.
             children.iter().for_each(|pid| process.signal_pid(*pid, Signal::SIGKILL));
             for pid in &children {
-                process::reap(*pid);
+                if process::reap(*pid).is_some() {
+                    self.orphans.reaped(*pid);
+                }
             }
         }
     }
@@ -279,15 +293,22 @@ impl<A: Adapter> Supervise<A> {
     }
 
     pub(super) fn stop_leftovers(&mut self, id: WorkerId) {
+        self.look_for_orphans();
         let Some(process) = self.processes.get_mut(&id) else { return };
         let own_words = self.machine.stop_kind().map_or(Signal::SIGTERM, signal_of);
         match self.scope {
-            Scope::Group if process.group_told => {}
-            Scope::Group => process.signal_group(Signal::SIGTERM),
+            Scope::Group => {
+                if !process.group_told {
+                    process.signal_group(Signal::SIGTERM);
+                }
+                self.tell_offspring(id);
+            }
             // Their own children are their own business: a pm-cluster among them stops its workers in order.
             Scope::Tree => {
                 for stat in self.proc.children(own_pid()) {
-                    let other = stat.pid == process.child.pid || self.inherited.has(&stat);
+                    let other = stat.pid == process.child.pid
+                        || self.inherited.has(&stat)
+                        || self.orphans.is_other_app(stat.pid);
                     let had_it = process.group_told && stat.pgrp == process.child.pid;
                     if !other && !had_it && !stat.is_zombie() && !process.told.contains(&stat.pid) {
                         process.told.push(stat.pid);
@@ -306,18 +327,18 @@ impl<A: Adapter> Supervise<A> {
             process.signal_leader(Signal::SIGKILL as u8);
         }
         process.signal_group(Signal::SIGKILL);
-        let leader = process.child.pid;
-        if self.scope == Scope::Tree {
-            let left = self.left_of(leader);
-            self.processes.get_mut(&id).into_iter().for_each(|process| process.kill_all(&left));
+        let left = self.left_of(id);
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.kill_all(&left);
         }
     }
 
     /// Reaps what was orphaned to us and has ended; leaders are reaped where their end is handled.
     pub(super) fn reap_orphans(&mut self) {
         self.reap_zombies();
-        if self.scope == Scope::Tree {
-            self.tell_new_orphans();
+        match self.scope {
+            Scope::Group => self.tell_new_offspring(),
+            Scope::Tree => self.tell_new_orphans(),
         }
     }
 

@@ -118,6 +118,11 @@ impl Publisher {
         self.file.remove();
     }
 
+    /// The app's directory, as children find it in PM_DIR; empty if there is none.
+    pub(super) fn directory(&self) -> &[u8] {
+        self.home.dir().map_or(&[], |dir| dir.as_os_str().as_encoded_bytes())
+    }
+
     /// The link above that holds the app's lock for us.
     pub(super) fn above(&self) -> Option<i32> {
         self.home.above()

@@ -34,6 +34,7 @@ mod listen;
 mod logs;
 mod memory;
 mod notify;
+mod offspring;
 mod orphans;
 mod outputs;
 mod podman;

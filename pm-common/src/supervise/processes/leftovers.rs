@@ -1,6 +1,6 @@
 //! What workers that have ended have left behind.
 
-use super::{Adapter, Scope, Stat, Supervise, own_pid};
+use super::{Adapter, Supervise, own_pid};
 use crate::policy::WorkerId;
 use crate::procfs::Proc;
 use crate::sys::process;
@@ -19,11 +19,9 @@ impl<A: Adapter> Supervise<A> {
             if self.nothing_is_left() {
                 return false;
             }
-            let Some(process) = self.processes.get(&id) else { return false };
-            let leader = process.child.pid;
-            let left = self.left_of(leader);
+            let left = self.left_of(id);
             let Some(process) = self.processes.get_mut(&id) else { return false };
-            if process.killed && self.scope == Scope::Tree {
+            if process.killed {
                 process.kill_all(&left);
             }
             process.unwatched = !process.watch(&left);
@@ -39,14 +37,16 @@ impl<A: Adapter> Supervise<A> {
 
     /// True if there were any.
     pub(super) fn reap_zombies(&mut self) -> bool {
-        let strangers = self.strangers();
-        let zombies = strangers.iter().filter(|pid| self.proc.stat(**pid).is_some_and(|stat| stat.is_zombie()));
+        let mut zombies = self.strangers();
+        zombies.retain(|pid| self.proc.stat(*pid).is_some_and(|stat| stat.is_zombie()));
         // One that a debugger holds cannot be reaped yet, and is no news.
-        zombies.filter(|pid| process::reap(**pid).is_some()).count() > 0
+        zombies.retain(|pid| process::reap(*pid).is_some());
+        zombies.iter().for_each(|pid| self.orphans.reaped(*pid));
+        !zombies.is_empty()
     }
 
     /// Our children that are nobody's first process, zombies too: what workers have left behind, and what we inherited.
-    fn strangers(&mut self) -> Vec<i32> {
+    pub(in crate::supervise) fn strangers(&mut self) -> Vec<i32> {
         let mut leaders = self.leaders();
         leaders.sort_unstable();
         let all = |proc: &mut Proc| proc.children(own_pid()).iter().map(|stat| stat.pid).collect();
@@ -64,26 +64,5 @@ impl<A: Adapter> Supervise<A> {
             self.all_gone = left.is_empty();
         }
         self.all_gone
-    }
-
-    /// The living processes that belong to a worker: to one of a cluster those of its group that it has left behind, to
-    /// the only one everything below us.
-    pub(super) fn left_of(&mut self, leader: i32) -> Vec<Stat> {
-        let own = own_pid();
-        let (roots, scope) = match self.scope {
-            Scope::Group => (self.strangers(), Scope::Group),
-            Scope::Tree => (vec![own], Scope::Tree),
-        };
-        let inherited = &self.inherited;
-        let belongs = |stat: &&Stat| match scope {
-            Scope::Group => stat.pgrp == leader,
-            Scope::Tree => !inherited.has(stat),
-        };
-        let mut left: Vec<Stat> = Vec::new();
-        for root in roots {
-            let tree = self.proc.tree(root, |stat| !inherited.has(stat)).iter();
-            left.extend(tree.filter(|s| s.pid != own && s.pid != leader).filter(belongs));
-        }
-        left
     }
 }
