@@ -67,7 +67,7 @@ pub struct Socket {
 pub fn at_ports(ports: &BTreeSet<u16>) -> io::Result<Vec<Socket>> {
     let (Some(first), Some(last)) = (ports.first(), ports.last()) else { return Ok(Vec::new()) };
     let socket = monitor()?;
-    rustix::net::send(&socket, &request_of_range(*first, *last), SendFlags::empty())?;
+    rustix::net::send(&socket, &request_of_range(*first, *last, 0, CONNECTED | LISTEN), SendFlags::empty())?;
     let mut found = Vec::new();
     receive(&socket, |body| {
         let one = |body: &[u8]| {
@@ -82,12 +82,13 @@ pub fn at_ports(ports: &BTreeSet<u16>) -> io::Result<Vec<Socket>> {
 }
 
 /// `struct inet_diag_req`, and the filter: a program whose jumps are in bytes; one past its end refuses.
-fn request_of_range(first: u16, last: u16) -> Vec<u8> {
+fn request_of_range(first: u16, last: u16, details: u8, states: u32) -> Vec<u8> {
     let length = HEADER as u32 + 60 + 4 + 16;
     let mut bytes = header(length, TCPDIAG_GETSOCK);
-    // Any family, address, port and interface; no details.
+    // Any family, address, port and interface.
+    bytes.extend([0, 0, 0, details]);
     bytes.resize(HEADER + 52, 0);
-    bytes.extend((CONNECTED | LISTEN).to_ne_bytes());
+    bytes.extend(states.to_ne_bytes());
     bytes.extend([0; 4]);
     bytes.extend(20_u16.to_ne_bytes());
     bytes.extend(FILTER.to_ne_bytes());
@@ -137,8 +138,7 @@ pub fn listeners_at(address: SocketAddr) -> io::Result<Vec<u64>> {
     };
     let port = address.port().to_be_bytes();
     let socket = monitor()?;
-    // No details: they would take most of the time.
-    rustix::net::send(&socket, &request(family.as_raw() as u8, 0, address.port(), LISTEN), SendFlags::empty())?;
+    rustix::net::send(&socket, &request(family.as_raw() as u8, address.port()), SendFlags::empty())?;
     let mut found = Vec::new();
     receive(&socket, |body| {
         if body.get(4..6) == Some(&port) && body.get(8..8 + ip.len()) == Some(&ip) {
@@ -151,15 +151,13 @@ pub fn listeners_at(address: SocketAddr) -> io::Result<Vec<u64>> {
 fn dump(port: u16, states: u32) -> io::Result<Vec<Connection>> {
     let socket = monitor()?;
     let mut found = Vec::new();
-    for family in [AddressFamily::INET, AddressFamily::INET6] {
-        rustix::net::send(&socket, &request(family.as_raw() as u8, 1 << (INFO - 1), port, states), SendFlags::empty())?;
-        receive(&socket, |body| {
-            // Kernels that do not look at the port give all.
-            if body.get(4..6) == Some(&port.to_be_bytes()) {
-                found.extend(connection(body));
-            }
-        })?;
-    }
+    // The kernel goes through all connections of the machine: once for both families.
+    rustix::net::send(&socket, &request_of_range(port, port, 1 << (INFO - 1), states), SendFlags::empty())?;
+    receive(&socket, |body| {
+        if body.get(4..6) == Some(&port.to_be_bytes()) {
+            found.extend(connection(body));
+        }
+    })?;
     Ok(found)
 }
 
@@ -168,10 +166,11 @@ fn monitor() -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?)
 }
 
-fn request(family: u8, details: u8, port: u16, states: u32) -> Vec<u8> {
+/// `struct inet_diag_req_v2` for the listeners of one family at a port. No details: they would take most of the time.
+fn request(family: u8, port: u16) -> Vec<u8> {
     let mut bytes = header(HEADER as u32 + 56, SOCK_DIAG_BY_FAMILY);
-    bytes.extend([family, TCP, details, 0]);
-    bytes.extend(states.to_ne_bytes());
+    bytes.extend([family, TCP, 0, 0]);
+    bytes.extend(LISTEN.to_ne_bytes());
     bytes.extend(port.to_be_bytes());
     // The other port, both addresses, the interface and the cookie: any.
     bytes.resize(HEADER + 56, 0);

@@ -169,8 +169,15 @@ impl Adapter for Cluster {
         }
         self.lag.sources(&self.listeners, out);
         // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
+        if self.accept_again.is_some() {
+            return;
+        }
+        // Lanes of one key follow each other, and may be as many as there are workers to be asked.
+        let mut last: Option<(&str, bool)> = None;
         for (lane, fd, key) in self.ours_to_accept() {
-            if self.accept_again.is_none() && self.can_take(key) {
+            let taken = last.filter(|(known, _)| *known == key).map_or_else(|| self.can_take(key), |(_, taken)| taken);
+            last = Some((key, taken));
+            if taken {
                 out.push(Source { token: AdapterToken::Listener(lane.number()), fd, read: true, write: false });
             }
         }

@@ -186,6 +186,7 @@ impl<A: Adapter> Supervise<A> {
                 self.look(token);
             }
             self.look_again();
+            self.take_events();
             // Last: what came in time must be known before it is judged too late. And what was not due when we looked for
             // it waits for the next look: this turn may have taken long.
             if self.machine.deadline().is_some_and(|at| at <= woken) {
