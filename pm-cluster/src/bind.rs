@@ -5,6 +5,7 @@
 //! refuses a connection, and the slot's next worker is given the same socket when it binds. What cannot be steered is
 //! shared by all workers. Whatever fails here, the call goes on as if nobody had looked.
 
+mod budget;
 mod caller;
 mod decide;
 pub mod drain;
@@ -19,6 +20,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::supervisor::Event;
+use pm_common::policy::time::Mono;
 use pm_common::procfs::Proc;
 use pm_common::report;
 use pm_common::supervise::{AdapterToken, Plan, Source};
@@ -28,6 +30,7 @@ use pm_common::sys::socket;
 
 use crate::listeners::Listeners;
 use crate::listeners::own::Spot;
+use budget::Budget;
 use caller::Caller;
 use decide::{AllPending, Bind, Pending, Verdict};
 
@@ -54,6 +57,8 @@ pub struct Binds {
     watched: BTreeMap<WorkerId, Watched>,
     /// Where each worker listens on sockets that it bound, or was started with.
     ports: BTreeMap<WorkerId, BTreeSet<u16>>,
+    /// Workers whose calls have to wait, until then.
+    resting: BTreeMap<WorkerId, Mono>,
     /// The supervisor stops: nothing is kept any more.
     finished: bool,
     /// Where workers take datagrams.
@@ -72,6 +77,7 @@ struct Watched {
     listener: Option<Listener>,
     /// The number of the worker's end of Node's channel, if it has one.
     channel: Option<u64>,
+    budget: Budget,
     pending: AllPending,
     /// Its first process.
     pid: i32,
@@ -96,6 +102,7 @@ impl Binds {
             fanout,
             watched: BTreeMap::new(),
             ports: BTreeMap::new(),
+            resting: BTreeMap::new(),
             finished: false,
             datagrams: BTreeMap::new(),
             unix: BTreeMap::new(),
@@ -114,9 +121,10 @@ impl Binds {
         }
         let (ours, theirs) = fdpass::pair()?;
         plan.watch = Some(theirs);
-        let pending = AllPending::default();
-        self.watched
-            .insert(who, Watched { awaited: Some(ours), listener: None, channel, pending, pid: 0, ended: false });
+        let (budget, pending) = (Budget::default(), AllPending::default());
+        let awaited = Some(ours);
+        let watched = Watched { awaited, listener: None, channel, budget, pending, pid: 0, ended: false };
+        self.watched.insert(who, watched);
         Ok(())
     }
 
@@ -175,15 +183,14 @@ impl Binds {
     /// What to wait for.
     pub fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
         for (who, watched) in &self.watched {
-            if let Some(listener) = &watched.listener {
+            if let Some(listener) = watched.listener.as_ref().filter(|_| !self.resting.contains_key(who)) {
                 let token = AdapterToken::Calls(*who);
                 out.push(Source { token, fd: listener.as_fd(), read: true, write: false });
             }
         }
     }
 
-    /// Answers the calls that wait.
-    pub fn answer(&mut self, who: WorkerId, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+    fn answer_all(&mut self, who: WorkerId, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
         for _ in 0..CALLS_PER_TURN {
             let Some(listener) = self.watched.get(&who).and_then(|watched| watched.listener.as_ref()) else { return };
             match listener.next() {

@@ -221,11 +221,19 @@ impl Adapter for Cluster {
     fn deadline(&self) -> Option<Mono> {
         let health = self.health.as_ref().and_then(Health::deadline);
         let of_drains = self.drains.deadline();
-        let others = self.handoff.deadline().into_iter().chain(of_drains).chain(health).chain(self.lag.deadline());
+        let others = self
+            .handoff
+            .deadline()
+            .into_iter()
+            .chain(of_drains)
+            .chain(self.binds.deadline())
+            .chain(health)
+            .chain(self.lag.deadline());
         self.accept_again.into_iter().chain(others).min()
     }
 
     fn settle(&mut self, events: &mut VecDeque<Event>) {
+        self.binds.settle(clock::now());
         if let Some(health) = &mut self.health {
             health.look(&mut self.listeners, events);
         }

@@ -2,7 +2,7 @@
 
 use rustix::time::ClockId;
 
-use crate::policy::time::Mono;
+use crate::policy::time::{Mono, Span};
 
 /// Now, on CLOCK_MONOTONIC: never set back, and still while the machine sleeps.
 #[must_use]
@@ -38,4 +38,12 @@ pub fn since_boot_ms() -> u64 {
 fn millis(clock: ClockId) -> i64 {
     let t = rustix::time::clock_gettime(clock);
     t.tv_sec.saturating_mul(1000).saturating_add(t.tv_nsec / 1_000_000)
+}
+
+/// The processor time that this thread has taken so far: what others take on a busy machine is not in it.
+#[must_use]
+pub fn processor_time() -> Span {
+    let taken = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
+    let part = |n: i64| u64::try_from(n).unwrap_or(0);
+    Span(part(taken.tv_sec).saturating_mul(1_000_000_000).saturating_add(part(taken.tv_nsec)))
 }

@@ -1,0 +1,79 @@
+//! A worker that binds without end costs a bounded part of our time: the call that waits meanwhile is its own.
+
+use std::collections::VecDeque;
+
+use pm_common::policy::WorkerId;
+use pm_common::policy::supervisor::Event;
+use pm_common::policy::time::{Mono, Span};
+use pm_common::sys::clock;
+
+use super::Binds;
+use crate::listeners::Listeners;
+
+/// Time that a worker may take at once: some thousand calls.
+const BURST: Span = Span::millis(100);
+/// It comes back ten times as slowly: the share of a worker that goes on is a tenth of a processor.
+const TIMES: u64 = 10;
+
+/// What the calls of one worker have taken of our processor time.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    spent: Span,
+    at: Mono,
+}
+
+impl Budget {
+    /// Its calls have taken so much more; gives until when they have to wait, if they do.
+    pub(super) fn spend(&mut self, now: Mono, took: Span) -> Option<Mono> {
+        let came_back = now.since(self.at).0 / TIMES;
+        self.spent = Span(self.spent.0.saturating_sub(came_back).saturating_add(took.0));
+        self.at = now;
+        let over = self.spent.0.saturating_sub(BURST.0);
+        (over > 0).then(|| now + Span(over.saturating_mul(TIMES)))
+    }
+}
+
+impl Binds {
+    /// When calls that have to wait are to be looked at again.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Mono> {
+        self.resting.values().copied().min()
+    }
+
+    /// Looks again at calls whose wait is over.
+    pub fn settle(&mut self, now: Mono) {
+        self.resting.retain(|_, until| *until > now);
+    }
+
+    /// Answers the calls that wait; a worker that makes them without end has to wait now and then.
+    pub fn answer(&mut self, who: WorkerId, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+        let begun = clock::processor_time();
+        self.answer_all(who, listeners, events);
+        let took = Span(clock::processor_time().0.saturating_sub(begun.0));
+        let Some(watched) = self.watched.get_mut(&who) else { return };
+        if let Some(until) = watched.budget.spend(clock::now(), took) {
+            self.resting.insert(who, until);
+            let (slot, pid) = (who.slot, watched.pid);
+            self.warnings.push(format!("a worker binds without end, its calls have to wait slot={slot} pid={pid}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_calls_at_once_are_free_and_without_end_they_take_a_tenth() {
+        let mut budget = Budget::default();
+        let (begun, mut now, mut taken) = (Mono(5_000_000_000), Mono(5_000_000_000), Span::ZERO);
+        assert_eq!(budget.spend(now, Span::millis(100)), None);
+        while now.since(begun) < Span::secs(10) {
+            now = now + Span::millis(3);
+            taken = taken + Span::millis(3);
+            now = budget.spend(now, Span::millis(3)).unwrap_or(now);
+        }
+        assert!(taken > Span::millis(950) && taken < Span::millis(1050), "{taken:?} of 10 s");
+        assert_eq!(budget.spend(now + Span::secs(2), Span::millis(90)), None, "after a rest it is as before");
+    }
+}
