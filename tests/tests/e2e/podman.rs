@@ -172,7 +172,7 @@ fn a_container_out_of_memory_goes_on() {
     let scene = Scene::new();
     let container = Container::run(&scene, LIMITED, "pm-restart pm-cluster -n 2 node $E/leak.js");
     let before = serving(&container.chain, 2);
-    container.chain.line("signal=KILL");
+    container.chain.line("signal=KILL why=oom");
     container.chain.until("a successor", || {
         let now: BTreeSet<u32> = http::pids(scene.port, 4).into_iter().collect();
         (!now.is_subset(&before)).then_some(())
