@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::procfs;
 use crate::report::{self, Failure};
 
+mod files;
 mod ids;
 mod lock;
 mod name;
@@ -18,13 +19,14 @@ mod place;
 mod start;
 mod turn;
 
+pub use files::{Folder, read_file, remove_file, replace_file};
 pub use ids::with_id;
 pub use lock::{Claim, Lock};
 pub use name::{check as check_name, implied as implied_name, script as script_of};
 pub(crate) use place::create_file;
-use place::{Trouble, check_dir, make_dir};
-pub use place::{read_regular, replace_file};
-pub use start::{Mode, START, Start, argv_with_workers};
+pub use place::read_regular;
+use place::{Trouble, check_dir, check_home, make_dir};
+pub use start::{LARGEST as LARGEST_START, Mode, START, Start, argv_with_workers};
 pub use turn::Turns;
 
 /// How many implied names (`app`, `app-2` ...) are tried before the last failure stands.
@@ -58,6 +60,31 @@ impl Home {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes sure that we may write here: that nobody else can lead us elsewhere. One that is not there yet is fine.
+    ///
+    /// # Errors
+    /// 125: it is another user's, or others may exchange what is in it; with the remedy.
+    pub fn check_ours(&self) -> Result<(), Failure> {
+        check_home(&self.path).map_err(|trouble| Failure::own(trouble.text()))
+    }
+
+    /// Makes the directory of all apps, for this user alone, if it is not there.
+    ///
+    /// # Errors
+    /// That of mkdir(2).
+    pub fn make(&self) -> io::Result<()> {
+        place::make_home(&self.path)
+    }
+
+    /// Who answers for an app here, as its directory says: what another user's files name is theirs alone, never ours.
+    ///
+    /// # Errors
+    /// 125: a link of another user's leads here, or the directory is not of who owns the place of all apps.
+    pub fn owner_of(&self, app: &str) -> Result<u32, Failure> {
+        let dir = self.dir(app).unwrap_or_default();
+        place::owner_of(&self.path, &dir).map_err(|trouble| Failure::own(trouble.text()))
     }
 
     /// The directory of an app, there or not; `None` if no app can have this name.

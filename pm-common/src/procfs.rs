@@ -235,6 +235,12 @@ pub fn stat(pid: i32) -> Option<Stat> {
     Proc::default().stat(pid)
 }
 
+/// The process's real, effective and saved uid; `None` if there is no such process.
+#[must_use]
+pub fn uids(pid: i32) -> Option<[u32; 3]> {
+    Proc::default().uids(pid)
+}
+
 /// When the process started, in clock ticks since boot: with the pid it names a process for ever (until a reboot).
 #[must_use]
 pub fn start_time(pid: i32) -> Option<u64> {

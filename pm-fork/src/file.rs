@@ -53,7 +53,7 @@ const value = require('vm').runInNewContext('(' + text + '\\n)', Object.create(n
 process.stdout.write('\\n' + mark + JSON.stringify(value));
 ";
 /// The most that is read, in bytes: a list of a thousand apps with their environments has some ten million.
-const LARGEST: u64 = 64 << 20;
+pub(crate) const LARGEST: u64 = home::LARGEST_START;
 const MARK: &str = "pm-fork reads from here: ";
 
 /// Reads a file, or stdin for `-`.
@@ -212,6 +212,18 @@ fn node(program: &str, file: &Path, text: Option<&str>) -> Result<Value, Failure
         Some("undefined") => Ok(Value::Null),
         Some(json) => serde_json::from_str(json).map_err(|e| Failure::own(format!("{name}: {e}"))),
         None => Err(Failure::own(format!("{name}: node cannot read it"))),
+    }
+}
+
+/// The list of `--save` on stdin, if it is one and whole.
+///
+/// # Errors
+/// 125: it is not.
+pub(crate) fn saved_list() -> Result<String, Failure> {
+    let text = text(Path::new("-"))?;
+    match saved(&text) {
+        Ok(_) => Ok(text),
+        Err(_) => Err(Failure::own("stdin is no list of --save, or is not whole: nothing is saved")),
     }
 }
 

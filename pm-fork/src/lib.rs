@@ -15,10 +15,12 @@ mod failed;
 mod file;
 mod launch;
 pub mod log;
+mod logs;
 mod manage;
 mod request;
 mod restart;
 mod resurrect;
+mod scale;
 mod service;
 mod stop;
 mod update;
@@ -37,19 +39,31 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Asked::Print(text) => return report::print(&text),
     };
     let (request, patience) = request::parse(parsed)?;
+    if request.writes() {
+        resurrect::home()?.check_ours()?;
+    }
     match request {
         Request::Chain(service) => launch::start(&service, &patience),
         Request::Described(asked) => described::run(&asked, &patience),
         Request::Again(asked) => resurrect::again(&asked, &patience),
-        Request::Signal { number, word, update_env, names } => manage::each(&names, |home, name| {
+        Request::Signal { signal, update_env, names } => manage::each(&names, |home, name| {
             if update_env {
                 resurrect::update_env(home, name)?;
             }
-            manage::signal(home, name, number, &word)
+            if signal.to_workers {
+                manage::signal_workers(home, name, &signal)
+            } else {
+                manage::signal(home, name, &signal)
+            }
         }),
         Request::Stop(names) => stop::run(&names, patience.asked.then_some(patience.timeout)),
+        Request::Scale { by, names } => manage::each(&names, |home, name| scale::scale(home, name, by)),
+        Request::Reset(names) => manage::each(&names, manage::reset),
+        Request::Flush(names) => manage::each(&names, logs::flush),
+        Request::Logs(names) => manage::each(&names, logs::print),
         Request::Remove(names) => manage::each(&names, manage::remove),
         Request::Save => resurrect::save(),
+        Request::Keep => resurrect::keep(),
     }
 }
 

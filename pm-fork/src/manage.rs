@@ -1,13 +1,16 @@
-//! `--signal` and `--remove`: apps that run, and apps that do not.
+//! `--signal`, `--reset` and `--remove`: apps that run, and apps that do not.
 
 use std::io::ErrorKind;
-use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use pm_common::home::{self, Claim, Home, Lock};
+use pm_common::procfs;
 use pm_common::report::{self, Failure, OrFail as _};
+use pm_common::status::{self, Counts};
 use pm_common::sys::process;
 
+use crate::request::Signal;
 use crate::{failed, resurrect, stop};
 
 /// Does something to each app, whatever becomes of the others; 1 if it could not be done to one.
@@ -27,15 +30,62 @@ pub(crate) fn each(names: &[String], act: impl Fn(&Home, &str) -> Result<(), Fai
 ///
 /// # Errors
 /// 1: it is not running; 125: it may not be signalled.
-pub(crate) fn signal(home: &Home, name: &str, number: u8, word: &str) -> Result<(), Failure> {
+pub(crate) fn signal(home: &Home, name: &str, signal: &Signal) -> Result<(), Failure> {
     let dir = home.dir(name).unwrap_or_default();
     loop {
         let Some(pid) = holder(&dir, name)? else { return Err(not_running(home, &dir, name)) };
         let Ok(pidfd) = process::open_pidfd(pid) else { continue };
         // It has the lock still, so the number was its own when the pidfd was opened.
         if holder(&dir, name)? == Some(pid) {
-            let doing = || format!("app '{name}': cannot send {word} to process {pid}");
-            return process::signal(pidfd.as_fd(), number).or_fail(doing);
+            check_owner(home, name, pid)?;
+            return send(&pidfd, name, pid, signal);
+        }
+    }
+}
+
+/// Sends a signal to the workers of an app.
+///
+/// # Errors
+/// 1: none runs; 125: one may not be signalled.
+pub(crate) fn signal_workers(home: &Home, name: &str, signal: &Signal) -> Result<(), Failure> {
+    let dir = home.dir(name).unwrap_or_default();
+    let statuses = status::read(&dir).or_fail(|| format!("app '{name}': cannot read what its supervisor says"))?;
+    let workers = statuses.iter().flat_map(|status| &status.workers).filter(|worker| !worker.supervises);
+    let mut told = false;
+    for (pid, start) in workers.filter_map(|worker| worker.pid.zip(worker.start)) {
+        let Ok(pidfd) = process::open_pidfd(pid) else { continue };
+        // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one with its number.
+        if procfs::is_alive(pid, start) {
+            check_owner(home, name, pid)?;
+            send(&pidfd, name, pid, signal)?;
+            told = true;
+        }
+    }
+    if told { Ok(()) } else { Err(not_running(home, &dir, name)) }
+}
+
+fn send(pidfd: &OwnedFd, name: &str, pid: i32, signal: &Signal) -> Result<(), Failure> {
+    let doing = || format!("app '{name}': cannot send {} to process {pid}", signal.word);
+    process::signal(pidfd.as_fd(), signal.number).or_fail(doing)
+}
+
+/// Makes sure that root signals for another user only what that user could signal too (kill(2)): who can write an
+/// app's files could name any process in them, and have root end it.
+///
+/// # Errors
+/// 125: it is another's.
+fn check_owner(home: &Home, name: &str, pid: i32) -> Result<(), Failure> {
+    let owner = home.owner_of(name)?;
+    if owner == nix::unistd::geteuid().as_raw() {
+        return Ok(());
+    }
+    match procfs::uids(pid) {
+        Some([real, _, saved]) if real == owner || saved == owner => Ok(()),
+        uids => {
+            let whose = uids.map_or_else(|| "gone".to_owned(), |[_, effective, _]| format!("user {effective}'s"));
+            Err(Failure::own(format!(
+                "app '{name}' is user {owner}'s, and process {pid} is {whose}: it is not signalled"
+            )))
         }
     }
 }
@@ -54,11 +104,31 @@ pub(crate) fn holder(dir: &Path, name: &str) -> Result<Option<i32>, Failure> {
     }
 }
 
-fn not_running(home: &Home, dir: &Path, name: &str) -> Failure {
+/// That the app does not run, or that there is none.
+pub(crate) fn not_running(home: &Home, dir: &Path, name: &str) -> Failure {
     if dir.is_dir() {
         return Failure::with_code(1, format!("app '{name}' is not running"));
     }
     Failure::with_code(1, format!("no app '{name}' in {}", home.path().display()))
+}
+
+/// The directory of an app.
+///
+/// # Errors
+/// 1: there is no such app.
+pub(crate) fn known_dir(home: &Home, name: &str) -> Result<PathBuf, Failure> {
+    let dir = home.dir(name).unwrap_or_default();
+    if dir.is_dir() { Ok(dir) } else { Err(not_running(home, &dir, name)) }
+}
+
+/// Lets an app's restarts count from 0 on.
+///
+/// # Errors
+/// 1: there is no such app; 125: its files cannot be written.
+pub(crate) fn reset(home: &Home, name: &str) -> Result<(), Failure> {
+    let dir = known_dir(home, name)?;
+    let doing = || format!("app '{name}': cannot write in {}", dir.display());
+    Counts::reset(&dir, &status::read(&dir).or_fail(doing)?).or_fail(doing)
 }
 
 /// Deletes the directory of an app that does not run.

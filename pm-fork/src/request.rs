@@ -11,13 +11,14 @@ use pm_common::report::{Failure, reason};
 use pm_common::sys::passed;
 
 use crate::launch::{Patience, Until};
+use crate::scale::Scale;
 use crate::service::{self, Service};
 
 /// The command line.
 pub const TOOL: Tool = Tool {
     name: "pm-fork",
     usage: "[options] CHAIN...\n       pm-fork -f FILE|- [options]\n       pm-fork --set script=FILE [--set ...] [-- ARGS...]\n       \
-            pm-fork --again|--stop|--remove|--signal SIG NAME...",
+            pm-fork --again|--stop|--remove|--scale N|--reset|--flush|--logs|--signal SIG NAME...",
     about: "Becomes a background service with a name and log files, then runs CHAIN.",
     options: &[
         opt("name", "NAME", "the app's name [after the first file in CHAIN]"),
@@ -39,8 +40,14 @@ pub const TOOL: Tool = Tool {
         switch("restart", "with --again or -f: stop first what runs, if it can be started again"),
         opt("signal", "SIG", "send the apps' outermost processes a signal"),
         switch("stop", "end apps, and what killed supervisors left of them"),
+        switch("workers", "with --signal: their workers, instead"),
+        opt("scale", "N|+N|-N", "have so many workers, or so many more or fewer"),
+        switch("reset", "count the restarts from 0 on"),
+        switch("flush", "empty the logs"),
+        switch("logs", "print of each log: app, stream, slot, text or json, file"),
         switch("remove", "forget stopped apps, and delete their logs"),
         switch("save", "print all apps as -f takes them"),
+        switch("keep", "what --save printed, on stdin, becomes the saved list"),
     ],
     examples: "  pm-fork pm-restart --max-mem 512M pm-cluster -n 0 node app.js\n  \
                pm-fork -f ecosystem.config.js --only web --env production\n",
@@ -60,13 +67,58 @@ pub(crate) enum Request {
     /// To start again.
     Again(Again),
     /// To send a signal.
-    Signal { number: u8, word: String, update_env: bool, names: Vec<String> },
     /// To end apps.
     Stop(Vec<String>),
+    Signal {
+        signal: Signal,
+        update_env: bool,
+        names: Vec<String>,
+    },
+    /// To have another number of workers.
+    Scale {
+        by: Scale,
+        names: Vec<String>,
+    },
+    /// To count the restarts from 0 on.
+    Reset(Vec<String>),
+    /// To empty the logs.
+    Flush(Vec<String>),
+    /// To say where the logs are.
+    Logs(Vec<String>),
     /// To forget apps.
     Remove(Vec<String>),
     /// To print all apps.
     Save,
+    /// To keep a list of apps.
+    Keep,
+}
+
+impl Request {
+    /// Whether files in the directory of all apps are made, changed or removed. (A chain looks at its directory itself.)
+    pub(crate) const fn writes(&self) -> bool {
+        match self {
+            Self::Chain(_) | Self::Save | Self::Logs(_) => false,
+            Self::Described(asked) => !asked.dry_run,
+            Self::Signal { update_env, .. } => *update_env,
+            Self::Again(_)
+            | Self::Stop(_)
+            | Self::Scale { .. }
+            | Self::Reset(_)
+            | Self::Flush(_)
+            | Self::Remove(_)
+            | Self::Keep => true,
+        }
+    }
+}
+
+/// A signal, and who is to get it.
+#[derive(Debug)]
+pub(crate) struct Signal {
+    pub(crate) number: u8,
+    /// In the words of the user.
+    pub(crate) word: String,
+    /// The workers, instead of the outermost process.
+    pub(crate) to_workers: bool,
 }
 
 /// What is to be started again, and how.
@@ -105,8 +157,14 @@ struct Given {
     update_env: bool,
     signal: Option<(u8, String)>,
     stop: bool,
+    to_workers: bool,
+    scale: Option<Scale>,
+    reset: bool,
+    flush: bool,
+    logs: bool,
     remove: bool,
     save: bool,
+    keep: bool,
     /// The options for a chain, and those for a description.
     of_chain: Option<&'static str>,
     of_description: Option<&'static str>,
@@ -164,7 +222,13 @@ impl Given {
             "restart" => self.described.restart = true,
             "signal" => self.signal = Some((signal(option, value)?, text()?)),
             "stop" => self.stop = true,
+            "workers" => self.to_workers = true,
+            "scale" => self.scale = Some(Scale::parse(option, value)?),
+            "reset" => self.reset = true,
+            "flush" => self.flush = true,
+            "logs" => self.logs = true,
             "remove" => self.remove = true,
+            "keep" => self.keep = true,
             _ => self.save = true,
         }
         match option {
@@ -176,8 +240,11 @@ impl Given {
     }
 
     fn request(self, rest: Vec<OsString>) -> Result<Request, Failure> {
-        let verbs =
-            [self.again, self.signal.is_some(), self.stop, self.remove, self.save, self.of_description.is_some()];
+        let described = self.of_description.is_some();
+        let with_value = [self.signal.is_some(), self.scale.is_some()];
+        let on_names =
+            [&with_value[..], &[self.again, self.stop, self.reset, self.flush, self.logs, self.remove]].concat();
+        let verbs = [on_names.as_slice(), &[self.save, self.keep, described]].concat();
         if verbs.iter().filter(|asked| **asked).count() > 1 {
             return Err(Failure::own("these options do not go together; see pm-fork --help"));
         }
@@ -193,22 +260,37 @@ impl Given {
                 "--{option} is for a CHAIN; with a description it is a field: --set {option}=..."
             )));
         }
-        if self.save {
-            return if rest.is_empty() { Ok(Request::Save) } else { Err(Failure::own("--save takes no names")) };
+        if self.to_workers && self.signal.is_none() {
+            return Err(Failure::own("--workers goes with --signal"));
         }
-        match self.signal {
-            Some((number, word)) => {
-                Ok(Request::Signal { number, word, update_env: self.update_env, names: names(rest)? })
-            }
-            None if self.again => {
-                let (update_env, restart) = (self.update_env, self.described.restart);
-                Ok(Request::Again(Again { names: names(rest)?, update_env, restart }))
-            }
-            None if self.stop => Ok(Request::Stop(names(rest)?)),
-            None if self.remove => Ok(Request::Remove(names(rest)?)),
-            None if self.of_description.is_some() => self.described.with(rest).map(Request::Described),
-            None => chain(self.start, self.cwd, rest).map(|service| Request::Chain(Box::new(service))),
+        if self.save || self.keep {
+            let request = if self.save { Request::Save } else { Request::Keep };
+            return if rest.is_empty() { Ok(request) } else { Err(Failure::own("--save and --keep take no names")) };
         }
+        if on_names.contains(&true) {
+            return self.on(names(rest)?);
+        }
+        match described {
+            true => self.described.with(rest).map(Request::Described),
+            false => chain(self.start, self.cwd, rest).map(|service| Request::Chain(Box::new(service))),
+        }
+    }
+
+    /// What is asked of apps that are named.
+    fn on(self, names: Vec<String>) -> Result<Request, Failure> {
+        let (update_env, to_workers) = (self.update_env, self.to_workers);
+        Ok(match (self.signal, self.scale) {
+            (Some((number, word)), _) => {
+                Request::Signal { signal: Signal { number, word, to_workers }, update_env, names }
+            }
+            (None, Some(by)) => Request::Scale { by, names },
+            (None, None) if self.again => Request::Again(Again { names, update_env, restart: self.described.restart }),
+            (None, None) if self.stop => Request::Stop(names),
+            (None, None) if self.reset => Request::Reset(names),
+            (None, None) if self.flush => Request::Flush(names),
+            (None, None) if self.logs => Request::Logs(names),
+            (None, None) => Request::Remove(names),
+        })
     }
 }
 
@@ -305,6 +387,13 @@ mod tests {
             "--update-env a",
             "--update-env --signal TERM a",
             "--restart a",
+            "--workers a",
+            "--scale x a",
+            "--scale +x a",
+            "--scale 2",
+            "--scale 2 --reset a",
+            "--flush",
+            "--keep a",
             "-f x --name y",
             "-f x y",
             "-f x --again y",
@@ -325,7 +414,10 @@ mod tests {
         assert!(
             matches!(asked("--again --update-env a b a"), Ok(Request::Again(a)) if a.names.len() == 2 && a.update_env && !a.restart)
         );
-        assert!(matches!(asked("--signal HUP a"), Ok(Request::Signal { number: 1, .. })));
+        assert!(matches!(asked("--signal HUP a"), Ok(Request::Signal { signal: Signal { number: 1, .. }, .. })));
+        assert!(matches!(asked("--scale -1 a"), Ok(Request::Scale { by: Scale::Fewer(1), .. })));
+        assert!(matches!(asked("--reset a b"), Ok(Request::Reset(names)) if names == ["a", "b"]));
+        assert!(matches!(asked("--flush a"), Ok(Request::Flush(_))) && matches!(asked("--keep"), Ok(Request::Keep)));
         assert!(matches!(asked("--remove a"), Ok(Request::Remove(names)) if names == ["a"]));
         assert!(matches!(asked("--stop a b"), Ok(Request::Stop(names)) if names == ["a", "b"]));
         assert!(matches!(asked("--save"), Ok(Request::Save)));

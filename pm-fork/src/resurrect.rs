@@ -1,12 +1,12 @@
 //! Apps that are written down: `--save`, `-f` of what that wrote, `--again`.
 
-use pm_common::home::{self, Claim, Home, Lock, Start};
+use pm_common::home::{self, Claim, Folder, Home, Lock, Start};
 use pm_common::report::{self, Failure, OrFail as _};
 use pm_common::status;
 use serde_json::{Value, json};
 
 use crate::described::summary;
-use crate::file::Saved;
+use crate::file::{self, Saved};
 use crate::launch::{self, Patience};
 use crate::request::{Again, Description};
 use crate::restart;
@@ -123,6 +123,35 @@ pub(crate) fn save() -> Result<u8, Failure> {
     let mut text: String = all.iter().map(|start| format!("{}\n", saved(&home, start))).collect();
     text += &format!("{}\n", json!({ "saved": all.len() }));
     report::print(&text).map(|printed| printed.max(code))
+}
+
+/// The list of saved apps, in the directory of all apps: no app can be called so.
+const SAVED: &str = ".saved";
+/// The list before it.
+const SAVED_BEFORE: &str = ".saved.bak";
+
+/// Keeps what `save` printed, from stdin, in the place of the list that was kept before, which is kept too.
+///
+/// # Errors
+/// 125: it is no such list, or cannot be written; then the one before is as it was.
+pub(crate) fn keep() -> Result<u8, Failure> {
+    let home = home()?;
+    let list = file::saved_list()?;
+    let place = home.path();
+    home.make().or_fail(|| format!("cannot make {}", place.display()))?;
+    let doing = || format!("cannot write {}, which is as it was", place.join(SAVED).display());
+    let folder = Folder::open_to_write(place).or_fail(doing)?;
+    match folder.read(SAVED, file::LARGEST) {
+        Ok(before) => folder.replace_for_good(SAVED_BEFORE, &before).or_fail(doing)?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        // What could not be read is no list: it is replaced, and the one before it stays.
+        Err(e) => {
+            let (path, why) = (place.join(SAVED), report::reason(&e));
+            report::warning(format_args!("{} is no saved list, and is replaced: {why}", path.display()));
+        }
+    }
+    folder.replace_for_good(SAVED, list.as_bytes()).or_fail(doing)?;
+    Ok(0)
 }
 
 fn saved(home: &Home, start: &Start) -> Value {

@@ -90,7 +90,7 @@ impl Service {
         orphans::end_before_start(app)?;
         let [out, err] = self.logs(app.dir())?;
         let null = File::open("/dev/null").or_fail(|| "cannot open /dev/null".to_owned())?;
-        let before = app.dir().and_then(|dir| home::read_regular(&dir.join(home::START), u64::MAX).ok());
+        let before = app.dir().and_then(|dir| home::read_file(dir, home::START, home::LARGEST_START).ok());
         self.record(app, home)?;
         let said = self.told(app, &err);
         let done = rustix::stdio::dup2_stdin(&null).and_then(|()| rustix::stdio::dup2_stdout(&out));
@@ -111,7 +111,7 @@ impl Service {
         let written = home::with_id(&home, app.name(), |id| write_start(dir, &mut self.start, id, now_ms()));
         let _ = Counts::put(dir, &self.counts);
         if !self.keep_workers {
-            let _ = std::fs::remove_file(dir.join(WORKERS));
+            let _ = home::remove_file(dir, WORKERS);
         }
         let path = dir.join(home::START);
         match written {
@@ -130,7 +130,7 @@ impl Service {
         let Some(dir) = app.dir() else { return };
         let _ = match before {
             Some(text) => home::replace_file(dir, home::START, &text),
-            None => std::fs::remove_file(dir.join(home::START)),
+            None => home::remove_file(dir, home::START),
         };
     }
 
@@ -203,7 +203,7 @@ impl Service {
         let text = format!("{}{:?}", self.start.to_json(), self.start.app_env);
         // Twice, for what the supervisors say of themselves.
         let there_is_room = home::replace_file(dir, TRIAL, text.repeat(2).as_bytes());
-        let _ = std::fs::remove_file(dir.join(TRIAL));
+        let _ = home::remove_file(dir, TRIAL);
         there_is_room.or_fail(|| format!("cannot write in {}", dir.display()))
     }
 
@@ -259,7 +259,7 @@ pub(crate) fn write_whole_env(dir: &Path, start: &Start) -> io::Result<()> {
 
 /// The number of workers that was asked for since the app was described.
 pub(crate) fn workers_asked_for(dir: &Path) -> Option<u32> {
-    let text = home::read_regular(&dir.join(WORKERS), 100).ok()?;
+    let text = home::read_file(dir, WORKERS, 100).ok()?;
     std::str::from_utf8(&text).ok()?.trim().parse().ok().filter(|count| *count > 0)
 }
 

@@ -83,7 +83,7 @@ fn update(plan: &Plan, context: &Context, home: &Home) -> Result<Value, Failure>
         };
         written.or_fail(|| format!("cannot write {}", dir.join(home::START).display()))?;
         if changed.contains("instances") {
-            let _ = std::fs::remove_file(dir.join(service::WORKERS));
+            let _ = home::remove_file(&dir, service::WORKERS);
         }
     }
     Ok(json!({ "app": plan.name, "action": action.word(), "workers": plan.workers, "changed": changed }))

@@ -211,21 +211,35 @@ fn what_ran_starts_again_on_a_full_disk() {
     let echo = ["--name", "a", "--wait", "started", "echo", "up"];
     assert_eq!(place.run(&echo).status.code(), Some(0));
     place.wait_until_free("a");
-    // As good as no space left: it cannot be written.
-    let new = place.dir("a").join(".start.json.new");
-    std::fs::create_dir(&new).expect("made");
-    let again = place.run(&["--wait", "started", "--again", "a"]);
+    // As good as no space left: more than a block of 512 bytes cannot be written.
+    let full = |args: &[&str]| {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"])
+            .arg(place.command().get_program())
+            .args(args);
+        place.command().get_envs().for_each(|(key, value)| {
+            match value {
+                Some(value) => shell.env(key, value),
+                None => shell.env_remove(key),
+            };
+        });
+        shell.env("FILLS", "x".repeat(600)).output().expect("runs")
+    };
+    let again = full(&["--wait", "started", "--again", "a"]);
     let said = text(&again.stderr);
     assert!(again.status.success() && said.contains("; it is that of an earlier start\n"), "{said}");
     place.wait_until_free("a");
     assert_eq!(place.read("a", "out.log"), "up\nup\n");
-    assert_eq!(place.run(&echo).status.code(), Some(125), "what was not written down before is not started");
-    std::fs::remove_dir(&new).expect("removed");
+    assert_eq!(full(&echo).status.code(), Some(125), "what was not written down before is not started");
     // What could not be written wholly is not left behind.
     std::fs::rename(place.dir("a").join("start.json"), place.path("kept")).expect("moved");
     std::fs::create_dir(place.dir("a").join("start.json")).expect("made");
     assert_eq!(place.run(&echo).status.code(), Some(125));
-    assert!(!new.exists());
+    let left = std::fs::read_dir(place.dir("a")).expect("there").flatten();
+    let left: Vec<_> =
+        left.map(|e| e.file_name()).filter(|name| name.to_string_lossy().starts_with(".start")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

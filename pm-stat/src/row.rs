@@ -116,6 +116,11 @@ impl Row<'_> {
         line(&fields)
     }
 
+    /// The number of the last roll that the app's supervisor was asked for.
+    fn rolls_requested(&self) -> Option<u64> {
+        Some(self.app.acting()?.roll.as_ref()?.requested)
+    }
+
     /// The fields in the order of the output; one without a value is left out, one that is null is shown.
     pub(crate) fn fields(&self) -> Vec<(&'static str, Option<Value>)> {
         let told = self.worker;
@@ -148,6 +153,7 @@ impl Row<'_> {
             ("supervisor_pid", runs.then(|| Value::from(self.supervisor.map(|s| s.pid)))),
             ("supervisor_start", runs.then(|| Value::from(self.supervisor.map(|s| s.start)))),
             ("supervisor_lost", self.app.lost_above().map(|(lost, _)| Value::from(lost.pid))),
+            ("rolls_requested", runs.then(|| Value::from(self.rolls_requested()))),
             ("schema", Some(Value::from(SCHEMA))),
         ]
     }

@@ -2,13 +2,11 @@
 //! since the start. One file, `$PM_HOME/.samples`; without it, nothing but that is lost.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use pm_common::procfs;
 use pm_common::wait::Id;
+use pm_common::{home, procfs};
 
 use crate::start;
 
@@ -60,8 +58,8 @@ impl Samples {
     }
 
     /// Leaves them for the next run, if the directory is ours; that it cannot be written is nobody's trouble.
-    pub(crate) fn store(mut self, home: &Path) {
-        let ours = std::fs::metadata(home).is_ok_and(|m| m.uid() == rustix::process::geteuid().as_raw());
+    pub(crate) fn store(mut self, place: &Path) {
+        let ours = std::fs::metadata(place).is_ok_and(|m| m.uid() == rustix::process::geteuid().as_raw());
         if !ours || self.next.is_empty() {
             return;
         }
@@ -69,17 +67,8 @@ impl Samples {
         let now_s = procfs::since_boot();
         self.before.retain(|_, sample| (0.0..=LONGEST_S).contains(&(now_s - sample.at_s)));
         self.before.extend(std::mem::take(&mut self.next));
-        let new = home.join(format!("{FILE}.{}", std::process::id()));
-        if replace(&new, &home.join(FILE), &text_of(&self.before, &boot())).is_err() {
-            let _ = std::fs::remove_file(new);
-        }
+        let _ = home::replace_file(place, FILE, text_of(&self.before, &boot()).as_bytes());
     }
-}
-
-fn replace(new: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(new)?.write_all(text.as_bytes())?;
-    std::fs::rename(new, path)
 }
 
 fn boot() -> String {

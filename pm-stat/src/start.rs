@@ -1,12 +1,12 @@
 //! `start.json`: how an app was started. It holds the app's whole environment, so what is not asked for is skipped as it
 //! is read.
 
+use std::ffi::OsStr;
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
+use pm_common::home;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -14,8 +14,6 @@ use serde_json::{Map, Value};
 pub(crate) const FILE: &str = "start.json";
 /// The namespace of an app that was given none.
 pub(crate) const DEFAULT_NAMESPACE: &str = "default";
-/// The most that is read of a file of an app's directory.
-const LARGEST: u64 = 16 << 20;
 
 /// What every look at an app needs of its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -108,12 +106,10 @@ impl<'de> Visitor<'de> for Whole {
 
 /// A file of an app's directory as text; a FIFO or a link of that name leads nobody astray.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits() as i32);
-    // With room from the start, most files are one read; growing from nothing takes ten.
-    let mut text = String::with_capacity(8192);
-    options.open(path)?.take(LARGEST).read_to_string(&mut text)?;
-    Ok(text)
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    String::from_utf8(home::read_file(dir, name, home::LARGEST_START)?).map_err(io::Error::other)
 }
 
 /// A value as text: a string, or the bytes of one that is not UTF-8, as `{"bytes": [..]}`.

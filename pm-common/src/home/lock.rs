@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
+use super::files::Folder;
 use crate::sys::daemon;
 
 /// The descriptor is moved here or above: a program such as `sh -c 'exec 3<x'` would close a low one, and the lock with it.
@@ -65,8 +66,7 @@ impl Lock {
 
 /// See `home::holder`.
 pub(super) fn holder(dir: &Path) -> io::Result<Option<Option<i32>>> {
-    let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(dir.join("lock"))?;
+    let file = Folder::open(dir)?.open_file("lock")?;
     // A read lock asks too: it is in the way of the holder's write lock, and needs no right to write.
     ask(&file, libc::F_RDLCK)
 }

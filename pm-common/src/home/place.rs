@@ -1,10 +1,13 @@
 //! The directories of apps: for their user alone, and not to be led elsewhere by others.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{Uid, User, geteuid};
+
+use super::files::read_all;
 use crate::report;
 
 /// Why a directory cannot be used.
@@ -12,6 +15,8 @@ use crate::report;
 pub(super) enum Trouble {
     /// It belongs to this user.
     Foreign(PathBuf, u32),
+    /// It is not ours, and others may exchange what we make there: its mode.
+    Open(PathBuf, u32),
     /// It cannot be made, opened or locked.
     Io(PathBuf, io::Error),
     /// Nothing says where it would be.
@@ -22,8 +27,15 @@ impl Trouble {
     pub(super) fn text(&self) -> String {
         match self {
             Self::Foreign(path, uid) => {
-                format!("{} belongs to user {uid}, we are {}", path.display(), nix::unistd::geteuid())
+                format!("{} belongs to user {uid}, we are {}{}", path.display(), geteuid(), as_owner(*uid))
             }
+            Self::Open(path, mode) => format!(
+                "others may exchange what is in {} (mode {:04o}): have its owner chmod +t it, or set PM_HOME to a \
+                 directory of your own, such as {}",
+                path.display(),
+                mode & 0o7777,
+                path.join(geteuid().to_string()).display()
+            ),
             Self::Io(path, e) => format!("cannot use {}: {}", path.display(), report::reason(e)),
             Self::Homeless => "neither PM_HOME nor HOME is set".to_owned(),
         }
@@ -34,25 +46,94 @@ impl Trouble {
     }
 }
 
+/// What root is told to type: to become the owner is safe, to write as root where another user can plant links is not.
+fn as_owner(uid: u32) -> String {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    match user {
+        _ if !geteuid().is_root() => String::new(),
+        Some(user) => format!(
+            "; do it as its owner: setpriv --reuid={uid} --regid={} --init-groups pm ... (or: sudo -u {} pm ...)",
+            user.gid, user.name
+        ),
+        None => format!("; do it as its owner: setpriv --reuid={uid} --regid={uid} --clear-groups pm ..."),
+    }
+}
+
+/// Makes the directory of all apps, and those above it that are missing, for this user alone.
+pub(super) fn make_home(home: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).recursive(true).create(home)
+}
+
 /// Makes the directory of an app, and those above it that are missing, for this user alone.
 pub(super) fn make_dir(home: &Path, dir: &Path) -> Result<(), Trouble> {
-    let mut builder = DirBuilder::new();
-    builder.mode(0o700).recursive(true);
-    builder.create(home).map_err(|e| Trouble::Io(home.to_owned(), e))?;
-    // Root may have made the place (/run/pm, with the sticky bit); anybody else could exchange what we make there.
-    let owner = std::fs::metadata(home).map_err(|e| Trouble::Io(home.to_owned(), e))?.uid();
-    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
-        return Err(Trouble::Foreign(home.to_owned(), owner));
+    // Before anything is made behind a link of another user's, too.
+    check_home(home).or_else(|trouble| if matches!(trouble, Trouble::Open(..)) { Ok(()) } else { Err(trouble) })?;
+    make_home(home).map_err(|e| Trouble::Io(home.to_owned(), e))?;
+    match check_home(home) {
+        // A supervisor goes on: in a container nobody else may be there, and nobody who could change the mode.
+        Err(trouble @ Trouble::Open(..)) => report::warning(trouble.text()),
+        other => other?,
     }
-    builder.create(dir).map_err(|e| Trouble::Io(dir.to_owned(), e))?;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(Trouble::Io(dir.to_owned(), e)),
+        _ => {}
+    }
     check_dir(dir)
+}
+
+/// Makes sure that what we make in the directory of all apps stays ours: it is ours or root's (/run/pm, with the sticky
+/// bit), and no link of another user leads to it. One that is not there yet is fine.
+///
+/// One of ours in which others could exchange our directories gets the sticky bit.
+pub(super) fn check_home(home: &Path) -> Result<(), Trouble> {
+    let us = geteuid().as_raw();
+    let trouble = |e: io::Error| Trouble::Io(home.to_owned(), e);
+    check_links(home)?;
+    let found = match std::fs::metadata(home) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(trouble)?,
+    };
+    if found.uid() != 0 && found.uid() != us {
+        return Err(Trouble::Foreign(home.to_owned(), found.uid()));
+    }
+    if found.mode() & 0o022 == 0 || found.mode() & 0o1000 != 0 {
+        return Ok(());
+    }
+    if found.uid() != us {
+        return Err(Trouble::Open(home.to_owned(), found.mode()));
+    }
+    std::fs::set_permissions(home, PermissionsExt::from_mode(found.mode() & 0o7777 | 0o1000)).map_err(trouble)
+}
+
+/// Makes sure that no link of another user's leads to the place.
+fn check_links(home: &Path) -> Result<(), Trouble> {
+    for part in home.ancestors() {
+        let link = std::fs::symlink_metadata(part).ok().filter(std::fs::Metadata::is_symlink);
+        if let Some(link) = link.filter(|link| link.uid() != 0 && link.uid() != geteuid().as_raw()) {
+            return Err(Trouble::Foreign(part.to_owned(), link.uid()));
+        }
+    }
+    Ok(())
+}
+
+/// The owner of an app's directory, which is also that of the place of all apps, unless that is ours or root's.
+pub(super) fn owner_of(home: &Path, dir: &Path) -> Result<u32, Trouble> {
+    check_links(home)?;
+    let place = std::fs::metadata(home).map_err(|e| Trouble::Io(home.to_owned(), e))?.uid();
+    let found = std::fs::symlink_metadata(dir).map_err(|e| Trouble::Io(dir.to_owned(), e))?;
+    let shared = place == 0 || place == geteuid().as_raw();
+    if found.is_dir() && (shared || found.uid() == place) {
+        Ok(found.uid())
+    } else {
+        Err(Trouble::Foreign(dir.to_owned(), found.uid()))
+    }
 }
 
 /// Makes sure that the directory is one, is ours, and is closed to others.
 pub(super) fn check_dir(dir: &Path) -> Result<(), Trouble> {
     let trouble = |e: io::Error| Trouble::Io(dir.to_owned(), e);
     let metadata = std::fs::symlink_metadata(dir).map_err(trouble)?;
-    if metadata.uid() != nix::unistd::geteuid().as_raw() {
+    if metadata.uid() != geteuid().as_raw() {
         return Err(Trouble::Foreign(dir.to_owned(), metadata.uid()));
     }
     // A symbolic link is refused here too: not following it keeps others from leading us elsewhere.
@@ -71,7 +152,8 @@ pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Reads a file of at most so many bytes. What is no file (a FIFO, a device) is refused: it might hold us up for ever.
+/// Reads a file of the user's, of at most so many bytes: links are followed. What is no file (a FIFO, a device) is
+/// refused, as it might hold us up for ever.
 ///
 /// # Errors
 /// It cannot be read, is no regular file, or is larger.
@@ -85,23 +167,5 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if !found.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(found.len().min(most)).unwrap_or(0));
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > most) {
-        return Err(io::Error::other(format!("larger than {} MiB", most >> 20)));
-    }
-    Ok(bytes)
-}
-
-/// Replaces a file in an app's directory, mode 0600: a reader sees the old one or the new one.
-///
-/// # Errors
-/// It cannot be written; the old one is as it was.
-pub fn replace_file(dir: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
-    let new = dir.join(format!(".{name}.new"));
-    let written = create_file(&new).and_then(|mut file| file.write_all(contents));
-    written.and_then(|()| std::fs::rename(&new, dir.join(name))).inspect_err(|_| {
-        // On a full disk, half a file would be in the way of what comes next.
-        let _ = std::fs::remove_file(&new);
-    })
+    read_all(file, most)
 }

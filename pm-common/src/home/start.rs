@@ -2,15 +2,13 @@
 //! environment, so it is for its user alone.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{read_regular, replace_file};
+use super::files::{Folder, read_file, replace_file};
 
 /// The file's name.
 pub const START: &str = "start.json";
@@ -19,7 +17,7 @@ const ID_FIRST: &str = "{\"id\":";
 /// As much of the file as an id can need.
 const HEAD: u64 = 32;
 /// The most that is read of it, in bytes.
-const LARGEST: u64 = 64 << 20;
+pub const LARGEST: u64 = 64 << 20;
 /// The version of its form.
 const SCHEMA: u64 = 1;
 
@@ -130,7 +128,7 @@ impl Start {
     /// # Errors
     /// The file cannot be read or understood.
     pub fn read(dir: &Path) -> io::Result<Option<Self>> {
-        let text = match read_regular(&dir.join(START), LARGEST) {
+        let text = match read_file(dir, START, LARGEST) {
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
             other => other?,
         };
@@ -211,9 +209,7 @@ impl Start {
 /// The id of the app in `dir`, if it has one; as fast as it goes, for there may be a thousand to look at.
 pub(super) fn id_of(dir: &Path) -> Option<u64> {
     let mut head = String::new();
-    let mut options = OpenOptions::new();
-    // O_NONBLOCK: a FIFO of that name must not stop the reader.
-    let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open(dir.join(START)).ok()?;
+    let file = Folder::open(dir).and_then(|folder| folder.open_file(START)).ok()?;
     file.take(HEAD).read_to_string(&mut head).ok();
     let first = head.strip_prefix(ID_FIRST).and_then(|rest| rest.split_once(',')?.0.parse().ok());
     first.or_else(|| Start::read(dir).ok().flatten()?.id)

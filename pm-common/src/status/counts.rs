@@ -11,7 +11,7 @@ use super::{Status, SupervisorLine, WorkerLine};
 use crate::home;
 use crate::wait::Id;
 
-/// The file in the app's directory with what pm-stat printed at the last reset.
+/// The file in the app's directory with the counts at the last reset.
 const RESET: &str = "reset";
 /// The file with the counts up to the last restart.
 const BEFORE: &str = "restarts";
@@ -31,7 +31,7 @@ impl Counts {
     /// Those of the app in `dir`.
     #[must_use]
     pub fn read(dir: &Path) -> Self {
-        let text = |name: &str| home::read_regular(&dir.join(name), LARGEST).unwrap_or_default();
+        let text = |name: &str| home::read_file(dir, name, LARGEST).unwrap_or_default();
         Self::parse(&String::from_utf8_lossy(&text(RESET)), &String::from_utf8_lossy(&text(BEFORE)))
     }
 
@@ -66,6 +66,24 @@ impl Counts {
         slots.iter().map(|(slot, count)| format!("{}\n", json!({ "slot": slot, "restarts": count }))).collect()
     }
 
+    /// Lets the app in `dir`, whose supervisors say this, count from 0 on.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn reset(dir: &Path, statuses: &[Status]) -> io::Result<()> {
+        let mut text = String::new();
+        for status in statuses {
+            let (pid, start) = (status.supervisor.pid, status.supervisor.start);
+            for worker in status.workers.iter().filter(|worker| !worker.supervises) {
+                let line = json!({ "slot": worker.slot, "restarts_total": worker.restarts, "supervisor_pid": pid,
+                    "supervisor_start": start });
+                text.push_str(&format!("{line}\n"));
+            }
+        }
+        home::replace_file(dir, RESET, text.as_bytes())?;
+        home::remove_file(dir, BEFORE)
+    }
+
     /// Lets the app in `dir` count on from there; from 0 if the text is empty.
     ///
     /// # Errors
@@ -74,10 +92,7 @@ impl Counts {
         if !text.is_empty() {
             return home::replace_file(dir, BEFORE, text.as_bytes());
         }
-        match std::fs::remove_file(dir.join(BEFORE)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
-        }
+        home::remove_file(dir, BEFORE)
     }
 }
 
@@ -138,5 +153,9 @@ mod tests {
         assert_eq!(Counts::read(dir.path()).of(&supervisor(1, 1), &worker(0, 0)), 4);
         Counts::put(dir.path(), "").expect("removed");
         assert_eq!(Counts::read(dir.path()).of(&supervisor(1, 1), &worker(0, 0)), 0);
+        Counts::put(dir.path(), "{\"slot\":0,\"restarts\":4}\n").expect("written");
+        let status = Status { supervisor: supervisor(7, 70), workers: vec![worker(0, 3)] };
+        Counts::reset(dir.path(), &[status]).expect("written");
+        assert_eq!(Counts::read(dir.path()).of(&supervisor(7, 70), &worker(0, 5)), 2, "from the reset on");
     }
 }

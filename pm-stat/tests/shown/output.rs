@@ -28,7 +28,7 @@ fn a_worker_is_one_line_with_all_that_is_known() {
         "uptime_s": uptime, "restarts": 3, "last": {"signal": "SIGKILL", "why": "memory", "at_ms": 7},
         "rss_bytes": rss, "cpu_pct": cpu, "listen": ["[::]:3000"], "id": null, "namespace": "default",
         "mode": "cluster", "restarts_total": 3, "supervisor_pid": std::process::id(),
-        "supervisor_start": procfs::start_time(std::process::id() as i32), "schema": 1,
+        "supervisor_start": procfs::start_time(std::process::id() as i32), "rolls_requested": null, "schema": 1,
         "adapter": null, "queue": null, "connections": null,
     });
     assert_eq!(line, wanted);

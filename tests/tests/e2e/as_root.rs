@@ -1,5 +1,7 @@
 //! What can be shown only as root: other users, and being process 1.
 
+mod foreign;
+
 use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
 use pm_tests::chain::Chain;
 use pm_tests::front::Front;

@@ -130,6 +130,6 @@ fn two_restarts_at_once_name_each_other() {
         pm_tests::fork::file(&front.scene, "slow", "out.log").contains("told").then_some(())
     });
     let second = front.start(&["-s", "restart", "slow"]);
-    second.line("waiting for another restart of app 'slow' to end: pid=");
+    second.line("waiting for another restart or scale of app 'slow' to end: pid=");
     assert_eq!((first.wait().code(), second.wait().code()), (Some(0), Some(0)));
 }

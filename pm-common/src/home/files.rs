@@ -1,0 +1,258 @@
+//! Files in the directories of apps, below a directory that is held open: whoever can write there, no link, FIFO, huge
+//! file or exchanged directory leads a reader or a writer elsewhere (openat(2), "Rationale for openat()").
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::process::geteuid;
+
+use crate::sys::random;
+
+/// How often a random name may be taken before we believe that it is not chance.
+const TRIES: u32 = 16;
+
+/// A directory, held open.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+    owner: u32,
+}
+
+impl Folder {
+    /// Opens a directory to read in it, whoever owns it. A symbolic link is refused.
+    ///
+    /// # Errors
+    /// It is none, or may not be opened.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(dir, flags, Mode::empty())?;
+        let owner = rustix::fs::fstat(&fd)?.st_uid;
+        Ok(Self { fd, owner })
+    }
+
+    /// Opens a directory to write in it: our own, or root's where users share it.
+    ///
+    /// # Errors
+    /// It is another user's, none, or may not be opened.
+    pub fn open_to_write(dir: &Path) -> io::Result<Self> {
+        let folder = Self::open(dir)?;
+        if folder.owner != 0 && folder.owner != geteuid().as_raw() {
+            return Err(io::Error::other(format!(
+                "it belongs to user {}, we are {}",
+                folder.owner,
+                geteuid().as_raw()
+            )));
+        }
+        Ok(folder)
+    }
+
+    /// Reads a file of at most so many bytes.
+    ///
+    /// # Errors
+    /// It cannot be read, is larger, no regular file, or a file of somebody who has no business here.
+    pub fn read(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        read_all(self.open_file(name)?, most)
+    }
+
+    /// Opens a file to read it: a regular one, of the directory's owner, of root or of ours.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn open_file(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = File::from(openat(&self.fd, name, flags, Mode::empty())?);
+        self.check(&file)?;
+        Ok(file)
+    }
+
+    /// Replaces a file, mode 0600: a reader sees the old one or the new one.
+    ///
+    /// # Errors
+    /// It cannot be written; the old one is as it was.
+    pub fn replace(&self, name: &str, contents: &[u8]) -> io::Result<()> {
+        let (new, mut file) = self.create_new(name)?;
+        let written = file.write_all(contents).and_then(|()| Ok(renameat(&self.fd, &new, &self.fd, name)?));
+        // On a full disk, half a file would be in the way of what comes next.
+        written.inspect_err(|_| _ = self.remove(&new))
+    }
+
+    /// The same, and waits until the disk has it.
+    ///
+    /// # Errors
+    /// As [`Folder::replace`].
+    pub fn replace_for_good(&self, name: &str, contents: &[u8]) -> io::Result<()> {
+        let (new, mut file) = self.create_new(name)?;
+        let written = file.write_all(contents).and_then(|()| file.sync_all());
+        let written = written.and_then(|()| Ok(renameat(&self.fd, &new, &self.fd, name)?));
+        written.inspect_err(|_| _ = self.remove(&new))
+    }
+
+    /// Empties a file of ours. False: there is none.
+    ///
+    /// # Errors
+    /// It is another user's, no regular file, or cannot be written.
+    pub fn truncate(&self, name: &str) -> io::Result<bool> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match openat(&self.fd, name, flags, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => return Ok(false),
+            other => File::from(other?),
+        };
+        self.check(&file)?;
+        file.set_len(0).map(|()| true)
+    }
+
+    /// Removes a file; that there is none is no error.
+    ///
+    /// # Errors
+    /// That of unlinkat(2).
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        match unlinkat(&self.fd, name, AtFlags::empty()) {
+            Err(rustix::io::Errno::NOENT) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn create_new(&self, name: &str) -> io::Result<(String, File)> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        for _ in 0..TRIES {
+            let new = format!(".{name}.{:016x}", random::seed());
+            match openat(&self.fd, &new, flags, Mode::RUSR | Mode::WUSR) {
+                Err(rustix::io::Errno::EXIST) => {}
+                other => return Ok((new, File::from(other?))),
+            }
+        }
+        Err(io::Error::from_raw_os_error(nix::libc::EEXIST))
+    }
+
+    fn check(&self, file: &File) -> io::Result<()> {
+        let found = rustix::fs::fstat(file)?;
+        if rustix::fs::FileType::from_raw_mode(found.st_mode) != rustix::fs::FileType::RegularFile {
+            return Err(io::Error::other("not a regular file"));
+        }
+        // Where hard links to others' files may be made (fs.protected_hardlinks=0), a second name may be such a link.
+        let trusted = found.st_nlink == 1 && (found.st_uid == 0 || found.st_uid == geteuid().as_raw());
+        if found.st_uid != self.owner && !trusted {
+            return Err(io::Error::other(format!("it is a file of user {}", found.st_uid)));
+        }
+        Ok(())
+    }
+}
+
+/// Reads a file in the directory `dir` ([`Folder::read`]).
+///
+/// # Errors
+/// As there.
+pub fn read_file(dir: &Path, name: &str, most: u64) -> io::Result<Vec<u8>> {
+    Folder::open(dir)?.read(name, most)
+}
+
+/// Replaces a file in a directory of ours, mode 0600: a reader sees the old one or the new one.
+///
+/// # Errors
+/// It cannot be written; the old one is as it was.
+pub fn replace_file(dir: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
+    Folder::open_to_write(dir)?.replace(name, contents)
+}
+
+/// Removes a file in a directory of ours; that there is none is no error.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove_file(dir: &Path, name: &str) -> io::Result<()> {
+    Folder::open_to_write(dir)?.remove(name)
+}
+
+/// Reads all of an open file, which may be at most so large.
+pub(super) fn read_all(file: File, most: u64) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len();
+    // With a little more room than it needs, the end is found without another allocation.
+    let mut bytes = Vec::with_capacity(usize::try_from(length.min(most)).unwrap_or(0).saturating_add(64));
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > most) {
+        return Err(io::Error::other(format!("larger than {} MiB", most >> 20)));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const NOBODY: u32 = 65534;
+
+    /// A directory with `secret` in it, and `app` beside it.
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let place = tempfile::tempdir().expect("a directory");
+        std::fs::write(place.path().join("secret"), "secret").expect("written");
+        let app = place.path().join("app");
+        std::fs::create_dir(&app).expect("made");
+        (place, app)
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).expect("read").flatten();
+        entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read_private_and_alone() {
+        let (_place, app) = place();
+        replace_file(&app, "x", b"one").expect("written");
+        replace_file(&app, "x", b"two").expect("written again");
+        assert_eq!(read_file(&app, "x", 3).expect("read"), b"two");
+        let larger = read_file(&app, "x", 2).expect_err("larger");
+        assert!(larger.to_string().contains("larger than"), "{larger}");
+        let mode = std::fs::metadata(app.join("x")).expect("there").permissions().mode();
+        assert_eq!((mode & 0o7777, names(&app)), (0o600, vec!["x".to_owned()]));
+        let folder = Folder::open_to_write(&app).expect("ours");
+        assert_eq!((folder.truncate("x").expect("emptied"), folder.truncate("y").expect("nothing")), (true, false));
+        assert_eq!(read_file(&app, "x", 3).expect("read"), b"");
+        remove_file(&app, "x").expect("removed");
+        remove_file(&app, "x").expect("nothing to do");
+        assert_eq!(read_file(&app, "x", 3).expect_err("gone").kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn no_link_leads_elsewhere_and_no_fifo_holds_anybody_up() {
+        let (place, app) = place();
+        let secret = place.path().join("secret");
+        symlink(&secret, app.join("link")).expect("linked");
+        nix::unistd::mkfifo(&app.join("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("made");
+        std::fs::create_dir(app.join("dir")).expect("made");
+        let folder = Folder::open_to_write(&app).expect("ours");
+        for name in ["link", "fifo", "dir"] {
+            assert!(folder.read(name, 9).is_err() && folder.truncate(name).is_err(), "{name}");
+        }
+        replace_file(&app, "link", b"new").expect("the link itself is replaced");
+        assert_eq!(std::fs::read(&secret).expect("read"), b"secret");
+        symlink(&app, place.path().join("other")).expect("linked");
+        assert!(read_file(&place.path().join("other"), "link", 9).is_err(), "nor a link to the directory");
+    }
+
+    #[test]
+    fn another_users_directory_is_read_and_never_written_and_what_is_not_theirs_is_not_read_there() {
+        if !geteuid().is_root() {
+            return; // Only root can give a directory away.
+        }
+        let (place, app) = place();
+        std::fs::write(app.join("theirs"), "x").expect("written");
+        std::fs::write(app.join("others"), "x").expect("written");
+        std::fs::hard_link(place.path().join("secret"), app.join("hard")).expect("linked");
+        for (path, uid) in [(&app, NOBODY), (&app.join("theirs"), NOBODY), (&app.join("others"), 33)] {
+            chown(path, Some(uid), None).expect("given away");
+        }
+        assert_eq!(read_file(&app, "theirs", 9).expect("read"), b"x");
+        let refused = ["hard", "others"].map(|name| read_file(&app, name, 9).expect_err("refused").to_string());
+        assert_eq!(refused, ["it is a file of user 0", "it is a file of user 33"]);
+        for failed in [replace_file(&app, "new", b""), remove_file(&app, "theirs")] {
+            assert!(failed.expect_err("refused").to_string().contains("belongs to user 65534"));
+        }
+        assert_eq!(names(&app).len(), 3);
+    }
+}
