@@ -36,7 +36,7 @@ use pm_common::policy::time::Span;
 use pm_common::policy::worker::ReadyBy;
 use pm_common::release::Origin;
 use pm_common::report::{self, Failure, OrFail as _, print};
-use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Supervise, environment};
+use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Succession, Supervise, environment};
 use pm_common::sys::passed::{self, Passed};
 
 use bind::probe::{self, Choice, Wanted};
@@ -62,6 +62,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     if parsed.options.iter().any(|(option, _)| *option == "probe") {
         return print(&probe::text());
     }
+    let succession = Succession::from_env(&parsed.rest);
     let options = options::resolve(&parsed)?;
     let sockets = passed::sockets();
     passed::reserve(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
@@ -97,6 +98,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         scope: Scope::Group,
         outputs,
         publisher: Publisher::new("pm-cluster", home),
+        succession,
         kind: "cluster",
     })?
     .run()

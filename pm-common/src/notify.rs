@@ -4,12 +4,14 @@
 //! /proc/net/unix, so who is heard is decided by the kernel's word about the sender (`policy::heard`).
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::net::{
-    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, sendto, socket_with, sockopt,
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind,
+    sendmsg_addr, sendto, socket_with, sockopt,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -38,6 +40,14 @@ pub enum Assignment {
     ExtendTimeout(Span),
     /// `BARRIER=1`; its descriptor is closed, which is the answer.
     Barrier,
+    /// `FDSTORE=1`: keep the descriptors of this datagram, and give them back to the sender's successor.
+    FdStore,
+    /// `FDSTOREREMOVE=1`: keep those of this datagram's name no longer.
+    FdStoreRemove,
+    /// `FDNAME=`: the name of the descriptors; as systemd has it, at most 255 printable characters without a colon.
+    FdName(String),
+    /// `FDPOLL=0`: they are kept whatever poll(2) says of them. Ours are never polled.
+    FdPoll,
     /// `X_PM_SUPERVISOR=`: the sender is a pm supervisor of this kind and owns its workers.
     PmSupervisor(String),
     /// `X_PM_GAVE_UP=`: the sender ends with this exit code, and no retry is to follow.
@@ -57,6 +67,10 @@ impl Assignment {
             ("STATUS", text) => Some(Self::Status(text.to_owned())),
             ("MAINPID", pid) => pid.parse().ok().filter(|pid| *pid > 0).map(Self::MainPid),
             ("EXTEND_TIMEOUT_USEC", span) => micros(span).map(Self::ExtendTimeout),
+            ("FDSTORE", "1") => Some(Self::FdStore),
+            ("FDSTOREREMOVE", "1") => Some(Self::FdStoreRemove),
+            ("FDPOLL", "0") => Some(Self::FdPoll),
+            ("FDNAME", name) => Some(name).filter(|name| is_fd_name(name)).map(|name| Self::FdName(name.to_owned())),
             ("X_PM_SUPERVISOR", kind) => Some(Self::PmSupervisor(kind.to_owned())),
             ("X_PM_GAVE_UP", code) => code.parse().ok().map(Self::PmGaveUp),
             _ => None,
@@ -73,10 +87,20 @@ impl Assignment {
             Self::Watchdog => writeln!(out, "WATCHDOG=1"),
             Self::ExtendTimeout(span) => writeln!(out, "EXTEND_TIMEOUT_USEC={}", span.as_micros()),
             Self::Barrier => writeln!(out, "BARRIER=1"),
+            Self::FdStore => writeln!(out, "FDSTORE=1"),
+            Self::FdStoreRemove => writeln!(out, "FDSTOREREMOVE=1"),
+            Self::FdName(name) => writeln!(out, "FDNAME={}", one_line(name)),
+            Self::FdPoll => writeln!(out, "FDPOLL=0"),
             Self::PmSupervisor(kind) => writeln!(out, "X_PM_SUPERVISOR={}", one_line(kind)),
             Self::PmGaveUp(code) => writeln!(out, "X_PM_GAVE_UP={code}"),
         };
     }
+}
+
+/// sd_pid_notify_with_fds(3) on FDNAME=.
+fn is_fd_name(name: &str) -> bool {
+    let printable = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b':';
+    (1..=255).contains(&name.len()) && name.bytes().all(printable)
 }
 
 fn micros(text: &str) -> Option<Span> {
@@ -202,6 +226,18 @@ impl Upward {
         let mut text = String::new();
         lines.iter().for_each(|line| line.write(&mut text));
         sendto(&self.fd, text.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT, &self.address).is_ok()
+    }
+
+    /// The same, and a duplicate of a descriptor goes with it.
+    pub fn send_with(&self, lines: &[Assignment], fd: BorrowedFd<'_>) -> bool {
+        let mut text = String::new();
+        lines.iter().for_each(|line| line.write(&mut text));
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let (one, bytes) = ([fd], [IoSlice::new(text.as_bytes())]);
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        control.push(SendAncillaryMessage::ScmRights(&one))
+            && sendmsg_addr(&self.fd, &self.address, &bytes, &mut control, flags).is_ok()
     }
 }
 

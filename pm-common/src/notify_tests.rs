@@ -39,6 +39,10 @@ fn what_is_said_upward_is_heard_below() {
         Assignment::Watchdog,
         Assignment::ExtendTimeout(Span::millis(1500)),
         Assignment::Barrier,
+        Assignment::FdStore,
+        Assignment::FdStoreRemove,
+        Assignment::FdName("pm-state".to_owned()),
+        Assignment::FdPoll,
         Assignment::PmGaveUp(3),
     ];
     assert!(upward.send(&all));
@@ -93,7 +97,11 @@ fn values_that_make_no_sense_are_ignored() {
         "EXTEND_TIMEOUT_USEC=18446744073709551616",
         "X_PM_GAVE_UP=256",
         "X_PM_GAVE_UP=",
-        "FDSTORE=1",
+        "FDSTORE=0",
+        "FDPOLL=1",
+        "FDNAME=",
+        "FDNAME=a:b",
+        "FDNAME=a\tb",
         "READY=1\0x",
     ] {
         assert_eq!(said(junk.as_bytes()), [], "{junk:?}");

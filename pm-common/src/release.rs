@@ -22,6 +22,7 @@ pub mod env_file;
 pub struct Origin {
     /// The directory as the person named it: `$PWD`, if that is where we are.
     logical: PathBuf,
+    /// Relative to `logical`, if it is not absolute.
     env_file: Option<PathBuf>,
     base_env: Vec<(OsString, OsString)>,
     program: OsString,
@@ -59,8 +60,42 @@ impl Releases {
     /// # Errors
     /// As `Origin::resolve`.
     pub fn begin(origin: Origin) -> Result<Self, Failure> {
-        let current = origin.resolve(0)?;
-        Ok(Self { origin, current, next: None, before: None, resolved: 1 })
+        Self::begin_at(origin, 0)
+    }
+
+    /// The same, where so many were resolved before: a number names one release for ever.
+    ///
+    /// # Errors
+    /// As `Origin::resolve`.
+    pub fn begin_at(origin: Origin, resolved: u64) -> Result<Self, Failure> {
+        let current = origin.resolve(resolved)?;
+        Ok(Self { origin, current, next: None, before: None, resolved: resolved + 1 })
+    }
+
+    /// Goes on with this release, from which the supervisor before this one started its workers; new ones come from
+    /// `logical`.
+    #[must_use]
+    pub fn resume(origin: Origin, logical: PathBuf, current: Release, resolved: u64) -> Self {
+        let resolved = resolved.max(current.number + 1);
+        Self { origin: Origin { logical, ..origin }, current, next: None, before: None, resolved }
+    }
+
+    /// Where new releases come from, for people and for a successor.
+    #[must_use]
+    pub fn logical(&self) -> &Path {
+        &self.origin.logical
+    }
+
+    /// How many were resolved so far.
+    #[must_use]
+    pub const fn resolved(&self) -> u64 {
+        self.resolved
+    }
+
+    /// The release that is current if the roll under way fails, or, with none under way, that is current.
+    #[must_use]
+    pub fn settled(&self, rolling: bool) -> &Release {
+        self.before.as_ref().filter(|_| rolling).unwrap_or(&self.current)
     }
 
     /// A roll begins: resolves the release that it brings.
@@ -113,8 +148,7 @@ impl Origin {
         let current = std::env::current_dir().or_fail(|| "cannot tell the working directory".to_owned())?;
         let logical = std::env::var_os("PWD").map(PathBuf::from).filter(|pwd| pwd.is_absolute() && same(pwd, &current));
         let logical = logical.unwrap_or(current);
-        let env_file = env_file.map(|file| logical.join(file));
-        Ok(Self { logical, env_file, base_env, program })
+        Ok(Self { logical, env_file: env_file.map(Path::to_owned), base_env, program })
     }
 
     /// Resolves what a worker started now is to be started from, under this number.
@@ -127,8 +161,8 @@ impl Origin {
             .or_fail(|| format!("cannot open the working directory {}", self.logical.display()))?;
         let mut env = self.base_env.clone();
         env.retain(|(key, _)| key != "PWD");
-        if let Some(file) = &self.env_file {
-            let text = std::fs::read_to_string(file).or_fail(|| format!("cannot read {}", file.display()))?;
+        if let Some(file) = self.env_file.as_ref().map(|file| self.logical.join(file)) {
+            let text = std::fs::read_to_string(&file).or_fail(|| format!("cannot read {}", file.display()))?;
             env.extend(env_file::parse(&text).map_err(|why| Failure::own(format!("{}: {why}", file.display())))?);
         }
         env.push(("PWD".into(), self.logical.clone().into_os_string()));

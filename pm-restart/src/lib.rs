@@ -15,9 +15,10 @@ use pm_common::policy::time::Span;
 use pm_common::policy::worker::{ReadyBy, ReadyRule};
 use pm_common::policy_options::{PM_POLICY, to_json};
 use pm_common::release::{Origin, Release};
-use pm_common::report::{Failure, print};
+use pm_common::report::{Failure, OrFail as _, print};
+use pm_common::supervise::store::MOST_KEPT;
 use pm_common::supervise::{
-    Adapter, AdapterToken, Outputs, Plan, Publisher, Scope, Setup, Source, Supervise, environment,
+    Adapter, AdapterToken, Outputs, Plan, Publisher, Scope, Setup, Source, Succession, Supervise, environment,
 };
 use pm_common::sys::passed::{self, Passed};
 
@@ -39,6 +40,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     };
     let options = options::resolve(&parsed)?;
     let sockets = passed::sockets();
+    passed::reserve(sockets.len() + MOST_KEPT).or_fail(|| "cannot keep descriptors free".to_owned())?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     pm_common::orphans::end_before_start(&home)?;
     let ready = ReadyRule { evidence: ReadyBy::Listen, alive_after: ALIVE_AFTER, timeout: READY_TIMEOUT };
@@ -55,6 +57,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         scope: Scope::Tree,
         outputs: Outputs::default(),
         publisher: Publisher::new("pm-restart", home),
+        succession: Succession::default(),
         kind: "restart",
     })?
     .run()

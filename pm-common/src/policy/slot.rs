@@ -30,8 +30,8 @@ impl Seat {
 /// How the slot's last worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Last {
-    /// The end itself.
-    pub exit: Exit,
+    /// The end itself; `None`: nobody saw it.
+    pub exit: Option<Exit>,
     /// What was behind it.
     pub why: Why,
     /// When.

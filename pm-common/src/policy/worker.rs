@@ -71,9 +71,26 @@ pub enum Why {
     Reload,
     /// The supervisor gives up.
     GiveUp,
+    /// The supervisor was killed, and its workers ended with it.
+    Orphaned,
 }
 
 impl Why {
+    const ALL: [Self; 12] = [
+        Self::Oom,
+        Self::Exit,
+        Self::Crash,
+        Self::Spawn,
+        Self::Stop,
+        Self::Scale,
+        Self::Memory,
+        Self::Lag,
+        Self::NotReady,
+        Self::Reload,
+        Self::GiveUp,
+        Self::Orphaned,
+    ];
+
     /// The word of the status file and of messages.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -89,7 +106,14 @@ impl Why {
             Self::NotReady => "not ready",
             Self::Reload => "reload",
             Self::GiveUp => "give up",
+            Self::Orphaned => "supervisor killed",
         }
+    }
+
+    /// The reason with this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|why| why.word() == word)
     }
 }
 

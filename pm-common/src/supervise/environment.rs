@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 /// Variables that speak to us, or to the one process they were made for; no child gets them as they are.
 ///
 /// PM_PRELOAD, PM_LINGER_MS and PM_DRAIN_SIGNAL tell the drain script of a cluster above what it added to NODE_OPTIONS.
-const OURS: [&str; 17] = [
+const OURS: [&str; 18] = [
     "PM_POLICY",
     "PM_APP",
     "PM_DIR",
@@ -16,6 +16,7 @@ const OURS: [&str; 17] = [
     "PM_LINGER_MS",
     "PM_DRAIN_SIGNAL",
     "NOTIFY_SOCKET",
+    "FDSTORE",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "LISTEN_PID",

@@ -62,7 +62,9 @@ impl Assignment {
     const fn word(&self) -> Word {
         match self {
             Self::PmSupervisor(_) => Word::Announcement,
-            Self::PmGaveUp(_) => Word::OfSupervisor,
+            Self::PmGaveUp(_) | Self::FdStore | Self::FdStoreRemove | Self::FdName(_) | Self::FdPoll => {
+                Word::OfSupervisor
+            }
             Self::Ready
             | Self::Status(_)
             | Self::Reloading
@@ -91,12 +93,17 @@ impl<A: Adapter> Supervise<A> {
             trusted.extend_from_slice(self.users_of(id));
         }
         let users = Users { trusted: &trusted, nameless: self.hearing.nameless };
-        let Datagram { sender, assignments, fds: _ } = &datagram;
-        for assignment in assignments {
+        // The supervisor of this chain alone has a successor that is given what is stored.
+        let keeps = self.scope == Scope::Tree && hear(Word::OfSupervisor, speaker, users).is_ok();
+        let Datagram { sender, assignments, fds } = datagram;
+        for assignment in &assignments {
             match hear(assignment.word(), speaker, users) {
-                Ok(()) => self.heard(id, sender, speaker, assignment),
-                Err(why) => self.hearing.refuse(id, sender, why),
+                Ok(()) => self.heard(id, &sender, speaker, assignment),
+                Err(why) => self.hearing.refuse(id, &sender, why),
             }
+        }
+        if keeps {
+            self.store.heed(&assignments, fds);
         }
         true
     }
@@ -131,7 +138,11 @@ impl<A: Adapter> Supervise<A> {
             | Assignment::Stopping
             | Assignment::MainPid(_)
             | Assignment::Watchdog
-            | Assignment::Barrier => {}
+            | Assignment::Barrier
+            | Assignment::FdStore
+            | Assignment::FdStoreRemove
+            | Assignment::FdName(_)
+            | Assignment::FdPoll => {}
         }
     }
 

@@ -9,6 +9,7 @@ mod crowd;
 pub mod environment;
 pub mod err_log;
 mod hear;
+pub mod journal;
 mod moments;
 mod offspring;
 mod outputs;
@@ -16,6 +17,8 @@ mod pace;
 mod perform;
 mod processes;
 mod publish;
+pub mod store;
+pub mod succession;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -43,6 +46,8 @@ use pace::Pace;
 pub use processes::Scope;
 use processes::{Inherited, Process};
 pub use publish::Publisher;
+use store::Store;
+pub use succession::Succession;
 
 /// What the loop waits for, in the order in which it is looked at within a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +81,9 @@ pub struct Supervise<A> {
     above: Option<(OwnedFd, i32)>,
     outputs: Outputs,
     publisher: Publisher,
+    succession: Succession,
+    /// What is kept for the next child.
+    store: Store,
     /// Something has happened since the status was written.
     news: bool,
     /// It was said that there are more descriptors than may be waited for.
@@ -111,6 +119,8 @@ pub struct Setup<A> {
     pub outputs: Outputs,
     /// Where the status goes.
     pub publisher: Publisher,
+    /// What comes from a supervisor before this one, and goes to the next.
+    pub succession: Succession,
     /// The word for X_PM_SUPERVISOR: cluster or restart.
     pub kind: &'static str,
 }
@@ -120,10 +130,10 @@ impl<A: Adapter> Supervise<A> {
     ///
     /// # Errors
     /// The first release cannot be resolved; the kernel refuses a pipe, a handler or the adoption of orphans.
-    pub fn begin(setup: Setup<A>) -> Result<Self, Failure> {
+    pub fn begin(mut setup: Setup<A>) -> Result<Self, Failure> {
         let mut proc = Proc::default();
         let inherited = Inherited::look(&mut proc);
-        let releases = Releases::begin(setup.origin)?;
+        let releases = setup.succession.take_over(&mut setup.machine, setup.origin)?;
         let signals = Signals::install().or_fail(|| "cannot handle signals".to_owned())?;
         crate::sys::limits::raise_descriptors();
         crate::sys::process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
@@ -141,6 +151,8 @@ impl<A: Adapter> Supervise<A> {
             above: setup.publisher.above().and_then(|pid| Some((crate::sys::process::open_pidfd(pid).ok()?, pid))),
             outputs: setup.outputs,
             publisher: setup.publisher,
+            succession: setup.succession,
+            store: Store::default(),
             news: false,
             crowded: false,
             proc,
@@ -170,6 +182,7 @@ impl<A: Adapter> Supervise<A> {
             if let Some(code) = self.code {
                 self.adapter.finish();
                 self.publisher.end(&self.machine, self.gave_up);
+                self.succession.end();
                 return Ok(code);
             }
             // Most of what wakes us changes nothing: what flows through us, or a worker that tells its mood.

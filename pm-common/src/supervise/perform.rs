@@ -64,8 +64,9 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    /// Who hears of it may look at once: the status says the same by then.
+    /// Who hears of it may look at once: the status says the same by then, and a successor would know it.
     pub(super) fn publish(&mut self) {
+        self.succession.remember(&self.argv, &self.machine, &self.releases);
         self.publisher.publish(&self.machine, &self.processes, &self.adapter);
     }
 
@@ -86,6 +87,7 @@ impl<A: Adapter> Supervise<A> {
     fn resolve_release(&mut self) {
         self.manager.reloads();
         self.publisher.roll_begins();
+        self.store.forget_releases();
         if let Err(failure) = self.releases.resolve_next() {
             self.events.push_back(Event::ResolveFailed(failure.message));
         }
@@ -127,6 +129,9 @@ impl<A: Adapter> Supervise<A> {
         plan.env.push(("PM_GENERATION".into(), id.generation.to_string().into()));
         let from = self.releases.get(release);
         self.adapter.prepare(id, from, &mut plan).map_err(lacking)?;
+        if self.scope == Scope::Tree {
+            self.store.pass(&mut plan);
+        }
         let directory = from.directory.as_fd();
         let env = from.env.iter().cloned().chain(plan.env).collect();
         let keep = plan.keep.iter().map(AsFd::as_fd).collect();

@@ -12,6 +12,7 @@ use super::{Adapter, Supervise, Token, borrowed};
 use crate::cgroup;
 use crate::notify::NotifySocket;
 use crate::policy::WorkerId;
+use crate::policy::exit::Exit;
 use crate::policy::oom::OomKills;
 use crate::policy::supervisor::Event;
 use crate::procfs::{Proc, Stat};
@@ -218,6 +219,9 @@ impl<A: Adapter> Supervise<A> {
                 break;
             }
         }
+        if self.ends_on_purpose(id, exit) {
+            self.store.clear();
+        }
         let leftovers = self.find_leftovers(id);
         if !leftovers {
             self.forget(id);
@@ -229,6 +233,17 @@ impl<A: Adapter> Supervise<A> {
             self.events.push_back(Event::OutOfMemory(id));
         }
         self.events.push_back(Event::Ended { id, exit, leftovers });
+    }
+
+    /// Whether nothing is to be kept for the next child: this one was stopped, or has ended by itself. A shell in between
+    /// tells by its exit code that the supervisor below it was killed.
+    fn ends_on_purpose(&self, id: WorkerId, exit: Exit) -> bool {
+        let leads = self.processes.get(&id).is_none_or(|process| process.leader_supervises);
+        let killed = match exit {
+            Exit::Signal(_) => true,
+            Exit::Code(code) => code > 128 && !leads,
+        };
+        !killed || self.machine.state() == "stopping"
     }
 
     /// One of the leftovers has ended: look what remains.

@@ -213,7 +213,7 @@ impl Publisher {
             since_ms: self.wall_ms(view.since),
             restarts: view.restarts,
             last: view.last.map(|last| Last {
-                ended: Some(last.exit.into()),
+                ended: last.exit.map(Into::into),
                 why: last.why.word().to_owned(),
                 at_ms: self.wall_ms(last.at),
                 at_boot_ms: Some(self.moments.of(last.at).boot_ms),

@@ -5,9 +5,10 @@
 
 use std::ffi::{CString, OsString, c_char};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::libc;
 use rustix::fs::{Mode, OFlags};
@@ -101,6 +102,37 @@ pub fn variables(passed: &[Passed]) -> Vec<(OsString, OsString)> {
 /// One of them has been closed.
 pub fn keep_over_exec(passed: &[Passed]) -> io::Result<()> {
     passed.iter().try_for_each(|socket| Ok(rustix::io::fcntl_setfd(socket.fd, rustix::io::FdFlags::empty())?))
+}
+
+/// Takes over the descriptors whose names begin with [`KEPT`] from those that we were started with; close-on-exec from
+/// now on, and gone for every later call.
+///
+/// LISTEN_PID may also be our parent's: a shell that the chain goes through hands on what it does not know.
+#[must_use]
+pub fn take_kept() -> Vec<(String, OwnedFd)> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let number = |key: &str| std::env::var(key).ok()?.parse::<RawFd>().ok();
+    let own = [Some(rustix::process::getpid()), rustix::process::getppid()];
+    let ours =
+        number("LISTEN_PID").is_some_and(|pid| own.into_iter().flatten().any(|p| p.as_raw_nonzero().get() == pid));
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    if !ours || TAKEN.swap(true, Ordering::Relaxed) {
+        return Vec::new();
+    }
+    let count = number("LISTEN_FDS").and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+    let numbered = (FIRST..).zip(names.split(':')).take(count);
+    numbered
+        .filter(|(_, name)| name.starts_with(KEPT))
+        .filter_map(|(fd, name)| Some((name.to_owned(), own_it(fd)?)))
+        .collect()
+}
+
+/// The descriptor of this number; `None`: there is none.
+fn own_it(fd: RawFd) -> Option<OwnedFd> {
+    // SAFETY: F_SETFD on a number touches no memory; where nothing is open it fails.
+    let open = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } == 0;
+    // SAFETY: it is open, was passed to this process under a name that is ours alone, and is taken once (`TAKEN`).
+    open.then(|| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// All that the child needs in order to execute the program: made before fork, addresses as numbers so that they can be

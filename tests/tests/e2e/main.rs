@@ -55,6 +55,7 @@ mod stat_traffic;
 mod status;
 mod stop;
 mod stop_requests;
+mod successor;
 mod terminal;
 mod usage;
 mod waits;

@@ -25,7 +25,7 @@ impl Supervisor {
         }
         // A successor that failed is no news of the worker that it did not replace.
         if worker.seated {
-            slot.last = Some(Last { exit, why, at: now });
+            slot.last = Some(Last { exit: Some(exit), why, at: now });
         }
         if self.starts_again(now, id, place, &worker, out) {
             return;

@@ -4,6 +4,9 @@
 //! `Event::Tick`; `snapshot()` is what pm-stat shows. It knows no pid, no descriptor and no clock, so that every rule
 //! can be tested without a process. The tools perform the actions and feed the results back.
 
+mod carried;
+#[cfg(test)]
+mod carried_seen;
 mod ends;
 mod replace;
 mod roll;
@@ -32,6 +35,7 @@ use super::worker::{Due, Life, ReadyBy, Why, Worker};
 use roll::Rolls;
 use stops::Stopping;
 
+pub use carried::{Carried, CarriedRolls, CarriedSlot};
 pub use words::{Action, Asker, Event, Release, Request, RollRule, RollView, Running, Shape, StopKind, View};
 
 /// Our exit code when we give up on a program whose own was 0: that of our own failures.
@@ -67,6 +71,8 @@ pub struct Supervisor {
     slots: Vec<Slot>,
     /// The newest generation of each slot that was scaled away: a worker's name is never given out twice.
     gone_generations: Vec<u64>,
+    /// What the slots take over from a supervisor that was killed; empty once they have.
+    inherited: Vec<CarriedSlot>,
     wanted: u32,
     goal: Goal,
     /// Replacements still to be made.
@@ -96,6 +102,7 @@ impl Supervisor {
             shape,
             slots: Vec::new(),
             gone_generations: Vec::new(),
+            inherited: Vec::new(),
             goal: Goal::Run,
             queue: VecDeque::new(),
             replacing: BTreeMap::new(),
@@ -210,6 +217,7 @@ impl Supervisor {
 
     fn on_start(&mut self, now: Mono) {
         self.slots = (0..self.wanted).map(|_| Slot::new(now, BTreeSet::new())).collect();
+        self.inherit_slots();
         self.announce_by = now + self.shape.ready.timeout;
         self.memory_at = self.rules.max_mem.map(|_| now + self.rules.mem_interval);
     }

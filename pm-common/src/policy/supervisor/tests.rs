@@ -1,5 +1,6 @@
 //! Scenarios with a fake clock. Every step also passes the checks of `World`.
 
+mod carried;
 mod lag;
 mod memory;
 mod ready;
@@ -95,7 +96,8 @@ impl Bench {
 
     fn on(&mut self, event: Event) -> Vec<Action> {
         let shown = format!("{event:?}");
-        self.world.feed(event).unwrap_or_else(|why| panic!("{shown}: {why}"))
+        let done = self.world.feed(event).and_then(|actions| self.world.check_successor().map(|()| actions));
+        done.unwrap_or_else(|why| panic!("{shown}: {why}"))
     }
 
     /// Asks for a reload whose release resolves.
@@ -107,7 +109,8 @@ impl Bench {
 
     /// Steps to the next deadline and ticks.
     fn tick(&mut self) -> Vec<Action> {
-        self.world.tick().unwrap_or_else(|why| panic!("tick: {why}"))
+        let done = self.world.tick().and_then(|actions| self.world.check_successor().map(|()| actions));
+        done.unwrap_or_else(|why| panic!("tick: {why}"))
     }
 
     /// Lets this time pass, with every deadline in it.

@@ -53,7 +53,7 @@ impl Supervisor {
     }
 
     /// The lowest slot under way, else the next one.
-    pub(super) fn running_slot(&self) -> Option<u32> {
+    pub(in super::super) fn running_slot(&self) -> Option<u32> {
         let roll = self.rolls.now.as_ref()?;
         roll.under_way.iter().min().or_else(|| roll.rest.front()).copied()
     }

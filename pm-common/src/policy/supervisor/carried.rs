@@ -1,0 +1,138 @@
+//! What a supervisor's successor must know of it: all that it acknowledged, and nothing that ended with it.
+
+use super::super::slot::Last;
+use super::roll::Outcome;
+use super::{MOST_WORKERS, Mono, Seat, Slot, Supervisor, Why};
+
+/// Why a roll failed that its supervisor did not survive.
+const KILLED: &str =
+    "its supervisor was killed before it had ended, and every worker was started again from the release before it";
+
+/// What is carried over from a supervisor that was killed to the one that follows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Carried {
+    /// The workers that the command line asked for: who changes that wants another number than the one kept here.
+    pub asked: u32,
+    /// The workers that were wanted last.
+    pub wanted: u32,
+    /// By number, those that were scaled away included.
+    pub slots: Vec<CarriedSlot>,
+    /// What was promised to those who wait for a roll.
+    pub rolls: CarriedRolls,
+}
+
+/// What is carried over of one slot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CarriedSlot {
+    /// The newest generation given out.
+    pub generation: u64,
+    /// Restarts so far.
+    pub restarts: u64,
+    /// How its last worker ended.
+    pub last: Option<Last>,
+    /// It had a worker, whose end nobody has counted yet.
+    pub occupied: bool,
+}
+
+/// What is carried over of the rolls.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CarriedRolls {
+    /// The newest request.
+    pub requested: u64,
+    /// The newest roll that began.
+    pub started: u64,
+    /// The newest roll that ended.
+    pub ended: u64,
+    /// The roll that the release came with which is current if the one under way fails.
+    pub current: u64,
+    /// Whether the last that ended was done; `None` before the first.
+    pub ok: Option<bool>,
+    /// Why it was not.
+    pub reason: String,
+    /// The slot where it failed, if it was one.
+    pub slot: Option<u32>,
+    /// The slot that the roll under way is at.
+    pub at: Option<u32>,
+}
+
+impl Supervisor {
+    /// What a successor of this supervisor would have to know if it ended now.
+    #[must_use]
+    pub fn carried(&self) -> Carried {
+        let gone = self.gone_generations.iter().skip(self.slots.len());
+        let gone = gone.map(|generation| CarriedSlot { generation: *generation, ..CarriedSlot::default() });
+        let slots = self.slots.iter().map(carried_slot).chain(gone).collect();
+        let most = i64::from(MOST_WORKERS);
+        let wanted = (i64::from(self.wanted) + i64::from(self.rolls.scale)).clamp(1, most);
+        let rolls = &self.rolls;
+        Carried {
+            asked: self.shape.workers,
+            wanted: u32::try_from(wanted).unwrap_or(self.wanted),
+            slots,
+            rolls: CarriedRolls {
+                requested: rolls.requested,
+                started: rolls.started,
+                ended: rolls.ended,
+                current: rolls.now.as_ref().map_or(rolls.current, |roll| roll.before),
+                ok: rolls.last.as_ref().map(|last| last.ok),
+                reason: rolls.last.as_ref().map(|last| last.reason.clone()).unwrap_or_default(),
+                slot: rolls.last.as_ref().and_then(|last| last.slot),
+                at: self.running_slot(),
+            },
+        }
+    }
+
+    /// Whether a roll is under way.
+    #[must_use]
+    pub const fn is_rolling(&self) -> bool {
+        self.rolls.now.is_some()
+    }
+
+    /// Takes over from a supervisor that was killed; before `Event::Start`.
+    ///
+    /// A roll that it had begun, or had been asked for, has failed: nobody else can give its answer. The workers of the
+    /// release on trial are gone, and the one before it is current.
+    pub fn resume(&mut self, carried: &Carried, now: Mono) {
+        // Somebody has asked for another number since then.
+        if carried.asked == self.shape.workers {
+            self.wanted = carried.wanted.clamp(1, MOST_WORKERS);
+        }
+        let most = usize::try_from(MOST_WORKERS).unwrap_or(usize::MAX);
+        self.inherited = carried.slots.iter().take(most).map(|slot| orphaned(slot, now)).collect();
+        self.gone_generations = self.inherited.iter().map(|slot| slot.generation).collect();
+        let said = &carried.rolls;
+        let (requested, ended) = (said.requested.max(said.started).max(said.ended), said.ended);
+        let rolls = &mut self.rolls;
+        (rolls.requested, rolls.started, rolls.ended) = (requested, requested, requested);
+        rolls.current = said.current.min(requested);
+        rolls.last = if requested > ended {
+            Some(Outcome { ok: false, reason: KILLED.to_owned(), slot: said.at })
+        } else {
+            said.ok.map(|ok| Outcome { ok, reason: said.reason.clone(), slot: said.slot })
+        };
+    }
+
+    /// The slots of the start get what is known of their predecessors.
+    pub(super) fn inherit_slots(&mut self) {
+        for (slot, before) in self.slots.iter_mut().zip(std::mem::take(&mut self.inherited)) {
+            slot.generation = before.generation;
+            slot.restarts = before.restarts;
+            slot.last = before.last;
+        }
+    }
+}
+
+fn carried_slot(slot: &Slot) -> CarriedSlot {
+    let occupied = matches!(slot.seat, Seat::Taken(_));
+    CarriedSlot { generation: slot.generation, restarts: slot.restarts, last: slot.last, occupied }
+}
+
+/// The worker of a supervisor that was killed has ended, in a way that nobody saw; the next one is a restart.
+fn orphaned(slot: &CarriedSlot, now: Mono) -> CarriedSlot {
+    let mut slot = slot.clone();
+    if std::mem::take(&mut slot.occupied) {
+        slot.restarts = slot.restarts.saturating_add(1);
+        slot.last = Some(Last { exit: None, why: Why::Orphaned, at: now });
+    }
+    slot
+}

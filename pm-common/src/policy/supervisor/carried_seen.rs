@@ -1,0 +1,47 @@
+//! What must hold, after every step of a scenario, for a supervisor that takes over from one that is killed there.
+
+use super::world::World;
+use super::*;
+
+impl World {
+    pub(super) fn check_successor(&self) -> Result<(), String> {
+        let (before, left) = (&self.sup, self.sup.carried());
+        let mut after = Supervisor::new(before.rules.clone(), before.shape.clone(), 1);
+        after.resume(&left, self.now);
+        after.handle(self.now, Event::Start, &mut Vec::new());
+        let wrong = |what: &str| Err(format!("the successor {what}: {:?} after {left:?}", after.carried()));
+        if after.wanted != left.wanted || after.slots.len() != usize::try_from(left.wanted).unwrap_or_default() {
+            return wrong("starts another number of workers");
+        }
+        let (was, is) = (before.roll(), after.roll());
+        if (is.requested, is.started, is.ended) != (was.requested, was.requested, was.requested) {
+            return wrong("leaves a request without an answer");
+        }
+        let open = was.requested > was.ended;
+        if open && is.ok != Some(false) || !open && (is.ok, &is.reason, is.slot) != (was.ok, &was.reason, was.slot) {
+            return wrong("gives a roll another end");
+        }
+        if after.rolls.current != before.rolls.now.as_ref().map_or(before.rolls.current, |roll| roll.before) {
+            return wrong("has another release");
+        }
+        for (old, new) in before.slots.iter().zip(&after.slots) {
+            let restarts = old.restarts + u64::from(matches!(old.seat, Seat::Taken(_)));
+            // Of many, the last ones are started at the next tick.
+            let next = u64::from(matches!(new.seat, Seat::Taken(_)));
+            if new.generation < old.generation + next || new.restarts != restarts {
+                return wrong("counts otherwise");
+            }
+        }
+        self.check_killed_again(&after)
+    }
+
+    /// One that is killed at once leaves the same, but for the workers that it has just started.
+    fn check_killed_again(&self, after: &Supervisor) -> Result<(), String> {
+        let left = after.carried();
+        let mut third = Supervisor::new(after.rules.clone(), after.shape.clone(), 1);
+        third.resume(&left, self.now);
+        third.handle(self.now, Event::Start, &mut Vec::new());
+        let (a, b) = (left.rolls, third.carried().rolls);
+        if (third.wanted, &a) == (after.wanted, &b) { Ok(()) } else { Err(format!("{b:?} after {a:?}")) }
+    }
+}

@@ -1,0 +1,86 @@
+//! What a successor goes on from. What holds in every state is checked by `World` after each step.
+
+use super::*;
+
+fn successor(bench: &Bench, workers: u32) -> Supervisor {
+    let shape = Shape { workers, ..bench.world.sup.shape.clone() };
+    let mut sup = Supervisor::new(Rules::default(), shape, 1);
+    sup.resume(&bench.world.sup.carried(), bench.world.now);
+    sup.handle(bench.world.now, Event::Start, &mut Vec::new());
+    sup
+}
+
+#[test]
+fn scaled_and_counted_is_scaled_and_counted() {
+    let mut bench = Bench::cluster(2, Rules::default());
+    bench.on(MORE);
+    bench.on(notify(w(2, 1)));
+    bench.on(crash(w(0, 1)));
+    bench.wait(s(1));
+    let sup = successor(&bench, 2);
+    let views = sup.snapshot();
+    let shown: Vec<_> = views.iter().map(|v| (v.id.generation, v.restarts)).collect();
+    assert_eq!(shown, [(3, 2), (2, 1), (2, 1)], "each had a worker that nobody saw the end of");
+    assert!(views.iter().all(|v| v.last.is_some_and(|last| (last.exit, last.why) == (None, Why::Orphaned))));
+}
+
+/// What was put off until the end of a roll has been acknowledged, too.
+#[test]
+fn what_was_put_off_is_done() {
+    let mut bench = Bench::cluster(2, Rules::default());
+    bench.reload();
+    bench.on(MORE);
+    bench.on(MORE);
+    assert_eq!(bench.world.sup.counts().0, 2);
+    assert_eq!(successor(&bench, 2).counts().0, 4);
+}
+
+#[test]
+fn who_changes_the_command_line_wants_the_new_number() {
+    let mut bench = Bench::cluster(2, Rules::default());
+    bench.on(MORE);
+    assert_eq!(successor(&bench, 5).counts().0, 5);
+}
+
+/// A name of a slot that was scaled away is not given out again.
+#[test]
+fn a_slot_that_is_gone_keeps_its_count() {
+    let mut bench = Bench::cluster(2, Rules::default());
+    bench.on(crash(w(1, 1)));
+    bench.wait(s(1));
+    bench.on(FEWER);
+    bench.on(ended(w(1, 2), Exit::Code(0)));
+    let mut sup = successor(&bench, 2);
+    assert_eq!(sup.counts().0, 1);
+    let mut actions = Vec::new();
+    sup.handle(bench.world.now, MORE, &mut actions);
+    assert_eq!(actions, [spawn(w(1, 3))]);
+}
+
+#[test]
+fn a_roll_under_way_has_failed_and_one_that_ended_has_not() {
+    let mut bench = Bench::cluster(1, Rules::default());
+    bench.reload();
+    let roll = successor(&bench, 1).roll();
+    assert_eq!((roll.requested, roll.started, roll.ended, roll.ok, roll.slot), (1, 1, 1, Some(false), Some(0)));
+    assert!(roll.reason.contains("was killed"), "{}", roll.reason);
+    bench.on(notify(w(0, 2)));
+    let roll = successor(&bench, 1).roll();
+    assert_eq!((roll.ended, roll.ok, roll.reason.as_str()), (1, Some(true), ""));
+}
+
+/// Numbers that no supervisor of ours would write.
+#[test]
+fn odd_numbers_do_no_harm() {
+    let bench = Bench::cluster(1, Rules::default());
+    let mut odd = bench.world.sup.carried();
+    odd.wanted = u32::MAX;
+    odd.slots = vec![CarriedSlot { restarts: u64::MAX, occupied: true, ..CarriedSlot::default() }; 5000];
+    odd.rolls = CarriedRolls { requested: 1, started: 2, ended: 3, current: 9, ..CarriedRolls::default() };
+    let mut sup = Supervisor::new(Rules::default(), bench.world.sup.shape.clone(), 1);
+    sup.resume(&odd, bench.world.now);
+    sup.handle(bench.world.now, Event::Start, &mut Vec::new());
+    assert_eq!(sup.counts().0, MOST_WORKERS);
+    let roll = sup.roll();
+    assert_eq!((roll.requested, roll.started, roll.ended), (3, 3, 3));
+}
