@@ -72,7 +72,7 @@ impl Theirs {
             let found = path.symlink_metadata();
             found.is_ok_and(|found| found.uid() == 0)
         });
-        assert_eq!(roots.collect::<Vec<_>>(), [PathBuf::new(); 0], "{what}: root's files are left");
+        assert_eq!(roots.collect::<Vec<_>>(), Vec::<PathBuf>::new(), "{what}: root's files are left");
     }
 }
 
