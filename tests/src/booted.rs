@@ -133,7 +133,13 @@ impl Drop for Booted<'_> {
             scene.processes().is_empty().then_some(())
         });
         assert!(gone.is_some() || std::thread::panicking(), "left of it: {:?}", scene.processes());
-        self.groups.iter().for_each(|group| remove_groups(group));
+        // A group is busy until the last of its processes has been reaped.
+        for group in &self.groups {
+            let _ = wait::poll(|| {
+                remove_groups(group);
+                (!group.exists()).then_some(())
+            });
+        }
     }
 }
 
