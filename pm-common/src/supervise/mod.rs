@@ -133,6 +133,7 @@ impl<A: Adapter> Supervise<A> {
     pub fn begin(mut setup: Setup<A>) -> Result<Self, Failure> {
         let mut proc = Proc::default();
         let inherited = Inherited::look(&mut proc);
+        crate::sys::process::can_watch().or_fail(|| "cannot watch processes".to_owned())?;
         let releases = setup.succession.take_over(&mut setup.machine, setup.origin)?;
         let signals = Signals::install().or_fail(|| "cannot handle signals".to_owned())?;
         crate::sys::limits::raise_descriptors();

@@ -170,6 +170,20 @@ pub fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
+/// Whether processes can be watched here at all, which nothing else can stand in for.
+///
+/// # Errors
+/// pidfd_open(2) is missing or forbidden, with the remedy. Want of descriptors, which passes, is none.
+pub fn can_watch() -> io::Result<()> {
+    match open_pidfd(std::process::id() as i32).map_err(|error| error.raw_os_error().map(Errno::from_raw)) {
+        Err(Some(errno @ (Errno::ENOSYS | Errno::EPERM | Errno::EACCES))) => Err(io::Error::other(format!(
+            "pidfd_open: {}; it needs Linux 5.3 or later, and a sandbox (seccomp, gVisor) that allows this call",
+            errno.desc()
+        ))),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// How a child ended, if it has; it stays a zombie, so that its pid and group number stay its own.
 #[must_use]
 pub fn peek_exit(pid: i32) -> Option<Exit> {

@@ -8,6 +8,7 @@ use pm_tests::{any, proc, roll};
 const EPERM: i32 = 1;
 const EBUSY: i32 = 16;
 const EINVAL: i32 = 22;
+const ENOSYS: i32 = 38;
 
 /// The program's sockets cannot be had, as under Docker's default profile: both serve, a crash refuses nobody, a roll
 /// loses nothing.
@@ -44,6 +45,24 @@ fn without_pidfd_getfd_lanes_are_made_for_go() {
 #[test]
 fn without_pidfd_getfd_lanes_are_made_for_java() {
     lanes_are_made("java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp $A Server");
+}
+
+/// No process can be watched, as before Linux 5.3: nothing is started, and the message names the call.
+#[test]
+fn without_pidfd_open_the_message_names_the_call() {
+    for (errno, reason) in [(ENOSYS, "Function not implemented"), (EPERM, "Operation not permitted")] {
+        for tool in ["pm-cluster -n 2", "pm-restart"] {
+            let scene = any::scene();
+            let chain = any::start(&scene, &format!("$A/deny pidfd {errno} {tool}"), "touch $T/started");
+            assert_eq!(chain.ended(), Some(125), "{}", chain.output());
+            let line = chain.line("fatal");
+            assert!(
+                line.contains(&format!("cannot watch processes: pidfd_open: {reason}; it needs Linux 5.3")),
+                "{line}"
+            );
+            assert!(!scene.dir().join("started").exists());
+        }
+    }
 }
 
 /// One line says what cannot be and why; the program that came first serves.
