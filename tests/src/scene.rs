@@ -15,13 +15,15 @@ use crate::chain::Chain;
 use crate::{bins, ports, proc, wait};
 
 /// Variables of the machine that would change what a chain does.
-const FOREIGN: [&str; 10] = [
+const FOREIGN: [&str; 12] = [
     "CARGO_TARGET_DIR",
     "NODE_OPTIONS",
     "NODE_CLUSTER_SCHED_POLICY",
     "NODE_CHANNEL_FD",
     "NODE_UNIQUE_ID",
     "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",

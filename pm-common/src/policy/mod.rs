@@ -10,6 +10,7 @@ mod slot;
 pub mod steering;
 pub mod supervisor;
 pub mod time;
+pub mod watchdog;
 pub mod worker;
 
 pub use slot::Last;

@@ -1,8 +1,16 @@
 //! What the one above us (systemd, podman, a pm supervisor) is told, in the order that sd_notify(3) asks for: READY=1
-//! once; around each reload RELOADING=1 with its time and READY=1; STOPPING=1; and a STATUS= line for people.
+//! once; around each reload RELOADING=1 with its time and READY=1; STOPPING=1; a STATUS= line for people; and, where a
+//! watchdog waits for it, WATCHDOG=1 again and again.
 
+use std::ffi::OsString;
+
+use super::processes::own_pid;
 use crate::notify::{Assignment, Upward};
+use crate::policy::WorkerId;
 use crate::policy::supervisor::Supervisor;
+use crate::policy::time::Mono;
+use crate::policy::watchdog::Watchdog;
+use crate::sys::clock;
 
 /// The way up, and what was said last.
 #[derive(Debug)]
@@ -11,12 +19,15 @@ pub(super) struct Above {
     ready: bool,
     reloading: bool,
     status: String,
+    watchdog: Option<Watchdog>,
 }
 
 impl Above {
     /// From our environment. The word for what we are goes first: from then on, what comes is taken for ours.
     pub(super) fn greet(kind: &str) -> Self {
-        let above = Self { way: Upward::from_env(), ready: false, reloading: false, status: String::new() };
+        let way = Upward::from_env();
+        let watchdog = way.as_ref().and_then(|_| watchdog());
+        let above = Self { way, ready: false, reloading: false, status: String::new(), watchdog };
         above.tell(&[Assignment::PmSupervisor(kind.to_owned())]);
         above
     }
@@ -57,6 +68,39 @@ impl Above {
         }
     }
 
+    /// When the watchdog is to be told next that we live; `None` without one.
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        self.watchdog.as_ref().map(Watchdog::deadline)
+    }
+
+    /// Tells the watchdog that we live, if it is time: our loop has turned.
+    pub(super) fn live(&mut self, now: Mono) {
+        if self.watchdog.as_mut().is_some_and(|watchdog| watchdog.speaks(now)) {
+            self.tell(&[Assignment::Watchdog]);
+        }
+    }
+
+    /// A child has said that it lives.
+    pub(super) fn lives_below(&mut self, id: WorkerId) {
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.lives(id, clock::now());
+        }
+    }
+
+    /// What may have said so has ended.
+    pub(super) fn ended_below(&mut self, id: WorkerId) {
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.ended(id);
+        }
+    }
+
+    /// Has a child that may be a supervisor say that it lives. Without WATCHDOG_PID: by `sudo` or a shell it gets
+    /// another pid than the one that we start.
+    pub(super) fn watchdog_for_child(&self) -> Option<(OsString, OsString)> {
+        let usec = self.watchdog.as_ref()?.interval().as_micros();
+        Some(("WATCHDOG_USEC".into(), usec.to_string().into()))
+    }
+
     /// The line for people, of workers of our own.
     pub(super) fn say_counts(&mut self, machine: &Supervisor) {
         let (wanted, ready) = machine.counts();
@@ -77,4 +121,11 @@ impl Above {
             self.status = text;
         }
     }
+}
+
+/// The one that our environment tells of.
+fn watchdog() -> Option<Watchdog> {
+    let text = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let (usec, pid) = (text("WATCHDOG_USEC"), text("WATCHDOG_PID"));
+    Watchdog::of(usec.as_deref(), pid.as_deref(), own_pid(), clock::now())
 }

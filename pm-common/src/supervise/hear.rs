@@ -123,6 +123,8 @@ impl<A: Adapter> Supervise<A> {
                 self.events.push_back(Event::SaidReady(id, ReadyBy::Notify));
             }
             Assignment::ExtendTimeout(span) => self.events.push_back(Event::StopTakes(id, *span)),
+            // Of one that has ended it would be asked for again for ever. A cluster's workers are watched by their health.
+            Assignment::Watchdog if self.scope == Scope::Tree && process.is_running() => self.manager.lives_below(id),
             Assignment::PmGaveUp(_) => self.events.push_back(Event::GaveUp(id)),
             Assignment::PmSupervisor(_) => {
                 // Without its pidfd we could neither reach it nor know its end: then it is a plain child.
@@ -195,6 +197,7 @@ impl<A: Adapter> Supervise<A> {
     pub(super) fn supervisor_below_ended(&mut self, id: WorkerId) {
         if let Some(process) = self.processes.get_mut(&id) {
             process.supervisor = None;
+            self.manager.ended_below(id);
             self.events.push_back(Event::SupervisesNoMore(id));
         }
     }

@@ -206,6 +206,7 @@ impl<A: Adapter> Supervise<A> {
             if self.machine.deadline().is_some_and(|at| at <= woken) {
                 self.tell_at(woken, Event::Tick);
             }
+            self.manager.live(clock::now());
         }
     }
 
@@ -236,7 +237,12 @@ impl<A: Adapter> Supervise<A> {
     fn wait(&mut self) -> Result<Vec<Token>, Failure> {
         let (tokens, ready, fits) = {
             let (tokens, mut fds) = self.poll_set();
-            let deadlines = [self.machine.deadline(), self.adapter.deadline(), self.publisher.deadline(self.news)];
+            let deadlines = [
+                self.machine.deadline(),
+                self.adapter.deadline(),
+                self.publisher.deadline(self.news),
+                self.manager.deadline(),
+            ];
             let timeout = deadlines.into_iter().flatten().min().map(|at| timespec(at, clock::now()));
             let fits = crowd::wait(&mut fds, timeout.as_ref()).or_fail(|| "cannot wait for events".to_owned())?;
             // Any of POLLIN, POLLOUT, POLLHUP, POLLERR is a reason to look: a pipe's end comes as POLLHUP alone.

@@ -127,6 +127,8 @@ impl<A: Adapter> Supervise<A> {
         plan.env.push(("NOTIFY_SOCKET".into(), name.clone().into()));
         plan.env.push(("PM_SLOT".into(), id.slot.to_string().into()));
         plan.env.push(("PM_GENERATION".into(), id.generation.to_string().into()));
+        // Workers of a cluster are apps, and pm-cluster looks after them in other ways.
+        plan.env.extend((self.scope == Scope::Tree).then(|| self.manager.watchdog_for_child()).flatten());
         let from = self.releases.get(release);
         self.adapter.prepare(id, from, &mut plan).map_err(lacking)?;
         if self.scope == Scope::Tree {

@@ -222,6 +222,7 @@ impl<A: Adapter> Supervise<A> {
         if self.ends_on_purpose(id, exit) {
             self.store.clear();
         }
+        self.manager.ended_below(id);
         let leftovers = self.find_leftovers(id);
         if !leftovers {
             self.forget(id);

@@ -113,6 +113,20 @@ fn a_supervisor_that_was_killed_is_started_again() {
     stops(&booted, "app");
 }
 
+#[test]
+fn a_unit_with_a_cluster_that_hangs_is_started_again() {
+    let scene = Scene::new();
+    let booted = with_the_unit(&scene);
+    amend(&booted, "watchdog", "WatchdogSec=1s\nTimeoutAbortSec=1s");
+    booted.ok("systemctl start app");
+    booted.ok("kill -STOP $(pidof pm-cluster)");
+    wait::until("another start", || (booted.property("app", "NRestarts") == "1").then_some(()));
+    // Joins the start that goes on.
+    booted.ok("systemctl start app");
+    assert!(booted.journal().contains("Watchdog timeout"), "{}", booted.journal());
+    stops(&booted, "app");
+}
+
 /// All of it at the same time, and each line is known to systemd.
 fn hardened(scene: &Scene) -> Booted<'_> {
     let booted = with_the_unit(scene);
@@ -128,8 +142,10 @@ fn hardened(scene: &Scene) -> Booted<'_> {
 fn a_hardened_unit_does_all_that_the_other_does() {
     let scene = Scene::new();
     let booted = hardened(&scene);
+    amend(&booted, "watchdog", "WatchdogSec=1s");
     booted.ok("systemctl start app");
     reloads(&booted, "app", &Style::crowd(8));
+    assert_eq!(booted.property("app", "NRestarts"), "0", "{}", booted.journal());
     stops(&booted, "app");
 }
 

@@ -161,3 +161,120 @@ fn the_status_line_says_how_many_are_ready() {
         chain.stop();
     }
 }
+
+const WATCHDOG: &str = "WATCHDOG=1";
+/// A few of half the interval.
+const OFTEN: usize = 6;
+
+impl Manager {
+    /// Waits for this many words of life from now on.
+    #[track_caller]
+    fn hears_life(&self, count: usize, chain: &Chain) {
+        self.heard.borrow_mut().clear();
+        (0..count).for_each(|_| drop(self.up_to(WATCHDOG, chain)));
+    }
+
+    /// Waits until ten intervals have passed without a word of life.
+    #[track_caller]
+    fn hears_no_more(&self, interval: Duration, chain: &Chain) {
+        self.heard.borrow_mut().clear();
+        self.socket.set_read_timeout(Some(interval * 10)).expect("a timeout");
+        // What is on its way, and what is said before the silence is noticed.
+        let mut words = 0;
+        while self.socket.recv(&mut [0; 4096]).is_ok() {
+            words += 1;
+            assert!(words < 100, "they go on\n{}", chain.output());
+        }
+        self.socket.set_read_timeout(Some(wait::DEADLINE)).expect("a timeout");
+    }
+}
+
+const INTERVAL: Duration = Duration::from_millis(300);
+
+/// A place with a manager that wants a word of life each 300 ms.
+fn watched() -> (Scene, Manager) {
+    let mut scene = Scene::new();
+    let manager = Manager::new(&mut scene);
+    scene.set("WATCHDOG_USEC", INTERVAL.as_micros().to_string());
+    (scene, manager)
+}
+
+#[test]
+fn a_watchdog_hears_that_we_live_twice_in_its_interval() {
+    for chain in ["pm-cluster", "pm-restart pm-cluster", "pm-restart sh -c '\"$@\"; exit' - pm-cluster"] {
+        let (scene, manager) = watched();
+        // As systemd does it.
+        let line = format!("WATCHDOG_PID=$$ exec {chain} -n 1 --ready-after 10ms sleep 1000");
+        let begun = std::time::Instant::now();
+        let chain = scene.start_words(&["sh", "-c", &line]);
+        manager.up_to("READY=1", &chain);
+        manager.hears_life(OFTEN, &chain);
+        assert!(begun.elapsed() >= INTERVAL / 2 * (OFTEN as u32 - 2), "too often: {:?}", begun.elapsed());
+        chain.stop();
+    }
+}
+
+#[test]
+fn a_watchdog_of_somebody_else_hears_nothing() {
+    for (usec, pid) in [(None, None), (Some("300000"), Some("1")), (Some("0"), None), (Some("often"), None)] {
+        for line in ["pm-cluster", "pm-restart pm-cluster"] {
+            let mut scene = Scene::new();
+            let manager = Manager::new(&mut scene);
+            usec.into_iter().for_each(|usec| scene.set("WATCHDOG_USEC", usec));
+            pid.into_iter().for_each(|pid| scene.set("WATCHDOG_PID", pid));
+            let chain = scene.start(&format!("{line} -n 1 --ready-after 10ms sleep 1000"));
+            let mut heard = manager.up_to("READY=1", &chain);
+            chain.signal(SIGTERM);
+            heard.extend(manager.up_to("STOPPING=1", &chain));
+            assert!(!heard.contains(&WATCHDOG.to_owned()), "{usec:?} {pid:?} {line}: {heard:?}");
+            assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+        }
+    }
+}
+
+/// No worker of a cluster is asked for a word of life; a child of pm-restart may give one.
+#[test]
+fn the_watchdog_variables_reach_the_chain_alone() {
+    let says = "echo usec=$WATCHDOG_USEC pid=$WATCHDOG_PID.; exec sleep 1000";
+    for (chain, said) in [
+        ("pm-cluster -n 1 --ready-after 10ms", "usec= pid=."),
+        ("pm-restart pm-cluster -n 1 --ready-after 10ms", "usec= pid=."),
+        ("pm-restart", "usec=300000 pid=."),
+    ] {
+        let (scene, manager) = watched();
+        let chain = scene.start_words(&["sh", "-c", &format!("WATCHDOG_PID=$$ exec {chain} sh -c '{says}'")]);
+        manager.up_to("READY=1", &chain);
+        chain.line(said);
+        chain.stop();
+    }
+}
+
+#[test]
+fn a_cluster_that_hangs_is_no_life_for_the_watchdog() {
+    let (scene, manager) = watched();
+    let chain = scene.start("pm-restart pm-cluster -n 1 --ready-after 10ms sleep 1000");
+    manager.up_to("READY=1", &chain);
+    manager.hears_life(OFTEN, &chain);
+    let cluster = scene.process("pm-cluster").expect("it runs");
+    proc::send(cluster, nix::sys::signal::Signal::SIGSTOP);
+    manager.hears_no_more(INTERVAL, &chain);
+    proc::send(cluster, nix::sys::signal::Signal::SIGCONT);
+    manager.hears_life(OFTEN, &chain);
+    chain.stop();
+}
+
+/// What the ended one owed is not asked of its successor, nor of the time between them.
+#[test]
+fn a_child_that_has_ended_owes_the_watchdog_nothing() {
+    let (scene, manager) = watched();
+    let program = "[ -e once ] && exec sleep 1000; touch once; python3 $0 WATCHDOG=1; sleep 1000; exit";
+    let fixture = scene.expand("$F/any/notify.py");
+    let chain = scene.start_words(&["pm-restart", "sh", "-c", program, &fixture]);
+    chain.until("its word", || scene.dir().join("once").exists().then_some(()));
+    manager.up_to(WATCHDOG, &chain);
+    manager.hears_no_more(INTERVAL, &chain);
+    let child = *proc::children(chain.pid()).first().expect("it runs");
+    proc::send(child, nix::sys::signal::Signal::SIGKILL);
+    manager.hears_life(OFTEN, &chain);
+    chain.stop();
+}
