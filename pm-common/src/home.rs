@@ -12,14 +12,17 @@ use crate::procfs;
 use crate::report::{self, Failure};
 
 mod files;
+mod find;
 mod ids;
 mod lock;
 mod name;
 mod place;
 mod start;
 mod turn;
+mod unseen;
 
 pub use files::{Folder, read_file, remove_file, replace_file};
+use find::Origin;
 pub use ids::with_id;
 pub use lock::{Claim, Lock};
 pub use name::{check as check_name, implied as implied_name, script as script_of};
@@ -28,6 +31,7 @@ pub use place::read_regular;
 use place::{Trouble, check_dir, check_home, make_dir};
 pub use start::{LARGEST as LARGEST_START, Mode, START, Start, argv_with_workers};
 pub use turn::Turns;
+pub use unseen::{Unseen, unseen};
 
 /// How many implied names (`app`, `app-2` ...) are tried before the last failure stands.
 const MOST_NAMESAKES: u32 = 1000;
@@ -41,19 +45,14 @@ pub const DIR: &str = "PM_DIR";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     path: PathBuf,
-    /// Named by PM_HOME, so that what is wrong with it is the user's to know.
-    explicit: bool,
+    origin: Origin,
 }
 
 impl Home {
-    /// `$PM_HOME`, else `~/.pm`; `None` without PM_HOME, HOME and an entry in the passwd file.
+    /// `$PM_HOME`, else `~/.pm`, else, where nothing can be written there, `/run/pm-UID` or `/dev/shm/pm-UID`; `None`: there
+    /// is none of them.
     pub fn find(env: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
-        let given = |name: &str| env(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-        if let Some(path) = given("PM_HOME") {
-            return std::path::absolute(path).ok().map(|path| Self { path, explicit: true });
-        }
-        let home = given("HOME").filter(|p| p.is_absolute()).or_else(home_of_passwd)?;
-        Some(Self { path: home.join(".pm"), explicit: false })
+        find::find(env)
     }
 
     /// The directory that holds those of the apps.
@@ -70,11 +69,12 @@ impl Home {
         check_home(&self.path).map_err(|trouble| Failure::own(trouble.text()))
     }
 
-    /// Makes the directory of all apps, for this user alone, if it is not there.
+    /// Makes the directory of all apps, for this user alone, if it is not there, to keep something in it.
     ///
     /// # Errors
-    /// That of mkdir(2).
+    /// That of mkdir(2); or a reboot would empty it.
     pub fn make(&self) -> io::Result<()> {
+        self.lasts().map_err(|trouble| io::Error::other(trouble.text()))?;
         place::make_home(&self.path)
     }
 
@@ -108,11 +108,6 @@ impl Home {
         names.sort_unstable();
         Ok(names)
     }
-}
-
-fn home_of_passwd() -> Option<PathBuf> {
-    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok()??;
-    Some(user.dir).filter(|d| d.is_absolute())
 }
 
 /// An app that this process is a link of: its name, and its directory where there is one.
@@ -293,16 +288,16 @@ impl AppDir {
     fn outermost(wish: &Wish, home: Option<Home>, join_ancestor: bool, required: bool) -> Result<Self, Failure> {
         let (Wish::Exactly(name) | Wish::Like(name)) = wish;
         let entered = match &home {
-            Some(home) => Self::search(wish, home, join_ancestor),
+            Some(home) => home.lasts_if(required).and_then(|()| Self::search(wish, home, join_ancestor)),
             None => Err(Trouble::Homeless),
         };
         match entered {
-            Ok(entered) => entered,
+            Ok(entered) => entered.inspect(|app| find::tell(home.as_ref(), app)),
             Err(trouble) if required => Err(Failure::own(format!(
                 "no directory for the app '{name}' and its logs: {}; set PM_HOME to a directory that you can write",
                 trouble.text()
             ))),
-            Err(trouble @ Trouble::Foreign(..)) if home.is_some_and(|home| home.explicit) => {
+            Err(trouble @ Trouble::Foreign(..)) if home.is_some_and(|home| home.origin == Origin::Named) => {
                 Err(Failure::own(trouble.text()))
             }
             Err(trouble) => {

@@ -17,7 +17,7 @@ mod users;
 
 pub use parse::{Comm, Stat};
 pub use sockets::{each_socket, shares_network};
-pub use users::{is_ours, nameless_uid};
+pub use users::{has_open, is_ours, nameless_uid};
 
 /// The most processes that a walk of a tree visits: beyond, a fork bomb would hold up its supervisor.
 pub const LARGEST_TREE: usize = 4096;

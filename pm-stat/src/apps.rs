@@ -6,6 +6,7 @@ use pm_common::home::Home;
 use pm_common::report::{Failure, OrFail as _};
 
 use crate::seen::Seen;
+use crate::unseen::{EXIT_UNKNOWN, cannot_know};
 
 /// The apps, and what was named and is none.
 #[derive(Debug, Default)]
@@ -32,9 +33,16 @@ impl Apps {
     /// The end of a run that printed what there is: 0, or that some were named and are not there.
     ///
     /// # Errors
-    /// 1: so it is.
-    pub(crate) fn end(&self, home: Option<&Home>) -> Result<u8, Failure> {
-        if self.missing.is_empty() { Ok(0) } else { Err(no_such(&self.missing, home)) }
+    /// 1: so it is; 4: but they may run.
+    pub(crate) fn end(&self, home: Option<&Home>, named: bool) -> Result<u8, Failure> {
+        let unseen = if named { self.unseen(home, true) } else { Vec::new() };
+        let missing = |name: &&String| unseen.iter().all(|app| app.name != **name);
+        let missing: Vec<&String> = self.missing.iter().filter(missing).collect();
+        match unseen.first() {
+            _ if !missing.is_empty() => Err(no_such(&missing, home)),
+            Some(app) => Err(Failure::with_code(EXIT_UNKNOWN, cannot_know(app))),
+            None => Ok(0),
+        }
     }
 }
 
@@ -51,7 +59,7 @@ fn choose(home: Option<&Home>, named: &[OsString]) -> Result<(Vec<String>, Vec<S
     Ok(names.into_iter().partition(|name| home.dir(name).is_some_and(|d| d.is_dir())))
 }
 
-fn no_such(names: &[String], home: Option<&Home>) -> Failure {
+fn no_such(names: &[&String], home: Option<&Home>) -> Failure {
     let names: Vec<_> = names.iter().map(|n| format!("'{n}'")).collect();
     Failure::with_code(1, format!("no app {}: {}", names.join(", "), place(home)))
 }

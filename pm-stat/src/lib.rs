@@ -27,6 +27,7 @@ mod table;
 mod text;
 mod top;
 mod traffic;
+mod unseen;
 mod usage;
 mod wait;
 mod words;
@@ -64,7 +65,7 @@ pub const TOOL: Tool = Tool {
 ///
 /// # Errors
 /// 1: an app that was named does not exist (the others are printed), or what was waited for will not be; 124: the wait
-/// timed out; 125: bad usage, or the files cannot be read.
+/// timed out; 4: it may run, but could write its state nowhere; 125: bad usage, or the files cannot be read.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let parsed = match TOOL.parse(args)? {
         Asked::Run(parsed) => parsed,

@@ -17,6 +17,7 @@ use crate::samples::Samples;
 use crate::seen::Seen;
 use crate::table::{Entry, render};
 use crate::text::{Now, clean};
+use crate::unseen::{EXIT_UNKNOWN, cannot_know};
 use crate::usage::Meter;
 use crate::{jlist, metrics, print, traffic};
 
@@ -25,7 +26,7 @@ use crate::{jlist, metrics, print, traffic};
 /// # Errors
 /// 1: an app that was named does not exist (the others are printed); 125: the files cannot be read.
 pub(crate) fn once(home: Option<&Home>, named: Vec<OsString>, form: Form, pss: bool) -> Result<u8, Failure> {
-    let apps = Apps::look(home, &named)?;
+    let (apps, named) = (Apps::look(home, &named)?, !named.is_empty());
     let mut meter = Meter::new(pss, home.map(|h| Samples::load(h.path())).unwrap_or_default());
     let mut rows = row::rows(&apps.seen, &mut meter);
     // PM2 knows nothing of it.
@@ -36,7 +37,7 @@ pub(crate) fn once(home: Option<&Home>, named: Vec<OsString>, form: Form, pss: b
     if let Some(home) = home {
         meter.samples.store(home.path());
     }
-    apps.end(home)
+    apps.end(home, named)
 }
 
 fn text(apps: &[Seen], rows: &[Row<'_>], form: Form) -> String {
@@ -86,15 +87,20 @@ pub(crate) fn colours() -> bool {
 /// 125: the files cannot be read.
 pub(crate) fn check(home: Option<&Home>, named: &[OsString]) -> Result<u8, Failure> {
     let apps = Apps::look(home, named)?;
+    let unseen = apps.unseen(home, !named.is_empty());
+    let knowable = |name: &str| unseen.iter().all(|app| app.name != name);
     let told = |app: &Seen| complaint(app, !named.is_empty()).map(|why| format!("{}: {why}\n", app.name));
-    let mut text: String = apps.seen.iter().filter_map(told).collect();
-    apps.missing.iter().for_each(|name| text.push_str(&format!("{name}: no such app: {}\n", place(home))));
-    if named.is_empty() && apps.seen.is_empty() {
+    let mut text: String = apps.seen.iter().filter(|app| knowable(&app.name)).filter_map(told).collect();
+    let missing = apps.missing.iter().filter(|name| knowable(name));
+    missing.for_each(|name| text.push_str(&format!("{name}: no such app: {}\n", place(home))));
+    if named.is_empty() && apps.seen.is_empty() && unseen.is_empty() {
         // A probe that looks into the wrong directory must not be content with it.
         text = format!("no app: {}\n", place(home));
     }
+    let code = if text.is_empty() && !unseen.is_empty() { EXIT_UNKNOWN } else { u8::from(!text.is_empty()) };
+    unseen.iter().for_each(|app| text.push_str(&format!("{}\n", cannot_know(app))));
     print(&text)?;
-    Ok(u8::from(!text.is_empty()))
+    Ok(code)
 }
 
 /// Prints the names of the apps that the targets mean, each once, in the order of the targets.

@@ -56,6 +56,9 @@ impl Wait {
         let Some(dir) = home.and_then(|h| h.dir(&self.app)) else {
             return Err(Failure::own("no directory to look into: neither PM_HOME nor HOME is set"));
         };
+        if !dir.is_dir() {
+            crate::unseen::refuse(home, &self.app)?;
+        }
         let doing = || format!("cannot watch {}", dir.display());
         let mut watch = Watch::new(&dir).or_fail(doing)?;
         let mut decision = Decision::new(&self.app, self.goal);

@@ -19,6 +19,8 @@ pub(super) enum Trouble {
     Open(PathBuf, u32),
     /// It cannot be made, opened or locked.
     Io(PathBuf, io::Error),
+    /// Nothing can be written there, and it cannot be made.
+    Barred(PathBuf),
     /// Nothing says where it would be.
     Homeless,
 }
@@ -37,6 +39,7 @@ impl Trouble {
                 path.join(geteuid().to_string()).display()
             ),
             Self::Io(path, e) => format!("cannot use {}: {}", path.display(), report::reason(e)),
+            Self::Barred(path) => format!("{} cannot be written", path.display()),
             Self::Homeless => "neither PM_HOME nor HOME is set".to_owned(),
         }
     }

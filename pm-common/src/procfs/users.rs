@@ -1,6 +1,10 @@
 //! Whose a process is, and whether what /proc and the kernel say of users and pids can be compared.
 
-use super::Proc;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::{Proc, Stat, each_number};
 
 /// What stands for a user without a uid in a user namespace, where the kernel does not say (user_namespaces(7)).
 const OVERFLOW: u32 = 65534;
@@ -10,6 +14,23 @@ impl Proc {
     pub fn uids(&mut self, pid: i32) -> Option<[u32; 3]> {
         self.read(pid, "status", true)?;
         uids(&self.text)
+    }
+
+    /// The living processes of this effective user, of all that can be seen.
+    pub fn of_user(&mut self, uid: u32) -> Vec<Stat> {
+        let mut pids = Vec::new();
+        if let Some(all) = self.open(format_args!("/proc"), OFlags::DIRECTORY) {
+            each_number(all, |pid| pids.push(pid));
+        }
+        pids.retain(|pid| self.uids(*pid).is_some_and(|[_, effective, _]| effective == uid));
+        pids.into_iter().filter_map(|pid| self.stat(pid)).filter(|stat| !stat.is_zombie()).collect()
+    }
+
+    /// The words of its command line; none where there is no such process.
+    pub fn words(&mut self, pid: i32) -> Vec<Vec<u8>> {
+        let read = self.read(pid, "cmdline", false).is_some();
+        let text = if read { self.text.strip_suffix(b"\0").unwrap_or(&self.text) } else { &[] };
+        text.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
     }
 }
 
@@ -32,6 +53,17 @@ pub fn nameless_uid() -> Option<u32> {
 fn maps_all(map: &str) -> bool {
     let count = |line: &str| line.split_ascii_whitespace().nth(2).and_then(|n| n.parse::<u64>().ok());
     map.lines().filter_map(count).sum::<u64>() >= u64::from(u32::MAX)
+}
+
+/// Whether the process has a file open that is, or was, called so.
+#[must_use]
+pub fn has_open(pid: i32, name: &str) -> bool {
+    let called = |path: &Path| {
+        let last = path.file_name().map(|last| last.to_string_lossy().into_owned()).unwrap_or_default();
+        last.strip_suffix(" (deleted)").unwrap_or(&last) == name
+    };
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    files.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|path| called(&path))
 }
 
 /// Whether /proc shows the pids of our own pid namespace.

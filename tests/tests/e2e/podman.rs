@@ -114,14 +114,66 @@ fn a_user_that_no_file_knows_is_served_and_rolled() {
     assert_eq!(container.stop(), Some(0), "{}", container.chain.output());
 }
 
-/// Not even `/tmp` can be written.
+/// What a command in it says on stdout, and its code.
+fn asked(container: &Container, line: &str) -> (Option<i32>, String) {
+    let output = container.exec(line);
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A root that is read-only has a tmpfs, on which the state is found by whoever looks; nobody says where it is.
+fn is_known_on_a_tmpfs(user: &str, place: &str) {
+    let scene = Scene::new();
+    let container = Container::checked_by(&scene, "pm-stat --check app", &format!("{user} --read-only"), CLUSTER);
+    serving(&container.chain, 2);
+    assert!(container.chain.line("the state of this app is in").contains(place), "{}", container.chain.output());
+    container.chain.until("the check to be content", || (container.health() == Some(0)).then_some(()));
+    let (code, rows) = asked(&container, "pm-stat app");
+    assert_eq!((code, rows.lines().count()), (Some(0), 2), "{rows}");
+    assert!(container.chain.messages("warning").is_empty(), "{}", container.chain.output());
+    assert_eq!(container.stop(), Some(0), "{}", container.chain.output());
+}
+
+#[test]
+fn root_is_known_on_a_read_only_root() {
+    is_known_on_a_tmpfs("", "/run/pm-0/app");
+}
+
+#[test]
+fn a_user_that_no_file_knows_is_known_on_a_read_only_root() {
+    is_known_on_a_tmpfs(NOBODY, "/dev/shm/pm-54321/app");
+}
+
+/// Not even `/tmp` can be written, but what every container has.
+#[test]
+fn a_user_that_no_file_knows_is_known_where_only_shared_memory_can_be_written() {
+    is_known_on_a_tmpfs(&format!("{NOBODY} --read-only-tmpfs=false"), "/dev/shm/pm-54321/app");
+}
+
+/// Not even `/dev/shm` can be written: the app is served, and "stopped" is not what a look at it says.
+fn cannot_be_known(options: &str) {
+    let scene = Scene::new();
+    let container = Container::run(&scene, options, CLUSTER);
+    rolls(&container, &Style::crowd(8));
+    let why = "cannot know: app may run (pid=1), but its state could not be written; set PM_HOME to a writable place\n";
+    for line in ["pm-stat --check", "pm-stat --check app"] {
+        assert_eq!(asked(&container, line), (Some(4), why.to_owned()), "{line}");
+    }
+    for line in ["pm-stat app", "pm-stat --wait stopped app"] {
+        assert_eq!(asked(&container, line), (Some(4), String::new()), "{line}");
+    }
+    let (code, other) = asked(&container, "pm-stat --check other");
+    assert!(code == Some(1) && other.starts_with("other: no such app"), "{code:?} {other}");
+    assert_eq!(container.stop(), Some(0), "{}", container.chain.output());
+}
+
 #[test]
 fn nothing_to_write_on_is_no_obstacle() {
-    let scene = Scene::new();
-    let options = format!("{NOBODY} --read-only --read-only-tmpfs=false");
-    let container = Container::run(&scene, &options, CLUSTER);
-    rolls(&container, &Style::crowd(8));
-    assert_eq!(container.stop(), Some(0), "{}", container.chain.output());
+    cannot_be_known(&format!("{NOBODY} --read-only --read-only-tmpfs=false --tmpfs=/dev/shm:ro"));
+}
+
+#[test]
+fn a_named_place_that_cannot_be_written_is_no_obstacle() {
+    cannot_be_known(&format!("{NOBODY} --read-only --env=PM_HOME=/opt/pm-home"));
 }
 
 /// A server that binds by itself, as nobody, with the seccomp profile that containers have unless told.

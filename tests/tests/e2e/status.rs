@@ -177,5 +177,16 @@ fn without_a_place_to_write_the_chain_runs_with_one_warning() {
     let chain = scene.start("pm-cluster -n 1 node $F/app.js");
     chain.serving(1);
     assert_eq!(chain.messages(": warning: ").len(), 1, "{}", chain.output());
+    let check = |home: &str, app: &str| {
+        let output = scene.command(&["pm-stat", "--check", app]).env("PM_HOME", home).output().expect("pm-stat");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = check("/proc/no/such/place", "app");
+    assert!(code == Some(4) && said.starts_with("cannot know: app may run (pid="), "{code:?} {said}");
+    for (home, app) in [("/proc/no/such/place", "other"), ("/proc/another/place", "app")] {
+        let (code, said) = check(home, app);
+        assert!(code == Some(1) && said.contains("no such app"), "{code:?} {said}");
+    }
     chain.stop();
+    assert_eq!(check("/proc/no/such/place", "app").0, Some(1), "it runs no longer");
 }
