@@ -1,6 +1,7 @@
 //! The apps that are looked at: those named, or all.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use pm_common::home::Home;
 use pm_common::report::{Failure, OrFail as _};
@@ -56,7 +57,12 @@ fn choose(home: Option<&Home>, named: &[OsString]) -> Result<(Vec<String>, Vec<S
     }
     names.sort_unstable();
     names.dedup();
-    Ok(names.into_iter().partition(|name| home.dir(name).is_some_and(|d| d.is_dir())))
+    Ok(names.into_iter().partition(|name| home.dir(name).is_some_and(|d| is_directory(&d))))
+}
+
+/// Itself, no link to one: the list of all shows none either.
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_dir())
 }
 
 fn no_such(names: &[&String], home: Option<&Home>) -> Failure {

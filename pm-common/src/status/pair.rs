@@ -14,7 +14,7 @@ use nix::libc;
 use rustix::fs::{CWD, FallocateFlags, RenameFlags};
 use rustix::io::Errno;
 
-use crate::home::create_file;
+use crate::home::{Folder, create_file};
 
 /// Blocks are allocated in steps of so many bytes: a page, which is a block of most file systems.
 const STEP: u64 = 4096;
@@ -128,13 +128,13 @@ fn exchange(spare: &Path, path: &Path) -> io::Result<()> {
     Ok(rustix::fs::renameat_with(CWD, spare, CWD, path, RenameFlags::EXCHANGE)?)
 }
 
-/// The text of a status file as it was written, at most so many bytes; `None`: it cannot be read.
+/// The text of a status file as it was written, at most so many bytes; `None`: it cannot be read, or is not of who may
+/// write here ([`Folder::open_file`]).
 pub(super) fn read_whole(path: &Path, most: u64) -> Option<String> {
+    let folder = Folder::open(path.parent()?).ok()?;
+    let name = path.file_name()?.to_str()?;
     for _ in 0..TRIES {
-        let mut options = OpenOptions::new();
-        // O_NONBLOCK: a FIFO of that name must not stop the reader.
-        options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        let file = options.open(path).ok()?;
+        let file = folder.open_file(name).ok()?;
         // With room from the start, most files are one read; growing from nothing takes ten.
         let mut text = String::with_capacity(8192);
         let read = (&file).take(most).read_to_string(&mut text);
@@ -235,6 +235,18 @@ mod tests {
                 pair.write(&path, &spare, &long(number)).expect("written");
             }
         });
+    }
+
+    #[test]
+    fn no_link_is_followed_to_a_state_and_no_fifo_is_waited_for() {
+        let (dir, path, spare) = place();
+        Pair::default().write(&path, &spare, &state(1)).expect("written");
+        let linked = tempfile::tempdir().expect("a directory");
+        let (link, fifo) = (linked.path().join("link"), linked.path().join("fifo"));
+        std::os::unix::fs::symlink(dir.path(), &link).expect("linked");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("made");
+        assert!(read_whole(&path, 1 << 20).is_some());
+        assert_eq!((read_whole(&link.join("shown"), 1 << 20), read_whole(&fifo, 1 << 20)), (None, None));
     }
 
     #[test]
