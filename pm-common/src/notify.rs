@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
 
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind,
@@ -104,7 +105,7 @@ fn is_fd_name(name: &str) -> bool {
 }
 
 fn micros(text: &str) -> Option<Span> {
-    Span::from_duration(std::time::Duration::from_micros(text.parse().ok()?))
+    Span::from_duration(Duration::from_micros(text.parse().ok()?))
 }
 
 /// A line break would be taken for another assignment.
@@ -223,9 +224,30 @@ impl Upward {
 
     /// Says all of `lines` in one datagram. Never blocks; false: nobody took it, which is no failure of ours.
     pub fn send(&self, lines: &[Assignment]) -> bool {
+        self.try_send(lines).is_ok()
+    }
+
+    /// The last words of one that ends: waits up to this long for room for each, and says no more once there was none.
+    pub fn send_last(&self, words: &[Assignment], patience: Duration) {
+        let Ok(fd) = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None) else { return };
+        let waits = sockopt::set_socket_timeout(&fd, sockopt::Timeout::Send, Some(patience)).is_ok();
+        let said = |word: &Assignment| {
+            let mut text = String::new();
+            word.write(&mut text);
+            sendto(&fd, text.as_bytes(), SendFlags::NOSIGNAL, &self.address).is_ok()
+        };
+        let _ = waits && words.iter().all(said);
+    }
+
+    /// The same as [`Self::send`], for who wants to know why.
+    ///
+    /// # Errors
+    /// Those of sendto(2): `WouldBlock` if its queue is full.
+    pub fn try_send(&self, lines: &[Assignment]) -> io::Result<()> {
         let mut text = String::new();
         lines.iter().for_each(|line| line.write(&mut text));
-        sendto(&self.fd, text.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT, &self.address).is_ok()
+        sendto(&self.fd, text.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT, &self.address)?;
+        Ok(())
     }
 
     /// The same, and a duplicate of a descriptor goes with it.

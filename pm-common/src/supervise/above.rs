@@ -3,12 +3,14 @@
 //! watchdog waits for it, WATCHDOG=1 again and again.
 
 use std::ffi::OsString;
+use std::io;
+use std::mem::discriminant;
 
 use super::processes::own_pid;
 use crate::notify::{Assignment, Upward};
 use crate::policy::WorkerId;
 use crate::policy::supervisor::Supervisor;
-use crate::policy::time::Mono;
+use crate::policy::time::{Mono, Span};
 use crate::policy::watchdog::Watchdog;
 use crate::sys::clock;
 
@@ -20,22 +22,52 @@ pub(super) struct Above {
     reloading: bool,
     status: String,
     watchdog: Option<Watchdog>,
+    /// What a full queue has not taken: of each kind the latest, in the order in which they were said.
+    unsaid: Vec<Assignment>,
+    /// When to say that again.
+    again: Option<Mono>,
 }
+
+/// Between two attempts at a queue that was full.
+const AGAIN: Span = Span::millis(20);
+/// For room for a last word.
+const PATIENCE: Span = Span::secs(1);
 
 impl Above {
     /// From our environment. The word for what we are goes first: from then on, what comes is taken for ours.
     pub(super) fn greet(kind: &str) -> Self {
         let way = Upward::from_env();
         let watchdog = way.as_ref().and_then(|_| watchdog());
-        let above = Self { way, ready: false, reloading: false, status: String::new(), watchdog };
+        let (status, unsaid) = (String::new(), Vec::new());
+        let mut above = Self { way, ready: false, reloading: false, status, watchdog, unsaid, again: None };
         above.tell(&[Assignment::PmSupervisor(kind.to_owned())]);
         above
     }
 
-    pub(super) fn tell(&self, lines: &[Assignment]) {
-        if let Some(way) = &self.way {
-            way.send(lines);
+    pub(super) fn tell(&mut self, lines: &[Assignment]) {
+        for line in lines {
+            self.unsaid.retain(|said| discriminant(said) != discriminant(line));
+            self.unsaid.push(line.clone());
         }
+        self.say_unsaid(clock::now());
+    }
+
+    /// We end: what is left to say is waited for a little.
+    pub(super) fn end(&self) {
+        if let Some(way) = self.way.as_ref().filter(|_| !self.unsaid.is_empty()) {
+            way.send_last(&self.unsaid, PATIENCE.as_duration());
+        }
+    }
+
+    /// One word a datagram: of RELOADING=1 and READY=1 in one it could not be told which was last.
+    fn say_unsaid(&mut self, now: Mono) {
+        let full = |word: &Assignment| {
+            let sent = self.way.as_ref().map(|way| way.try_send(std::slice::from_ref(word)));
+            matches!(sent, Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock)
+        };
+        let kept = self.unsaid.iter().position(full).unwrap_or(self.unsaid.len());
+        self.unsaid.drain(..kept);
+        self.again = (!self.unsaid.is_empty()).then(|| now + AGAIN);
     }
 
     pub(super) fn ready(&mut self) {
@@ -68,13 +100,16 @@ impl Above {
         }
     }
 
-    /// When the watchdog is to be told next that we live; `None` without one.
+    /// When the watchdog is to be told next that we live, or something is to be said again.
     pub(super) fn deadline(&self) -> Option<Mono> {
-        self.watchdog.as_ref().map(Watchdog::deadline)
+        self.watchdog.as_ref().map(Watchdog::deadline).into_iter().chain(self.again).min()
     }
 
-    /// Tells the watchdog that we live, if it is time: our loop has turned.
+    /// Tells the watchdog that we live, if it is time: our loop has turned. And says again what nobody took.
     pub(super) fn live(&mut self, now: Mono) {
+        if self.again.is_some_and(|at| at <= now) {
+            self.say_unsaid(now);
+        }
         if self.watchdog.as_mut().is_some_and(|watchdog| watchdog.speaks(now)) {
             self.tell(&[Assignment::Watchdog]);
         }

@@ -183,6 +183,7 @@ impl<A: Adapter> Supervise<A> {
             if let Some(code) = self.code {
                 self.adapter.finish();
                 self.publisher.end(&self.machine, self.gave_up);
+                self.manager.end();
                 self.succession.end();
                 return Ok(code);
             }

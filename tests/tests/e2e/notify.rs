@@ -278,3 +278,22 @@ fn a_child_that_has_ended_owes_the_watchdog_nothing() {
     manager.hears_life(OFTEN, &chain);
     chain.stop();
 }
+
+/// Who fills the queue of the manager hides from it neither that we are ready nor that we stop.
+#[test]
+fn what_a_full_queue_does_not_take_is_said_again() {
+    let mut scene = Scene::new();
+    let manager = Manager::new(&mut scene);
+    let flooder = UnixDatagram::unbound().expect("a socket");
+    flooder.set_nonblocking(true).expect("our own socket");
+    while flooder.send_to(b"STATUS=flood", scene.dir().join("manager")).is_ok() {}
+    let chain = scene.start("pm-cluster -n 1 --ready-after 10ms sleep 1000");
+    chain.line("ready workers=1/1");
+    let heard = manager.up_to("READY=1", &chain);
+    assert!(heard.iter().any(|l| l == "X_PM_SUPERVISOR=cluster"), "in their order: {heard:?}");
+    while flooder.send_to(b"STATUS=flood", scene.dir().join("manager")).is_ok() {}
+    chain.signal(SIGTERM);
+    chain.until("it stops", || proc::children(chain.pid()).is_empty().then_some(()));
+    manager.up_to("STOPPING=1", &chain);
+    assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+}
