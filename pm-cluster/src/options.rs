@@ -8,7 +8,7 @@ use pm_common::policy::rules::Rules;
 use pm_common::policy::supervisor::{MOST_WORKERS, RollRule};
 use pm_common::policy::time::Span;
 use pm_common::policy::worker::{ReadyBy, ReadyRule};
-use pm_common::policy_options::{self, ENV_FILE, GRACE, STOP_GROUP, STOP_SIGNAL};
+use pm_common::policy_options::{self, ENV_FILE, GRACE, STOP_DELAY, STOP_GROUP, STOP_SIGNAL};
 use pm_common::report::Failure;
 
 use crate::bind::probe::Wanted;
@@ -31,6 +31,7 @@ pub const TOOL: Tool = Tool {
         },
         opt("name", "NAME", "the app's name (derived from PROG and ARGS)"),
         GRACE,
+        STOP_DELAY,
         STOP_SIGNAL,
         STOP_GROUP,
         opt("ready", "EVIDENCE", "listen, message (process.send('ready')) or notify (listen)"),

@@ -16,6 +16,13 @@ pub const PM_POLICY: &str = "PM_POLICY";
 /// From the stop signal to KILL.
 pub const GRACE: Opt =
     Opt { short: None, long: "grace", value: Some("TIME"), help: "from the stop signal to KILL (8s)" };
+/// From TERM to the begin of the stop.
+pub const STOP_DELAY: Opt = Opt {
+    short: None,
+    long: "stop-delay",
+    value: Some("TIME"),
+    help: "after TERM workers go on serving for this long (0s)",
+};
 /// What asks a worker to stop.
 pub const STOP_SIGNAL: Opt =
     Opt { short: None, long: "stop-signal", value: Some("SIG"), help: "what asks a worker to stop (TERM)" };
@@ -49,6 +56,7 @@ pub fn apply(rules: &mut Rules, option: &str, value: &OsStr) -> Result<bool, Fai
         "stable" => rules.stable = options::duration(option, value)?,
         "intensity" => (rules.intensity, rules.window) = intensity(option, value)?,
         "grace" => rules.grace = options::duration(option, value)?,
+        "stop-delay" => rules.stop_delay = options::duration(option, value)?,
         "stop-signal" => rules.stop_signal = signal(option, value)?,
         "stop-group" => rules.stop_group = true,
         "max-lag" => rules.max_lag = Some(lag(option, value)?),
@@ -125,6 +133,7 @@ pub fn to_json(rules: &Rules) -> Value {
         "intensity": rules.intensity,
         "window_ns": rules.window.0,
         "grace_ns": rules.grace.0,
+        "stop_delay_ns": rules.stop_delay.0,
         "stop_signal": rules.stop_signal,
         "stop_group": rules.stop_group,
         "max_mem": rules.max_mem,
@@ -167,6 +176,7 @@ pub fn from_json(map: &Map<String, Value>) -> Option<Rules> {
     rules.intensity = u32::try_from(number("intensity", u64::from(rules.intensity))?).ok()?;
     rules.window = Span(number("window_ns", rules.window.0)?);
     rules.grace = Span(number("grace_ns", rules.grace.0)?);
+    rules.stop_delay = Span(number("stop_delay_ns", rules.stop_delay.0)?);
     rules.stop_signal = u8::try_from(number("stop_signal", u64::from(rules.stop_signal))?).ok()?;
     rules.stop_group = map.get("stop_group").map_or(Some(rules.stop_group), Value::as_bool)?;
     rules.mem_interval = Span(number("mem_interval_ns", rules.mem_interval.0)?.max(SHORTEST_INTERVAL.0));
@@ -201,6 +211,7 @@ mod tests {
             ("stable", "3s"),
             ("intensity", "5/10s"),
             ("grace", "4s"),
+            ("stop-delay", "3s"),
             ("stop-signal", "SIGINT"),
             ("stop-group", ""),
             ("mem-interval", "500ms"),
@@ -234,6 +245,7 @@ mod tests {
             ("max-lag", "999ms"),
             ("max-lag", "5"),
             ("grace", "banana"),
+            ("stop-delay", "5"),
             ("max-mem", "0"),
         ] {
             let failure = applied(&[(option, value)]).expect_err(value);

@@ -229,7 +229,7 @@ fn go_on(name: &str, holder: i32, statuses: &[Status]) {
 /// How long a stop may take by the rules of the supervisors; of what has none, as long as they would give it.
 fn allowed(statuses: &[Status]) -> Span {
     let rules = statuses.iter().filter_map(|status| policy_options::from_json(&status.supervisor.policy));
-    let grace = rules.map(|rules| rules.grace).max();
+    let grace = rules.map(|rules| rules.stop_delay + rules.grace).max();
     grace.map_or(Rules::default().grace, |grace| grace + SLACK)
 }
 

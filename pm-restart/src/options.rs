@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use pm_common::options::{self, Parsed, Tool, opt};
 use pm_common::policy::rules::Rules;
-use pm_common::policy_options::{self, GRACE, STOP_GROUP, STOP_SIGNAL};
+use pm_common::policy_options::{self, GRACE, STOP_DELAY, STOP_GROUP, STOP_SIGNAL};
 use pm_common::report::Failure;
 
 /// pm-restart, as its command line sees it.
@@ -24,6 +24,7 @@ pub const TOOL: Tool = Tool {
         opt("stable", "TIME", "up this long, earlier failures are forgotten (10s)"),
         opt("intensity", "N/TIME", "more restarts than N within TIME: give up (16/60s)"),
         GRACE,
+        STOP_DELAY,
         STOP_SIGNAL,
         STOP_GROUP,
         opt("env-file", "FILE", "variables for CHAIN; HUP reads them again where it is no supervisor"),

@@ -33,6 +33,8 @@ pub struct Rules {
     pub window: Span,
     /// From the stop signal to KILL.
     pub grace: Span,
+    /// How long the workers go on serving once TERM asked for a stop.
+    pub stop_delay: Span,
     /// The number of the stop signal.
     pub stop_signal: u8,
     /// The stop signal goes to the worker's whole process group, not to its leader alone.
@@ -56,6 +58,7 @@ impl Default for Rules {
             intensity: 16,
             window: Span::secs(60),
             grace: Span::secs(8),
+            stop_delay: Span::ZERO,
             stop_signal: 15,
             stop_group: false,
             max_mem: None,

@@ -145,9 +145,13 @@ impl Above {
             Some(running) => format!("{ready}; reload: {} of {} replaced", running.done, running.of),
             // The manager hears that the reload has ended, and has no word for one that failed: people have.
             None if roll.ok == Some(false) => format!("reload aborted: {}; {ready}", roll.reason),
-            None => ready,
+            None => ready.clone(),
         };
-        self.say(if machine.state() == "stopping" { "stopping".to_owned() } else { text });
+        self.say(match machine.state() {
+            "stopping" if machine.delays_stop() => format!("stopping after the stop delay; {ready}"),
+            "stopping" => "stopping".to_owned(),
+            _ => text,
+        });
     }
 
     fn say(&mut self, text: String) {

@@ -226,7 +226,8 @@ impl<A: Adapter> Supervise<A> {
         let mut actions = Vec::new();
         self.machine.handle(now, event, &mut actions);
         // Before any worker closes its own: a client that comes now is refused, and not left to wait for nobody.
-        if actions.iter().any(|action| matches!(action, Action::AnnounceStop(_))) {
+        let begins = actions.iter().any(|action| matches!(action, Action::AnnounceStop(_)));
+        if begins && !self.machine.delays_stop() {
             self.adapter.finish();
         }
         for action in actions {

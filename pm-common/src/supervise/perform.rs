@@ -74,9 +74,10 @@ impl<A: Adapter> Supervise<A> {
     pub(super) fn say_status(&mut self) {
         let ours = match self.scope {
             Scope::Group => true,
-            // Of one plain child there is nothing to say, but how a reload went.
+            // Of one plain child there is nothing to say, but how a reload went, and that it serves on.
             Scope::Tree => {
-                self.machine.roll().requested > 0 && self.processes.values().all(|process| process.supervisor.is_none())
+                (self.machine.roll().requested > 0 || self.machine.delays_stop())
+                    && self.processes.values().all(|process| process.supervisor.is_none())
             }
         };
         if ours {

@@ -54,6 +54,7 @@ mod stat_top;
 mod stat_traffic;
 mod status;
 mod stop;
+mod stop_delay;
 mod stop_requests;
 mod successor;
 mod terminal;

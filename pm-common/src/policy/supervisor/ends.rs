@@ -180,6 +180,10 @@ impl Supervisor {
 
     /// Ends every worker, and the supervisor after them, with this end's code.
     pub(super) fn give_up(&mut self, now: Mono, exit: Exit, out: &mut Vec<Action>) {
+        if let Some(delay) = self.delay {
+            self.begin_stop(now, delay.stopping, out);
+            return;
+        }
         self.goal = Goal::GiveUp(exit);
         self.drain_all(self.ending(now, Why::GiveUp), "the supervisor gave up", out);
     }

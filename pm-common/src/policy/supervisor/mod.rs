@@ -7,6 +7,7 @@
 mod carried;
 #[cfg(test)]
 mod carried_seen;
+mod delay;
 mod ends;
 mod replace;
 mod roll;
@@ -32,6 +33,7 @@ use super::slot::{Last, Place, Seat, Slot};
 use super::time::{Mono, Span};
 use super::worker::{Due, Life, ReadyBy, Why, Worker};
 
+use delay::Delay;
 use roll::Rolls;
 use stops::Stopping;
 
@@ -75,6 +77,8 @@ pub struct Supervisor {
     inherited: Vec<CarriedSlot>,
     wanted: u32,
     goal: Goal,
+    /// A stop that was asked for and has not begun: the goal is still to run.
+    delay: Option<Delay>,
     /// Replacements still to be made.
     queue: VecDeque<Replacement>,
     /// The slots of the replacements under way, and whether their old worker hangs.
@@ -104,6 +108,7 @@ impl Supervisor {
             gone_generations: Vec::new(),
             inherited: Vec::new(),
             goal: Goal::Run,
+            delay: None,
             queue: VecDeque::new(),
             replacing: BTreeMap::new(),
             rolls: Rolls::default(),
@@ -142,7 +147,7 @@ impl Supervisor {
             Event::Memory(id, bytes) => self.on_memory(now, id, bytes, out),
             Event::Lag { id, how, after } => self.on_lag(now, id, how, after, out),
             Event::Room { left, needs } => self.on_room(left, needs),
-            Event::Supervises(id) => self.on_supervises(id),
+            Event::Supervises(id) => self.on_supervises(now, id, out),
             Event::SupervisesNoMore(id) => self.on_supervises_no_more(now, id),
             Event::StopTakes(id, span) => self.on_stop_takes(now, id, span, out),
             Event::GaveUp(id) => self.on_gave_up(id),
@@ -166,9 +171,10 @@ impl Supervisor {
             Seat::Backoff { .. } | Seat::Down { .. } | Seat::Taken(_) | Seat::Failed { .. } => None,
         });
         let workers = self.slots.iter().flat_map(Slot::workers).filter_map(Worker::deadline);
-        let waits = self.goal == Goal::Run && !self.announced && self.ever_ready;
+        let waits = self.goal == Goal::Run && !self.delays_stop() && !self.announced && self.ever_ready;
         let announce = waits.then_some(self.announce_by);
-        let others = announce.into_iter().chain(self.memory_deadline()).chain(self.roll_deadline());
+        let delay = self.delay.map(|delay| delay.until);
+        let others = announce.into_iter().chain(delay).chain(self.memory_deadline()).chain(self.roll_deadline());
         seats.chain(workers).chain(others).min()
     }
 
@@ -190,6 +196,7 @@ impl Supervisor {
     #[must_use]
     pub const fn state(&self) -> &'static str {
         match self.goal {
+            Goal::Run if self.delays_stop() => "stopping",
             Goal::Run if self.announced => "ready",
             Goal::Run => "starting",
             Goal::Stop(_) | Goal::Finished => "stopping",
@@ -312,13 +319,14 @@ impl Supervisor {
         }
     }
 
-    fn on_supervises(&mut self, id: WorkerId) {
+    fn on_supervises(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
         if let Some(worker) = self.worker(id) {
             worker.supervises = true;
             if let Life::Starting(due) = &mut worker.life {
                 *due = Due::Said;
             }
         }
+        self.hand_delay_down(now, id, out);
     }
 
     fn on_supervises_no_more(&mut self, now: Mono, id: WorkerId) {
@@ -348,7 +356,7 @@ impl Supervisor {
     }
 
     fn announce(&mut self, now: Mono, out: &mut Vec<Action>) {
-        if self.announced || self.goal != Goal::Run || self.slots.is_empty() {
+        if self.announced || self.delays_stop() || self.goal != Goal::Run || self.slots.is_empty() {
             return;
         }
         let every = self.slots.iter().all(|slot| slot.was_ready || slot.leaving);
@@ -362,6 +370,10 @@ impl Supervisor {
         let waits = |slot: &Slot| matches!(slot.seat, Seat::Backoff { .. });
         // A roll goes on where everything has failed: its release may be the cure.
         if self.rolls.now.is_some() || self.slots.iter().any(|slot| !slot.is_empty() || waits(slot)) {
+            return;
+        }
+        if let Some(delay) = self.delay {
+            self.finish(delay.stopping.kind.code(), out);
             return;
         }
         match self.goal {

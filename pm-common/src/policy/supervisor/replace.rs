@@ -300,7 +300,7 @@ impl Supervisor {
     }
 
     pub(super) fn on_asked(&mut self, now: Mono, request: Request, out: &mut Vec<Action>) {
-        if self.goal != Goal::Run {
+        if self.goal != Goal::Run || self.delays_stop() {
             return;
         }
         let below = self.slots.first().and_then(Slot::incumbent).filter(|w| w.supervises && w.is_wanted());

@@ -67,6 +67,15 @@ impl Rolls {
         self.now.as_ref().is_none_or(|roll| roll.stage == Stage::Committed)
     }
 
+    /// What was put off until the end of a roll is not done once a stop was asked for.
+    fn refuse_waiting(&mut self) {
+        self.scale = 0;
+        if self.requested > self.started {
+            (self.started, self.ended) = (self.requested, self.requested);
+            self.last = Some(Outcome { ok: false, reason: "the supervisor was stopped".to_owned(), slot: None });
+        }
+    }
+
     /// Where a release that workers were started from is now; `None`: it was dropped.
     pub(super) fn which(&self, number: u64) -> Option<Release> {
         let on_trial = self.now.as_ref().is_some_and(|roll| roll.stage == Stage::Trial);
@@ -116,7 +125,9 @@ impl Supervisor {
             return;
         }
         self.begin_slots(now, out);
-        if self.rolls.now.is_none() {
+        if self.rolls.now.is_none() && self.delays_stop() {
+            self.rolls.refuse_waiting();
+        } else if self.rolls.now.is_none() {
             self.scale_put_off(now, out);
             if self.rolls.requested > self.rolls.started {
                 self.begin_roll(now, out);

@@ -67,7 +67,7 @@ impl World {
             self.see(action)?;
         }
         self.check_numbers()?;
-        if self.stops > 0 || self.gave_up || self.finished.is_some() {
+        if (self.stops > 0 && !self.sup.delays_stop()) || self.gave_up || self.finished.is_some() {
             return Ok(());
         }
         let serving = self.serving();

@@ -20,12 +20,17 @@ pub(super) struct Stopping {
 }
 
 impl Stopping {
-    const fn new(now: Mono, kind: StopKind, asker: Asker) -> Self {
+    pub(super) const fn new(now: Mono, kind: StopKind, asker: Asker) -> Self {
         Self { kind, since: now, by_above: matches!(asker, Asker::Above) }
     }
 
+    /// The same stop, also asked for by this one.
+    pub(super) fn asked_by(self, asker: Asker) -> Self {
+        Self { by_above: self.by_above || asker == Asker::Above, ..self }
+    }
+
     /// Whether who asks now wants the end at once, and not the stop that is under way.
-    fn is_insisted_on(self, now: Mono, asker: Asker) -> bool {
+    pub(super) fn is_insisted_on(self, now: Mono, asker: Asker) -> bool {
         match asker {
             Asker::Terminal => true,
             Asker::Above => self.by_above,
@@ -46,23 +51,30 @@ pub(super) struct Ending {
 
 impl Supervisor {
     pub(super) fn on_stop(&mut self, now: Mono, kind: StopKind, asker: Asker, out: &mut Vec<Action>) {
+        if let Some(delay) = self.delay {
+            self.asked_in_delay(now, delay, kind, asker, out);
+            return;
+        }
+        let first = Stopping::new(now, kind, asker);
         match self.goal {
+            Goal::Run if self.puts_off(kind) => self.put_off(now, first, out),
             // What is giving up already ends everything: the first request changes the exit code and hurries nobody.
-            Goal::Run | Goal::GiveUp(_) => {
-                self.goal = Goal::Stop(Stopping::new(now, kind, asker));
-                let end = Ending { linger: kind == StopKind::Term, ..self.ending(now, Why::Stop) };
-                self.drain_all(end, "the supervisor was stopped", out);
-                out.push(Action::AnnounceStop(self.stop_takes(now)));
-            }
+            Goal::Run | Goal::GiveUp(_) => self.begin_stop(now, first, out),
             Goal::Stop(stopping) if stopping.is_insisted_on(now, asker) => {
                 self.goal = Goal::Stop(Stopping { kind, ..stopping });
                 self.hurry_all(now, out);
             }
-            Goal::Stop(stopping) => {
-                self.goal = Goal::Stop(Stopping { by_above: stopping.by_above || asker == Asker::Above, ..stopping });
-            }
+            Goal::Stop(stopping) => self.goal = Goal::Stop(stopping.asked_by(asker)),
             Goal::Finished => {}
         }
+    }
+
+    pub(super) fn begin_stop(&mut self, now: Mono, stopping: Stopping, out: &mut Vec<Action>) {
+        self.delay = None;
+        self.goal = Goal::Stop(stopping);
+        let end = Ending { linger: stopping.kind == StopKind::Term, ..self.ending(now, Why::Stop) };
+        self.drain_all(end, "the supervisor was stopped", out);
+        out.push(Action::AnnounceStop(self.stop_takes(now)));
     }
 
     /// The usual way to end a worker.
@@ -110,7 +122,9 @@ impl Supervisor {
     pub(super) fn on_stop_takes(&mut self, now: Mono, id: WorkerId, span: Span, out: &mut Vec<Action>) {
         let announced = self.stop_takes(now);
         let Some(worker) = self.worker(id).filter(|w| w.supervises) else { return };
-        if let Life::Draining { kill_at, asked_again: false, .. } = &mut worker.life {
+        if let Life::Draining { kill_at, asked_again, .. } = &mut worker.life {
+            // One that hurries announces nothing: what it was asked again has ended its delay, and begun its stop.
+            *asked_again = false;
             *kill_at = now + span + PARENT_WAITS_LONGER;
         }
         let takes = self.stop_takes(now);
@@ -120,6 +134,7 @@ impl Supervisor {
     }
 
     pub(super) fn on_tick(&mut self, now: Mono, out: &mut Vec<Action>) {
+        self.delay_due(now, out);
         self.measure_if_due(now, out);
         self.resolved();
         for number in 0..self.slots.len() {

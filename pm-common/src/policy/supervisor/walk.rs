@@ -8,6 +8,7 @@
 //! never die from KILL could pile up for ever), and more than three requests to stop. The walks that are `whole`
 //! reach their own end; the others cover the states nearest to the start.
 
+mod delay;
 mod fingerprint;
 mod ways_out;
 
@@ -36,6 +37,7 @@ struct Menu {
     addresses: bool,
     /// An end before readiness may not be the worker's fault.
     excuses: bool,
+    stop_delay: Span,
     /// The worker may be a supervisor itself.
     below: bool,
     /// Ends other than code 1.
@@ -69,6 +71,7 @@ fn rules(menu: Menu) -> Rules {
         intensity: menu.intensity,
         window: Span(2),
         grace: Span(1),
+        stop_delay: menu.stop_delay,
         max_mem: menu.memory.then_some(LIMIT),
         mem_interval: Span(1),
         max_lag: menu.lag.then_some(Span(1)),
@@ -239,6 +242,7 @@ const MENU: Menu = Menu {
     leftovers: false,
     addresses: false,
     excuses: false,
+    stop_delay: Span::ZERO,
     below: false,
     codes: &[],
     intensity: 2,

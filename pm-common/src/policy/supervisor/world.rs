@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) stops: u32,
     stopped_at: Option<Mono>,
     stopped_by_above: bool,
+    /// Until then the stop is put off.
+    delayed_until: Option<Mono>,
     pub(super) gave_up: bool,
     pub(super) finished: Option<u8>,
     pub(super) rolls: RollsSeen,
@@ -52,6 +54,7 @@ impl World {
             stops: 0,
             stopped_at: None,
             stopped_by_above: false,
+            delayed_until: None,
             gave_up: false,
             finished: None,
             rolls: RollsSeen::default(),
@@ -121,7 +124,12 @@ impl World {
                     proc.draining = false;
                 }
             }
-            Event::Stop(_, asker) => self.is_asked_to_stop(*asker),
+            Event::Stop(kind, asker) => self.is_asked_to_stop(*kind, *asker),
+            Event::Supervises(id)
+                if !self.sup.shape.overlap && self.living.get(id).is_some_and(|p| p.kill_from.is_none()) =>
+            {
+                self.delayed_until = None;
+            }
             Event::Lag { id, .. } => {
                 self.hung.insert(*id);
             }
@@ -129,12 +137,20 @@ impl World {
         }
     }
 
-    fn is_asked_to_stop(&mut self, asker: Asker) {
+    fn is_asked_to_stop(&mut self, kind: StopKind, asker: Asker) {
+        let below = !self.sup.shape.overlap && self.known().any(|(_, w)| w.supervises && w.is_wanted());
+        let delay = self.sup.rules.stop_delay;
         let counts = match (self.stopped_at, asker) {
             (None, _) | (_, Asker::Terminal) => true,
             (Some(_), Asker::Above) => self.stopped_by_above,
             (Some(at), Asker::Other) => self.now.since(at) >= Span::secs(1),
         };
+        if self.stops == 0 && kind == StopKind::Term && delay > Span::ZERO && !below && !self.gave_up {
+            self.delayed_until = Some(self.now + delay);
+        } else if counts && self.delayed_until.is_some_and(|until| self.now < until) {
+            // It ends the delay, and the stop begins as if it were the first request.
+            (self.stops, self.stopped_at, self.stopped_by_above, self.delayed_until) = (0, None, false, None);
+        }
         self.stops += u32::from(counts);
         self.stopped_at.get_or_insert(self.now);
         self.stopped_by_above |= asker == Asker::Above;
@@ -166,6 +182,7 @@ impl World {
             Action::ReleaseSlot(slot) if self.living.keys().any(|id| id.slot == *slot) => {
                 return Err(format!("slot {slot} released with a living worker"));
             }
+            Action::ResolveRelease if self.stops > 0 => return Err("a reload begins after a stop".to_string()),
             Action::ReleaseSlot(_)
             | Action::ResolveRelease
             | Action::CommitRelease
@@ -188,7 +205,8 @@ impl World {
         if id.generation <= *newest {
             return Err(format!("{id:?} is not fresh, {newest} was given out"));
         }
-        if self.stops > 0 || self.gave_up {
+        let delayed = self.delayed_until.is_some_and(|until| self.now <= until);
+        if (self.stops > 0 && !delayed) || self.gave_up {
             return Err(format!("{id:?} started after a stop"));
         }
         *newest = id.generation;
@@ -227,7 +245,8 @@ impl World {
     ) -> Result<(), String> {
         let leaves = |slot: &Slot| slot.leaving;
         let leaving = usize::try_from(id.slot).is_ok_and(|n| self.sup.slots.get(n).is_some_and(leaves));
-        let asked = self.gave_up || leaving || matches!(event, Event::Stop(..));
+        let asked =
+            matches!(self.sup.goal, Goal::Stop(_)) || self.gave_up || leaving || matches!(event, Event::Stop(..));
         let other = |a: &Action| matches!(a, Action::SteerIn(new) if new.slot == id.slot && *new != id);
         if self.sup.shape.overlap && was_ready && !asked && !before.iter().any(other) {
             return Err(format!("{id:?} was ready and is ended before a successor was"));

@@ -145,7 +145,9 @@ fn how_long_its_stop_takes_is_for_a_supervisor_to_say_and_is_passed_on() {
     assert_eq!(bench.due(), Some(s(3)), "less is believed too");
     bench.tick();
     bench.on(Event::StopTakes(w(0, 1), s(60)));
-    assert_eq!(bench.due(), Some(s(2)), "after the second stop it has had its time");
+    assert_eq!(bench.due(), Some(s(62)), "the second has ended its delay: its stop begins now");
+    assert_eq!(bench.on(INT), [Action::Stop(w(0, 1))]);
+    assert_eq!(bench.due(), Some(s(2)));
 
     let mut bench = Bench::cluster(1, Rules::default());
     bench.on(TERM);
@@ -202,4 +204,93 @@ fn nothing_is_started_or_measured_after_a_stop() {
         assert_eq!(bench.on(event), []);
     }
     assert!(deeds(&bench.wait(s(7))).is_empty());
+}
+
+/// Two workers that serve, and the rules of this module's delay.
+fn delayed() -> Bench {
+    Bench::cluster(2, Rules { stop_delay: s(5), ..Rules::default() })
+}
+
+#[test]
+fn in_the_delay_all_goes_on_but_reloads_and_scaling_and_then_the_stop_begins() {
+    let mut bench = delayed();
+    assert_eq!(bench.on(TERM), [Action::AnnounceStop(s(13))]);
+    assert_eq!((bench.world.sup.state(), bench.world.sup.delays_stop()), ("stopping", true));
+    for event in [RELOAD, MORE, FEWER, TERM] {
+        assert_eq!(bench.on(event), []);
+    }
+    assert!(bench.on(crash(w(1, 1))).contains(&spawn(w(1, 2))), "a crash is followed by a start");
+    assert_eq!(bench.on(notify(w(1, 2))), [Action::SteerIn(w(1, 2))]);
+    let (after, actions) = bench.until_next();
+    assert_eq!(after, s(5));
+    assert_eq!(deeds(&actions), [Action::Drain(w(0, 1)), Action::Drain(w(1, 2)), Action::AnnounceStop(s(8))]);
+    assert!(!bench.world.sup.delays_stop());
+    bench.on(ended(w(0, 1), Exit::Code(0)));
+    assert_eq!(bench.on(ended(w(1, 2), Exit::Code(0))), [Action::Finish(0)]);
+}
+
+#[test]
+fn a_reload_that_waits_for_its_turn_never_begins_in_the_delay() {
+    let mut bench = delayed();
+    bench.reload();
+    bench.on(RELOAD);
+    bench.on(TERM);
+    for id in [w(0, 2), w(1, 2)] {
+        bench.on(notify(id));
+        bench.on(ended(w(id.slot, 1), Exit::Code(0)));
+    }
+    assert_eq!(numbers(&bench), (2, 2, 2, Some(false)), "it has its answer");
+}
+
+#[test]
+fn a_second_request_that_counts_ends_the_delay_and_a_third_means_now() {
+    for asker in [Asker::Other, Asker::Terminal] {
+        let mut bench = delayed();
+        bench.on(TERM);
+        bench.wait(s(1));
+        let again = Event::Stop(StopKind::Term, asker);
+        let drains = [Action::Drain(w(0, 1)), Action::Drain(w(1, 1)), Action::AnnounceStop(s(8))];
+        assert_eq!(deeds(&bench.on(again)), drains);
+        // The one above passes on what its own second request was.
+        assert_eq!(bench.on(Event::Stop(StopKind::Term, Asker::Above)), []);
+        assert_eq!(bench.on(TERM), [], "the same request, by another process");
+        bench.wait(s(1));
+        assert_eq!(bench.on(TERM), [Action::Kill(w(0, 1)), Action::Kill(w(1, 1))]);
+    }
+}
+
+#[test]
+fn int_is_not_put_off_and_ends_a_delay() {
+    assert!(deeds(&delayed().on(INT)).contains(&Action::DrainNow(w(0, 1))));
+    let mut bench = delayed();
+    bench.on(TERM);
+    assert!(deeds(&bench.on(INT)).contains(&Action::DrainNow(w(0, 1))));
+    bench.on(ended(w(0, 1), Exit::Code(0)));
+    assert_eq!(bench.on(ended(w(1, 1), Exit::Code(0))), [Action::Finish(130)]);
+}
+
+#[test]
+fn what_ends_for_good_in_the_delay_was_stopped() {
+    let rules = Rules { stop_delay: s(5), restart: crate::policy::rules::Restart::Never, ..Rules::default() };
+    let mut bench = Bench::restart(rules);
+    bench.on(TERM);
+    assert_eq!(bench.on(crash(w(0, 1))).last(), Some(&Action::Finish(0)));
+}
+
+#[test]
+fn only_who_has_the_workers_delays() {
+    let rules = Rules { stop_delay: s(5), ..Rules::default() };
+    let mut bench = Bench::restart(rules.clone());
+    assert_eq!(bench.on(TERM), [Action::AnnounceStop(s(13))], "a plain program");
+    let mut bench = Bench::restart(rules.clone());
+    bench.on(Event::Supervises(w(0, 1)));
+    assert_eq!(deeds(&bench.on(TERM)), [Action::Stop(w(0, 1)), Action::AnnounceStop(s(12))]);
+    assert_eq!(bench.on(Event::StopTakes(w(0, 1), s(13))), [Action::AnnounceStop(s(17))]);
+    // The second ends its delay, and it says what its stop takes from then on.
+    assert_eq!(bench.on(INT), [Action::Stop(w(0, 1))]);
+    bench.on(Event::StopTakes(w(0, 1), s(8)));
+    assert_eq!(bench.due(), Some(s(10)));
+    let mut bench = Bench::new(1, false, rules, ReadyBy::Listen).0;
+    bench.on(TERM);
+    assert!(bench.on(Event::Supervises(w(0, 1))).contains(&Action::Stop(w(0, 1))), "it is handed the stop");
 }

@@ -44,6 +44,9 @@ fn late_event(world: &World, turn: usize) -> Result<(), String> {
 
 fn ends_when_asked(mut world: World) -> Result<(), String> {
     world.feed(Event::Stop(StopKind::Term, Asker::Terminal))?;
+    if world.sup.delays_stop() {
+        world.feed(Event::Stop(StopKind::Term, Asker::Terminal))?;
+    }
     let ids: Vec<WorkerId> = world.living.keys().copied().collect();
     for id in ids {
         let leader = world.living.get(&id).is_some_and(|p| p.leader);

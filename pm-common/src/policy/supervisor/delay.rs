@@ -1,0 +1,68 @@
+//! The delay of a stop: a load balancer that is told late still finds somebody who answers.
+
+use super::stops::Stopping;
+use super::{Action, Asker, Goal, Mono, Slot, Span, StopKind, Supervisor, Worker, WorkerId};
+
+/// A stop that was asked for, while the workers go on serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Delay {
+    pub(super) stopping: Stopping,
+    pub(super) until: Mono,
+}
+
+impl Supervisor {
+    /// Whether a stop was asked for and the workers still serve, as they did before.
+    #[must_use]
+    pub const fn delays_stop(&self) -> bool {
+        self.delay.is_some()
+    }
+
+    /// Whether a first request is put off: by whoever has the workers, so that it is done once, and not for INT, where a
+    /// person waits.
+    pub(super) fn puts_off(&self, kind: StopKind) -> bool {
+        let below = self.slots.iter().flat_map(Slot::workers).any(|w| self.leaves_delay_to(w));
+        kind == StopKind::Term && self.goal == Goal::Run && self.rules.stop_delay > Span::ZERO && !below
+    }
+
+    /// A cluster has listeners of its own to keep open, whatever its workers are.
+    fn leaves_delay_to(&self, worker: &Worker) -> bool {
+        !self.shape.overlap && worker.supervises && worker.is_wanted()
+    }
+
+    pub(super) fn put_off(&mut self, now: Mono, stopping: Stopping, out: &mut Vec<Action>) {
+        let delay = self.rules.stop_delay;
+        self.delay = Some(Delay { stopping, until: now + delay });
+        out.push(Action::AnnounceStop(delay + self.rules.grace));
+    }
+
+    /// Who insists ends the delay, and that is a new first request: what one more process means by it is the same stop.
+    pub(super) fn asked_in_delay(
+        &mut self,
+        now: Mono,
+        delay: Delay,
+        kind: StopKind,
+        asker: Asker,
+        out: &mut Vec<Action>,
+    ) {
+        if delay.stopping.is_insisted_on(now, asker) {
+            self.begin_stop(now, Stopping::new(now, kind, asker), out);
+        } else {
+            self.delay = Some(Delay { stopping: delay.stopping.asked_by(asker), ..delay });
+        }
+    }
+
+    pub(super) fn delay_due(&mut self, now: Mono, out: &mut Vec<Action>) {
+        if let Some(delay) = self.delay.filter(|delay| delay.until <= now) {
+            self.begin_stop(now, delay.stopping, out);
+        }
+    }
+
+    /// The program turns out to be a supervisor: it is told of the stop, and puts it off itself.
+    pub(super) fn hand_delay_down(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
+        let worker = self.worker(id).map(|worker| worker.clone());
+        let below = worker.is_some_and(|w| self.leaves_delay_to(&w));
+        if let Some(delay) = self.delay.filter(|_| below) {
+            self.begin_stop(now, delay.stopping, out);
+        }
+    }
+}
