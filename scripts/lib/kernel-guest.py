@@ -1,8 +1,10 @@
 # Tries the tools in the machine that scripts/lib/kernel boots: a line for each row of the table, `ok` or `FAIL` first.
-import http.client, json, os, platform, signal, subprocess, sys, threading, time
+import http.client, json, os, platform, shutil, signal, subprocess, sys, threading, time
 
-PATIENCE = 60
+PATIENCE = 120
 CLIENTS = 2
+# Between the requests of one: a new worker has to start beside them, and within its 30 s.
+PAUSE = 0.1
 NGINX = """daemon off; pid none; error_log stderr; worker_processes 1; events { worker_connections 64; }
 http { access_log off; server { listen 127.0.0.1:PORT; location / { return 200 $pid; } } }"""
 failed = 0
@@ -52,7 +54,7 @@ def get(port, timeout=PATIENCE):
 
 
 class Load:
-    """Clients that ask, each with a new connection for each request; every miss is kept."""
+    """Clients that ask, each with a new connection for each request; every miss is kept. They end with the `with`."""
 
     def __init__(self, port):
         self.port, self.asked, self.misses, self.over = port, 0, [], False
@@ -67,17 +69,19 @@ class Load:
                 get(self.port)
             except Exception as error:
                 self.misses.append(f"{type(error).__name__}: {error}")
-            time.sleep(0.02)
+            time.sleep(PAUSE)
 
     def advance(self, requests):
         goal = self.asked + requests
         until("progress of the clients", lambda: self.asked >= goal)
 
-    def end(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self.over = True
         for thread in self.threads:
             thread.join()
-        return self
 
 
 class App:
@@ -107,11 +111,14 @@ class App:
             raise TimeoutError(f"{error}: {self.said()}")
 
     def roll(self):
-        waiting = subprocess.Popen(("pm-stat", "--wait", "rolled", "--timeout", f"{PATIENCE}s", self.name), env=self.env)
+        # Not to our terminal: it would draw its progress between the rows.
+        words = ("pm-stat", "--wait", "rolled", "--timeout", f"{PATIENCE}s", self.name)
+        waiting = subprocess.Popen(words, env=self.env, stderr=subprocess.PIPE, text=True)
         time.sleep(0.5)
         self.process.send_signal(signal.SIGHUP)
-        if waiting.wait() != 0:
-            raise RuntimeError(f"the reload failed: {self.said()}")
+        heard = waiting.communicate()[1]
+        if waiting.returncode != 0:
+            raise RuntimeError(f"the reload failed: {heard}: {self.said()}")
 
     def said(self):
         with open(self.log) as log:
@@ -137,22 +144,20 @@ def server(name, port, *words):
     app = App(name, "pm-cluster", "-n", "2", "--soak", "100ms", "--name", name, *words, PORT=str(port))
     try:
         first = app.serving(2)
-        load = Load(port)
-        load.advance(10)
-        os.kill(first[0], signal.SIGKILL)
-        until("a successor", lambda: app.workers().get(0, {}).get("pid") not in (None, first[0]))
-        app.serving(2)
-        load.advance(10)
-        killed = load.end()
+        with Load(port) as killed:
+            killed.advance(10)
+            os.kill(first[0], signal.SIGKILL)
+            until("a successor", lambda: app.workers().get(0, {}).get("pid") not in (None, first[0]))
+            app.serving(2)
+            killed.advance(10)
         if len(killed.misses) > CLIENTS:
             raise RuntimeError(f"{len(killed.misses)} of {killed.asked} lost by one kill: {killed.misses}")
-        load = Load(port)
-        load.advance(10)
-        for _ in range(2):
-            app.roll()
-            app.serving(2)
-            load.advance(10)
-        rolled = load.end()
+        with Load(port) as rolled:
+            rolled.advance(10)
+            for _ in range(2):
+                app.roll()
+                app.serving(2)
+                rolled.advance(10)
         if rolled.misses:
             raise RuntimeError(f"{len(rolled.misses)} of {rolled.asked} lost in two rolls: {rolled.misses}: {app.said()}")
         app.stop()
@@ -204,21 +209,29 @@ def out_of_memory():
 
 
 def unit():
-    """The README's unit: started, reloaded under load, stopped."""
+    """The README's unit; if it fails, with its last words."""
+    try:
+        return served()
+    except Exception as error:
+        journal = run("journalctl", "--no-pager", "-n", "40", "-o", "short-monotonic", "-u", "app").stdout
+        raise RuntimeError(f"{error}: {journal}")
+
+
+def served():
+    """Started, reloaded under load, stopped."""
     shown = lambda what: run("systemctl", "show", "-P", what, "app").stdout.strip()
     started = run("systemctl", "start", "app")
     if started.returncode:
-        raise RuntimeError(started.stderr + run("journalctl", "--no-pager", "-u", "app").stdout)
-    load = Load(3000)
-    load.advance(20)
+        raise RuntimeError(started.stderr)
     before = shown("MainPID")
-    for _ in range(2):
-        done = run("systemctl", "reload", "app")
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-        until("the end of the reload", lambda: "0/2" not in shown("StatusText") and shown("SubState") == "running")
+    with Load(3000) as load:
         load.advance(20)
-    load.end()
+        for _ in range(2):
+            old = {get(3000) for _ in range(8)}
+            done = run("systemctl", "reload", "app")
+            if done.returncode or get(3000) in old:
+                raise RuntimeError(f"the reload ended with {done.returncode}, old: {old}: {done.stderr}")
+            load.advance(20)
     if load.misses or shown("MainPID") != before:
         raise RuntimeError(f"{len(load.misses)} of {load.asked} lost: {load.misses}")
     text = shown("StatusText")
@@ -226,6 +239,13 @@ def unit():
     if shown("Result") != "success":
         raise RuntimeError(run("systemctl", "status", "--no-pager", "app").stdout)
     return f"two reloads lost 0 of {load.asked}; {text!r}; stopped"
+
+
+def hardened():
+    os.makedirs("/etc/systemd/system/app.service.d")
+    shutil.copy("/opt/hardening.conf", "/etc/systemd/system/app.service.d/")
+    run("systemctl", "daemon-reload")
+    return unit()
 
 
 def main():
@@ -242,6 +262,7 @@ def main():
     row("--max-mem", max_mem)
     row("kernel's OOM killer", out_of_memory)
     row("the README's unit", unit)
+    row("the unit, hardened", hardened)
     print(f"end: {failed} failed", flush=True)
 
 
