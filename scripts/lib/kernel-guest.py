@@ -112,7 +112,7 @@ class App:
 
     def roll(self):
         # Not to our terminal: it would draw its progress between the rows.
-        words = ("pm-stat", "--wait", "rolled", "--timeout", f"{PATIENCE}s", self.name)
+        words = ("pm-stat", "--wait", "rolled", "--timeout", f"{2 * PATIENCE}s", self.name)
         waiting = subprocess.Popen(words, env=self.env, stderr=subprocess.PIPE, text=True)
         time.sleep(0.5)
         self.process.send_signal(signal.SIGHUP)
@@ -141,7 +141,8 @@ def probe():
 
 def server(name, port, *words):
     """Two workers serve; one is killed; two rolls under load lose nothing."""
-    app = App(name, "pm-cluster", "-n", "2", "--soak", "100ms", "--name", name, *words, PORT=str(port))
+    options = ("--soak", "100ms", "--ready-timeout", f"{PATIENCE}s")
+    app = App(name, "pm-cluster", "-n", "2", *options, "--name", name, *words, PORT=str(port))
     try:
         first = app.serving(2)
         with Load(port) as killed:
