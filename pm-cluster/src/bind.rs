@@ -9,6 +9,7 @@ mod budget;
 mod caller;
 mod decide;
 pub mod drain;
+pub(crate) mod fanout;
 mod place;
 pub mod probe;
 mod unshared;
@@ -33,6 +34,7 @@ use crate::listeners::own::Spot;
 use budget::Budget;
 use caller::Caller;
 use decide::{AllPending, Bind, Pending, Verdict};
+use fanout::Question;
 
 /// Calls answered in one turn: others come in between.
 const CALLS_PER_TURN: usize = 64;
@@ -54,6 +56,8 @@ pub enum Fanout {
 #[derive(Debug)]
 pub struct Binds {
     fanout: Fanout,
+    /// What could not be found out yet: `fanout` is only hoped for.
+    open: Option<Question>,
     watched: BTreeMap<WorkerId, Watched>,
     /// Where each worker listens on sockets that it bound, or was started with.
     ports: BTreeMap<WorkerId, BTreeSet<u16>>,
@@ -97,9 +101,10 @@ struct Asked {
 impl Binds {
     /// Nobody is watched yet.
     #[must_use]
-    pub fn new(fanout: Fanout) -> Self {
+    pub(crate) fn new(fanout: Fanout, open: Option<Question>) -> Self {
         Self {
             fanout,
+            open,
             watched: BTreeMap::new(),
             ports: BTreeMap::new(),
             resting: BTreeMap::new(),

@@ -33,13 +33,13 @@ use pm_common::options::Asked;
 use pm_common::policy::steering::Spread;
 use pm_common::policy::supervisor::{Shape, Supervisor};
 use pm_common::policy::time::Span;
-use pm_common::policy::worker::ReadyBy;
 use pm_common::release::Origin;
-use pm_common::report::{self, Failure, OrFail as _, print};
+use pm_common::report::{Failure, OrFail as _, print};
 use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Succession, Supervise, environment};
 use pm_common::sys::passed::{self, Passed};
 
-use bind::probe::{self, Choice, Wanted};
+use bind::fanout::Question as Open;
+use bind::probe::{self, Wanted};
 use bind::{Binds, Fanout};
 use declared::Declared;
 use drain::Drain;
@@ -64,10 +64,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     }
     let succession = Succession::from_env(&parsed.rest);
     let options = options::resolve(&parsed)?;
+    // What is tried below needs descriptors, and a low limit may be meant for others.
+    pm_common::sys::limits::raise_descriptors();
     let sockets = passed::sockets();
     passed::reserve(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
     let node = swallow::node_of(&parsed.rest);
-    let (fanout, with_channel) = fanout(&options, &parsed.rest, node)?;
+    let Decided { fanout, with_channel, open } = decide(Open::new(&options, &parsed.rest, node))?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     pm_common::orphans::end_before_start(&home)?;
     let balance = options.balance.or((options.fanout == Wanted::Shared).then_some(Mode::Shared));
@@ -76,11 +78,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let drain = Drain {
         node,
         with_channel,
-        preload: preload(&parsed.rest, options.preload && (with_channel || node == Node::Below)),
+        preload: preload(&parsed.rest, options.preload && (with_channel || open.is_some() || node == Node::Below)),
         linger: linger(options.rules.grace),
         grace: options.rules.grace,
         health: options.health.clone(),
-        sockets: if with_channel { passed::variables(&sockets) } else { Vec::new() },
+        sockets: passed::variables(&sockets),
         // Bun takes no notice of NODE_OPTIONS.
         is_heard: parsed.rest.first().is_some_and(|program| options::base_name(program) != "bun"),
         argv: parsed.rest.clone(),
@@ -92,7 +94,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
-        adapter: Cluster::new(listeners(mode, &sockets, &options.listen)?, Binds::new(fanout), drain, max_lag),
+        adapter: Cluster::new(listeners(mode, &sockets, &options.listen)?, Binds::new(fanout, open), drain, max_lag),
         origin: Origin::here(&parsed.rest, environment::base(), options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Group,
@@ -124,31 +126,27 @@ fn listeners(mode: Mode, passed: &[Passed], declared: &[Declared]) -> Result<Lis
     Ok(listeners)
 }
 
-/// How the program's own binds are handled, and whether it is given Node's channel.
-fn fanout(options: &options::Options, argv: &[OsString], node: Node) -> Result<(Fanout, bool), Failure> {
-    let deno = argv.first().is_some_and(|program| options::base_name(program) == "deno");
-    if node == Node::Itself && !deno && options.fanout == Wanted::Auto {
-        // It asks for its sockets: a filter would cost it a part of each system call, and without privileges its sudo.
-        // (Deno asks in node:net and what builds on it, and binds by itself in Deno.serve.)
-        return Ok((Fanout::Off, true));
+/// How the program's own binds are handled.
+struct Decided {
+    fanout: Fanout,
+    with_channel: bool,
+    /// Nothing could be found out: the question.
+    open: Option<Open>,
+}
+
+/// How the program's own binds are handled; the question is kept where nothing can be found out just now.
+fn decide(question: Open) -> Result<Decided, Failure> {
+    match question.answer() {
+        Ok(answer) => {
+            let (fanout, with_channel) = (answer.fanout, answer.with_channel);
+            answer.say_or_refuse()?;
+            Ok(Decided { fanout, with_channel, open: None })
+        }
+        // As if the best were possible, which each start of a worker finds out before anything else.
+        Err(_) => {
+            Ok(Decided { fanout: Fanout::Own, with_channel: question.with_channel(Fanout::Own), open: Some(question) })
+        }
     }
-    let Choice { fanout, why } = probe::choose(options.fanout, argv);
-    if fanout == Fanout::Off {
-        swallow::check(argv, options.workers)?;
-    }
-    match (fanout, why) {
-        // It asks for its sockets, and there is nothing to be said.
-        _ if node == Node::Itself => {}
-        (Fanout::Off, Some(why)) => report::warning(format_args!(
-            "cannot share a port among copies that bind it themselves, they get EADDRINUSE reason={why}; see pm-cluster --probe"
-        )),
-        (Fanout::Made, Some(why)) => report::info(format_args!("lanes are made here, not by the program reason={why}")),
-        _ => {}
-    }
-    // Who must say over it that it is ready can have it.
-    let helps = fanout == Fanout::Off || options.ready.evidence == ReadyBy::Message;
-    let with_channel = node == Node::Itself || (helps && !swallow::closes_channel(argv));
-    Ok((fanout, with_channel))
 }
 
 /// The longest that idle connections linger: a client that would still use one does so within this time.

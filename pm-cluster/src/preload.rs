@@ -43,6 +43,8 @@ const SIGNAL_NAME: &str = "SIGURG";
 #[derive(Debug)]
 pub struct Preload {
     place: Place,
+    /// Where a copy may be.
+    parents: Vec<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -67,7 +69,7 @@ impl Preload {
     /// No script (`--no-preload`).
     #[must_use]
     pub const fn off() -> Self {
-        Self { place: Place::Off }
+        Self { place: Place::Off, parents: Vec::new() }
     }
 
     /// Finds the installed script, or makes a copy of it, or keeps it without a file. The last is said in a warning:
@@ -76,8 +78,9 @@ impl Preload {
     pub fn place() -> Self {
         let exe = std::env::current_exe().ok();
         let installed = exe.as_deref().and_then(Path::parent).and_then(installed_beside);
-        let place = installed.map_or_else(|| copied_or_inline(&temporary_directories()), Place::Installed);
-        Self { place }
+        let parents = temporary_directories();
+        let place = installed.map_or_else(|| copied_or_inline(&parents), Place::Installed);
+        Self { place, parents }
     }
 
     /// What a worker's environment needs to load the script: NODE_OPTIONS with the script behind what it `inherited`,
@@ -127,10 +130,15 @@ impl Preload {
         let there = match &self.place {
             Place::Installed(file) => file.exists(),
             Place::Copied(copy) => copy.file().exists(),
-            Place::Off | Place::Inline => true,
+            Place::Off => true,
+            // What was lacking (descriptors, room on the disk) may be there by now.
+            Place::Inline => {
+                self.place = copied(&self.parents).map_or(Place::Inline, Place::Copied);
+                true
+            }
         };
         if !there {
-            self.place = copied_or_inline(&temporary_directories());
+            self.place = copied_or_inline(&self.parents);
         }
     }
 }
@@ -189,8 +197,12 @@ fn temporary_directories() -> Vec<PathBuf> {
     named.into_iter().chain(TEMPORARY.iter().map(PathBuf::from)).collect()
 }
 
+fn copied(parents: &[PathBuf]) -> Option<Copy> {
+    parents.iter().find_map(|parent| Copy::make(parent).ok())
+}
+
 fn copied_or_inline(parents: &[PathBuf]) -> Place {
-    match parents.iter().find_map(|parent| Copy::make(parent).ok()) {
+    match copied(parents) {
         Some(copy) => Place::Copied(copy),
         None => {
             report::warning(

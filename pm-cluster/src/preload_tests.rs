@@ -9,7 +9,7 @@ fn passable() -> TempDir {
 }
 
 fn copied(parent: &Path) -> Preload {
-    Preload { place: copied_or_inline(&[parent.to_owned()]) }
+    Preload { place: copied_or_inline(&[parent.to_owned()]), parents: vec![parent.to_owned()] }
 }
 
 fn get<'a>(env: &'a [(OsString, OsString)], name: &str) -> &'a str {
@@ -89,6 +89,7 @@ fn a_directory_that_others_cannot_pass_or_could_tamper_with_is_left_out() {
 #[test]
 fn a_copy_that_was_swept_away_is_made_again() {
     let mut preload = copied(passable().path());
+    preload.parents = temporary_directories();
     let env = preload.env(None, &[], Span::secs(6), false);
     seen_by_node(env);
 }
@@ -109,7 +110,7 @@ fn node_reads_it_whatever_the_path_and_leaves_no_trace() {
 
 #[test]
 fn without_a_file_it_is_in_the_environment() {
-    let mut preload = Preload { place: Place::Inline };
+    let mut preload = Preload { place: Place::Inline, parents: Vec::new() };
     let env = preload.env(Some(OsStr::new("--no-warnings")), &[], Span::millis(10), false);
     let added = get(&env, "PM_PRELOAD");
     assert!(added.starts_with(" --import data:") && !added[1..].contains(['"', '\\', '\n', '#', '?']), "{added}");
@@ -167,4 +168,15 @@ fn what_a_killed_supervisor_left_is_removed_and_nothing_else() {
     assert!(!left.exists(), "its maker is dead");
     assert!(kept.iter().all(|dir| dir.join(FILE).exists()) && link.is_symlink());
     assert_eq!(Maker::of(copy.dir.file_name().expect("a name")), Some(Maker::us()));
+}
+
+#[test]
+fn a_place_that_was_lacking_for_a_moment_is_found_later() {
+    let parent = passable();
+    fs::set_permissions(parent.path(), Permissions::from_mode(0o700)).expect("chmod");
+    let mut preload = copied(parent.path());
+    let option = |preload: &mut Preload| preload.option(false).expect("a script");
+    assert!(option(&mut preload).starts_with("--import"));
+    fs::set_permissions(parent.path(), Permissions::from_mode(0o755)).expect("chmod");
+    assert!(option(&mut preload).starts_with("--require"));
 }

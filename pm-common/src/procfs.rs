@@ -300,13 +300,14 @@ pub fn is_supervisor(stat: &Stat) -> bool {
 #[must_use]
 pub fn boot_id() -> Option<String> {
     // Who looks at a thousand apps asks a thousand times, and a process lives through no second boot.
-    static ID: OnceLock<Option<String>> = OnceLock::new();
-    let read = || {
+    // Only what was read is kept: descriptors may be lacking for a moment.
+    static ID: OnceLock<String> = OnceLock::new();
+    if ID.get().is_none() {
         let mut proc = Proc::default();
         proc.read_from(format_args!("/proc/sys/kernel/random/boot_id"), true)?;
-        String::from_utf8(proc.text).ok().map(|id| id.trim_end().to_owned())
-    };
-    ID.get_or_init(read).clone()
+        let _ = ID.set(String::from_utf8(proc.text).ok()?.trim_end().to_owned());
+    }
+    ID.get().cloned()
 }
 
 /// Seconds since boot on the clock of `Stat::start_time` (it counts time asleep too).

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use pm_common::report;
+use pm_common::sys::limits;
 use pm_common::sys::trial::{self, Trial};
 
 use super::Fanout;
@@ -51,15 +52,24 @@ pub struct Choice {
 }
 
 /// Tries what is allowed here and chooses.
-#[must_use]
-pub fn choose(wanted: Wanted, argv: &[OsString]) -> Choice {
+///
+/// # Errors
+/// Something was lacking that may be there later (`limits::is_want`): nothing is known yet.
+pub fn choose(wanted: Wanted, argv: &[OsString]) -> io::Result<Choice> {
     match wanted {
-        Wanted::Off | Wanted::Inherit => Choice { fanout: Fanout::Off, why: None },
+        Wanted::Off | Wanted::Inherit => Ok(Choice { fanout: Fanout::Off, why: None }),
         Wanted::Auto | Wanted::Lanes | Wanted::Shared => match privileged(argv) {
-            Some(why) => Choice { fanout: Fanout::Off, why: Some(why) },
-            None => choice(&trial::run()),
+            Some(why) => Ok(Choice { fanout: Fanout::Off, why: Some(why) }),
+            None => choice_of(trial::run()),
         },
     }
+}
+
+/// What holds for as long as we live, or what was lacking for a moment.
+fn choice_of(trial: Trial) -> io::Result<Choice> {
+    let chosen = choice(&trial);
+    let Trial { watch, read, take, put } = trial;
+    [watch, read, take, put].into_iter().filter_map(Result::err).find(limits::is_want).map_or(Ok(chosen), Err)
 }
 
 fn choice(trial: &Trial) -> Choice {
@@ -146,5 +156,24 @@ mod tests {
         }
         let busy = Trial { watch: Err(io::Error::from_raw_os_error(16)), ..all() };
         assert!(choice(&busy).why.is_some_and(|why| why.ends_with("watches already)")));
+    }
+
+    #[test]
+    fn what_is_lacking_for_a_moment_decides_nothing() {
+        let all = || Trial { watch: Ok(()), read: Ok(()), take: Ok(()), put: Ok(()) };
+        // ENOMEM, EAGAIN, ENFILE, EMFILE.
+        for errno in [12, 11, 23, 24] {
+            let lacks = || Err(io::Error::from_raw_os_error(errno));
+            for trial in [
+                Trial { watch: lacks(), read: lacks(), take: lacks(), put: lacks() },
+                Trial { read: lacks(), ..all() },
+                Trial { take: lacks(), ..all() },
+                Trial { put: lacks(), ..all() },
+            ] {
+                assert_eq!(choice_of(trial).map_err(|e| e.raw_os_error()), Err(Some(errno)));
+            }
+        }
+        let denied = choice_of(Trial { take: denied(), ..all() });
+        assert!(denied.is_ok_and(|choice| choice.fanout == Fanout::Made));
     }
 }

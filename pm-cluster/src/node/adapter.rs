@@ -41,6 +41,9 @@ impl Cluster {
 
 impl Adapter for Cluster {
     fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
+        if let Some(with_channel) = self.binds.settle_fanout()? {
+            self.drain.with_channel = with_channel;
+        }
         plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
         let mut worker = Worker::default();
         let mut channel = None;
@@ -60,7 +63,9 @@ impl Adapter for Cluster {
         plan.boots = worker.start.with_script && self.drain.with_channel && self.drain.node == Node::Itself;
         plan.env.extend(script);
         self.binds.prepare(id, channel, plan)?;
-        plan.env.extend(self.drain.sockets.iter().cloned());
+        if self.drain.with_channel {
+            plan.env.extend(self.drain.sockets.iter().cloned());
+        }
         let (sockets, addresses): (Vec<_>, Vec<_>) = self.listeners.pass(id)?.into_iter().unzip();
         if !sockets.is_empty() {
             addresses.iter().for_each(|address| self.binds.listens_at(id, address));

@@ -14,6 +14,7 @@ use crate::policy::supervisor::{Action, Event, Release, Request, StopKind};
 use crate::procfs;
 use crate::report::{self, EXIT_OWN};
 use crate::sys::clock;
+use crate::sys::limits;
 use crate::sys::process::{self, Launch, SpawnError};
 
 impl<A: Adapter> Supervise<A> {
@@ -117,6 +118,7 @@ impl<A: Adapter> Supervise<A> {
     }
 
     fn try_spawn(&mut self, id: WorkerId, release: Release) -> Result<(Process, bool), Unstarted> {
+        limits::raise_descriptors();
         let outputs = self.outputs.open(id.slot).map_err(|e| Unstarted { code: EXIT_OWN, message: e.to_string() })?;
         if let Some(file) = self.outputs.err_of(id.slot) {
             self.publisher.errors_go_to(id.slot, file);

@@ -83,18 +83,19 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
     let alone = launch.alone;
     let mut passed = passed.map_err(|error| SpawnError { code: EXIT_OWN, error })?;
     // SAFETY: the closure runs between fork and exec in the child of a single-threaded process, and calls only
-    // async-signal-safe functions (sigaction, sigprocmask, setrlimit, fchdir, fcntl, seccomp, prctl, sendmsg, close, dup2, execve) on
+    // async-signal-safe functions (sigaction, sigprocmask, getrlimit, setrlimit, fchdir, fcntl, seccomp, prctl, sendmsg, close, dup2, execve) on
     // data made before the fork.
     unsafe {
         command.pre_exec(move || {
             default_signals();
-            super::limits::restore_descriptors();
             enter(directory)?;
             if alone {
                 leave_others();
             }
             keep.iter().try_for_each(|fd| keep_over_exec(*fd))?;
             watch.into_iter().for_each(super::seccomp::install);
+            // Only now: up to its exec the child has all that we have open, and the listener above is one more.
+            super::limits::restore_descriptors();
             passed.as_mut().map_or(Ok(()), |exec| Err(exec.run()))
         });
     }
@@ -114,7 +115,7 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
 fn spawn_error(error: io::Error) -> SpawnError {
     let code = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOENT | Errno::ENOTDIR) => EXIT_NOT_FOUND,
-        Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => EXIT_OWN,
+        _ if super::limits::is_want(&error) => EXIT_OWN,
         _ => EXIT_NOT_EXECUTABLE,
     };
     SpawnError { code, error }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::libc;
+use nix::sys::wait::WaitStatus;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::daemon::{Fork, fork};
@@ -45,17 +46,25 @@ fn attempt() -> io::Result<Trial> {
     match fork()? {
         Fork::Child => {
             seccomp::install(theirs.as_raw_fd());
-            let done = bind_and_listen().is_ok();
+            let errno = bind_and_listen().err().and_then(|error| error.raw_os_error()).unwrap_or(0);
             // SAFETY: _exit(2) only ends this process, without cleaning up what is the parent's.
-            unsafe { libc::_exit(i32::from(!done)) }
+            unsafe { libc::_exit(errno) }
         }
         Fork::Parent(child) => {
             drop(theirs);
             let trial = watch(ours.as_fd(), child.as_raw());
             // A child that still waits for an answer ends as its listener is closed by now.
-            let _ = nix::sys::wait::waitpid(child, None);
-            trial
+            let ended = nix::sys::wait::waitpid(child, None);
+            trial.map_err(|error| why_it_ended(ended, error))
         }
+    }
+}
+
+/// What the child lacked says more than what we saw of its end.
+fn why_it_ended(ended: nix::Result<WaitStatus>, seen: io::Error) -> io::Error {
+    match ended {
+        Ok(WaitStatus::Exited(_, errno)) if errno != 0 => io::Error::from_raw_os_error(errno),
+        _ => seen,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::readme::README;
 
 mod oom;
 mod speakers;
+mod want;
 
 #[test]
 fn a_cluster_of_another_user_is_held_to_the_policy() {

@@ -60,6 +60,7 @@ mod successor;
 mod terminal;
 mod usage;
 mod waits;
+mod want;
 
 /// The line that everything serves, with a fixture that answers its pid.
 const MAIN_LINE: &str = "pm-restart --max-mem 512M pm-cluster -n 2 node $F/app.js";
