@@ -1,5 +1,6 @@
-// Soaks: crashes until something leaks, kills under load until something is refused. See scripts/stress.
+// Soaks: crashes or rolls until something leaks, kills under load until something is refused. See scripts/stress.
 'use strict'
+const { spawn } = require('child_process')
 const fs = require('fs')
 const os = require('os')
 const path = require('path')
@@ -11,7 +12,8 @@ const pid = path.join(lib.examples, 'pid.js')
 // As many deaths as we cause are no crash loop here.
 const policy = ['--max-mem', '512M', '--backoff', '1ms..1ms', '--stable', '1ms', '--intensity', '1000000/1s']
 const words = (workers) => ['pm-restart', ...policy, 'pm-cluster', '-n', String(workers), 'node', pid]
-const start = (workers, port) => lib.chain(words(workers), port, { PM_HOME: path.join(temp, 'pm') })
+const home = path.join(temp, 'pm')
+const start = (workers, port) => lib.chain(words(workers), port, { PM_HOME: home })
 
 const fail = (text) => { console.error(`stress: FAILED: ${text}`); process.exitCode = 1 }
 
@@ -49,13 +51,51 @@ const crashes = async () => {
   await crash(port, amount)
   const after = await settled(server, port)
   process.stderr.write('\n')
-  console.log(`${amount} crashes, before and after:\n${JSON.stringify(before)}\n${JSON.stringify(after)}`)
+  same('crashes', before, after)
+  await server.stop()
+}
+
+// The supervisors hold after `amount` of `what` what they held before.
+const same = (what, before, after) => {
+  process.stderr.write('\n')
+  console.log(`${amount} ${what}, before and after:\n${JSON.stringify(before)}\n${JSON.stringify(after)}`)
   if (before.length !== 2 || after.length !== 2) fail('a supervisor is missing')
   after.forEach((now, i) => {
     if (now.descriptors !== before[i].descriptors) fail(`${now.name} has ${now.descriptors} descriptors, had ${before[i].descriptors}`)
-    // A page or two of the allocator may come and go; a leak of a few bytes a crash would be more.
+    // A page or two of the allocator may come and go; a leak of a few bytes each time would be more.
     if (now.private > before[i].private + 64 * 1024) fail(`${now.name} has grown from ${before[i].private} to ${now.private} bytes`)
   })
+}
+
+// Until the roll with this number is over: the milliseconds that it took.
+const roll = async (cluster, number) => {
+  const begun = performance.now()
+  process.kill(cluster, 'SIGHUP')
+  const args = ['--wait', 'rolled', '--since', String(number - 1), '--timeout', '60s', 'rolls']
+  const waiter = spawn('pm-stat', args, { env: { ...process.env, PM_HOME: home }, stdio: 'ignore' })
+  const code = await new Promise((resolve) => waiter.on('close', resolve))
+  if (code !== 0) throw new Error(`roll ${number}: pm-stat --wait ended with ${code}`)
+  return performance.now() - begun
+}
+
+// A roll of a tiny server costs little, so that there can be many.
+const reloads = async () => {
+  const port = await lib.freePort()
+  const words = ['pm-restart', '--name', 'rolls', 'pm-cluster', '-n', '2', '--soak', '0', '--grace', '100ms', process.env.TINY_SERVER]
+  const server = lib.chain(words, port, { PM_HOME: home })
+  await lib.firstAnswer(port)
+  const [, cluster] = server.supervisors()
+  // By then the allocator and the page cache have what they need.
+  const warm = 300
+  let before
+  const times = []
+  for (let done = 0; done < warm + amount; done++) {
+    if (done === warm) before = await settled(server, port)
+    times.push(await roll(cluster, done + 1))
+    if (done % 500 === 0) console.log(`after ${done + 1} rolls: ${JSON.stringify(look(server.supervisors()))}`)
+  }
+  same('rolls', before, await settled(server, port))
+  console.log(`a roll took ${lib.median(times).toFixed(0)} ms (median)`)
   await server.stop()
 }
 
@@ -78,6 +118,6 @@ const storm = async () => {
   await server.stop()
 }
 
-Promise.resolve({ crashes, storm }[what]())
+Promise.resolve({ crashes, reloads, storm }[what]())
   .catch((error) => fail(error.stack))
   .finally(() => fs.rmSync(temp, { recursive: true, force: true }))
