@@ -18,6 +18,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::policy::time::Span;
 use crate::sys::credentials::{self, Sender};
+use crate::sys::hurry::{Hurried, hurried};
 
 /// The longest datagram listened to, in bytes; systemd's own limit.
 const LONGEST: usize = 4096;
@@ -137,13 +138,14 @@ pub struct Datagram {
     /// What it said that we know, in its order; empty for junk and for datagrams of over 4 KiB.
     pub assignments: Vec<Assignment>,
     /// The descriptors that came with it, closed where nobody takes them.
-    pub fds: Vec<OwnedFd>,
+    pub fds: Hurried<Vec<OwnedFd>>,
 }
 
 /// The socket that one worker (generation) is given as its NOTIFY_SOCKET.
 #[derive(Debug)]
 pub struct NotifySocket {
-    fd: OwnedFd,
+    /// With what still waits in it.
+    fd: Hurried<OwnedFd>,
 }
 
 impl NotifySocket {
@@ -157,7 +159,7 @@ impl NotifySocket {
         sockopt::set_socket_passcred(&fd, true)?;
         credentials::pin_senders(fd.as_fd());
         bind(&fd, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
-        Ok((Self { fd }, format!("@{name}")))
+        Ok((Self { fd: Hurried::new(fd) }, format!("@{name}")))
     }
 
     /// The next datagram; `None` when none waits.
@@ -166,19 +168,40 @@ impl NotifySocket {
     /// Those of recvmsg(2), but that nothing waits.
     pub fn receive(&mut self) -> io::Result<Option<Datagram>> {
         let mut buf = [0; LONGEST];
-        let arrived = match credentials::receive(self.fd.as_fd(), &mut buf) {
-            Ok(arrived) => arrived,
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return Ok(None),
-            Err(e) => return Err(e),
-        };
+        // What there is no room or no number for, the kernel closes meanwhile.
+        let received = hurried(|| credentials::receive(self.fd.as_fd(), &mut buf));
+        let Some(arrived) = unless_none_waits(received)? else { return Ok(None) };
         let text = if arrived.truncated { &[] } else { buf.get(..arrived.bytes).unwrap_or_default() };
-        Ok(Some(Datagram { sender: arrived.sender, assignments: parse(text), fds: arrived.fds }))
+        Ok(Some(Datagram { sender: arrived.sender, assignments: parse(text), fds: Hurried::new(arrived.fds) }))
+    }
+
+    /// Who sent the next datagram; `None` when none waits.
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    pub fn peek(&self) -> io::Result<Option<Sender>> {
+        unless_none_waits(credentials::peek(self.fd.as_fd()))
+    }
+
+    /// Throws the next datagram away.
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    pub fn discard(&mut self) -> io::Result<()> {
+        hurried(|| credentials::discard(self.fd.as_fd()))
     }
 }
 
 impl AsFd for NotifySocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+fn unless_none_waits<T>(received: io::Result<T>) -> io::Result<Option<T>> {
+    match received {
+        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+        other => other.map(Some),
     }
 }
 

@@ -1,10 +1,9 @@
 //! Tests of the notification protocol, against real sockets.
 
-use std::io::{IoSlice, Read as _};
+use std::io::{IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::unix::net::UnixDatagram;
-
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, sendmsg_addr};
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -149,6 +148,54 @@ fn descriptors_come_along_and_closing_them_answers_a_barrier() {
     assert!(datagram.fds.iter().all(|fd| flags(fd).contains(rustix::io::FdFlags::CLOEXEC)));
     drop(datagram);
     assert_eq!(reader.read(&mut [0; 1]).expect("the end: no copy of the writer is left"), 0);
+}
+
+/// A TCP socket whose last close would wait for half a minute: it has data that nobody reads.
+fn lingering() -> (OwnedFd, std::net::TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let mut ours = std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+    let (theirs, _) = listener.accept().expect("accepted");
+    ours.set_nonblocking(true).expect("set");
+    while ours.write(&[0; 1 << 16]).is_ok() {}
+    sockopt::set_socket_linger(&ours, Some(Duration::from_secs(30))).expect("set");
+    (ours.into(), theirs)
+}
+
+fn send_along(sender: &UnixDatagram, to: &SocketAddrUnix, fd: OwnedFd) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let one = [fd.as_fd()];
+    assert!(control.push(SendAncillaryMessage::ScmRights(&one)));
+    sendmsg_addr(sender, to, &[IoSlice::new(b"READY=1")], &mut control, SendFlags::empty()).expect("sent");
+}
+
+#[test]
+fn what_is_sent_along_holds_nobody_up() {
+    type Way = (&'static str, fn(NotifySocket));
+    let mut peers = Vec::new();
+    let ways: [Way; 3] = [
+        ("received", |mut socket| drop(next(&mut socket))),
+        ("discarded", |mut socket| socket.discard().expect("thrown away")),
+        ("left there", drop),
+    ];
+    for (way, dispose) in ways {
+        for nested in [false, true] {
+            let (socket, sender, to) = setup();
+            let (mut fd, peer) = lingering();
+            peers.push(peer);
+            if nested {
+                let path = tempfile::tempdir().expect("a directory");
+                let name = path.path().join("inner");
+                let inner = UnixDatagram::bind(&name).expect("bound");
+                send_along(&sender, &SocketAddrUnix::new(&name).expect("a path"), fd);
+                fd = inner.into();
+            }
+            send_along(&sender, &to, fd);
+            let begun = Instant::now();
+            dispose(socket);
+            assert!(begun.elapsed() < Duration::from_secs(5), "{way}, nested: {nested}");
+        }
+    }
 }
 
 /// A pidfd names the sender whatever becomes of its pid; one that is gone has none, and its uid is known nevertheless.

@@ -13,6 +13,9 @@ use pm_common::sys::process;
 use crate::request::Signal;
 use crate::{failed, resurrect, stop};
 
+/// How often the holder of a lock may change under our hands before we believe that it is not chance.
+const TRIES: u32 = 20;
+
 /// Does something to each app, whatever becomes of the others; 1 if it could not be done to one.
 pub(crate) fn each(names: &[String], act: impl Fn(&Home, &str) -> Result<(), Failure>) -> Result<u8, Failure> {
     let home = resurrect::home()?;
@@ -32,15 +35,9 @@ pub(crate) fn each(names: &[String], act: impl Fn(&Home, &str) -> Result<(), Fai
 /// 1: it is not running; 125: it may not be signalled.
 pub(crate) fn signal(home: &Home, name: &str, signal: &Signal) -> Result<(), Failure> {
     let dir = home.dir(name).unwrap_or_default();
-    loop {
-        let Some(pid) = holder(&dir, name)? else { return Err(not_running(home, &dir, name)) };
-        let Ok(pidfd) = process::open_pidfd(pid) else { continue };
-        // It has the lock still, so the number was its own when the pidfd was opened.
-        if holder(&dir, name)? == Some(pid) {
-            check_owner(home, name, pid)?;
-            return send(&pidfd, name, pid, signal);
-        }
-    }
+    let Some((pid, pidfd)) = pinned_holder(&dir, name)? else { return Err(not_running(home, &dir, name)) };
+    check_owner(home, name, pid)?;
+    send(&pidfd, name, pid, signal)
 }
 
 /// Sends a signal to the workers of an app.
@@ -102,6 +99,26 @@ pub(crate) fn holder(dir: &Path, name: &str) -> Result<Option<i32>, Failure> {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).or_fail(|| format!("app '{name}': cannot read its lock")),
     }
+}
+
+/// The process that holds the app's lock, pinned: the number was its own when the pidfd was opened.
+///
+/// # Errors
+/// As [`holder`]; 125: the lock is of a process that is gone. It shared its descriptors with one that goes on
+/// (CLONE_FILES, clone(2)), which none of ours does.
+pub(crate) fn pinned_holder(dir: &Path, name: &str) -> Result<Option<(i32, OwnedFd)>, Failure> {
+    for _ in 0..TRIES {
+        let Some(pid) = holder(dir, name)? else { return Ok(None) };
+        let Ok(pidfd) = process::open_pidfd(pid) else { continue };
+        if holder(dir, name)? == Some(pid) {
+            return Ok(Some((pid, pidfd)));
+        }
+    }
+    let lock = dir.join("lock");
+    Err(Failure::own(format!(
+        "app '{name}': no process can be found that holds {}: see who has it open (fuser {0}), and end that",
+        lock.display()
+    )))
 }
 
 /// That the app does not run, or that there is none.

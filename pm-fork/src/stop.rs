@@ -126,14 +126,9 @@ impl Stopping {
     fn begin(home: &Home, name: &str) -> Result<Option<Self>, Failure> {
         let dir = home.dir(name).unwrap_or_default();
         loop {
-            let Some(pid) = manage::holder(&dir, name)? else { return Ok(None) };
+            let Some((pid, pidfd)) = manage::pinned_holder(&dir, name)? else { return Ok(None) };
             let statuses = status::read(&dir).unwrap_or_default();
             let Some(start) = procfs::start_time(pid) else { continue };
-            let Ok(pidfd) = process::open_pidfd(pid) else { continue };
-            // It has the lock still, so the number was its own when the pidfd was opened.
-            if manage::holder(&dir, name)? != Some(pid) {
-                continue;
-            }
             let doing = || format!("app '{name}': cannot send TERM to process {pid}");
             process::signal(pidfd.as_fd(), nix::libc::SIGTERM as u8).or_fail(doing)?;
             let told = clock::now();

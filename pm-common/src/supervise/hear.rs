@@ -81,17 +81,20 @@ impl<A: Adapter> Supervise<A> {
     /// Takes one datagram of a worker; false: there was none.
     pub(super) fn read_notification(&mut self, id: WorkerId) -> bool {
         let Some(process) = self.processes.get_mut(&id) else { return false };
+        let Ok(Some(sender)) = process.notify.peek() else { return false };
+        let trusted = self.trusted(id, sender.uid);
+        let Some(process) = self.processes.get_mut(&id) else { return false };
+        // What others send along is not even taken.
+        if sender.uid.is_none_or(|uid| !trusted.contains(&uid)) {
+            let _ = process.notify.discard();
+            self.hearing.refuse(id, &sender, Refusal::User);
+            return true;
+        }
         let Ok(Some(datagram)) = process.notify.receive() else { return false };
         if datagram.assignments.is_empty() {
             return true;
         }
         let speaker = self.speaker(id, &datagram.sender);
-        let mut trusted = vec![0];
-        trusted.extend(self.hearing.ours);
-        // Seldom another user's: only then are the worker's looked up.
-        if speaker.uid.is_some_and(|uid| !trusted.contains(&uid)) {
-            trusted.extend_from_slice(self.users_of(id));
-        }
         let users = Users { trusted: &trusted, nameless: self.hearing.nameless };
         // The supervisor of this chain alone has a successor that is given what is stored.
         let keeps = self.scope == Scope::Tree && hear(Word::OfSupervisor, speaker, users).is_ok();
@@ -103,9 +106,20 @@ impl<A: Adapter> Supervise<A> {
             }
         }
         if keeps {
-            self.store.heed(&assignments, fds);
+            self.store.heed(&assignments, fds.into_inner());
         }
         true
+    }
+
+    /// Whose word counts, for a sender of this uid.
+    fn trusted(&mut self, id: WorkerId, sender: Option<u32>) -> Vec<u32> {
+        let mut trusted = vec![0];
+        trusted.extend(self.hearing.ours);
+        // Seldom another user's: only then are the worker's looked up.
+        if sender.is_some_and(|uid| !trusted.contains(&uid)) {
+            trusted.extend_from_slice(self.users_of(id));
+        }
+        trusted
     }
 
     fn heard(&mut self, id: WorkerId, sender: &Sender, speaker: Speaker, assignment: &Assignment) {

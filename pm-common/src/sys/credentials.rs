@@ -58,6 +58,10 @@ union Control {
     bytes: [u8; 1152],
 }
 
+/// Room for one set of credentials alone, which come first (`scm_recv`, net/core/scm.h).
+// SAFETY: CMSG_LEN only computes with its argument.
+const ONLY_SENDER: usize = unsafe { libc::CMSG_LEN(size_of::<libc::ucred>() as u32) } as usize;
+
 const _: () = {
     let ucred = size_of::<libc::ucred>() as u32;
     // SAFETY: CMSG_SPACE only computes with its argument.
@@ -72,6 +76,27 @@ const _: () = {
 /// # Errors
 /// Those of recvmsg(2): `WouldBlock` when none waits.
 pub fn receive(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Arrived> {
+    receive_with(fd, buf, size_of::<Control>(), 0)
+}
+
+/// Who sent the next datagram, which stays: its descriptors do not come to us.
+///
+/// # Errors
+/// As [`receive`].
+pub fn peek(fd: BorrowedFd<'_>) -> io::Result<Sender> {
+    Ok(receive_with(fd, &mut [], ONLY_SENDER, libc::MSG_PEEK)?.sender)
+}
+
+/// Throws the next datagram away. Its descriptors do not come to us: to close one may take as long as its file system
+/// likes (FUSE), to lose one that never was ours does not.
+///
+/// # Errors
+/// As [`receive`].
+pub fn discard(fd: BorrowedFd<'_>) -> io::Result<()> {
+    receive_with(fd, &mut [], ONLY_SENDER, 0).map(drop)
+}
+
+fn receive_with(fd: BorrowedFd<'_>, buf: &mut [u8], room: usize, flags: libc::c_int) -> io::Result<Arrived> {
     let mut control = Control { bytes: [0; 1152] };
     let mut iov = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
     // SAFETY: all zeroes are a valid msghdr (null pointers, no lengths).
@@ -79,8 +104,8 @@ pub fn receive(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Arrived> {
     header.msg_iov = &raw mut iov;
     header.msg_iovlen = 1;
     header.msg_control = (&raw mut control).cast();
-    header.msg_controllen = size_of::<Control>() as _;
-    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    header.msg_controllen = room.min(size_of::<Control>()) as _;
+    let flags = flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
     // SAFETY: the header points to `buf` and `control`, which outlive the call, with their true lengths.
     let got = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) };
     let bytes = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;

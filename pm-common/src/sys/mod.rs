@@ -6,6 +6,7 @@ pub mod clock;
 pub mod credentials;
 pub mod daemon;
 pub mod fdpass;
+pub mod hurry;
 pub mod limits;
 pub mod passed;
 pub mod process;

@@ -227,6 +227,33 @@ fn roots_lock(theirs: &Theirs, dir: &Path) -> std::process::Child {
     holder
 }
 
+/// A lock outlives its process in one that shares its descriptors (CLONE_FILES): its number is nobody's.
+#[test]
+fn a_lock_of_a_process_that_is_gone_holds_nobody_up() {
+    let theirs = Theirs::new();
+    let mine = theirs.home().join("mine");
+    std::fs::create_dir(&mine).expect("made");
+    chown(&mine, Some(THEIRS), Some(THEIRS)).expect("given away");
+    let script = "import ctypes, fcntl, os, platform, sys\n\
+        lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)\n\
+        fcntl.lockf(lock, fcntl.LOCK_EX)\n\
+        clone = {'x86_64': 56}.get(platform.machine(), 220)\n\
+        child = ctypes.CDLL(None).syscall(clone, 0x400 | 17, 0, 0, 0, 0)\n\
+        if child: os._exit(0)\n\
+        sys.stdin.read()\n";
+    let lock = mine.join("lock").display().to_string();
+    let words = ["python3", "-c", script, &lock];
+    let mut holder = theirs.front.scene.command(&words).stdin(Stdio::piped()).spawn().expect("setpriv");
+    // The end of this pipe ends the one that has the lock.
+    let stdin = holder.stdin.take();
+    assert!(holder.wait().expect("ours").success());
+    let words = ["timeout", "20", "pm-fork", "--signal", "USR1", "mine"];
+    let said = theirs.front.scene.command(&words).output().expect("timeout");
+    let err = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.code() == Some(1) && err.contains("no process can be found"), "{said:?}");
+    drop(stdin);
+}
+
 /// The directory itself may be what leads elsewhere.
 #[test]
 fn a_link_of_another_user_in_place_of_pm_home_or_of_an_app_is_not_followed() {
