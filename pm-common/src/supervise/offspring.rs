@@ -13,6 +13,7 @@ use super::processes::own_pid;
 use super::{Adapter, Scope, Supervise};
 use crate::policy::WorkerId;
 use crate::procfs::{self, Stat};
+use crate::report;
 
 /// Whose an orphan is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(super) struct Orphans {
     news: Vec<WorkerId>,
     /// They were looked for in this turn of the loop.
     fresh: bool,
+    /// It was said that a program makes itself a daemon.
+    daemon_said: bool,
 }
 
 impl Orphans {
@@ -174,6 +177,14 @@ impl<A: Adapter> Supervise<A> {
         let Some(process) = self.processes.get_mut(&id) else { return };
         process.is_told = true;
         let leader = process.child.pid;
+        let daemon = all.iter().find(|stat| process.has_left && stat.session == stat.pid);
+        if let Some(daemon) = daemon.filter(|_| !std::mem::replace(&mut self.orphans.daemon_said, true)) {
+            report::warning(format_args!(
+                "a worker has ended and left a daemon, which ends with it slot={} pid={}; run the program in the \
+                 foreground, not as a daemon",
+                id.slot, daemon.pid
+            ));
+        }
         for stat in all.iter().filter(|stat| stat.pgrp != leader) {
             if !process.told.contains(&stat.pid) {
                 process.told.push(stat.pid);

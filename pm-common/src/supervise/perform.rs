@@ -164,6 +164,7 @@ impl<A: Adapter> Supervise<A> {
     fn send_stop(&mut self, id: WorkerId) {
         self.remember_offspring(id);
         let Some(process) = self.processes.get_mut(&id).filter(|p| p.is_running()) else { return };
+        process.asked = true;
         let leads = process.leader_supervises
             || self.proc.stat(process.child.pid).is_some_and(|stat| procfs::is_cluster(&stat));
         let rules = self.machine.rules();

@@ -61,6 +61,10 @@ pub(super) struct Process {
     pub(super) told: Vec<i32>,
     /// What it left was told to end: so is whatever of it appears later.
     pub(super) is_told: bool,
+    /// It was sent the stop signal.
+    pub(super) asked: bool,
+    /// Its leader has ended well, and nobody had asked it to.
+    pub(super) has_left: bool,
     /// Supervisors below it that are no link of this chain.
     others: Vec<i32>,
     /// Whom it was seen to run as.
@@ -94,6 +98,8 @@ impl Process {
             group_told: false,
             told: Vec::new(),
             is_told: false,
+            asked: false,
+            has_left: false,
             killed: false,
             refused: false,
             others: Vec::new(),
@@ -213,6 +219,7 @@ impl<A: Adapter> Supervise<A> {
         process.hidden = exit.is_none();
         let Some(exit) = exit else { return };
         process.ended = true;
+        process.has_left = exit == Exit::Code(0) && !process.asked;
         // What it said last must be known before its end is judged.
         for _ in 0..LAST_DATAGRAMS {
             if !self.read_notification(id) {

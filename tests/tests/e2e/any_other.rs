@@ -101,7 +101,7 @@ fn one_that_makes_itself_a_daemon_is_told_to_stay() {
          \x20   time.sleep(0.01)\n\
          exec(open(os.environ['SERVER']).read())\n",
     );
-    let said = chain.line("a worker has ended and left a process that binds a port");
+    let said = chain.line("a worker has ended and left a daemon");
     assert!(said.contains("in the foreground"), "{said}");
     scene.kill_all();
 }
