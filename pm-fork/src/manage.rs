@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pm_common::home::{self, Claim, Home, Lock};
 use pm_common::procfs;
-use pm_common::report::{self, Failure, OrFail as _};
+use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::status::{self, Counts};
 use pm_common::sys::process;
 
@@ -16,13 +16,14 @@ use crate::{failed, resurrect, stop};
 /// How often the holder of a lock may change under our hands before we believe that it is not chance.
 const TRIES: u32 = 20;
 
-/// Does something to each app, whatever becomes of the others; 1 if it could not be done to one.
+/// Does something to each app, whatever becomes of the others; 1 if it could not be done to one, 124 if all that kept it
+/// from being done is that the time was up.
 pub(crate) fn each(names: &[String], act: impl Fn(&Home, &str) -> Result<(), Failure>) -> Result<u8, Failure> {
     let home = resurrect::home()?;
     let mut code = 0;
     for name in names {
         if let Err(failure) = act(&home, name) {
-            code = 1;
+            code = if failure.code == EXIT_TIMED_OUT && code != 1 { EXIT_TIMED_OUT } else { 1 };
             report::fatal(failure, &[]);
         }
     }

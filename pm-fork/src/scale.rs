@@ -9,11 +9,12 @@ use std::path::Path;
 use nix::libc::{SIGTTIN, SIGTTOU};
 use pm_common::home::{self, Home, Mode, Start, Turns};
 use pm_common::options;
-use pm_common::policy::time::{Mono, Span};
-use pm_common::report::{self, Failure, OrFail as _};
+use pm_common::policy::time::Span;
+use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::status::SupervisorState;
 use pm_common::sys::clock;
-use pm_common::wait::{Decision, Goal, Sight, Verdict, Watch};
+use pm_common::wait::patience::suspended;
+use pm_common::wait::{Decision, Goal, Patience, Sight, Teller, Verdict, Watch};
 
 use crate::manage;
 use crate::request::Signal;
@@ -21,8 +22,6 @@ use crate::service::{WORKERS, workers_asked_for};
 
 /// How long a supervisor may take to say how many workers there are: it is being started, or stopped.
 const COUNTED_IN: Span = Span::secs(30);
-/// How long one worker more or fewer may take.
-const SCALED_IN: Span = Span::secs(120);
 
 /// The number of workers that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +90,8 @@ impl Count {
 /// Gives an app another number of workers, one after the other, because a signal that waits is not counted twice.
 ///
 /// # Errors
-/// 1: it is none, is in fork mode, would have no workers, or its supervisor does not do it; 125: the files cannot be
-/// written.
+/// 1: it is none, is in fork mode, would have no workers, or its supervisor cannot do it; 124: a supervisor is suspended,
+/// or does not do it within the time that its rules allow; 125: the files cannot be written.
 pub(crate) fn scale(home: &Home, name: &str, by: Scale) -> Result<(), Failure> {
     let dir = manage::known_dir(home, name)?;
     let turns = Turns::new(home).or_fail(|| format!("app '{name}': cannot wait for its turn"))?;
@@ -136,8 +135,10 @@ impl Scaled<'_> {
     /// How many workers there are now; `None`: it does not run.
     fn count(&mut self, mode: Option<Mode>) -> Result<Option<u32>, Failure> {
         let (name, deadline) = (self.name, clock::now() + COUNTED_IN);
+        let mut pause = Pause::new(name, Goal::Ready);
         loop {
-            match Count::of(&self.look()?, mode) {
+            let sight = self.look()?;
+            match Count::of(&sight, mode) {
                 Count::Of(workers) => return Ok(Some(workers)),
                 Count::Stopped => return Ok(None),
                 Count::Fork => {
@@ -151,7 +152,7 @@ impl Scaled<'_> {
                         format!("'{name}' {why}: try again once pm list shows it online"),
                     ));
                 }
-                Count::Unknown => self.wait(deadline)?,
+                Count::Unknown => pause.until_change(&self.watch, &sight, "it is being started or stopped")?,
             }
         }
     }
@@ -172,8 +173,8 @@ impl Scaled<'_> {
 
     /// Waits until so many workers are wanted, and ready.
     fn reach(&mut self, workers: u32) -> Result<(), Failure> {
-        let deadline = clock::now() + SCALED_IN;
-        let mut decision = Decision::new(self.name, Goal::Workers(workers));
+        let goal = Goal::Workers(workers);
+        let (mut decision, mut pause) = (Decision::new(self.name, goal), Pause::new(self.name, goal));
         loop {
             let sight = self.look()?;
             match decision.look(&sight) {
@@ -182,14 +183,7 @@ impl Scaled<'_> {
                     report::quote(&quoted);
                     return Err(Failure::with_code(1, message));
                 }
-                None if deadline <= clock::now() => {
-                    let (name, awaited) = (self.name, decision.awaited(&sight));
-                    return Err(Failure::with_code(
-                        1,
-                        format!("'{name}' has not yet {workers} workers ready: {awaited}"),
-                    ));
-                }
-                None => self.wait(deadline)?,
+                None => pause.until_change(&self.watch, &sight, &decision.awaited(&sight))?,
             }
         }
     }
@@ -197,9 +191,34 @@ impl Scaled<'_> {
     fn look(&mut self) -> Result<Sight, Failure> {
         self.watch.look().or_fail(|| format!("cannot watch app '{}'", self.name))
     }
+}
 
-    fn wait(&self, deadline: Mono) -> Result<(), Failure> {
-        self.watch.wait(Some(deadline)).or_fail(|| format!("cannot watch app '{}'", self.name))
+/// The sleeps of a wait, which has an end, and says what for.
+struct Pause<'a> {
+    name: &'a str,
+    goal: Goal,
+    patience: Patience,
+    teller: Teller,
+}
+
+impl<'a> Pause<'a> {
+    fn new(name: &'a str, goal: Goal) -> Self {
+        Self { name, goal, patience: Patience::new(goal, clock::now()), teller: Teller::new() }
+    }
+
+    /// Sleeps until something changes, or it is time to look again.
+    ///
+    /// # Errors
+    /// 124: there is no sense in waiting on; 125: the files cannot be watched.
+    fn until_change(&mut self, watch: &Watch, sight: &Sight, awaited: &str) -> Result<(), Failure> {
+        let (name, goal, trouble) = (self.name, self.goal, suspended(sight));
+        if let Some(why) = self.patience.look(clock::now(), sight) {
+            let more = if trouble.is_some() { String::new() } else { format!(": {awaited}") };
+            let message = format!("gave up waiting: '{name}' is not yet {goal}: {why}{more}");
+            return Err(Failure::with_code(EXIT_TIMED_OUT, message));
+        }
+        self.teller.tell(&format!("'{name}' to be {goal}"), awaited, trouble.as_deref());
+        watch.wait(Some(self.teller.next())).or_fail(|| format!("cannot watch app '{name}'"))
     }
 }
 

@@ -5,8 +5,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use nix::sys::signal::Signal::{SIGCONT, SIGSTOP};
 use pm_tests::front::{Front, Said};
 use pm_tests::{proc, wait};
+
+use crate::orphans::supervisors;
 
 /// The user whose PM_HOME it is.
 const THEIRS: u32 = 65534;
@@ -179,9 +182,12 @@ fn a_reload_by_root_works_and_no_planted_number_makes_root_signal_another() {
     // A process of root's, named as a worker by a status file that is otherwise true.
     let mut victim = theirs.front.scene.command(&["sleep", "1000"]).stdin(Stdio::null()).spawn().expect("sleep");
     let start = proc_start(victim.id());
-    let status = theirs.app().join("status.d");
-    let file =
-        files(&status).into_iter().find(|path| path.to_string_lossy().contains("pm-cluster.")).expect("a status");
+    // The supervisors are suspended, so that none writes over what is planted. The name is whole: a spare lies beside.
+    let chain = supervisors(&theirs.front, "web");
+    chain.iter().for_each(|pid| proc::send(*pid, SIGSTOP));
+    wait::until("them to be suspended", || chain.iter().all(|pid| proc::state(*pid) == Some('T')).then_some(()));
+    let cluster = chain.iter().find(|pid| proc::name(**pid) == "pm-cluster").expect("a cluster");
+    let file = theirs.app().join(format!("status.d/pm-cluster.{cluster}"));
     let text = std::fs::read_to_string(&file).expect("read");
     let head = text.lines().next().expect("a line");
     let planted = format!(
@@ -192,6 +198,8 @@ fn a_reload_by_root_works_and_no_planted_number_makes_root_signal_another() {
     let said = theirs.front.line("sendSignal KILL web");
     assert!(said.code != 0 && said.err.contains("is not signalled"), "{said:?}");
     assert!(victim.try_wait().expect("ours").is_none(), "root killed its own process");
+    std::fs::write(&file, text).expect("put back");
+    chain.iter().for_each(|pid| proc::send(*pid, SIGCONT));
     victim.kill().expect("killed");
     victim.wait().expect("ended");
     // The lock of a process of root's, under the name of the app's.
