@@ -29,29 +29,19 @@ pub(crate) struct Saved {
     pub(crate) workers: Option<u32>,
 }
 
-/// The loader that Node runs for a module: it hands the value over behind a mark, as the module may print, too.
-const LOADER: &str = "\
-const [mark, file] = process.argv.slice(1);
-const said = (value) => process.stdout.write('\\n' + mark + JSON.stringify(value), () => process.exit(0));
-const of = (module) => {
-  const main = 'default' in module ? module.default : module;
-  return main && main.__esModule && main.default ? main.default : main;
-};
-import(require('url').pathToFileURL(file)).then(async (module) => {
-  const value = await of(module);
-  said(typeof value === 'function' ? await value() : value);
-}).catch((error) => {
-  process.stderr.write((error && error.stack || error) + '\\n', () => process.exit(1));
-});
-";
+/// What Node runs to read a module.
+const LOADER: &[&str] = &["--input-type=module", "-e", include_str!("file/loader.mjs")];
 
-/// The loader for text that JSON's grammar does not take: comments, single quotes, trailing commas.
-const NOTATION: &str = "\
+/// What Node runs for text that JSON's grammar does not take: comments, single quotes, trailing commas.
+const NOTATION: &[&str] = &[
+    "-e",
+    "\
 const [mark, name] = process.argv.slice(1);
 const text = require('fs').readFileSync(0, 'utf8').replace(/^\\uFEFF/, '');
 const value = require('vm').runInNewContext('(' + text + '\\n)', Object.create(null), { filename: name });
-process.stdout.write('\\n' + mark + JSON.stringify(value));
-";
+process.stdout.write('\\n' + mark + JSON.stringify({ value }));
+",
+];
 /// The most that is read, in bytes: a list of a thousand apps with their environments has some ten million.
 pub(crate) const LARGEST: u64 = home::LARGEST_START;
 const MARK: &str = "pm-fork reads from here: ";
@@ -186,10 +176,10 @@ const fn kind(value: &Value) -> &'static str {
 }
 
 /// Lets Node make a value of a module, or of text in JavaScript's notation.
-fn node(program: &str, file: &Path, text: Option<&str>) -> Result<Value, Failure> {
+fn node(program: &[&str], file: &Path, text: Option<&str>) -> Result<Value, Failure> {
     let name = file.display();
     let mut command = Command::new("node");
-    command.args(["-e", program, "--", MARK]).arg(std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
+    command.args(program).args(["--", MARK]).arg(std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
     command.stdin(if text.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
     // What is no JSON may be no JavaScript either: the complaint about the JSON is the better one then.
     command.stderr(if text.is_some() { Stdio::null() } else { Stdio::inherit() });
@@ -206,12 +196,14 @@ fn node(program: &str, file: &Path, text: Option<&str>) -> Result<Value, Failure
     }
     let output = child.wait_with_output().or_fail(|| format!("{name}: cannot read from node"))?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let value = said.rsplit_once(MARK).map(|(_, json)| json);
-    match value {
+    let Some((_, json)) = said.rsplit_once(MARK) else {
+        return Err(Failure::own(format!("{name}: node cannot read it: {}", output.status)));
+    };
+    let mut told: Map<String, Value> = serde_json::from_str(json).map_err(|e| Failure::own(format!("{name}: {e}")))?;
+    match told.remove("error") {
+        Some(why) => Err(Failure::own(format!("{name}: {}", why.as_str().unwrap_or_default()))),
         // What is not exported is no JSON at all.
-        Some("undefined") => Ok(Value::Null),
-        Some(json) => serde_json::from_str(json).map_err(|e| Failure::own(format!("{name}: {e}"))),
-        None => Err(Failure::own(format!("{name}: node cannot read it"))),
+        None => Ok(told.remove("value").unwrap_or_default()),
     }
 }
 

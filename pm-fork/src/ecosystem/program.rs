@@ -20,6 +20,10 @@ const BY_ENDING: &[(&str, &str)] = &[
     ("ls", "lsc"),
 ];
 
+/// The config files that are looked for where none is named.
+const CONFIGS: [&str; 4] =
+    ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.mjs", "ecosystem.config.ts"];
+
 /// What is executed.
 #[derive(Debug, Default)]
 pub(crate) struct Program {
@@ -160,10 +164,8 @@ fn package(world: &dyn World, given: &str, path: &Path) -> Result<Script, String
         return Ok(Script::Package(word(given), path.to_owned()));
     }
     let shown = path.display();
-    Err(match world.file(&path.join("ecosystem.config.js")) {
-        Some(_) => {
-            format!("script: {shown} is a directory: to start what is described in it, name its ecosystem.config.js")
-        }
+    Err(match CONFIGS.iter().find(|file| world.file(&path.join(file)).is_some()) {
+        Some(file) => format!("script: {shown} is a directory: to start what is described in it, name its {file}"),
         None => format!("script: {shown} is a directory with no package.json and no index.js: name the script in it"),
     })
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use pm_tests::fork::{self, file, run, start_of, stop, tool};
 use pm_tests::scene::Scene;
-use pm_tests::{http, ports, stat, wait};
+use pm_tests::{bins, http, ports, stat, wait};
 use serde_json::{Value, json};
 
 const APP: &str = "require('http').createServer((q, r) => r.end(JSON.stringify({ args: process.argv.slice(2), \
@@ -102,6 +102,17 @@ fn every_kind_of_file() {
         ("g.yml", "apps:\n  - name: x\n    script: app.js\n    instances: 2\n".to_owned()),
         ("h.yaml", "- {name: x, script: app.js, instances: '2'}\n".to_owned()),
         ("module/i.config.js", esm.to_owned()),
+        ("k.config.mjs", "export default async () => ({ name: 'x', script: 'app.js', instances: 2 })".to_owned()),
+        ("l.config.js", "module.exports = Promise.resolve([{ name: 'x', script: 'app.js', instances: 2 }])".to_owned()),
+        (
+            "m.config.js",
+            format!("exports.__esModule = true; exports.default = {}", esm.trim_start_matches("export default ")),
+        ),
+        ("n.config.ts", esm.replace("export", "const n: number = 1; export")),
+        (
+            "o.config.cts",
+            "const n: number = 2; module.exports = { name: 'x', script: 'app.js', instances: n }".to_owned(),
+        ),
     ];
     std::fs::create_dir(scene.dir().join("module")).expect("made");
     let _ = scene.file("module/package.json", r#"{"type": "module"}"#);
@@ -117,6 +128,49 @@ fn every_kind_of_file() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("\"name\":\"app\""), "{output:?}");
 }
 
+/// `module.exports` below `"type": "module"`, and in an `.mjs`: read as what it is written for, by every Node.
+#[test]
+fn a_file_that_is_written_for_commonjs_is_read_as_that() {
+    for major in bins::NODE_MAJORS {
+        let scene = Scene::with_node(major);
+        let _ = scene.file("package.json", r#"{"type": "module"}"#);
+        let (text, esm) = ("{ name: 'x', script: './app.js' }", "export default { name: 'x', script: './app.js' }");
+        let common =
+            format!("const path = require('path'); module.exports = {{ cwd: path.dirname(__filename), ...{text} }}");
+        for (name, text) in [
+            ("a.config.js", format!("module.exports = {text}")),
+            ("b.config.js", common.clone()),
+            ("c.config.mjs", common),
+            ("d.config.js", esm.to_owned()),
+            ("e.config.mjs", format!("exports.apps = [{text}]")),
+        ] {
+            let _ = scene.file("app.js", "");
+            let _ = scene.file(name, &text);
+            let plans = run(&scene, &format!("-f {name} --dry-run")).ok().lines();
+            assert_eq!((plans.len(), &plans[0]["name"]), (1, &"x".into()), "Node {major}, {name}");
+            assert_eq!(plans[0]["cwd"], scene.dir().to_str().expect("UTF-8"), "Node {major}, {name}");
+        }
+        for (name, text, why) in [
+            (
+                "x.config.mjs",
+                format!("import 'fs'; {esm}; __dirname"),
+                "line 1: ReferenceError: __dirname is not defined",
+            ),
+            ("y.config.js", format!("{esm}; require('fs')"), "line 1: ReferenceError: require is not defined"),
+            ("z.config.js", "module.exports = require('./none.cjs')".to_owned(), "Cannot find module './none.cjs'"),
+        ] {
+            let _ = scene.file(name, &text);
+            let said = run(&scene, &format!("-f {name}"));
+            assert_eq!((said.code, said.err.lines().count()), (Some(125), 1), "Node {major}, {name}: {said:?}");
+            assert!(said.err.contains(why), "Node {major}, {name}: {said:?}");
+        }
+    }
+    let old = Scene::with_node(20);
+    let _ = old.file("a.config.ts", "export default {}");
+    let said = run(&old, "-f a.config.ts");
+    assert!(said.err.lines().count() == 1 && said.err.contains("Unknown file extension \".ts\""), "{said:?}");
+}
+
 #[test]
 fn a_bad_file_is_one_line_with_the_reason() {
     let scene = scene();
@@ -127,6 +181,11 @@ fn a_bad_file_is_one_line_with_the_reason() {
         ("d.config.js", "module.exports = 7", "not a number"),
         ("e.config.mjs", "export default undefined", "does it export anything?"),
         ("f.json", "{\"apps\": []}", "no app is described"),
+        ("g.config.js", "throw new Error('in the config')", "line 1: Error: in the config"),
+        ("h.config.js", "\nmodule.exports = { apps: [}", "line 2: SyntaxError: Unexpected token"),
+        ("i.config.js", "module.exports = new Promise(() => {})", "a promise that is not kept"),
+        ("j.config.js", "process.exit(3)", "it exits, with code 3"),
+        ("k.config.js", "const a = {}; a.a = a; module.exports = a", "Converting circular structure"),
     ] {
         let _ = scene.file(name, text);
         let said = run(&scene, &format!("-f {name}"));
@@ -138,9 +197,6 @@ fn a_bad_file_is_one_line_with_the_reason() {
         missing.code == Some(125) && missing.err.contains("cannot read nowhere.config.js: No such file"),
         "{missing:?}"
     );
-    let thrown = scene.file("throws.config.js", "throw new Error('in the config')");
-    let said = run(&scene, &format!("-f {}", thrown.display()));
-    assert!(said.code == Some(125) && said.err.contains("in the config"), "{said:?}");
 }
 
 #[test]

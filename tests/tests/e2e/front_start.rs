@@ -51,6 +51,26 @@ fn the_first_two_commands_of_everybody() {
     front.ok("kill");
 }
 
+#[test]
+fn without_a_target_each_usual_config_file_is_found() {
+    let front = Front::new();
+    let said = front.line("start");
+    assert!(said.code == 1 && said.err.contains("nothing to start"), "{said:?}");
+    for (name, text) in [
+        ("ecosystem.config.ts", "const name: string = 'ts'; export default { name, script: './app.js' }"),
+        ("ecosystem.config.mjs", "export default { name: 'mjs', script: './app.js' }"),
+        ("ecosystem.config.cjs", "module.exports = { name: 'cjs', script: './app.js' }"),
+        ("ecosystem.config.js", "module.exports = { name: 'js', script: './app.js' }"),
+    ] {
+        let _ = front.scene.file(name, text);
+        let said = front.ok("start --dry-run");
+        let wanted = format!("\"name\":\"{}\"", name.trim_start_matches("ecosystem.config."));
+        assert!(said.out.contains(&wanted), "{name}: {said:?}");
+        let said = front.line("init");
+        assert!(said.code == 1 && said.err.contains(&format!("{name} is there already")), "{said:?}");
+    }
+}
+
 /// Each option of `start`, and what it comes to.
 #[test]
 fn every_option_reaches_the_chain() {
