@@ -29,6 +29,7 @@ use pm_common::sys::fdpass;
 use pm_common::sys::seccomp::{self, Call, Listener, Next, Notice};
 use pm_common::sys::socket;
 
+use crate::inspector;
 use crate::listeners::Listeners;
 use crate::listeners::own::Spot;
 use budget::Budget;
@@ -67,6 +68,8 @@ pub struct Binds {
     finished: bool,
     /// Where workers take datagrams.
     datagrams: BTreeMap<WorkerId, BTreeSet<SocketAddr>>,
+    /// The debuggers' ports of workers, the same port for none of them.
+    inspectors: inspector::Ports,
     /// The unix sockets that slots have bound.
     unix: BTreeMap<Vec<u8>, u32>,
     /// What a person should be told.
@@ -110,6 +113,7 @@ impl Binds {
             resting: BTreeMap::new(),
             finished: false,
             datagrams: BTreeMap::new(),
+            inspectors: inspector::Ports::default(),
             unix: BTreeMap::new(),
             warnings: Vec::new(),
             proc: Proc::default(),
@@ -154,6 +158,7 @@ impl Binds {
     pub fn ended(&mut self, who: WorkerId) {
         self.ports.remove(&who);
         self.datagrams.remove(&who);
+        self.inspectors.gone(who);
         let listens = |watched: &Watched| watched.listener.is_some();
         match self.watched.get_mut(&who).filter(|watched| listens(watched)) {
             // What it left behind would get ENOSYS at each bind.
@@ -269,10 +274,11 @@ impl Binds {
         if !self.waits(asked) {
             return None;
         }
-        let asks = self.speaks_node(asked);
-        let verdict = decide::bind(&Bind { address, protocol, ours, asks });
+        let inspector = asked.process.inspects_at(memory.0, address.port());
+        let verdict = decide::bind(&Bind { address, protocol, ours, asks: self.speaks_node(asked), inspector });
         match (verdict, socket) {
-            (Verdict::LeaveAlone, _) => None,
+            (Verdict::LeaveAlone, _) | (Verdict::Inspector, None) => None,
+            (Verdict::Inspector, Some(socket)) => self.bind_inspector(asked.who, address, &socket),
             (Verdict::Done, _) => Some(Ok(())),
             (Verdict::Beside, socket) => self.bind_datagrams(asked, address, &socket?),
             (Verdict::Lanes | Verdict::Shared, None) => self.make(asked, address, listeners),

@@ -13,6 +13,7 @@ pub mod entry;
 pub mod foreign;
 mod handoff;
 pub mod health;
+mod inspector;
 mod lag;
 pub mod lanes;
 pub mod listeners;

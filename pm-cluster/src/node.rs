@@ -19,6 +19,7 @@ use crate::channel::{Channel, Received};
 use crate::drain::Drain;
 use crate::handoff::Handoff;
 use crate::health::Health;
+use crate::inspector;
 use crate::lag::Lag;
 use crate::listeners::{How, LaneRef, Listeners};
 use crate::protocol::{Message, Outgoing};
@@ -46,6 +47,8 @@ pub(crate) struct Cluster {
     /// Whether workers take what comes.
     lag: Lag,
     workers: BTreeMap<WorkerId, Worker>,
+    /// Of workers that are Node itself.
+    inspectors: inspector::Ports,
     handoff: Handoff,
     /// The next NODE_UNIQUE_ID.
     next_id: u64,
@@ -89,6 +92,7 @@ impl Cluster {
             health,
             lag: Lag::new(max_lag),
             workers,
+            inspectors: inspector::Ports::default(),
             handoff,
             next_id: 1,
             drain,

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use pm_common::sys::seccomp;
 use pm_common::sys::socket::Protocol;
 
+use crate::inspector::Inspector;
+
 /// The process that a thread belongs to: bind often comes from a thread that is not the leader.
 pub(super) fn process_of(thread: i32) -> Option<i32> {
     let text = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
@@ -94,6 +96,24 @@ impl Caller {
         let number = environment.split(|b| *b == 0).find_map(|entry| entry.strip_prefix(b"NODE_CHANNEL_FD="));
         let number = number.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
         number.and_then(|number| self.inode(number)) == Some(channel)
+    }
+
+    /// Whether a `thread` of Node that binds this port is its inspector: that has a thread of its own, with a name from
+    /// Node 24 on, and the port that Node's options give it.
+    pub(super) fn inspects_at(self, thread: i32, port: u16) -> bool {
+        if thread == self.0 || !matches!(self.program().as_str(), "node" | "nodejs") {
+            return false;
+        }
+        let name = fs::read_to_string(format!("/proc/{}/task/{thread}/comm", self.0)).unwrap_or_default();
+        if name.trim_end() == "InspectorIo" {
+            return true;
+        }
+        let words = |name: &str| fs::read(format!("/proc/{}/{name}", self.0)).unwrap_or_default();
+        let (line, environment) = (words("cmdline"), words("environ"));
+        let options = environment.split(|b| *b == 0).find_map(|entry| entry.strip_prefix(b"NODE_OPTIONS="));
+        let options = String::from_utf8_lossy(options.unwrap_or_default());
+        let line = String::from_utf8_lossy(&line);
+        Inspector::of(&options, line.split('\0').skip(1)).port == port
     }
 
     /// The name of the file that it executes.

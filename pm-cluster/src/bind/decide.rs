@@ -49,6 +49,8 @@ pub(super) struct Bind {
     pub(super) ours: bool,
     /// The process speaks Node's protocol with us: it asks there for what it wants to share.
     pub(super) asks: bool,
+    /// It is the port of the process's own inspector.
+    pub(super) inspector: bool,
 }
 
 /// What to do about a bind.
@@ -64,12 +66,15 @@ pub(super) enum Verdict {
     Shared,
     /// Each worker's own is bound beside those of the others.
     Beside,
+    /// A debugger's port: the next one that is free, and no service.
+    Inspector,
 }
 
 /// What to do about a bind.
 pub(super) fn bind(bind: &Bind) -> Verdict {
     match bind.protocol {
         _ if bind.ours => Verdict::Done,
+        Protocol::Tcp if bind.inspector => Verdict::Inspector,
         // A port of the kernel's choice is each worker's own.
         _ if bind.asks || bind.address.port() == 0 => Verdict::LeaveAlone,
         Protocol::Tcp => Verdict::Lanes,
@@ -131,7 +136,7 @@ mod tests {
     use super::*;
 
     fn a_bind(protocol: Protocol, port: u16) -> Bind {
-        Bind { address: ([127, 0, 0, 1], port).into(), protocol, ours: false, asks: false }
+        Bind { address: ([127, 0, 0, 1], port).into(), protocol, ours: false, asks: false, inspector: false }
     }
 
     #[test]
@@ -153,6 +158,12 @@ mod tests {
     #[test]
     fn what_could_ask_for_a_lane_and_binds_wants_a_port_of_its_own() {
         assert_eq!(bind(&Bind { asks: true, ..a_bind(Protocol::Tcp, 9229) }), Verdict::LeaveAlone);
+    }
+
+    #[test]
+    fn a_debugger_s_port_is_no_service() {
+        assert_eq!(bind(&Bind { inspector: true, ..a_bind(Protocol::Tcp, 9229) }), Verdict::Inspector);
+        assert_eq!(bind(&Bind { inspector: true, asks: true, ..a_bind(Protocol::Tcp, 9229) }), Verdict::Inspector);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
+use pm_common::policy::WorkerId;
 use pm_common::sys::socket;
 
 use super::caller::Descriptor;
@@ -96,6 +97,17 @@ impl Binds {
             all.insert(address);
         }
         bound.then_some(Ok(()))
+    }
+
+    /// Binds a debugger's port, or the next one that is free: Node says where it listens.
+    pub(super) fn bind_inspector(
+        &mut self,
+        who: WorkerId,
+        address: SocketAddr,
+        socket: &OwnedFd,
+    ) -> Option<Result<(), i32>> {
+        let binds = |port| socket::bind(socket, SocketAddr::new(address.ip(), port)).is_ok();
+        self.inspectors.give(who, address.port(), binds).map(|_| Ok(()))
     }
 
     /// Where the program's socket cannot be had: one that we make takes its place.

@@ -15,6 +15,7 @@ use pm_common::sys::{clock, fdpass, socket};
 use super::{Cluster, LAST_READS, Worker};
 use crate::channel::{Channel, Received};
 use crate::declared;
+use crate::drain::node_options;
 use crate::health::Health;
 use crate::lag::Lag;
 use crate::listeners::LaneRef;
@@ -56,6 +57,7 @@ impl Adapter for Cluster {
             plan.keep.push(theirs);
             worker.channel = Some(Channel::new(ours));
             self.next_id += 1;
+            plan.argv = self.inspectors.command_line(id, &self.drain.argv, node_options(release).unwrap_or_default());
         }
         let script = self.drain.script(release, &self.trust);
         worker.start.with_script = !script.is_empty() && self.drain.is_heard;
@@ -140,6 +142,7 @@ impl Adapter for Cluster {
         }
         self.listeners.note_unused();
         self.binds.ended(id);
+        self.inspectors.gone(id);
         self.drains.forget(id);
         self.forget_health(id);
         let start = self.workers.remove(&id).map(|worker| worker.start);

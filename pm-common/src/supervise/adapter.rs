@@ -16,6 +16,8 @@ use crate::release::Release;
 pub struct Plan {
     /// Variables of this worker; they win over what it inherits.
     pub env: Vec<(OsString, OsString)>,
+    /// Its command line, where that is not the chain's own.
+    pub argv: Option<Vec<OsString>>,
     /// Descriptors that it keeps under their numbers; ours are closed once it has started.
     pub keep: Vec<OwnedFd>,
     /// Have its binds told over this socket (`sys::seccomp`); what comes of it is there before `Adapter::started`.

@@ -142,7 +142,7 @@ impl<A: Adapter> Supervise<A> {
         let keep = plan.keep.iter().map(AsFd::as_fd).collect();
         let watch = plan.watch.as_ref().map(AsFd::as_fd);
         let sockets = plan.sockets.iter().map(AsFd::as_fd).collect();
-        let (argv, Opened { out, err }) = (self.argv.as_slice(), outputs);
+        let (argv, Opened { out, err }) = (plan.argv.as_deref().unwrap_or(&self.argv), outputs);
         let child = process::spawn(Launch {
             program: &from.program,
             argv,

@@ -27,6 +27,7 @@ mod front_start;
 mod front_verbs;
 mod hostile;
 mod idle;
+mod inspect;
 mod install;
 mod lag;
 mod links;
