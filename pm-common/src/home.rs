@@ -25,7 +25,7 @@ pub use files::{Folder, read_file, remove_file, replace_file};
 use find::Origin;
 pub use ids::with_id;
 pub use lock::{Claim, Lock};
-pub use name::{check as check_name, implied as implied_name, script as script_of};
+pub use name::{check as check_name, implied as implied_name, of_directory as directory_name, script as script_of};
 pub(crate) use place::create_file;
 pub use place::read_regular;
 use place::{Trouble, check_dir, check_home, make_dir};

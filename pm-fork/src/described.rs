@@ -102,10 +102,10 @@ fn plans(asked: &Description, apps: &[Value], context: &Context, failed: &mut u3
     for app in apps {
         match plan(asked, app, context, &world) {
             Ok(plan) if !asked.selects(&plan) => known.push(plan.name),
-            Ok(plan) if plans.iter().any(|other| other.name == plan.name) => {
-                fail(failed, &format!("'{}'", plan.name), "name: there are two of this name; give one another");
-            }
-            Ok(plan) => plans.push(plan),
+            Ok(plan) => match taken(&plan, &plans, context) {
+                Some(why) => fail(failed, &format!("'{}'", plan.called()), &why),
+                None => plans.push(plan),
+            },
             // Who asks for others does not want to hear of it.
             Err(_) if !asked.only.is_empty() && !asked.only.iter().any(|name| name == given_name(asked, app)) => {}
             Err(why) => {
@@ -124,6 +124,22 @@ fn plans(asked: &Description, apps: &[Value], context: &Context, failed: &mut u3
         return Err(Failure::own(format!("{file}: no app{which} is described{others}")));
     }
     Ok(plans)
+}
+
+/// Why the plan cannot have its name: another app of the file has it, or one that is known has its directory.
+fn taken(plan: &Plan, plans: &[Plan], context: &Context) -> Option<String> {
+    let (called, name) = (plan.called(), &plan.name);
+    if let Some(other) = plans.iter().find(|other| other.name == *name).map(Plan::called) {
+        return Some(match other == called {
+            true => "name: there are two of this name; give one another".to_owned(),
+            false => format!("name: '{other}' has the same directory, {name}: give one another name"),
+        });
+    }
+    let known = Start::read(&context.home.join(name)).ok().flatten()?;
+    let other = known.called();
+    (other != called).then(|| {
+        format!("name: '{other}' has the directory {name} already: give this one another name, or delete that one")
+    })
 }
 
 fn fail(failed: &mut u32, app: &str, why: &str) {
@@ -146,11 +162,19 @@ fn plan(asked: &Description, app: &Value, context: &Context, world: &Machine) ->
     ecosystem::plan(&app, context, world, warnings)
 }
 
+impl Plan {
+    /// The name that the app was given.
+    fn called(&self) -> &str {
+        self.given_name.as_deref().unwrap_or(&self.name)
+    }
+}
+
 impl Description {
     /// By the name in the file, or by that which it came to.
     pub(crate) fn selects(&self, plan: &Plan) -> bool {
         let given = plan.app.get("name").and_then(Value::as_str);
-        self.only.is_empty() || self.only.iter().any(|name| *name == plan.name || Some(name.as_str()) == given)
+        let is = |name: &String| *name == plan.name || name == plan.called() || Some(name.as_str()) == given;
+        self.only.is_empty() || self.only.iter().any(is)
     }
 
     fn add_args(&self, app: &mut Map<String, Value>) -> Result<(), String> {
@@ -183,6 +207,7 @@ fn dry(plan: &Plan) -> Value {
 pub(crate) fn start(plan: &Plan, context: &Context) -> Start {
     Start {
         name: plan.name.clone(),
+        given_name: plan.given_name.clone(),
         namespace: plan.namespace.clone(),
         mode: plan.mode,
         argv: plan.argv.clone(),
@@ -215,15 +240,17 @@ fn rename_if_running(start: &mut Start, context: &Context) {
     if !runs(&start.name) {
         return;
     }
-    let before = start.name.clone();
+    let (before, called) = (start.name.clone(), start.called().to_owned());
     let name = (2..1000).map(|n| format!("{before}-{n}")).find(|name| !runs(name)).unwrap_or_default();
+    let number = name.strip_prefix(&before).unwrap_or_default();
     let dirs = [&before, &name].map(|name| context.home.join(name).join(ecosystem::APP_ENV).into_os_string());
     start.argv.iter_mut().filter(|word| **word == dirs[0]).for_each(|word| word.clone_from(&dirs[1]));
     if let Some(env) = &mut start.app_env {
         env.iter_mut()
-            .filter(|(key, value)| key == "name" && *value == before)
-            .for_each(|(_, value)| value.clone_from(&name));
+            .filter(|(key, value)| key == "name" && *value == called)
+            .for_each(|(_, value)| *value = called.clone() + number);
     }
+    start.given_name = start.given_name.take().map(|given| given + number);
     start.name = name;
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use pm_common::home::{Start, check_name};
+use pm_common::home::{Start, check_name, directory_name};
 use pm_common::options::{self, Opt, Parsed, Tool, opt, switch};
 use pm_common::policy::exit::signal_number;
 use pm_common::policy::time::Span;
@@ -337,7 +337,7 @@ fn names(rest: Vec<OsString>) -> Result<Vec<String>, Failure> {
     }
     let mut names = Vec::new();
     for name in rest {
-        let name = self::name(options::text("name", &name)?.to_owned())?;
+        let name = self::name(directory_name(options::text("name", &name)?))?;
         if !names.contains(&name) {
             names.push(name);
         }

@@ -89,6 +89,7 @@ pub(crate) fn known(home: &Home, name: &str) -> Result<Start, Failure> {
     let mut start = start.ok_or_else(|| unknown(home, &dir, name))?;
     // What counts is the directory; one that was renamed by hand is another app.
     name.clone_into(&mut start.name);
+    start.given_name = start.given_name.filter(|given| home::directory_name(given) == name);
     Ok(start)
 }
 

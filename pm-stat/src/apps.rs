@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use pm_common::home::Home;
+use pm_common::home::{Home, directory_name};
 use pm_common::report::{Failure, OrFail as _};
 
 use crate::seen::Seen;
+use crate::start::Start;
 use crate::unseen::{EXIT_UNKNOWN, cannot_know};
 
 /// The apps, and what was named and is none.
@@ -51,6 +52,7 @@ impl Apps {
 fn choose(home: Option<&Home>, named: &[OsString]) -> Result<(Vec<String>, Vec<String>), Failure> {
     let mut names: Vec<_> = named.iter().map(|n| n.to_string_lossy().into_owned()).collect();
     let Some(home) = home else { return Ok((Vec::new(), names)) };
+    names.iter_mut().for_each(|name| *name = listed_name(home, std::mem::take(name)));
     if names.is_empty() {
         let all = home.apps().or_fail(|| format!("cannot read {}", home.path().display()))?;
         return Ok((all, Vec::new()));
@@ -58,6 +60,13 @@ fn choose(home: Option<&Home>, named: &[OsString]) -> Result<(Vec<String>, Vec<S
     names.sort_unstable();
     names.dedup();
     Ok(names.into_iter().partition(|name| home.dir(name).is_some_and(|d| is_directory(&d))))
+}
+
+/// The name of the directory of an app that was given this name, if there is one.
+fn listed_name(home: &Home, given: String) -> String {
+    let name = directory_name(&given);
+    let is_it = |dir: &Path| Start::read(dir).and_then(|start| start.given_name).as_ref() == Some(&given);
+    if name != given && home.dir(&name).as_deref().is_some_and(is_it) { name } else { given }
 }
 
 /// Itself, no link to one: the list of all shows none either.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use pm_common::home::{Home, check_name};
+use pm_common::home::{Home, check_name, directory_name};
 use pm_common::policy::time::Span;
 use pm_common::report::{Failure, OrFail as _};
 use pm_common::status::now_ms;
@@ -73,7 +73,7 @@ pub(crate) fn follow(
 }
 
 fn name(app: &OsString) -> Result<String, Failure> {
-    let name = app.to_string_lossy().into_owned();
+    let name = directory_name(&app.to_string_lossy());
     check_name(&name).map_err(|why| Failure::own(format!("no app can be called '{name}': {why}")))?;
     Ok(name)
 }

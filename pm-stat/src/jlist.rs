@@ -30,7 +30,7 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
     let text = |key: &str| start.get(key).and_then(start::text);
     let mode = row.app.mode().unwrap_or("fork");
     let mut env = json!({
-        "name": row.app.name, "namespace": row.app.namespace(), "status": words::pm2(row.state),
+        "name": row.app.called(), "namespace": row.app.namespace(), "status": words::pm2(row.state),
         "restart_time": row.restarts.unwrap_or(0), "unstable_restarts": 0, "pm_uptime": started_ms, "created_at": created(row, start),
         "exec_mode": format!("{mode}_mode"), "instances": row.app.acting().map_or_else(|| workers_of(start), |s| json!(s.workers)),
         "NODE_APP_INSTANCE": row.worker.map(|w| w.slot), "pm_cwd": text("cwd"), "pm_exec_path": text("script"),
@@ -44,7 +44,7 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
         env.insert("env".to_owned(), Value::Object(environment(start)));
     }
     json!({
-        "pid": row.pid.unwrap_or(0), "name": row.app.name, "pm_id": row.app.id(),
+        "pid": row.pid.unwrap_or(0), "name": row.app.called(), "pm_id": row.app.id(),
         "monit": {"memory": usage.map_or(0, |u| u.rss_bytes), "cpu": usage.map_or(0.0, |u| (u.cpu_pct * 10.0).round() / 10.0)},
         "pm2_env": env,
     })

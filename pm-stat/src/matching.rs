@@ -9,6 +9,8 @@ use crate::seen::Seen;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) name: String,
+    /// The name that it was given, which may hold what no directory's can.
+    pub(crate) called: String,
     pub(crate) namespace: String,
     pub(crate) id: Option<u64>,
     pub(crate) script: Option<PathBuf>,
@@ -20,7 +22,14 @@ impl Candidate {
     pub(crate) fn of(app: &Seen) -> Self {
         let script = app.start.as_ref().and_then(|s| s.script.as_ref()).map(PathBuf::from);
         let known = app.start.is_some() || app.runs() || !app.orphaned.is_empty();
-        Self { name: app.name.clone(), namespace: app.namespace().to_owned(), id: app.id(), script, known }
+        Self {
+            name: app.name.clone(),
+            called: app.called().to_owned(),
+            namespace: app.namespace().to_owned(),
+            id: app.id(),
+            script,
+            known,
+        }
     }
 
     /// Whether its script is one of these; it may be written with links.
@@ -37,9 +46,10 @@ impl Candidate {
 pub(crate) fn matching<'a>(target: &OsStr, paths: &[PathBuf], apps: &'a [Candidate]) -> Vec<&'a str> {
     let id = target.to_str().filter(|t| t.bytes().all(|b| b.is_ascii_digit())).and_then(|t| t.parse().ok());
     let all = target == "all";
-    let rules: [&dyn Fn(&Candidate) -> bool; 5] = [
+    let rules: [&dyn Fn(&Candidate) -> bool; 6] = [
         &|app| all && app.known,
         &|app| !all && target == app.name.as_str(),
+        &|app| target == app.called.as_str(),
         &|app| app.known && target == app.namespace.as_str(),
         &|app| id.is_some() && app.id == id,
         &|app| app.has_script(paths),
@@ -52,11 +62,14 @@ pub(crate) fn matching<'a>(target: &OsStr, paths: &[PathBuf], apps: &'a [Candida
 
 #[cfg(test)]
 mod tests {
+    use pm_common::home;
+
     use super::*;
 
     fn app(name: &str, namespace: &str, id: Option<u64>, script: &str) -> Candidate {
         Candidate {
-            name: name.to_owned(),
+            name: home::directory_name(name),
+            called: name.to_owned(),
             namespace: namespace.to_owned(),
             id,
             script: Some(PathBuf::from(script)),
@@ -73,12 +86,15 @@ mod tests {
             app("jobs", "1", Some(3), "/srv/jobs.js"),
             app("2", "default", Some(4), "/srv/api.js"),
             app("-x y", "n s", None, "/srv/a b.js"),
+            app("@acme/api", "default", Some(5), "/srv/acme.js"),
         ];
         for (target, wanted) in [
-            ("all", vec!["web", "api", "back", "jobs", "2", "-x y"]),
+            ("all", vec!["web", "api", "back", "jobs", "2", "-x y", "@acme-api"]),
+            ("@acme/api", vec!["@acme-api"]),
+            ("@acme-api", vec!["@acme-api"]),
             ("web", vec!["web"]),
             ("back", vec!["back"]),
-            ("default", vec!["web", "back", "2"]),
+            ("default", vec!["web", "back", "2", "@acme-api"]),
             ("1", vec!["jobs"]),
             ("2", vec!["2"]),
             ("0", vec!["web"]),
@@ -87,7 +103,7 @@ mod tests {
             ("-x y", vec!["-x y"]),
             ("n s", vec!["-x y"]),
             ("/srv/a b.js", vec!["-x y"]),
-            ("5", vec![]),
+            ("6", vec![]),
             ("+1", vec![]),
             ("99999999999999999999999", vec![]),
             ("", vec![]),

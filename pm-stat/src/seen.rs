@@ -87,6 +87,11 @@ impl Seen {
         self.start.as_ref()?.id
     }
 
+    /// The name that it was given: no directory can have each.
+    pub(crate) fn called(&self) -> &str {
+        self.start.as_ref().and_then(|start| start.given_name.as_deref()).unwrap_or(&self.name)
+    }
+
     pub(crate) fn namespace(&self) -> &str {
         self.start.as_ref().and_then(|s| s.namespace.as_deref()).unwrap_or(DEFAULT_NAMESPACE)
     }

@@ -20,6 +20,8 @@ pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 pub(crate) struct Start {
     pub(crate) id: Option<u64>,
     pub(crate) namespace: Option<String>,
+    /// The name that it was given, where no directory can have that.
+    pub(crate) given_name: Option<String>,
     pub(crate) mode: Option<String>,
     pub(crate) script: Option<String>,
     /// Where the output goes, if not to the app's own directory.
@@ -41,6 +43,7 @@ impl Start {
         match key {
             "id" => self.id = value.as_u64(),
             "namespace" => self.namespace = text(value).filter(|name| !name.is_empty()),
+            "given_name" => self.given_name = text(value),
             "mode" => self.mode = text(value),
             "script" => self.script = text(value),
             "out" => self.out = text(value),
@@ -63,7 +66,7 @@ impl<'de> Visitor<'de> for Fields {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Start, A::Error> {
         let mut start = Start::default();
         while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {
-            if matches!(key.as_ref(), "id" | "namespace" | "mode" | "script" | "out" | "err") {
+            if matches!(key.as_ref(), "id" | "namespace" | "given_name" | "mode" | "script" | "out" | "err") {
                 start.set(&key, &map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -133,6 +136,7 @@ mod tests {
         let wanted = Start {
             id: Some(3),
             namespace: Some("back".to_owned()),
+            given_name: None,
             mode: Some("cluster".to_owned()),
             script: Some("/x.js".to_owned()),
             out: None,

@@ -32,6 +32,12 @@ pub fn check(name: &str) -> Result<(), &'static str> {
     }
 }
 
+/// The name of the directory of an app that is called so: `@acme/api` becomes `@acme-api`.
+#[must_use]
+pub fn of_directory(given: &str) -> String {
+    given.replace(|c: char| c == '/' || c.is_control(), "-")
+}
+
 /// The name that was given: to this tool, or to one further down the chain.
 ///
 /// # Errors

@@ -94,8 +94,10 @@ fn option(words: &[OsString]) -> Option<(Number, usize)> {
 pub struct Start {
     /// Its number, for people and for programs that know PM2's; `None`: it has not got one yet.
     pub id: Option<u64>,
-    /// Its name.
+    /// Its name: that of its directory.
     pub name: String,
+    /// The name that its description gives it, where no directory can have that: it is found by this one, too.
+    pub given_name: Option<String>,
     /// The group of apps that it belongs to.
     pub namespace: String,
     /// What its chain makes of it.
@@ -123,6 +125,12 @@ pub struct Start {
 }
 
 impl Start {
+    /// The name that it was given.
+    #[must_use]
+    pub fn called(&self) -> &str {
+        self.given_name.as_deref().unwrap_or(&self.name)
+    }
+
     /// How the app in `dir` was started; `None`: it has no `start.json`.
     ///
     /// # Errors
@@ -165,13 +173,17 @@ impl Start {
             pairs.collect::<Map<_, _>>()
         });
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| raw(path.as_os_str()));
-        json!({
+        let mut line = json!({
             "schema": SCHEMA, "id": self.id, "name": self.name, "namespace": self.namespace,
             "mode": self.mode.word(), "argv": self.argv.iter().map(|word| raw(word)).collect::<Vec<_>>(),
             "cwd": raw(self.cwd.as_os_str()), "env": env, "app_env": app_env, "out": path(&self.out),
             "err": path(&self.err), "script": path(&self.script), "config": path(&self.config), "app": self.app,
             "started_at_ms": self.started_at_ms,
-        })
+        });
+        if let Some(given) = &self.given_name {
+            line["given_name"] = Value::from(given.as_str());
+        }
+        line
     }
 
     /// The value of such a line; `None` if it is something else, or of a later version.
@@ -188,6 +200,7 @@ impl Start {
         Some(Self {
             id: value.get("id").and_then(Value::as_u64),
             name: text("name")?.to_owned(),
+            given_name: text("given_name").map(str::to_owned),
             namespace: text("namespace").unwrap_or("default").to_owned(),
             mode: if text("mode") == Some("cluster") { Mode::Cluster } else { Mode::Fork },
             argv: value.get("argv")?.as_array()?.iter().map(unraw).collect::<Option<_>>()?,
@@ -243,6 +256,7 @@ mod tests {
         let start = Start {
             id: Some(3),
             name: "my größe".to_owned(),
+            given_name: Some("my/größe".to_owned()),
             namespace: "default".to_owned(),
             mode: Mode::Cluster,
             argv: vec!["node".into(), odd.clone()],

@@ -92,7 +92,7 @@ fn both(reader: &mut Reader<'_>, cwd: &Path) -> Result<Option<PathBuf>, String> 
 }
 
 fn file(reader: &Reader<'_>, field: &str, cwd: &Path) -> Result<Option<PathBuf>, String> {
-    let path = reader.text(field)?.filter(|path| !path.is_empty());
+    let path = reader.path(field)?.filter(|path| !path.is_empty());
     Ok(path.map(|path| if path == "NULL" { PathBuf::from("/dev/null") } else { below(cwd, &path) }))
 }
 

@@ -49,8 +49,10 @@ impl Context {
 /// What a description comes to.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
-    /// The app's name.
+    /// The app's name: that of its directory.
     pub name: String,
+    /// The name that was given, where no directory can have that.
+    pub given_name: Option<String>,
     /// Its group.
     pub namespace: String,
     /// Whether a pm-cluster has its workers.
@@ -103,7 +105,7 @@ pub fn plan(
     let mut reader = Reader { app, context, world, warnings };
     reader.unsupported();
     let program = program::Program::of(&mut reader)?;
-    let name = reader.name(&program)?;
+    let (name, given_name) = reader.name(&program)?;
     let dir = context.home.join(&name);
     let logs = logs::Logs::of(&mut reader, &program.cwd)?;
     let account = user::User::of(&reader)?;
@@ -111,7 +113,8 @@ pub fn plan(
     let cluster = rules::Cluster::of(&mut reader, &program)?;
     let merged = environment::merged(&mut reader)?;
     let mut app_env = environment::variables(&mut reader, &merged)?;
-    for (key, value) in program.env.iter().chain(&account.env).chain(&cluster.env(&name)) {
+    for (key, value) in program.env.iter().chain(&account.env).chain(&cluster.env(given_name.as_ref().unwrap_or(&name)))
+    {
         if !app_env.iter().any(|(known, _)| known == key) {
             app_env.push((key.clone(), value.clone()));
         }
@@ -145,30 +148,54 @@ pub fn plan(
         app,
         warnings: reader.warnings,
         name,
+        given_name,
     })
 }
 
 impl Reader<'_> {
-    /// The name that is given, else that of the script.
-    fn name(&mut self, program: &program::Program) -> Result<String, String> {
+    /// The name that is given, else that of the script: as a directory's, and as it was given if that differs.
+    fn name(&mut self, program: &program::Program) -> Result<(String, Option<String>), String> {
         let given = self.text("name")?.or_else(|| self.text("name_prefix").ok().flatten().map(|p| p + &program.name));
-        let mut name = given.unwrap_or_else(|| program.name.clone());
+        let mut given = given.unwrap_or_else(|| program.name.clone());
         if self.bool("append_env_to_name")? == Some(true)
             && let Some(env) = &self.context.env_name
         {
-            name = format!("{name}-{env}");
+            given = format!("{given}-{env}");
         }
-        if name.contains('/') || name.contains(char::is_control) {
-            let clean = name.replace(|c: char| c == '/' || c.is_control(), "-");
-            self.warnings
-                .push(format!("name: '{}' becomes '{clean}', as it is a directory's name", name.escape_debug()));
-            name = clean;
+        let name = home::directory_name(&given);
+        if name != given {
+            let shown = given.escape_debug();
+            self.warnings.push(format!("name: '{shown}' is listed as '{name}', which is its directory's name"));
         }
         home::check_name(&name).map_err(|why| format!("name: '{name}': {why}"))?;
         if name == "all" {
             return Err("name: 'all' means every app: choose another".to_owned());
         }
-        Ok(name)
+        let differs = name != given;
+        Ok((name, differs.then_some(given)))
+    }
+
+    /// A field that is a path; `~` is the home of the user who is to run the app.
+    pub(crate) fn path(&self, field: &str) -> Result<Option<String>, String> {
+        self.text(field)?.map(|path| self.expanded(field, &path)).transpose()
+    }
+
+    /// The path with the home in the place of `~` or `~NAME` at its beginning.
+    pub(crate) fn expanded(&self, field: &str, path: &str) -> Result<String, String> {
+        let Some(rest) = path.strip_prefix('~') else { return Ok(path.to_owned()) };
+        let (user, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let home = match user {
+            "" => user::home(self)?,
+            // A file may be called so.
+            _ => match self.world.account(user) {
+                Some(account) => account.home,
+                None => return Ok(path.to_owned()),
+            },
+        };
+        if home.is_empty() {
+            return Err(format!("{field}: '{path}': its user has no home: give the whole path"));
+        }
+        Ok(home + below)
     }
 }
 

@@ -83,7 +83,7 @@ impl Program {
         path: &Path,
         head: Option<&Head>,
     ) -> Result<Vec<String>, String> {
-        let given = reader.text("interpreter")?.filter(|name| !name.is_empty());
+        let given = reader.path("interpreter")?.filter(|name| !name.is_empty());
         let interpreter = match given.as_deref() {
             Some("none") => None,
             Some(_) => given,
@@ -132,17 +132,18 @@ impl Script {
 /// What the script is, and the directory to run it in.
 fn find(reader: &Reader<'_>, given: &str) -> Result<(Script, PathBuf), String> {
     let (context, world) = (reader.context, reader.world);
-    let named = reader.text("cwd")?.filter(|cwd| !cwd.is_empty());
+    let named = reader.path("cwd")?.filter(|cwd| !cwd.is_empty());
     let cwd = named.as_ref().map_or_else(|| context.cwd.clone(), |dir| below(&context.cwd, dir));
     if !world.dir(&cwd) {
         return Err(format!("cwd: there is no directory {}", cwd.display()));
     }
     // As with PM2 a description's paths begin where the caller is; but beside its file it is found from anywhere.
+    let path = reader.expanded("script", given)?;
     let beside = context.config.as_deref().and_then(Path::parent).filter(|_| named.is_none());
     for dir in std::iter::once(cwd.as_path()).chain(beside) {
-        let path = below(dir, given);
-        if let Some(head) = world.file(&path) {
-            return Ok((Script::File(word(given), path, head), dir.to_owned()));
+        let found = below(dir, &path);
+        if let Some(head) = world.file(&found) {
+            return Ok((Script::File(word(&path), found, head), dir.to_owned()));
         }
     }
     if let Some(path) = world.which(given) {
@@ -151,7 +152,7 @@ fn find(reader: &Reader<'_>, given: &str) -> Result<(Script, PathBuf), String> {
     if given.contains(char::is_whitespace) {
         return Ok((Script::Line(given.to_owned()), cwd));
     }
-    let path = below(&cwd, given);
+    let (given, path) = (path.as_str(), below(&cwd, &path));
     if world.dir(&path) {
         return package(world, given, &path).map(|package| (package, cwd));
     }

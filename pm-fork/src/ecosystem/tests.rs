@@ -34,6 +34,8 @@ impl Fake {
             ("/srv/my app.js", text(false, "")),
             ("/opt/node", text(true, "")),
             ("/etc/eco/beside.js", text(false, "")),
+            ("/home/me/own.js", text(false, "")),
+            ("/home/me/bin/node", text(true, "")),
         ]
         .map(|(path, head)| (PathBuf::from(path), head))
         .into();

@@ -47,6 +47,18 @@ impl User {
     }
 }
 
+/// The home of the user who is to run the app; empty: it has none.
+pub(crate) fn home(reader: &Reader<'_>) -> Result<String, String> {
+    let uid = reader.text("uid")?;
+    let account = uid.as_deref().map(|name| account(reader, name)).transpose()?;
+    if let Some(account) = account.filter(|account| account.uid != reader.world.uid()) {
+        return Ok(account.home);
+    }
+    let told = reader.context.var("HOME").filter(|home| home.starts_with('/')).map(str::to_owned);
+    let known = || reader.world.account(&reader.world.uid().to_string()).map(|account| account.home);
+    Ok(told.or_else(known).unwrap_or_default())
+}
+
 /// A number that no user has is one to run as all the same.
 fn account(reader: &Reader<'_>, name: &str) -> Result<Account, String> {
     let stranger = |uid| Account { uid, gid: uid, name: String::new(), home: String::new() };

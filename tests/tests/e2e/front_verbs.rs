@@ -333,3 +333,55 @@ fn a_state_has_the_same_word_wherever_people_look() {
     }
     assert!(front.line("list --sort colour").err.contains("bad value 'colour' for --sort"));
 }
+
+/// A name that no directory can have is found as it was given, by every verb.
+#[test]
+fn a_name_with_a_slash_is_found_as_it_was_given() {
+    let front = Front::new();
+    let config =
+        r#"[{"name": "@acme/api", "script": "idle.js", "instances": 1}, {"name": "other", "script": "idle.js"}]"#;
+    let _ = front.scene.file("apps.json", config);
+    front.ok("start apps.json");
+    assert_eq!(front.list(), ["@acme/api:online", "other:online"]);
+    for line in [
+        "stop @acme/api",
+        "start @acme/api",
+        "restart @acme/api",
+        "reload @acme/api",
+        "scale @acme/api 2",
+        "describe @acme/api",
+        "id @acme/api",
+        "pid @acme/api",
+        "env @acme/api",
+        "list @acme/api",
+        "jlist @acme/api",
+        "logs @acme/api --nostream",
+        "flush @acme/api",
+        "reset @acme/api",
+        "sendSignal CONT @acme/api",
+        "restart apps.json --only @acme/api",
+    ] {
+        let said = front.ok(line);
+        assert!(!said.err.contains("fatal"), "{line}: {said:?}");
+    }
+    assert!(front.ok("env @acme/api").out.contains("\nname: @acme/api\n"));
+    assert_eq!(fork::tool(&front.scene, &["pm-stat", "@acme/api", "@acme/ap"]).code, Some(1));
+    let saved = front.ok("save");
+    front.ok("delete @acme/api");
+    assert_eq!(front.list(), ["other:online"], "{saved:?}");
+    front.ok("resurrect");
+    front.ok("stop @acme/api");
+    // Another one that would have its directory is told, in the same file and beside what is known.
+    for (config, why) in [
+        (r#"[{"name": "@acme-api", "script": "idle.js"}]"#, "name: '@acme/api' has the directory @acme-api already"),
+        (
+            r#"[{"name": "a/b", "script": "idle.js", "autostart": false}, {"name": "a-b", "script": "idle.js"}]"#,
+            "name: 'a/b' has the same directory, a-b",
+        ),
+    ] {
+        let _ = front.scene.file("two.json", config);
+        let said = front.line("start two.json");
+        assert!(said.code == 1 && said.err.contains(why), "{said:?}");
+    }
+    assert_eq!(front.list(), ["@acme/api:stopped", "a/b:stopped", "other:online"]);
+}

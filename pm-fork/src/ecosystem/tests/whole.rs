@@ -64,6 +64,24 @@ fn workers_have_files_of_their_own_where_they_are_not_to_be_merged() {
 }
 
 #[test]
+fn a_tilde_is_the_home_of_who_is_to_run_it() {
+    let root = Fake { uid: 0, ..Fake::new() };
+    let out = |app: Value, home: Option<&str>| {
+        let mut context = context();
+        context.env.retain(|(key, _)| key != "HOME");
+        context.env.extend(home.map(|home| ("HOME".into(), home.into())));
+        planned_in(app, &context, &root).map(|plan| plan.out.map(|path| path.display().to_string()))
+    };
+    let path = |text: &str| Ok(Some(text.to_owned()));
+    assert_eq!(out(json!({"out": "~/x", "uid": "www"}), Some("/root")), path("/home/www/x"));
+    assert_eq!(out(json!({"out": "~/x"}), Some("/root")), path("/root/x"));
+    for (app, home) in [(json!({"out": "~/x", "uid": 4711}), Some("/root")), (json!({"out": "~/x"}), None)] {
+        let why = out(app, home).expect_err("no home");
+        assert_eq!(why, "out_file: '~/x': its user has no home: give the whole path");
+    }
+}
+
+#[test]
 fn the_mode_is_that_of_the_fields_together() {
     for (app, chain) in [
         (json!({"instances": 2, "exec_mode": "cluster"}), "pm-restart pm-cluster -n 2 node ./app.js"),
