@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use pm_common::policy::exit::Exit;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
-use pm_common::status::WorkerState;
+use pm_common::status::{Ended, WorkerLine, WorkerState};
 use pm_common::supervise::err_log::ErrLog;
 use pm_common::sys::daemon::{self, Fork};
 use pm_common::sys::{clock, process};
@@ -23,6 +23,9 @@ use crate::service::Service;
 /// What the child writes before it executes the chain, then what to say of it, each field before a NUL; without it, it
 /// did not get that far.
 pub(crate) const ABOUT_TO_EXEC: u8 = b'x';
+
+/// The fields that it says: the name, the directory, the words behind "started", and the path and size of both logs.
+pub(crate) const FIELDS: usize = 7;
 
 /// Until when a start is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +53,7 @@ struct Started {
     name: String,
     dir: PathBuf,
     places: String,
-    err: ErrLog,
+    wrote: Wrote,
     /// Our child's, so that it is its own until we reap it.
     pid: i32,
     supervised: bool,
@@ -121,22 +124,23 @@ fn outcome(mut pipe: PipeReader, service: &Service, pid: i32) -> Result<Started,
 }
 
 /// The fields that are each before a NUL, and what is behind them.
-fn fields(bytes: &[u8]) -> ([&[u8]; 5], &[u8]) {
-    let mut parts = bytes.splitn(6, |byte| *byte == 0);
-    let fields = [(); 5].map(|()| parts.next().unwrap_or_default());
+fn fields(bytes: &[u8]) -> ([&[u8]; FIELDS], &[u8]) {
+    let mut parts = bytes.splitn(FIELDS + 1, |byte| *byte == 0);
+    let fields = [(); FIELDS].map(|()| parts.next().unwrap_or_default());
     (fields, parts.next().unwrap_or_default())
 }
 
 impl Started {
-    fn new([name, dir, places, err, size]: [&[u8]; 5], service: &Service, pid: i32) -> Self {
+    fn new([name, dir, places, err, err_size, out, out_size]: [&[u8]; FIELDS], service: &Service, pid: i32) -> Self {
         let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+        let log = |at, size| ErrLog::at(path(at), String::from_utf8_lossy(size).parse().unwrap_or(0));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let tool = |word: &OsStr| Path::new(word).file_name().is_some_and(|b| b == "pm-restart" || b == "pm-cluster");
         Self {
             name: text(name),
             dir: path(dir),
             places: text(places),
-            err: ErrLog::at(path(err), text(size).parse().unwrap_or(0)),
+            wrote: Wrote { err: log(err, err_size), out: (out != err).then(|| log(out, out_size)) },
             pid,
             supervised: service.start.argv.iter().any(|word| tool(word)),
         }
@@ -157,13 +161,36 @@ struct Awaited<'a> {
     /// What was seen last.
     sight: Sight,
     warned: bool,
+    since: Mono,
 }
 
-/// The lines that are quoted of what a failing app wrote: Node's report of a port that is taken has 28.
+/// The lines that are quoted of what a failing app wrote to stderr: Node's report of a port that is taken has 28.
 const QUOTED: usize = 40;
+/// The lines of what it wrote to stdout, which is rarely the reason.
+const QUOTED_OUT: usize = 10;
+
+/// What the app has written since its start.
+struct Wrote {
+    err: ErrLog,
+    /// `None`: both go to one file.
+    out: Option<ErrLog>,
+}
+
+impl Wrote {
+    /// The last lines of both.
+    fn last(&self) -> Vec<String> {
+        let err = self.err.last(QUOTED);
+        match self.out.as_ref().map(|out| out.last(QUOTED_OUT)).filter(|out| !out.is_empty()) {
+            Some(out) => [vec!["stdout:".to_owned()], out, vec!["stderr:".to_owned()], err].concat(),
+            None => err,
+        }
+    }
+}
 
 /// So many workers of a slot that ended before any was ready are reason enough to say so and go.
 const TRIES: u64 = 3;
+/// After one has ended nobody waits longer than this, from the start on, for more of them.
+const FAILING: Span = Span::secs(5);
 
 /// What has no better evidence is ready once it has been alive for a second: that is not worth a word.
 const WORTH_A_WORD: Span = Span::millis(1500);
@@ -243,7 +270,8 @@ impl Started {
         let watch = Watch::new(&self.dir).or_fail(|| format!("cannot watch {}", self.dir.display()))?;
         let pidfd = process::open_pidfd(self.pid).or_fail(|| format!("cannot watch process {}", self.pid))?;
         let decision = Decision::new(&self.name, Goal::Ready);
-        Ok(Some(Awaited { started: self, pidfd, watch, decision, sight: Sight::default(), warned: false }))
+        let (sight, warned, since) = (Sight::default(), false, clock::now());
+        Ok(Some(Awaited { started: self, pidfd, watch, decision, sight, warned, since }))
     }
 }
 
@@ -267,19 +295,34 @@ impl Awaited<'_> {
         Ok(None)
     }
 
-    /// No worker serves, and one slot has lost several: whoever waits would wait for as long as he has patience.
+    /// No worker serves, and one slot has lost several, or one that took its time: whoever waits would wait for as long as
+    /// he has patience.
     fn keeps_failing(&self) -> bool {
-        let own = || self.sight.statuses.iter().flat_map(|status| &status.workers).filter(|worker| !worker.supervises);
-        own().all(|worker| worker.state != WorkerState::Ready) && own().any(|worker| worker.restarts >= TRIES)
+        let tries = if clock::now().since(self.since) >= FAILING { 1 } else { TRIES };
+        self.workers().all(|worker| worker.state != WorkerState::Ready)
+            && self.workers().any(|worker| worker.restarts >= tries)
+    }
+
+    /// The workers of the app itself, as they were seen last.
+    fn workers(&self) -> impl Iterator<Item = &WorkerLine> {
+        let all = self.sight.statuses.iter().flat_map(|status| &status.workers);
+        all.filter(|worker| !worker.supervises)
     }
 
     fn hopeless(&self) -> u8 {
         let name = &self.started.name;
+        let worst = self.workers().max_by_key(|worker| worker.restarts);
+        let tries = worst.map_or(TRIES, |worker| worker.restarts);
+        let times = if tries == 1 { "once".to_owned() } else { format!("{tries} times") };
+        let ended = worst.and_then(|worker| worker.last.as_ref()?.ended.as_ref());
+        let by_itself = matches!(ended, Some(Ended::Code(0)));
+        let job = if by_itself { ", by itself: a job? --no-autorestart" } else { "" };
         let message = format!(
-            "app '{name}' does not start: its worker ended {TRIES} times; it is tried again until it is stopped (pm stop)"
+            "app '{name}' does not start: its worker ended {times}{job}; it is tried again until it is stopped \
+             (pm stop {name}; pm logs {name} shows what it writes)"
         );
         // Each try fails alike, as a rule: once is enough.
-        let quoted = if self.warned { Vec::new() } else { self.started.err.last(QUOTED) };
+        let quoted = if self.warned { Vec::new() } else { self.started.wrote.last() };
         report::fatal(message, &quoted);
         1
     }
@@ -292,7 +335,7 @@ impl Awaited<'_> {
             failed::remember(&self.started.dir, name, self.started.pid, exit);
             report::fatal(
                 format_args!("app '{name}' ended before it was ready: {exit}"),
-                &self.started.err.last(QUOTED),
+                &self.started.wrote.last(),
             );
         }
         exit.code()
@@ -301,28 +344,24 @@ impl Awaited<'_> {
     fn timed_out(&self, after: &str) -> u8 {
         let (name, awaited) = (&self.started.name, self.decision.awaited(&self.sight));
         let message = format!("app '{name}' is not ready after {after}, and goes on: {awaited}");
-        report::fatal(message, &self.started.err.last(QUOTED));
+        report::fatal(message, &self.started.wrote.last());
         EXIT_TIMED_OUT
     }
 
     /// A start that fails is tried again, which may take as long as we wait: the user can be told at once.
     fn warn_of_a_failed_start(&mut self) {
-        let mut workers = self.sight.statuses.iter().flat_map(|status| &status.workers);
-        let Some(worker) = workers.find(|worker| worker.last.is_some() && !worker.supervises) else { return };
-        if std::mem::replace(&mut self.warned, true) {
-            return;
-        }
-        let ended = worker.last.as_ref().and_then(|last| last.ended.as_ref());
-        let how = ended.map_or_else(String::new, |ended| format!(" ({})", ended_in_words(ended)));
+        let in_words = |ended: &Ended| format!(" ({})", ended_in_words(ended));
+        let how = |worker: &WorkerLine| Some(worker.last.as_ref()?.ended.as_ref().map_or_else(String::new, in_words));
+        let Some(how) = self.workers().find_map(how).filter(|_| !self.warned) else { return };
         let name = &self.started.name;
         report::warning(format_args!("app '{name}': a worker ended before it was ready{how}; it is tried again"));
-        report::quote(&self.started.err.last(QUOTED));
+        report::quote(&self.started.wrote.last());
+        self.warned = true;
     }
 
     /// What shows that it is ready.
     fn evidence(&self) -> String {
-        let workers = self.sight.statuses.iter().flat_map(|status| &status.workers);
-        let by = workers.filter(|worker| !worker.supervises).find_map(|worker| worker.ready_by.clone());
+        let by = self.workers().find_map(|worker| worker.ready_by.clone());
         let listen = self.sight.acting().map(|line| line.addresses.join(",")).filter(|all| !all.is_empty());
         let field =
             |key: &str, value: Option<String>| value.map_or_else(String::new, |value| format!(" {key}={value}"));
@@ -331,7 +370,7 @@ impl Awaited<'_> {
 
     /// What that does not show.
     fn alive(&self) -> &'static str {
-        let alive = |worker: &pm_common::status::WorkerLine| worker.ready_by.as_deref() == Some("alive");
+        let alive = |worker: &WorkerLine| worker.ready_by.as_deref() == Some("alive");
         let Some(line) = self.sight.acting().filter(|line| line.addresses.is_empty()) else { return "" };
         match self.sight.statuses.iter().flat_map(|status| &status.workers).any(alive) {
             true if line.tool == "pm-cluster" => "; up for a while, not listening yet",
@@ -341,9 +380,9 @@ impl Awaited<'_> {
     }
 }
 
-fn ended_in_words(ended: &pm_common::status::Ended) -> String {
+fn ended_in_words(ended: &Ended) -> String {
     match ended {
-        pm_common::status::Ended::Code(code) => format!("code={code}"),
-        pm_common::status::Ended::Signal(name) => format!("signal={name}"),
+        Ended::Code(code) => format!("code={code}"),
+        Ended::Signal(name) => format!("signal={name}"),
     }
 }

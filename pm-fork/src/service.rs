@@ -22,6 +22,7 @@ use rustix::fs::Access;
 
 use crate::ecosystem::APP_ENV;
 use crate::failed;
+use crate::launch::{ABOUT_TO_EXEC, FIELDS};
 
 /// The file with the number of workers that was asked for after the start.
 pub(crate) const WORKERS: &str = "workers";
@@ -92,7 +93,7 @@ impl Service {
         let null = File::open("/dev/null").or_fail(|| "cannot open /dev/null".to_owned())?;
         let before = app.dir().and_then(|dir| home::read_file(dir, home::START, home::LARGEST_START).ok());
         self.record(app, home)?;
-        let said = self.told(app, &err);
+        let said = self.told(app, [&out, &err]);
         let done = rustix::stdio::dup2_stdin(&null).and_then(|()| rustix::stdio::dup2_stdout(&out));
         done.and_then(|()| rustix::stdio::dup2_stderr(&err)).or_fail(|| "cannot redirect".to_owned())?;
         let failed = self.exec(app, pipe, &said);
@@ -135,14 +136,16 @@ impl Service {
     }
 
     /// What the caller needs to know of it: its name, its directory, what to say behind that it was started, and where
-    /// what it says from now on can be read.
-    fn told(&self, app: &AppDir, err: &File) -> [Vec<u8>; 5] {
+    /// what it writes from now on can be read.
+    fn told(&self, app: &AppDir, logs: [&File; 2]) -> [Vec<u8>; FIELDS] {
         use std::os::unix::ffi::OsStringExt as _;
-        let path = self.start.err.clone().or_else(|| app.dir().map(|dir| dir.join("err.log"))).unwrap_or_default();
-        let size = err.metadata().map_or(0, |m| m.size());
-        let dir = app.dir().map(Path::to_owned).unwrap_or_default();
         let bytes = |path: PathBuf| path.into_os_string().into_vec();
-        [app.name().into(), bytes(dir), self.places(app).into(), bytes(path), size.to_string().into()]
+        let given = [(&self.start.out, "out.log"), (&self.start.err, "err.log")];
+        let path = |(given, own): (&Option<PathBuf>, &str)| given.clone().or_else(|| Some(app.dir()?.join(own)));
+        let [out, err] = given.map(|one| bytes(path(one).unwrap_or_default()));
+        let [out_size, err_size] = logs.map(|log| log.metadata().map_or(0, |m| m.size()).to_string().into());
+        let dir = bytes(app.dir().map(Path::to_owned).unwrap_or_default());
+        [app.name().into(), dir, self.places(app).into(), err, err_size, out, out_size]
     }
 
     fn places(&self, app: &AppDir) -> String {
@@ -177,7 +180,7 @@ impl Service {
             passed::keep_over_exec(&self.sockets).or_fail(|| "cannot pass sockets on".to_owned())?;
             command.envs(passed::variables(&self.sockets)).env("LISTEN_PID", std::process::id().to_string());
         }
-        let mut told = vec![crate::launch::ABOUT_TO_EXEC];
+        let mut told = vec![ABOUT_TO_EXEC];
         said.iter().for_each(|field| told.extend(field.iter().chain(&[0])));
         // Nobody may be there to read it; so not with SIGPIPE as the chain is to have it, which would end us here.
         let _ = pipe.write_all(&told);

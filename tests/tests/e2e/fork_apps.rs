@@ -97,6 +97,24 @@ fn a_program_that_only_fails_is_not_waited_for_to_the_end() {
     let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 10ms..10ms false");
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains("app 'x' does not start: its worker ended 3 times; it is tried again"), "{said:?}");
+    assert!(said.err.contains("(pm stop x; pm logs x shows what it writes)"), "{said:?}");
+    stop(&scene, "x");
+    let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 60s..60s false");
+    assert_eq!(said.code, Some(1), "the next try is far off: {said:?}");
+    assert!(said.err.contains("app 'x' does not start: its worker ended once; it is tried again"), "{said:?}");
+    stop(&scene, "x");
+}
+
+/// What it wrote tells more than what we know, and some write their errors to stdout.
+#[test]
+fn a_job_that_ends_by_itself_is_called_that_and_its_output_is_shown() {
+    let scene = scene();
+    let _ = scene.file("job.sh", "echo all done; echo and well >&2\n");
+    let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 10ms..10ms sh job.sh");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    for part in ["\n  stdout:\n  all done\n", "  stderr:\n", "  and well\n", "by itself: a job? --no-autorestart"] {
+        assert!(said.err.contains(part), "{part}: {said:?}");
+    }
     stop(&scene, "x");
 }
 
