@@ -333,10 +333,7 @@ impl Awaited<'_> {
             report::info(format_args!("app '{name}' has ended before it was ready: {exit}"));
         } else {
             failed::remember(&self.started.dir, name, self.started.pid, exit);
-            report::fatal(
-                format_args!("app '{name}' ended before it was ready: {exit}"),
-                &self.started.wrote.last(),
-            );
+            report::fatal(format_args!("app '{name}' ended before it was ready: {exit}"), &self.started.wrote.last());
         }
         exit.code()
     }
