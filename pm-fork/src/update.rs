@@ -123,7 +123,7 @@ fn differ(a: Option<&Value>, b: Option<&Value>) -> bool {
 fn action(changed: &BTreeSet<String>) -> Action {
     let in_force = |field: &String| !ON_PAPER.contains(&field.as_str());
     let mut kinds = changed.iter().filter(|field| in_force(field)).map(|field| match field.as_str() {
-        "env" | "port" => Action::Reload,
+        "env" | "env_file" | "port" => Action::Reload,
         "instances" => Action::Scale,
         _ => Action::Restart,
     });

@@ -1,14 +1,16 @@
-//! `env`, `env_NAME`, `filter_env`, `port`: the variables of the description, and those of the caller below them.
+//! `env`, `env_NAME`, `env_file`, `filter_env`, `port`: the variables of the description, and those of the caller below them.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Reader, value};
+use super::{Reader, below, dotenv, value};
 
-/// `env` with the chosen `env_NAME` laid over it.
-pub(crate) fn merged(reader: &mut Reader<'_>) -> Result<Map<String, Value>, String> {
-    let mut merged = object(reader, "env")?.unwrap_or_default();
+/// The files of `env_file`, `env` laid over them, and over that the chosen `env_NAME`.
+pub(crate) fn merged(reader: &mut Reader<'_>, cwd: &Path) -> Result<Map<String, Value>, String> {
+    let mut merged = files(reader, cwd)?;
+    merged.extend(object(reader, "env")?.unwrap_or_default());
     if let Some(name) = &reader.context.env_name {
         let field = format!("env_{name}");
         match object(reader, &field)? {
@@ -17,6 +19,23 @@ pub(crate) fn merged(reader: &mut Reader<'_>) -> Result<Map<String, Value>, Stri
         }
     }
     Ok(merged)
+}
+
+/// The variables of the files, those of a later one over those of the ones before.
+fn files(reader: &Reader<'_>, cwd: &Path) -> Result<Map<String, Value>, String> {
+    let names = match reader.app.get("env_file") {
+        // A path may have blanks.
+        Some(Value::String(name)) => vec![name.clone()],
+        _ => reader.words("env_file")?,
+    };
+    let mut all = Map::new();
+    for name in names.iter().filter(|name| !name.is_empty()) {
+        let path = below(cwd, &reader.expanded("env_file", name)?);
+        let cannot = |why| format!("env_file: cannot read {}: {why}", path.display());
+        let text = reader.world.text(&path).map_err(cannot)?;
+        all.extend(dotenv::parse(&text).into_iter().map(|(name, value)| (name, Value::from(value))));
+    }
+    Ok(all)
 }
 
 fn object(reader: &Reader<'_>, field: &str) -> Result<Option<Map<String, Value>>, String> {

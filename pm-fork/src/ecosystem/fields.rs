@@ -63,6 +63,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("instance_var", &[], Text, Mapped),
     field("increment_var", &[], Text, Missing("not here: a number of its own for each worker is in PM_SLOT")),
     field("env", &[], Env, Mapped),
+    field("env_file", &[], List, Mapped),
     field("filter_env", &[], SwitchOrText, Mapped),
     field("append_env_to_name", &[], Switch, Mapped),
     field("out_file", &["out", "output", "out_log"], Text, Mapped),
@@ -142,7 +143,13 @@ pub fn normalise(app: &Value) -> Result<(Map<String, Value>, Vec<String>), Strin
     for (key, value) in given {
         let name = match find(key) {
             Some(field) => field.name.to_owned(),
-            None if key.starts_with("env_") => key.clone(),
+            None if key.starts_with("env_") => {
+                if !value.is_object() && !value.is_null() {
+                    let meant = nearest(key).map_or_else(String::new, |name| format!("; {name} is meant?"));
+                    warnings.push(format!("{}: {value} is no object with variables{meant}", key.escape_debug()));
+                }
+                key.clone()
+            }
             None => {
                 warnings.push(unknown(key));
                 continue;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use pm_common::home::{self, Mode};
 use serde_json::{Map, Value};
 
+mod dotenv;
 mod environment;
 pub mod fields;
 mod logs;
@@ -111,7 +112,7 @@ pub fn plan(
     let account = user::User::of(&reader)?;
     let rules = rules::policy(&mut reader)?;
     let cluster = rules::Cluster::of(&mut reader, &program)?;
-    let merged = environment::merged(&mut reader)?;
+    let merged = environment::merged(&mut reader, &program.cwd)?;
     let mut app_env = environment::variables(&mut reader, &merged)?;
     for (key, value) in program.env.iter().chain(&account.env).chain(&cluster.env(given_name.as_ref().unwrap_or(&name)))
     {

@@ -35,6 +35,8 @@ impl Fake {
             ("/opt/node", text(true, "")),
             ("/etc/eco/beside.js", text(false, "")),
             ("/home/me/own.js", text(false, "")),
+            ("/srv/.env", text(false, "# it\nA=1 # one\nB='two\nlines'\n")),
+            ("/home/me/more.env", text(false, "export B=3\nC=\n")),
             ("/home/me/bin/node", text(true, "")),
         ]
         .map(|(path, head)| (PathBuf::from(path), head))
@@ -48,6 +50,10 @@ impl Fake {
 impl World for Fake {
     fn file(&self, path: &Path) -> Option<Head> {
         self.files.get(path).cloned()
+    }
+    fn text(&self, path: &Path) -> Result<String, String> {
+        let head = self.files.get(path).ok_or("No such file or directory")?;
+        String::from_utf8(head.bytes.clone()).map_err(|e| e.to_string())
     }
     fn dir(&self, path: &Path) -> bool {
         path.extension().is_none() && !path.starts_with("/none")

@@ -6,6 +6,9 @@ use std::io::Read as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use pm_common::home;
+use pm_common::report::reason;
+
 /// What can be seen of a regular file without much reading.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Head {
@@ -32,6 +35,11 @@ pub struct Account {
 pub trait World {
     /// A regular file; `None`: there is none.
     fn file(&self, path: &Path) -> Option<Head>;
+    /// What a regular file holds, or why that cannot be read.
+    ///
+    /// # Errors
+    /// The reason.
+    fn text(&self, path: &Path) -> Result<String, String>;
     /// Whether it is a directory.
     fn dir(&self, path: &Path) -> bool;
     /// Where a command is, by the PATH.
@@ -50,6 +58,9 @@ pub trait World {
 
 /// How much of a file is looked at: the line that names an interpreter, or what shows that it is no text.
 const HEAD: u64 = 512;
+
+/// The largest file of variables, in bytes: all of them go to the program's environment, which the kernel limits.
+const LARGEST_TEXT: u64 = 8 << 20;
 
 /// The machine that we run on.
 #[derive(Debug)]
@@ -81,6 +92,11 @@ impl World for Machine {
             let _ = file.take(HEAD).read_to_end(&mut bytes);
         }
         Some(Head { executable, bytes })
+    }
+
+    fn text(&self, path: &Path) -> Result<String, String> {
+        let bytes = home::read_regular(path, LARGEST_TEXT).map_err(|e| reason(&e))?;
+        String::from_utf8(bytes).map_err(|_| "it is no UTF-8".to_owned())
     }
 
     fn dir(&self, path: &Path) -> bool {

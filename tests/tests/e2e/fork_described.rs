@@ -397,3 +397,83 @@ fn an_app_behind_a_shell_is_told_to_stop() {
     stop(&scene, "line");
     assert_eq!(std::fs::read_to_string(&told).expect("its handler ran"), "INT", "{said:?}");
 }
+
+/// What people write, and what nobody should.
+const TEXTS: [&str; 26] = [
+    "A=1",
+    "A=1\nB=2\n",
+    "# a comment\n\nA = b c # d\n  B\t=\tx\n",
+    "export A=1\nexport  B=2",
+    "export A=\nB=",
+    "A=\r\nB=x\r\n",
+    "A='single $X \\n \"q\"' # c\nB=2",
+    "A=\"a\\nb\" trailing\nB=2",
+    "A=`it's \"both\"`\nB=2",
+    "A=\"two\nlines\"\nB='three\n\nlines'",
+    "A=\"not closed\nB=2",
+    "A='not closed",
+    "A=x#y\nB=x #y",
+    "A=  \n\nB=2",
+    "A\nB=2",
+    "=1\nB=2",
+    "A==1=\nB=http://h/?a=b&c=d",
+    "A.b-c=1\nB C=2",
+    "A=\"\"\nB=''",
+    "A='a'b'c'\nB=\"a\"b",
+    "A=\\\"x\\\"\nB=\\n",
+    "A=1\nA=2",
+    "KEY=\"-----BEGIN\nabc=\n-----END\"\nB=2\n",
+    "\n\n  A=1\n   # c = d\n B=2",
+    "A={\"json\": [1, 2]}\nB='{\"a\": \"b\"}'",
+    "A=größe 😀\nB=$A ${A}",
+];
+
+/// `env_file` is read as Node reads its `--env-file`.
+#[test]
+fn a_file_of_variables_is_read_as_node_reads_it() {
+    let scene = scene();
+    let mut apps = Vec::new();
+    for (n, text) in TEXTS.iter().enumerate() {
+        let _ = scene.file(&format!("{n}.env"), text);
+        apps.push(json!({"name": n.to_string(), "script": "app.js", "env_file": format!("{n}.env")}));
+    }
+    let _ = scene.file("apps.json", &json!(apps).to_string());
+    let plans = run(&scene, "-f apps.json --dry-run").ok().lines();
+    for major in [22, 26] {
+        let node = bins::node(major).join("node");
+        for (n, (plan, text)) in plans.iter().zip(TEXTS).enumerate() {
+            let mut command = std::process::Command::new(&node);
+            command.env_clear().current_dir(scene.dir()).arg(format!("--env-file={n}.env"));
+            let output = command.args(["-p", "JSON.stringify(process.env)"]).output().expect("node runs");
+            let mut wanted: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            let ours = |pair: &(&String, &Value)| !["name", "NODE_APP_INSTANCE"].contains(&pair.0.as_str());
+            let got: serde_json::Map<_, _> = plan["env"]
+                .as_object()
+                .expect("an object")
+                .iter()
+                .filter(ours)
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect();
+            wanted.as_object_mut().expect("an object").retain(|key, _| !key.starts_with("__"));
+            assert_eq!(Value::from(got), wanted, "Node {major}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_change_in_a_file_of_variables_is_applied_by_a_reload_of_the_description() {
+    let scene = scene();
+    let _ = scene.file("my.env", "A=1\nB=1\nSECRET_A='x'\n");
+    let _ = scene.file("over.env", "B=2\n");
+    let app = json!({"name": "web", "script": "app.js", "instances": 1, "env_file": ["my.env", "over.env"], "env": {"C": "3"}});
+    let _ = scene.file("apps.json", &app.to_string());
+    let _ = run(&scene, "-f apps.json").ok();
+    let env = answer(scene.port)["env"].clone();
+    assert_eq!((&env["A"], &env["B"], &env["C"]), (&"1".into(), &"2".into(), &"3".into()));
+    let _ = scene.file("over.env", "B=changed\n");
+    let plan = run(&scene, "-f apps.json --update").ok().lines();
+    assert_eq!((&plan[0]["action"], &plan[0]["changed"]), (&"reload".into(), &json!(["env"])));
+    let _ = run(&scene, "--signal HUP web").ok();
+    fork::wait(&scene, "rolled", "web");
+    assert_eq!(answer(scene.port)["env"]["B"], "changed");
+}

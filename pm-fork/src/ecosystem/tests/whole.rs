@@ -108,6 +108,16 @@ fn the_mode_is_that_of_the_fields_together() {
 }
 
 #[test]
+fn what_is_said_of_the_app_itself_counts_before_its_files() {
+    let app = json!({"env_file": ".env", "env": {"A": "over"}, "env_x": {"B": "chosen"}, "port": 80});
+    let context = Context { env_name: Some("x".to_owned()), ..context() };
+    let plan = planned_in(app, &context, &Fake::new()).expect("a plan");
+    assert_eq!((var(&plan, "A"), var(&plan, "B"), var(&plan, "PORT")), (Some("over"), Some("chosen"), Some("80")));
+    assert_eq!(plan.app["env"], json!({"A": "over", "B": "chosen"}), "what changes in the file is a change of env");
+    assert!(planned_in(json!({"env_x": "text"}), &context, &Fake::new()).is_err_and(|why| why.starts_with("env_x: ")));
+}
+
+#[test]
 fn an_environment_is_chosen_by_its_name() {
     let app = json!({"env": {"A": "1", "B": "2"}, "env_production": {"B": "3", "C": "4"}, "append_env_to_name": true});
     let plain = planned(app.clone()).expect("a plan");
