@@ -7,8 +7,8 @@ use pm_common::release::Release;
 
 use crate::health::Question;
 use crate::preload::Preload;
-use crate::swallow::Node;
 use crate::trust::Trust;
+use pm_common::node::program::Node;
 
 /// What workers get so that they can leave in order.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::net::TcpListener;
 
 use pm_common::policy::WorkerId;
 
-use crate::options::base_name;
+use pm_common::node::program::base_name;
 
 /// Node's port where none is given (`node --help`, `--inspect`).
 const DEFAULT_PORT: u16 = 9229;

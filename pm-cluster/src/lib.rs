@@ -5,9 +5,9 @@
 
 pub mod address;
 pub mod bind;
-pub mod channel;
 pub mod declared;
 pub use pm_common::cpus;
+pub use pm_common::node::{channel, message, query};
 mod drain;
 pub mod entry;
 pub mod foreign;
@@ -22,9 +22,6 @@ mod node;
 mod options;
 pub mod paths;
 pub mod preload;
-pub mod protocol;
-pub mod query;
-mod swallow;
 mod trust;
 
 use std::ffi::{OsStr, OsString};
@@ -48,8 +45,8 @@ use health::Question;
 use listeners::{Listeners, Mode};
 use node::Cluster;
 pub use options::TOOL;
+use pm_common::node::program::{self, Node, base_name};
 use preload::Preload;
-use swallow::Node;
 
 /// Runs the tool with these arguments (without its name); gives the exit code.
 ///
@@ -69,7 +66,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     pm_common::sys::limits::raise_descriptors();
     let sockets = passed::sockets();
     passed::reserve(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
-    let node = swallow::node_of(&parsed.rest);
+    let node = program::node_of(&parsed.rest);
     let Decided { fanout, with_channel, open } = decide(Open::new(&options, &parsed.rest, node))?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     pm_common::orphans::end_before_start(&home)?;
@@ -85,7 +82,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         health: options.health.clone(),
         sockets: passed::variables(&sockets),
         // Bun takes no notice of NODE_OPTIONS.
-        is_heard: parsed.rest.first().is_some_and(|program| options::base_name(program) != "bun"),
+        is_heard: parsed.rest.first().is_some_and(|program| base_name(program) != "bun"),
         argv: parsed.rest.clone(),
     };
     let (roll, max_lag) = (options.roll(), options.rules.max_lag);
@@ -160,14 +157,14 @@ fn linger(grace: Span) -> Span {
 
 /// The drain script, unless it is not wanted; Deno does not listen with any script in NODE_OPTIONS.
 fn preload(argv: &[OsString], wanted: bool) -> Preload {
-    let program = argv.first().map(|program| options::base_name(program)).unwrap_or_default();
+    let program = argv.first().map(|program| base_name(program)).unwrap_or_default();
     if wanted && program != "deno" { Preload::place() } else { Preload::off() }
 }
 
 /// How connections are spread: as asked, else as Node's own variable says, else lanes. Deno never accepts on a
 /// listener that it was handed, only connections.
 fn mode(argv: &[OsString], asked: Option<Mode>, policy: Option<&OsStr>) -> Mode {
-    let program = argv.first().map(|program| options::base_name(program)).unwrap_or_default();
+    let program = argv.first().map(|program| base_name(program)).unwrap_or_default();
     match (asked, policy.and_then(OsStr::to_str)) {
         _ if program == "deno" => Mode::RoundRobin,
         (Some(mode), _) => mode,

@@ -22,7 +22,7 @@ use crate::health::Health;
 use crate::inspector;
 use crate::lag::Lag;
 use crate::listeners::{How, LaneRef, Listeners};
-use crate::protocol::{Message, Outgoing};
+use crate::message::{Message, Outgoing};
 use crate::query::Query;
 use crate::trust::{Start, Trust, Verdict};
 

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use pm_common::node::program::base_name;
 use pm_common::options::{self, Opt, Parsed, Tool, opt};
 use pm_common::policy::rules::Rules;
 use pm_common::policy::supervisor::{MOST_WORKERS, RollRule};
@@ -221,12 +222,6 @@ fn check_chain(rest: &[OsString]) -> Result<(), Failure> {
         ));
     }
     Ok(())
-}
-
-/// The last part of a path.
-pub(crate) fn base_name(program: &OsStr) -> String {
-    let path = std::path::Path::new(program);
-    path.file_name().unwrap_or(program).to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 
 use pm_cluster::channel::{Channel, Received};
-use pm_cluster::protocol::Outgoing;
+use pm_cluster::message::Outgoing;
 use pm_common::sys::fdpass;
 use serde_json::Value;
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use pm_cluster::channel::{Channel, Received};
-use pm_cluster::protocol::{Message, Outgoing};
+use pm_cluster::message::{Message, Outgoing};
 use pm_cluster::query::{Family, Query};
 use pm_common::sys::fdpass;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

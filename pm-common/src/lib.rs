@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod connections;
 pub mod cpus;
 pub mod home;
+pub mod node;
 pub mod notify;
 pub mod options;
 pub mod orphans;

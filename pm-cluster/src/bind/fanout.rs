@@ -9,8 +9,8 @@ use pm_common::report::{self, Failure};
 
 use super::probe::{self, Choice, Wanted};
 use super::{Binds, Fanout};
-use crate::options::{self, Options};
-use crate::swallow::{self, Node};
+use crate::options::Options;
+use pm_common::node::program::{self, Node, base_name};
 
 /// What the answer depends on.
 #[derive(Debug)]
@@ -54,14 +54,14 @@ impl Question {
     /// # Errors
     /// Something is lacking that may be there later (`limits::is_want`).
     pub(crate) fn answer(&self) -> io::Result<Answer> {
-        let deno = self.argv.first().is_some_and(|program| options::base_name(program) == "deno");
+        let deno = self.argv.first().is_some_and(|program| base_name(program) == "deno");
         if self.node == Node::Itself && !deno && self.wanted == Wanted::Auto {
             // It asks for its sockets: a filter would cost it a part of each system call, and without privileges its
             // sudo. (Deno asks in node:net and what builds on it, and binds by itself in Deno.serve.)
             return Ok(Answer { fanout: Fanout::Off, with_channel: true, refused: None, said: None });
         }
         let Choice { fanout, why } = probe::choose(self.wanted, &self.argv)?;
-        let refused = if fanout == Fanout::Off { swallow::check(&self.argv, self.workers).err() } else { None };
+        let refused = if fanout == Fanout::Off { program::check(&self.argv, self.workers).err() } else { None };
         let with_channel = self.with_channel(fanout);
         Ok(Answer { fanout, with_channel, refused, said: self.said(fanout, why) })
     }
@@ -69,7 +69,7 @@ impl Question {
     /// Whether the program is given Node's channel where binds are handled so.
     pub(crate) fn with_channel(&self, fanout: Fanout) -> bool {
         let helps = fanout == Fanout::Off || self.needs_channel;
-        self.node == Node::Itself || (helps && !swallow::closes_channel(&self.argv))
+        self.node == Node::Itself || (helps && !program::closes_channel(&self.argv))
     }
 
     fn said(&self, fanout: Fanout, why: Option<String>) -> Option<Said> {

@@ -1,10 +1,10 @@
 //! Which way of sharing a port this machine allows for programs that bind by themselves.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
 
+use pm_common::node::program::find;
 use pm_common::report;
 use pm_common::sys::limits;
 use pm_common::sys::trial::{self, Trial};
@@ -102,14 +102,6 @@ fn privileged(argv: &[OsString]) -> Option<String> {
     let has = rustix::fs::getxattr(&path, "security.capability", &mut room[..]).is_ok_and(|n| n > 0);
     let text = || format!("{} gets capabilities from its file, and watching it would take them", path.display());
     (has && !may_watch).then(text)
-}
-
-/// The file of a program, as execvp(3) looks for it.
-pub fn find(program: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
-    if program.as_encoded_bytes().contains(&b'/') {
-        return Some(PathBuf::from(program));
-    }
-    std::env::split_paths(path?).map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
 /// What `--probe` prints.

@@ -19,8 +19,8 @@ use crate::drain::node_options;
 use crate::health::Health;
 use crate::lag::Lag;
 use crate::listeners::LaneRef;
-use crate::protocol::Outgoing;
-use crate::swallow::Node;
+use crate::message::Outgoing;
+use pm_common::node::program::Node;
 
 impl Cluster {
     fn forget_health(&mut self, id: WorkerId) {

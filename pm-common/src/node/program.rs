@@ -1,18 +1,16 @@
-//! Who is given Node's channel. Launchers that keep Node's channel for themselves, so that copies of what they launch cannot share a port.
+//! Where in a command line Node is, and so who is given its channel. Launchers keep the channel for themselves.
 //!
 //! npm, yarn and pnpm are Node programs: they become the cluster worker, and the program that they launch binds by
 //! itself. `node --run` closes the channel, `node --watch` keeps it in the watcher.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
-use pm_common::report::Failure;
-
-use crate::bind::probe::find;
-use crate::options::base_name;
+use crate::report::Failure;
 
 /// Refuses to start several copies below such a launcher, and says what to run instead.
-pub(crate) fn check(argv: &[OsString], workers: u32) -> Result<(), Failure> {
+pub fn check(argv: &[OsString], workers: u32) -> Result<(), Failure> {
     let Some(launcher) = launcher(argv).filter(|_| workers > 1) else { return Ok(()) };
     let package = std::fs::read_to_string("package.json").unwrap_or_default();
     let instead = script(&package, &launcher.script).map_or_else(
@@ -26,13 +24,13 @@ pub(crate) fn check(argv: &[OsString], workers: u32) -> Result<(), Failure> {
 }
 
 /// Whether the program gets no channel, in any case: below `node --run` a worker that was given one dies of EPIPE.
-pub(crate) fn closes_channel(argv: &[OsString]) -> bool {
+pub fn closes_channel(argv: &[OsString]) -> bool {
     launcher(argv).is_some_and(|launcher| launcher.name == "node --run")
 }
 
 /// Where in the tree of a worker Node is, as far as the command line tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Node {
+pub enum Node {
     /// The worker is Node, and nothing else is.
     Itself,
     /// Perhaps below it: the worker is a shell, a package manager, or a line with several; or a script of Node, which
@@ -51,7 +49,7 @@ const RUN_OTHERS: [&str; 12] =
 /// What is inherited cannot be taken back: a Node that some server starts would find the channel of its worker, or a
 /// descriptor that the server has closed, and die of it; of two Nodes in a shell's line both would take it. Where binds
 /// are watched nobody needs the channel in order to share a port, so only those get it that are sure to be right.
-pub(crate) fn node_of(argv: &[OsString]) -> Node {
+pub fn node_of(argv: &[OsString]) -> Node {
     let split = |c: char| c.is_whitespace() || ";&|(){}'\"`".contains(c);
     let is_node = |word: &str| matches!(word.rsplit('/').next(), Some("node" | "nodejs" | "deno"));
     let words: Vec<String> = argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -75,6 +73,22 @@ fn interpreter(program: &OsStr) -> Option<Vec<String>> {
     std::fs::File::open(path).and_then(|file| file.take(128).read_to_end(&mut first)).ok()?;
     let line = first.split(|b| *b == b'\n').next()?.strip_prefix(b"#!")?;
     Some(String::from_utf8_lossy(line).split_whitespace().map(|word| base_name(OsStr::new(word))).collect())
+}
+
+/// The last part of a path.
+#[must_use]
+pub fn base_name(program: &OsStr) -> String {
+    let path = Path::new(program);
+    path.file_name().unwrap_or(program).to_string_lossy().into_owned()
+}
+
+/// The file of a program, as execvp(3) looks for it.
+#[must_use]
+pub fn find(program: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
+    if program.as_encoded_bytes().contains(&b'/') {
+        return Some(PathBuf::from(program));
+    }
+    std::env::split_paths(path?).map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::decoder::{Decoder, Line, MARK};
 use super::outbox::Outbox;
-use crate::protocol::{Message, Outgoing};
+use crate::node::message::{Message, Outgoing};
 
 /// All that a channel remembers.
 #[derive(Debug, Default)]

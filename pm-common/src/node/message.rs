@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::query::{Family, Query};
+use crate::node::query::{Family, Query};
 
 /// The length of the accept queue where the worker gave none, or a useless one (Node's own default).
 const BACKLOG: i32 = 511;
@@ -260,5 +260,5 @@ fn quoted(text: &str) -> Value {
 }
 
 #[cfg(test)]
-#[path = "protocol_tests.rs"]
+#[path = "message_tests.rs"]
 mod tests;

@@ -9,10 +9,10 @@ mod outbox;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use pm_common::sys::fdpass;
+use crate::sys::fdpass;
 
 use self::conversation::Conversation;
-use crate::protocol::{Message, Outgoing};
+use crate::node::message::{Message, Outgoing};
 
 /// Bytes taken in with one read: little, so that a worker that floods us delays the others little.
 const READ: usize = 16 * 1024;

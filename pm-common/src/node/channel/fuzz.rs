@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::conversation::Conversation;
 use super::decoder::LONGEST;
-use crate::protocol::{Message, Outgoing};
+use crate::node::message::{Message, Outgoing};
 
 /// Real messages of workers, old and new.
 const REAL: [&str; 18] = [

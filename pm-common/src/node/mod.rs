@@ -1,0 +1,7 @@
+//! Node's own conversation with the process that started it: what both supervisors know of it. `channel` is one child's
+//! end of it, `message` and `query` what is said, `program` tells who is to have one.
+
+pub mod channel;
+pub mod message;
+pub mod program;
+pub mod query;
