@@ -1,6 +1,7 @@
 //! What workers get so that they can leave in order.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
 
 use pm_common::policy::time::Span;
 use pm_common::release::Release;
@@ -17,6 +18,10 @@ pub(crate) struct Drain {
     pub(crate) node: Node,
     /// The program is given a channel.
     pub(crate) with_channel: bool,
+    /// The number under which the program finds its channel.
+    pub(crate) channel_number: RawFd,
+    /// The app is told to end with Node's message 'shutdown'.
+    pub(crate) stop_message: bool,
     /// The script that lets Node finish what it has.
     pub(crate) preload: Preload,
     /// How long idle connections linger.

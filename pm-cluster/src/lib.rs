@@ -65,6 +65,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     // What is tried below needs descriptors, and a low limit may be meant for others.
     pm_common::sys::limits::raise_descriptors();
     let sockets = passed::sockets();
+    let channel_number = passed::place(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
     passed::reserve(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
     let node = program::node_of(&parsed.rest);
     let Decided { fanout, with_channel, open } = decide(Open::new(&options, &parsed.rest, node))?;
@@ -76,6 +77,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let drain = Drain {
         node,
         with_channel,
+        channel_number,
+        stop_message: options.rules.stop_message,
         preload: preload(&parsed.rest, options.preload && (with_channel || open.is_some() || node == Node::Below)),
         linger: linger(options.rules.grace),
         grace: options.rules.grace,

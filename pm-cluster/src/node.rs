@@ -74,6 +74,8 @@ struct Worker {
     booted: bool,
     /// Ready, and not on its way out.
     in_service: bool,
+    /// It was told to end with a message, and no signal is sent.
+    said_stop: bool,
     /// It was told to disconnect.
     draining: bool,
     pid: i32,

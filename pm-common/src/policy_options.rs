@@ -24,8 +24,12 @@ pub const STOP_DELAY: Opt = Opt {
     help: "after TERM workers go on serving for this long (0s)",
 };
 /// What asks a worker to stop.
-pub const STOP_SIGNAL: Opt =
-    Opt { short: None, long: "stop-signal", value: Some("SIG"), help: "what asks a worker to stop (TERM)" };
+pub const STOP_SIGNAL: Opt = Opt {
+    short: None,
+    long: "stop-signal",
+    value: Some("SIG"),
+    help: "what asks a worker to stop; message: Node's 'shutdown' (TERM)",
+};
 /// Whom that goes to.
 pub const STOP_GROUP: Opt =
     Opt { short: None, long: "stop-group", value: None, help: "asks all of its process group, not its leader alone" };
@@ -36,6 +40,9 @@ pub const ENV_FILE: Opt = Opt {
     value: Some("FILE"),
     help: "variables for workers, read again at each reload",
 };
+
+/// In place of a signal: `process.on('message')` hears 'shutdown'.
+const MESSAGE: &str = "message";
 
 /// The shortest interval of a memory check: below, the checking would be the load.
 const SHORTEST_INTERVAL: Span = Span::millis(10);
@@ -57,6 +64,7 @@ pub fn apply(rules: &mut Rules, option: &str, value: &OsStr) -> Result<bool, Fai
         "intensity" => (rules.intensity, rules.window) = intensity(option, value)?,
         "grace" => rules.grace = options::duration(option, value)?,
         "stop-delay" => rules.stop_delay = options::duration(option, value)?,
+        "stop-signal" if value == MESSAGE => rules.stop_message = true,
         "stop-signal" => rules.stop_signal = signal(option, value)?,
         "stop-group" => rules.stop_group = true,
         "max-lag" => rules.max_lag = Some(lag(option, value)?),
@@ -103,7 +111,7 @@ fn intensity(option: &str, value: &OsStr) -> Result<(u32, Span), Failure> {
 
 fn signal(option: &str, value: &OsStr) -> Result<u8, Failure> {
     let number = value.to_str().and_then(signal_number);
-    number.ok_or_else(|| options::bad(option, value, "expected a signal such as TERM, INT or 15"))
+    number.ok_or_else(|| options::bad(option, value, "expected a signal such as TERM, INT or 15, or message"))
 }
 
 fn interval(option: &str, value: &OsStr) -> Result<Span, Failure> {
@@ -135,6 +143,7 @@ pub fn to_json(rules: &Rules) -> Value {
         "grace_ns": rules.grace.0,
         "stop_delay_ns": rules.stop_delay.0,
         "stop_signal": rules.stop_signal,
+        "stop_message": rules.stop_message,
         "stop_group": rules.stop_group,
         "max_mem": rules.max_mem,
         "mem_interval_ns": rules.mem_interval.0,
@@ -178,6 +187,7 @@ pub fn from_json(map: &Map<String, Value>) -> Option<Rules> {
     rules.grace = Span(number("grace_ns", rules.grace.0)?);
     rules.stop_delay = Span(number("stop_delay_ns", rules.stop_delay.0)?);
     rules.stop_signal = u8::try_from(number("stop_signal", u64::from(rules.stop_signal))?).ok()?;
+    rules.stop_message = map.get("stop_message").map_or(Some(rules.stop_message), Value::as_bool)?;
     rules.stop_group = map.get("stop_group").map_or(Some(rules.stop_group), Value::as_bool)?;
     rules.mem_interval = Span(number("mem_interval_ns", rules.mem_interval.0)?.max(SHORTEST_INTERVAL.0));
     let limit = |key: &str| match map.get(key) {

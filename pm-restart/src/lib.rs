@@ -1,5 +1,6 @@
 //! Keeps the rest of the chain running under a restart and memory policy, and hands that policy down.
 
+mod channels;
 mod options;
 
 use std::collections::VecDeque;
@@ -12,7 +13,6 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::{Event, RollRule, Shape, Supervisor};
 use pm_common::policy::time::Span;
-use pm_common::policy::worker::{ReadyBy, ReadyRule};
 use pm_common::policy_options::{PM_POLICY, to_json};
 use pm_common::release::{Origin, Release};
 use pm_common::report::{Failure, OrFail as _, print};
@@ -22,12 +22,10 @@ use pm_common::supervise::{
 };
 use pm_common::sys::passed::{self, Passed};
 
+use channels::Channels;
 pub use options::TOOL;
 
-/// A plain child that is alive this long counts as ready: there is nothing better to go by.
-const ALIVE_AFTER: Span = Span::secs(1);
-/// A child that shall say READY=1 (a supervisor) does so in its own time; others never wait this long.
-const READY_TIMEOUT: Span = Span::secs(30);
+const FREE: &str = "cannot keep descriptors free";
 
 /// Runs the tool with these arguments (without its name); gives the exit code.
 ///
@@ -40,18 +38,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     };
     let options = options::resolve(&parsed)?;
     let sockets = passed::sockets();
-    passed::reserve(sockets.len() + MOST_KEPT).or_fail(|| "cannot keep descriptors free".to_owned())?;
+    let channels = Channels::new(options.with_channel, sockets.len()).or_fail(|| FREE.to_owned())?;
+    passed::reserve(sockets.len() + MOST_KEPT).or_fail(|| FREE.to_owned())?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     pm_common::orphans::end_before_start(&home)?;
-    let ready = ReadyRule { evidence: ReadyBy::Listen, alive_after: ALIVE_AFTER, timeout: READY_TIMEOUT };
     let roll = RollRule { parallel: 1, soak: Span::ZERO, overlap: 1, heeds_memory: false };
-    let shape = Shape { workers: 1, overlap: false, ready, roll };
+    let shape = Shape { workers: 1, overlap: false, ready: options.ready, roll };
     let mut base_env = environment::base();
     base_env.push((PM_POLICY.into(), to_json(&options.rules).to_string().into()));
     base_env.extend(home.env_for_children().into_iter().map(|(key, value)| (key.into(), value)));
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
-        adapter: Plain { sockets },
+        adapter: Plain { sockets, channels },
         origin: Origin::here(&parsed.rest, base_env, options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Tree,
@@ -63,21 +61,22 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     .run()
 }
 
-/// pm-restart adds nothing of its own to the loop.
+/// What pm-restart adds to the loop: the sockets that it was started with, and Node's channel.
 #[derive(Debug)]
 struct Plain {
     /// What we were started with is the child's: LISTEN_PID alone has to be another.
     sockets: Vec<Passed>,
+    channels: Channels,
 }
 
 impl Adapter for Plain {
-    fn prepare(&mut self, _: WorkerId, _: &Release, plan: &mut Plan) -> io::Result<()> {
+    fn prepare(&mut self, id: WorkerId, _: &Release, plan: &mut Plan) -> io::Result<()> {
         if !self.sockets.is_empty() {
             let each = self.sockets.iter().map(|socket| socket.fd.try_clone_to_owned());
             plan.sockets = each.collect::<io::Result<_>>()?;
             plan.env.extend(passed::variables(&self.sockets));
         }
-        Ok(())
+        self.channels.prepare(id, plan)
     }
     fn started(&mut self, _: WorkerId, _: i32) {}
     fn steer_in(&mut self, _: WorkerId) {}
@@ -85,12 +84,22 @@ impl Adapter for Plain {
     fn drain(&mut self, _: WorkerId, _: bool) -> bool {
         false
     }
-    fn ended(&mut self, _: WorkerId, _: Option<Exit>) -> bool {
+    fn say_stop(&mut self, id: WorkerId) -> bool {
+        self.channels.say_stop(id)
+    }
+    fn ended(&mut self, id: WorkerId, _: Option<Exit>) -> bool {
+        self.channels.ended(id);
         false
     }
     fn release_slot(&mut self, _: u32) {}
     fn finish(&mut self) {}
-    fn sources<'a>(&'a self, _: &mut Vec<Source<'a>>) {}
-    fn ready(&mut self, _: AdapterToken, _: &mut VecDeque<Event>) {}
+    fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
+        self.channels.sources(out);
+    }
+    fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>) {
+        if let AdapterToken::Channel(id) = token {
+            self.channels.read(id, events);
+        }
+    }
     fn settle(&mut self, _: &mut VecDeque<Event>) {}
 }

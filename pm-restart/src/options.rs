@@ -1,10 +1,13 @@
 //! The command line of pm-restart.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use pm_common::node::program;
 use pm_common::options::{self, Parsed, Tool, opt};
 use pm_common::policy::rules::Rules;
+use pm_common::policy::time::Span;
+use pm_common::policy::worker::{ReadyBy, ReadyRule};
 use pm_common::policy_options::{self, GRACE, STOP_DELAY, STOP_GROUP, STOP_SIGNAL};
 use pm_common::report::Failure;
 
@@ -27,6 +30,8 @@ pub const TOOL: Tool = Tool {
         STOP_DELAY,
         STOP_SIGNAL,
         STOP_GROUP,
+        opt("ready", "EVIDENCE", "alive (for 1s), message (process.send('ready')) or notify (alive)"),
+        opt("ready-timeout", "TIME", "not ready by then: the start has failed (30s)"),
         opt("env-file", "FILE", "variables for CHAIN; HUP reads them again where it is no supervisor"),
         opt("mem-interval", "TIME", "how often memory is looked at, with --max-mem (1s)"),
     ],
@@ -34,14 +39,17 @@ pub const TOOL: Tool = Tool {
     elsewhere: &[
         ("-n", BELONGS_TO_CLUSTER),
         ("--workers", BELONGS_TO_CLUSTER),
-        ("--ready", BELONGS_TO_CLUSTER),
-        ("--ready-timeout", BELONGS_TO_CLUSTER),
         ("--balance", BELONGS_TO_CLUSTER),
         ("--soak", BELONGS_TO_CLUSTER),
         ("-i", "copies are made by pm-cluster, behind: pm-restart [options] pm-cluster -n N PROG ARGS..."),
         ("--max-memory-restart", "the limit is --max-mem"),
     ],
 };
+
+/// A plain child that is alive this long counts as ready: there is nothing better to go by.
+const ALIVE_AFTER: Span = Span::secs(1);
+/// A child that shall say that it is ready does so by then. (A supervisor does so in its own time.)
+const READY_TIMEOUT: Span = Span::secs(30);
 
 const BELONGS_TO_CLUSTER: &str =
     "it belongs to pm-cluster, behind: pm-restart [options] pm-cluster [options] PROG ARGS...";
@@ -59,14 +67,20 @@ pub(crate) struct Options {
     pub(crate) name: Option<String>,
     pub(crate) env_file: Option<PathBuf>,
     pub(crate) rules: Rules,
+    pub(crate) ready: ReadyRule,
+    /// The child is given Node's channel.
+    pub(crate) with_channel: bool,
 }
 
 /// Merges the options over the policy of a pm-restart above, if there is one.
 pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     let (mut name, mut env_file, mut rules) = (None, None, policy_options::inherited()?);
+    let mut ready = ReadyRule { evidence: ReadyBy::Listen, alive_after: ALIVE_AFTER, timeout: READY_TIMEOUT };
     for (option, value) in &parsed.options {
         match *option {
             "env-file" => env_file = Some(PathBuf::from(value)),
+            "ready" => ready.evidence = evidence(option, value)?,
+            "ready-timeout" => ready.timeout = options::duration(option, value)?,
             "name" => name = Some(options::text(option, value)?.to_owned()),
             _ => {
                 policy_options::apply(&mut rules, option, value)?;
@@ -76,10 +90,37 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     if parsed.rest.is_empty() {
         return Err(Failure::own("no program given; see pm-restart --help"));
     }
-    if parsed.options.iter().any(|(option, _)| *option == "max-lag") && !names_cluster(&parsed.rest) {
+    let asks = |wanted: &str| parsed.options.iter().find(|(option, _)| *option == wanted);
+    if asks("max-lag").is_some() && !names_cluster(&parsed.rest) {
         return Err(Failure::own(NEEDS_CLUSTER));
     }
-    Ok(Options { name, env_file, rules })
+    if let Some((option, _)) = asks("ready").or_else(|| asks("ready-timeout")).filter(|_| names_cluster(&parsed.rest)) {
+        return Err(Failure::own(format!("--{option}: {BELONGS_TO_CLUSTER}")));
+    }
+    let with_channel = with_channel(&parsed.rest, ready.evidence == ReadyBy::Message, rules.stop_message)?;
+    Ok(Options { name, env_file, rules, ready, with_channel })
+}
+
+/// Whether the child is given Node's channel: who asks for a message knows that there is somebody who speaks it, where
+/// nothing on the command line shows it.
+fn with_channel(chain: &[OsString], by_message: bool, stop_message: bool) -> Result<bool, Failure> {
+    match program::keeps_channel(chain) {
+        Some(launcher) if by_message => Err(Failure::own(format!(
+            "--ready message: '{launcher}' keeps Node's channel for itself, so that no message comes; run its script \
+             directly: pm-restart --ready message node app.js"
+        ))),
+        Some(_) => Ok(false),
+        None => Ok(program::takes_channel(chain) || ((by_message || stop_message) && !names_cluster(chain))),
+    }
+}
+
+fn evidence(option: &str, value: &OsStr) -> Result<ReadyBy, Failure> {
+    match value.to_str() {
+        Some("alive") => Ok(ReadyBy::Listen),
+        Some("message") => Ok(ReadyBy::Message),
+        Some("notify") => Ok(ReadyBy::Notify),
+        _ => Err(options::bad(option, value, "expected alive, message or notify (listen is pm-cluster's)")),
+    }
 }
 
 #[cfg(test)]

@@ -74,6 +74,7 @@ impl Run {
             out: Some(theirs),
             err: Some(both),
             keep: Vec::new(),
+            place: None,
             watch: None,
             sockets: Vec::new(),
             alone: true,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
@@ -40,6 +40,11 @@ impl Cluster {
     }
 }
 
+/// Says 'shutdown' to the app; false: it cannot hear it.
+fn say_stop(worker: &mut Worker) -> bool {
+    worker.channel.as_mut().is_some_and(|channel| channel.send(&Outgoing::Shutdown).is_some())
+}
+
 impl Adapter for Cluster {
     fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
         if let Some(with_channel) = self.binds.settle_fanout()? {
@@ -51,10 +56,12 @@ impl Adapter for Cluster {
         worker.start.release = release.number;
         if self.drain.with_channel {
             let (ours, theirs) = fdpass::pair()?;
-            plan.env.push(("NODE_CHANNEL_FD".into(), theirs.as_raw_fd().to_string().into()));
+            let number = self.drain.channel_number;
+            plan.env.push(("NODE_CHANNEL_FD".into(), number.to_string().into()));
+            plan.env.push(("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into()));
             plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
             channel = socket::inode(&theirs).ok();
-            plan.keep.push(theirs);
+            plan.place = Some((theirs, number));
             worker.channel = Some(Channel::new(ours));
             self.next_id += 1;
             plan.argv = self.inspectors.command_line(id, &self.drain.argv, node_options(release).unwrap_or_default());
@@ -112,6 +119,10 @@ impl Adapter for Cluster {
     fn drain(&mut self, id: WorkerId, linger: bool) -> bool {
         self.forget_health(id);
         let Some(worker) = self.workers.get_mut(&id) else { return false };
+        if self.drain.stop_message {
+            // Before Node closes the channel: the app hears it, and finishes while its connections do.
+            worker.said_stop = say_stop(worker);
+        }
         let sent = match &mut worker.channel {
             // Without the script, Node would wait for the clients.
             Some(channel) if worker.start.online && (linger || worker.start.loaded) => {
@@ -130,6 +141,12 @@ impl Adapter for Cluster {
             }
         }
         sent || binds
+    }
+
+    fn say_stop(&mut self, id: WorkerId) -> bool {
+        let Some(worker) = self.workers.get_mut(&id) else { return false };
+        worker.said_stop = worker.said_stop || say_stop(worker);
+        worker.said_stop
     }
 
     fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool {

@@ -60,7 +60,7 @@ pub enum Message {
     },
 }
 
-/// What the primary says. All but `Disconnect`, `NewConn` and `Ping` answer a message; `ack` is that message's `seq`.
+/// What the primary says. All but `Disconnect`, `NewConn`, `Ping` and `Shutdown` answer a message; `ack` is that message's `seq`.
 #[derive(Debug, Clone, Copy)]
 pub enum Outgoing<'a> {
     /// To a query: use this listening (or bound UDP) socket.
@@ -110,6 +110,8 @@ pub enum Outgoing<'a> {
     },
     /// Whether the event loop turns. The drain script knows of this, Node takes no notice.
     Ping,
+    /// Not for Node but for the app: it shall finish, and end. PM2's word, which apps listen for.
+    Shutdown,
     /// To close all listeners, finish, and go.
     Disconnect {
         /// Connections without a request may wait for one. The drain script knows of this, Node does not.
@@ -216,6 +218,9 @@ impl<'a> Outgoing<'a> {
     /// The message as one line, its end included.
     #[must_use]
     pub fn line(&self, seq: u64) -> String {
+        if matches!(self, Self::Shutdown) {
+            return "\"shutdown\"\n".to_owned();
+        }
         let mut line = String::with_capacity(160);
         if self.handle().is_some() {
             // Node finds out what the descriptor is by itself; this type serves all.
@@ -238,6 +243,7 @@ impl<'a> Outgoing<'a> {
             }
             Self::Ack { ack } => format!(r#""ack":{ack}"#),
             Self::NewConn { key, .. } => format!(r#""act":"newconn","key":{}"#, quoted(key)),
+            Self::Shutdown => String::new(),
             Self::Ping => r#""act":"pmPing""#.to_owned(),
             Self::Disconnect { linger: true } => r#""act":"disconnect""#.to_owned(),
             Self::Disconnect { linger: false } => r#""act":"disconnect","linger":0"#.to_owned(),

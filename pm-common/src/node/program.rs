@@ -66,6 +66,37 @@ pub fn node_of(argv: &[OsString]) -> Node {
     }
 }
 
+/// Whether a program that is alone below its supervisor is given the channel: Node, be it behind `env` or in a shell's
+/// line, and a script whose first line names Node. What launches others keeps it for itself, and a supervisor gives its
+/// own workers one.
+#[must_use]
+pub fn takes_channel(argv: &[OsString]) -> bool {
+    let Some(program) = argv.first() else { return false };
+    let name = base_name(program);
+    let nodes = ["node", "nodejs"];
+    let is_script =
+        || interpreter(program).is_some_and(|names| names.iter().any(|word| nodes.contains(&word.as_str())));
+    if supervises(argv) || launcher(argv).is_some() {
+        return false;
+    }
+    nodes.contains(&name.as_str())
+        || (name != "deno" && node_of(argv) == Node::Itself)
+        || (!RUN_OTHERS.contains(&name.as_str()) && is_script())
+}
+
+/// What starts the program and keeps Node's channel for itself, as the user has it; `None`: nothing known.
+#[must_use]
+pub fn keeps_channel(argv: &[OsString]) -> Option<String> {
+    let npx = || argv.first().map(|program| base_name(program)).filter(|name| name == "npx");
+    launcher(argv).map(|launcher| launcher.name).or_else(npx)
+}
+
+/// Whether one of ours is in the chain, be it in the text for a shell.
+fn supervises(argv: &[OsString]) -> bool {
+    let ours = |word: &OsString| ["pm-cluster", "pm-restart"].iter().any(|tool| word.to_string_lossy().contains(tool));
+    argv.iter().any(ours)
+}
+
 /// The names in the first line of a script (`#!/usr/bin/env node`).
 fn interpreter(program: &OsStr) -> Option<Vec<String>> {
     let path = find(program, std::env::var_os("PATH").as_deref())?;
@@ -187,6 +218,38 @@ mod tests {
             std::fs::write(&script, format!("#!{line}\nserve()\n")).expect("written");
             assert_eq!(node_of(&[script.clone().into_os_string()]), node, "{line}");
         }
+    }
+
+    #[test]
+    fn one_program_of_node_is_given_the_channel_and_no_launcher_or_supervisor() {
+        let of = |line: &str| takes_channel(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        for one in ["node app.js", "/usr/bin/nodejs app.js", "env A=b node app.js", "node app.js --with node"] {
+            assert!(of(one), "{one}");
+        }
+        assert!(takes_channel(&["sh", "-c", "exec node app.js"].map(OsString::from)));
+        for none in [
+            "npm start",
+            "npx serve",
+            "node --run x",
+            "deno run x",
+            "./server",
+            "sh start.sh",
+            "pm-cluster node app.js",
+        ] {
+            assert!(!of(none), "{none}");
+        }
+        assert!(!takes_channel(&["sh", "-c", "exec pm-cluster -n 2 node app.js"].map(OsString::from)));
+        let directory = tempfile::tempdir().expect("a directory");
+        let script = directory.path().join("serve");
+        for (line, takes) in [("/usr/bin/env node", true), ("/bin/sh node", true), ("/bin/sh", false)] {
+            std::fs::write(&script, format!("#!{line}\nserve()\n")).expect("written");
+            assert_eq!(takes_channel(&[script.clone().into_os_string()]), takes, "{line}");
+        }
+        let kept = |line: &str| keeps_channel(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(
+            ["npm start", "npx serve", "node a.js"].map(kept),
+            [Some("npm start".into()), Some("npx".into()), None]
+        );
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Rules {
     pub stop_delay: Span,
     /// The number of the stop signal.
     pub stop_signal: u8,
+    /// Node's message 'shutdown' is sent in its stead, where there is a channel.
+    pub stop_message: bool,
     /// The stop signal goes to the worker's whole process group, not to its leader alone.
     pub stop_group: bool,
     /// The most memory of a worker's process tree, in bytes.
@@ -60,6 +62,7 @@ impl Default for Rules {
             grace: Span::secs(8),
             stop_delay: Span::ZERO,
             stop_signal: 15,
+            stop_message: false,
             stop_group: false,
             max_mem: None,
             mem_interval: Span::secs(1),

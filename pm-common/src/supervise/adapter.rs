@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use crate::policy::WorkerId;
 use crate::policy::exit::Exit;
@@ -20,6 +20,8 @@ pub struct Plan {
     pub argv: Option<Vec<OsString>>,
     /// Descriptors that it keeps under their numbers; ours are closed once it has started.
     pub keep: Vec<OwnedFd>,
+    /// One that it finds under this number (`sys::passed::place`); ours is closed once it has started.
+    pub place: Option<(OwnedFd, RawFd)>,
     /// Have its binds told over this socket (`sys::seccomp`); what comes of it is there before `Adapter::started`.
     pub watch: Option<OwnedFd>,
     /// Sockets that it finds from descriptor 3 on (`sys::passed`).
@@ -81,6 +83,10 @@ pub trait Adapter {
     /// It shall finish its work and end; false: it cannot be asked in any other way than by the stop signal. Where it
     /// can, `Event::Drained` follows once it has finished. `linger`: clients that ask nothing may be waited for.
     fn drain(&mut self, id: WorkerId, linger: bool) -> bool;
+    /// It shall end, and is told so with a message; false: it cannot be, and the stop signal is sent.
+    fn say_stop(&mut self, _: WorkerId) -> bool {
+        false
+    }
     /// It ended in this way (`None`: it could not be started); true: over something of ours, so that it is to be started
     /// again at once, and its end is not counted.
     fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool;

@@ -135,6 +135,9 @@ impl<A: Adapter> Supervise<A> {
         let inherited = Inherited::look(&mut proc);
         crate::sys::process::can_watch().or_fail(|| "cannot watch processes".to_owned())?;
         let releases = setup.succession.take_over(&mut setup.machine, setup.origin)?;
+        // One that whoever started us talks to us over is not for our children.
+        let channel = std::env::var("NODE_CHANNEL_FD").ok().and_then(|number| number.parse().ok());
+        channel.into_iter().for_each(crate::sys::passed::keep_from_children);
         let signals = Signals::install().or_fail(|| "cannot handle signals".to_owned())?;
         crate::sys::limits::raise_descriptors();
         crate::sys::process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;

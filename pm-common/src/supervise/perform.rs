@@ -141,6 +141,7 @@ impl<A: Adapter> Supervise<A> {
         let env = from.env.iter().cloned().chain(plan.env).collect();
         let keep = plan.keep.iter().map(AsFd::as_fd).collect();
         let watch = plan.watch.as_ref().map(AsFd::as_fd);
+        let place = plan.place.as_ref().map(|(fd, number)| (fd.as_fd(), *number));
         let sockets = plan.sockets.iter().map(AsFd::as_fd).collect();
         let (argv, Opened { out, err }) = (plan.argv.as_deref().unwrap_or(&self.argv), outputs);
         let child = process::spawn(Launch {
@@ -151,6 +152,7 @@ impl<A: Adapter> Supervise<A> {
             out,
             err,
             keep,
+            place,
             watch,
             sockets,
             alone: false,
@@ -172,6 +174,7 @@ impl<A: Adapter> Supervise<A> {
             Some(kind) if leads => process.signal_leader(signal_of(kind) as u8),
             // A shell would wait, deaf to INT, for the supervisor that it runs.
             _ if leads || process.supervisor.is_some() => process.signal_leader(Signal::SIGTERM as u8),
+            _ if rules.stop_message && self.adapter.say_stop(id) => {}
             _ if rules.stop_group => process.stop_group(rules.stop_signal),
             _ => process.signal_leader(rules.stop_signal),
         }

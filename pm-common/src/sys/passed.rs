@@ -37,6 +37,26 @@ pub fn reserve(count: usize) -> io::Result<()> {
     }
 }
 
+/// Keeps one number behind `sockets` that are passed, for a descriptor that each child finds under it. A low one: Node
+/// has its own children not inherit what it was started with up to the first number above 15 where nothing is open. To
+/// be called before any other is opened.
+///
+/// # Errors
+/// Out of descriptors.
+pub fn place(sockets: usize) -> io::Result<RawFd> {
+    let least = FIRST + RawFd::try_from(sockets).unwrap_or(RawFd::MAX - FIRST);
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    // For as long as we live.
+    Ok(rustix::io::fcntl_dupfd_cloexec(null, least)?.into_raw_fd())
+}
+
+/// Has no child inherit the descriptor of this number, if it is one that we were started with.
+pub fn keep_from_children(number: RawFd) {
+    if number >= FIRST {
+        let _ = keep(number);
+    }
+}
+
 /// Names that begin so are those of descriptors kept for a successor of ours, and never of sockets to listen on.
 pub const KEPT: &str = "pm-";
 

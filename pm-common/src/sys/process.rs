@@ -33,6 +33,8 @@ pub struct Launch<'a> {
     pub err: Option<OwnedFd>,
     /// Descriptors that the program keeps, under their own numbers.
     pub keep: Vec<BorrowedFd<'a>>,
+    /// One that it finds under this number ([`super::passed::place`]).
+    pub place: Option<(BorrowedFd<'a>, RawFd)>,
     /// Have its calls of bind and listen told over this socket, if that is possible ([`super::seccomp::receive`]).
     pub watch: Option<BorrowedFd<'a>>,
     /// Sockets that it finds from descriptor 3 on ([`super::passed`]).
@@ -75,6 +77,7 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
     let directory = launch.directory.as_raw_fd();
     let keep: Vec<RawFd> = launch.keep.iter().map(AsRawFd::as_raw_fd).collect();
     let watch = launch.watch.as_ref().map(AsRawFd::as_raw_fd);
+    let place = launch.place.map(|(fd, number)| (fd.as_raw_fd(), number));
     let passed = if launch.sockets.is_empty() {
         Ok(None)
     } else {
@@ -94,6 +97,9 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
             }
             keep.iter().try_for_each(|fd| keep_over_exec(*fd))?;
             watch.into_iter().for_each(super::seccomp::install);
+            if let Some((fd, number)) = place {
+                place_at(fd, number)?;
+            }
             // Only now: up to its exec the child has all that we have open, and the listener above is one more.
             super::limits::restore_descriptors();
             passed.as_mut().map_or(Ok(()), |exec| Err(exec.run()))
@@ -159,6 +165,12 @@ fn enter(directory: RawFd) -> io::Result<()> {
 fn keep_over_exec(fd: RawFd) -> io::Result<()> {
     // SAFETY: F_SETFD on a descriptor number touches no memory; the caller's borrow keeps the number open.
     let done = unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn place_at(fd: RawFd, number: RawFd) -> io::Result<()> {
+    // SAFETY: the number is reserved, so that nothing of the child's own is replaced; no memory is touched.
+    let done = unsafe { libc::dup2(fd, number) };
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

@@ -87,7 +87,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("kill_signal", &[], Text, Mapped),
     field("kill_retry_time", &[], Text, Needless),
     field("treekill", &[], Switch, Mapped),
-    field("shutdown_with_message", &[], Switch, Missing("not yet: the stop signal is sent")),
+    field("shutdown_with_message", &[], Switch, Mapped),
     field("wait_ready", &[], Switch, Mapped),
     field("listen_timeout", &[], Text, Mapped),
     field("cron_restart", &["cron"], Text, Missing("not yet: it is not restarted at set times")),

@@ -36,6 +36,7 @@ pub(crate) fn policy(reader: &mut Reader<'_>) -> Result<Vec<String>, String> {
     add("intensity", intensity(reader, backoff.unwrap_or((FIRST_BACKOFF, LONGEST_BACKOFF)))?);
     add("grace", grace(reader)?);
     add("stop-signal", Some(stop_signal(reader)?));
+    add("stop-signal", by_message(reader)?.then(|| "message".to_owned()));
     // PM2 signals the whole tree of an app, so that one behind a shell or npm hears it.
     if reader.bool("treekill")? != Some(false) {
         options.push("--stop-group".to_owned());
@@ -95,6 +96,12 @@ fn stop_signal(reader: &Reader<'_>) -> Result<String, String> {
         return Err(format!("kill_signal: '{signal}': a signal such as SIGINT or SIGTERM?"));
     }
     Ok(plain.to_owned())
+}
+
+/// Whether the app hears Node's message 'shutdown' in place of the signal.
+fn by_message(reader: &Reader<'_>) -> Result<bool, String> {
+    let general = || reader.context.var("PM2_KILL_USE_MESSAGE").is_some_and(|value| !value.is_empty());
+    Ok(reader.bool("shutdown_with_message")?.unwrap_or_else(general))
 }
 
 /// What makes a cluster of the program.

@@ -19,6 +19,7 @@ mod drain;
 mod escapes;
 mod fork_apps;
 mod fork_described;
+mod fork_node;
 mod front_boot;
 mod front_logs;
 mod front_mishaps;

@@ -72,7 +72,10 @@ impl Conversation {
         }
         let seq = self.seq;
         self.seq += 1;
-        let (line, waiting) = (self.marked(outgoing.line(seq)), self.outbox.is_waiting());
+        // What is said to the app is no internal message.
+        let marks = !matches!(outgoing, Outgoing::Shutdown);
+        let line = if marks { self.marked(outgoing.line(seq)) } else { outgoing.line(seq).into_bytes() };
+        let waiting = self.outbox.is_waiting();
         self.outbox.push(line, handle.map(Rc::clone), seq);
         let mut refused = false;
         if !waiting {

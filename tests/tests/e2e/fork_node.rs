@@ -1,0 +1,156 @@
+//! Fork mode: a program that is Node, alone below pm-restart, has Node's channel and is no cluster worker.
+
+use nix::sys::signal::Signal::{SIGTERM, SIGUSR2};
+use pm_tests::scene::Scene;
+use pm_tests::{front::Front, proc, stat};
+use serde_json::Value;
+
+/// The oldest Node that is tested and the newest.
+const NODES: [u32; 2] = [16, 26];
+
+fn pid(said: &Value) -> u32 {
+    u32::try_from(said["pid"].as_u64().expect("a pid")).expect("a pid")
+}
+
+#[test]
+fn it_can_send_and_is_its_own_primary_and_is_told_to_end_by_a_message() {
+    for major in NODES {
+        let scene = Scene::with_node(major);
+        let chain = scene.start("pm-restart --grace 1s --stop-signal message node $F/fork.js tell");
+        let is = &chain.hear("is", 1)[0];
+        let facts = (&is["connected"], &is["send"], &is["primary"], &is["env"]);
+        assert_eq!(facts, (&true.into(), &"function".into(), &true.into(), &serde_json::json!({})), "{major}");
+        chain.signal(SIGTERM);
+        assert_eq!(chain.hear("message", 1)[0]["message"], "shutdown");
+        assert_eq!(chain.ended(), Some(0));
+        assert_eq!(chain.said("signal"), [Value::Null; 0], "{major}: a message, and no signal");
+    }
+}
+
+#[test]
+fn a_script_that_is_done_ends_by_itself() {
+    for major in NODES {
+        let scene = Scene::with_node(major);
+        let chain = scene.start("pm-restart --restart never node $F/fork.js done");
+        assert_eq!(chain.ended(), Some(0), "{major}");
+    }
+}
+
+#[test]
+fn ready_is_a_message_where_that_is_asked_for() {
+    for major in NODES {
+        let scene = Scene::with_node(major);
+        let chain = scene.start("pm-restart --name app --ready message node $F/fork.js ready");
+        let worker = pid(&chain.hear("up", 1)[0]);
+        assert!(!stat::run(&scene, &["--check"]).status.success(), "{major}: it has not said so yet");
+        proc::send(worker, SIGUSR2);
+        assert!(stat::run(&scene, &["--wait", "ready", "app"]).status.success());
+        let line = String::from_utf8(stat::run(&scene, &["app"]).stdout).expect("UTF-8");
+        assert!(line.contains(r#""ready_by":"message""#), "{major}: {line}");
+        chain.stop();
+    }
+    let scene = Scene::with_node(26);
+    let chain = scene.start("pm-restart --ready message --ready-timeout 200ms node $F/fork.js ready");
+    chain.line("worker not ready in time");
+    chain.stop();
+}
+
+#[test]
+fn what_it_sends_is_taken_and_kept_nowhere() {
+    for major in NODES {
+        let scene = Scene::with_node(major);
+        let chain = scene.start("pm-restart node $F/fork.js flood");
+        let sent = chain.hear("sent", 1);
+        assert_eq!(sent[0].get("error"), None, "{major}");
+        let supervisor = chain.pid();
+        assert!(proc::rss(supervisor) < 24 << 20, "{major}: {}", proc::rss(supervisor));
+        assert!(proc::descriptors(supervisor) < 40, "{major}: {}", proc::descriptors(supervisor));
+        chain.stop();
+    }
+}
+
+#[test]
+fn a_channel_that_is_closed_wakes_nobody() {
+    for major in NODES {
+        let scene = Scene::with_node(major);
+        let chain = scene.start("pm-restart --name app node $F/fork.js leave");
+        let worker = pid(&chain.hear("left", 1)[0]);
+        assert!(stat::run(&scene, &["--wait", "ready", "app"]).status.success());
+        let before = proc::wakeups(chain.pid());
+        // As long as several turns of a loop that spins would take.
+        for count in 1..4 {
+            proc::send(worker, SIGUSR2);
+            chain.hear("still here", count);
+        }
+        assert!(proc::wakeups(chain.pid()) <= before + 1, "{major}");
+        chain.stop();
+    }
+}
+
+#[test]
+fn its_children_and_ours_inherit_no_channel() {
+    for major in NODES {
+        let scene = Scene::with_node(major);
+        // In a cluster, too, whatever number of descriptors its supervisor has.
+        for line in ["pm-restart node $F/fork.js inherit", "pm-cluster -n 6 node $F/fork.js inherit"] {
+            let chain = scene.start(line);
+            let count = if line.contains("-n 6") { 6 } else { 1 };
+            for said in chain.hear("inherited", count) {
+                assert_eq!(said["sockets"], serde_json::json!([]), "{major}: {line}");
+            }
+            chain.stop();
+        }
+        let list = "ls -l /proc/self/fd | grep -v 'pipe\\|null\\|/proc'; env | grep NODE_CHANNEL; echo looked";
+        let chain = scene.start_words(&[
+            "node",
+            &scene.expand("$F/fork.js"),
+            "parent",
+            "pm-restart",
+            "--restart",
+            "never",
+            "sh",
+            "-c",
+            list,
+        ]);
+        chain.line("looked");
+        assert_eq!(chain.lines(pm_tests::chain::Stream::Out), ["total 0", "looked"], "{major}");
+        chain.wait();
+    }
+}
+
+#[test]
+fn who_inherits_its_end_holds_nothing_up() {
+    let scene = Scene::with_node(24);
+    let script = scene.expand("sleep 1000 & exec node $F/fork.js tell");
+    let chain = scene.start_words(&["pm-restart", "--stop-signal", "message", "--grace", "1s", "sh", "-c", &script]);
+    assert_eq!(chain.hear("is", 1)[0]["connected"], true);
+    chain.signal(SIGTERM);
+    assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+}
+
+#[test]
+fn a_launcher_gets_none_and_cannot_be_waited_for() {
+    let scene = Scene::with_node(24);
+    let chain = scene.start("pm-restart --ready message npm start");
+    assert_eq!(chain.wait().code(), Some(125));
+    let said = chain.output();
+    assert!(said.contains("'npm start' keeps Node's channel for itself") && said.lines().count() == 1, "{said}");
+}
+
+/// A cluster hears the message, too, and its requests are finished while it does what it has to.
+#[test]
+fn shutdown_with_message_is_heard_in_both_modes() {
+    for mode in ["", "-i 2"] {
+        let front = Front::new();
+        let script = front.scene.expand("$F/fork.js");
+        let line = format!("start {script} --name app --shutdown-with-message --kill-timeout 5000 {mode} -- shutdown");
+        let said = front.ok(&line);
+        assert!(!said.err.contains("shutdown_with_message"), "{said:?}");
+        front.ok("stop app");
+        let chain = std::fs::read_to_string(front.scene.dir().join("pm/app/err.log")).expect("a log");
+        assert!(!chain.contains("KILL") && !chain.contains("killed"), "{mode}: {chain}");
+        // A signal would have ended it, and not with this code.
+        let list = front.jlist();
+        assert_eq!(list[0]["pm2_env"]["status"], "stopped");
+    }
+}
