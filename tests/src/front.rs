@@ -44,7 +44,16 @@ impl Front {
     /// When the scripts cannot be copied.
     #[must_use]
     pub fn new() -> Self {
-        let scene = Scene::with_node(NODE);
+        Self::with_node(NODE)
+    }
+
+    /// The same with a Node of this major version.
+    ///
+    /// # Panics
+    /// When the scripts cannot be copied.
+    #[must_use]
+    pub fn with_node(major: u32) -> Self {
+        let scene = Scene::with_node(major);
         let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scripts");
         let place = scene.dir().join("front");
         std::fs::create_dir(&place).expect("our own directory");

@@ -126,7 +126,7 @@ pub fn plan(
     argv.extend(rules.iter().map(OsString::from));
     match &cluster.workers {
         Some(_) => argv.extend(cluster.chain(world).into_iter().chain(env_file).chain(logs.of_workers())),
-        None => argv.extend(env_file),
+        None => argv.extend(cluster.chain(world).into_iter().chain(env_file)),
     }
     argv.extend(account.chain);
     argv.extend(cluster.wrapper());

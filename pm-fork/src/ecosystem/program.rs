@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use pm_common::node::program::keeps_channel;
+
 use super::world::{Head, World};
 use super::{Reader, below};
 
@@ -24,6 +26,9 @@ const BY_ENDING: &[(&str, &str)] = &[
 const CONFIGS: [&str; 4] =
     ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.mjs", "ecosystem.config.ts"];
 
+/// Interpreters that are known not to speak as Node does; others (coffee, tsx) are programs of Node.
+const FOREIGN: [&str; 6] = ["python", "ruby", "perl", "php", "java", "lua"];
+
 /// What is executed.
 #[derive(Debug, Default)]
 pub(crate) struct Program {
@@ -39,6 +44,8 @@ pub(crate) struct Program {
     pub(crate) env: Vec<(String, String)>,
     /// Whether it is one of those that PM2 makes clusters of.
     pub(crate) clusters: bool,
+    /// The interpreter, if it is one of [`FOREIGN`].
+    pub(crate) foreign: Option<String>,
 }
 
 /// What `script` turns out to be.
@@ -75,6 +82,13 @@ impl Program {
         Ok(program)
     }
 
+    /// Why no `process.send('ready')` can come of it, as far as that is known.
+    pub(crate) fn sends_nothing(&self) -> Option<String> {
+        let keeps = keeps_channel(&self.argv)
+            .map(|launcher| format!("'{launcher}' keeps Node's channel for itself, so that no message comes"));
+        keeps.or_else(|| self.foreign.as_ref().map(|name| format!("{name} does not send Node's messages")))
+    }
+
     /// The words up to the script.
     fn interpreted(
         &mut self,
@@ -99,6 +113,7 @@ impl Program {
         check(reader, &self.cwd, &interpreter)?;
         let base = Path::new(&interpreter).file_name().and_then(|base| base.to_str()).unwrap_or_default().to_owned();
         self.clusters = ["node", "nodejs", "bun", "deno"].iter().any(|known| base.ends_with(known));
+        self.foreign = FOREIGN.iter().any(|known| base.starts_with(known)).then(|| base.clone());
         if base.starts_with("python") {
             self.env.push(("PYTHONUNBUFFERED".to_owned(), "1".to_owned()));
         }

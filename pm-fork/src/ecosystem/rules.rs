@@ -118,33 +118,27 @@ impl Cluster {
         let instances = reader.text("instances")?.filter(|text| !text.is_empty());
         let count = instances.as_deref().map(|text| workers(text, reader.world)).transpose()?;
         let forced = mode(reader)?;
-        let by_message = reader.bool("wait_ready")? == Some(true);
         let several = count.is_some_and(|count| count > 1);
         let cluster = forced.unwrap_or_else(|| count.is_some() && program.clusters);
         let instance_var = instance_var(reader)?;
-        if !(cluster || several || by_message) {
-            if reader.app.contains_key("listen_timeout") {
-                reader
-                    .warnings
-                    .push("listen_timeout: without wait_ready or a cluster there is nothing to wait for".to_owned());
-            }
-            return Ok(Self { workers: None, options: Vec::new(), instance_var });
+        let ready = ready(reader, program, cluster || several)?;
+        if !(cluster || several) {
+            return Ok(Self { workers: None, options: ready, instance_var });
         }
         if several && forced == Some(false) {
-            let why = "exec_mode: several instances are workers of one pm-cluster, and share what they listen on";
+            let why = "exec_mode: several instances are workers of one pm-cluster, share what they listen on, and overlap in a \
+                       reload";
             reader.warnings.push(why.to_owned());
         }
         let mut options = vec!["-n".to_owned(), instances.unwrap_or_else(|| "1".to_owned())];
-        if by_message {
-            options.extend(["--ready".to_owned(), "message".to_owned()]);
-        }
-        let timeout = reader.millis("listen_timeout")?.filter(|ms| *ms > 0);
-        options.extend(timeout.map(|ms| ["--ready-timeout".to_owned(), format!("{ms}ms")]).into_iter().flatten());
+        options.extend(ready);
         Ok(Self { workers: Some(count.unwrap_or(1)), options, instance_var })
     }
 
+    /// What stands between the policy and the program: a pm-cluster with its options, or more of pm-restart's.
     pub(crate) fn chain(&self, world: &dyn World) -> Vec<OsString> {
-        std::iter::once(world.tool("pm-cluster")).chain(self.options.iter().map(OsString::from)).collect()
+        let tool = self.workers.map(|_| world.tool("pm-cluster"));
+        tool.into_iter().chain(self.options.iter().map(OsString::from)).collect()
     }
 
     /// pm-cluster gives each worker its number under the usual name; under another one a shell does.
@@ -161,6 +155,25 @@ impl Cluster {
         let number = self.workers.is_none().then(|| (self.instance_var.clone(), "0".to_owned()));
         number.into_iter().chain([("name".to_owned(), name.to_owned())]).collect()
     }
+}
+
+/// The options that say when it is ready, which either supervisor understands.
+fn ready(reader: &mut Reader<'_>, program: &Program, cluster: bool) -> Result<Vec<String>, String> {
+    let asked = reader.bool("wait_ready")? == Some(true);
+    let unheard = program.sends_nothing().filter(|_| asked);
+    let by_message = asked && unheard.is_none();
+    if let Some(why) = unheard {
+        reader.warnings.push(format!("wait_ready: {why}; it is not waited for"));
+    }
+    let timeout = reader.millis("listen_timeout")?.filter(|ms| *ms > 0);
+    if timeout.is_some() && !cluster && !asked {
+        let why = "listen_timeout: without wait_ready or a cluster there is nothing to wait for";
+        reader.warnings.push(why.to_owned());
+    }
+    let message = by_message.then(|| ["--ready".to_owned(), "message".to_owned()]);
+    let timeout = timeout.filter(|_| cluster || by_message);
+    let timeout = timeout.map(|ms| ["--ready-timeout".to_owned(), format!("{ms}ms")]);
+    Ok(message.into_iter().chain(timeout).flatten().collect())
 }
 
 fn workers(text: &str, world: &dyn World) -> Result<u32, String> {

@@ -1,8 +1,10 @@
 //! Fork mode: a program that is Node, alone below pm-restart, has Node's channel and is no cluster worker.
 
+use std::collections::BTreeSet;
+
 use nix::sys::signal::Signal::{SIGTERM, SIGUSR2};
 use pm_tests::scene::Scene;
-use pm_tests::{front::Front, proc, stat};
+use pm_tests::{front::Front, http, proc, stat};
 use serde_json::Value;
 
 /// The oldest Node that is tested and the newest.
@@ -135,6 +137,57 @@ fn a_launcher_gets_none_and_cannot_be_waited_for() {
     assert_eq!(chain.wait().code(), Some(125));
     let said = chain.output();
     assert!(said.contains("'npm start' keeps Node's channel for itself") && said.lines().count() == 1, "{said}");
+}
+
+/// What listens, as its own workers do, and says that it is ready once they do.
+const PRIMARY: &str = "const cluster = require('cluster')
+if (cluster.isPrimary ?? cluster.isMaster) {
+  for (const _ of [1, 2]) cluster.fork()
+  let left = 2
+  cluster.on('listening', () => --left === 0 && process.send('ready'))
+} else require('http').createServer((q, r) => r.end(`${process.pid}`)).listen(process.env.PORT)
+";
+
+#[test]
+fn an_app_that_is_its_own_primary_starts_with_its_workers() {
+    for major in NODES {
+        let front = Front::with_node(major);
+        let _ = front.scene.file("own.js", PRIMARY);
+        front.ok("start own.js --wait-ready");
+        let item = &front.jlist()[0];
+        assert_eq!(item["pm2_env"]["exec_mode"], "fork_mode", "{major}");
+        let serving = || -> BTreeSet<u32> { http::pids(front.scene.port, 16).into_iter().collect() };
+        let workers = serving();
+        assert!(workers.len() == 2 && !workers.contains(&front.pids("own")[0]), "{major}: {workers:?}");
+        front.ok("reload own");
+        assert!(serving().is_disjoint(&workers), "{major}: others by now");
+        front.ok("delete own");
+    }
+}
+
+/// It takes its time to end, and says so if there is another of it.
+const CONSUMER: &str = "const fs = require('fs')
+if (fs.existsSync('runs')) fs.appendFileSync('twice', `${process.pid} `)
+fs.writeFileSync('runs', `${process.pid}`)
+process.on('SIGINT', () => setTimeout(() => { fs.unlinkSync('runs'); process.exit(0) }, 300))
+setInterval(() => {}, 1e6)
+setTimeout(() => process.send('ready'), 100)
+";
+
+#[test]
+fn a_consumer_never_runs_twice_in_a_reload() {
+    for options in ["--wait-ready --listen-timeout 5000 -x", "--max-memory-restart 1G --time"] {
+        let front = Front::new();
+        let _ = front.scene.file("queue.js", CONSUMER);
+        front.ok(&format!("start queue.js {options}"));
+        for verb in ["reload", "restart", "startOrReload"] {
+            let before = front.pids("queue");
+            let _ = front.scene.file("queue.json", r#"{"name": "queue", "script": "queue.js", "wait_ready": true}"#);
+            front.ok(&format!("{verb} {}", if verb == "startOrReload" { "queue.json -f" } else { "queue" }));
+            assert_ne!(front.pids("queue"), before, "{options}: {verb}");
+        }
+        assert!(!front.scene.dir().join("twice").exists(), "{options}: it ran twice");
+    }
 }
 
 /// A cluster hears the message, too, and its requests are finished while it does what it has to.

@@ -180,7 +180,7 @@ fn cases() -> Vec<(&'static str, Value, Is)> {
         ("treekill", json!(false), Warned(PLAIN, "treekill: the signal goes to the program alone")),
         ("shutdown_with_message", json!(true), Chain("pm-restart --stop-signal message node ./app.js")),
         ("shutdown_with_message", json!(false), Nothing),
-        ("wait_ready", json!(true), Chain("pm-restart pm-cluster -n 1 --ready message node ./app.js")),
+        ("wait_ready", json!(true), Chain("pm-restart --ready message node ./app.js")),
         ("wait_ready", json!(false), Nothing),
         ("listen_timeout", json!(5000), Warned(PLAIN, "listen_timeout: without wait_ready")),
         ("cron_restart", json!("0 3 * * *"), Warned(PLAIN, "cron_restart: not yet")),

@@ -86,6 +86,17 @@ fn the_mode_is_that_of_the_fields_together() {
     for (app, chain) in [
         (json!({"instances": 2, "exec_mode": "cluster"}), "pm-restart pm-cluster -n 2 node ./app.js"),
         (json!({"instances": 1, "exec_mode": "fork"}), "pm-restart node ./app.js"),
+        (
+            json!({"exec_mode": "fork", "wait_ready": true, "listen_timeout": 5000}),
+            "pm-restart --ready message --ready-timeout 5000ms node ./app.js",
+        ),
+        (
+            json!({"script": "node app.js", "wait_ready": true}),
+            "pm-restart --ready message sh -c node app.js node app.js",
+        ),
+        // What cannot say so is not waited for.
+        (json!({"script": "job.py", "wait_ready": true}), "pm-restart python3 ./job.py"),
+        (json!({"script": "npm", "args": "start", "wait_ready": true}), "pm-restart npm start"),
         (json!({"script": "job.py", "instances": 1}), "pm-restart python3 ./job.py"),
         (json!({"script": "job.py", "instances": 3}), "pm-restart pm-cluster -n 3 python3 ./job.py"),
         (
