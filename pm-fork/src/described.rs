@@ -20,12 +20,12 @@ use crate::{restart, resurrect, update};
 pub(crate) fn run(asked: &Description, patience: &Patience) -> Result<u8, Failure> {
     let contents = match &asked.file {
         Some(file) => file::read(file)?,
-        None => Contents::Described(file::from_fields()),
+        None => Contents::Described(file::from_fields(), Value::Null),
     };
     match contents {
         Contents::Saved(saved) => resurrect::run(asked, saved, patience),
-        Contents::Described(apps) => {
-            let context = context(asked)?;
+        Contents::Described(apps, deploy) => {
+            let context = context(asked, &deploy)?;
             let mut failed = 0;
             let plans = plans(asked, &apps, &context, &mut failed)?;
             let code = act(asked, &plans, &context, patience)?;
@@ -81,12 +81,14 @@ pub(crate) fn here() -> Result<PathBuf, Failure> {
     Ok(logical.filter(|pwd| pwd.is_absolute() && id(pwd) == id(&physical)).unwrap_or(physical))
 }
 
-fn context(asked: &Description) -> Result<Context, Failure> {
+fn context(asked: &Description, deploy: &Value) -> Result<Context, Failure> {
     let home = Home::find(|name| std::env::var_os(name));
     let home = home.ok_or_else(|| Failure::own("no directory for the apps: neither PM_HOME nor HOME is set"))?;
     let cwd = here()?;
     let file = asked.file.as_ref().filter(|file| *file != Path::new("-"));
+    let deployed = asked.env_name.as_ref().and_then(|name| deploy.get(name)?.get("env")?.as_object().cloned());
     Ok(Context {
+        deployed,
         config: file.map(|file| cwd.join(file)),
         cwd,
         env_name: asked.env_name.clone(),
@@ -217,6 +219,8 @@ pub(crate) fn start(plan: &Plan, context: &Context) -> Start {
         out: plan.out.clone(),
         err: plan.err.clone(),
         script: plan.script.clone(),
+        command: plan.command.clone(),
+        interpreter: plan.interpreter.clone(),
         config: context.config.clone(),
         app: Some(Value::Object(plan.app.clone())),
         ..Start::default()

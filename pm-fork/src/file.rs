@@ -13,8 +13,8 @@ mod yaml;
 /// What a file holds.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Contents {
-    /// Descriptions of apps.
-    Described(Vec<Value>),
+    /// Descriptions of apps, and what the file says of deployments.
+    Described(Vec<Value>, Value),
     /// Apps as `--save` wrote them.
     Saved(Vec<Saved>),
 }
@@ -74,7 +74,8 @@ pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
             }
         }
     };
-    apps(value).map(Contents::Described).map_err(|why| Failure::own(format!("{name}: {why}")))
+    let deploy = value.get("deploy").cloned().unwrap_or_default();
+    apps(value).map(|apps| Contents::Described(apps, deploy)).map_err(|why| Failure::own(format!("{name}: {why}")))
 }
 
 fn text(file: &Path) -> Result<String, Failure> {

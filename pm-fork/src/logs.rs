@@ -38,6 +38,15 @@ fn logs(dir: &Path, start: &Start) -> Vec<Log> {
     all
 }
 
+/// The file that a pm-log in front of the chain writes both streams to, beside those of each.
+pub(crate) fn of_both(argv: &[OsString]) -> Option<&Path> {
+    let base = |word: &OsString| Path::new(word).file_name().map(OsStr::to_owned).unwrap_or_default();
+    let (first, rest) = argv.split_first()?;
+    let options = rest.iter().take_while(|word| base(word) != "pm-restart" && base(word) != "pm-cluster");
+    let mut behind = options.skip_while(|word| *word != "--both");
+    behind.nth(1).filter(|_| base(first) == "pm-log").map(Path::new)
+}
+
 /// Empties the logs of an app.
 ///
 /// # Errors
@@ -46,7 +55,9 @@ pub(crate) fn flush(home: &Home, name: &str) -> Result<(), Failure> {
     let dir = manage::known_dir(home, name)?;
     let folder = Folder::open_to_write(&dir).or_fail(|| format!("cannot use {}", dir.display()))?;
     let mut failed = false;
-    for log in logs(&dir, &start(&dir, name)?) {
+    let start = start(&dir, name)?;
+    let both = of_both(&start.argv).map(|path| Log { stream: "both", slot: None, path: path.to_owned(), own: None });
+    for log in logs(&dir, &start).into_iter().chain(both) {
         let emptied = log.own.as_ref().map_or_else(|| empty(&log.path), |own| folder.truncate(own).map(drop));
         if let Err(e) = emptied {
             failed = true;
@@ -130,6 +141,18 @@ fn slot_files(app: &Path, start: &Start, option: &str) -> Vec<(String, PathBuf)>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_for_both_streams_is_that_of_pm_log_alone() {
+        let of = |line: &str| {
+            let argv: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            of_both(&argv).map(Path::to_owned)
+        };
+        assert_eq!(of("/x/pm-log --time --both /b --out /o pm-restart node --both c"), Some("/b".into()));
+        for line in ["pm-restart node --both c", "pm-log --time pm-restart node --both c", "pm-log --both"] {
+            assert_eq!(of(line), None, "{line}");
+        }
+    }
 
     #[test]
     fn each_slot_has_a_file_where_the_chain_says_so() {

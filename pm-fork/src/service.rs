@@ -21,8 +21,8 @@ use pm_common::sys::process;
 use rustix::fs::Access;
 
 use crate::ecosystem::APP_ENV;
-use crate::failed;
 use crate::launch::{ABOUT_TO_EXEC, FIELDS};
+use crate::{failed, logs};
 
 /// The file with the number of workers that was asked for after the start.
 pub(crate) const WORKERS: &str = "workers";
@@ -211,7 +211,10 @@ impl Service {
     }
 
     fn logs(&self, dir: Option<&Path>) -> Result<[File; 2], Failure> {
-        let Start { out, err, .. } = &self.start;
+        let Start { out, err, argv, .. } = &self.start;
+        if let (true, Some(dir)) = (self.described, logs::of_both(argv).and_then(Path::parent)) {
+            std::fs::create_dir_all(dir).or_fail(|| format!("cannot make {}", dir.display()))?;
+        }
         Ok([self.log(out.as_deref(), dir, "out.log")?, self.log(err.as_deref(), dir, "err.log")?])
     }
 

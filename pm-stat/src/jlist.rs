@@ -33,11 +33,12 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
         "name": row.app.called(), "namespace": row.app.namespace(), "status": words::pm2(row.state),
         "restart_time": row.restarts.unwrap_or(0), "unstable_restarts": 0, "pm_uptime": started_ms, "created_at": created(row, start),
         "exec_mode": format!("{mode}_mode"), "instances": row.app.acting().map_or_else(|| workers_of(start), |s| json!(s.workers)),
-        "NODE_APP_INSTANCE": row.worker.map(|w| w.slot), "pm_cwd": text("cwd"), "pm_exec_path": text("script"),
+        "NODE_APP_INSTANCE": row.worker.map(|w| w.slot), "pm_cwd": text("cwd"), "pm_exec_path": text("script").or_else(|| text("command")),
         "pm_out_log_path": out.to_string_lossy(), "pm_err_log_path": err.to_string_lossy(),
         "pm_pid_path": row.app.dir.join("pid").to_string_lossy(),
         "node_args": list(described("node_args").or_else(|| described("interpreter_args"))), "args": list(described("args")),
-        "exec_interpreter": described("exec_interpreter").or_else(|| described("interpreter")),
+        "exec_interpreter": start.get("interpreter"),
+        "instance_var": described("instance_var").unwrap_or_else(|| "NODE_APP_INSTANCE".into()),
         "exit_code": exit_code(row), "watch": false,
     });
     if with_env && let Some(env) = env.as_object_mut() {

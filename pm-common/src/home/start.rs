@@ -116,6 +116,10 @@ pub struct Start {
     pub err: Option<PathBuf>,
     /// The script that it runs, as an absolute path, if that is known.
     pub script: Option<PathBuf>,
+    /// What a description's script is run by (`none`: itself), for programs that know PM2's list.
+    pub interpreter: Option<String>,
+    /// The command that it runs, where that is no script of its own.
+    pub command: Option<PathBuf>,
     /// The file with its description.
     pub config: Option<PathBuf>,
     /// The description, in PM2's words.
@@ -180,9 +184,12 @@ impl Start {
             "err": path(&self.err), "script": path(&self.script), "config": path(&self.config), "app": self.app,
             "started_at_ms": self.started_at_ms,
         });
-        if let Some(given) = &self.given_name {
-            line["given_name"] = Value::from(given.as_str());
-        }
+        let more = [
+            ("given_name", self.given_name.as_deref().map(Value::from)),
+            ("interpreter", self.interpreter.as_deref().map(Value::from)),
+            ("command", path(&self.command)),
+        ];
+        more.into_iter().for_each(|(key, value)| value.into_iter().for_each(|value| line[key] = value));
         line
     }
 
@@ -201,6 +208,8 @@ impl Start {
             id: value.get("id").and_then(Value::as_u64),
             name: text("name")?.to_owned(),
             given_name: text("given_name").map(str::to_owned),
+            interpreter: text("interpreter").map(str::to_owned),
+            command: path("command"),
             namespace: text("namespace").unwrap_or("default").to_owned(),
             mode: if text("mode") == Some("cluster") { Mode::Cluster } else { Mode::Fork },
             argv: value.get("argv")?.as_array()?.iter().map(unraw).collect::<Option<_>>()?,
@@ -257,6 +266,8 @@ mod tests {
             id: Some(3),
             name: "my größe".to_owned(),
             given_name: Some("my/größe".to_owned()),
+            interpreter: Some("none".to_owned()),
+            command: Some(odd.clone().into()),
             namespace: "default".to_owned(),
             mode: Mode::Cluster,
             argv: vec!["node".into(), odd.clone()],

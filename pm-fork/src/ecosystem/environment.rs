@@ -7,14 +7,16 @@ use serde_json::{Map, Value};
 
 use super::{Reader, below, dotenv, value};
 
-/// The files of `env_file`, `env` laid over them, and over that the chosen `env_NAME`.
+/// What is deployed to the chosen environment, over that the files of `env_file`, `env`, and the chosen `env_NAME`.
 pub(crate) fn merged(reader: &mut Reader<'_>, cwd: &Path) -> Result<Map<String, Value>, String> {
-    let mut merged = files(reader, cwd)?;
+    let mut merged = reader.context.deployed.clone().unwrap_or_default();
+    merged.extend(files(reader, cwd)?);
     merged.extend(object(reader, "env")?.unwrap_or_default());
     if let Some(name) = &reader.context.env_name {
         let field = format!("env_{name}");
         match object(reader, &field)? {
             Some(chosen) => merged.extend(chosen),
+            None if reader.context.deployed.is_some() => {}
             None => reader.warnings.push(format!("{field}: the description has none")),
         }
     }

@@ -10,11 +10,16 @@ use super::{Reader, World, below};
 /// The one form of time that is written.
 const ISO: &str = "YYYY-MM-DDTHH:mm:ss";
 
+/// What `NULL` stands for.
+const NOWHERE: &str = "/dev/null";
+
 /// Where the output goes.
 #[derive(Debug, Default)]
 pub(crate) struct Logs {
     pub(crate) out: Option<PathBuf>,
     pub(crate) err: Option<PathBuf>,
+    /// Where both go beside these; it takes a writer.
+    both: Option<PathBuf>,
     /// Options of the writer; without any, the program writes its files itself.
     writer: Vec<&'static str>,
     /// Each slot has files of its own.
@@ -24,21 +29,23 @@ pub(crate) struct Logs {
 impl Logs {
     pub(crate) fn of(reader: &mut Reader<'_>, cwd: &Path) -> Result<Self, String> {
         if reader.bool("disable_logs")? == Some(true) {
-            let nowhere = || Some(PathBuf::from("/dev/null"));
+            let nowhere = || Some(PathBuf::from(NOWHERE));
             return Ok(Self { out: nowhere(), err: nowhere(), ..Self::default() });
         }
-        let both = both(reader, cwd)?;
-        let (out, err) = (file(reader, "out_file", cwd)?, file(reader, "error_file", cwd)?);
-        if both.is_some() && out.is_some() && err.is_some() {
-            reader.warnings.push("log_file: not written besides out_file and error_file".to_owned());
+        let mut both = both(reader, cwd)?;
+        let (mut out, mut err) = (file(reader, "out_file", cwd)?, file(reader, "error_file", cwd)?);
+        let writer = writer(reader)?;
+        let unnamed = |path: &Option<PathBuf>| path.as_ref().is_none_or(|path| path == Path::new(NOWHERE));
+        if both.is_some() && unnamed(&out) && unnamed(&err) {
+            // Two streams to one file need nobody in between.
+            (out, err) = (both.clone(), both.take());
         }
-        let (out, err, writer) = (out.or_else(|| both.clone()), err.or(both), writer(reader)?);
         let mut by_slot = reader.bool("merge_logs")? == Some(false);
-        if by_slot && !writer.is_empty() {
+        if by_slot && !(writer.is_empty() && both.is_none()) {
             reader.warnings.push("merge_logs: one pm-log writes for all workers, into the same files".to_owned());
             by_slot = false;
         }
-        Ok(Self { out, err, writer, by_slot })
+        Ok(Self { out, err, both, writer, by_slot })
     }
 
     /// The options of a pm-cluster: the workers of each slot write to files of their own.
@@ -55,12 +62,12 @@ impl Logs {
 
     /// The writer, if one is needed.
     pub(crate) fn chain(&self, world: &dyn World) -> Vec<OsString> {
-        if self.writer.is_empty() {
+        if self.writer.is_empty() && self.both.is_none() {
             return Vec::new();
         }
         let mut words = vec![world.tool("pm-log")];
         words.extend(self.writer.iter().map(OsString::from));
-        for (option, path) in [("--out", &self.out), ("--err", &self.err)] {
+        for (option, path) in [("--out", &self.out), ("--err", &self.err), ("--both", &self.both)] {
             words.extend(path.iter().flat_map(|path| [option.into(), path.clone().into_os_string()]));
         }
         words
@@ -93,7 +100,7 @@ fn both(reader: &mut Reader<'_>, cwd: &Path) -> Result<Option<PathBuf>, String> 
 
 fn file(reader: &Reader<'_>, field: &str, cwd: &Path) -> Result<Option<PathBuf>, String> {
     let path = reader.path(field)?.filter(|path| !path.is_empty());
-    Ok(path.map(|path| if path == "NULL" { PathBuf::from("/dev/null") } else { below(cwd, &path) }))
+    Ok(path.map(|path| if path == "NULL" { PathBuf::from(NOWHERE) } else { below(cwd, &path) }))
 }
 
 fn writer(reader: &mut Reader<'_>) -> Result<Vec<&'static str>, String> {

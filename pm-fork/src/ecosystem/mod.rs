@@ -33,6 +33,8 @@ pub struct Context {
     pub config: Option<PathBuf>,
     /// `--env`: which `env_NAME` is laid over `env`.
     pub env_name: Option<String>,
+    /// The variables that the file has for a deployment of this name: below all others of a description.
+    pub deployed: Option<Map<String, Value>>,
     /// The caller's environment.
     pub env: Vec<(OsString, OsString)>,
     /// The directory of all apps.
@@ -74,6 +76,10 @@ pub struct Plan {
     pub err: Option<PathBuf>,
     /// The script as an absolute path; `None`: it is a command of the PATH or of the shell.
     pub script: Option<PathBuf>,
+    /// The command that it is otherwise.
+    pub command: Option<PathBuf>,
+    /// What it is run by; `none`: itself.
+    pub interpreter: Option<String>,
     /// Whether it is to be started at all.
     pub autostart: bool,
     /// The description in its normal form, the chosen environment merged into `env`.
@@ -144,6 +150,8 @@ pub fn plan(
         out: logs.out,
         err: logs.err,
         script: program.script,
+        command: program.command,
+        interpreter: program.interpreter,
         cwd: program.cwd,
         autostart: reader.bool("autostart")?.unwrap_or(true),
         app,

@@ -40,6 +40,10 @@ pub(crate) struct Program {
     pub(crate) cwd: PathBuf,
     /// The script, if it is a file of the directory.
     pub(crate) script: Option<PathBuf>,
+    /// The command, if it is none.
+    pub(crate) command: Option<PathBuf>,
+    /// What it is run by.
+    pub(crate) interpreter: Option<String>,
     /// What the interpreter needs to know.
     pub(crate) env: Vec<(String, String)>,
     /// Whether it is one of those that PM2 makes clusters of.
@@ -67,6 +71,11 @@ impl Program {
         let (script, cwd) = find(reader, &given)?;
         let args = reader.words("args")?;
         let mut program = Self { name: script.name(), cwd, ..Self::default() };
+        program.command = match &script {
+            Script::Line(_) => reader.world.which("sh"),
+            Script::Command(_, path) => Some(path.clone()),
+            Script::File(..) | Script::Package(..) => None,
+        };
         let (mut argv, path) = match script {
             Script::Line(line) => (vec!["sh".to_owned(), "-c".to_owned(), line.clone(), program.name.clone()], None),
             Script::File(word, path, head) => (program.interpreted(reader, word, &path, Some(&head))?, Some(path)),
@@ -77,6 +86,7 @@ impl Program {
             Script::Command(word, path) => (program.interpreted(reader, word, &path, None)?, None),
         };
         argv.extend(args);
+        program.interpreter.get_or_insert_with(|| "none".to_owned());
         program.script = path;
         program.argv = argv.into_iter().map(OsString::from).collect();
         Ok(program)
@@ -111,6 +121,7 @@ impl Program {
             return Ok(vec![word]);
         };
         check(reader, &self.cwd, &interpreter)?;
+        self.interpreter = Some(interpreter.clone());
         let base = Path::new(&interpreter).file_name().and_then(|base| base.to_str()).unwrap_or_default().to_owned();
         self.clusters = ["node", "nodejs", "bun", "deno"].iter().any(|known| base.ends_with(known));
         self.foreign = FOREIGN.iter().any(|known| base.starts_with(known)).then(|| base.clone());

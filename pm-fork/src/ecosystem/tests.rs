@@ -90,6 +90,7 @@ pub(super) fn context() -> Context {
         cwd: "/srv".into(),
         config: Some("/etc/eco/ecosystem.config.js".into()),
         env_name: None,
+        deployed: None,
         env: env.map(|(key, value)| (key.into(), value.into())).to_vec(),
         home: "/pm".into(),
     }

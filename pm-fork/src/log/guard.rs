@@ -137,7 +137,8 @@ fn write(settings: &Settings, source: Source, news: Option<&str>) -> Result<(), 
     if let (Some(news), Some(sink)) = (news, sinks.all.get_mut(sinks.err)) {
         sink.say(news, now());
     }
-    let inputs = vec![Input::new(out.into(), Stream::Out, sinks.out), Input::new(err.into(), Stream::Err, sinks.err)];
+    let input = |fd, stream, sink| Input::new(fd, stream, sinks.of(sink));
+    let inputs = vec![input(out.into(), Stream::Out, sinks.out), input(err.into(), Stream::Err, sinks.err)];
     let writer = Writer::begin(inputs, sinks.all, false)?;
     let mark = PidFile::new();
     let _ = lives.write_all(b"w");

@@ -22,7 +22,7 @@ pub(super) fn filter(settings: &Settings) -> Result<u8, Failure> {
     let Sinks { mut all, .. } = settings.open(now())?;
     all.truncate(1);
     let stdin = duplicate(&rustix::stdio::stdin()).or_fail(|| "cannot read stdin".to_owned())?;
-    Writer::begin(vec![Input::new(stdin, Stream::Out, 0)], all, true)?.run()?;
+    Writer::begin(vec![Input::new(stdin, Stream::Out, vec![0])], all, true)?.run()?;
     Ok(0)
 }
 
@@ -36,7 +36,7 @@ pub(super) fn chain(settings: &Settings, chain: &[OsString]) -> Result<u8, Failu
         Err(error) => {
             let why = reason(&error);
             report::warning(format_args!("cannot start the writer: {why}; output goes to the files as it is"));
-            let Sinks { all, out, err } = settings.open(now())?;
+            let Sinks { all, out, err, .. } = settings.open(now())?;
             let file = |n: usize| all.get(n).map_or_else(|| Err(io::ErrorKind::NotFound.into()), duplicate);
             let doing = || "cannot use the files".to_owned();
             Err(exec(chain, file(out).or_fail(doing)?, file(err).or_fail(doing)?, None))

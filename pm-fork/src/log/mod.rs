@@ -29,6 +29,7 @@ pub const TOOL: Tool = Tool {
     options: &[
         opt("out", "FILE", "where stdout goes [out.log of the app, else stdout]"),
         opt("err", "FILE", "where stderr goes [err.log of the app, else stderr]"),
+        opt("both", "FILE", "where both go, beside these"),
         switch("time", "put the time (UTC) in front of each line"),
         switch("json", "write each line as a JSON object"),
         opt("max-size", "SIZE", "rotate a file before it is larger than this"),

@@ -32,16 +32,26 @@ struct Place {
 pub(super) struct Settings {
     out: Option<Place>,
     err: Option<Place>,
+    /// For both streams, beside the others.
+    both: Option<Place>,
     format: Format,
     rotation: Rotation,
 }
 
-/// The open files, and which of them is for which stream.
+/// The open files, and which of them are for which stream.
 #[derive(Debug)]
 pub(super) struct Sinks {
     pub(super) all: Vec<Sink>,
     pub(super) out: usize,
     pub(super) err: usize,
+    both: Option<usize>,
+}
+
+impl Sinks {
+    /// All that are for the stream which has this one.
+    pub(super) fn of(&self, stream: usize) -> Vec<usize> {
+        std::iter::once(stream).chain(self.both.filter(|both| *both != stream)).collect()
+    }
 }
 
 impl Settings {
@@ -53,9 +63,12 @@ impl Settings {
         let app = env(home::APP).and_then(|name| name.into_string().ok());
         let app = app.or_else(|| (!is_filter).then(|| home::implied_name(&parsed.rest)));
         let rotation = Rotation { max_size: None, every: None, keep: KEEP };
-        let mut settings = Self { out: own("out.log"), err: own("err.log"), format: Format::Raw, rotation };
-        if is_filter && parsed.options.iter().any(|(option, _)| *option == "err") {
-            return Err(Failure::own("--err is for the stderr of a chain, and there is no chain; see pm-log --help"));
+        let mut settings = Self { out: own("out.log"), err: own("err.log"), both: None, format: Format::Raw, rotation };
+        let of_chain = parsed.options.iter().find(|(option, _)| is_filter && ["err", "both"].contains(option));
+        if let Some((option, _)) = of_chain {
+            return Err(Failure::own(format!(
+                "--{option} is for the stderr of a chain, and there is no chain; see pm-log --help"
+            )));
         }
         let kept = parsed.options.iter().any(|(option, _)| *option == "keep");
         for (option, value) in &parsed.options {
@@ -69,6 +82,7 @@ impl Settings {
         match option {
             "out" => self.out = Some(place(option, value)?),
             "err" => self.err = Some(place(option, value)?),
+            "both" => self.both = Some(place(option, value)?),
             "json" => self.format = Format::Json(app.map(str::to_owned)),
             "time" if self.format == Format::Raw => self.format = Format::Time,
             "max-size" => self.rotation.max_size = Some(size(option, value)?),
@@ -81,7 +95,7 @@ impl Settings {
 
     fn check(&self, kept: bool) -> Result<(), Failure> {
         let rotates = self.rotation.max_size.is_some() || self.rotation.every.is_some();
-        if rotates && self.out.is_none() && self.err.is_none() {
+        if rotates && self.out.is_none() && self.err.is_none() && self.both.is_none() {
             return Err(Failure::own("there is no file to rotate: give --out, or use pm-fork in front"));
         }
         if kept && !rotates {
@@ -106,7 +120,18 @@ impl Settings {
             all.extend((!same).then_some(sink));
         }
         let err = all.len() - 1;
-        Ok(Sinks { all, out: 0, err })
+        let both = self.both.as_ref().map(|place| self.add(&mut all, place, now)).transpose()?;
+        Ok(Sinks { all, out: 0, err, both })
+    }
+
+    /// The number of the sink for this file, which may be there already.
+    fn add(&self, all: &mut Vec<Sink>, place: &Place, now: Wall) -> Result<usize, Failure> {
+        let sink = self.sink(Some(place), Err(std::io::ErrorKind::NotFound.into()), now)?;
+        if let Some(known) = all.iter().position(|known| sink.is(known)) {
+            return Ok(known);
+        }
+        all.push(sink);
+        Ok(all.len() - 1)
     }
 
     fn sink(
@@ -187,6 +212,7 @@ mod tests {
             ("--max-size 1M", "there is no file to rotate"),
             ("--keep 3 node", "nothing is rotated"),
             ("--err /x", "there is no chain"),
+            ("--both /x", "there is no chain"),
             ("--max-size 10 node", "such as 10M or 500K"),
             ("--max-size 1K node", "from 4K on"),
             ("--every 10ms node", "less than a second"),

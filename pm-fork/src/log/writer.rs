@@ -39,15 +39,16 @@ const IGNORED: [i32; 12] = [
 pub(super) struct Input {
     fd: OwnedFd,
     stream: Stream,
-    sink: usize,
+    /// The sinks that it goes to, by number.
+    sinks: Vec<usize>,
     lines: Lines,
     ended: bool,
 }
 
 impl Input {
-    /// A stream that goes to the sink of this number.
-    pub(super) fn new(fd: OwnedFd, stream: Stream, sink: usize) -> Self {
-        Self { fd, stream, sink, lines: Lines::default(), ended: false }
+    /// A stream that goes to the sinks of these numbers.
+    pub(super) fn new(fd: OwnedFd, stream: Stream, sinks: Vec<usize>) -> Self {
+        Self { fd, stream, sinks, lines: Lines::default(), ended: false }
     }
 }
 
@@ -132,8 +133,8 @@ impl Writer {
     /// Reads once, and writes once what that completes.
     fn take(&mut self, n: usize, now: Wall) {
         let Some(input) = self.inputs.get_mut(n) else { return };
-        let Some(sink) = self.sinks.get_mut(input.sink) else { return };
-        let format = sink.format().clone();
+        let Some(first) = input.sinks.first().and_then(|sink| self.sinks.get(*sink)) else { return };
+        let format = first.format().clone();
         let (head, batch) = (format.head(input.stream.name(), now), &mut self.batch);
         match rustix::io::read(&input.fd, &mut self.read) {
             Err(Errno::INTR | Errno::AGAIN) => {}
@@ -147,7 +148,11 @@ impl Writer {
                 input.lines.push(bytes, |piece| format.append(&head, piece, batch));
             }
         }
-        sink.write(input.stream, batch, now);
+        for number in &input.sinks {
+            if let Some(sink) = self.sinks.get_mut(*number) {
+                sink.write(input.stream, batch, now);
+            }
+        }
         batch.clear();
         batch.shrink_to(BATCH_KEPT);
     }

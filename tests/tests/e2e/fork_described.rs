@@ -477,3 +477,56 @@ fn a_change_in_a_file_of_variables_is_applied_by_a_reload_of_the_description() {
     fork::wait(&scene, "rolled", "web");
     assert_eq!(answer(scene.port)["env"]["B"], "changed");
 }
+
+/// Whatever is named is written, and nothing is lost where all the others are `NULL`.
+#[test]
+fn every_log_that_is_named_is_written() {
+    let scene = scene();
+    let _ = scene.file("says.js", "console.log('to out'); console.error('to err'); setInterval(() => {}, 1e6)");
+    let apps = json!([
+        {"name": "null", "script": "says.js", "log_file": "l/null.log", "out_file": "NULL", "error_file": "NULL"},
+        {"name": "three", "script": "says.js", "log_file": "l/both.log", "out_file": "l/o.log", "error_file": "l/e.log"},
+        {"name": "two", "script": "says.js", "log_file": "m/two.log", "out_file": "m/o.log", "log_type": "json"},
+    ]);
+    let _ = scene.file("apps.json", &apps.to_string());
+    let said = run(&scene, "-f apps.json").ok();
+    assert!(!said.err.contains("log_file"), "{said:?}");
+    let lines = |name: &str| {
+        let text = std::fs::read_to_string(scene.dir().join(name)).unwrap_or_default();
+        let mut lines: Vec<_> = text.lines().filter(|line| !line.starts_with("pm-")).map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let both = ["to err", "to out"].map(str::to_owned).to_vec();
+    for (name, wanted) in [
+        ("l/null.log", both.clone()),
+        ("l/both.log", both.clone()),
+        ("l/o.log", vec![both[1].clone()]),
+        ("l/e.log", vec![both[0].clone()]),
+    ] {
+        wait::until(name, || (lines(name) == wanted).then_some(()));
+    }
+    wait::until("JSON", || {
+        (lines("m/two.log").iter().filter(|line| line.contains("\"message\":\"to ")).count() == 2).then_some(())
+    });
+    assert_eq!(lines("m/o.log").len(), 1);
+    let _ = run(&scene, "--flush three").ok();
+    for name in ["l/both.log", "l/o.log", "l/e.log"] {
+        assert_eq!(lines(name), [""; 0], "{name}");
+    }
+}
+
+/// PM2's `deploy.production.env` is what a production has below all else.
+#[test]
+fn the_variables_of_a_deployment_are_there_with_its_environment() {
+    let scene = scene();
+    let text = "module.exports = { apps: [{ script: './app.js', env: { B: 'app' } }],
+        deploy: { production: { user: 'x', env: { A: 'deploy', B: 'deploy' } }, staging: {} } }";
+    let _ = scene.file("ecosystem.config.js", text);
+    for (env, a) in [("production", json!("deploy")), ("staging", Value::Null)] {
+        let plan = run(&scene, &format!("-f ecosystem.config.js --env {env} --dry-run")).ok().lines();
+        assert_eq!((&plan[0]["env"]["A"], &plan[0]["env"]["B"]), (&a, &"app".into()), "{env}");
+        let warned = plan[0]["warnings"].to_string().contains("env_staging: the description has none");
+        assert_eq!(warned, env == "staging", "{plan:?}");
+    }
+}

@@ -48,6 +48,13 @@ fn a_torn_list_is_refused_kept_and_its_forerunner_used() {
         front.ok("kill");
         front.ok("delete one");
     }
+    // One that is missing is as bad as one that is damaged.
+    std::fs::remove_file(&saved).expect("there");
+    let said = front.line("resurrect");
+    assert_eq!((said.code, said.err.contains("took the list before it")), (0, true), "{said:?}");
+    assert_eq!(front.list(), ["one:online"]);
+    front.ok("kill");
+    front.ok("delete one");
     std::fs::write(front.scene.dir().join("pm/.saved.bak"), "rubbish").expect("written");
     assert_eq!(front.line("resurrect").code, 125);
     assert_eq!(front.list(), [""; 0]);

@@ -385,3 +385,25 @@ fn a_name_with_a_slash_is_found_as_it_was_given() {
     }
     assert_eq!(front.list(), ["@acme/api:stopped", "a/b:stopped", "other:online"]);
 }
+
+/// What scripts look for in PM2's list: what runs an app, and what that runs.
+#[test]
+fn jlist_says_what_each_app_is_run_by() {
+    let front = Front::new();
+    let apps = serde_json::json!([
+        {"name": "a", "script": "idle.js", "autostart": false},
+        {"name": "b", "script": "idle.js", "interpreter": "sh", "instance_var": "SLOT", "autostart": false},
+        {"name": "c", "script": "sleep", "args": "9", "autostart": false},
+        {"name": "d", "script": "sleep 9", "autostart": false},
+    ]);
+    let _ = front.scene.file("apps.json", &apps.to_string());
+    front.ok("start apps.json");
+    let list = front.jlist();
+    let of = |key: &str| list.iter().map(|app| app["pm2_env"][key].as_str().unwrap_or("-")).collect::<Vec<_>>();
+    assert_eq!(of("exec_interpreter"), ["node", "sh", "none", "none"]);
+    assert_eq!(of("instance_var"), ["NODE_APP_INSTANCE", "SLOT", "NODE_APP_INSTANCE", "NODE_APP_INSTANCE"]);
+    let idle = front.scene.dir().join("idle.js").display().to_string();
+    let paths = of("pm_exec_path");
+    assert_eq!(paths[..2], [idle.as_str(); 2]);
+    assert!(paths[2].ends_with("bin/sleep") && paths[3].ends_with("bin/sh"), "{paths:?}");
+}

@@ -135,6 +135,7 @@ fn cases() -> Vec<(&'static str, Value, Is)> {
         ("error_file", json!("/e.log"), Is::Plan(|plan| plan.err.as_deref() == Some(Path::new("/e.log")))),
         ("err_log", json!("e.log"), Is::Plan(|plan| plan.err.as_deref() == Some(Path::new("/srv/e.log")))),
         ("log_file", json!("a.log"), Is::Plan(|plan| plan.out == plan.err && plan.out.is_some())),
+        ("log_file", json!("a.log"), Chain(PLAIN)),
         ("log_file", json!(true), Warned(PLAIN, "log_file: for one file with both outputs")),
         ("disable_logs", json!(true), Is::Plan(|plan| plan.out.as_deref() == Some(Path::new("/dev/null")))),
         ("merge_logs", json!(true), Nothing),

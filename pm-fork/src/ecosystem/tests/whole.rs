@@ -82,6 +82,28 @@ fn a_tilde_is_the_home_of_who_is_to_run_it() {
 }
 
 #[test]
+fn every_log_that_is_named_is_written() {
+    let of = |out: Value, err: Value, more: Value| {
+        let mut app = json!({"log_file": "/l", "out_file": out, "error_file": err});
+        app.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let plan = planned(app).expect("a plan");
+        assert_eq!(plan.warnings, [""; 0]);
+        let text = |path: Option<PathBuf>| path.map_or("-".to_owned(), |path| path.display().to_string());
+        (text(plan.out.clone()), text(plan.err.clone()), line(&plan).replace(" pm-restart node ./app.js", ""))
+    };
+    let paths = |out: &str, err: &str, chain: &str| (out.to_owned(), err.to_owned(), chain.to_owned());
+    let plain = "pm-restart node ./app.js";
+    for (out, err) in [(Value::Null, Value::Null), ("NULL".into(), "NULL".into()), ("/dev/null".into(), Value::Null)] {
+        assert_eq!(of(out, err, json!({})), paths("/l", "/l", plain), "nothing is lost");
+    }
+    let chain = "pm-log --out /o --err /e --both /l";
+    assert_eq!(of("/o".into(), "/e".into(), json!({})), paths("/o", "/e", chain));
+    assert_eq!(of("/o".into(), Value::Null, json!({})), paths("/o", "-", "pm-log --out /o --both /l"));
+    let chain = "pm-log --time --out /dev/null --err /e --both /l";
+    assert_eq!(of("NULL".into(), "/e".into(), json!({"time": true})), paths("/dev/null", "/e", chain));
+}
+
+#[test]
 fn the_mode_is_that_of_the_fields_together() {
     for (app, chain) in [
         (json!({"instances": 2, "exec_mode": "cluster"}), "pm-restart pm-cluster -n 2 node ./app.js"),
@@ -126,6 +148,16 @@ fn what_is_said_of_the_app_itself_counts_before_its_files() {
     assert_eq!((var(&plan, "A"), var(&plan, "B"), var(&plan, "PORT")), (Some("over"), Some("chosen"), Some("80")));
     assert_eq!(plan.app["env"], json!({"A": "over", "B": "chosen"}), "what changes in the file is a change of env");
     assert!(planned_in(json!({"env_x": "text"}), &context, &Fake::new()).is_err_and(|why| why.starts_with("env_x: ")));
+}
+
+#[test]
+fn what_is_deployed_to_the_chosen_environment_is_below_all_others() {
+    let deployed = json!({"A": "deploy", "B": "deploy", "C": "deploy", "D": 4}).as_object().cloned();
+    let context = Context { env_name: Some("x".to_owned()), deployed, ..context() };
+    let app = json!({"env_file": ".env", "env": {"C": "env"}});
+    let plan = planned_in(app, &context, &Fake::new()).expect("a plan");
+    let vars = ["A", "B", "C", "D"].map(|name| var(&plan, name).unwrap_or_default());
+    assert_eq!((vars, plan.warnings.len()), (["1", "two\nlines", "env", "4"], 0));
 }
 
 #[test]
@@ -188,10 +220,6 @@ fn a_writer_has_the_paths_of_the_logs() {
     let plan = planned(json!({"time": true, "log_type": "json", "out_file": "/o", "cwd": "sub", "error_file": "e"}))
         .expect("a plan");
     assert_eq!(line(&plan), "pm-log --time --json --out /o --err /srv/sub/e pm-restart node ./app.js");
-    let all = planned(json!({"log_file": "/l", "out_file": "/o"})).expect("a plan");
-    assert_eq!((all.out, all.err), (Some("/o".into()), Some("/l".into())));
-    let three = planned(json!({"log_file": "/l", "out_file": "/o", "error_file": "/e"})).expect("a plan");
-    assert_eq!((three.out, three.err, three.warnings.len()), (Some("/o".into()), Some("/e".into()), 1));
 }
 
 #[test]
