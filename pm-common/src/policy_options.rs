@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::options::{self, Opt};
 use crate::policy::exit::signal_number;
-use crate::policy::rules::{Restart, Rules};
+use crate::policy::rules::{Pause, Restart, Rules};
 use crate::policy::time::Span;
 use crate::report::Failure;
 
@@ -59,7 +59,8 @@ pub fn apply(rules: &mut Rules, option: &str, value: &OsStr) -> Result<bool, Fai
         "max-mem" => rules.max_mem = Some(options::size(option, value)?),
         "restart" => rules.restart = restart(option, value)?,
         "stop-codes" => rules.stop_codes = codes(option, value)?,
-        "backoff" => rules.backoff = backoff(option, value)?,
+        "backoff" => (rules.backoff, rules.restart_delay) = (backoff(option, value)?, None),
+        "restart-delay" => rules.restart_delay = Some(pause(option, value)?),
         "stable" => rules.stable = options::duration(option, value)?,
         "intensity" => (rules.intensity, rules.window) = intensity(option, value)?,
         "grace" => rules.grace = options::duration(option, value)?,
@@ -101,6 +102,15 @@ fn backoff(option: &str, value: &OsStr) -> Result<(Span, Span), Failure> {
     if first > longest { Err(wrong()) } else { Ok((first, longest)) }
 }
 
+fn pause(option: &str, value: &OsStr) -> Result<Pause, Failure> {
+    let wrong = || options::bad(option, value, "expected a time such as 5s, or FIRST..LONGEST such as 100ms..15s");
+    let text = options::text(option, value)?;
+    let (first, longest) = text.split_once("..").unwrap_or((text, text));
+    let span = |text: &str| options::duration(option, OsStr::new(text)).map_err(|_| wrong());
+    let (first, longest) = (span(first)?, span(longest)?);
+    if first > longest || first == Span::ZERO { Err(wrong()) } else { Ok(Pause { first, longest }) }
+}
+
 fn intensity(option: &str, value: &OsStr) -> Result<(u32, Span), Failure> {
     let wrong = || options::bad(option, value, "expected RESTARTS/TIME such as 16/60s");
     let (most, window) = options::text(option, value)?.split_once('/').ok_or_else(wrong)?;
@@ -137,6 +147,7 @@ pub fn to_json(rules: &Rules) -> Value {
         "restart": restart,
         "stop_codes": rules.stop_codes,
         "backoff_ns": [rules.backoff.0.0, rules.backoff.1.0],
+        "restart_delay_ns": rules.restart_delay.map(|pause| [pause.first.0, pause.longest.0]),
         "stable_ns": rules.stable.0,
         "intensity": rules.intensity,
         "window_ns": rules.window.0,
@@ -178,8 +189,13 @@ pub fn from_json(map: &Map<String, Value>) -> Option<Rules> {
         let code = |value: &Value| u8::try_from(value.as_u64()?).ok();
         rules.stop_codes = codes.as_array()?.iter().map(code).collect::<Option<_>>()?;
     }
-    if let Some(bounds) = map.get("backoff_ns") {
-        rules.backoff = (Span(bounds.get(0)?.as_u64()?), Span(bounds.get(1)?.as_u64()?));
+    let bounds = |value: &Value| Some((Span(value.get(0)?.as_u64()?), Span(value.get(1)?.as_u64()?)));
+    if let Some(value) = map.get("backoff_ns") {
+        rules.backoff = bounds(value)?;
+    }
+    if let Some(value) = map.get("restart_delay_ns").filter(|value| !value.is_null()) {
+        let (first, longest) = bounds(value)?;
+        rules.restart_delay = Some(Pause { first, longest });
     }
     rules.stable = Span(number("stable_ns", rules.stable.0)?);
     rules.intensity = u32::try_from(number("intensity", u64::from(rules.intensity))?).ok()?;
@@ -218,6 +234,7 @@ mod tests {
             ("restart", "on-failure"),
             ("stop-codes", "0,3"),
             ("backoff", "1ms..2s"),
+            ("restart-delay", "100ms..15s"),
             ("stable", "3s"),
             ("intensity", "5/10s"),
             ("grace", "4s"),
@@ -248,6 +265,9 @@ mod tests {
             ("stop-codes", ""),
             ("backoff", "15s..100ms"),
             ("backoff", "100ms"),
+            ("restart-delay", "15s..100ms"),
+            ("restart-delay", "0s"),
+            ("restart-delay", "5"),
             ("intensity", "16"),
             ("intensity", "16/0"),
             ("stop-signal", "NOPE"),

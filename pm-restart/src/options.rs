@@ -15,8 +15,7 @@ use pm_common::report::Failure;
 pub const TOOL: Tool = Tool {
     name: "pm-restart",
     usage: "[options] CHAIN...",
-    about: "Keeps CHAIN running: restarts it when it ends or grows too fat. pm-cluster in CHAIN applies the\n\
-            same policy to each of its workers.",
+    about: "Restarts CHAIN when it ends or grows too fat; a pm-cluster in it does so with each of its workers.",
     options: &[
         opt("name", "NAME", "the app's name (derived from CHAIN)"),
         opt("max-mem", "SIZE", "most memory of a worker's process tree: 512M, 2G (no limit)"),
@@ -24,6 +23,7 @@ pub const TOOL: Tool = Tool {
         opt("restart", "WHEN", "always, on-failure or never (always)"),
         opt("stop-codes", "LIST", "exit codes after which it is not restarted: 0,3"),
         opt("backoff", "MIN..MAX", "delay between failed starts, doubling (100ms..15s)"),
+        opt("restart-delay", "TIME", "instead: exactly this before each restart; MIN..MAX: growing"),
         opt("stable", "TIME", "up this long, earlier failures are forgotten (10s)"),
         opt("intensity", "N/TIME", "more restarts than N within TIME: give up (16/60s)"),
         GRACE,
@@ -91,6 +91,9 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         return Err(Failure::own("no program given; see pm-restart --help"));
     }
     let asks = |wanted: &str| parsed.options.iter().find(|(option, _)| *option == wanted);
+    if asks("backoff").is_some() && asks("restart-delay").is_some() {
+        return Err(Failure::own("--backoff and --restart-delay do not go together: give one of them"));
+    }
     if asks("max-lag").is_some() && !names_cluster(&parsed.rest) {
         return Err(Failure::own(NEEDS_CLUSTER));
     }

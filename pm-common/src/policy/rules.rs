@@ -16,6 +16,31 @@ pub enum Restart {
     Never,
 }
 
+/// A pause before each restart, whatever the worker's life was like: there is no chance in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// The first one.
+    pub first: Span,
+    /// The longest one; a pause that cannot grow is always the same.
+    pub longest: Span,
+}
+
+/// Up this long, a worker's pause is the first again (PM2's EXP_BACKOFF_RESET_TIMER).
+const CALM: Span = Span::secs(30);
+
+impl Pause {
+    /// The pause after a worker that was up so long, where the one before it was `last` (zero: there was none): half as
+    /// long again, as in PM2, in whole milliseconds.
+    #[must_use]
+    pub fn next(self, last: Span, up: Span) -> Span {
+        if last == Span::ZERO || up > CALM {
+            return self.first;
+        }
+        let grown = Span::millis(last.as_millis().saturating_mul(3) / 2);
+        grown.min(self.longest).max(self.first)
+    }
+}
+
 /// The policy, as `PM_POLICY` carries it down the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
@@ -25,6 +50,8 @@ pub struct Rules {
     pub stop_codes: Vec<u8>,
     /// The first and the longest delay between failed starts.
     pub backoff: (Span, Span),
+    /// What is waited before each restart instead.
+    pub restart_delay: Option<Pause>,
     /// Up this long, a worker's earlier failures are forgotten.
     pub stable: Span,
     /// At most this many restarts of a slot ...
@@ -56,6 +83,7 @@ impl Default for Rules {
             restart: Restart::Always,
             stop_codes: Vec::new(),
             backoff: (Span::millis(100), Span::secs(15)),
+            restart_delay: None,
             stable: Span::secs(10),
             intensity: 16,
             window: Span::secs(60),
@@ -143,6 +171,24 @@ mod tests {
                 assert_eq!(got, rules.delay(failures - 1, false, random), "a failed start is one step ahead");
             }
         }
+    }
+
+    #[test]
+    fn a_pause_is_exact_and_grows_as_in_pm2() {
+        let (brief, long) = (Span::millis(10), Span::secs(31));
+        let fixed = Pause { first: Span::secs(5), longest: Span::secs(5) };
+        assert_eq!([Span::ZERO, Span::secs(5)].map(|last| fixed.next(last, long)), [Span::secs(5); 2]);
+        let growing = Pause { first: Span::millis(100), longest: Span::secs(15) };
+        let mut last = Span::ZERO;
+        let mut all = Vec::new();
+        for _ in 0..16 {
+            last = growing.next(last, brief);
+            all.push(last.as_millis());
+        }
+        let pm2 = [100, 150, 225, 337, 505, 757, 1135, 1702, 2553, 3829, 5743, 8614, 12_921, 15_000, 15_000, 15_000];
+        assert_eq!(all, pm2);
+        assert_eq!(growing.next(last, Span::secs(30)), Span::secs(15));
+        assert_eq!(growing.next(last, long), Span::millis(100), "forgotten");
     }
 
     #[test]

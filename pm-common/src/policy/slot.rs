@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::exit::Exit;
 use super::rules::Intensity;
-use super::time::Mono;
+use super::time::{Mono, Span};
 use super::worker::{Due, ReadyBy, ReadyRule, Why, Worker};
 
 /// Who fills the slot, or what it waits for.
@@ -49,6 +49,8 @@ pub(super) struct Slot {
     pub(super) generation: u64,
     /// Quick ends in a row.
     pub(super) failures: u32,
+    /// The pause before its last restart, where the policy asks for one.
+    pub(super) paused: Span,
     /// A replacement before this time would come too soon after a failed one.
     pub(super) not_before: Mono,
     pub(super) intensity: Intensity,
@@ -83,6 +85,7 @@ impl Slot {
             retiring: Vec::new(),
             generation: 0,
             failures: 0,
+            paused: Span::ZERO,
             not_before: now,
             intensity: Intensity::default(),
             restarts: 0,

@@ -30,10 +30,10 @@ pub(crate) fn policy(reader: &mut Reader<'_>) -> Result<Vec<String>, String> {
     add("max-mem", max_mem(reader)?);
     add("restart", reader.bool("autorestart")?.filter(|again| !again).map(|_| "never".to_owned()));
     add("stop-codes", stop_codes(reader)?);
-    let backoff = backoff(reader)?;
-    add("backoff", backoff.map(|(first, longest)| format!("{first}ms..{longest}ms")));
+    let pause = pause(reader)?;
+    add("restart-delay", pause.map(in_words));
     add("stable", reader.millis("min_uptime")?.filter(|ms| *ms > 0).map(|ms| format!("{ms}ms")));
-    add("intensity", intensity(reader, backoff.unwrap_or((FIRST_BACKOFF, LONGEST_BACKOFF)))?);
+    add("intensity", intensity(reader, pause.unwrap_or((FIRST_BACKOFF, LONGEST_BACKOFF)))?);
     add("grace", grace(reader)?);
     add("stop-signal", Some(stop_signal(reader)?));
     add("stop-signal", by_message(reader)?.then(|| "message".to_owned()));
@@ -60,10 +60,15 @@ fn stop_codes(reader: &Reader<'_>) -> Result<Option<String>, String> {
 }
 
 /// The first and the longest delay in front of a restart.
-fn backoff(reader: &Reader<'_>) -> Result<Option<(Millis, Millis)>, String> {
+fn pause(reader: &Reader<'_>) -> Result<Option<(Millis, Millis)>, String> {
     let growing = reader.millis("exp_backoff_restart_delay")?.filter(|ms| *ms > 0);
     let fixed = reader.millis("restart_delay")?.filter(|ms| *ms > 0);
     Ok(growing.map(|first| (first, first.max(LONGEST_BACKOFF))).or_else(|| fixed.map(|delay| (delay, delay))))
+}
+
+/// A delay that grows has two ends.
+fn in_words((first, longest): (Millis, Millis)) -> String {
+    if first == longest { format!("{first}ms") } else { format!("{first}ms..{longest}ms") }
 }
 
 /// PM2 gives up after so many starts in a row that each lasted less than `min_uptime`. As a rate: more restarts than

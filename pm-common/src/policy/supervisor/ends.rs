@@ -167,7 +167,14 @@ impl Supervisor {
         if worker.unfit.is_none() {
             slot.failures = if quick { slot.failures.saturating_add(1) } else { 0 };
         }
-        let delay = rules.delay(slot.failures, worker.was_ready, random);
+        // What we ended ourselves, and was no failed start, is followed at once.
+        let delay = match rules.restart_delay.filter(|_| !ours || quick) {
+            Some(pause) => {
+                slot.paused = pause.next(slot.paused, now.since(worker.started));
+                slot.paused
+            }
+            None => rules.delay(slot.failures, worker.was_ready, random),
+        };
         if why != Why::Reload && !slot.intensity.allows(now, &rules) {
             slot.seat = Seat::Failed { since: now };
             self.verdict = exit;

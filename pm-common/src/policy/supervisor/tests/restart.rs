@@ -1,7 +1,7 @@
 //! Which ends are followed by what, how soon, and with which exit code we end.
 
 use super::*;
-use crate::policy::rules::Restart;
+use crate::policy::rules::{Pause, Restart};
 
 /// Two to three failures and the slot has failed; a backoff of exactly one second.
 fn strict() -> Rules {
@@ -32,6 +32,34 @@ fn a_crash_is_followed_at_once_then_with_backoff_which_a_stable_worker_resets() 
     bench.tick();
     bench.on(notify(w(0, 6)));
     assert_eq!(next(&bench.on(crash(w(0, 6)))), Some(Next::Restart(Span::ZERO)), "a first quick one again");
+}
+
+#[test]
+fn an_asked_for_delay_is_waited_after_every_end_but_our_own() {
+    let pause = |first, longest| Rules { restart_delay: Some(Pause { first, longest }), ..Rules::default() };
+    let mut bench = Bench::cluster(1, pause(s(5), s(5)));
+    for generation in 1..=4 {
+        // Also after ten seconds of life, and more.
+        bench.wait(s(11 * (generation - 1)));
+        let end = if generation == 2 { Exit::Code(0) } else { Exit::Signal(6) };
+        assert_eq!(next(&bench.on(ended(w(0, generation), end))), Some(Next::Restart(s(5))));
+        bench.wait(s(5));
+        bench.on(notify(w(0, generation + 1)));
+    }
+    let mut bench = Bench::cluster(1, pause(Span::millis(100), s(15)));
+    let mut delays = Vec::new();
+    for generation in 1..=4 {
+        let actions = bench.on(crash(w(0, generation)));
+        let Some(Next::Restart(delay)) = next(&actions) else { panic!("{actions:?}") };
+        delays.push(delay.as_millis());
+        bench.wait(delay);
+        bench.on(notify(w(0, generation + 1)));
+    }
+    assert_eq!(delays, [100, 150, 225, 337]);
+
+    let mut bench = Bench::restart(pause(s(5), s(5)));
+    bench.reload();
+    assert_eq!(bench.on(ended(w(0, 1), Exit::Code(0))), [spawn_next(w(0, 2))], "a reload is no restart of this kind");
 }
 
 #[test]

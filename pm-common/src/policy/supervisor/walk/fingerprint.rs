@@ -65,7 +65,14 @@ fn hash_prospects(world: &World, number: u32, slot: &Slot, h: &mut DefaultHasher
     (!sup.announced && slot.was_ready).hash(h);
     (!sup.ever_ready && slot.generation == 1).hash(h);
     // Two failures in a row or more: the longest backoff is the shortest here.
-    (slot.failures.min(2), slot.not_before.since(now), slot.intensity.ages(now, &sup.rules), &slot.baseline).hash(h);
+    (
+        slot.failures.min(2),
+        slot.paused,
+        slot.not_before.since(now),
+        slot.intensity.ages(now, &sup.rules),
+        &slot.baseline,
+    )
+        .hash(h);
 }
 
 /// `matters`: something follows from how it ends.
