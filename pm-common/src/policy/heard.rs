@@ -3,7 +3,7 @@
 //!
 //! The user is the boundary: who has the same uid can act through the worker itself (ptrace(2)). The place guards
 //! against mistakes, such as another app that was started with our variables; so a sender that has ended before it could
-//! be looked at is heard if its user may speak.
+//! be looked at is heard if its user may speak. But not one of root's where nothing else is root's.
 
 use std::fmt;
 
@@ -36,6 +36,9 @@ pub struct Users<'a> {
     pub trusted: &'a [u32],
     /// The uid that the kernel shows for all users that have none in our user namespace; `None`: each has its own.
     pub nameless: Option<u32>,
+    /// We, or the worker, run as root. Else root speaks only while it is to be seen: anybody has programs of root's that
+    /// say what he likes where he likes (`sudo -S -p TEXT`), and end.
+    pub root: bool,
 }
 
 /// What kind of word it is.
@@ -56,7 +59,8 @@ pub enum Refusal {
     User,
     /// From outside of the worker.
     Outside,
-    /// It announced itself and was gone: there is nobody to be asked for a reload, or to be waited for.
+    /// It is gone, and announced itself, so that there is nobody to be asked for a reload, or is root, which it may have
+    /// been for anybody.
     Gone,
     /// Only the announced supervisor may say that.
     NoSupervisor,
@@ -84,6 +88,7 @@ pub fn hear(word: Word, speaker: Speaker, users: Users<'_>) -> Result<(), Refusa
         // Anybody's: the same number stands for all users from outside of our namespace.
         (_, Place::Unseen) if users.nameless == Some(uid) => Err(Refusal::User),
         (Word::Announcement, Place::Unseen) => Err(Refusal::Gone),
+        (_, Place::Unseen) if uid == 0 && !users.root && !speaker.supervises => Err(Refusal::Gone),
         (Word::OfSupervisor, _) if !speaker.supervises => Err(Refusal::NoSupervisor),
         (Word::Ordinary | Word::Announcement | Word::OfSupervisor, Place::Inside | Place::Unseen) => Ok(()),
     }
@@ -104,13 +109,13 @@ mod tests {
 
     fn each(mut check: impl FnMut(Word, Speaker, Users<'_>)) {
         let trusted: [&[u32]; 2] = [&[ROOT, OURS, WORKERS], &[ROOT, OURS, OVERFLOW]];
-        for trusted in trusted {
+        for (trusted, root) in trusted.into_iter().flat_map(|trusted| [(trusted, false), (trusted, true)]) {
             for nameless in [None, Some(OVERFLOW)] {
                 for uid in [None, Some(ROOT), Some(OURS), Some(WORKERS), Some(OVERFLOW), Some(ANOTHER)] {
                     for place in PLACES {
                         for supervises in [false, true] {
                             for word in WORDS {
-                                check(word, Speaker { uid, place, supervises }, Users { trusted, nameless });
+                                check(word, Speaker { uid, place, supervises }, Users { trusted, nameless, root });
                             }
                         }
                     }
@@ -165,6 +170,15 @@ mod tests {
     }
 
     #[test]
+    fn root_is_not_believed_when_it_is_gone_where_nothing_is_roots() {
+        each(|word, speaker, users| {
+            if speaker.uid == Some(ROOT) && speaker.place == Place::Unseen && !users.root && !speaker.supervises {
+                assert!(hear(word, speaker, users).is_err(), "{word:?} {speaker:?} {users:?}");
+            }
+        });
+    }
+
+    #[test]
     fn all_else_is_heard() {
         let mut heard = 0;
         each(|word, speaker, users| {
@@ -174,6 +188,8 @@ mod tests {
                 Word::Announcement => speaker.place == Place::Inside,
                 Word::Ordinary | Word::OfSupervisor => speaker.place != Place::Outside,
             };
+            let anybodys = speaker.uid == Some(ROOT) && speaker.place == Place::Unseen && !users.root;
+            let place = place && (!anybodys || speaker.supervises);
             let may = user && named && place && (word != Word::OfSupervisor || speaker.supervises);
             assert_eq!(hear(word, speaker, users).is_ok(), may, "{word:?} {speaker:?} {users:?}");
             heard += u32::from(may);

@@ -95,7 +95,9 @@ impl<A: Adapter> Supervise<A> {
             return true;
         }
         let speaker = self.speaker(id, &datagram.sender);
-        let users = Users { trusted: &trusted, nameless: self.hearing.nameless };
+        let root =
+            self.hearing.ours.contains(&0) || (sender_is_root(&datagram.sender) && self.users_of(id).contains(&0));
+        let users = Users { trusted: &trusted, nameless: self.hearing.nameless, root };
         // The supervisor of this chain alone has a successor that is given what is stored.
         let keeps = self.scope == Scope::Tree && hear(Word::OfSupervisor, speaker, users).is_ok();
         let Datagram { sender, assignments, fds } = datagram;
@@ -215,6 +217,10 @@ impl<A: Adapter> Supervise<A> {
             self.events.push_back(Event::SupervisesNoMore(id));
         }
     }
+}
+
+fn sender_is_root(sender: &Sender) -> bool {
+    sender.uid == Some(0)
 }
 
 /// A pidfd of the sender of its own.

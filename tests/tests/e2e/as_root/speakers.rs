@@ -1,6 +1,6 @@
 //! Who is heard on a worker's notification socket, where several users are about.
 
-use nix::sys::signal::Signal::SIGHUP;
+use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGSTOP};
 use pm_tests::any;
 
 use crate::speakers::{WAITS, shout, worker};
@@ -94,4 +94,21 @@ fn root_speaks_for_a_worker_of_another_user() {
     assert!(said.success());
     chain.line("ready workers=1/1");
     chain.stop();
+}
+
+/// It may have been a program of root's that anybody can have say anything, such as `sudo -S -p TEXT`.
+#[test]
+fn root_that_has_ended_when_its_word_is_read_is_heard_only_where_something_is_roots() {
+    let setpriv = "setpriv --reuid=www-data --clear-groups";
+    for (before, heard) in [(format!("{setpriv} {WAITS}"), false), (format!("{WAITS} {setpriv}"), true)] {
+        let scene = any::scene();
+        let chain = worker(&scene, &before, "exec sleep 1000");
+        let pid = chain.until("the worker", || scene.process("sleep"));
+        chain.signal(SIGSTOP);
+        shout(&scene, None, pid, "READY=1");
+        chain.signal(SIGCONT);
+        let line = chain.line(if heard { "ready workers=1/1" } else { "not heard" });
+        assert!(heard || line.contains("uid=0 reason=it had ended"), "{line}");
+        chain.stop();
+    }
 }
