@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::geteuid;
 
 use crate::home::{self, AppDir};
 use crate::policy::rules::Rules;
@@ -32,11 +34,45 @@ const SIGCONT: u8 = nix::libc::SIGCONT as u8;
 /// # Errors
 /// The files cannot be read.
 pub fn of(dir: &Path) -> io::Result<Vec<Status>> {
+    let whose = Whose::of(dir);
     let (living, killed) = status::read_all(dir)?;
     if killed.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(status::orphaned(&killed, &living, home::holder(dir).ok().flatten().flatten()))
+    let mut left = status::orphaned(&killed, &living, home::holder(dir).ok().flatten().flatten());
+    let whose = whose?;
+    left.iter_mut().for_each(|status| status.workers.retain(|worker| worker.pid.is_some_and(|pid| whose.may_end(pid))));
+    left.retain(|status| !status.workers.is_empty());
+    Ok(left)
+}
+
+/// Whose the processes are that an app's files may name: where users share a PM_HOME, each could name any process in its
+/// own files, and root would end it.
+#[derive(Debug, Clone, Copy)]
+pub struct Whose(Option<u32>);
+
+impl Whose {
+    /// Those of the app in `dir`.
+    ///
+    /// # Errors
+    /// Its owner cannot be seen.
+    pub fn of(dir: &Path) -> io::Result<Self> {
+        let owner = std::fs::symlink_metadata(dir)?.uid();
+        Ok(Self(Some(owner).filter(|owner| *owner != geteuid().as_raw())))
+    }
+
+    /// Whether the files name us other users' processes.
+    #[must_use]
+    pub const fn is_anothers(self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether the process is one that the app's owner could signal, too (kill(2)); of our own apps, any.
+    #[must_use]
+    pub fn may_end(self, pid: i32) -> bool {
+        let Some(owner) = self.0 else { return true };
+        procfs::uids(pid).is_some_and(|[real, _, saved]| real == owner || saved == owner)
+    }
 }
 
 /// Ends what killed supervisors left of the app whose outermost supervisor this process has just become.
@@ -93,6 +129,7 @@ enum Phase {
 pub struct Ending {
     app: String,
     dir: PathBuf,
+    whose: Whose,
     members: BTreeMap<i32, Member>,
     phase: Phase,
     until: Mono,
@@ -110,6 +147,7 @@ impl Ending {
         let mut ending = Self {
             app: app.to_owned(),
             dir: dir.to_owned(),
+            whose: Whose::of(dir).ok()?,
             members: BTreeMap::new(),
             phase: Phase::Workers,
             until: clock::now() + grace,
@@ -147,6 +185,7 @@ impl Ending {
         }
         // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one with its number.
         let pidfd = process::open_pidfd(pid).ok().filter(|_| procfs::is_alive(pid, start));
+        let pidfd = pidfd.filter(|_| self.whose.may_end(pid));
         self.members.extend(pidfd.map(|pidfd| (pid, Member { start, pidfd, leads })));
     }
 

@@ -1,9 +1,10 @@
 //! What is left of a start that failed: nothing, or the reason.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use pm_common::home::Start;
+use pm_common::home::{Folder, Start};
 use pm_common::policy::exit::Exit;
 use pm_common::procfs;
 use pm_common::status::{
@@ -40,9 +41,10 @@ fn is_bare(dir: &Path) -> io::Result<bool> {
 /// # Errors
 /// It cannot be renamed or deleted.
 pub(crate) fn delete(dir: &Path, app: &str) -> io::Result<()> {
-    let hidden = dir.with_file_name(format!(".{app}.{}.removed", std::process::id()));
-    std::fs::rename(dir, &hidden)?;
-    std::fs::remove_dir_all(&hidden)
+    let place = Folder::open_place(dir.parent().unwrap_or(dir))?;
+    let hidden = format!(".{app}.{}.removed", std::process::id());
+    place.rename(app, &hidden)?;
+    place.remove_tree(OsStr::new(&hidden))
 }
 
 /// Leaves how an app ended whose start has failed, unless its supervisor has left that: it is `errored`, not `stopped`.

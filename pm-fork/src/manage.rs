@@ -72,7 +72,7 @@ fn send(pidfd: &OwnedFd, name: &str, pid: i32, signal: &Signal) -> Result<(), Fa
 ///
 /// # Errors
 /// 125: it is another's.
-fn check_owner(home: &Home, name: &str, pid: i32) -> Result<(), Failure> {
+pub(crate) fn check_owner(home: &Home, name: &str, pid: i32) -> Result<(), Failure> {
     let owner = home.owner_of(name)?;
     if owner == nix::unistd::geteuid().as_raw() {
         return Ok(());

@@ -97,7 +97,7 @@ impl Request {
     /// Whether files in the directory of all apps are made, changed or removed. (A chain looks at its directory itself.)
     pub(crate) const fn writes(&self) -> bool {
         match self {
-            Self::Chain(_) | Self::Save | Self::Logs(_) => false,
+            Self::Chain(_) | Self::Logs(_) => false,
             Self::Described(asked) => !asked.dry_run,
             Self::Signal { update_env, .. } => *update_env,
             Self::Again(_)
@@ -106,6 +106,7 @@ impl Request {
             | Self::Reset(_)
             | Self::Flush(_)
             | Self::Remove(_)
+            | Self::Save
             | Self::Keep => true,
         }
     }

@@ -85,7 +85,7 @@ pub(crate) fn update_env(home: &Home, name: &str) -> Result<(), Failure> {
 pub(crate) fn known(home: &Home, name: &str) -> Result<Start, Failure> {
     let dir = home.dir(name).unwrap_or_default();
     let start =
-        Start::read(&dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))?;
+        Start::read_ours(&dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))?;
     let mut start = start.ok_or_else(|| unknown(home, &dir, name))?;
     // What counts is the directory; one that was renamed by hand is another app.
     name.clone_into(&mut start.name);
@@ -110,6 +110,13 @@ pub(crate) fn save() -> Result<u8, Failure> {
     let names = home.apps().or_fail(|| format!("cannot read {}", home.path().display()))?;
     let (mut all, mut code) = (Vec::new(), 0);
     for name in &names {
+        // Where users share a place, each saves what is his.
+        if let Ok(owner) = home.owner_of(name)
+            && owner != nix::unistd::geteuid().as_raw()
+        {
+            report::info(format_args!("not saved: app '{name}' is user {owner}'s, who can save it"));
+            continue;
+        }
         match known(&home, name) {
             Ok(start) => all.push(start),
             // Started by hand, with no pm-fork: who did that has to do it again.
@@ -141,7 +148,7 @@ pub(crate) fn keep() -> Result<u8, Failure> {
     let place = home.path();
     home.make().or_fail(|| format!("cannot make {}", place.display()))?;
     let doing = || format!("cannot write {}, which is as it was", place.join(SAVED).display());
-    let folder = Folder::open_to_write(place).or_fail(doing)?;
+    let folder = Folder::open_place(place).or_fail(doing)?;
     match folder.read(SAVED, file::LARGEST) {
         Ok(before) => folder.replace_for_good(SAVED_BEFORE, &before).or_fail(doing)?,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}

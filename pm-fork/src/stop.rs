@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use pm_common::home::Home;
-use pm_common::orphans::{self, Ending};
+use pm_common::orphans::{self, Ending, Whose};
 use pm_common::policy::rules::Rules;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
@@ -24,6 +24,8 @@ use crate::{manage, resurrect};
 
 /// What a stop may take beyond the grace: the processes between the links, a loaded machine.
 const SLACK: Span = Span::secs(10);
+/// How often the process with the lock may be one that cannot be seen before we believe that it is not chance.
+const TRIES: u32 = 20;
 
 /// Stops apps; what is not running is what was asked for.
 ///
@@ -125,10 +127,11 @@ impl Stopping {
     /// Tells the outermost process of the app to end. `None`: there is none.
     fn begin(home: &Home, name: &str) -> Result<Option<Self>, Failure> {
         let dir = home.dir(name).unwrap_or_default();
-        loop {
+        for _ in 0..TRIES {
             let Some((pid, pidfd)) = manage::pinned_holder(&dir, name)? else { return Ok(None) };
             let statuses = status::read(&dir).unwrap_or_default();
             let Some(start) = procfs::start_time(pid) else { continue };
+            manage::check_owner(home, name, pid)?;
             let doing = || format!("app '{name}': cannot send TERM to process {pid}");
             process::signal(pidfd.as_fd(), nix::libc::SIGTERM as u8).or_fail(doing)?;
             let told = clock::now();
@@ -137,6 +140,9 @@ impl Stopping {
             let name = name.to_owned();
             return Ok(Some(Self { name, dir, pid, start, pidfd, supervisors, told, until, killed: false }));
         }
+        let why = "has its lock, and nothing is to be seen of it in /proc (hidepid?): stop it as its owner, or as root";
+        let pid = manage::holder(&dir, name)?.map_or_else(String::new, |pid| format!(" {pid}"));
+        Err(Failure::own(format!("app '{name}': process{pid} {why}")))
     }
 
     /// Whether it goes on.
@@ -145,7 +151,7 @@ impl Stopping {
             return self.ended(home);
         }
         // Also later: a SIGSTOP may have been under way when it was told.
-        go_on(&self.name, self.pid, &status::read(&self.dir).unwrap_or_default());
+        go_on(&self.name, &self.dir, self.pid, &status::read(&self.dir).unwrap_or_default());
         let now = clock::now();
         if deadline.is_some_and(|at| at <= now) || (self.until <= now && !self.may_take_longer()) {
             return self.overdue(deadline.is_none());
@@ -182,7 +188,8 @@ impl Stopping {
                 "app '{name}' did not end within {took}s of TERM: it is killed pid={pid}{comm}"
             ));
             // pm-fork made it the leader of its session and group.
-            let group = procfs::stat(pid).is_some_and(|stat| stat.pgrp == pid);
+            let ours = Whose::of(&self.dir).is_ok_and(|whose| !whose.is_anothers());
+            let group = ours && procfs::stat(pid).is_some_and(|stat| stat.pgrp == pid);
             let killed = if group {
                 process::signal_group(pid, Signal::SIGKILL)
             } else {
@@ -202,7 +209,8 @@ impl Stopping {
 }
 
 /// What is suspended acts on no signal until it goes on.
-fn go_on(name: &str, holder: i32, statuses: &[Status]) {
+fn go_on(name: &str, dir: &Path, holder: i32, statuses: &[Status]) {
+    let Ok(whose) = Whose::of(dir) else { return };
     let told = statuses.iter().map(|status| &status.supervisor);
     let all = told.map(|told| (told.pid, Some(told.start))).chain([(holder, None)]);
     let mut seen = Vec::new();
@@ -214,6 +222,7 @@ fn go_on(name: &str, holder: i32, statuses: &[Status]) {
         seen.push(pid);
         let pidfd = process::open_pidfd(pid).ok();
         let pidfd = pidfd.filter(|_| start.is_none_or(|start| procfs::is_alive(pid, start)));
+        let pidfd = pidfd.filter(|_| whose.may_end(pid));
         let sent = pidfd.is_some_and(|pidfd| process::signal(pidfd.as_fd(), nix::libc::SIGCONT as u8).is_ok());
         if sent {
             report::info(format_args!("app '{name}': pid={pid} was suspended, and goes on to stop"));

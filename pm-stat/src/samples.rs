@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use pm_common::home::Folder;
+use pm_common::procfs;
 use pm_common::wait::Id;
-use pm_common::{home, procfs};
 
 use crate::start;
 
@@ -67,7 +68,8 @@ impl Samples {
         let now_s = procfs::since_boot();
         self.before.retain(|_, sample| (0.0..=LONGEST_S).contains(&(now_s - sample.at_s)));
         self.before.extend(std::mem::take(&mut self.next));
-        let _ = home::replace_file(place, FILE, text_of(&self.before, &boot()).as_bytes());
+        let text = text_of(&self.before, &boot());
+        let _ = Folder::open_place(place).and_then(|folder| folder.replace(FILE, text.as_bytes()));
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn check(home: Option<&Home>, named: &[OsString]) -> Result<u8, Failu
     let apps = Apps::look(home, named)?;
     let unseen = apps.unseen(home, !named.is_empty());
     let knowable = |name: &str| unseen.iter().all(|app| app.name != name);
-    let told = |app: &Seen| complaint(app, !named.is_empty()).map(|why| format!("{}: {why}\n", app.name));
+    let told = |app: &Seen| complaint(app, !named.is_empty()).map(|why| format!("{}: {}\n", app.name, clean(&why)));
     let mut text: String = apps.seen.iter().filter(|app| knowable(&app.name)).filter_map(told).collect();
     let missing = apps.missing.iter().filter(|name| knowable(name));
     missing.for_each(|name| text.push_str(&format!("{name}: no such app: {}\n", place(home))));

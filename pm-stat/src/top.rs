@@ -10,11 +10,13 @@ use pm_common::report::{Failure, OrFail as _, reason};
 use pm_common::sys::clock;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::apps::Apps;
 use crate::follow::eyes::timespec;
 use crate::row;
 use crate::samples::Samples;
+use crate::seen::Seen;
 use crate::shot::colours;
 use crate::table::Entry;
 use crate::text::Now;
@@ -37,7 +39,23 @@ const REFRESH: Span = Span::secs(1);
 #[derive(Debug)]
 struct Item {
     entry: Entry,
-    logs: [PathBuf; 2],
+    logs: Option<Logs>,
+}
+
+/// The logs of an app: of stdout, of stderr.
+#[derive(Debug)]
+struct Logs {
+    paths: [PathBuf; 2],
+    /// Only files of this user are shown: the app is another user's, and could name any.
+    only_of: Option<u32>,
+}
+
+impl Logs {
+    /// `None`: a link of another user's leads to the app.
+    fn of(app: &Seen, home: Option<&Home>) -> Option<Self> {
+        let owner = home?.owner_of(&app.name).ok()?;
+        Some(Self { paths: app.logs(), only_of: Some(owner).filter(|uid| *uid != geteuid().as_raw()) })
+    }
 }
 
 /// What is shown, and how.
@@ -119,7 +137,7 @@ impl Top {
     fn measure(&mut self, home: Option<&Home>, named: &[OsString]) -> Result<(), Failure> {
         let apps = Apps::look(home, named)?;
         let now = Now::read();
-        let item = |row: &row::Row<'_>| Item { entry: Entry::of(row, now), logs: row.app.logs() };
+        let item = |row: &row::Row<'_>| Item { entry: Entry::of(row, now), logs: Logs::of(row.app, home) };
         let mut rows = row::rows(&apps.seen, &mut self.meter);
         traffic::add(&mut rows);
         let items = rows.iter().map(item).collect();
@@ -166,7 +184,8 @@ impl Top {
         let (width, height) = terminal::size();
         let entries: Vec<_> = self.items.iter().map(|item| item.entry.clone()).collect();
         let count = Panes::of(height, entries.len()).logs;
-        let logs = self.items.get(self.selected).map(|item| tail::tail(&item.logs, count)).unwrap_or_default();
+        let logs = self.items.get(self.selected).and_then(|item| item.logs.as_ref());
+        let logs = logs.map(|logs| tail::tail(&logs.paths, logs.only_of, count)).unwrap_or_default();
         let view = View {
             entries: &entries,
             selected: self.selected,

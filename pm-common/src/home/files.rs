@@ -1,10 +1,12 @@
 //! Files in the directories of apps, below a directory that is held open: whoever can write there, no link, FIFO, huge
 //! file or exchanged directory leads a reader or a writer elsewhere (openat(2), "Rationale for openat()").
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::process::geteuid;
@@ -13,6 +15,8 @@ use crate::sys::random;
 
 /// How often a random name may be taken before we believe that it is not chance.
 const TRIES: u32 = 16;
+/// How many links may lead to a place, as to the kernel (path_resolution(7)).
+const MOST_LINKS: u32 = 40;
 
 /// A directory, held open.
 #[derive(Debug)]
@@ -38,15 +42,37 @@ impl Folder {
     /// # Errors
     /// It is another user's, none, or may not be opened.
     pub fn open_to_write(dir: &Path) -> io::Result<Self> {
-        let folder = Self::open(dir)?;
-        if folder.owner != 0 && folder.owner != geteuid().as_raw() {
-            return Err(io::Error::other(format!(
-                "it belongs to user {}, we are {}",
-                folder.owner,
-                geteuid().as_raw()
-            )));
+        let (above, name) = (dir.parent().unwrap_or(dir), dir.file_name().unwrap_or_default());
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Self::to_write(openat(
+            walk(above)?,
+            if name.is_empty() { OsStr::new(".") } else { name },
+            flags,
+            Mode::empty(),
+        )?)
+    }
+
+    /// The same for the directory of all apps, which may be a link: as with those that lead there, one of ours or root's.
+    ///
+    /// # Errors
+    /// As [`Folder::open_to_write`].
+    pub fn open_place(place: &Path) -> io::Result<Self> {
+        Self::to_write(walk(place)?)
+    }
+
+    fn to_write(fd: OwnedFd) -> io::Result<Self> {
+        let owner = rustix::fs::fstat(&fd)?.st_uid;
+        let folder = Self { fd, owner };
+        if owner == 0 { Ok(folder) } else { folder.only_ours() }
+    }
+
+    /// This one, if it is our own.
+    pub(super) fn only_ours(self) -> io::Result<Self> {
+        let (owner, us) = (self.owner, geteuid().as_raw());
+        if owner != us {
+            return Err(io::Error::other(format!("it belongs to user {owner}, we are {us}")));
         }
-        Ok(folder)
+        Ok(self)
     }
 
     /// Reads a file of at most so many bytes.
@@ -64,6 +90,17 @@ impl Folder {
     pub fn open_file(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = File::from(openat(&self.fd, name, flags, Mode::empty())?);
+        self.check(&file)?;
+        Ok(file)
+    }
+
+    /// Opens a file whose locks are of interest, and makes it, mode 0600, if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be made or written, is no regular file, or a file of somebody who has no business here.
+    pub(super) fn open_lock(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = File::from(openat(&self.fd, name, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)?);
         self.check(&file)?;
         Ok(file)
     }
@@ -115,6 +152,36 @@ impl Folder {
         }
     }
 
+    /// Gives a file or a directory another name here.
+    ///
+    /// # Errors
+    /// That of renameat(2).
+    pub fn rename(&self, name: &str, new: &str) -> io::Result<()> {
+        Ok(renameat(&self.fd, name, &self.fd, new)?)
+    }
+
+    /// Removes a file, or a directory with all that is in it; links are removed, and not followed.
+    ///
+    /// # Errors
+    /// One of them cannot be removed.
+    pub fn remove_tree(&self, name: &OsStr) -> io::Result<()> {
+        match unlinkat(&self.fd, name, AtFlags::empty()) {
+            Err(rustix::io::Errno::ISDIR) => {}
+            Err(rustix::io::Errno::NOENT) => return Ok(()),
+            other => return Ok(other?),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let below = Self { fd: openat(&self.fd, name, flags, Mode::empty())?, owner: self.owner };
+        let entries = rustix::fs::Dir::read_from(&below.fd)?.collect::<Result<Vec<_>, _>>()?;
+        for entry in &entries {
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." {
+                below.remove_tree(name)?;
+            }
+        }
+        Ok(unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
+    }
+
     fn create_new(&self, name: &str) -> io::Result<(String, File)> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         for _ in 0..TRIES {
@@ -139,6 +206,41 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// Opens what an absolute path leads to, one name at a time: no link of another user's leads us elsewhere, even if it is
+/// exchanged for a directory, and back, all the time. (openat2(2) knows whether a link is followed, not whose.)
+fn walk(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = || rustix::fs::open("/", flags, Mode::empty());
+    let mut at = root()?;
+    let mut names: Vec<PathBuf> = vec![path.to_owned()];
+    let mut links = 0;
+    while let Some(next) = names.pop() {
+        let mut parts = next.components();
+        let Some(part) = parts.next() else { continue };
+        names.push(parts.as_path().to_owned());
+        if part == Component::RootDir {
+            at = root()?;
+            continue;
+        }
+        let found = openat(&at, part.as_os_str(), flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&found)?;
+        if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Symlink {
+            at = found;
+            continue;
+        }
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(io::Error::from_raw_os_error(nix::libc::ELOOP));
+        }
+        if stat.st_uid != 0 && stat.st_uid != geteuid().as_raw() {
+            return Err(io::Error::other(format!("a link of user {} leads there", stat.st_uid)));
+        }
+        let target = rustix::fs::readlinkat(&found, "", Vec::new())?;
+        names.push(PathBuf::from(OsString::from_vec(target.into_bytes())));
+    }
+    Ok(at)
 }
 
 /// Reads a file in the directory `dir` ([`Folder::read`]).
@@ -233,6 +335,66 @@ mod tests {
         assert_eq!(std::fs::read(&secret).expect("read"), b"secret");
         symlink(&app, place.path().join("other")).expect("linked");
         assert!(read_file(&place.path().join("other"), "link", 9).is_err(), "nor a link to the directory");
+    }
+
+    #[test]
+    fn a_tree_is_removed_and_nothing_that_a_link_in_it_leads_to() {
+        let (place, app) = place();
+        std::fs::create_dir_all(app.join("a/b/c")).expect("made");
+        std::fs::write(app.join("a/b/x"), "x").expect("written");
+        symlink(place.path(), app.join("a/link")).expect("linked");
+        let above = Folder::open_place(place.path()).expect("ours");
+        above.rename("app", "old").expect("renamed");
+        above.remove_tree(OsStr::new("old")).expect("removed");
+        above.remove_tree(OsStr::new("old")).expect("nothing to do");
+        assert_eq!(names(place.path()), ["secret"]);
+    }
+
+    #[test]
+    fn links_of_ours_lead_to_a_place_and_those_of_others_do_not() {
+        let (place, app) = place();
+        let [one, two, round] = ["one", "two", "round"].map(|name| place.path().join(name));
+        symlink("../../../../../../..", &two).expect("linked");
+        symlink(two.join(app.strip_prefix("/").expect("absolute")), &one).expect("linked");
+        symlink("round", &round).expect("linked");
+        Folder::open_place(&one).expect("ours").replace("x", b"new").expect("written");
+        assert_eq!(read_file(&app, "x", 9).expect("read"), b"new");
+        assert!(Folder::open_to_write(&one).is_err(), "of an app it is none");
+        assert!(Folder::open_place(&round).is_err() && Folder::open_place(&place.path().join("none")).is_err());
+        if geteuid().is_root() {
+            std::os::unix::fs::lchown(&two, Some(NOBODY), None).expect("given away");
+            let refused = Folder::open_place(&one).expect_err("another user's").to_string();
+            assert_eq!(refused, "a link of user 65534 leads there");
+            assert!(Folder::open_to_write(&one.join("app")).is_err());
+        }
+    }
+
+    /// Whoever owns what is above our directory may exchange it at any moment.
+    #[test]
+    fn a_directory_that_is_exchanged_for_a_link_all_the_time_leads_nobody_elsewhere() {
+        if !geteuid().is_root() {
+            return; // Only root can give a link away.
+        }
+        let (place, _) = place();
+        let [theirs, link, aim] = ["theirs", "link", "aim"].map(|name| place.path().join(name));
+        for dir in [&theirs, &aim] {
+            std::fs::create_dir_all(dir.join("web")).expect("made");
+        }
+        symlink(&aim, &link).expect("linked");
+        std::os::unix::fs::lchown(&link, Some(NOBODY), None).expect("given away");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (cwd, flags) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    rustix::fs::renameat_with(cwd, &theirs, cwd, &link, flags).expect("exchanged");
+                }
+            });
+            let written = (0..20_000).filter(|_| replace_file(&theirs.join("web"), "x", b"x").is_ok()).count();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(written > 0);
+        });
+        assert_eq!(names(&aim.join("web")), [""; 0]);
     }
 
     #[test]

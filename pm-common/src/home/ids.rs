@@ -1,13 +1,13 @@
 //! The ids of apps: a number for each that has a `start.json`, its own for life.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 
 use super::Home;
+use super::files::Folder;
 use super::start::id_of;
 
 /// The file whose lock is held while an id is chosen and written down.
@@ -29,9 +29,7 @@ pub fn with_id<T>(home: &Home, app: &str, write: impl FnOnce(u64) -> io::Result<
 }
 
 fn lock(home: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
-    let file = options.open(home.join(LOCK))?;
+    let file = Folder::open_place(home)?.open_lock(LOCK)?;
     fcntl_lock(&file, FlockOperation::LockExclusive)?;
     Ok(file)
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::files::{Folder, read_file, replace_file};
+use super::files::{Folder, replace_file};
 
 /// The file's name.
 pub const START: &str = "start.json";
@@ -140,7 +140,19 @@ impl Start {
     /// # Errors
     /// The file cannot be read or understood.
     pub fn read(dir: &Path) -> io::Result<Option<Self>> {
-        let text = match read_file(dir, START, LARGEST) {
+        Self::read_in(Folder::open(dir))
+    }
+
+    /// The same, to start it: only ours. In a PM_HOME of several users, one could have another run what he likes.
+    ///
+    /// # Errors
+    /// As [`Start::read`]; or the directory is another user's.
+    pub fn read_ours(dir: &Path) -> io::Result<Option<Self>> {
+        Self::read_in(Folder::open(dir).and_then(Folder::only_ours))
+    }
+
+    fn read_in(folder: io::Result<Folder>) -> io::Result<Option<Self>> {
+        let text = match folder.and_then(|folder| folder.read(START, LARGEST)) {
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
             other => other?,
         };

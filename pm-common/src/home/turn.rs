@@ -3,15 +3,15 @@
 //! Each name has a byte of its own in one file, far behind its end (fcntl(2), "Advisory record locking"): a thousand apps
 //! take one descriptor.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use super::Home;
+use super::files::Folder;
 use crate::report;
 
 /// The file whose bytes are locked; it stays empty.
@@ -29,9 +29,7 @@ impl Turns {
     /// # Errors
     /// The file cannot be made or opened.
     pub fn new(home: &Home) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-        options.open(home.path().join(FILE)).map(|file| Self { file })
+        Folder::open_place(home.path())?.open_lock(FILE).map(|file| Self { file })
     }
 
     /// Waits until it is our turn with this app, and says whom for. Who needs several takes them in the order of their

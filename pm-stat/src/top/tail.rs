@@ -5,6 +5,8 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use crate::text::clean;
 
 /// How much is read of the end of a log.
@@ -28,9 +30,10 @@ struct Log {
     file: (u64, u64),
 }
 
-/// The last `count` lines of both logs (stdout, stderr): that of the one that was written to last stand below.
-pub(crate) fn tail(logs: &[PathBuf; 2], count: usize) -> Vec<LogLine> {
-    let [out, err] = logs.each_ref().map(|path| read(path).unwrap_or_default());
+/// The last `count` lines of both logs (stdout, stderr): that of the one that was written to last stand below. `only_of`:
+/// of no link, and only of files of this user.
+pub(crate) fn tail(logs: &[PathBuf; 2], only_of: Option<u32>, count: usize) -> Vec<LogLine> {
+    let [out, err] = logs.each_ref().map(|path| read(path, only_of).unwrap_or_default());
     let same = out.file == err.file && !out.lines.is_empty();
     merged(&out, if same { &[] } else { &err.lines }, err.written, count)
 }
@@ -52,11 +55,16 @@ fn merged(out: &Log, err: &[String], err_written: (i64, i64), count: usize) -> V
     }
 }
 
-fn read(path: &Path) -> Option<Log> {
+fn read(path: &Path, only_of: Option<u32>) -> Option<Log> {
     let mut options = OpenOptions::new();
-    // O_NONBLOCK: the log may be a FIFO or a terminal.
-    let mut file = options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path).ok()?;
+    // The log may be a FIFO or a terminal.
+    let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    flags.set(OFlags::NOFOLLOW, only_of.is_some());
+    let mut file = options.read(true).custom_flags(flags.bits() as i32).open(path).ok()?;
     let found = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    if only_of.is_some_and(|uid| uid != found.uid()) {
+        return None;
+    }
     let skipped = found.len().saturating_sub(LARGEST);
     file.seek(SeekFrom::Start(skipped)).ok()?;
     let mut bytes = Vec::new();
@@ -110,19 +118,31 @@ mod tests {
     fn the_last_lines_of_both_logs_the_latest_below() {
         let dir = tempfile::tempdir().expect("a directory");
         let logs = [dir.path().join("out"), dir.path().join("err")];
-        assert_eq!(tail(&logs, 5), [], "there is none");
+        assert_eq!(tail(&logs, None, 5), [], "there is none");
         std::fs::write(&logs[0], "a\nb\nc\nd").expect("written");
-        assert_eq!(texts(&tail(&logs, 3)), ["b", "c", "d"]);
+        assert_eq!(texts(&tail(&logs, None, 3)), ["b", "c", "d"]);
         std::fs::write(&logs[1], "x\ny\nz\n").expect("written");
         let file = std::fs::File::open(&logs[0]).expect("there");
         file.set_modified(std::time::UNIX_EPOCH).expect("ours");
-        assert_eq!(texts(&tail(&logs, 4)), ["c", "d", "!y", "!z"]);
-        assert_eq!(texts(&tail(&logs, 20)), ["a", "b", "c", "d", "!x", "!y", "!z"]);
-        assert_eq!(texts(&tail(&logs, 0)), [""; 0]);
+        assert_eq!(texts(&tail(&logs, None, 4)), ["c", "d", "!y", "!z"]);
+        assert_eq!(texts(&tail(&logs, None, 20)), ["a", "b", "c", "d", "!x", "!y", "!z"]);
+        assert_eq!(texts(&tail(&logs, None, 0)), [""; 0]);
         std::fs::File::open(&logs[1]).expect("there").set_modified(std::time::UNIX_EPOCH).expect("ours");
         file.set_modified(std::time::SystemTime::now()).expect("ours");
-        assert_eq!(texts(&tail(&logs, 4)), ["!y", "!z", "c", "d"]);
-        assert_eq!(texts(&tail(&[logs[0].clone(), logs[0].clone()], 2)), ["c", "d"], "one file for both");
+        assert_eq!(texts(&tail(&logs, None, 4)), ["!y", "!z", "c", "d"]);
+        assert_eq!(texts(&tail(&[logs[0].clone(), logs[0].clone()], None, 2)), ["c", "d"], "one file for both");
+    }
+
+    #[test]
+    fn of_anothers_app_only_the_owners_own_files_are_shown() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let logs = [dir.path().join("out"), dir.path().join("link")];
+        std::fs::write(&logs[0], "a\n").expect("written");
+        std::os::unix::fs::symlink(&logs[0], &logs[1]).expect("linked");
+        let us = rustix::process::geteuid().as_raw();
+        assert_eq!(texts(&tail(&logs, Some(us), 9)), ["a"]);
+        assert_eq!(tail(&logs, Some(us + 1), 9), []);
+        assert_eq!(texts(&tail(&[logs[1].clone(), dir.path().join("none")], None, 9)), ["a"], "of ours");
     }
 
     #[test]
@@ -130,7 +150,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let logs = [dir.path().join("out"), dir.path().join("err")];
         std::fs::write(&logs[0], "0123456789\n".repeat(20_000)).expect("written");
-        let lines = tail(&logs, 100_000);
+        let lines = tail(&logs, None, 100_000);
         assert!(lines.len() < 7000 && lines.iter().all(|l| l.text == "0123456789"), "{}", lines.len());
     }
 }

@@ -12,6 +12,7 @@ use crate::links::replaces_workers_only;
 use crate::readme::README;
 
 mod oom;
+mod shared;
 mod speakers;
 mod want;
 

@@ -12,7 +12,7 @@ use pm_tests::{proc, wait};
 use crate::orphans::supervisors;
 
 /// The user whose PM_HOME it is.
-const THEIRS: u32 = 65534;
+pub(super) const THEIRS: u32 = 65534;
 /// What root's file holds that others want to have overwritten.
 const SECRET: &str = "root's own\n";
 
@@ -214,7 +214,7 @@ fn a_reload_by_root_works_and_no_planted_number_makes_root_signal_another() {
     holder.wait().expect("ended");
 }
 
-fn proc_start(pid: u32) -> u64 {
+pub(super) fn proc_start(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("alive");
     stat.rsplit(')')
         .next()
@@ -291,6 +291,20 @@ fn a_link_of_another_user_in_place_of_pm_home_or_of_an_app_is_not_followed() {
         }
     }
     assert!(!roots.join("mine/workers").exists());
+}
+
+/// A link to our own place is ours to make.
+#[test]
+fn a_home_that_is_a_link_of_ours_is_as_good_as_what_it_leads_to() {
+    let front = Front::new();
+    let there = front.scene.dir().join("there");
+    std::fs::create_dir(&there).expect("made");
+    symlink(&there, front.scene.dir().join("pm")).expect("linked");
+    front.ok("start idle.js");
+    front.ok("save");
+    assert!(there.join(".saved").exists() && there.join(".samples").exists());
+    front.ok("delete all");
+    assert!(!there.join("idle").exists());
 }
 
 /// Who may write in PM_HOME could exchange what we make there: the sticky bit keeps them from it.

@@ -1,0 +1,142 @@
+//! A PM_HOME that users share (root's, with the sticky bit, as on a tmpfs of a container): what one of them plants in the
+//! directory of an app of his own neither ends a process of root's, nor runs as root.
+
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use pm_tests::front::Front;
+use serde_json::json;
+
+use super::foreign::{THEIRS, proc_start};
+
+/// The shared place, and a process of root's.
+struct Shared {
+    front: Front,
+    victim: Child,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _ = self.victim.kill();
+        let _ = self.victim.wait();
+    }
+}
+
+impl Shared {
+    fn new() -> Self {
+        let front = Front::new();
+        front.scene.open_to_all();
+        let home = front.scene.dir().join("pm");
+        std::fs::create_dir(&home).expect("made");
+        std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o1777)).expect("ours");
+        let victim = front.scene.command(&["sleep", "1000"]).stdin(Stdio::null()).spawn().expect("sleep");
+        Self { front, victim }
+    }
+
+    /// What the other user plants for an app of this name: to be started so, and with a worker that a supervisor which was
+    /// killed has left.
+    fn plant(&self, name: &str, argv: &[&str]) -> PathBuf {
+        let dir = self.front.scene.dir().join("pm").join(name);
+        std::fs::create_dir_all(dir.join("status.d")).expect("made");
+        let victim = self.victim.id();
+        let start = json!({ "id": 7, "schema": 1, "name": name, "argv": argv, "cwd": "/", "env": {} });
+        let supervisor = json!({
+            "kind": "supervisor", "schema": 1, "app": name, "tool": "pm-cluster\u{1b}[31m", "version": "0", "pid": 4_000_000,
+            "start": 5, "state": "ready", "since_ms": 1, "workers": 1, "ready": 1, "policy": {}, "addresses": [],
+        });
+        let worker = json!({
+            "kind": "worker", "slot": 0, "generation": 1, "state": "ready", "pid": victim, "start": proc_start(victim),
+        });
+        std::fs::write(dir.join("start.json"), start.to_string()).expect("written");
+        std::fs::write(dir.join("status.d/pm-cluster.4000000"), format!("{supervisor}\n{worker}\n")).expect("written");
+        std::fs::write(dir.join("lock"), "").expect("written");
+        give_away(&dir);
+        dir
+    }
+
+    #[track_caller]
+    fn lives(&mut self, what: &str) {
+        assert!(self.victim.try_wait().expect("ours").is_none(), "root killed its own process: {what}");
+    }
+}
+
+fn give_away(path: &Path) {
+    chown(path, Some(THEIRS), Some(THEIRS)).expect("given away");
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        give_away(&entry.path());
+    }
+}
+
+#[test]
+fn root_ends_nothing_for_another_user_but_that_users_own() {
+    let mut shared = Shared::new();
+    shared.plant("web", &["sleep", "1"]);
+    for line in ["stop web", "stop all", "kill", "restart web", "delete web"] {
+        let said = shared.front.line(line);
+        shared.lives(&format!("{line}: {said:?}"));
+    }
+}
+
+/// `--check` names the tool that a status file names.
+#[test]
+fn nothing_that_is_planted_reaches_the_terminal_but_its_text() {
+    let shared = Shared::new();
+    shared.plant("web", &["sleep", "1"]);
+    for args in [&["--check"][..], &["--check", "web"], &["--describe", "web"], &["--table"]] {
+        let output = shared.front.scene.command(&[&["pm-stat"][..], args].concat()).output().expect("runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("web") && !text.contains('\u{1b}'), "{args:?}: {text:?}");
+    }
+}
+
+#[test]
+fn root_starts_and_saves_nothing_that_another_user_has_written() {
+    let shared = Shared::new();
+    let mark = shared.front.scene.dir().join("mark");
+    let argv = ["sh", "-c", &format!("touch {}; exec sleep 1000", mark.display())];
+    let dir = shared.plant("web", &argv);
+    for line in ["start web", "restart web", "start all"] {
+        let said = shared.front.line(line);
+        assert!(said.code != 0 && said.err.contains(&format!("belongs to user {THEIRS}")), "{line}: {said:?}");
+    }
+    shared.front.ok("start idle.js");
+    let said = shared.front.ok("save");
+    assert!(said.err.contains(&format!("not saved: app 'web' is user {THEIRS}'s")), "{said:?}");
+    assert!(said.err.contains("saved 1 apps"), "{said:?}");
+    std::fs::remove_dir_all(dir).expect("removed by its owner");
+    shared.front.ok("resurrect");
+    shared.front.ok("start all");
+    assert!(!mark.exists(), "root ran it");
+    assert_eq!(shared.front.list(), ["idle:online"]);
+    shared.front.ok("delete all");
+}
+
+/// What the owner could end himself, root may end for him.
+#[test]
+fn root_stops_an_app_of_another_user() {
+    let shared = Shared::new();
+    let words =
+        ["setpriv", &format!("--reuid={THEIRS}"), "--regid=65534", "--clear-groups", "pm-fork", "--name", "web"];
+    let output = shared.front.scene.command(&[&words[..], &["sleep", "1000"]].concat()).output().expect("runs");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(shared.front.list(), ["web:online"]);
+    shared.front.ok("stop web");
+    assert_eq!(shared.front.list(), ["web:stopped"]);
+}
+
+/// With `hidepid`, a user sees nothing of a program that has become root (`sudo`), and cannot end it.
+#[test]
+fn a_stop_of_what_cannot_be_seen_says_so() {
+    let scene = pm_tests::any::scene();
+    scene.open_to_all();
+    let script = "set -e; mount -t proc -o hidepid=2 proc /proc; cp \"$(command -v setpriv)\" root; chmod 4755 root\n\
+        user() { setpriv --reuid=www-data --regid=www-data --clear-groups timeout -k 1 20 \"$@\"; }\n\
+        user pm-fork --name hidden ./root --reuid=0 sleep 1000\n\
+        code=0; user pm-fork --stop hidden || code=$?\n\
+        kill -KILL \"$(cat pm/hidden/pid)\"; exit $code";
+    let output = scene.command(&["unshare", "-m", "sh", "-c", script]).output().expect("unshare");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(125), "{said}");
+    assert!(said.contains("nothing is to be seen of it in /proc (hidepid?)"), "{said}");
+}
