@@ -28,6 +28,11 @@ pub use roll::{Roll, RollRunning};
 pub const DIRECTORY: &str = "status.d";
 /// The most that is read of a status file: about 10,000 workers.
 const LARGEST: u64 = 4 << 20;
+/// The most that is read of all in one directory, of how many files, and of how many names there: a chain has a file for
+/// each link, and one for each that was killed. Who writes there himself is not to hold up who looks.
+const MOST: u64 = 3 * LARGEST;
+const MOST_FILES: usize = 100;
+const MOST_NAMES: usize = 1000;
 
 /// The milliseconds of the wall clock since 1970.
 #[must_use]
@@ -90,30 +95,69 @@ pub fn read(dir: &Path) -> io::Result<Vec<Status>> {
 /// # Errors
 /// The directory cannot be read; that it is not there yet is no error.
 pub fn read_all(dir: &Path) -> io::Result<(Vec<Status>, Vec<Status>)> {
-    let entries = match std::fs::read_dir(dir.join(DIRECTORY)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
-        other => other?,
-    };
-    let files = entries.flatten().filter(|e| named(&e.path()).is_some());
-    let all = files.filter_map(|e| read_file(&e.path()));
-    let (living, mut others): (Vec<_>, Vec<_>) = all.partition(Status::is_alive);
-    others.retain(was_killed);
-    Ok((living, others))
+    let Told { living, killed, .. } = Told::read(dir)?;
+    Ok((living, killed))
+}
+
+/// What the supervisors of an app say, and have said, in no order.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Those that live.
+    pub living: Vec<Status>,
+    /// Those that were killed.
+    pub killed: Vec<Status>,
+    /// Those that gave up.
+    gave_up: Vec<Status>,
+}
+
+impl Told {
+    /// Reads all of the app in `dir`, once.
+    ///
+    /// # Errors
+    /// The directory cannot be read; that it is not there yet is no error.
+    pub fn read(dir: &Path) -> io::Result<Self> {
+        let all = match all_in(&dir.join(DIRECTORY)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            other => other?,
+        };
+        let (living, ended): (Vec<_>, Vec<_>) = all.into_iter().partition(Status::is_alive);
+        let (gave_up, killed) = ended.into_iter().partition(has_given_up);
+        Ok(Self { living, killed, gave_up })
+    }
+
+    /// What the last supervisor said as it gave up; `None`: it did not.
+    #[must_use]
+    pub fn last_words(self) -> Option<Status> {
+        // The innermost one had the workers, and ended first.
+        let mut words = self.gave_up.into_iter().min_by_key(|status| status.supervisor.since_ms)?;
+        if !words.is_of_this_boot() {
+            words.workers.iter_mut().filter_map(|worker| worker.last.as_mut()).for_each(|last| last.at_boot_ms = None);
+        }
+        Some(words)
+    }
+}
+
+fn has_given_up(status: &Status) -> bool {
+    status.supervisor.state == SupervisorState::GaveUp
+}
+
+/// What the files in a directory of status files say.
+fn all_in(directory: &Path) -> io::Result<Vec<Status>> {
+    let names = std::fs::read_dir(directory)?.take(MOST_NAMES).flatten();
+    let files = names.map(|e| e.path()).filter(|path| named(path).is_some()).take(MOST_FILES);
+    let mut room = MOST;
+    let texts = files.filter_map(|path| {
+        let text = pair::read_whole(&path, LARGEST.min(room))?;
+        room = room.saturating_sub(text.len() as u64);
+        Some(text)
+    });
+    Ok(texts.filter_map(|text| Status::parse(&text)).collect())
 }
 
 /// What the last supervisor of the app said as it gave up; `None`: it did not, or another has started since.
 #[must_use]
 pub fn last_words(dir: &Path) -> Option<Status> {
-    let entries = std::fs::read_dir(dir.join(DIRECTORY)).ok()?;
-    let files = entries.flatten().map(|e| e.path()).filter(|path| named(path).is_some());
-    let gave_up = |status: &Status| status.supervisor.state == SupervisorState::GaveUp && !status.is_alive();
-    let told = files.filter_map(|path| read_file(&path)).filter(gave_up);
-    // The innermost one had the workers, and ended first.
-    let mut words = told.min_by_key(|status| status.supervisor.since_ms)?;
-    if !words.is_of_this_boot() {
-        words.workers.iter_mut().filter_map(|worker| worker.last.as_mut()).for_each(|last| last.at_boot_ms = None);
-    }
-    Some(words)
+    Told::read(dir).ok()?.last_words()
 }
 
 fn read_file(path: &Path) -> Option<Status> {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pm_common::home;
-use pm_common::status::{self, Status, SupervisorLine, WorkerLine};
+use pm_common::status::{self, Status, SupervisorLine, Told, WorkerLine};
 use pm_common::wait::Sight;
 
 use crate::start::{DEFAULT_NAMESPACE, Start};
@@ -31,7 +31,8 @@ pub(crate) struct Seen {
 impl Seen {
     /// Looks at the app in `dir`.
     pub(crate) fn look(name: &str, dir: &Path) -> io::Result<Self> {
-        let (statuses, killed) = status::read_all(dir)?;
+        let mut told = Told::read(dir)?;
+        let (statuses, killed) = (std::mem::take(&mut told.living), std::mem::take(&mut told.killed));
         let holder = if statuses.is_empty() { home::holder(dir).ok().flatten() } else { None };
         let runs = holder.is_some() || !statuses.is_empty();
         Ok(Self {
@@ -42,7 +43,7 @@ impl Seen {
             killed,
             sight: Sight { statuses, locked: runs, ..Sight::default() },
             holder,
-            words: if runs { None } else { status::last_words(dir) },
+            words: if runs { None } else { told.last_words() },
         })
     }
 

@@ -1,8 +1,9 @@
 //! What supervisors that were killed have left: their status files, and in these the processes that live on.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{DIRECTORY, Status, SupervisorLine, SupervisorState, WorkerLine, named, read_file};
+use super::{DIRECTORY, Status, SupervisorLine, SupervisorState, WorkerLine, all_in};
 use crate::procfs;
 
 /// The status files of supervisors that ended without a word: killed with -9, or with the machine.
@@ -14,9 +15,7 @@ pub fn killed(dir: &Path) -> Vec<Status> {
 }
 
 fn killed_in(directory: &Path) -> Vec<Status> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    let files = entries.flatten().map(|e| e.path()).filter(|path| named(path).is_some());
-    files.filter_map(|path| read_file(&path)).filter(was_killed).collect()
+    all_in(directory).unwrap_or_default().into_iter().filter(was_killed).collect()
 }
 
 /// Whether the supervisor that wrote it was killed.
@@ -31,23 +30,32 @@ pub fn was_killed(status: &Status) -> bool {
 /// lock.
 #[must_use]
 pub fn orphaned(killed: &[Status], living: &[Status], holder: Option<i32>) -> Vec<Status> {
-    let mut above: Vec<i32> = living.iter().map(|status| status.supervisor.pid).chain(holder).collect();
+    let supervisors: Vec<i32> = living.iter().map(|status| status.supervisor.pid).collect();
+    let mut above: HashSet<i32> = supervisors.iter().copied().chain(holder).collect();
     above.extend(living.iter().flat_map(|status| &status.workers).filter_map(|worker| worker.pid));
-    let is_alone = |worker: &WorkerLine| {
-        let has_nobody = |pid| !is_below(pid, &above) && supervisor_below(pid, living).is_none();
-        lives(worker) && worker.pid.is_some_and(has_nobody)
-    };
-    let of = |status: &Status| {
-        let workers: Vec<_> = status.workers.iter().filter(|worker| is_alone(worker)).cloned().collect();
+    let has_one_below: HashSet<i32> = supervisors.iter().flat_map(|pid| upward(*pid)).collect();
+    let has_nobody = |pid| !has_one_below.contains(&pid) && !upward(pid).iter().any(|pid| above.contains(pid));
+    let is_alone = |worker: &WorkerLine| lives(worker) && worker.pid.is_some_and(has_nobody);
+    // Each process once, whatever the files say.
+    let mut seen = HashSet::new();
+    let mut of = |status: &Status| {
+        let new = status.workers.iter().filter(|worker| worker.pid.is_some_and(|pid| seen.insert(pid)));
+        let workers: Vec<_> = new.filter(|worker| is_alone(worker)).cloned().collect();
         (!workers.is_empty()).then(|| Status { supervisor: status.supervisor.clone(), workers })
     };
-    killed.iter().filter(|status| status.is_of_this_boot()).filter_map(of).collect()
+    killed.iter().filter(|status| status.is_of_this_boot()).filter_map(&mut of).collect()
 }
 
 /// The supervisor that was killed above one that lives on, and that one.
 #[must_use]
 pub fn lost_above<'a>(killed: &'a [Status], living: &'a [Status]) -> Option<(&'a SupervisorLine, &'a SupervisorLine)> {
-    let below = |worker: &WorkerLine| supervisor_below(worker.pid.filter(|_| lives(worker))?, living);
+    let supervisors = living.iter().map(|status| &status.supervisor);
+    let ways: Vec<_> = supervisors.map(|told| (told, upward(told.pid).into_iter().collect::<HashSet<_>>())).collect();
+    // `sh` and `env` stand between some.
+    let below = |worker: &WorkerLine| {
+        let (told, _) = ways.iter().find(|(_, way)| worker.pid.is_some_and(|pid| way.contains(&pid)))?;
+        lives(worker).then_some(*told)
+    };
     let killed = killed.iter().filter(|status| status.is_of_this_boot());
     killed.into_iter().find_map(|status| Some((&status.supervisor, status.workers.iter().find_map(below)?)))
 }
@@ -65,11 +73,6 @@ pub(super) fn forget_killed_in(directory: &Path) {
     }
 }
 
-/// The living supervisor that the process is, or has below it: `sh` and `env` stand between some.
-fn supervisor_below(pid: i32, living: &[Status]) -> Option<&SupervisorLine> {
-    living.iter().map(|status| &status.supervisor).find(|told| is_below(told.pid, &[pid]))
-}
-
 /// Whether the worker's process is still that process.
 pub(super) fn lives(worker: &WorkerLine) -> bool {
     worker.pid.zip(worker.start).is_some_and(|(pid, start)| procfs::is_alive(pid, start))
@@ -80,9 +83,9 @@ pub(super) fn spare(directory: &Path, tool: &str, pid: i32) -> PathBuf {
     directory.join(format!(".{tool}.{pid}.new"))
 }
 
-/// Whether the process is one of these, or has one of them above it.
-fn is_below(pid: i32, above: &[i32]) -> bool {
+/// The process, and all above it.
+fn upward(pid: i32) -> Vec<i32> {
     let mut proc = procfs::Proc::default();
     let parent = |pid: &i32| proc.stat(*pid).map(|stat| stat.ppid).filter(|&parent| parent > 1);
-    std::iter::successors(Some(pid), parent).take(procfs::LARGEST_TREE).any(|pid| above.contains(&pid))
+    std::iter::successors(Some(pid), parent).take(procfs::LARGEST_TREE).collect()
 }

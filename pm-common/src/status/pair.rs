@@ -21,6 +21,8 @@ const STEP: u64 = 4096;
 /// How often a reader starts again because a file is written anew under its hands, or so it seems: one that is no state
 /// begins like one that is half written.
 const TRIES: u32 = 100;
+/// How many times as much as the largest file may be read until one is read that was not written meanwhile.
+const MOST_TIMES: u64 = 4;
 
 /// What is known of the two files.
 #[derive(Debug, Default)]
@@ -133,14 +135,20 @@ fn exchange(spare: &Path, path: &Path) -> io::Result<()> {
 pub(super) fn read_whole(path: &Path, most: u64) -> Option<String> {
     let folder = Folder::open(path.parent()?).ok()?;
     let name = path.file_name()?.to_str()?;
+    let mut left = most.saturating_mul(MOST_TIMES);
     for _ in 0..TRIES {
         let file = folder.open_file(name).ok()?;
+        // Not the whole of a large file again and again that is none.
+        if !begins_with(&file, "{") {
+            continue;
+        }
         // With room from the start, most files are one read; growing from nothing takes ten.
         let mut text = String::with_capacity(8192);
-        let read = (&file).take(most).read_to_string(&mut text);
+        let read = (&file).take(most.min(left)).read_to_string(&mut text);
         if read.is_ok() && begins_with(&file, text.lines().next().unwrap_or_default()) {
             return Some(text);
         }
+        left = left.saturating_sub(text.len() as u64);
     }
     None
 }

@@ -307,6 +307,30 @@ fn a_home_that_is_a_link_of_ours_is_as_good_as_what_it_leads_to() {
     assert!(!there.join("idle").exists());
 }
 
+/// One large file under a thousand names: each is read anew, as a state of its own.
+#[test]
+fn who_looks_is_not_held_up_by_a_thousand_files_of_state() {
+    let theirs = Theirs::new();
+    let dir = theirs.home().join("large/status.d");
+    std::fs::create_dir_all(&dir).expect("made");
+    let head = "{\"kind\":\"supervisor\",\"schema\":1,\"app\":\"large\",\"tool\":\"pm-cluster\",\"version\":\"0\",\
+                \"pid\":4000000,\"start\":5,\"state\":\"ready\",\"since_ms\":1,\"workers\":1,\"ready\":1,\"policy\":{},\
+                \"addresses\":[]}\n";
+    let worker = "{\"kind\":\"worker\",\"slot\":0,\"generation\":1,\"state\":\"ready\",\"pid\":4000000,\"start\":5}\n";
+    let first = dir.join("pm-cluster.4000000");
+    std::fs::write(&first, format!("{head}{}", worker.repeat(40_000))).expect("written");
+    for number in 1..1000 {
+        std::fs::hard_link(&first, dir.join(format!("pm-cluster.{number}"))).expect("linked");
+    }
+    for path in [&theirs.home().join("large"), &dir, &first] {
+        chown(path, Some(THEIRS), Some(THEIRS)).expect("given away");
+    }
+    for line in ["list", "describe large"] {
+        let said = timed(&theirs, line);
+        assert_eq!(said.code, 0, "{line}: {said:?}");
+    }
+}
+
 /// Who may write in PM_HOME could exchange what we make there: the sticky bit keeps them from it.
 #[test]
 fn a_home_that_others_may_write_gets_the_sticky_bit_or_is_refused() {
