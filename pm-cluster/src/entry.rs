@@ -94,6 +94,17 @@ impl Source {
         described(fd)
     }
 
+    /// The sockets that connections come to.
+    pub fn streams(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Self::Lanes(lanes) => lanes.sockets_of_all().collect(),
+            Self::Shared { fd, .. } | Self::RoundRobin { fd, .. } => {
+                let is_stream = socket::kind(fd).is_ok_and(|kind| kind == Kind::Stream);
+                is_stream.then(|| fd.as_fd()).into_iter().collect()
+            }
+        }
+    }
+
     fn inet(&self) -> Option<SocketAddr> {
         match self {
             Self::Lanes(lanes) => Some(lanes.address()),

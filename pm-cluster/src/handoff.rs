@@ -86,6 +86,16 @@ impl Handoff {
         self.waiting.iter().filter(|pending| pending.key == key).count() < MOST_WAITING
     }
 
+    /// Whether this worker, which has these keys open, may get another connection, or has not answered for one.
+    pub(crate) fn owes(&self, id: WorkerId, keys: &BTreeSet<String>) -> bool {
+        self.unanswered_of(id) > 0 || self.waiting.iter().any(|pending| keys.contains(&pending.key))
+    }
+
+    /// Lets go of what all have refused.
+    pub(crate) fn drop_refused(&mut self) {
+        self.waiting.retain(|pending| pending.retry.is_none());
+    }
+
     /// When workers that have refused are to be asked again.
     pub(crate) fn deadline(&self) -> Option<Mono> {
         self.waiting.iter().filter_map(|pending| pending.retry).min()

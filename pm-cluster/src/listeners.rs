@@ -269,6 +269,24 @@ impl Listeners {
         self.sweep();
     }
 
+    /// Accepts all that waits at the stop where this says that somebody takes it; what could not be accepted is left.
+    pub fn take_queues(&self, taken: impl Fn(&str) -> bool) -> (Vec<(String, OwnedFd)>, Option<io::Error>) {
+        let mut waiting = Vec::new();
+        for entry in self.entries.values().filter(|entry| taken(&entry.key)) {
+            let open = entry.source.streams().into_iter().filter(|one| socket::is_listening(*one).unwrap_or(true));
+            for socket in open {
+                loop {
+                    match socket::set_nonblocking(socket, true).and_then(|()| socket::accept(socket)) {
+                        Ok(Some(connection)) => waiting.push((entry.key.clone(), connection)),
+                        Ok(None) => break,
+                        Err(error) => return (waiting, Some(error)),
+                    }
+                }
+            }
+        }
+        (waiting, None)
+    }
+
     /// The stop: everything is closed, our socket files are removed.
     pub fn close_all(&mut self) {
         self.entries.clear();

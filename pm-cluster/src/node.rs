@@ -27,6 +27,7 @@ use crate::query::Query;
 use crate::trust::{Start, Trust, Verdict};
 
 mod adapter;
+mod stop;
 
 /// Connections accepted in one turn from one listener: more wait for the next turn, others come in between.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -76,8 +77,10 @@ struct Worker {
     in_service: bool,
     /// It was told to end with a message, and no signal is sent.
     said_stop: bool,
-    /// It was told to disconnect.
+    /// It was told to disconnect, or will be.
     draining: bool,
+    /// It is told to disconnect, with or without a linger, once it has what waited for it at the stop.
+    leaves: Option<bool>,
     pid: i32,
 }
 
@@ -326,7 +329,7 @@ impl Worker {
     }
 
     fn takes(&self, key: &str) -> bool {
-        self.in_service && self.channel.is_some() && self.open.contains(key)
+        (self.in_service || self.leaves.is_some()) && self.channel.is_some() && self.open.contains(key)
     }
 }
 

@@ -42,13 +42,16 @@ struct Drain {
     linger: Span,
     next: Mono,
     pause: Span,
-    /// The whole cluster stops, so its lanes are not steered away: only the connections of the first look count.
+    /// The whole cluster stops, so its lanes are not steered away: only the connections of the first look count, in hand
+    /// or in the queue, by what the kernel names them by.
     only: Option<BTreeSet<u64>>,
     stopping: bool,
 }
 
 /// The connections of each port that was looked at; `None` where the kernel does not show them.
 type Seen = BTreeMap<u16, Option<Vec<Connection>>>;
+/// The listeners of each port: the numbers of their sockets, and how many connections wait.
+type Queues = BTreeMap<u16, Vec<(u64, u32)>>;
 
 /// How long a drain lasts already, in milliseconds, and how long connections may be idle.
 #[derive(Debug, Clone, Copy)]
@@ -120,13 +123,13 @@ impl Drains {
         let due: Vec<WorkerId> =
             self.under_way.iter().filter(|(_, drain)| drain.next <= now).map(|(who, _)| *who).collect();
         // At a stop all are due at the same time.
-        let mut seen = Seen::new();
+        let mut seen = (Seen::new(), Queues::new());
         let done = due.into_iter().filter(|who| self.is_done(*who, now, listeners, &mut seen)).collect::<Vec<_>>();
         done.iter().for_each(|who| self.forget(*who));
         done
     }
 
-    fn is_done(&mut self, who: WorkerId, now: Mono, listeners: &Listeners, seen: &mut Seen) -> bool {
+    fn is_done(&mut self, who: WorkerId, now: Mono, listeners: &Listeners, seen: &mut (Seen, Queues)) -> bool {
         let limit = self.limit;
         let Some(drain) = self.under_way.get_mut(&who) else { return false };
         let linger = drain.linger;
@@ -148,8 +151,9 @@ impl Drains {
 }
 
 impl Drain {
-    /// The connections that the worker has accepted; `None` where the kernel does not show them.
-    fn connections(&mut self, proc: &mut Proc, seen: &mut Seen) -> Option<Vec<Connection>> {
+    /// The connections that the worker has accepted, at a stop those too that it has yet to accept; `None` where the
+    /// kernel does not show them.
+    fn connections(&mut self, proc: &mut Proc, (seen, queues): &mut (Seen, Queues)) -> Option<Vec<Connection>> {
         let mut all = Vec::new();
         for &port in &self.ports {
             all.extend(seen.entry(port).or_insert_with(|| connections::of_port(port).ok()).as_ref()?);
@@ -159,10 +163,17 @@ impl Drain {
         }
         let tree: Vec<i32> = proc.tree(self.pid, |_| true).iter().map(|stat| stat.pid).collect();
         let held = sockets_of(tree.into_iter());
-        all.retain(|one| held.contains(&one.inode));
+        // Which of its port's queues one waits in is not shown: with none in the worker's, it is another's.
+        let waits = self.stopping && all.iter().any(|one| one.inode == 0) && {
+            let mut of_port = self.ports.iter().flat_map(|port| {
+                queues.entry(*port).or_insert_with(|| connections::queues(*port).unwrap_or_default()).clone()
+            });
+            of_port.any(|(socket, length)| length > 0 && held.contains(&socket))
+        };
+        all.retain(|one| held.contains(&one.inode) || (one.inode == 0 && waits));
         if self.stopping {
-            let only = self.only.get_or_insert_with(|| all.iter().map(|one| one.inode).collect());
-            all.retain(|one| only.contains(&one.inode));
+            let only = self.only.get_or_insert_with(|| all.iter().map(|one| one.cookie).collect());
+            all.retain(|one| only.contains(&one.cookie));
         }
         Some(all)
     }

@@ -163,6 +163,11 @@ impl Lanes {
         self.sources.iter().filter_map(|(who, port)| Some((*port, index(*who)?))).collect()
     }
 
+    /// All lanes, whoever has them.
+    pub fn sockets_of_all(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.lanes.iter().map(|lane| lane.fd.as_fd())
+    }
+
     /// The numbers of the lanes of each worker.
     #[must_use]
     pub fn sockets_by_worker(&self) -> BTreeMap<WorkerId, Vec<u64>> {

@@ -12,6 +12,7 @@ use pm_common::release::Release;
 use pm_common::supervise::{Adapter, AdapterToken, Listens, Plan, Source};
 use pm_common::sys::{clock, fdpass, socket};
 
+use super::stop::say_stop;
 use super::{Cluster, LAST_READS, Worker};
 use crate::channel::{Channel, Received};
 use crate::declared;
@@ -19,7 +20,6 @@ use crate::drain::node_options;
 use crate::health::Health;
 use crate::lag::Lag;
 use crate::listeners::LaneRef;
-use crate::message::Outgoing;
 use pm_common::node::program::Node;
 
 impl Cluster {
@@ -38,11 +38,6 @@ impl Cluster {
             }
         }
     }
-}
-
-/// Says 'shutdown' to the app; false: it cannot hear it.
-fn say_stop(worker: &mut Worker) -> bool {
-    worker.channel.as_mut().is_some_and(|channel| channel.send(&Outgoing::Shutdown).is_some())
 }
 
 impl Adapter for Cluster {
@@ -118,18 +113,8 @@ impl Adapter for Cluster {
 
     fn drain(&mut self, id: WorkerId, linger: bool) -> bool {
         self.forget_health(id);
+        let sent = self.ask_to_leave(id, linger);
         let Some(worker) = self.workers.get_mut(&id) else { return false };
-        if self.drain.stop_message {
-            // Before Node closes the channel: the app hears it, and finishes while its connections do.
-            worker.said_stop = say_stop(worker);
-        }
-        let sent = match &mut worker.channel {
-            // Without the script, Node would wait for the clients.
-            Some(channel) if worker.start.online && (linger || worker.start.loaded) => {
-                channel.send(&Outgoing::Disconnect { linger }).is_some()
-            }
-            _ => false,
-        };
         worker.draining = sent;
         let ports = self.binds.ports(id);
         let binds = !ports.is_empty();
@@ -173,7 +158,9 @@ impl Adapter for Cluster {
     }
 
     fn finish(&mut self) {
-        self.finished = true;
+        if !std::mem::replace(&mut self.finished, true) {
+            self.take_queues();
+        }
         self.lag = Lag::new(None);
         self.binds.finish();
         self.listeners.close_all();
@@ -271,6 +258,7 @@ impl Adapter for Cluster {
         self.look_for_lag(events);
         self.accept_again = self.accept_again.filter(|at| *at > clock::now());
         self.pass_on();
+        self.let_go(events);
         self.say_warnings();
     }
 

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal::{SIGQUIT, SIGTERM};
 use pm_tests::chain::Chain;
 use pm_tests::http::{Connection, Miss};
 use pm_tests::scene::Scene;
-use pm_tests::{any, proc};
+use pm_tests::{any, proc, stat};
 
 const NODE: &str = "node $F/app.js";
 const PYTHON: &str = "/usr/bin/python3 $F/any/slow.py";
@@ -100,4 +100,49 @@ fn quit_stops_as_term_does() {
     chain.until("sleep", || scene.process("sleep"));
     chain.signal(SIGQUIT);
     assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+}
+
+/// A worker's queue in the kernel, with each way that connections reach one.
+const QUEUES: [(&str, &str); 9] = [
+    ("pm-restart pm-cluster -n 1", "node $F/gate.js"),
+    ("pm-cluster -n 2", "node $F/gate.js"),
+    ("pm-cluster -n 1 --no-preload", "node $F/gate.js"),
+    ("pm-restart pm-cluster -n 1 --balance shared", "node $F/gate.js"),
+    ("pm-restart pm-cluster -n 1 --balance rr", "node $F/gate.js"),
+    ("pm-restart pm-cluster -n 1 --listen :$P", "node $F/gate.js"),
+    ("pm-restart pm-cluster -n 1", "/usr/bin/python3 $F/any/gate.py"),
+    ("pm-restart pm-cluster -n 1 --listen :$P", "/usr/bin/python3 $F/any/gate.py"),
+    ("pm-restart pm-cluster -n 1", "npm exec --offline -- node $F/gate.js"),
+];
+
+/// The worker is busy, so that it has accepted none of these: they wait in the kernel's queue, each with its request.
+#[test]
+fn what_waits_in_the_queue_of_a_busy_worker_at_the_stop_is_answered() {
+    for (tools, server) in QUEUES {
+        let mut scene = any::scene();
+        let gate = scene.dir().join("gate");
+        nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+        scene.set("GATE", gate.clone());
+        let chain = any::start(&scene, tools, server);
+        chain.serving(1);
+        chain.line("ready");
+        let ask = |path: &str| {
+            let mut client = Connection::open(scene.port).expect("open");
+            client.send(path, "close").expect("sent");
+            client
+        };
+        let held = ask("/gate");
+        // Opening a FIFO to write waits for the reader.
+        let open = std::fs::OpenOptions::new().write(true).open(&gate).expect("the worker reads");
+        let queued: Vec<_> = (0..20).map(|_| ask("/")).collect();
+        chain.signal(SIGTERM);
+        chain.until("the drain", || stat::workers(&scene).iter().any(|line| line.state() == "draining").then_some(()));
+        // Whatever the supervisor does about it is to be done by then, and is wrong if it ends the worker.
+        std::thread::sleep(Duration::from_millis(300));
+        drop(open);
+        let answers = queued.into_iter().chain([held]).map(|mut client| client.answer());
+        let lost: Vec<_> = answers.filter_map(Result::err).collect();
+        assert_eq!(lost, [], "{tools} {server}\n{}", chain.output());
+        assert_eq!(chain.wait().code(), Some(0), "{}", chain.output());
+    }
 }
