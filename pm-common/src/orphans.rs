@@ -194,7 +194,8 @@ impl Ending {
         self.drop_ended();
         let mut proc = Proc::default();
         let groups: Vec<i32> = self.members.keys().copied().collect();
-        let mut found: Vec<_> = groups.iter().flat_map(|&pid| proc.tree(pid, |_| true).to_vec()).collect();
+        let own = self.dir.as_os_str().as_encoded_bytes();
+        let mut found: Vec<_> = groups.iter().flat_map(|&pid| proc.tree_of_app(pid, own, |_| true)).collect();
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
         found.extend(pids.filter_map(|pid| proc.stat(pid)).filter(|stat| groups.contains(&stat.pgrp)));

@@ -135,6 +135,29 @@ impl Proc {
         names.map(|name| text.split(|byte| *byte == 0).find_map(|entry| value(entry, name)))
     }
 
+    /// Whether the process has become, or is about to become, an app of its own beside the one that has the directory
+    /// `own`: pm-fork gives it a session, and then a directory.
+    pub fn leads_other_app(&mut self, stat: &Stat, own: &[u8]) -> bool {
+        stat.session == stat.pid && {
+            // Until it has the directory it still has the environment of who started it.
+            let [dir] = self.variables(stat.pid, ["PM_DIR"]);
+            dir.map_or_else(|| runs(stat, b"pm-fork"), |dir| dir != own)
+        }
+    }
+
+    /// The tree without what belongs to other apps than the one that has the directory `own`; `root` is not asked.
+    pub fn tree_of_app(&mut self, root: i32, own: &[u8], mut descend: impl FnMut(&Stat) -> bool) -> Vec<Stat> {
+        let mut tree = self.tree(root, &mut descend).to_vec();
+        let leaders: Vec<Stat> = tree.iter().filter(|s| s.pid != root && s.session == s.pid).copied().collect();
+        let others: Vec<i32> =
+            leaders.iter().filter(|leader| self.leads_other_app(leader, own)).map(|leader| leader.pid).collect();
+        if !others.is_empty() {
+            tree = self.tree(root, |stat| !others.contains(&stat.pid) && descend(stat)).to_vec();
+            tree.retain(|stat| !others.contains(&stat.pid));
+        }
+        tree
+    }
+
     /// Whether the process handles the signal of this number, 1 to 64 (`SigCgt` of proc_pid_status(5)).
     pub fn catches(&mut self, pid: i32, signal: u8) -> bool {
         let read = self.read(pid, "status", true).and_then(|()| {

@@ -1,8 +1,9 @@
 //! What workers have started and left: orphans come to us, and each is of the worker that it was started by.
 //!
 //! A process says in its environment by which worker it was started (NOTIFY_SOCKET has another name for each). One that
-//! was started without is known by its parent, if it was seen below a worker while that lived. What has been made an app
-//! of its own (pm-fork gives it a session, and a PM_DIR that is not ours) is no worker's.
+//! was started without is known by its parent, if it was seen below a worker while that lived. What is made an app of its
+//! own (pm-fork gives it a session, then a PM_DIR that is not ours) is no worker's, wherever it is found: below us, or
+//! still below the pm-fork that waits for it and is a worker's.
 
 use std::collections::BTreeMap;
 
@@ -89,11 +90,11 @@ impl<A: Adapter> Supervise<A> {
         if self.inherited.has(stat) {
             return Owner::Unknown;
         }
-        let names = ["PM_DIR", "NOTIFY_SOCKET", "PM_SLOT", "PM_GENERATION"];
-        let [dir, socket, slot, generation] = self.proc.variables(stat.pid, names);
-        if stat.session == stat.pid && dir.is_some_and(|dir| dir != self.publisher.directory()) {
+        if self.proc.leads_other_app(stat, self.publisher.directory()) {
             return Owner::OtherApp;
         }
+        let names = ["NOTIFY_SOCKET", "PM_SLOT", "PM_GENERATION"];
+        let [socket, slot, generation] = self.proc.variables(stat.pid, names);
         let number = |value: Option<Vec<u8>>| String::from_utf8(value?).ok()?.parse::<u64>().ok();
         let named = number(slot).and_then(|slot| u32::try_from(slot).ok()).zip(number(generation));
         let named = named.map(|(slot, generation)| WorkerId { slot, generation });
@@ -125,7 +126,8 @@ impl<A: Adapter> Supervise<A> {
             return;
         };
         let leader = process.child.pid;
-        let tree = self.proc.tree(leader, |stat| !procfs::is_supervisor(stat));
+        let own = self.publisher.directory();
+        let tree = self.proc.tree_of_app(leader, own, |stat| !procfs::is_supervisor(stat));
         process.seen = tree.iter().filter(|s| s.pid != leader).map(|s| (s.pid, s.start_time)).collect();
     }
 
@@ -148,7 +150,7 @@ impl<A: Adapter> Supervise<A> {
                 let (inherited, orphans, own) = (&self.inherited, &self.orphans, own_pid());
                 let leader = self.processes.get(&id).map(|process| process.child.pid);
                 let ours = |stat: &Stat| !inherited.has(stat) && !orphans.is_other_app(stat.pid);
-                let tree = self.proc.tree(own, ours);
+                let tree = self.proc.tree_of_app(own, self.publisher.directory(), ours);
                 tree.iter().filter(|s| s.pid != own && Some(s.pid) != leader && ours(s)).copied().collect()
             }
         }
@@ -163,7 +165,7 @@ impl<A: Adapter> Supervise<A> {
         for (root, is_its) in roots.chain(unknown) {
             let inherited = &self.inherited;
             let descend = |stat: &Stat| !inherited.has(stat) && (part == Part::All || !procfs::is_supervisor(stat));
-            let tree = self.proc.tree(root, descend);
+            let tree = self.proc.tree_of_app(root, self.publisher.directory(), descend);
             all.extend(tree.iter().filter(|s| !inherited.has(s) && (is_its || s.pgrp == leader)));
         }
         all

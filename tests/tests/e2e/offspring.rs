@@ -134,6 +134,28 @@ fn another_app_that_a_worker_started_goes_on() {
     }
 }
 
+/// pm-fork waits for the app that it starts, and ends with the worker: its app is not below us yet, and goes on.
+#[test]
+fn another_app_that_a_worker_is_about_to_start_goes_on() {
+    for tools in CLUSTERS.into_iter().chain(["pm-restart --grace 2s"]) {
+        let scene = Scene::with_node(24);
+        let (chain, worker) = start(&scene, tools);
+        run(&chain, "pm-fork --name other --timeout 1h pm-cluster -n 2 --ready-after 1h --ready-timeout 1h sleep 1000");
+        let others = chain.until("the other app", || {
+            let sleeps = named(&chain, "sleep");
+            (sleeps.len() == 2 && named(&chain, "pm-fork").len() == 1).then_some(sleeps)
+        });
+        let mine = detached(&chain);
+        proc::send(worker, SIGKILL);
+        all_end(&chain, &mine);
+        chain.serving(1);
+        chain.signal(SIGTERM);
+        assert_eq!(chain.wait().code(), Some(0), "{}", chain.output());
+        assert!(others.iter().all(|pid| proc::alive(*pid)), "{tools}\n{}", chain.output());
+        fork::stop(&scene, "other");
+    }
+}
+
 #[test]
 fn what_a_worker_left_is_held_against_its_limit() {
     let holds = "/usr/bin/python3 -c 'import time; x = bytearray(200 * 2**20); time.sleep(1000)' & exit 0";
