@@ -5,7 +5,7 @@
 //! a supervisor does its work without one.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::procfs;
@@ -27,8 +27,8 @@ pub use ids::with_id;
 pub use lock::{Claim, Lock};
 pub use name::{check as check_name, implied as implied_name, of_directory as directory_name, script as script_of};
 pub(crate) use place::create_file;
-pub use place::read_regular;
 use place::{Trouble, check_dir, check_home, make_dir};
+pub use place::{read_regular, read_regular_of};
 pub use start::{LARGEST as LARGEST_START, Mode, START, Start, argv_with_workers};
 pub use turn::Turns;
 pub use unseen::{Unseen, unseen};
@@ -378,7 +378,7 @@ fn running(name: &str, holder: Option<i32>) -> Failure {
 }
 
 fn write_pid(dir: &Path) -> io::Result<()> {
-    create_file(&dir.join("pid"))?.write_all(format!("{}\n", std::process::id()).as_bytes())
+    replace_file(dir, "pid", format!("{}\n", std::process::id()).as_bytes())
 }
 
 #[cfg(test)]

@@ -59,12 +59,12 @@ pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
             node(LOADER, file, None)?
         }
         _ => {
-            let text = text(file)?;
+            let (text, owner) = text(file)?;
             if matches!(ending, "yml" | "yaml") {
                 yaml::parse(&text).map_err(|why| Failure::own(format!("{name}: {why}")))?
             } else {
                 match json(&text).map_err(|why| Failure::own(format!("{name}: {why}")))? {
-                    Json::Saved(saved) => return Ok(Contents::Saved(saved)),
+                    Json::Saved(saved) => return check_owner(file, owner).map(|()| Contents::Saved(saved)),
                     Json::Value(value) => value,
                     Json::Not(error) if text.trim_start().starts_with(['{', '[', '/']) => {
                         node(NOTATION, file, Some(&text)).map_err(|_| Failure::own(format!("{name}: {error}")))?
@@ -78,12 +78,24 @@ pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
     apps(value).map(|apps| Contents::Described(apps, deploy)).map_err(|why| Failure::own(format!("{name}: {why}")))
 }
 
-fn text(file: &Path) -> Result<String, Failure> {
-    let bytes = if file == Path::new("-") { stdin()? } else { bytes(file)? };
+/// A saved list runs without a further look, at boot too: one of another user's could lie in a PM_HOME that users share.
+fn check_owner(file: &Path, owner: Option<u32>) -> Result<(), Failure> {
+    match owner.filter(|&uid| uid != 0 && uid != nix::unistd::geteuid().as_raw()) {
+        None => Ok(()),
+        Some(uid) => Err(Failure::own(format!(
+            "{} is a list of user {uid}'s, and nothing of it is started: if it is right, pm-fork -f - < {0}",
+            file.display()
+        ))),
+    }
+}
+
+/// What is in a file, and whose it is; stdin is nobody's.
+fn text(file: &Path) -> Result<(String, Option<u32>), Failure> {
+    let (bytes, owner) = if file == Path::new("-") { (stdin()?, None) } else { bytes(file)? };
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::own(format!("cannot read {}: it is no UTF-8", file.display())))?;
     // Some editors begin a file with a byte order mark.
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    Ok((text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text), owner))
 }
 
 fn stdin() -> Result<Vec<u8>, Failure> {
@@ -95,8 +107,9 @@ fn stdin() -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
-    home::read_regular(file, LARGEST).or_fail(|| format!("cannot read {}", file.display()))
+fn bytes(file: &Path) -> Result<(Vec<u8>, Option<u32>), Failure> {
+    let read = home::read_regular_of(file, LARGEST).map(|(bytes, owner)| (bytes, Some(owner)));
+    read.or_fail(|| format!("cannot read {}", file.display()))
 }
 
 /// What text of JSON is.
@@ -213,7 +226,7 @@ fn node(program: &[&str], file: &Path, text: Option<&str>) -> Result<Value, Fail
 /// # Errors
 /// 125: it is not.
 pub(crate) fn saved_list() -> Result<String, Failure> {
-    let text = text(Path::new("-"))?;
+    let (text, _) = text(Path::new("-"))?;
     match saved(&text) {
         Ok(_) => Ok(text),
         Err(_) => Err(Failure::own("stdin is no list of --save, or is not whole: nothing is saved")),

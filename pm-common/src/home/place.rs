@@ -151,8 +151,11 @@ pub(super) fn check_dir(dir: &Path) -> Result<(), Trouble> {
 /// Opens a file of the app to be written anew, mode 0600, following no link.
 pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
-    options.open(path)
+    // What is no file (a FIFO) might hold us up for ever.
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(flags);
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
 /// Reads a file of the user's, of at most so many bytes: links are followed. What is no file (a FIFO, a device) is
@@ -161,6 +164,14 @@ pub(crate) fn create_file(path: &Path) -> io::Result<File> {
 /// # Errors
 /// It cannot be read, is no regular file, or is larger.
 pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    read_regular_of(path, most).map(|(bytes, _)| bytes)
+}
+
+/// The same, and whose file it is.
+///
+/// # Errors
+/// As [`read_regular`].
+pub fn read_regular_of(path: &Path, most: u64) -> io::Result<(Vec<u8>, u32)> {
     let mut options = OpenOptions::new();
     let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)?;
     let found = file.metadata()?;
@@ -170,5 +181,5 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if !found.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
-    read_all(file, most)
+    Ok((read_all(file, most)?, found.uid()))
 }

@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -327,4 +327,19 @@ fn a_directory_that_is_required_and_cannot_be_had_is_a_failure() {
     let failure = AppDir::found(None, &words(&["web"]), &env, true).expect_err("required");
     assert_eq!(failure.code, 125);
     assert!(failure.message.contains("set PM_HOME to"), "{failure}");
+}
+
+/// Whatever stands in the place of our file: it is no file of ours, and nobody may ever read from it.
+#[test]
+fn a_fifo_in_place_of_the_pid_holds_nobody_up() {
+    let place = tempfile::tempdir().expect("a directory");
+    let env = env_of(&[("PM_HOME", place.path())]);
+    let pid = place.path().join("app/pid");
+    std::fs::create_dir(place.path().join("app")).expect("made");
+    nix::unistd::mkfifo(&pid, nix::sys::stat::Mode::S_IRWXU).expect("made");
+    let app = AppDir::enter(Some("app"), &words(&["x"]), env).expect("entered");
+    assert!(app.holds_lock());
+    assert_eq!(std::fs::read_to_string(&pid).expect("read"), format!("{}\n", std::process::id()));
+    nix::unistd::mkfifo(&place.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("made");
+    assert!(create_file(&place.path().join("fifo")).is_err());
 }

@@ -110,7 +110,7 @@ fn allocate(file: &File, room: u64) -> io::Result<()> {
 
 /// Writes the text over what the spare holds; gives the bytes that it has blocks for by now.
 fn write_spare(spare: &Path, text: &str, mut room: u64) -> io::Result<u64> {
-    let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(spare)?;
+    let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(spare)?;
     if text.len() as u64 > room {
         room = room_for(text);
         allocate(&file, room)?;

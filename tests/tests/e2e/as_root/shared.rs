@@ -112,6 +112,31 @@ fn root_starts_and_saves_nothing_that_another_user_has_written() {
     shared.front.ok("delete all");
 }
 
+/// `pm resurrect` runs at boot, and the first to save is who has the list.
+#[test]
+fn root_resurrects_nothing_that_another_user_has_saved() {
+    let shared = Shared::new();
+    let mark = shared.front.scene.dir().join("mark");
+    let start = json!({
+        "id": 1, "schema": 1, "name": "web", "namespace": "default", "mode": "fork", "cwd": "/", "state": "online",
+        "argv": ["sh", "-c", format!("touch {}; exec sleep 1000", mark.display())], "env": { "PATH": "/usr/bin:/bin" },
+    });
+    for name in [".saved", ".saved.bak"] {
+        let path = shared.front.scene.dir().join("pm").join(name);
+        std::fs::write(&path, format!("{start}\n{{\"saved\":1}}\n")).expect("written");
+        give_away(&path);
+    }
+    let said = shared.front.line("resurrect");
+    assert!(said.code != 0 && said.err.contains(&format!("is a list of user {THEIRS}'s")), "{said:?}");
+    assert!(!mark.exists() && shared.front.list().is_empty(), "root ran it");
+    // What root saves takes its place.
+    shared.front.ok("start idle.js");
+    shared.front.ok("save");
+    shared.front.ok("kill");
+    shared.front.ok("resurrect");
+    shared.front.ok("delete all");
+}
+
 /// What the owner could end himself, root may end for him.
 #[test]
 fn root_stops_an_app_of_another_user() {
