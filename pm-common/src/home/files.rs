@@ -94,11 +94,16 @@ impl Folder {
         Ok(file)
     }
 
-    /// Opens a file whose locks are of interest, and makes it, mode 0600, if it is not there.
+    /// Opens a file whose locks are of interest, and makes it, mode 0600, if it is not there. Where another user has it, who
+    /// could keep its locks for ever, one of our own.
     ///
     /// # Errors
     /// It cannot be made or written, is no regular file, or a file of somebody who has no business here.
     pub(super) fn open_lock(&self, name: &str) -> io::Result<File> {
+        self.open_lock_called(name).or_else(|_| self.open_lock_called(&format!("{name}.{}", geteuid().as_raw())))
+    }
+
+    fn open_lock_called(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = File::from(openat(&self.fd, name, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)?);
         self.check(&file)?;

@@ -148,6 +148,10 @@ fn root_stops_an_app_of_another_user() {
     assert_eq!(shared.front.list(), ["web:online"]);
     shared.front.ok("stop web");
     assert_eq!(shared.front.list(), ["web:stopped"]);
+    // The files with the locks are the other user's, who was first.
+    shared.front.ok("start idle.js");
+    shared.front.ok("restart idle");
+    shared.front.ok("delete idle");
 }
 
 /// With `hidepid`, a user sees nothing of a program that has become root (`sudo`), and cannot end it.
