@@ -125,6 +125,18 @@ impl Told {
         Ok(Self { living, killed, gave_up })
     }
 
+    /// Counts those among the living that are the holder of the app's lock, or run below it, whatever boot they wrote of:
+    /// a container, or a unit in one, may have its own name for it, and a lock outlives no boot.
+    pub fn revive_below(&mut self, holder: i32) {
+        let runs = |told: &SupervisorLine| procfs::is_alive(told.pid, told.start);
+        let is_its = |status: &Status| {
+            let told = &status.supervisor;
+            runs(told) && left::upward(told.pid).contains(&holder)
+        };
+        let (living, killed) = std::mem::take(&mut self.killed).into_iter().partition(is_its);
+        (self.living, self.killed) = ([std::mem::take(&mut self.living), living].concat(), killed);
+    }
+
     /// What the last supervisor said as it gave up; `None`: it did not.
     #[must_use]
     pub fn last_words(self) -> Option<Status> {

@@ -3,6 +3,7 @@
 use pm_common::orphans::list;
 use pm_common::procfs;
 use pm_common::status::{Last, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pm_common::wait::patience;
 
 use crate::seen::Seen;
 use crate::text::how;
@@ -44,9 +45,8 @@ fn of_running(app: &Seen, told: &SupervisorLine) -> Option<String> {
 }
 
 /// One that is suspended (SIGSTOP) says what was true before.
-fn suspended_supervisor(app: &Seen) -> Option<String> {
-    let told = app.sight.statuses.iter().map(|status| &status.supervisor);
-    told.filter(|told| is_suspended(told.pid)).map(|told| suspended(&told.tool, told.pid)).next()
+pub(crate) fn suspended_supervisor(app: &Seen) -> Option<String> {
+    patience::suspended(&app.sight)
 }
 
 /// What a supervisor says of its workers may be older than what has become of them.
@@ -85,7 +85,7 @@ pub(crate) fn orphans(app: &Seen) -> Option<String> {
     ))
 }
 
-fn is_suspended(pid: i32) -> bool {
+pub(crate) fn is_suspended(pid: i32) -> bool {
     procfs::stat(pid).is_some_and(|stat| stat.state == b'T')
 }
 

@@ -6,7 +6,9 @@ use pm_common::policy::exit::signal_name;
 use pm_common::status::SupervisorLine;
 use serde_json::{Map, Value};
 
+use crate::check::{orphans, suspended_supervisor, without_above};
 use crate::row::Row;
+use crate::seen::Seen;
 use crate::start;
 use crate::table::{Entry, render};
 use crate::text::{Now, bytes, clean, how, percent};
@@ -49,7 +51,7 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("adapter", adapters(rows)),
         ("connections", connections(rows)),
         ("supervisor", supervisors(app)),
-        ("warning", crate::check::without_above(app).or_else(|| crate::check::orphans(app))),
+        ("warning", warning(app)),
         ("policy", acting.map(|s| policy(&s.policy))),
         ("script", told("script")),
         ("command", start.get("argv").and_then(Value::as_array).map(|argv| command(argv))),
@@ -61,6 +63,10 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("state in", Some(app.dir.to_string_lossy().into_owned())),
     ];
     facts.into_iter().filter_map(|(key, value)| Some((key, value.filter(|v| !v.is_empty())?))).collect()
+}
+
+fn warning(app: &Seen) -> Option<String> {
+    suspended_supervisor(app).or_else(|| without_above(app)).or_else(|| orphans(app))
 }
 
 /// That of its rows, where one serves that of this one.
@@ -100,7 +106,7 @@ fn connections(rows: &[Row<'_>]) -> Option<String> {
     Some([open, waiting].into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
-fn supervisors(app: &crate::seen::Seen) -> Option<String> {
+fn supervisors(app: &Seen) -> Option<String> {
     let mut all: Vec<_> = app.sight.statuses.iter().map(|s| &s.supervisor).collect();
     all.sort_by_key(|s| (s.start, s.pid));
     let texts: Vec<_> = all.iter().map(|s| format!("{} {} (pid {})", s.tool, s.version, s.pid)).collect();

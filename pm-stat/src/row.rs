@@ -153,6 +153,7 @@ impl Row<'_> {
             ("supervisor_pid", runs.then(|| Value::from(self.supervisor.map(|s| s.pid)))),
             ("supervisor_start", runs.then(|| Value::from(self.supervisor.map(|s| s.start)))),
             ("supervisor_lost", self.app.lost_above().map(|(lost, _)| Value::from(lost.pid))),
+            ("supervisor_suspended", self.app.sight.suspended.first().map(|id| Value::from(id.pid))),
             ("rolls_requested", runs.then(|| Value::from(self.rolls_requested()))),
             ("schema", Some(Value::from(SCHEMA))),
         ]

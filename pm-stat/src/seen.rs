@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use pm_common::home;
 use pm_common::status::{self, Status, SupervisorLine, Told, WorkerLine};
-use pm_common::wait::Sight;
+use pm_common::wait::{Id, Sight};
 
+use crate::check::is_suspended;
 use crate::start::{DEFAULT_NAMESPACE, Start};
 
 /// An app at one moment.
@@ -32,8 +33,17 @@ impl Seen {
     /// Looks at the app in `dir`.
     pub(crate) fn look(name: &str, dir: &Path) -> io::Result<Self> {
         let mut told = Told::read(dir)?;
+        let mut holder = None;
+        if told.living.is_empty() {
+            holder = home::holder(dir).ok().flatten();
+            if let Some(pid) = holder.flatten() {
+                told.revive_below(pid);
+            }
+        }
         let (statuses, killed) = (std::mem::take(&mut told.living), std::mem::take(&mut told.killed));
-        let holder = if statuses.is_empty() { home::holder(dir).ok().flatten() } else { None };
+        let holder = holder.filter(|_| statuses.is_empty());
+        let suspended = statuses.iter().map(|status| &status.supervisor).filter(|told| is_suspended(told.pid));
+        let suspended = suspended.map(Id::of).collect();
         let runs = holder.is_some() || !statuses.is_empty();
         Ok(Self {
             name: name.to_owned(),
@@ -41,7 +51,7 @@ impl Seen {
             start: Start::read(dir),
             orphaned: status::orphaned(&killed, &statuses, holder.flatten()),
             killed,
-            sight: Sight { statuses, locked: runs, ..Sight::default() },
+            sight: Sight { statuses, suspended, locked: runs, ..Sight::default() },
             holder,
             words: if runs { None } else { told.last_words() },
         })

@@ -84,7 +84,7 @@ pub(super) fn spare(directory: &Path, tool: &str, pid: i32) -> PathBuf {
 }
 
 /// The process, and all above it.
-fn upward(pid: i32) -> Vec<i32> {
+pub(super) fn upward(pid: i32) -> Vec<i32> {
     let mut proc = procfs::Proc::default();
     let parent = |pid: &i32| proc.stat(*pid).map(|stat| stat.ppid).filter(|&parent| parent > 1);
     std::iter::successors(Some(pid), parent).take(procfs::LARGEST_TREE).collect()

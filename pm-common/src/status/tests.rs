@@ -227,3 +227,21 @@ fn the_file_of_a_killed_supervisor_stays_until_its_workers_are_gone() {
     drop(file);
     assert!(!path.exists(), "a clean end of the successor leaves nothing");
 }
+
+/// In a container the kernel gives a unit another name of the boot than its holder's and ours.
+#[test]
+fn who_holds_the_lock_lives_whatever_boot_it_knows() {
+    let other = |told: SupervisorLine| SupervisorLine { boot: Some("another boot".to_owned()), ..told };
+    let (own, parent) = (me().pid, nix::unistd::getppid().as_raw());
+    let before = |told: SupervisorLine| Status { supervisor: other(told), workers: Vec::new() };
+    let left = |holder: i32| {
+        let killed = vec![before(me()), before(SupervisorLine { pid: i32::MAX, ..me() })];
+        assert!(killed.iter().all(was_killed));
+        let mut told = Told { killed, ..Told::default() };
+        told.revive_below(holder);
+        (told.living.iter().map(|status| status.supervisor.pid).collect::<Vec<_>>(), told.killed.len())
+    };
+    assert_eq!(left(own), (vec![own], 1));
+    assert_eq!(left(parent), (vec![own], 1), "it runs below the holder");
+    assert_eq!(left(i32::MAX), (vec![], 2), "the holder is another");
+}

@@ -20,6 +20,23 @@ fn suspended(front: &Front) -> u32 {
 }
 
 #[test]
+fn a_suspended_supervisor_is_shown_wherever_its_app_is() {
+    let front = Front::new();
+    let cluster = suspended(&front);
+    let remedy = format!("pm-cluster is suspended: pid={cluster}; to let it go on: kill -CONT {cluster}");
+    for line in ["list", "describe app"] {
+        let said = front.ok(line);
+        assert!(said.out.contains(&remedy), "{line}: {said:?}");
+    }
+    let lines = stat::workers(&front.scene);
+    assert!(lines.iter().all(|line| line.number("supervisor_suspended") == u64::from(cluster)), "{lines:?}");
+    proc::send(cluster, SIGCONT);
+    wait::until("it to go on", || (proc::state(cluster) != Some('T')).then_some(()));
+    assert!(!front.ok("list").out.contains("suspended"));
+    assert!(stat::workers(&front.scene).iter().all(|line| line.0.get("supervisor_suspended").is_none()));
+}
+
+#[test]
 fn a_reload_and_a_scale_of_a_suspended_supervisor_name_it_and_end() {
     let front = Front::new();
     let cluster = suspended(&front);
