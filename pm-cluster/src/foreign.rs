@@ -11,6 +11,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use pm_common::connections;
+use pm_common::home::Home;
+use pm_common::status;
 
 /// TCP_LISTEN, as /proc/net/tcp shows it.
 const LISTEN: &str = "0A";
@@ -89,14 +91,15 @@ pub fn first_listener(address: SocketAddr) -> Option<u64> {
     all.into_iter().find_map(|address| listeners_on(address).ok()?.first().copied())
 }
 
-/// Who holds the socket of that number, for a message: `node (pid 4711)`, or why that cannot be said.
+/// Who holds the socket of that number, for a message: `app 'web' (pid 4711)`, `node (pid 4711)` of what is no app here,
+/// or why that cannot be said.
 #[must_use]
 pub fn holder(inode: u64) -> String {
     let wanted = format!("socket:[{inode}]");
     let mut hidden = false;
     for pid in pids() {
         match holds(Path::new(&format!("/proc/{pid}/fd")), &wanted) {
-            Ok(true) => return format!("{} (pid {pid})", name(pid)),
+            Ok(true) => return format!("{} (pid {pid})", app(pid).unwrap_or_else(|| name(pid))),
             Ok(false) => {}
             Err(error) => hidden |= error.kind() == io::ErrorKind::PermissionDenied,
         }
@@ -115,6 +118,11 @@ fn pids() -> Vec<u32> {
 fn holds(descriptors: &Path, wanted: &str) -> io::Result<bool> {
     let mut entries = fs::read_dir(descriptors)?.flatten();
     Ok(entries.any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted)))
+}
+
+fn app(pid: u32) -> Option<String> {
+    let home = Home::find(|name| std::env::var_os(name))?;
+    status::app_of(&home, pid.try_into().ok()?).map(|app| format!("app '{app}'"))
 }
 
 fn name(pid: u32) -> String {

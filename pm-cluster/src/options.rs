@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use pm_common::chain;
 use pm_common::node::program::base_name;
 use pm_common::options::{self, Opt, Parsed, Tool, opt};
 use pm_common::policy::rules::Rules;
@@ -221,7 +222,7 @@ fn check_chain(rest: &[OsString]) -> Result<(), Failure> {
             "pm-restart goes in front of pm-cluster: pm-restart [options] pm-cluster [options] PROG ARGS...",
         ));
     }
-    Ok(())
+    chain::check(&TOOL, rest)
 }
 
 #[cfg(test)]

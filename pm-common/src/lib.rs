@@ -4,6 +4,7 @@
 //! everything else joins the two. Tools import from here; `policy` imports nothing of ours.
 
 pub mod cgroup;
+pub mod chain;
 pub mod connections;
 pub mod cpus;
 pub mod home;

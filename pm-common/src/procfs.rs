@@ -282,13 +282,17 @@ pub fn descendants(root: i32) -> Vec<i32> {
     Proc::default().tree(root, |_| true).iter().map(|s| s.pid).filter(|&pid| pid != root).collect()
 }
 
+/// The process, its parent, and so on up.
+pub fn with_ancestors(pid: i32) -> impl Iterator<Item = i32> {
+    let mut proc = Proc::default();
+    let above = move |pid: &i32| proc.stat(*pid).map(|s| s.ppid).filter(|&p| p > 0);
+    std::iter::successors(Some(pid), above).take(LARGEST_TREE)
+}
+
 /// Whether `ancestor` is the parent of this process, or of its parent, and so on up.
 #[must_use]
 pub fn is_ancestor(ancestor: i32) -> bool {
-    let mut proc = Proc::default();
-    let above = |pid: &i32| proc.stat(*pid).map(|s| s.ppid).filter(|&p| p > 0);
-    let parent = nix::unistd::getppid().as_raw();
-    std::iter::successors(Some(parent), above).take(LARGEST_TREE).any(|pid| pid == ancestor)
+    with_ancestors(nix::unistd::getppid().as_raw()).any(|pid| pid == ancestor)
 }
 
 /// Whether the process is a pm-cluster, which counts the memory of its workers itself.

@@ -15,12 +15,14 @@ use crate::report;
 mod counts;
 mod left;
 mod line;
+mod owner;
 mod pair;
 mod roll;
 
 pub use counts::Counts;
 pub use left::{forget_killed, killed, lost_above, orphaned, was_killed};
 pub use line::{Ended, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+pub use owner::app_of;
 use pair::Pair;
 pub use roll::{Roll, RollRunning};
 

@@ -314,6 +314,7 @@ fn chain(mut start: Start, cwd: Option<PathBuf>, argv: Vec<OsString>) -> Result<
     if argv.is_empty() {
         return Err(Failure::own("nothing to run: give a command behind the options; see pm-fork --help"));
     }
+    pm_common::chain::check(&TOOL, &argv)?;
     start.cwd = match cwd {
         Some(dir) => dir,
         None => crate::described::here()?,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::libc;
+use pm_common::chain;
 use pm_common::home::{self, AppDir, Home, Mode, Namesake, Start};
 use pm_common::orphans;
 use pm_common::release::env_file;
@@ -187,7 +188,8 @@ impl Service {
         process::default_signals();
         let error = command.exec();
         let code = if error.kind() == io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
-        Err(Failure::with_code(code, format!("cannot run {}: {}", program.to_string_lossy(), reason(&error))))
+        let program = program.to_string_lossy();
+        Err(Failure::with_code(code, format!("cannot run {program}: {}{}", reason(&error), chain::hint(&program))))
     }
 
     /// Whether a start in this directory would come as far as the program: asked before what runs is stopped for it.

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use pm_common::chain;
 use pm_common::node::program;
 use pm_common::options::{self, Parsed, Tool, opt};
 use pm_common::policy::rules::Rules;
@@ -90,6 +91,7 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     if parsed.rest.is_empty() {
         return Err(Failure::own("no program given; see pm-restart --help"));
     }
+    chain::check(&TOOL, &parsed.rest)?;
     let asks = |wanted: &str| parsed.options.iter().find(|(option, _)| *option == wanted);
     if asks("backoff").is_some() && asks("restart-delay").is_some() {
         return Err(Failure::own("--backoff and --restart-delay do not go together: give one of them"));

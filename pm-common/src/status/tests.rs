@@ -245,3 +245,18 @@ fn who_holds_the_lock_lives_whatever_boot_it_knows() {
     assert_eq!(left(parent), (vec![own], 1), "it runs below the holder");
     assert_eq!(left(i32::MAX), (vec![], 2), "the holder is another");
 }
+
+#[test]
+fn a_process_belongs_to_the_app_of_the_nearest_supervisor_or_worker_above_it() {
+    let place = tempfile::tempdir().expect("a directory");
+    let home = crate::home::Home::find(|name| (name == "PM_HOME").then(|| place.path().into())).expect("named");
+    std::fs::create_dir_all(place.path().join("web")).expect("made");
+    let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("runs");
+    let pid = child.id() as i32;
+    assert_eq!(app_of(&home, pid), None, "nobody says anything");
+    let mut file = StatusFile::new(Some(&place.path().join("web")), "pm-cluster");
+    assert!(file.write(&me(), &[]));
+    assert_eq!(app_of(&home, pid).as_deref(), Some("web"));
+    assert_eq!(app_of(&home, 1), None);
+    child.kill().and_then(|()| child.wait()).expect("ended");
+}

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use super::outputs::Opened;
 use super::processes::Process;
 use super::{Adapter, Plan, Scope, Supervise};
+use crate::chain;
 use crate::notify::{Assignment, NotifySocket};
 use crate::policy::WorkerId;
 use crate::policy::record::Record;
@@ -240,7 +241,7 @@ struct Unstarted {
 }
 
 fn cannot_run(program: &str, SpawnError { code, error }: &SpawnError) -> Unstarted {
-    let message = format!("cannot run {program}: {}{}", report::reason(error), hint(program));
+    let message = format!("cannot run {program}: {}{}", report::reason(error), chain::hint(program));
     Unstarted { code: *code, message }
 }
 
@@ -249,22 +250,5 @@ pub(super) const fn signal_of(kind: StopKind) -> Signal {
     match kind {
         StopKind::Term => Signal::SIGTERM,
         StopKind::Int => Signal::SIGINT,
-    }
-}
-
-/// Somebody who typed `pm-cluster app.js` meant `node app.js`.
-fn hint(program: &str) -> String {
-    let extension = std::path::Path::new(program).extension().and_then(|e| e.to_str());
-    let interpreter = match extension {
-        Some("js" | "cjs" | "mjs") => "node",
-        Some("py") => "python3",
-        Some("sh") => "sh",
-        Some("rb") => "ruby",
-        _ => return String::new(),
-    };
-    if std::path::Path::new(program).is_file() {
-        format!("; it is a file, not a command: did you mean '{interpreter} {program}'?")
-    } else {
-        String::new()
     }
 }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
+use pm_common::chain;
 use pm_common::report::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
 
 use super::file::duplicate;
@@ -65,6 +66,7 @@ fn try_exec(chain: &[OsString], out: OwnedFd, err: OwnedFd) -> Result<Infallible
     // The pipes have taken the place of both by now; as long as we hold them, the writer waits.
     let _ = stdout.map(|fd| rustix::stdio::dup2_stdout(fd.as_fd()));
     let _ = stderr.map(|fd| rustix::stdio::dup2_stderr(fd.as_fd()));
+    let program = program.to_string_lossy();
     let code = if error.kind() == io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
-    Err(Failure::with_code(code, format!("cannot run {}: {}", program.to_string_lossy(), reason(&error))))
+    Err(Failure::with_code(code, format!("cannot run {program}: {}{}", reason(&error), chain::hint(&program))))
 }

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 
+use pm_common::chain;
 use pm_common::options::{Asked, Tool, opt, switch};
 use pm_common::report::{self, Failure};
 
@@ -50,6 +51,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Asked::Print(text) => return report::print(&text),
     };
     let chain = parsed.rest.clone();
+    chain::check(&TOOL, &chain)?;
     let settings = Settings::from_options(parsed, |name| std::env::var_os(name))?;
     if chain.is_empty() { link::filter(&settings) } else { link::chain(&settings, &chain) }
 }

@@ -410,3 +410,17 @@ fn a_directory_is_started_as_node_would_or_it_is_said_why_not() {
         assert!(said.code == 1 && said.err.contains(part) && said.err.lines().count() == 1, "{line}: {said:?}");
     }
 }
+
+/// Who has the port is told as a person knows it: by the name of the app.
+#[test]
+fn two_apps_on_one_port_are_told_of_each_other_by_name() {
+    let front = Front::new();
+    for first in ["-i 2", "-x"] {
+        front.ok(&format!("start app.js --name first {first}"));
+        let said = front.line("start app.js --name second -i 1 --listen-timeout 2000");
+        let pid =
+            said.err.split("by=app 'first' (pid ").nth(1).and_then(|rest| rest.split(')').next()?.parse::<u32>().ok());
+        assert!(said.code == 1 && pid.is_some(), "{first}: {said:?}");
+        front.ok("delete all");
+    }
+}

@@ -1,5 +1,7 @@
 //! Bad usage: exit 125, one clear line, nothing started.
 
+use std::os::unix::fs::PermissionsExt;
+
 use pm_tests::scene::Scene;
 
 /// Checks one command line; `word` is what the message must name.
@@ -75,6 +77,38 @@ fn a_name_that_would_leave_its_directory() {
 #[test]
 fn the_wrong_order_says_the_right_one() {
     refused("pm-cluster -n 2 pm-restart --max-mem 1G PROG", "pm-restart [options] pm-cluster [options]");
+    for tool in ["pm-restart", "pm-cluster", "pm-log"] {
+        refused(&format!("{tool} pm-fork --name x PROG"), &format!("pm-fork [options] {tool} [options] PROG"));
+    }
+    refused("pm-fork pm-fork PROG", "pm-fork goes in front of all, once");
+}
+
+#[test]
+fn options_behind_node_are_shown_in_front_of_it() {
+    refused("pm-cluster node -n 2 app.js", "options of pm-cluster go in front: pm-cluster -n 2 node app.js");
+    refused(
+        "pm-restart node --max-mem=1G app.js",
+        "options of pm-restart go in front: pm-restart --max-mem=1G node app.js",
+    );
+    refused("pm-cluster -n 3 node --grace 3s app.js", "pm-cluster --grace 3s node app.js");
+    refused("pm-fork node --name web app.js", "pm-fork --name web node app.js");
+}
+
+/// Who types the name of a script means its interpreter, or the file itself.
+#[test]
+fn a_script_is_no_command() {
+    let scene = Scene::new();
+    let path = scene.file("app.js", "");
+    for (mode, meant) in [(0o644, "did you mean 'node app.js'?"), (0o755, "did you mean 'node app.js' or './app.js'?")]
+    {
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("set");
+        for tool in ["pm-fork", "pm-log"] {
+            let chain = scene.start(&format!("{tool} app.js"));
+            assert_eq!(chain.ended(), Some(127), "{}", chain.output());
+            assert_eq!(chain.output().lines().count(), 1, "{}", chain.output());
+            assert!(chain.output().contains(meant), "{}", chain.output());
+        }
+    }
 }
 
 #[test]
