@@ -150,3 +150,25 @@ fn two_restarts_at_once_name_each_other() {
     second.line("waiting for another restart or scale of app 'slow' to end: pid=");
     assert_eq!((first.wait().code(), second.wait().code()), (Some(0), Some(0)));
 }
+
+/// It waits for its turn and counts from what runs then; beside a reload both are done.
+#[test]
+fn a_scale_beside_a_restart_or_a_reload_leaves_the_number_that_was_asked_for() {
+    let front = Front::new();
+    let slow = "process.on('SIGINT', () => { console.log('told'); setTimeout(process.exit, 1000) }); setInterval(() => {}, 1e6)";
+    let _ = front.scene.file("slow.js", slow);
+    front.ok("start slow.js -i 2 --kill-timeout 9000");
+    for (verb, by, count) in [("restart", "3", 3), ("reload", "+1", 4)] {
+        let told = || pm_tests::fork::file(&front.scene, "slow", "out.log").matches("told").count();
+        let before = told();
+        let first = front.start(&["-s", verb, "slow"]);
+        wait::until("the first to have told a worker", || (told() > before).then_some(()));
+        let second = front.start(&["scale", "slow", by]);
+        if verb == "restart" {
+            second.line("waiting for another restart or scale of app 'slow' to end: pid=");
+        }
+        let codes = (first.wait().code(), second.wait().code());
+        assert_eq!(codes, (Some(0), Some(0)), "{verb}\n{}\n{}", first.output(), second.output());
+        assert_eq!(front.list(), vec!["slow:online"; count], "{verb}\n{}", second.output());
+    }
+}
