@@ -29,7 +29,9 @@ pub fn unseen(home: Option<&Home>) -> Vec<Unseen> {
     for stat in supervisors {
         let above = |pid: &i32| proc.stat(*pid).map(|s| s.ppid).filter(|&p| p > 0);
         let inner = std::iter::successors(Some(stat.ppid), above).take(LARGEST_TREE).any(|pid| pids.contains(&pid));
-        if !inner && let Some(name) = name_of_unseen(&mut proc, stat.pid, home) {
+        // One that has started nothing yet is about to make its directory.
+        let has_begun = stat.children_time > 0 || !proc.children(stat.pid).is_empty();
+        if !inner && has_begun && let Some(name) = name_of_unseen(&mut proc, stat.pid, home) {
             found.push(Unseen { name, pid: stat.pid });
         }
     }

@@ -1,6 +1,8 @@
 //! pm-stat tells the truth.
 
 use std::fs;
+use std::io::Read as _;
+use std::process::Stdio;
 
 use nix::sys::signal::Signal::{SIGKILL, SIGSTOP};
 use pm_tests::scene::Scene;
@@ -189,4 +191,34 @@ fn without_a_place_to_write_the_chain_runs_with_one_warning() {
     }
     chain.stop();
     assert_eq!(check("/proc/no/such/place", "app").0, Some(1), "it runs no longer");
+}
+
+/// It was taken for one that could write nowhere, and a wait for it ended at once.
+#[test]
+fn a_supervisor_that_has_started_nothing_yet_is_not_one_without_a_place() {
+    let scene = Scene::new().with("PM_APP", "web");
+    let shell = scene.dir().join("pm-restart");
+    std::fs::copy("/bin/sh", &shell).expect("copied");
+    let starts = |script: &str| {
+        let mut command = scene.command(&["env"]);
+        command.arg(&shell).args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        let mut said = [0; 3];
+        child.stdout.as_mut().expect("piped").read_exact(&mut said).expect("it runs");
+        child
+    };
+    let check = || {
+        let output = scene.command(&["pm-stat", "--check", "web"]).output().expect("pm-stat");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for (script, code, part) in [
+        ("echo go; read end", 1, "no such app"),
+        ("sleep 1000 & echo go; read end; kill $!", 4, "cannot know: web may run (pid="),
+    ] {
+        let mut child = starts(script);
+        let (got, said) = check();
+        assert!(got == Some(code) && said.contains(part), "{script}: {got:?} {said}");
+        drop(child.stdin.take());
+        let _ = child.wait();
+    }
 }
