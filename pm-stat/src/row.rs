@@ -1,6 +1,6 @@
 //! What every output shows: one row for each worker, and for an app without a worker to show, one of its own.
 
-use pm_common::status::{Counts, Last, SupervisorLine, SupervisorState, WorkerLine};
+use pm_common::status::{Counts, Last, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 use serde_json::Value;
 
 use crate::record::{line, tenths};
@@ -65,12 +65,14 @@ fn worker<'a>(
 ) -> Row<'a> {
     let usage = told.pid.zip(told.start).and_then(|(pid, start)| meter.measure(pid, Some(start)));
     let gone = told.pid.is_some() && usage.is_none();
+    // Of one that was asked to end, that it has ended is no news.
+    let asked = matches!(told.state, WorkerState::Draining | WorkerState::Killing);
     Row {
         app,
         supervisor: Some(supervisor),
         worker: Some(told),
         pid: told.pid.filter(|_| !gone),
-        state: if gone { GONE } else { told.state.word() },
+        state: if gone && !asked { GONE } else { told.state.word() },
         usage,
         restarts: Some(counts.of(supervisor, told)),
         last: told.last.as_ref(),

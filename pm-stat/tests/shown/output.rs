@@ -98,8 +98,9 @@ fn a_worker_that_is_gone_or_whose_pid_is_reused_is_not_alive() {
     zombie.0.wait().expect("ends");
     let reused = WorkerLine { start: Some(1), ..cat.worker(1, 1) };
     let waiting = WorkerLine { until_ms: Some(9), ..WorkerLine::new(2, 5, WorkerState::Backoff) };
-    apps.put(&supervisor("web", "pm-cluster"), &[ended, reused, waiting]);
-    for (line, state) in apps.lines(&["web"]).iter().zip(["gone", "gone", "backoff"]) {
+    let asked = WorkerLine { state: WorkerState::Draining, slot: 3, ..ended.clone() };
+    apps.put(&supervisor("web", "pm-cluster"), &[ended, reused, waiting, asked]);
+    for (line, state) in apps.lines(&["web"]).iter().zip(["gone", "gone", "backoff", "draining"]) {
         assert_eq!(get(line, "state"), state);
         for key in ["pid", "uptime_s", "rss_bytes", "cpu_pct"] {
             assert_eq!(line.get(key), Some(&Value::Null), "{line}");
