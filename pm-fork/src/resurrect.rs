@@ -164,7 +164,8 @@ pub(crate) fn keep() -> Result<u8, Failure> {
 
 fn saved(home: &Home, start: &Start) -> Value {
     let dir = home.dir(&start.name).unwrap_or_default();
-    let online = home::holder(&dir).is_ok_and(|holder| holder.is_some());
+    // One whose supervisor was killed, or went down with the machine, was to run on.
+    let online = home::holder(&dir).is_ok_and(|holder| holder.is_some()) || !status::killed(&dir).is_empty();
     let statuses = status::read(&dir).unwrap_or_default();
     let cluster = statuses.iter().map(|s| &s.supervisor).find(|s| s.tool == "pm-cluster");
     let mut line = start.to_json();

@@ -70,6 +70,16 @@ pub(crate) fn without_above(app: &Seen) -> Option<String> {
     ))
 }
 
+/// That an app is down because its supervisors were killed, and nobody asked for that.
+pub(crate) fn killed(app: &Seen) -> Option<String> {
+    let told = app.was_killed()?;
+    let name = &app.name;
+    Some(format!(
+        "{} pid={} was killed, and the app ended with it; to have it back: pm start {name}",
+        told.tool, told.pid
+    ))
+}
+
 /// What supervisors that were killed have left running.
 pub(crate) fn orphans(app: &Seen) -> Option<String> {
     let orphans = app.orphans();

@@ -6,7 +6,7 @@ use pm_common::policy::exit::signal_name;
 use pm_common::status::SupervisorLine;
 use serde_json::{Map, Value};
 
-use crate::check::{orphans, suspended_supervisor, without_above};
+use crate::check::{killed, orphans, suspended_supervisor, without_above};
 use crate::row::Row;
 use crate::seen::Seen;
 use crate::start;
@@ -66,7 +66,7 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
 }
 
 fn warning(app: &Seen) -> Option<String> {
-    suspended_supervisor(app).or_else(|| without_above(app)).or_else(|| orphans(app))
+    suspended_supervisor(app).or_else(|| without_above(app)).or_else(|| orphans(app)).or_else(|| killed(app))
 }
 
 /// That of its rows, where one serves that of this one.

@@ -106,7 +106,7 @@ pub(crate) fn state_of_app(app: &Seen) -> &'static str {
         (Some(told), _) => told.state.word(),
         (None, Some(_)) => "running",
         (None, None) if !app.orphaned.is_empty() => ORPHANED,
-        (None, None) if app.words.is_some() => ERRORED,
+        (None, None) if app.words.is_some() || app.was_killed().is_some() => ERRORED,
         (None, None) => STOPPED,
     }
 }

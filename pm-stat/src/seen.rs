@@ -62,6 +62,13 @@ impl Seen {
         self.sight.runs()
     }
 
+    /// The outermost supervisor of an app that ended when that was killed, since the machine was started.
+    pub(crate) fn was_killed(&self) -> Option<&SupervisorLine> {
+        let ended = !self.runs() && self.words.is_none() && self.orphaned.is_empty();
+        let all = self.killed.iter().filter(|status| ended && status.is_of_this_boot());
+        all.map(|status| &status.supervisor).min_by_key(|told| (told.start, told.pid))
+    }
+
     /// The workers with their supervisors, by slot and generation; not those that have workers of their own.
     pub(crate) fn workers(&self) -> Vec<(&SupervisorLine, &WorkerLine)> {
         let each = |s: &'_ Status| s.workers.iter().filter(|w| !w.supervises).count();

@@ -8,7 +8,7 @@ use pm_common::home::Home;
 use pm_common::report::{self, Failure};
 
 use crate::apps::{Apps, place};
-use crate::check::{complaint, suspended_supervisor, without_above};
+use crate::check::{complaint, killed, suspended_supervisor, without_above};
 use crate::describe::describe;
 use crate::matching::{Candidate, matching as matching_names};
 use crate::mode::Form;
@@ -64,7 +64,7 @@ fn text(apps: &[Seen], rows: &[Row<'_>], form: Form) -> String {
 /// What no row of the table can say: that a supervisor does nothing, or that nobody would start one again.
 fn notes(apps: &[Seen]) -> String {
     let notes = apps.iter().flat_map(|app| {
-        let each = [suspended_supervisor(app), without_above(app)];
+        let each = [suspended_supervisor(app), without_above(app), killed(app)];
         each.into_iter().flatten().map(|why| format!("{}: {}\n", clean(&app.name), clean(&why)))
     });
     notes.collect()

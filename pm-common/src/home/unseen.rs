@@ -31,7 +31,10 @@ pub fn unseen(home: Option<&Home>) -> Vec<Unseen> {
         let inner = std::iter::successors(Some(stat.ppid), above).take(LARGEST_TREE).any(|pid| pids.contains(&pid));
         // One that has started nothing yet is about to make its directory.
         let has_begun = stat.children_time > 0 || !proc.children(stat.pid).is_empty();
-        if !inner && has_begun && let Some(name) = name_of_unseen(&mut proc, stat.pid, home) {
+        if !inner
+            && has_begun
+            && let Some(name) = name_of_unseen(&mut proc, stat.pid, home)
+        {
             found.push(Unseen { name, pid: stat.pid });
         }
     }

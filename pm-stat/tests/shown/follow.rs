@@ -94,7 +94,7 @@ fn the_death_of_a_supervisor_is_seen_without_a_word_of_it() {
     drop(cat.0.stdin.take());
     cat.0.wait().expect("ends");
     assert_eq!(follower.told(), "supervisor web ready>gone", "and nothing of the app that was not named");
-    assert_eq!(follower.told(), "app web ready>stopped");
+    assert_eq!(follower.told(), "app web ready>errored");
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn workers_are_sorted_and_apps_too() {
 }
 
 #[test]
-fn a_dead_supervisors_file_is_nothing() {
+fn a_dead_supervisors_file_tells_of_no_worker() {
     let apps = Apps::new();
     let cat = Cat::new();
     let mut ended = Cat::new();
@@ -85,7 +85,8 @@ fn a_dead_supervisors_file_is_nothing() {
     apps.put(&SupervisorLine { tool: "pm-a".to_owned(), start: me.start + 1, ..me.clone() }, &[other(1)]);
     let boot = Some("0".to_owned());
     apps.put(&SupervisorLine { tool: "pm-b".to_owned(), boot, ..me }, &[cat.worker(2, 1)]);
-    assert_eq!(apps.lines(&["web"]), [stopped("web")]);
+    let line = apps.lines(&["web"]).remove(0);
+    assert_eq!((get(&line, "state"), get(&line, "pid")), (&json!("errored"), &Value::Null), "it was killed: {line}");
 }
 
 #[test]

@@ -155,3 +155,32 @@ fn an_app_that_cannot_be_saved_is_named() {
     front.ok("delete bad");
     front.ok("save");
 }
+
+/// `pm delete app --dry-run` deleted the app.
+#[test]
+fn an_option_of_another_verb_is_refused_and_nothing_is_done() {
+    let front = Front::new();
+    front.ok("start app.js");
+    for line in [
+        "delete app --dry-run",
+        "stop app --dry-run",
+        "restart app --dry-run",
+        "reload app --dry-run",
+        "scale app 2 --dry-run",
+        "kill --dry-run",
+        "save --dry-run",
+        "cleardump --dry-run",
+        "stop app --attach",
+        "restart app --no-daemon",
+        "delete app --only other",
+        "stop all --only other",
+    ] {
+        let said = front.line(line);
+        assert!(said.code == 1 && said.err.lines().count() == 1, "{line}: {said:?}");
+        let why = if line.contains("--only") { "--only chooses apps of a config file" } else { "has no option --" };
+        assert!(said.err.contains(why), "{line}: {said:?}");
+    }
+    assert_eq!(front.list(), ["app:online"]);
+    assert!(!front.scene.dir().join("pm/.saved").exists());
+    front.ok("kill");
+}

@@ -160,6 +160,12 @@ fn a_config_file_is_applied_as_a_whole() {
     front.ok("reload ecosystem.config.js");
     assert_eq!(front.pids("web").len(), 3);
     assert_eq!(pm_tests::stat::workers(&front.scene)[0].number("supervisor_pid"), supervisor, "no restart so far");
+    for (workers, variable) in [(2, 5), (3, 3)] {
+        write(&format!("script: 'one.js', instances: {workers}, env: {{ B: {variable} }}"));
+        front.ok("reload ecosystem.config.js");
+        assert_eq!(front.pids("web").len(), workers, "both have changed");
+        assert!(answer().starts_with(&format!("oneundefined{variable}")), "{}", answer());
+    }
     write("script: 'two.js', cwd: 'sub', env: { B: 4 }, exec_mode: 'fork'");
     let said = front.line("reload ecosystem.config.js");
     assert_eq!(said.code, 1, "{said:?}");

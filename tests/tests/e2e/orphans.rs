@@ -162,3 +162,23 @@ fn a_shell_between_the_links_is_no_orphan() {
     front.ok("stop app");
     assert_eq!(stat::run(&front.scene, &["--check"]).status.code(), Some(0));
 }
+
+/// Workers of Node end with the supervisors; nobody asked for that, so it is no stop.
+#[test]
+fn an_app_that_ended_with_its_killed_supervisors_is_errored_and_saved_as_one_that_runs() {
+    let front = Front::new();
+    front.ok("start app.js -i 1");
+    let supervisors = supervisors(&front, "app");
+    kill(&supervisors);
+    wait::until("the end of the app", || front.scene.processes().is_empty().then_some(()));
+    assert_eq!(front.list(), ["app:errored"]);
+    let why = format!("pm-restart pid={} was killed, and the app ended with it", supervisors[0]);
+    for verb in ["list", "describe app"] {
+        let said = front.ok(verb);
+        assert!(said.out.contains(&why), "{said:?}");
+    }
+    front.ok("save");
+    front.ok("delete app");
+    front.ok("resurrect");
+    assert_eq!(front.list(), ["app:online"]);
+}
