@@ -198,7 +198,7 @@ fn without_a_place_to_write_the_chain_runs_with_one_warning() {
 fn a_supervisor_that_has_started_nothing_yet_is_not_one_without_a_place() {
     let scene = Scene::new().with("PM_APP", "web");
     let shell = scene.dir().join("pm-restart");
-    std::fs::copy("/bin/sh", &shell).expect("copied");
+    fs::copy("/bin/sh", &shell).expect("copied");
     let starts = |script: &str| {
         let mut command = scene.command(&["env"]);
         command.arg(&shell).args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
