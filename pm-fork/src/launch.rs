@@ -318,8 +318,8 @@ impl Awaited<'_> {
         let by_itself = matches!(ended, Some(Ended::Code(0)));
         let job = if by_itself { ", by itself: a job? --no-autorestart" } else { "" };
         let message = format!(
-            "app '{name}' does not start: its worker ended {times}{job}; it is tried again until it is stopped \
-             (pm stop {name}; pm logs {name} shows what it writes)"
+            "app '{name}' does not start: its worker ended {times}{job}; it is tried again \
+             as its policy says (pm stop {name} ends that; pm logs {name} shows what it writes)"
         );
         // Each try fails alike, as a rule: once is enough.
         let quoted = if self.warned { Vec::new() } else { self.started.wrote.last() };

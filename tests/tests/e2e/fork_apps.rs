@@ -97,7 +97,7 @@ fn a_program_that_only_fails_is_not_waited_for_to_the_end() {
     let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 10ms..10ms false");
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains("app 'x' does not start: its worker ended 3 times; it is tried again"), "{said:?}");
-    assert!(said.err.contains("(pm stop x; pm logs x shows what it writes)"), "{said:?}");
+    assert!(said.err.contains("(pm stop x ends that; pm logs x shows what it writes)"), "{said:?}");
     stop(&scene, "x");
     let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 60s..60s false");
     assert_eq!(said.code, Some(1), "the next try is far off: {said:?}");
