@@ -311,14 +311,6 @@ impl Binds {
         }
     }
 
-    /// The program's own socket; `None` where that is not allowed.
-    fn duplicate(&mut self, asked: &Asked) -> Option<OwnedFd> {
-        if self.fanout == Fanout::Made {
-            return None;
-        }
-        seccomp::take_descriptor(asked.process.0, asked.fd).ok()
-    }
-
     fn cannot(&mut self, what: &str, error: &io::Error) {
         let reason = report::reason(error);
         self.warnings.push(format!("cannot {what}: {reason}; workers that bind the same port get EADDRINUSE"));
@@ -364,7 +356,7 @@ impl Binds {
         match listeners.adopt(asked.who, spot, socket, pending.lane, backlog) {
             Err(error) => return Some(Err(error.raw_os_error().unwrap_or(socket::EINVAL))),
             Ok(Some(lent)) => {
-                self.put(asked, &lent, &asked.process.all_of(inode))?.ok()?;
+                self.put(asked, &lent, &asked.process.uses(inode).all)?.ok()?;
             }
             Ok(None) => {}
         }

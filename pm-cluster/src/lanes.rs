@@ -223,12 +223,14 @@ impl Lanes {
 
     /// Changes what the lanes of this worker are for; says whether it has one.
     pub fn set(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> bool {
-        let mut found = false;
+        let (mut found, mut changed) = (false, false);
         for lane in self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)) {
-            (lane.standing, found) = (standing, true);
+            (found, changed) = (true, changed || lane.standing != standing);
+            lane.standing = standing;
         }
         self.set_also(who, standing);
-        if found {
+        // A worker may listen on a thousand addresses, and say at each that it is in service.
+        if changed {
             self.steer(warnings);
         }
         found

@@ -20,10 +20,14 @@ use crate::entry::{Entry, Source};
 use crate::foreign;
 use crate::lanes::Standing;
 use crate::query::Query;
+use entries::Entries;
+use room::Asker;
 
 mod declared;
+mod entries;
 pub mod own;
 mod passed;
+pub(crate) mod room;
 mod shut;
 pub mod stuck;
 
@@ -38,11 +42,6 @@ pub enum Mode {
     /// We accept, and pass each connection to a worker in turn.
     RoundRobin,
 }
-
-/// More addresses than this are refused with EMFILE: each costs us descriptors, whatever the workers ask for.
-const MOST_ADDRESSES: usize = 1024;
-/// The same for the workers of one slot, so that one that runs wild leaves descriptors for the others.
-const MOST_OF_A_SLOT: usize = 64;
 
 /// The answer to a worker's query.
 #[derive(Debug)]
@@ -119,12 +118,14 @@ pub struct RoundRobin<'a> {
 pub struct Listeners {
     mode: Mode,
     spread: Spread,
-    entries: BTreeMap<u64, Entry>,
+    entries: Entries,
     next: u64,
     /// The workers that are in service or drain; all others wait.
     standings: BTreeMap<WorkerId, Standing>,
     /// The sockets that we were started with.
     outside: Vec<passed::Outside>,
+    /// The slots whose workers were told that there is no room, by Node's protocol or not.
+    told_full: BTreeSet<(u32, bool)>,
     warnings: Vec<String>,
 }
 
@@ -142,44 +143,32 @@ impl Listeners {
     /// has open already), EACCES, EADDRNOTAVAIL, EINVAL for a query that makes no sense, EMFILE.
     pub fn open(&mut self, who: WorkerId, query: &Query) -> Result<Grant, i32> {
         let key = address::key(query);
-        let known = self.id(&key);
-        if known.is_none() && self.addresses_of_slot(who.slot) >= MOST_OF_A_SLOT {
-            // An app that goes through many ports, one after the other, has closed most of them.
-            self.entries.retain(|_, entry| !(entry.idle() && entry.is_known_to(who.slot)));
-        }
-        if known.is_none() && self.addresses_of_slot(who.slot) >= MOST_OF_A_SLOT {
-            self.warnings.push(format!("a worker asks for more addresses than it can have most={MOST_OF_A_SLOT}"));
-            return Err(-EMFILE);
-        }
-        let id = match known {
+        let id = match self.entries.with_key(&key) {
             Some(id) => id,
-            None => self.make(&key, query)?,
+            None => self.make(who.slot, &key, query)?,
         };
         let standing = self.standing(who);
-        let Some(entry) = self.entries.get_mut(&id) else { return Err(-EMFILE) };
+        let Some(entry) = self.entries.get_mut(id) else { return Err(-EMFILE) };
         let how = entry.give(who, standing, &mut self.warnings);
         if how.is_ok() && entry.data.is_null() {
             entry.data = query.data.clone();
         }
         let data = entry.data.clone();
-        self.sweep();
+        self.entries.note_sockets(id);
+        if let Err(error) = &how {
+            self.note_want(who.slot, id, error);
+            self.sweep();
+        }
         Ok(Grant { key, data, how: how.map_err(|error| negative(&error))? })
     }
 
-    fn addresses_of_slot(&self, slot: u32) -> usize {
-        self.entries.values().filter(|entry| entry.is_known_to(slot)).count()
-    }
-
     /// A new entry for the query; one that nobody has open must not be in its way.
-    fn make(&mut self, key: &str, query: &Query) -> Result<u64, i32> {
+    fn make(&mut self, slot: u32, key: &str, query: &Query) -> Result<u64, i32> {
         let wanted = address::wanted(query)?;
         if let Some(id) = self.declared_for(key, &wanted) {
             return Ok(id);
         }
-        if self.entries.len() >= MOST_ADDRESSES {
-            self.entries.retain(|_, entry| !entry.idle());
-        }
-        if self.entries.len() >= MOST_ADDRESSES {
+        if !self.has_room_for(slot, Asker::Node) {
             return Err(-EMFILE);
         }
         let opened = self.take_outside(&wanted, self.mode).unwrap_or_else(|| self.source(&wanted, query));
@@ -193,7 +182,9 @@ impl Listeners {
             if let Wanted::Tcp { address, .. } = wanted {
                 self.note_elsewhere(address);
             }
-            self.warnings.push(refusal(&wanted, &error));
+            if !self.is_full(slot, &error) {
+                self.warnings.push(refusal(&wanted, &error));
+            }
             negative(&error)
         })?;
         let entry = Entry::new(key, source, address::any_port(query));
@@ -208,33 +199,35 @@ impl Listeners {
 
     fn give_way(&mut self, port: u16) -> bool {
         let before = self.entries.len();
-        self.entries.retain(|_, entry| !(entry.idle() && entry.port() == Some(port)));
+        self.entries.retain(|entry| !(entry.idle() && entry.port() == Some(port)));
         self.entries.len() < before
     }
 
     /// The worker listens now: it takes connections of this key as soon as it is ready.
     pub fn accepting(&mut self, who: WorkerId, key: &str) {
         let standing = self.standing(who);
-        if let Some(entry) = self.entry(key) {
+        if let Some(entry) = self.entries.with_key(key).and_then(|id| self.entries.get_mut(id)) {
             entry.accepting(who);
+            entry.stand(who, standing, &mut self.warnings);
         }
-        self.restand(who, standing, Some(key));
     }
 
     /// The worker is ready: all that it accepts on comes into service, now and later.
     pub fn steer_in(&mut self, who: WorkerId) {
-        self.standings.insert(who, Standing::InService);
-        self.restand(who, Standing::InService, None);
+        // It may be ready before it listens, and is said to be again at each address: that one stands already.
+        if self.standings.insert(who, Standing::InService) != Some(Standing::InService) {
+            self.restand(who, Standing::InService);
+        }
     }
 
     /// The worker drains: no new connection for it from now on.
     pub fn steer_off(&mut self, who: WorkerId) {
         self.standings.insert(who, Standing::Draining);
-        self.restand(who, Standing::Draining, None);
+        self.restand(who, Standing::Draining);
     }
 
-    fn restand(&mut self, who: WorkerId, standing: Standing, key: Option<&str>) {
-        for entry in self.entries.values_mut().filter(|entry| key.is_none_or(|key| entry.key == key)) {
+    fn restand(&mut self, who: WorkerId, standing: Standing) {
+        for entry in self.entries.values_mut() {
             entry.stand(who, standing, &mut self.warnings);
         }
     }
@@ -242,8 +235,8 @@ impl Listeners {
     /// The worker has closed this listener. Its lane is kept: what still arrives there is to be handed on.
     pub fn closed(&mut self, who: WorkerId, key: &str) {
         let own_accord = self.standing(who) != Standing::Draining;
-        let Some(id) = self.id(key) else { return };
-        if let Some(entry) = self.entries.get_mut(&id) {
+        let id = self.entries.with_key(key);
+        if let Some(entry) = id.and_then(|id| self.entries.get_mut(id)) {
             entry.leave(who, &mut self.warnings);
             if own_accord && entry.any_port {
                 entry.forget_slot_of(who, &mut self.warnings);
@@ -294,7 +287,7 @@ impl Listeners {
     }
 
     fn sweep(&mut self) {
-        self.entries.retain(|_, entry| !entry.unwanted());
+        self.entries.retain(|entry| !entry.unwanted());
     }
 
     /// The lanes that no worker holds, to be polled when there is somebody to hand connections to ([`Self::serving`]).
@@ -321,7 +314,7 @@ impl Listeners {
 
     /// The workers that are ready and accept on this key.
     pub fn serving<'a>(&'a self, key: &str) -> impl Iterator<Item = WorkerId> + 'a {
-        let entry = self.id(key).and_then(|id| self.entries.get(&id));
+        let entry = self.entries.with_key(key).and_then(|id| self.entries.get(&id));
         let workers = entry.into_iter().flat_map(Entry::accepting_workers);
         workers.filter(|&who| self.standing(who) == Standing::InService)
     }
@@ -358,20 +351,12 @@ impl Listeners {
     /// The address of a key as [`Self::all`] shows it.
     #[must_use]
     pub fn description(&self, key: &str) -> Option<&str> {
-        self.id(key).and_then(|id| self.entries.get(&id)).map(|entry| entry.description.as_str())
+        self.entries.with_key(key).and_then(|id| self.entries.get(&id)).map(|entry| entry.description.as_str())
     }
 
     /// What a person should be told since the last call.
     pub fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
-    }
-
-    fn id(&self, key: &str) -> Option<u64> {
-        self.entries.iter().find(|(_, entry)| entry.key == key).map(|(&id, _)| id)
-    }
-
-    fn entry(&mut self, key: &str) -> Option<&mut Entry> {
-        self.entries.values_mut().find(|entry| entry.key == key)
     }
 
     fn standing(&self, who: WorkerId) -> Standing {

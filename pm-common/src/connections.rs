@@ -1,6 +1,6 @@
 //! The connections and listeners of a port, as the kernel's socket monitor shows them (sock_diag(7)).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -46,6 +46,9 @@ const LISTENING: u8 = 10;
 const FILTER: u16 = 1;
 const AT_LEAST: u8 = 2;
 const AT_MOST: u8 = 3;
+
+/// Ports that are looked at with one dump, however few of those between them are asked for.
+const NEAR: u16 = 16;
 
 /// A socket at a local port: a listener, or a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,12 +113,34 @@ fn header(length: u32, kind: u16) -> Vec<u8> {
     bytes
 }
 
-/// The connections to a local port, of both families.
-///
-/// # Errors
-/// The kernel has no such monitor, or forbids it.
-pub fn of_port(port: u16) -> io::Result<Vec<Connection>> {
-    dump(port, CONNECTED)
+/// The connections to local ports, of both families, each port looked at once; `None`: the kernel has no such monitor, or
+/// forbids it.
+#[derive(Debug, Default)]
+pub struct SeenPorts(BTreeMap<u16, Option<Vec<Connection>>>);
+
+impl SeenPorts {
+    /// Those to all these ports.
+    pub fn at(&mut self, ports: &BTreeSet<u16>) -> Option<Vec<Connection>> {
+        let unseen: Vec<u16> = ports.iter().copied().filter(|port| !self.0.contains_key(port)).collect();
+        // There may be a thousand, most often one next to the other.
+        for run in unseen.chunk_by(|one, next| next - one <= NEAR) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            let found = dump(*first, *last, CONNECTED).ok();
+            self.0.extend(run.iter().map(|port| (*port, found.as_ref().map(|_| Vec::new()))));
+            for (port, one) in found.into_iter().flatten() {
+                if let Some(Some(all)) = self.0.get_mut(&port) {
+                    all.push(one);
+                }
+            }
+        }
+        let seen = ports.iter().map(|port| self.0.get(port)?.as_deref());
+        seen.collect::<Option<Vec<_>>>().map(|all| all.concat())
+    }
+
+    /// What was seen is old.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 /// The listeners of a port, each with the number of its socket and the connections that wait in its queue.
@@ -124,7 +149,7 @@ pub fn of_port(port: u16) -> io::Result<Vec<Connection>> {
 /// The kernel has no such monitor, or forbids it.
 pub fn queues(port: u16) -> io::Result<Vec<(u64, u32)>> {
     // inet_diag in the kernel: of a listener, the unread bytes are the length of the queue.
-    Ok(dump(port, LISTEN)?.iter().map(|one| (one.inode, one.unread)).collect())
+    Ok(dump(port, port, LISTEN)?.iter().map(|(_, one)| (one.inode, one.unread)).collect())
 }
 
 /// The numbers of the sockets that listen on exactly this address and port.
@@ -148,14 +173,15 @@ pub fn listeners_at(address: SocketAddr) -> io::Result<Vec<u64>> {
     Ok(found)
 }
 
-fn dump(port: u16, states: u32) -> io::Result<Vec<Connection>> {
+fn dump(first: u16, last: u16, states: u32) -> io::Result<Vec<(u16, Connection)>> {
     let socket = monitor()?;
     let mut found = Vec::new();
     // The kernel goes through all connections of the machine: once for both families.
-    rustix::net::send(&socket, &request_of_range(port, port, 1 << (INFO - 1), states), SendFlags::empty())?;
+    rustix::net::send(&socket, &request_of_range(first, last, 1 << (INFO - 1), states), SendFlags::empty())?;
     receive(&socket, |body| {
-        if body.get(4..6) == Some(&port.to_be_bytes()) {
-            found.extend(connection(body));
+        let port = body.get(4..6).and_then(|bytes| bytes.try_into().ok()).map_or(0, u16::from_be_bytes);
+        if (first..=last).contains(&port) {
+            found.extend(connection(body).map(|one| (port, one)));
         }
     })?;
     Ok(found)
@@ -259,7 +285,7 @@ mod tests {
             let mut client = TcpStream::connect(address).expect("connects");
             let (mut server, _) = listener.accept().expect("accepts");
             let inode = crate::sys::socket::inode(&server).expect("open");
-            let look = || of_port(address.port()).expect("a monitor");
+            let look = || SeenPorts::default().at(&BTreeSet::from([address.port()])).expect("a monitor");
             assert_eq!(look().iter().map(|one| (one.inode, one.received)).collect::<Vec<_>>(), [(inode, 0)]);
             client.write_all(b"hello").expect("sent");
             assert_eq!((look()[0].unread, look()[0].received), (5, 5));
@@ -309,6 +335,22 @@ mod tests {
         assert_eq!(look(&[&other]), [waits(&other), listener(&other, Some(1))]);
         assert_eq!(look(&[]), []);
         drop(clients);
+    }
+
+    #[test]
+    fn a_port_is_looked_at_once_and_those_beside_it_are_not_told_of() {
+        let bound = || TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let (one, other, between) = (bound(), bound(), bound());
+        let all = [&one, &other, &between].map(|of| of.local_addr().expect("bound"));
+        let _clients = all.map(|at| TcpStream::connect(at).expect("connects"));
+        let mut seen = SeenPorts::default();
+        let wanted = BTreeSet::from([all[0].port(), all[1].port()]);
+        let first = seen.at(&wanted).expect("a monitor");
+        assert_eq!(first.len(), 2);
+        let _late = TcpStream::connect(all[0]).expect("connects");
+        assert_eq!(seen.at(&wanted), Some(first), "what was seen stays");
+        seen.clear();
+        assert_eq!(seen.at(&wanted).map(|all| all.len()), Some(3));
     }
 
     #[test]

@@ -9,9 +9,12 @@ use pm_common::sys::clock;
 
 use super::Binds;
 use crate::listeners::Listeners;
+use crate::listeners::room::MOST_OF_A_SLOT;
 
 /// Time that a worker may take at once: some thousand calls.
 const BURST: Span = Span::millis(100);
+/// As much more for each address that it has: a server may open thousands, as fast as it can.
+const FOR_EACH: Span = Span::millis(2);
 /// It comes back ten times as slowly: the share of a worker that goes on is a tenth of a processor.
 const TIMES: u64 = 10;
 
@@ -23,12 +26,14 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Its calls have taken so much more; gives until when they have to wait, if they do.
-    pub(super) fn spend(&mut self, now: Mono, took: Span) -> Option<Mono> {
+    /// Its calls have taken so much more; gives until when they have to wait, if they do. `addresses`: how many it has.
+    pub(super) fn spend(&mut self, now: Mono, took: Span, addresses: impl FnOnce() -> usize) -> Option<Mono> {
         let came_back = now.since(self.at).0 / TIMES;
         self.spent = Span(self.spent.0.saturating_sub(came_back).saturating_add(took.0));
         self.at = now;
-        let over = self.spent.0.saturating_sub(BURST.0);
+        let over = self.spent.0.checked_sub(BURST.0).filter(|over| *over > 0)?;
+        let addresses = u64::try_from(addresses().min(MOST_OF_A_SLOT)).unwrap_or(0);
+        let over = over.saturating_sub(FOR_EACH.0 * addresses);
         (over > 0).then(|| now + Span(over.saturating_mul(TIMES)))
     }
 }
@@ -51,7 +56,7 @@ impl Binds {
         self.answer_all(who, listeners, events);
         let took = Span(clock::processor_time().0.saturating_sub(begun.0));
         let Some(watched) = self.watched.get_mut(&who) else { return };
-        if let Some(until) = watched.budget.spend(clock::now(), took) {
+        if let Some(until) = watched.budget.spend(clock::now(), took, || listeners.count_of(who)) {
             self.resting.insert(who, until);
             let (slot, pid) = (who.slot, watched.pid);
             self.warnings.push(format!("a worker binds without end, its calls have to wait slot={slot} pid={pid}"));
@@ -67,13 +72,20 @@ mod tests {
     fn many_calls_at_once_are_free_and_without_end_they_take_a_tenth() {
         let mut budget = Budget::default();
         let (begun, mut now, mut taken) = (Mono(5_000_000_000), Mono(5_000_000_000), Span::ZERO);
-        assert_eq!(budget.spend(now, Span::millis(100)), None);
+        assert_eq!(budget.spend(now, Span::millis(100), || 0), None);
         while now.since(begun) < Span::secs(10) {
             now = now + Span::millis(3);
             taken = taken + Span::millis(3);
-            now = budget.spend(now, Span::millis(3)).unwrap_or(now);
+            now = budget.spend(now, Span::millis(3), || 0).unwrap_or(now);
         }
         assert!(taken > Span::millis(950) && taken < Span::millis(1050), "{taken:?} of 10 s");
-        assert_eq!(budget.spend(now + Span::secs(2), Span::millis(90)), None, "after a rest it is as before");
+        assert_eq!(budget.spend(now + Span::secs(2), Span::millis(90), || 0), None, "after a rest it is as before");
+    }
+
+    #[test]
+    fn who_opens_a_thousand_addresses_does_so_at_once() {
+        let spend = |took, addresses| Budget::default().spend(Mono(0), Span::millis(took), || addresses);
+        assert_eq!(spend(2000, 1000), None);
+        assert!(spend(2000, 100).is_some() && spend(60_000, usize::MAX).is_some());
     }
 }

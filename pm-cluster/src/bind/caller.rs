@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use pm_common::sys::seccomp;
 use pm_common::sys::socket::Protocol;
+use rustix::fs::{Mode, OFlags};
 
 use crate::inspector::Inspector;
 
@@ -28,6 +29,16 @@ pub(super) struct Descriptor {
     pub(super) nonblocking: bool,
 }
 
+/// How a process uses a socket.
+#[derive(Debug)]
+pub(super) struct Uses {
+    /// All its descriptors of it.
+    pub(super) all: Vec<Descriptor>,
+    /// An epoll of the process waits for one of them: it would go on to wait for the socket that was there, whatever is
+    /// put in its place.
+    pub(super) waited_for: bool,
+}
+
 impl Caller {
     fn link(self, number: i32) -> Option<Vec<u8>> {
         let target = fs::read_link(format!("/proc/{}/fd/{number}", self.0)).ok()?;
@@ -46,14 +57,24 @@ impl Caller {
         Some(Descriptor { number, close_on_exec, nonblocking })
     }
 
-    fn numbers(self) -> impl Iterator<Item = i32> {
-        let entries = fs::read_dir(format!("/proc/{}/fd", self.0)).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    /// All its descriptors with what they are, from one look: there may be thousands.
+    fn links(self) -> Vec<(i32, Vec<u8>)> {
+        let directory = format!("/proc/{}/fd", self.0);
+        let Ok(directory) = rustix::fs::open(directory, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) else {
+            return Vec::new();
+        };
+        let entries = rustix::fs::Dir::read_from(&directory).into_iter().flatten().flatten();
+        let links = entries.filter_map(|entry| {
+            let number = entry.file_name().to_str().ok()?.parse().ok()?;
+            let link = rustix::fs::readlinkat(&directory, entry.file_name(), Vec::new()).ok()?;
+            Some((number, link.into_bytes()))
+        });
+        links.collect()
     }
 
     /// All sockets that the process has.
     pub(super) fn sockets(self) -> impl Iterator<Item = u64> {
-        self.numbers().filter_map(move |number| self.inode(number))
+        self.links().into_iter().filter_map(|(_, link)| inode(&link))
     }
 
     /// The same; `None`: it lives and may not be looked at.
@@ -64,18 +85,16 @@ impl Caller {
         }
     }
 
-    /// All descriptors of a socket.
-    pub(super) fn all_of(self, socket: u64) -> Vec<Descriptor> {
-        let ours = self.numbers().filter(|number| self.inode(*number) == Some(socket));
-        ours.filter_map(|number| self.descriptor(number)).collect()
-    }
-
-    /// Whether an epoll of the process waits for one of these: it would go on to wait for the socket that was there,
-    /// whatever is put in its place.
-    pub(super) fn is_waited_for(self, which: &[Descriptor]) -> bool {
-        let polls = self.numbers().filter(|number| self.link(*number).as_deref() == Some(b"anon_inode:[eventpoll]"));
-        let infos = polls.filter_map(|number| fs::read_to_string(format!("/proc/{}/fdinfo/{number}", self.0)).ok());
-        infos.into_iter().any(|info| targets(&info).any(|target| which.iter().any(|one| one.number == target)))
+    /// What there is to know before another socket takes the place of this one.
+    pub(super) fn uses(self, socket: u64) -> Uses {
+        let links = self.links();
+        let ours = links.iter().filter(|(_, link)| inode(link) == Some(socket));
+        let all: Vec<Descriptor> = ours.filter_map(|(number, _)| self.descriptor(*number)).collect();
+        let polls = links.iter().filter(|(_, link)| link == b"anon_inode:[eventpoll]");
+        let mut infos =
+            polls.filter_map(|(number, _)| fs::read_to_string(format!("/proc/{}/fdinfo/{number}", self.0)).ok());
+        let waited_for = infos.any(|info| targets(&info).any(|target| all.iter().any(|one| one.number == target)));
+        Uses { all, waited_for }
     }
 
     /// The protocol of a socket that we cannot have a duplicate of.
@@ -132,8 +151,8 @@ fn inode(link: &[u8]) -> Option<u64> {
 fn flags(info: &str) -> Option<(bool, bool)> {
     let text = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
     let flags = u32::from_str_radix(text.trim(), 8).ok()?;
-    let has = |flag: rustix::fs::OFlags| flags & flag.bits() != 0;
-    Some((has(rustix::fs::OFlags::NONBLOCK), has(rustix::fs::OFlags::CLOEXEC)))
+    let has = |flag: OFlags| flags & flag.bits() != 0;
+    Some((has(OFlags::NONBLOCK), has(OFlags::CLOEXEC)))
 }
 
 /// What an epoll waits for: its `tfd:` lines.
@@ -152,12 +171,11 @@ mod tests {
         let inode = pm_common::sys::socket::inode(&socket).expect("open");
         let second = socket.try_clone().expect("a duplicate");
         pm_common::sys::socket::set_nonblocking(&second, true).expect("open");
-        let all = us.all_of(inode);
-        assert_eq!(all.len(), 2);
+        let Uses { all, waited_for } = us.uses(inode);
+        assert_eq!((all.len(), waited_for), (2, false));
         assert!(all.iter().all(|one| one.nonblocking && one.close_on_exec), "{all:?}");
         assert!(us.sockets().any(|one| one == inode));
         assert_eq!(us.protocol(all[0].number), Protocol::Tcp);
-        assert!(!us.is_waited_for(&all));
         assert_eq!(process_of(us.0), Some(us.0));
         let thread = std::thread::spawn(|| rustix::thread::gettid().as_raw_nonzero().get());
         drop(thread.join());
@@ -171,7 +189,7 @@ mod tests {
         let poll = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC).expect("an epoll");
         let data = rustix::event::epoll::EventData::new_u64(0);
         rustix::event::epoll::add(&poll, &socket, data, rustix::event::epoll::EventFlags::IN).expect("added");
-        assert!(us.is_waited_for(&us.all_of(inode)));
+        assert!(us.uses(inode).waited_for);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! What is to be done about a call of bind or listen: decided from what is known of it, without the kernel.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use pm_common::sys::socket::Protocol;
+
+use crate::listeners::room::MOST_OF_A_SLOT;
 
 /// AF_UNIX, AF_INET and AF_INET6 (socket(7)); the others are left alone.
 const UNIX: u16 = 1;
@@ -95,22 +98,33 @@ pub(super) struct Pending {
     pub(super) lane: bool,
 }
 
-/// Sockets that one worker has bound and not listened on; more than these are not kept in mind (each was bound and
-/// closed again, or is none that listens).
-const MOST_PENDING: usize = 64;
+/// Sockets that one worker has bound and not listened on; more than these are not kept in mind.
+const MOST_PENDING: usize = MOST_OF_A_SLOT;
 
 /// The pending sockets of a worker, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct AllPending(Vec<Pending>);
 
 impl AllPending {
-    /// Keeps one in mind, instead of an older one of the same number.
-    pub(super) fn add(&mut self, pending: Pending) {
+    /// Keeps one in mind, instead of an older one of the same number; false: instead of the oldest.
+    pub(super) fn add(&mut self, pending: Pending) -> bool {
         self.0.retain(|other| other.inode != pending.inode);
-        if self.0.len() >= MOST_PENDING {
+        let room = !self.is_full();
+        if !room {
             self.0.remove(0);
         }
         self.0.push(pending);
+        room
+    }
+
+    /// Whether the next one takes the place of another.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= MOST_PENDING
+    }
+
+    /// Most were closed again, and are none that listen: keeps those that the worker still has.
+    pub(super) fn keep(&mut self, held: &BTreeSet<u64>) {
+        self.0.retain(|one| held.contains(&one.inode));
     }
 
     /// Takes the one with this number, if it is bound where it was to be.
@@ -207,8 +221,12 @@ mod tests {
     fn what_never_listens_is_forgotten() {
         let address = SocketAddr::from(([0, 0, 0, 0], 80));
         let mut all = AllPending::default();
-        (0..1000).for_each(|inode| all.add(Pending { inode, address, lane: true }));
-        assert_eq!(all.0.len(), MOST_PENDING);
-        assert!(all.take(999, address).is_some() && all.take(0, address).is_none());
+        let last = 2 * MOST_PENDING as u64;
+        let fits = (0..=last).filter(|inode| all.add(Pending { inode: *inode, address, lane: true }));
+        assert_eq!(fits.count(), MOST_PENDING);
+        assert!(all.0.len() == MOST_PENDING && all.is_full());
+        assert!(all.take(last, address).is_some() && all.take(0, address).is_none());
+        all.keep(&BTreeSet::from([last - 2, 0]));
+        assert!(all.0.len() == 1 && all.add(Pending { inode: 7, address, lane: true }));
     }
 }

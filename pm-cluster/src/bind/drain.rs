@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 
-use pm_common::connections::{self, Connection};
+use pm_common::connections::{self, Connection, SeenPorts};
 use pm_common::policy::WorkerId;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::procfs::Proc;
@@ -36,7 +36,7 @@ pub struct Drains {
 #[derive(Debug)]
 struct Drain {
     pid: i32,
-    ports: Vec<u16>,
+    ports: BTreeSet<u16>,
     since: Mono,
     /// How long connections may be idle.
     linger: Span,
@@ -48,8 +48,6 @@ struct Drain {
     stopping: bool,
 }
 
-/// The connections of each port that was looked at; `None` where the kernel does not show them.
-type Seen = BTreeMap<u16, Option<Vec<Connection>>>;
 /// The listeners of each port: the numbers of their sockets, and how many connections wait.
 type Queues = BTreeMap<u16, Vec<(u64, u32)>>;
 
@@ -81,6 +79,7 @@ impl Drains {
     /// A worker drains from now on; `ports` is where it listens by itself, `linger` how long connections may be idle.
     pub fn begin(&mut self, who: WorkerId, pid: i32, ports: Vec<u16>, linger: Span, stopping: bool) {
         let now = clock::now();
+        let ports = ports.into_iter().collect();
         let drain = Drain { pid, ports, since: now, linger, next: now, pause: FIRST_PAUSE, only: None, stopping };
         self.under_way.insert(who, drain);
     }
@@ -123,13 +122,13 @@ impl Drains {
         let due: Vec<WorkerId> =
             self.under_way.iter().filter(|(_, drain)| drain.next <= now).map(|(who, _)| *who).collect();
         // At a stop all are due at the same time.
-        let mut seen = (Seen::new(), Queues::new());
+        let mut seen = (SeenPorts::default(), Queues::new());
         let done = due.into_iter().filter(|who| self.is_done(*who, now, listeners, &mut seen)).collect::<Vec<_>>();
         done.iter().for_each(|who| self.forget(*who));
         done
     }
 
-    fn is_done(&mut self, who: WorkerId, now: Mono, listeners: &Listeners, seen: &mut (Seen, Queues)) -> bool {
+    fn is_done(&mut self, who: WorkerId, now: Mono, listeners: &Listeners, seen: &mut (SeenPorts, Queues)) -> bool {
         let limit = self.limit;
         let Some(drain) = self.under_way.get_mut(&who) else { return false };
         let linger = drain.linger;
@@ -153,11 +152,8 @@ impl Drains {
 impl Drain {
     /// The connections that the worker has accepted, at a stop those too that it has yet to accept; `None` where the
     /// kernel does not show them.
-    fn connections(&mut self, proc: &mut Proc, (seen, queues): &mut (Seen, Queues)) -> Option<Vec<Connection>> {
-        let mut all = Vec::new();
-        for &port in &self.ports {
-            all.extend(seen.entry(port).or_insert_with(|| connections::of_port(port).ok()).as_ref()?);
-        }
+    fn connections(&mut self, proc: &mut Proc, (seen, queues): &mut (SeenPorts, Queues)) -> Option<Vec<Connection>> {
+        let mut all = seen.at(&self.ports)?;
         if all.is_empty() {
             return Some(all);
         }

@@ -5,27 +5,37 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use pm_common::policy::WorkerId;
-use pm_common::sys::socket;
+use pm_common::sys::{limits, seccomp, socket};
 
 use super::caller::Descriptor;
 use super::decide::Pending;
-use super::{Asked, Binds};
+use super::{Asked, Binds, Fanout};
 use crate::entry::Lent;
 use crate::lanes;
 use crate::listeners::Listeners;
 use crate::listeners::own::{Offer, Spot};
+use crate::listeners::room::MOST_OF_A_SLOT;
 
 /// The ports from here on take no right (`ip_unprivileged_port_start`, ip(7)).
 const FIRST_FOR_ALL: u16 = 1024;
-
-/// UDP addresses of one worker that are kept in mind.
-const MOST_DATAGRAMS: usize = 64;
 
 fn is_taken(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
 }
 
 impl Binds {
+    /// The program's own socket; `None` where that is not allowed.
+    pub(super) fn duplicate(&mut self, asked: &Asked) -> Option<OwnedFd> {
+        if self.fanout == Fanout::Made {
+            return None;
+        }
+        let taken = seccomp::take_descriptor(asked.process.0, asked.fd);
+        if let Some(error) = taken.as_ref().err().filter(|error| limits::is_want(error)) {
+            self.cannot("keep a duplicate of what a worker binds", error);
+        }
+        taken.ok()
+    }
+
     /// Makes the program's socket fit for its part and lets it bind, or puts one in its place.
     pub(super) fn bind_own(
         &mut self,
@@ -36,9 +46,6 @@ impl Binds {
     ) -> Option<Result<(), i32>> {
         let address = pending.address;
         let only_v6 = address.is_ipv6() && socket::is_only_v6(socket).unwrap_or(false);
-        // A socket that an epoll waits for cannot be replaced unseen; it becomes a lane of its own.
-        let all = asked.process.all_of(pending.inode);
-        let replaceable = !asked.process.is_waited_for(&all);
         let spot = Spot { address, only_v6 };
         if listeners.has_own(asked.who, spot) {
             // It listened here before; what it closed again is free for it.
@@ -52,9 +59,13 @@ impl Binds {
         if !listeners.has_room(asked.who, spot) {
             return None;
         }
+        // Looked at only where there is one to take its place: that takes time for each descriptor of the process.
+        let uses = listeners.lends(asked.who, spot).then(|| asked.process.uses(pending.inode));
+        // A socket that an epoll waits for cannot be replaced unseen; it becomes a lane of its own.
+        let replaceable = uses.as_ref().is_none_or(|uses| !uses.waited_for);
         let offer = if replaceable { listeners.offer(asked.who, spot) } else { Offer::Beside };
         if let Offer::Socket(lent) = offer {
-            return self.put(asked, &lent, &all);
+            return self.put(asked, &lent, &uses?.all);
         }
         let others = self.watched.values().any(|watched| watched.pending.any_at(address));
         let first = matches!(offer, Offer::Nothing) && !others;
@@ -63,16 +74,32 @@ impl Binds {
         } else {
             socket::reuse_address(socket).ok()?;
         }
-        let all = &mut self.watched.get_mut(&asked.who)?.pending;
-        let again = all.has(&pending) && socket::local_inet(socket).is_ok_and(|at| at == address);
+        let again = self.watched.get(&asked.who)?.pending.has(&pending)
+            && socket::local_inet(socket).is_ok_and(|at| at == address);
         // We bind in its place, so that nothing that another worker does comes in between. A port that takes a right is
         // bound by the program itself, and so is what we cannot bind: it gets the true errno.
         let tried = (!again && address.port() >= FIRST_FOR_ALL).then(|| socket::bind(socket, address));
         // A port of another program stays that: the next of our workers must not take it for ours, and join it.
         if !tried.as_ref().is_some_and(|tried| tried.as_ref().is_err_and(is_taken)) {
-            all.add(pending);
+            self.keep_in_mind(asked.who, pending);
         }
         (again || tried.is_some_and(|tried| tried.is_ok())).then_some(Ok(()))
+    }
+
+    /// It becomes what it was bound for when it listens.
+    fn keep_in_mind(&mut self, who: WorkerId, pending: Pending) {
+        if self.watched.get(&who).is_some_and(|watched| watched.pending.is_full()) {
+            let held = self.sockets(who);
+            self.watched.entry(who).and_modify(|watched| watched.pending.keep(&held));
+        }
+        let Some(watched) = self.watched.get_mut(&who) else { return };
+        if !watched.pending.add(pending) {
+            let slot = who.slot;
+            self.warnings.push(format!(
+                "a worker has bound more sockets than are kept in mind and listens on none of them, the first are its own \
+                 and not shared with other workers slot={slot} most={MOST_OF_A_SLOT}; have it listen on each as it is bound"
+            ));
+        }
     }
 
     /// Has a worker's own UDP socket share its port with those of other workers. The first is bound alone, as a lane is.
@@ -93,8 +120,14 @@ impl Binds {
         }
         let _ = socket::let_others_join(socket);
         let all = self.datagrams.entry(asked.who).or_default();
-        if all.len() < MOST_DATAGRAMS {
+        if all.len() < MOST_OF_A_SLOT || all.contains(&address) {
             all.insert(address);
+        } else {
+            let slot = asked.who.slot;
+            self.warnings.push(format!(
+                "a worker takes datagrams at more addresses than are shared, the others are its own slot={slot} \
+                 most={MOST_OF_A_SLOT}; have it use fewer, or run it as several apps"
+            ));
         }
         bound.then_some(Ok(()))
     }
@@ -118,12 +151,16 @@ impl Binds {
         listeners: &mut Listeners,
     ) -> Option<Result<(), i32>> {
         let inode = asked.process.inode(asked.fd)?;
-        let all = asked.process.all_of(inode);
-        if asked.process.is_waited_for(&all) {
+        let uses = asked.process.uses(inode);
+        if uses.waited_for {
             return None;
         }
-        match listeners.make_for(asked.who, Spot { address, only_v6: false }) {
-            Ok(lent) => self.put(asked, &lent, &all),
+        let spot = Spot { address, only_v6: false };
+        if !listeners.has_room(asked.who, spot) {
+            return None;
+        }
+        match listeners.make_for(asked.who, spot) {
+            Ok(lent) => self.put(asked, &lent, &uses.all),
             // Perhaps it has rights that we have not; else the kernel gives it the true errno.
             Err(_) => None,
         }

@@ -39,12 +39,12 @@ impl Entry {
         }
     }
 
-    /// Whether one of its sockets has this number.
+    /// The numbers of all its sockets.
     #[must_use]
-    pub fn has(&self, inode: u64) -> bool {
+    pub fn inodes(&self) -> Vec<u64> {
         match &self.source {
-            Source::Lanes(lanes) => lanes.has(inode),
-            Source::Shared { fd, .. } | Source::RoundRobin { fd, .. } => socket::inode(fd).is_ok_and(|i| i == inode),
+            Source::Lanes(lanes) => lanes.inodes().collect(),
+            Source::Shared { fd, .. } | Source::RoundRobin { fd, .. } => socket::inode(fd).into_iter().collect(),
         }
     }
 
@@ -83,6 +83,16 @@ impl Entry {
         match &self.source {
             Source::Lanes(lanes) if !self.reserved.contains(&who) => lanes.sockets(who),
             _ => Vec::new(),
+        }
+    }
+
+    /// Whether [`Self::lend`] would give something.
+    #[must_use]
+    pub fn lends(&self, who: WorkerId) -> bool {
+        match &self.source {
+            Source::Lanes(lanes) => self.reserved.contains(&who) || lanes.lends(who),
+            Source::Shared { .. } => true,
+            Source::RoundRobin { .. } => false,
         }
     }
 

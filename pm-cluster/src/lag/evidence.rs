@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pm_common::connections::{self, Connection};
+use pm_common::connections::{Connection, SeenPorts};
 use pm_common::policy::lag::Seen;
 use pm_common::procfs::Proc;
 use pm_common::sys::socket;
@@ -56,39 +56,33 @@ fn count(of: usize) -> u32 {
 /// Looks at lanes; those of one turn see the same connections.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
-    ports: BTreeMap<u16, Option<Vec<Connection>>>,
+    seen: SeenPorts,
     proc: Proc,
 }
 
 impl Looks {
     /// A new turn: what was seen before is old.
     pub(super) fn begin(&mut self) {
-        self.ports.clear();
+        self.seen.clear();
     }
 
     /// A look at a lane; `queued` is what waits in all lanes of its port, counted before. `None`: the kernel does not show
     /// the connections.
     pub(super) fn at(&mut self, lane: &Held<'_>, pid: i32, queued: u32) -> Option<Evidence> {
-        let all = self.ports.entry(lane.port).or_insert_with(|| connections::of_port(lane.port).ok()).as_ref()?;
+        let all = self.seen.at(&BTreeSet::from([lane.port]))?;
         let waiting: BTreeSet<u64> = all.iter().filter(|one| one.inode == 0).map(|one| one.cookie).collect();
         let reset = queued.saturating_sub(count(waiting.len()));
         let sockets = sockets_below(&mut self.proc, pid);
         let listener = socket::inode(lane.fd).ok()?;
         let open = self.is_open(listener, sockets.as_ref());
-        let all = self.ports.get(&lane.port).and_then(Option::as_ref)?;
-        let held = sockets.map(|sockets| reads_of(all, &sockets).collect());
+        let held = sockets.map(|sockets| reads_of(&all, &sockets).collect());
         Some(Evidence { waiting, held, open, reset })
     }
 
     /// What a worker that listens on these ports has read of its connections; `None`: that cannot be seen.
     pub(super) fn reads(&mut self, ports: &BTreeSet<u16>, pid: i32) -> Option<Reads> {
         let sockets = sockets_below(&mut self.proc, pid)?;
-        let mut reads = Reads::new();
-        for port in ports {
-            let all = self.ports.entry(*port).or_insert_with(|| connections::of_port(*port).ok()).as_ref()?;
-            reads.extend(reads_of(all, &sockets));
-        }
-        Some(reads)
+        Some(reads_of(&self.seen.at(ports)?, &sockets).collect())
     }
 
     /// A process that has left the worker's tree may have it: all below us are looked at before it is said to be closed.

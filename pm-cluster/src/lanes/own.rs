@@ -85,6 +85,12 @@ impl Lanes {
         Ok(())
     }
 
+    /// Whether a lane is free for this worker.
+    #[must_use]
+    pub fn lends(&self, who: WorkerId) -> bool {
+        self.free_for(who).is_some()
+    }
+
     /// A duplicate of a lane that is free for this worker, if there is one: that of its slot's dead worker, or of the one
     /// that it replaces because that hangs, or one that nobody needs. It is the worker's from here on.
     pub fn lend(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> Option<OwnedFd> {
@@ -116,10 +122,9 @@ impl Lanes {
         self.lanes.iter().find(|lane| lane.holder == Some(who))?.fd.try_clone().ok()
     }
 
-    /// Whether one of the sockets has this number.
-    #[must_use]
-    pub fn has(&self, inode: u64) -> bool {
-        self.ours.contains_key(&inode)
+    /// The numbers of all sockets.
+    pub fn inodes(&self) -> impl Iterator<Item = u64> {
+        self.ours.keys().copied()
     }
 
     /// Whether it is bound like this.

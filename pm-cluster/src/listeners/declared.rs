@@ -47,7 +47,7 @@ impl Listeners {
 
     fn insert_declared(&mut self, source: Source) -> io::Result<()> {
         let id = self.insert_own(source);
-        self.entries.get_mut(&id).ok_or(io::ErrorKind::NotFound)?.declared = true;
+        self.entries.get_mut(id).ok_or(io::ErrorKind::NotFound)?.declared = true;
         Ok(())
     }
 
@@ -58,7 +58,9 @@ impl Listeners {
     pub fn pass(&mut self, who: WorkerId) -> io::Result<Vec<(OwnedFd, String)>> {
         let standing = self.standing(who);
         let mut passed = Vec::new();
-        for entry in self.entries.values_mut().filter(|entry| entry.declared) {
+        let declared: Vec<u64> = self.entries.iter().filter(|(_, entry)| entry.declared).map(|(id, _)| *id).collect();
+        for id in declared {
+            let Some(entry) = self.entries.get_mut(id) else { continue };
             let lent = entry.make_for(who, standing, &mut self.warnings)?;
             if !lent.shared {
                 socket::set_nonblocking(&lent.socket, false)?;
@@ -67,13 +69,14 @@ impl Listeners {
             entry.accepting(who);
             entry.reserved.insert(who);
             passed.push((lent.socket, entry.description.clone()));
+            self.entries.note_sockets(id);
         }
         Ok(passed)
     }
 
     /// A declared address that answers a query: from now on it has that key.
     pub(super) fn declared_for(&mut self, key: &str, wanted: &Wanted) -> Option<u64> {
-        let entries = self.entries.iter_mut().filter(|(_, entry)| entry.declared && entry.key.starts_with("own "));
+        let entries = self.entries.iter().filter(|(_, entry)| entry.declared && entry.key.starts_with("own "));
         let fits = |entry: &Entry| match wanted {
             Wanted::Tcp { address, otherwise, .. } => {
                 [Some(*address), *otherwise].into_iter().flatten().any(|a| entry.description == format!("tcp:{a}"))
@@ -81,8 +84,8 @@ impl Listeners {
             Wanted::Unix(UnixName::Path(path)) => entry.description == format!("unix:{}", path.display()),
             _ => false,
         };
-        let (id, entry) = entries.into_iter().find(|(_, entry)| fits(entry))?;
-        key.clone_into(&mut entry.key);
-        Some(*id)
+        let id = entries.into_iter().find(|(_, entry)| fits(entry)).map(|(id, _)| *id)?;
+        self.entries.rename(id, key);
+        Some(id)
     }
 }

@@ -9,7 +9,7 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::steering::Spread;
 use pm_common::sys::socket;
 
-use super::{Listeners, MOST_ADDRESSES, MOST_OF_A_SLOT, Mode};
+use super::{Listeners, Mode};
 use crate::entry::{Entry, Lent, Source};
 use crate::lanes::Lanes;
 
@@ -37,13 +37,20 @@ pub enum Offer {
 }
 
 impl Listeners {
+    /// Whether [`Self::offer`] would give a socket.
+    pub fn lends(&mut self, who: WorkerId, spot: Spot) -> bool {
+        self.look_outside(spot);
+        self.at_spot(spot).is_some_and(|entry| entry.lends(who))
+    }
+
     /// What there is for a worker that binds this address.
     pub fn offer(&mut self, who: WorkerId, spot: Spot) -> Offer {
         self.look_outside(spot);
         let standing = self.standing(who);
-        let Some(entry) = self.entries.values_mut().find(|entry| entry.is_at(spot)) else {
+        let found = self.entries.at(spot);
+        let Some(entry) = found.and_then(|id| self.entries.get_mut(id)) else {
             // Nobody has it open any more, and the kernel would refuse the bind for its sake.
-            self.entries.retain(|_, entry| !(entry.idle() && entry.is_in_the_way_of(spot)));
+            self.entries.retain(|entry| !(entry.idle() && entry.is_in_the_way_of(spot)));
             return Offer::Nothing;
         };
         match entry.lend(who, standing, &mut self.warnings) {
@@ -52,44 +59,30 @@ impl Listeners {
         }
     }
 
+    fn at_spot(&self, spot: Spot) -> Option<&Entry> {
+        self.entries.at(spot).and_then(|id| self.entries.get(&id))
+    }
+
     /// Whether the worker has a socket of its own at this address.
     #[must_use]
     pub fn has_own(&self, who: WorkerId, spot: Spot) -> bool {
-        self.entries.values().any(|entry| entry.is_at(spot) && !entry.sockets(who).is_empty())
+        self.at_spot(spot).is_some_and(|entry| !entry.sockets(who).is_empty())
     }
 
     /// Whether the worker took a lane at this address by a bind, and has it open (`held`: what its processes have).
     #[must_use]
     pub fn has_open(&self, who: WorkerId, spot: Spot, held: &BTreeSet<u64>) -> bool {
-        let open = |entry: &&Entry| entry.lanes_of(who).iter().any(|inode| held.contains(inode));
-        self.entries.values().filter(|entry| entry.is_at(spot)).any(|entry| open(&entry))
+        self.at_spot(spot).is_some_and(|entry| entry.lanes_of(who).iter().any(|inode| held.contains(inode)))
     }
 
     /// Lanes of the worker at this address that none of its processes has open any more (`held`: those that they have)
     /// are kept for its slot, and it may be given them again.
     pub fn leave_closed(&mut self, who: WorkerId, spot: Spot, held: &BTreeSet<u64>) {
-        for entry in self.entries.values_mut().filter(|entry| entry.is_at(spot)) {
-            if let Source::Lanes(lanes) = &mut entry.source {
-                lanes.leave_closed(who, held, &mut self.warnings);
-            }
+        let found = self.entries.at(spot);
+        if let Some(Source::Lanes(lanes)) = found.and_then(|id| self.entries.get_mut(id)).map(|entry| &mut entry.source)
+        {
+            lanes.leave_closed(who, held, &mut self.warnings);
         }
-    }
-
-    /// Whether the worker may have one more address, or one more socket at this one.
-    pub fn has_room(&mut self, who: WorkerId, spot: Spot) -> bool {
-        if let Some(entry) = self.entries.values().find(|entry| entry.is_at(spot)) {
-            return entry.sockets(who).len() < MOST_OF_A_SLOT;
-        }
-        if self.addresses_of_slot(who.slot) >= MOST_OF_A_SLOT || self.entries.len() >= MOST_ADDRESSES {
-            self.entries.retain(|_, entry| !entry.idle());
-        }
-        let room = self.addresses_of_slot(who.slot) < MOST_OF_A_SLOT && self.entries.len() < MOST_ADDRESSES;
-        if !room {
-            let most = MOST_OF_A_SLOT;
-            self.warnings
-                .push(format!("a worker binds more addresses than are shared, the others are its own most={most}"));
-        }
-        room
     }
 
     /// A socket that we make for an address that a worker binds, where its own cannot be had.
@@ -99,16 +92,18 @@ impl Listeners {
     pub fn make_for(&mut self, who: WorkerId, spot: Spot) -> io::Result<Lent> {
         self.look_outside(spot);
         let standing = self.standing(who);
-        let id = match self.entries.iter().find(|(_, entry)| entry.is_at(spot)) {
-            Some((id, _)) => *id,
+        let id = match self.entries.at(spot) {
+            Some(id) => id,
             None => {
-                self.entries.retain(|_, entry| !(entry.idle() && entry.is_in_the_way_of(spot)));
+                self.entries.retain(|entry| !(entry.idle() && entry.is_in_the_way_of(spot)));
                 let source = self.made(spot)?;
                 self.insert_own(source)
             }
         };
-        let entry = self.entries.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
-        entry.make_for(who, standing, &mut self.warnings)
+        let entry = self.entries.get_mut(id).ok_or(io::ErrorKind::NotFound)?;
+        let made = entry.make_for(who, standing, &mut self.warnings);
+        self.entries.note_sockets(id);
+        made
     }
 
     /// Who has the socket itself accepts from it: we do not.
@@ -145,8 +140,7 @@ impl Listeners {
         backlog: i32,
     ) -> io::Result<Option<Lent>> {
         let standing = self.standing(who);
-        let known = self.entries.iter().find(|(_, entry)| entry.is_at(spot)).map(|(id, _)| *id);
-        let id = match known {
+        let id = match self.entries.at(spot) {
             Some(id) => id,
             None if lanes && self.mode != Mode::Shared => {
                 let backlog = backlog.max(LEAST_BACKLOG);
@@ -161,14 +155,15 @@ impl Listeners {
                 return self.listening_on(id, who).map(|()| None);
             }
         };
-        let entry = self.entries.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
+        let entry = self.entries.get_mut(id).ok_or(io::ErrorKind::NotFound)?;
         let lent = entry.adopt(who, standing, socket, &mut self.warnings)?;
+        self.entries.note_sockets(id);
         self.listening_on(id, who).map(|()| lent)
     }
 
     fn listening_on(&mut self, id: u64, who: WorkerId) -> io::Result<()> {
         let standing = self.standing(who);
-        let entry = self.entries.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
+        let entry = self.entries.get_mut(id).ok_or(io::ErrorKind::NotFound)?;
         entry.admit(who);
         entry.accepting(who);
         entry.stand(who, standing, &mut self.warnings);
@@ -177,8 +172,8 @@ impl Listeners {
 
     /// Where a socket of ours listens, if the worker listens on one: it takes connections as soon as it is ready.
     pub fn listens_on(&mut self, who: WorkerId, inode: u64) -> Option<String> {
-        let (id, entry) = self.entries.iter().find(|(_, entry)| entry.has(inode))?;
-        let (id, description) = (*id, entry.description.clone());
+        let id = self.entries.of_socket(inode)?;
+        let description = self.entries.get(&id)?.description.clone();
         self.listening_on(id, who).ok()?;
         Some(description)
     }
@@ -186,13 +181,13 @@ impl Listeners {
     /// Whether this is one of our sockets.
     #[must_use]
     pub fn knows(&self, inode: u64) -> bool {
-        self.entries.values().any(|entry| entry.has(inode))
+        self.entries.of_socket(inode).is_some()
     }
 
     /// The address as [`Self::all`] shows it, if it is one of ours.
     #[must_use]
     pub fn at(&self, spot: Spot) -> Option<&str> {
-        self.entries.values().find(|entry| entry.is_at(spot)).map(|entry| entry.description.as_str())
+        self.at_spot(spot).map(|entry| entry.description.as_str())
     }
 
     /// Connections that wait in the lanes of this worker.

@@ -68,7 +68,7 @@ impl Listeners {
 
     /// If we were started with a socket for this bind, it is an address as any other from now on.
     pub(super) fn look_outside(&mut self, spot: Spot) {
-        if self.outside.is_empty() || self.entries.values().any(|entry| entry.is_at(spot)) {
+        if self.outside.is_empty() || self.entries.at(spot).is_some() {
             return;
         }
         let wanted = Wanted::Tcp { address: spot.address, otherwise: None, only_v6: spot.only_v6 };

@@ -22,7 +22,7 @@ impl Listeners {
 
     /// Takes note of a lane that may have been shut down; if it was, gives whose it is, and its address.
     pub fn look_if_shut(&mut self, lane: LaneRef) -> Option<(WorkerId, String)> {
-        let entry = self.entries.get_mut(&lane.entry)?;
+        let entry = self.entries.get_mut(lane.entry)?;
         let Source::Lanes(lanes) = &mut entry.source else { return None };
         let holder = lanes.holder(lane.lane)?;
         lanes.look_if_shut(lane.lane, &mut self.warnings).then(|| (holder, entry.description.clone()))
@@ -33,7 +33,8 @@ impl Listeners {
     /// # Errors
     /// That of listen(2).
     pub fn listen_again(&mut self, inode: u64) -> io::Result<()> {
-        let Some(entry) = self.entries.values_mut().find(|entry| entry.has(inode)) else { return Ok(()) };
+        let found = self.entries.of_socket(inode);
+        let Some(entry) = found.and_then(|id| self.entries.get_mut(id)) else { return Ok(()) };
         match &mut entry.source {
             Source::Lanes(lanes) => lanes.listen_again(inode, &mut self.warnings),
             Source::Shared { fd, .. } if !socket::is_listening(&*fd).unwrap_or(true) => {

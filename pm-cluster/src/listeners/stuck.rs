@@ -67,7 +67,7 @@ impl Listeners {
     /// Steers a lane away whose worker takes nothing from it, as long as there are others; or in again. Says whether new
     /// connections go elsewhere now.
     pub fn set_stuck(&mut self, lane: LaneRef, stuck: bool) -> bool {
-        match self.entries.get_mut(&lane.entry).map(|entry| &mut entry.source) {
+        match self.entries.get_mut(lane.entry).map(|entry| &mut entry.source) {
             Some(Source::Lanes(lanes)) => lanes.set_stuck(lane.lane, stuck, &mut self.warnings),
             _ => false,
         }

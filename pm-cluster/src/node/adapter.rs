@@ -176,6 +176,9 @@ impl Adapter for Cluster {
         }
         self.binds.sources(out);
         self.health.iter().for_each(|health| health.sources(out));
+    }
+
+    fn crowd<'a>(&'a self, out: &mut Vec<Source<'a>>) {
         for (lane, fd) in self.listeners.given() {
             out.push(Source { token: AdapterToken::Listener(lane.number()), fd, read: false, write: false });
         }

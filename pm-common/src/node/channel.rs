@@ -64,7 +64,7 @@ impl Channel {
     /// Queues a message, and sends it at once if nothing waits before it; its `seq`, by which an answer names it.
     ///
     /// `None`: not sent, and it never will be. The channel is broken; the worker reads or acknowledges nothing and too
-    /// much waits already (1 MiB, 1024 descriptors); the system refuses more descriptors on their way; or it is a
+    /// much waits already (1 MiB, 4096 descriptors); the system refuses more descriptors on their way; or it is a
     /// second `Disconnect`, which would cut the worker's connections.
     pub fn send(&mut self, outgoing: &Outgoing<'_>) -> Option<u64> {
         let fd = self.fd.as_fd();

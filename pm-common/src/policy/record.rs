@@ -8,6 +8,9 @@ use super::lag::Stall;
 use super::time::Span;
 use super::worker::Why;
 
+/// Addresses that a message names, at most.
+const MOST_SHOWN: usize = 16;
+
 /// What follows a worker's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -72,12 +75,22 @@ pub(super) const fn remedy(why: Why) -> &'static str {
     }
 }
 
+/// Addresses for people: of very many the first, and how many more there are.
+#[must_use]
+pub fn some_of(addresses: &[impl AsRef<str>]) -> String {
+    let shown: Vec<&str> = addresses.iter().take(MOST_SHOWN).map(AsRef::as_ref).collect();
+    match addresses.len().saturating_sub(MOST_SHOWN) {
+        0 => shown.join(" "),
+        more => format!("{} and {more} more", shown.join(" ")),
+    }
+}
+
 /// What a worker that is not ready lacks, as the rest of a sentence.
 pub(super) fn not_listening(missing: &[String]) -> String {
     if missing.is_empty() {
         return String::new();
     }
-    let missing = missing.join(" ");
+    let missing = some_of(missing);
     format!("; it does not listen on {missing} as the one before it did (a change of address needs a restart)")
 }
 
@@ -131,7 +144,7 @@ impl fmt::Display for Record {
                 write!(f, "worker replaced slot={} generation={} why={why}", id.slot, id.generation)
             }
             Self::ReadyWithout { id, missing } => {
-                let (slot, generation, missing) = (id.slot, id.generation, missing.join(" "));
+                let (slot, generation, missing) = (id.slot, id.generation, some_of(missing));
                 write!(
                     f,
                     "worker serves less than the one before it slot={slot} generation={generation} missing={missing}"
@@ -156,5 +169,19 @@ impl fmt::Display for Record {
             Self::ScaleLimit { workers } => write!(f, "not scaled, this is the limit workers={workers}"),
             Self::GaveUp { exit } => write!(f, "giving up: too many restarts (see --intensity and --backoff) {exit}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_some_of_a_thousand_addresses() {
+        let all: Vec<String> = (0..1000).map(|n| format!("tcp:{n}")).collect();
+        assert_eq!(some_of(&all[..2]), "tcp:0 tcp:1");
+        assert!(some_of(&all[..MOST_SHOWN]).ends_with(" tcp:15"));
+        assert!(some_of(&all).ends_with(" tcp:15 and 984 more"));
+        assert!(not_listening(&all).len() < 300);
     }
 }

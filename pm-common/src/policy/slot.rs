@@ -130,6 +130,16 @@ impl Slot {
         }
     }
 
+    /// Whether the worker listens on all that it must.
+    pub(super) fn is_complete(&self, place: Place) -> bool {
+        let worker = match place {
+            Place::Seat => self.incumbent(),
+            Place::Successor => self.successor.as_ref(),
+            Place::Retiring(index) => self.retiring.get(index),
+        };
+        worker.is_some_and(|worker| self.baseline.is_subset(&worker.listening))
+    }
+
     /// Every living worker, the one in the seat first.
     pub(super) fn workers(&self) -> impl Iterator<Item = &Worker> {
         self.incumbent().into_iter().chain(&self.successor).chain(&self.retiring)

@@ -96,6 +96,9 @@ pub trait Adapter {
     fn finish(&mut self);
     /// What to wait for.
     fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>);
+    /// The same, for those of which there may be thousands ([`AdapterToken::Listener`]): while there is much else to do
+    /// they are looked at less often.
+    fn crowd<'a>(&'a self, _out: &mut Vec<Source<'a>>) {}
     /// A source is ready.
     fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>);
     /// When `settle` is to be called, if nothing else happens; `None`: there is no need. `settle` moves it on once it

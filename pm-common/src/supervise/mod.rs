@@ -49,6 +49,12 @@ pub use publish::Publisher;
 use store::Store;
 pub use succession::Succession;
 
+/// No listener is left alone for longer, however much else there is to do.
+const LONGEST_CROWD_REST: Span = Span::millis(20);
+
+/// A wait that only looks.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
 /// What the loop waits for, in the order in which it is looked at within a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Token {
@@ -86,6 +92,8 @@ pub struct Supervise<A> {
     store: Store,
     /// Something has happened since the status was written.
     news: bool,
+    /// How often what there may be much of is looked at.
+    crowd_pace: Pace,
     /// It was said that there are more descriptors than may be waited for.
     crowded: bool,
     proc: Proc,
@@ -158,6 +166,7 @@ impl<A: Adapter> Supervise<A> {
             succession: setup.succession,
             store: Store::default(),
             news: false,
+            crowd_pace: Pace::new(LONGEST_CROWD_REST),
             crowded: false,
             proc,
             oom_kills: OomKills::new(cgroup::oom_kills()),
@@ -240,30 +249,35 @@ impl<A: Adapter> Supervise<A> {
 
     /// Waits for the next thing to happen; gives what is ready, in the order to look at it.
     fn wait(&mut self) -> Result<Vec<Token>, Failure> {
-        let (tokens, ready, fits) = {
+        // A worker that opens a thousand addresses has us here twice for each.
+        if !self.crowd_pace.is_over() {
             let (tokens, mut fds) = self.poll_set();
-            let deadlines = [
-                self.machine.deadline(),
-                self.adapter.deadline(),
-                self.publisher.deadline(self.news),
-                self.manager.deadline(),
-            ];
-            let timeout = deadlines.into_iter().flatten().min().map(|at| timespec(at, clock::now()));
-            let fits = crowd::wait(&mut fds, timeout.as_ref()).or_fail(|| "cannot wait for events".to_owned())?;
-            // Any of POLLIN, POLLOUT, POLLHUP, POLLERR is a reason to look: a pipe's end comes as POLLHUP alone.
-            let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-            (tokens, ready, fits)
-        };
+            let (_, due) = poll(tokens, &mut fds, Some(&NOW))?;
+            if !due.is_empty() {
+                return Ok(due);
+            }
+        }
+        let (mut pace, begun) = (self.crowd_pace, clock::now());
+        let (tokens, mut fds) = self.whole_poll_set();
+        pace.done(begun);
+        let deadlines = [
+            self.machine.deadline(),
+            self.adapter.deadline(),
+            self.publisher.deadline(self.news),
+            self.manager.deadline(),
+        ];
+        let timeout = deadlines.into_iter().flatten().min().map(|at| timespec(at, clock::now()));
+        let (fits, due) = poll(tokens, &mut fds, timeout.as_ref())?;
+        self.crowd_pace = pace;
         if !fits && !std::mem::replace(&mut self.crowded, true) {
             report::warning(
                 "the limit on descriptors is below what is waited for, so that all is late; raise it: prlimit",
             );
         }
-        let mut due: Vec<Token> = tokens.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(t, _)| t).collect();
-        due.sort_unstable();
         Ok(due)
     }
 
+    /// All that there are few of.
     fn poll_set(&self) -> (Vec<Token>, Vec<PollFd<'_>>) {
         let mut tokens = vec![Token::Signals];
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
@@ -279,18 +293,15 @@ impl<A: Adapter> Supervise<A> {
         }
         let mut sources = Vec::new();
         self.adapter.sources(&mut sources);
-        for source in sources {
-            tokens.push(match source.token {
-                AdapterToken::Channel(id) => Token::Channel(id),
-                AdapterToken::Calls(id) => Token::Calls(id),
-                AdapterToken::Health(id) => Token::Health(id),
-                AdapterToken::Listener(n) => Token::Listener(n),
-            });
-            let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, source.read);
-            flags.set(PollFlags::OUT, source.write);
-            fds.push(PollFd::from_borrowed_fd(source.fd, flags));
-        }
+        add(sources, &mut tokens, &mut fds);
+        (tokens, fds)
+    }
+
+    fn whole_poll_set(&self) -> (Vec<Token>, Vec<PollFd<'_>>) {
+        let (mut tokens, mut fds) = self.poll_set();
+        let mut sources = Vec::new();
+        self.adapter.crowd(&mut sources);
+        add(sources, &mut tokens, &mut fds);
         (tokens, fds)
     }
 
@@ -326,6 +337,32 @@ impl<A: Adapter> Supervise<A> {
             }
         }
     }
+}
+
+/// Adds what an adapter waits for.
+fn add<'a>(sources: Vec<Source<'a>>, tokens: &mut Vec<Token>, fds: &mut Vec<PollFd<'a>>) {
+    for source in sources {
+        tokens.push(match source.token {
+            AdapterToken::Channel(id) => Token::Channel(id),
+            AdapterToken::Calls(id) => Token::Calls(id),
+            AdapterToken::Health(id) => Token::Health(id),
+            AdapterToken::Listener(n) => Token::Listener(n),
+        });
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, source.read);
+        flags.set(PollFlags::OUT, source.write);
+        fds.push(PollFd::from_borrowed_fd(source.fd, flags));
+    }
+}
+
+/// Waits; gives what is ready, in the order to look at it, and whether all could be waited for at a time.
+fn poll(tokens: Vec<Token>, fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<(bool, Vec<Token>), Failure> {
+    let fits = crowd::wait(fds, timeout).or_fail(|| "cannot wait for events".to_owned())?;
+    // Any of POLLIN, POLLOUT, POLLHUP, POLLERR is a reason to look: a pipe's end comes as POLLHUP alone.
+    let ready = tokens.into_iter().zip(fds).filter(|(_, fd)| !fd.revents().is_empty());
+    let mut due: Vec<Token> = ready.map(|(token, _)| token).collect();
+    due.sort_unstable();
+    Ok((fits, due))
 }
 
 /// Who it is that asks us to stop.

@@ -10,7 +10,7 @@ use super::{Adapter, Plan, Scope, Supervise};
 use crate::chain;
 use crate::notify::{Assignment, NotifySocket};
 use crate::policy::WorkerId;
-use crate::policy::record::Record;
+use crate::policy::record::{Record, some_of};
 use crate::policy::supervisor::{Action, Event, Release, Request, StopKind};
 use crate::procfs;
 use crate::report::{self, EXIT_OWN};
@@ -222,7 +222,7 @@ impl<A: Adapter> Supervise<A> {
         addresses.dedup();
         if self.scope == Scope::Group {
             let (wanted, ready) = self.machine.counts();
-            let listen = if addresses.is_empty() { "nothing yet".to_owned() } else { addresses.join(" ") };
+            let listen = if addresses.is_empty() { "nothing yet".to_owned() } else { some_of(&addresses) };
             report::info(format_args!("ready workers={ready}/{wanted} listen={listen}"));
         }
     }

@@ -167,26 +167,6 @@ fn one_that_tries_the_port_first_is_served_in_full() {
     chain.stop();
 }
 
-/// A program that binds hundreds of ports keeps most of them for itself, and takes nothing from the supervisor.
-#[test]
-fn one_that_binds_hundreds_of_ports_does_not_exhaust_the_supervisor() {
-    let scene = any::scene();
-    let script = "import os, socket\n\
-                  kept = []\n\
-                  for host in range(1, 250):\n\
-                  \x20   kept.append(socket.create_server((f'127.0.5.{host}', int(os.environ['PORT']))))\n\
-                  exec(open(os.environ['SERVER']).read())\n";
-    let server = scene.expand("$F/any/server.py");
-    let scene = scene.with("SERVER", server).with("PYTHONUNBUFFERED", "1");
-    let script = scene.file("many.py", script);
-    let chain = any::start(&scene, "pm-cluster -n 1", &format!("/usr/bin/python3 {}", script.display()));
-    chain.line("binds more addresses than are shared");
-    any::serving(&chain, 1);
-    let held = proc::descriptors(chain.pid());
-    assert!(held < 120, "{held} descriptors");
-    chain.stop();
-}
-
 /// A second program on the port of the first is told so by the kernel.
 #[test]
 fn another_app_on_the_same_port_is_refused() {

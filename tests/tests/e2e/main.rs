@@ -2,6 +2,7 @@
 
 // Tests that need root are in a module of their own, so that who has not can leave out exactly these and say so.
 mod activated;
+mod addresses;
 mod any_fallback;
 mod any_health;
 mod any_health_cmd;

@@ -145,8 +145,8 @@ impl Bench {
         assert!(inward <= 2 * LONGEST, "{inward} bytes kept of what came in");
         // The limit, one message over it, and the acknowledgements of a read.
         assert!(outward <= 1024 * 1024 + 2 * LONGEST + 30_000, "{outward} bytes kept to go out");
-        assert!(self.conversation.unacknowledged_handles() <= 1024);
-        assert!(Rc::strong_count(&self.handle) <= 1 + 1024);
+        assert!(self.conversation.unacknowledged_handles() <= 4096);
+        assert!(Rc::strong_count(&self.handle) <= 1 + 4096);
     }
 
     /// Answers as the primary does.

@@ -11,8 +11,8 @@ const UNREAD: usize = 256 * 1024;
 /// Bytes kept for the worker, unread or unacknowledged, above which nothing more is sent to it.
 const KEPT: usize = 1024 * 1024;
 
-/// Descriptors on their way to the worker above which no more are sent to it.
-const HANDLES: usize = 1024;
+/// Descriptors on their way to the worker above which no more are sent to it: it may ask for all its addresses at once.
+const HANDLES: usize = 4096;
 
 /// Small messages without a descriptor are joined up to this size, to be sent with one call.
 const JOINED: usize = 16 * 1024;

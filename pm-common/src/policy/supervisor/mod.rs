@@ -245,7 +245,6 @@ impl Supervisor {
         let asks_listen = self.shape.ready.evidence == ReadyBy::Listen;
         let stable = self.rules.stable;
         let Some((slot, place)) = self.find(id) else { return };
-        let baseline = slot.baseline.clone();
         let Some(worker) = slot.worker_mut(place) else { return };
         // A port that is opened on demand, long after the start, is none that a successor will open by itself.
         let on_demand =
@@ -253,16 +252,19 @@ impl Supervisor {
         if fixed && !on_demand {
             worker.listening.insert(address);
         }
-        let complete = baseline.is_subset(&worker.listening);
         match &mut worker.life {
-            Life::Starting(_) if asks_listen && complete => self.became_ready(now, id, ReadyBy::Listen, out),
+            Life::Starting(_) => {
+                if asks_listen && slot.is_complete(place) {
+                    self.became_ready(now, id, ReadyBy::Listen, out);
+                }
+            }
             Life::Ready { by, .. } => {
                 if *by == ReadyBy::Alive {
                     *by = ReadyBy::Listen;
                 }
                 out.push(Action::SteerIn(id));
             }
-            Life::Starting(_) | Life::Soaking { .. } | Life::Draining { .. } | Life::Killing { .. } => {}
+            Life::Soaking { .. } | Life::Draining { .. } | Life::Killing { .. } => {}
         }
     }
 

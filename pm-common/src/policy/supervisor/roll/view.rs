@@ -2,6 +2,7 @@
 
 use super::super::{Life, ReadyBy, RollView, Running, Supervisor};
 use super::{Roll, Rolls, Room, Stage};
+use crate::policy::record::some_of;
 
 impl Supervisor {
     /// What the rolls are at.
@@ -46,7 +47,7 @@ impl Supervisor {
         match worker.life {
             Life::Soaking { .. } => "soak".to_owned(),
             _ if self.shape.ready.evidence == ReadyBy::Listen && !missing.is_empty() => {
-                format!("ready: to listen on {}", missing.join(" "))
+                format!("ready: to listen on {}", some_of(&missing))
             }
             _ => "ready".to_owned(),
         }
