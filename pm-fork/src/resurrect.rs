@@ -58,7 +58,13 @@ pub(crate) fn again(asked: &Again, patience: &Patience) -> Result<u8, Failure> {
 /// # Errors
 /// 1: it is not known, or has no description; 125: its files cannot be written.
 pub(crate) fn update_env(home: &Home, name: &str) -> Result<(), Failure> {
-    let mut start = known(home, name)?;
+    let mut start = match known(home, name) {
+        Err(failure) if failure.code == 1 && home.dir(name).is_some_and(|dir| dir.is_dir()) => {
+            let why = format!("app '{name}' runs in the foreground, in the environment that it was given there");
+            return Err(Failure::with_code(1, why));
+        }
+        other => other?,
+    };
     if start.app_env.is_none() {
         let why = format!("app '{name}': its workers have the environment of its supervisor: to change it, restart it");
         return Err(Failure::with_code(1, why));
@@ -94,9 +100,16 @@ pub(crate) fn known(home: &Home, name: &str) -> Result<Start, Failure> {
 }
 
 fn unknown(home: &Home, dir: &std::path::Path, name: &str) -> Failure {
-    let why = match dir.is_dir() {
-        true => format!("app '{name}' was not started by pm-fork: who started it has to do that again"),
-        false => format!("no app '{name}' in {}", home.path().display()),
+    let why = match (dir.is_dir(), home::holder(dir).ok().flatten()) {
+        (true, Some(holder)) => {
+            let pid = holder.map_or_else(String::new, |pid| format!(" (pid={pid})"));
+            format!(
+                "app '{name}' runs in the foreground{pid}: 'pm reload {name}' replaces its workers; to start it anew is for who \
+                 started it there: a terminal, a container, a unit"
+            )
+        }
+        (true, None) => format!("app '{name}' ran in the foreground: who started it there has to do that again"),
+        (false, _) => format!("no app '{name}' in {}", home.path().display()),
     };
     Failure::with_code(1, why)
 }

@@ -32,6 +32,16 @@ impl Apps {
         Ok(Self { seen, missing })
     }
 
+    /// The same, without what is only a directory, unless it is named.
+    ///
+    /// # Errors
+    /// As [`Self::look`].
+    pub(crate) fn known(home: Option<&Home>, named: &[OsString]) -> Result<Self, Failure> {
+        let mut apps = Self::look(home, named)?;
+        apps.seen.retain(|app| !named.is_empty() || app.is_known());
+        Ok(apps)
+    }
+
     /// The end of a run that printed what there is: 0, or that some were named and are not there.
     ///
     /// # Errors

@@ -21,14 +21,13 @@ pub(crate) struct Candidate {
 impl Candidate {
     pub(crate) fn of(app: &Seen) -> Self {
         let script = app.start.as_ref().and_then(|s| s.script.as_ref()).map(PathBuf::from);
-        let known = app.start.is_some() || app.runs() || !app.orphaned.is_empty();
         Self {
             name: app.name.clone(),
             called: app.called().to_owned(),
             namespace: app.namespace().to_owned(),
             id: app.id(),
             script,
-            known,
+            known: app.is_known(),
         }
     }
 

@@ -57,6 +57,13 @@ impl Seen {
         })
     }
 
+    /// Whether there is more to be seen than a directory: it runs, can be started again, or has left word of its end.
+    /// (A run in the foreground that ended well leaves none.)
+    pub(crate) fn is_known(&self) -> bool {
+        let told = !self.orphaned.is_empty() || self.words.is_some() || !self.killed.is_empty();
+        self.start.is_some() || self.runs() || told
+    }
+
     /// Whether anything of it runs.
     pub(crate) const fn runs(&self) -> bool {
         self.sight.runs()

@@ -26,7 +26,7 @@ use crate::{jlist, metrics, print, traffic};
 /// # Errors
 /// 1: an app that was named does not exist (the others are printed); 125: the files cannot be read.
 pub(crate) fn once(home: Option<&Home>, named: Vec<OsString>, form: Form, pss: bool) -> Result<u8, Failure> {
-    let (apps, named) = (Apps::look(home, &named)?, !named.is_empty());
+    let (apps, named) = (Apps::known(home, &named)?, !named.is_empty());
     let mut meter = Meter::new(pss, home.map(|h| Samples::load(h.path())).unwrap_or_default());
     let mut rows = row::rows(&apps.seen, &mut meter);
     // PM2 knows nothing of it.

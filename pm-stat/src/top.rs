@@ -135,7 +135,7 @@ impl Top {
     }
 
     fn measure(&mut self, home: Option<&Home>, named: &[OsString]) -> Result<(), Failure> {
-        let apps = Apps::look(home, named)?;
+        let apps = Apps::known(home, named)?;
         let now = Now::read();
         let item = |row: &row::Row<'_>| Item { entry: Entry::of(row, now), logs: Logs::of(row.app, home) };
         let mut rows = row::rows(&apps.seen, &mut self.meter);

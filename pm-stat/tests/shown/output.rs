@@ -165,10 +165,10 @@ fn a_reader_that_has_gone_is_no_failure_but_a_full_disk_is() {
     apps.dir("web");
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
-    let output = stat_at(apps.home.path()).stdout(writer).output().expect("runs");
+    let output = stat_at(apps.home.path()).arg("web").stdout(writer).output().expect("runs");
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("there");
-    let output = stat_at(apps.home.path()).stdout(full).output().expect("runs");
+    let output = stat_at(apps.home.path()).arg("web").stdout(full).output().expect("runs");
     assert_eq!(output.status.code(), Some(125));
     assert_eq!(text(&output.stderr), "pm-stat: fatal: cannot write to stdout: No space left on device\n");
 }

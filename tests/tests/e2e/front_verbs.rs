@@ -413,3 +413,32 @@ fn jlist_says_what_each_app_is_run_by() {
     assert_eq!(paths[..2], [idle.as_str(); 2]);
     assert!(paths[2].ends_with("bin/sleep") && paths[3].ends_with("bin/sh"), "{paths:?}");
 }
+
+/// What runs in the foreground is somebody else's to start: `restart` says so, and what works; a clean end leaves no row,
+/// and `delete all` covers what the list shows.
+#[test]
+fn a_run_in_the_foreground_is_reloaded_and_leaves_nothing_in_the_list() {
+    let front = Front::new();
+    let chain = front.start(&["start", "idle.js", "--name", "fg", "--no-daemon"]);
+    fork::wait(&front.scene, "ready", "fg");
+    for line in ["restart fg", "restart all"] {
+        let said = front.line(line);
+        assert_eq!(said.code, 1, "{line}: {said:?}");
+        assert!(said.err.contains("'fg' runs in the foreground") && said.err.contains("'pm reload fg'"), "{said:?}");
+    }
+    front.ok("reload fg");
+    let said = front.line("reload fg -a");
+    assert!(said.code == 1 && said.err.contains("in the environment that it was given there"), "{said:?}");
+    front.ok("stop fg");
+    assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+    assert_eq!(front.list(), [""; 0]);
+    assert_eq!(front.ok("list").out.lines().count(), 1);
+    let said = front.line("start fg");
+    assert!(said.code == 1 && said.err.contains("who started it there"), "{said:?}");
+    // One that gave up is shown, and deleted with all.
+    let failing = front.scene.start("pm-restart --name bad --intensity 0/60s sh -c exit${IFS}3");
+    let _ = failing.ended();
+    assert_eq!(front.list(), ["bad:errored"]);
+    front.ok("delete all");
+    assert_eq!(front.list(), [""; 0]);
+}

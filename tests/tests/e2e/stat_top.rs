@@ -166,7 +166,7 @@ fn what_is_shown_is_what_runs_now() {
     let chain = scene.start("pm-restart --name late sleep 1000");
     terminal.hear("1 app, 1 online", 1);
     chain.signal(SIGTERM);
-    terminal.hear("1 stopped", 1);
+    terminal.hear("0 apps, 0 online", 2);
     chain.wait();
     press(&mut terminal, b"q");
     assert_eq!(terminal.code(), Some(0));
