@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use pm_common::policy::WorkerId;
 use pm_common::policy::steering::{self, Instruction, Spread};
 use pm_common::report;
+use pm_common::sys::limits;
 use pm_common::sys::socket::{self, Join};
 
 mod group;
@@ -108,7 +109,7 @@ pub enum Opened {
 /// Opens an address with two lanes (the steering program cannot be attached to a lone socket), or with one listener.
 ///
 /// # Errors
-/// That of the first socket: EADDRINUSE, EACCES, EADDRNOTAVAIL and so on.
+/// That of the first socket: EADDRINUSE, EACCES, EADDRNOTAVAIL and so on; EMFILE and ENFILE of either.
 pub fn open(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> io::Result<Opened> {
     open_with(address, only_v6, backlog, spread, Lanes::second)
 }
@@ -142,6 +143,8 @@ fn around(
 ) -> io::Result<Opened> {
     let mut all = Lanes::none(socket::local_inet(&first)?, only_v6, backlog, spread);
     match socket::let_others_join(&first).and_then(|()| second(&all, &first)) {
+        // For life it would be shared, over what may be there in the next moment.
+        Err(error) if limits::lacks_descriptors(&error) => Err(error),
         Err(error) => Ok(Opened::Single(first, report::reason(&error))),
         Ok(second) => {
             all.push(first)?;
@@ -326,6 +329,13 @@ mod tests {
         let Opened::Single(fd, reason) = opened else { panic!("one socket expected") };
         assert_eq!(reason, "Address already in use");
         TcpStream::connect(socket::local_inet(&fd).expect("bound")).expect("it listens");
+    }
+
+    #[test]
+    fn want_of_a_descriptor_for_the_second_socket_decides_nothing() {
+        let lack = |_: &Lanes, _: &OwnedFd| Err(io::Error::from_raw_os_error(socket::EMFILE));
+        let opened = open_with(LOOPBACK, false, 5, Spread::Random, lack);
+        assert_eq!(opened.expect_err("to be tried again").raw_os_error(), Some(socket::EMFILE));
     }
 
     #[test]

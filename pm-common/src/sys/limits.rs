@@ -62,8 +62,17 @@ pub fn restore_descriptors() {
 /// tells nothing of what is possible here.
 #[must_use]
 pub fn is_want(error: &io::Error) -> bool {
-    let wants = [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE];
-    error.raw_os_error().is_some_and(|errno| wants.contains(&Errno::from_raw(errno)))
+    lacks_descriptors(error) || is_one_of(error, [Errno::EAGAIN, Errno::ENOMEM])
+}
+
+/// Whether an error says that there is no descriptor left, of ours or of the whole system.
+#[must_use]
+pub fn lacks_descriptors(error: &io::Error) -> bool {
+    is_one_of(error, [Errno::EMFILE, Errno::ENFILE])
+}
+
+fn is_one_of(error: &io::Error, all: [Errno; 2]) -> bool {
+    error.raw_os_error().is_some_and(|errno| all.contains(&Errno::from_raw(errno)))
 }
 
 /// How many descriptors may be open, and so be waited for at a time (poll(2)).
