@@ -68,6 +68,7 @@ pub(crate) fn remember(dir: &Path, app: &str, pid: i32, exit: Exit) {
         pid,
         // Of a process that is no more: nobody has it.
         start: 0,
+        first: None,
         boot: procfs::boot_id(),
         state: SupervisorState::GaveUp,
         since_ms: now_ms(),

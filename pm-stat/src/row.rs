@@ -1,6 +1,7 @@
 //! What every output shows: one row for each worker, and for an app without a worker to show, one of its own.
 
 use pm_common::status::{Counts, Last, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pm_common::wait::Id;
 use serde_json::Value;
 
 use crate::record::{line, tenths};
@@ -153,6 +154,7 @@ impl Row<'_> {
             ("connections", told.map(|_| Value::from(self.traffic.connections))),
             ("restarts_total", told.map(|w| Value::from(w.restarts))),
             ("supervisor_pid", runs.then(|| Value::from(self.supervisor.map(|s| s.pid)))),
+            ("supervisor_first", self.supervisor.and_then(|s| s.first).map(Id::to_json)),
             ("supervisor_start", runs.then(|| Value::from(self.supervisor.map(|s| s.start)))),
             ("supervisor_lost", self.app.lost_above().map(|(lost, _)| Value::from(lost.pid))),
             ("supervisor_suspended", self.app.sight.suspended.first().map(|id| Value::from(id.pid))),

@@ -139,6 +139,7 @@ impl Cat {
             version: "0.1.0".to_owned(),
             pid: self.pid(),
             start: procfs::start_time(self.pid()).expect("running"),
+            first: None,
             boot: procfs::boot_id(),
             state,
             since_ms: 1,

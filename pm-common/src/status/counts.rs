@@ -21,7 +21,7 @@ const LARGEST: u64 = 4 << 20;
 /// What is to be added to, and taken from, the counts of the supervisors.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// By supervisor and slot: those of another supervisor started at 0 anyway.
+    /// By the first of a line of supervisors, and slot: those of another line started at 0 anyway.
     reset: BTreeMap<(Id, u64), u64>,
     /// By slot.
     before: BTreeMap<u64, u64>,
@@ -48,7 +48,7 @@ impl Counts {
     #[must_use]
     pub fn of(&self, supervisor: &SupervisorLine, worker: &WorkerLine) -> u64 {
         let slot = u64::from(worker.slot);
-        let reset = self.reset.get(&(Id::of(supervisor), slot)).copied().unwrap_or(0);
+        let reset = self.reset.get(&(first(supervisor), slot)).copied().unwrap_or(0);
         let before = self.before.get(&slot).copied().unwrap_or(0);
         before.saturating_add(worker.restarts.saturating_sub(reset))
     }
@@ -73,7 +73,7 @@ impl Counts {
     pub fn reset(dir: &Path, statuses: &[Status]) -> io::Result<()> {
         let mut text = String::new();
         for status in statuses {
-            let (pid, start) = (status.supervisor.pid, status.supervisor.start);
+            let Id { pid, start } = first(&status.supervisor);
             for worker in status.workers.iter().filter(|worker| !worker.supervises) {
                 let line = json!({ "slot": worker.slot, "restarts_total": worker.restarts, "supervisor_pid": pid,
                     "supervisor_start": start });
@@ -96,16 +96,22 @@ impl Counts {
     }
 }
 
+/// Whose counts this supervisor goes on with: its own, unless it succeeds one that was killed.
+fn first(supervisor: &SupervisorLine) -> Id {
+    supervisor.first.unwrap_or_else(|| Id::of(supervisor))
+}
+
 fn values(text: &str) -> impl Iterator<Item = Value> {
     text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok())
 }
 
 fn entry(line: &Value) -> Option<((Id, u64), u64)> {
     let number = |key: &str| line.get(key).and_then(Value::as_u64);
-    let pid = i32::try_from(number("supervisor_pid")?).ok()?;
+    let by = || Some(Id { pid: i32::try_from(number("supervisor_pid")?).ok()?, start: number("supervisor_start")? });
+    let first = line.get("supervisor_first").and_then(Id::from_json);
     // The whole count: `restarts` alone lacks what an earlier reset took away.
     let count = number("restarts_total")?;
-    Some(((Id { pid, start: number("supervisor_start")? }, number("slot")?), count))
+    Some(((first.or_else(by)?, number("slot")?), count))
 }
 
 #[cfg(test)]
@@ -130,6 +136,19 @@ mod tests {
         let counts = Counts::parse(&format!("rubbish\n{line}\n{{\"slot\":0}}\n"), "");
         let of = |pid, start, slot| counts.of(&supervisor(pid, start), &worker(slot, 9));
         assert_eq!([of(7, 70, 1), of(7, 70, 0), of(7, 71, 1), of(8, 70, 1)], [4, 9, 9, 9]);
+    }
+
+    #[test]
+    fn a_reset_holds_for_a_successor() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let statuses = |supervisor| [Status { supervisor, workers: vec![worker(0, 3)] }];
+        let of = |supervisor, restarts| Counts::read(dir.path()).of(&supervisor, &worker(0, restarts));
+        let first = || supervisor(7, 70);
+        let successor = |pid| SupervisorLine { first: Some(Id { pid: 7, start: 70 }), ..supervisor(pid, 80) };
+        Counts::reset(dir.path(), &statuses(first())).expect("written");
+        assert_eq!([of(first(), 3), of(successor(8), 4), of(supervisor(8, 80), 4)], [0, 1, 4]);
+        Counts::reset(dir.path(), &statuses(successor(8))).expect("written");
+        assert_eq!(of(successor(9), 5), 2);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::roll::Roll;
 use crate::policy::exit::{Exit, signal_name};
+use crate::wait::Id;
 
 /// The version of the form of the lines; a reader skips lines of a later one.
 pub const SCHEMA: u64 = 1;
@@ -81,6 +82,8 @@ pub struct SupervisorLine {
     pub pid: i32,
     /// When that process started, in clock ticks since boot.
     pub start: u64,
+    /// The first in its line of succession, whose counts it goes on with; `None`: itself.
+    pub first: Option<Id>,
     /// Which boot that was (`procfs::boot_id`); `None` where the kernel does not say.
     pub boot: Option<String>,
     /// What it is doing.
@@ -171,8 +174,8 @@ impl SupervisorLine {
     pub fn to_json(&self) -> Value {
         json!({
             "schema": SCHEMA, "kind": "supervisor", "app": self.app, "tool": self.tool, "version": self.version,
-            "pid": self.pid, "start": self.start, "boot": self.boot, "state": self.state.word(),
-            "since_ms": self.since_ms, "workers": self.workers, "ready": self.ready, "policy": self.policy,
+            "pid": self.pid, "start": self.start, "first": self.first.map(Id::to_json), "boot": self.boot,
+            "state": self.state.word(), "since_ms": self.since_ms, "workers": self.workers, "ready": self.ready, "policy": self.policy,
             "addresses": self.addresses, "roll": self.roll.as_ref().map(Roll::to_json),
         })
     }
@@ -189,6 +192,7 @@ impl SupervisorLine {
             version: text(line, "version").unwrap_or_default(),
             pid: pid(line)?,
             start: line.get("start")?.as_u64()?,
+            first: line.get("first").and_then(Id::from_json),
             boot: text(line, "boot"),
             state: SupervisorState::from_word(line.get("state")?.as_str()?)?,
             since_ms: count(line, "since_ms").unwrap_or(0),

@@ -12,6 +12,7 @@ fn me() -> SupervisorLine {
         version: "0.1.0".to_owned(),
         pid,
         start: procfs::start_time(pid).expect("running"),
+        first: None,
         boot: procfs::boot_id(),
         state: SupervisorState::Ready,
         since_ms: 1_700_000_000_123,

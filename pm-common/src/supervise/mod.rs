@@ -142,7 +142,7 @@ impl<A: Adapter> Supervise<A> {
         let mut proc = Proc::default();
         let inherited = Inherited::look(&mut proc);
         crate::sys::process::can_watch().or_fail(|| "cannot watch processes".to_owned())?;
-        let releases = setup.succession.take_over(&mut setup.machine, setup.origin)?;
+        let releases = setup.succession.take_over(&mut setup.machine, &mut setup.publisher, setup.origin)?;
         // One that whoever started us talks to us over is not for our children.
         let channel = std::env::var("NODE_CHANNEL_FD").ok().and_then(|number| number.parse().ok());
         channel.into_iter().for_each(crate::sys::passed::keep_from_children);

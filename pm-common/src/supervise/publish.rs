@@ -17,6 +17,7 @@ use crate::policy::time::{Mono, Span};
 use crate::report;
 use crate::status::{Last, Roll, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 use crate::sys::clock;
+use crate::wait::Id;
 use crate::{policy_options, procfs};
 
 /// How long after a disk was full it is looked whether it still is.
@@ -34,6 +35,8 @@ pub struct Publisher {
     file: StatusFile,
     pid: i32,
     start: u64,
+    /// The first in our line of succession, where that is another one.
+    first: Option<Id>,
     boot: Option<String>,
     moments: Moments,
     /// The supervisor's state, and since when it is in it.
@@ -61,6 +64,7 @@ impl Publisher {
             file,
             pid,
             start: procfs::start_time(pid).unwrap_or(0),
+            first: None,
             boot: procfs::boot_id(),
             moments: Moments::default(),
             state: (SupervisorState::Starting, clock::now()),
@@ -128,6 +132,16 @@ impl Publisher {
         self.home.above()
     }
 
+    /// The first in our line of succession, whose counts go on.
+    pub(super) fn first(&self) -> Id {
+        self.first.unwrap_or(Id { pid: self.pid, start: self.start })
+    }
+
+    /// We succeed a supervisor that was killed, and go on with what this one began to count.
+    pub(super) fn succeed(&mut self, first: Id) {
+        self.first = Some(first);
+    }
+
     /// That link has ended: the app's name and pid file are ours now.
     pub(super) fn take_over(&mut self, ended: i32) {
         let (name, pid) = (self.home.name().to_owned(), self.pid);
@@ -192,6 +206,7 @@ impl Publisher {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: self.pid,
             start: self.start,
+            first: self.first,
             boot: self.boot.clone(),
             state,
             since_ms: self.wall_ms(self.state.1),

@@ -10,12 +10,14 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
+use super::Publisher;
 use super::journal::{Journal, KeptRelease, State};
 use crate::notify::{Assignment, Upward};
 use crate::policy::supervisor::{Carried, Supervisor};
 use crate::release::{Origin, Release, Releases};
 use crate::report::{self, Failure};
 use crate::sys::{clock, passed};
+use crate::wait::Id;
 
 /// The journal's name in the store.
 const STATE: &str = "pm-state";
@@ -89,14 +91,20 @@ impl Succession {
         }
     }
 
-    /// Has the machine go on from what was left, and gives the releases to go on with.
+    /// Has the machine and the publisher go on from what was left, and gives the releases to go on with.
     ///
     /// # Errors
     /// As `Releases::begin`.
-    pub(super) fn take_over(&mut self, machine: &mut Supervisor, origin: Origin) -> Result<Releases, Failure> {
-        let Some(State { machine: carried, release, resolved, .. }) = self.before.take() else {
+    pub(super) fn take_over(
+        &mut self,
+        machine: &mut Supervisor,
+        publisher: &mut Publisher,
+        origin: Origin,
+    ) -> Result<Releases, Failure> {
+        let Some(State { first, machine: carried, release, resolved, .. }) = self.before.take() else {
             return Releases::begin(origin);
         };
+        first.into_iter().for_each(|first| publisher.succeed(first));
         machine.resume(&carried, clock::now());
         let KeptRelease { number, logical, program, env, descriptor } = release;
         let directory = self.releases.get(&descriptor).cloned();
@@ -115,7 +123,7 @@ impl Succession {
     }
 
     /// Writes down what a successor of ours would have to know, if that has changed. Before anybody is told of it.
-    pub(super) fn remember(&mut self, argv: &[OsString], machine: &Supervisor, releases: &Releases) {
+    pub(super) fn remember(&mut self, argv: &[OsString], first: Id, machine: &Supervisor, releases: &Releases) {
         if self.keeper.is_none() {
             return;
         }
@@ -130,6 +138,7 @@ impl Succession {
         self.store_release(&name, &release.directory);
         let state = State {
             argv: argv.to_vec(),
+            first: Some(first),
             machine: carried,
             release: KeptRelease {
                 number: release.number,

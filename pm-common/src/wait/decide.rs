@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::status::{Roll, Status, SupervisorLine, SupervisorState};
 
 /// What is waited for.
@@ -46,6 +48,19 @@ impl Id {
     #[must_use]
     pub const fn of(line: &SupervisorLine) -> Self {
         Self { pid: line.pid, start: line.start }
+    }
+
+    /// It as JSON.
+    #[must_use]
+    pub fn to_json(self) -> Value {
+        json!({"pid": self.pid, "start": self.start})
+    }
+
+    /// The value of such JSON; `None`: it is something else.
+    #[must_use]
+    pub fn from_json(value: &Value) -> Option<Self> {
+        let pid = i32::try_from(value.get("pid")?.as_i64()?).ok()?;
+        Some(Self { pid, start: value.get("start")?.as_u64()? })
     }
 }
 

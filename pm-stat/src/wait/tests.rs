@@ -12,6 +12,7 @@ fn said(tool: &str, pid: i32, state: SupervisorState, workers: u32, ready: u32) 
         version: String::new(),
         pid,
         start: id(pid).start,
+        first: None,
         boot: None,
         state,
         since_ms: 0,

@@ -84,6 +84,7 @@ fn supervisor(app: &str, tool: &str) -> SupervisorLine {
         version: "0.1.0".to_owned(),
         pid,
         start: procfs::start_time(pid).expect("running"),
+        first: None,
         boot: procfs::boot_id(),
         state: SupervisorState::Ready,
         since_ms: 1,

@@ -99,6 +99,31 @@ fn the_number_of_workers_and_the_counts_go_on() {
     chain.stop();
 }
 
+/// What was counted before `pm reset` stays forgotten, whoever supervises.
+#[test]
+fn a_reset_holds_for_the_successor() {
+    let scene = deploy::scene();
+    let chain = deploy::start(&scene, "pm-restart pm-cluster -n 1 --soak 0s");
+    let restarts = || stat::workers(&scene).iter().map(|w| w.number("restarts")).sum::<u64>();
+    for count in 1..=2 {
+        proc::send(*chain.serving(1).first().expect("a worker"), SIGKILL);
+        let ready = || roll::supervisor(&scene).is_some_and(|line| line["ready"] == 1);
+        chain.until("a restart", || (restarts() == count && ready()).then_some(()));
+    }
+    let reset = scene.command(&["pm-fork", "--reset", "deploy"]).status().expect("it ran");
+    assert!(reset.success() && restarts() == 0, "{}", chain.output());
+    for count in 1..=2 {
+        succeed(&chain, 1);
+        assert_eq!(restarts(), count, "its worker was replaced once more\n{}", chain.output());
+    }
+    // Lines of pm-stat say as much.
+    deploy::write(&scene, "pm/deploy/reset", &String::from_utf8_lossy(&stat::run(&scene, &[]).stdout));
+    assert_eq!(restarts(), 0);
+    succeed(&chain, 1);
+    assert_eq!(restarts(), 1, "{}", chain.output());
+    chain.stop();
+}
+
 /// Who waits for a roll that its supervisor did not survive hears that it was aborted; the old release serves.
 #[test]
 fn a_roll_under_way_is_aborted() {

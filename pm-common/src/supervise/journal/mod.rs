@@ -118,7 +118,7 @@ mod tests {
             descriptor: "pm-release.0".to_owned(),
         };
         let machine = Carried { asked: 1, wanted, ..Carried::default() };
-        State { argv: vec!["true".into()], machine, release, resolved: 1 }
+        State { argv: vec!["true".into()], first: None, machine, release, resolved: 1 }
     }
 
     fn reopened(journal: &Journal) -> Option<State> {

@@ -11,6 +11,7 @@ use crate::policy::exit::Exit;
 use crate::policy::supervisor::{Carried, CarriedRolls, CarriedSlot};
 use crate::policy::time::Mono;
 use crate::policy::worker::Why;
+use crate::wait::Id;
 
 /// The form of the JSON; another one is not read.
 const FORM: u64 = 1;
@@ -20,6 +21,8 @@ const FORM: u64 = 1;
 pub struct State {
     /// The rest of the chain: a successor that runs something else takes no release over.
     pub argv: Vec<OsString>,
+    /// The first in the line of succession, who began to count; `None`: an older version does not tell.
+    pub first: Option<Id>,
     /// What the state machine goes on from.
     pub machine: Carried,
     /// The release that a start uses, unless the roll under way comes to a good end.
@@ -52,6 +55,7 @@ impl State {
             "form": FORM,
             "version": env!("CARGO_PKG_VERSION"),
             "argv": self.argv.iter().map(bytes).collect::<Vec<_>>(),
+            "first": self.first.map(Id::to_json),
             "workers": {"asked": self.machine.asked, "wanted": self.machine.wanted},
             "slots": self.machine.slots.iter().map(slot_to_json).collect::<Vec<_>>(),
             "rolls": rolls_to_json(&self.machine.rolls),
@@ -77,6 +81,7 @@ impl State {
         let pair = |pair: &Value| Some((text_of(&pair[0])?, text_of(&pair[1])?));
         Some(Self {
             argv: all(&value["argv"], text_of)?,
+            first: Id::from_json(&value["first"]),
             machine: Carried {
                 asked: small(&value["workers"]["asked"])?,
                 wanted: small(&value["workers"]["wanted"])?,
@@ -175,6 +180,7 @@ mod tests {
         let odd = OsString::from_vec(vec![b'a', 0xff, 0xfe]);
         State {
             argv: vec!["node".into(), odd.clone()],
+            first: Some(Id { pid: 7, start: 70 }),
             machine: Carried { asked: 2, wanted: 4, slots, rolls },
             release: KeptRelease {
                 number: 3,
@@ -201,6 +207,13 @@ mod tests {
         value["slots"][0]["later"] = json!(1);
         value["version"] = json!("9.9.9");
         assert_eq!(State::parse(value.to_string().as_bytes()), Some(state()));
+    }
+
+    #[test]
+    fn what_an_earlier_version_does_not_tell_is_not_known() {
+        let mut value = state().to_json();
+        value.as_object_mut().expect("an object").remove("first");
+        assert_eq!(State::parse(value.to_string().as_bytes()), Some(State { first: None, ..state() }));
     }
 
     /// Another form, or one field missing or of another kind: nothing, and never a panic.
