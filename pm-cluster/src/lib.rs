@@ -10,7 +10,7 @@ pub use pm_common::cpus;
 pub use pm_common::node::{channel, message, query};
 mod drain;
 pub mod entry;
-pub mod foreign;
+pub use pm_common::foreign;
 mod handoff;
 pub mod health;
 mod inspector;

@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod chain;
 pub mod connections;
 pub mod cpus;
+pub mod foreign;
 pub mod home;
 pub mod node;
 pub mod notify;

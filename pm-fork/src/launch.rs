@@ -17,8 +17,8 @@ use pm_common::sys::{clock, process};
 use pm_common::wait::patience::suspended;
 use pm_common::wait::{Decision, Goal, Sight, Teller, Verdict, Watch, wait_for_any};
 
-use crate::failed;
 use crate::service::Service;
+use crate::{failed, port};
 
 /// What the child writes before it executes the chain, then what to say of it, each field before a NUL; without it, it
 /// did not get that far.
@@ -319,7 +319,8 @@ impl Awaited<'_> {
         let job = if by_itself { ", by itself: a job? --no-autorestart" } else { "" };
         let message = format!(
             "app '{name}' does not start: its worker ended {times}{job}; it is tried again \
-             as its policy says (pm stop {name} ends that; pm logs {name} shows what it writes)"
+             as its policy says (pm stop {name} ends that; pm logs {name} shows what it writes){}",
+            self.port_taken()
         );
         // Each try fails alike, as a rule: once is enough.
         let quoted = if self.warned { Vec::new() } else { self.started.wrote.last() };
@@ -333,9 +334,15 @@ impl Awaited<'_> {
             report::info(format_args!("app '{name}' has ended before it was ready: {exit}"));
         } else {
             failed::remember(&self.started.dir, name, self.started.pid, exit);
-            report::fatal(format_args!("app '{name}' ended before it was ready: {exit}"), &self.started.wrote.last());
+            let message = format!("app '{name}' ended before it was ready: {exit}{}", self.port_taken());
+            report::fatal(message, &self.started.wrote.last());
         }
         exit.code()
+    }
+
+    /// Who has the port that it failed for, if that is why.
+    fn port_taken(&self) -> String {
+        port::taken(&self.started.name, &self.started.wrote.last())
     }
 
     fn timed_out(&self, after: &str) -> u8 {

@@ -17,6 +17,7 @@ mod launch;
 pub mod log;
 mod logs;
 mod manage;
+mod port;
 mod request;
 mod restart;
 mod resurrect;

@@ -421,6 +421,13 @@ fn two_apps_on_one_port_are_told_of_each_other_by_name() {
         let pid =
             said.err.split("by=app 'first' (pid ").nth(1).and_then(|rest| rest.split(')').next()?.parse::<u32>().ok());
         assert!(said.code == 1 && pid.is_some(), "{first}: {said:?}");
+        for more in ["", " --no-autorestart"] {
+            // In fork mode the program itself says that it did not get it.
+            let said = front.line(&format!("start app.js --name third{more}"));
+            let taken = format!("; port {} is taken by app 'first' (pid ", front.scene.port);
+            assert!(said.code == 1 && said.err.contains(&taken), "{first}: {said:?}");
+            front.ok("delete third");
+        }
         front.ok("delete all");
     }
 }

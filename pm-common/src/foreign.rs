@@ -10,9 +10,9 @@ use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use pm_common::connections;
-use pm_common::home::Home;
-use pm_common::status;
+use crate::connections;
+use crate::home::Home;
+use crate::status;
 
 /// TCP_LISTEN, as /proc/net/tcp shows it.
 const LISTEN: &str = "0A";
@@ -172,7 +172,7 @@ mod tests {
     fn our_own_listener_is_found_and_named() {
         for host in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(host).expect("loopback");
-            let inode = pm_common::sys::socket::inode(&listener).expect("fstat");
+            let inode = crate::sys::socket::inode(&listener).expect("fstat");
             let address = listener.local_addr().expect("bound");
             assert_eq!(listeners_on(address).expect("readable"), [inode]);
             assert_eq!(listeners_in_table(address).expect("readable"), [inode]);
