@@ -13,8 +13,10 @@ use pm_common::status::{
 use pm_common::sys::clock;
 use serde_json::Map;
 
+use crate::input::INPUT;
+
 /// The files that a start makes before the chain runs.
-const MADE: [&str; 5] = ["lock", "pid", "out.log", "err.log", "app.env"];
+const MADE: [&str; 6] = ["lock", "pid", "out.log", "err.log", "app.env", INPUT];
 
 /// Deletes the directory of an app that never ran, by its lock's holder; one with anything in it stays.
 pub(crate) fn leave_nothing(dir: &Path, app: &str) {

@@ -13,6 +13,7 @@ mod described;
 pub mod ecosystem;
 mod failed;
 mod file;
+mod input;
 mod launch;
 pub mod log;
 mod logs;
@@ -57,6 +58,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
                 manage::signal(home, name, &signal)
             }
         }),
+        Request::Send { line, names } => manage::each(&names, |home, name| input::send(home, name, &line)),
         Request::Stop(names) => stop::run(&names, patience.asked.then_some(patience.timeout)),
         Request::Scale { by, names } => manage::each(&names, |home, name| scale::scale(home, name, by)),
         Request::Reset(names) => manage::each(&names, manage::reset),

@@ -1,6 +1,7 @@
 //! The command line of pm-fork, and what it asks for.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use pm_common::home::{Start, check_name, directory_name};
@@ -18,7 +19,7 @@ use crate::service::{self, Service};
 pub const TOOL: Tool = Tool {
     name: "pm-fork",
     usage: "[options] CHAIN...\n       pm-fork -f FILE|- [options]\n       pm-fork --set script=FILE [--set ...] [-- ARGS...]\n       \
-            pm-fork --again|--stop|--remove|--scale N|--reset|--flush|--logs|--signal SIG NAME...",
+            pm-fork --again|--stop|--remove|--scale N|--reset|--flush|--logs|--signal SIG|--send LINE NAME...",
     about: "Becomes a background service with a name and log files, then runs CHAIN.",
     options: &[
         opt("name", "NAME", "the app's name [after the first file in CHAIN]"),
@@ -39,6 +40,7 @@ pub const TOOL: Tool = Tool {
         switch("update-env", "with --again, --signal HUP: in this environment"),
         switch("restart", "with --again or -f: stop first what runs, if it can be started again"),
         opt("signal", "SIG", "send the apps' outermost processes a signal"),
+        opt("send", "LINE", "write a line to what the apps read, in fork mode"),
         switch("stop", "end apps, and what killed supervisors left of them"),
         switch("workers", "with --signal: their workers, instead"),
         opt("scale", "N|+N|-N", "have so many workers, or so many more or fewer"),
@@ -74,6 +76,11 @@ pub(crate) enum Request {
         update_env: bool,
         names: Vec<String>,
     },
+    /// To write a line to what apps read.
+    Send {
+        line: Vec<u8>,
+        names: Vec<String>,
+    },
     /// To have another number of workers.
     Scale {
         by: Scale,
@@ -102,6 +109,7 @@ impl Request {
             Self::Signal { update_env, .. } => *update_env,
             Self::Again(_)
             | Self::Stop(_)
+            | Self::Send { .. }
             | Self::Scale { .. }
             | Self::Reset(_)
             | Self::Flush(_)
@@ -157,6 +165,7 @@ struct Given {
     again: bool,
     update_env: bool,
     signal: Option<(u8, String)>,
+    send: Option<Vec<u8>>,
     stop: bool,
     to_workers: bool,
     scale: Option<Scale>,
@@ -222,6 +231,7 @@ impl Given {
             "update-env" => self.update_env = true,
             "restart" => self.described.restart = true,
             "signal" => self.signal = Some((signal(option, value)?, text()?)),
+            "send" => self.send = Some([value.as_bytes(), b"\n"].concat()),
             "stop" => self.stop = true,
             "workers" => self.to_workers = true,
             "scale" => self.scale = Some(Scale::parse(option, value)?),
@@ -242,7 +252,7 @@ impl Given {
 
     fn request(self, rest: Vec<OsString>) -> Result<Request, Failure> {
         let described = self.of_description.is_some();
-        let with_value = [self.signal.is_some(), self.scale.is_some()];
+        let with_value = [self.signal.is_some(), self.scale.is_some(), self.send.is_some()];
         let on_names =
             [&with_value[..], &[self.again, self.stop, self.reset, self.flush, self.logs, self.remove]].concat();
         let verbs = [on_names.as_slice(), &[self.save, self.keep, described]].concat();
@@ -279,6 +289,9 @@ impl Given {
 
     /// What is asked of apps that are named.
     fn on(self, names: Vec<String>) -> Result<Request, Failure> {
+        if let Some(line) = self.send {
+            return Ok(Request::Send { line, names });
+        }
         let (update_env, to_workers) = (self.update_env, self.to_workers);
         Ok(match (self.signal, self.scale) {
             (Some((number, word)), _) => {
@@ -394,6 +407,8 @@ mod tests {
             "--scale +x a",
             "--scale 2",
             "--scale 2 --reset a",
+            "--send x",
+            "--send x --stop a",
             "--flush",
             "--keep a",
             "-f x --name y",
@@ -418,6 +433,7 @@ mod tests {
         );
         assert!(matches!(asked("--signal HUP a"), Ok(Request::Signal { signal: Signal { number: 1, .. }, .. })));
         assert!(matches!(asked("--scale -1 a"), Ok(Request::Scale { by: Scale::Fewer(1), .. })));
+        assert!(matches!(asked("--send -x a"), Ok(Request::Send { line, names }) if line == b"-x\n" && names == ["a"]));
         assert!(matches!(asked("--reset a b"), Ok(Request::Reset(names)) if names == ["a", "b"]));
         assert!(matches!(asked("--flush a"), Ok(Request::Flush(_))) && matches!(asked("--keep"), Ok(Request::Keep)));
         assert!(matches!(asked("--remove a"), Ok(Request::Remove(names)) if names == ["a"]));

@@ -23,7 +23,7 @@ use rustix::fs::Access;
 
 use crate::ecosystem::APP_ENV;
 use crate::launch::{ABOUT_TO_EXEC, FIELDS};
-use crate::{failed, logs};
+use crate::{failed, input, logs};
 
 /// The file with the number of workers that was asked for after the start.
 pub(crate) const WORKERS: &str = "workers";
@@ -91,11 +91,11 @@ impl Service {
     ) -> Result<std::convert::Infallible, Failure> {
         orphans::end_before_start(app)?;
         let [out, err] = self.logs(app.dir())?;
-        let null = File::open("/dev/null").or_fail(|| "cannot open /dev/null".to_owned())?;
+        let input = input::open(app.dir()).or_fail(|| "cannot open /dev/null".to_owned())?;
         let before = app.dir().and_then(|dir| home::read_file(dir, home::START, home::LARGEST_START).ok());
         self.record(app, home)?;
         let said = self.told(app, [&out, &err]);
-        let done = rustix::stdio::dup2_stdin(&null).and_then(|()| rustix::stdio::dup2_stdout(&out));
+        let done = rustix::stdio::dup2_stdin(&input).and_then(|()| rustix::stdio::dup2_stdout(&out));
         done.and_then(|()| rustix::stdio::dup2_stderr(&err)).or_fail(|| "cannot redirect".to_owned())?;
         let failed = self.exec(app, pipe, &said);
         self.forget(app, before);

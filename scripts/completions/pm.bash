@@ -4,7 +4,7 @@
 
 # What pm can be told, in the order of its help.
 _pm_verbs='start stop restart reload delete scale startOrRestart startOrReload list jlist prettylist monit describe env id
-pid logs flush reset reloadLogs sendSignal kill save resurrect cleardump startup unstartup logrotate init ping update
+pid send logs flush reset reloadLogs sendSignal kill save resurrect cleardump startup unstartup logrotate init ping update
 version help'
 
 # The options of a tool, one a line. (An example at the end of a help may hold those of another tool.)

@@ -74,6 +74,7 @@ impl Run {
             out: Some(theirs),
             err: Some(both),
             keep: Vec::new(),
+            input: false,
             place: None,
             watch: None,
             sockets: Vec::new(),

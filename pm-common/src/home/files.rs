@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, mknodat, openat, renameat, unlinkat};
 use rustix::process::geteuid;
 
 use crate::sys::random;
@@ -146,6 +146,41 @@ impl Folder {
         file.set_len(0).map(|()| true)
     }
 
+    /// Makes a FIFO in the place of whatever has the name, mode 0600, and opens both its ends as one: it never ends.
+    ///
+    /// # Errors
+    /// It cannot be made: the filesystem may know none.
+    pub fn make_fifo(&self, name: &str) -> io::Result<File> {
+        for _ in 0..TRIES {
+            let new = hidden(name);
+            match mknodat(&self.fd, &new, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
+                Err(rustix::io::Errno::EXIST) => continue,
+                other => other?,
+            }
+            let made = self.open_fifo(&new, OFlags::RDWR).and_then(|fifo| {
+                renameat(&self.fd, &new, &self.fd, name)?;
+                Ok(fifo)
+            });
+            return made.inspect_err(|_| _ = self.remove(&new));
+        }
+        Err(io::Error::from_raw_os_error(nix::libc::EEXIST))
+    }
+
+    /// Opens a FIFO to write to it without waiting (O_NONBLOCK): one of the directory's owner, of root or of ours.
+    ///
+    /// # Errors
+    /// ENXIO: nobody has it open to read; it is none, or one of somebody who has no business here.
+    pub fn fifo_to_write(&self, name: &str) -> io::Result<File> {
+        self.open_fifo(name, OFlags::WRONLY | OFlags::NONBLOCK)
+    }
+
+    fn open_fifo(&self, name: &str, how: OFlags) -> io::Result<File> {
+        let flags = how | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let fifo = File::from(openat(&self.fd, name, flags, Mode::empty())?);
+        self.check_kind(&fifo, FileType::Fifo)?;
+        Ok(fifo)
+    }
+
     /// Removes a file; that there is none is no error.
     ///
     /// # Errors
@@ -190,7 +225,7 @@ impl Folder {
     fn create_new(&self, name: &str) -> io::Result<(String, File)> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         for _ in 0..TRIES {
-            let new = format!(".{name}.{:016x}", random::seed());
+            let new = hidden(name);
             match openat(&self.fd, &new, flags, Mode::RUSR | Mode::WUSR) {
                 Err(rustix::io::Errno::EXIST) => {}
                 other => return Ok((new, File::from(other?))),
@@ -200,9 +235,13 @@ impl Folder {
     }
 
     fn check(&self, file: &File) -> io::Result<()> {
+        self.check_kind(file, FileType::RegularFile)
+    }
+
+    fn check_kind(&self, file: &File, kind: FileType) -> io::Result<()> {
         let found = rustix::fs::fstat(file)?;
-        if rustix::fs::FileType::from_raw_mode(found.st_mode) != rustix::fs::FileType::RegularFile {
-            return Err(io::Error::other("not a regular file"));
+        if FileType::from_raw_mode(found.st_mode) != kind {
+            return Err(io::Error::other(if kind == FileType::Fifo { "not a FIFO" } else { "not a regular file" }));
         }
         // Where hard links to others' files may be made (fs.protected_hardlinks=0), a second name may be such a link.
         let trusted = found.st_nlink == 1 && (found.st_uid == 0 || found.st_uid == geteuid().as_raw());
@@ -231,7 +270,7 @@ fn walk(path: &Path) -> io::Result<OwnedFd> {
         }
         let found = openat(&at, part.as_os_str(), flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&found)?;
-        if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Symlink {
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
             at = found;
             continue;
         }
@@ -246,6 +285,11 @@ fn walk(path: &Path) -> io::Result<OwnedFd> {
         names.push(PathBuf::from(OsString::from_vec(target.into_bytes())));
     }
     Ok(at)
+}
+
+/// A name in passing, which nobody can know beforehand.
+fn hidden(name: &str) -> String {
+    format!(".{name}.{:016x}", random::seed())
 }
 
 /// Reads a file in the directory `dir` ([`Folder::read`]).
@@ -400,6 +444,26 @@ mod tests {
             assert!(written > 0);
         });
         assert_eq!(names(&aim.join("web")), [""; 0]);
+    }
+
+    #[test]
+    fn a_fifo_is_made_anew_and_never_ends() {
+        let (place, app) = place();
+        symlink(place.path().join("secret"), app.join("stdin")).expect("linked");
+        let folder = Folder::open_to_write(&app).expect("ours");
+        assert!(folder.fifo_to_write("stdin").is_err(), "no link is followed");
+        let mut both = folder.make_fifo("stdin").expect("made");
+        let mode = std::fs::symlink_metadata(app.join("stdin")).expect("there").permissions().mode();
+        assert_eq!((mode & 0o7777, names(&app)), (0o600, vec!["stdin".to_owned()]));
+        folder.fifo_to_write("stdin").expect("opened").write_all(b"x\n").expect("written");
+        let mut read = [0; 2];
+        both.read_exact(&mut read).expect("read");
+        assert_eq!((&read, std::fs::read(place.path().join("secret")).expect("read")), (b"x\n", b"secret".to_vec()));
+        drop(both);
+        let nobody = folder.fifo_to_write("stdin").expect_err("nobody reads");
+        assert_eq!(nobody.raw_os_error(), Some(nix::libc::ENXIO));
+        std::fs::write(app.join("plain"), "").expect("written");
+        assert_eq!(folder.fifo_to_write("plain").expect_err("no FIFO").to_string(), "not a FIFO");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod crowd;
 pub mod environment;
 pub mod err_log;
 mod hear;
+mod input;
 pub mod journal;
 mod moments;
 mod offspring;
@@ -40,6 +41,7 @@ use crate::sys::signals::{Caught, Sender, Signals};
 use above::Above;
 pub use adapter::{Adapter, AdapterToken, Listens, Plan, Source};
 use hear::Hearing;
+use input::Input;
 use offspring::Orphans;
 pub use outputs::Outputs;
 use pace::Pace;
@@ -85,6 +87,7 @@ pub struct Supervise<A> {
     manager: Above,
     /// The link that holds the app's lock for us, and its pid.
     above: Option<(OwnedFd, i32)>,
+    input: Input,
     outputs: Outputs,
     publisher: Publisher,
     succession: Succession,
@@ -161,6 +164,7 @@ impl<A: Adapter> Supervise<A> {
             signals,
             manager,
             above: setup.publisher.above().and_then(|pid| Some((crate::sys::process::open_pidfd(pid).ok()?, pid))),
+            input: if setup.scope == Scope::Tree { Input::ours() } else { Input::Nothing },
             outputs: setup.outputs,
             publisher: setup.publisher,
             succession: setup.succession,

@@ -150,6 +150,7 @@ impl<A: Adapter> Supervise<A> {
             argv,
             directory,
             env,
+            input: self.input.pass(),
             out,
             err,
             keep,

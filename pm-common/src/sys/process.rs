@@ -27,6 +27,8 @@ pub struct Launch<'a> {
     pub directory: BorrowedFd<'a>,
     /// The whole environment.
     pub env: Vec<(OsString, OsString)>,
+    /// It reads what we read; else /dev/null.
+    pub input: bool,
     /// Its standard output and standard error; `None`: ours.
     pub out: Option<OwnedFd>,
     /// See `out`.
@@ -61,7 +63,7 @@ pub struct SpawnError {
     pub error: io::Error,
 }
 
-/// Starts a process in a process group of its own, reading /dev/null, with all signals at their defaults.
+/// Starts a process in a process group of its own, with all signals at their defaults.
 ///
 /// # Errors
 /// What fork(2) or execve(2) said, with the exit code that it means.
@@ -71,7 +73,7 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
         command.arg0(name);
     }
     command.args(launch.argv.iter().skip(1)).env_clear().envs(launch.env.iter().map(|(k, v)| (k, v)));
-    command.stdin(Stdio::null()).process_group(0);
+    command.stdin(if launch.input { Stdio::inherit() } else { Stdio::null() }).process_group(0);
     launch.out.into_iter().for_each(|fd| _ = command.stdout(fd));
     launch.err.into_iter().for_each(|fd| _ = command.stderr(fd));
     let directory = launch.directory.as_raw_fd();

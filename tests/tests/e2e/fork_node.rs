@@ -134,7 +134,7 @@ fn who_inherits_its_end_holds_nothing_up() {
 fn a_launcher_gets_none_and_cannot_be_waited_for() {
     let scene = Scene::with_node(24);
     let chain = scene.start("pm-restart --ready message npm start");
-    assert_eq!(chain.wait().code(), Some(125));
+    assert_eq!(chain.ended(), Some(125));
     let said = chain.output();
     assert!(said.contains("'npm start' keeps Node's channel for itself") && said.lines().count() == 1, "{said}");
 }

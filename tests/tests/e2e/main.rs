@@ -56,6 +56,7 @@ mod stat_front;
 mod stat_top;
 mod stat_traffic;
 mod status;
+mod stdin;
 mod stop;
 mod stop_delay;
 mod stop_requests;
