@@ -14,6 +14,7 @@ pub mod front;
 pub mod http;
 pub mod load;
 pub mod node_load;
+pub mod pm2;
 pub mod podman;
 pub mod ports;
 pub mod proc;

@@ -140,7 +140,7 @@ fn a_launcher_gets_none_and_cannot_be_waited_for() {
 }
 
 /// What listens, as its own workers do, and says that it is ready once they do.
-const PRIMARY: &str = "const cluster = require('cluster')
+pub(crate) const PRIMARY: &str = "const cluster = require('cluster')
 if (cluster.isPrimary ?? cluster.isMaster) {
   for (const _ of [1, 2]) cluster.fork()
   let left = 2
@@ -166,7 +166,7 @@ fn an_app_that_is_its_own_primary_starts_with_its_workers() {
 }
 
 /// It takes its time to end, and says so if there is another of it.
-const CONSUMER: &str = "const fs = require('fs')
+pub(crate) const CONSUMER: &str = "const fs = require('fs')
 if (fs.existsSync('runs')) fs.appendFileSync('twice', `${process.pid} `)
 fs.writeFileSync('runs', `${process.pid}`)
 process.on('SIGINT', () => setTimeout(() => { fs.unlinkSync('runs'); process.exit(0) }, 300))

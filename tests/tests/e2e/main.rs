@@ -13,6 +13,7 @@ mod any_rude;
 mod any_shut;
 mod any_table;
 mod as_root;
+mod beside_pm2;
 mod booted;
 mod codes;
 mod crash;

@@ -11,7 +11,7 @@ use pm_tests::{bins, front::Front, proc, wait};
 const NODES: [u32; 2] = [16, 26];
 
 /// Echoes what it reads, and ends with its input.
-const CONSOLE: &str = "const rl = require('readline').createInterface({ input: process.stdin })
+pub(crate) const CONSOLE: &str = "const rl = require('readline').createInterface({ input: process.stdin })
 rl.on('line', (line) => console.log(`${process.pid} heard ${line}`))
 rl.on('close', () => process.exit(3))
 ";

@@ -1,0 +1,141 @@
+//! Fork mode beside PM2 7 itself: the same app and the same command, and then the same state, exit code and restarts.
+
+use pm_tests::front::{Front, Said};
+use pm_tests::pm2::Pm2;
+use pm_tests::scene::Scene;
+use pm_tests::{http, wait};
+use serde_json::Value;
+
+/// One of the two that are compared.
+enum Side {
+    Ours(Front),
+    Pm2(Pm2),
+}
+
+impl Side {
+    fn both(major: u32) -> [Self; 2] {
+        [Self::Pm2(Pm2::with_node(major)), Self::Ours(Front::with_node(major))]
+    }
+
+    fn scene(&self) -> &Scene {
+        match self {
+            Self::Ours(front) => &front.scene,
+            Self::Pm2(pm2) => &pm2.scene,
+        }
+    }
+
+    fn run(&self, line: &str) -> Said {
+        let line = self.scene().expand(line);
+        let words: Vec<_> = line.split_whitespace().collect();
+        match self {
+            Self::Ours(front) => front.pm(&words),
+            Self::Pm2(pm2) => pm2.pm2(&words),
+        }
+    }
+
+    fn list(&self) -> Vec<Value> {
+        match self {
+            Self::Ours(front) => front.jlist(),
+            Self::Pm2(pm2) => pm2.jlist(),
+        }
+    }
+
+    fn app(&self, name: &str) -> Value {
+        self.list().into_iter().find(|item| item["name"] == name).unwrap_or_default()
+    }
+
+    /// `name status mode restarts` of an app, once it has this status.
+    fn state(&self, name: &str, status: &str) -> String {
+        wait::until(&format!("{name} to be {status}"), || {
+            let item = self.app(name);
+            let env = &item["pm2_env"];
+            (env["status"] == status).then(|| format!("{name} {status} {} {}", env["exec_mode"], env["restart_time"]))
+        })
+    }
+
+    fn logged(&self, name: &str, text: &str) {
+        let log = match self {
+            Self::Ours(front) => front.scene.dir().join(format!("pm/{name}/out.log")),
+            Self::Pm2(pm2) => pm2.scene.dir().join(format!("pm2/logs/{name}-out.log")),
+        };
+        wait::until(&format!("'{text}' of {name}"), || {
+            std::fs::read_to_string(&log).ok().filter(|all| all.contains(text))
+        });
+    }
+}
+
+/// What both sides come to, which has to be the same.
+fn compare(major: u32, act: impl Fn(&Side) -> Vec<String>) -> Vec<String> {
+    let [pm2, ours] = Side::both(major).map(|side| act(&side));
+    assert_eq!(ours, pm2, "{major}: ours and PM2's");
+    ours
+}
+
+#[test]
+fn the_channel_does_what_pm2s_does() {
+    let seen = compare(26, |side| {
+        let mut seen = Vec::new();
+        for (name, options, way, status) in [
+            ("tell", "", "tell", "online"),
+            // PM2's monitoring keeps what is done alive, and ends what has closed its channel.
+            ("done", "--no-autorestart --no-pmx", "done", "stopped"),
+            ("leave", "--no-pmx", "leave", "online"),
+            ("shutdown", "--wait-ready --shutdown-with-message", "shutdown", "online"),
+        ] {
+            let said = side.run(&format!("start $F/fork.js --name {name} {options} -- {way}"));
+            seen.push(format!("{} {}", said.code, side.state(name, status)));
+        }
+        side.logged("tell", r#""connected":true,"send":"function","primary":true"#);
+        side.logged("leave", r#""at":"left""#);
+        assert_eq!(http::pids(side.scene().port, 1).len(), 1);
+        let said = side.run("stop shutdown");
+        seen.push(format!("{} {}", said.code, side.state("shutdown", "stopped")));
+        seen
+    });
+    assert_eq!(seen[0], r#"0 tell online "fork_mode" 0"#);
+}
+
+#[test]
+fn an_app_that_is_its_own_primary_is_as_with_pm2() {
+    compare(16, |side| {
+        let _ = side.scene().file("own.js", super::fork_node::PRIMARY);
+        let said = side.run("start own.js --wait-ready");
+        let mut workers = http::pids(side.scene().port, 16);
+        workers.sort_unstable();
+        workers.dedup();
+        vec![format!("{} {} {}", said.code, workers.len(), side.state("own", "online"))]
+    });
+}
+
+#[test]
+fn a_consumer_that_is_reloaded_runs_once_as_with_pm2() {
+    let seen = compare(26, |side| {
+        let _ = side.scene().file("queue.js", super::fork_node::CONSUMER);
+        let started = side.run("start queue.js --wait-ready");
+        let before = side.app("queue")["pid"].clone();
+        let reloaded = side.run("reload queue");
+        assert_ne!(side.app("queue")["pid"], before);
+        assert!(!side.scene().dir().join("twice").exists(), "it ran twice");
+        // A reload in fork mode is a restart, and counts as one.
+        vec![format!("{} {} {}", started.code, reloaded.code, side.state("queue", "online"))]
+    });
+    assert_eq!(seen, [r#"0 0 queue online "fork_mode" 1"#]);
+}
+
+#[test]
+fn who_reads_its_input_stays_up_as_with_pm2() {
+    compare(26, |side| {
+        let _ = side.scene().file("console.js", super::stdin::CONSOLE);
+        let _ = side.scene().file("loop.py", "import sys\nfor line in sys.stdin: print('heard', line, flush=True)\n");
+        let mut seen = Vec::new();
+        for (app, options) in
+            [("console", "console.js"), ("loop", "loop.py --interpreter /usr/bin/python3"), ("cat", "cat")]
+        {
+            let started = side.run(&format!("start {options} --name {app}"));
+            let sent = side.run(&format!("send {} hello", side.app(app)["pm_id"]));
+            side.logged(app, "hello");
+            seen.push(format!("{} {} {}", started.code, sent.code, side.state(app, "online")));
+        }
+        seen
+    });
+}
