@@ -29,19 +29,19 @@ pub(crate) fn complaint(app: &Seen, named: bool) -> Option<String> {
 
 fn of_running(app: &Seen, told: &SupervisorLine) -> Option<String> {
     let count = format!("{} of {} workers ready", told.ready, told.workers);
-    match told.state {
-        SupervisorState::Ready if told.ready >= told.workers => None,
-        SupervisorState::Ready => {
-            let troubles = app.workers().into_iter().map(|(_, w)| w).filter(|w| w.state != WorkerState::Ready);
-            let each = |w: &WorkerLine| {
-                let why = w.last.as_ref().map_or_else(String::new, |last| format!(" after {}", how(last)));
-                format!("slot {} {}{why}", w.slot, w.state.word())
-            };
-            let first = troubles.map(each).next().map_or_else(String::new, |text| format!(": {text}"));
-            Some(count + &first)
-        }
-        state => Some(format!("{}: {count}", state.word())),
-    }
+    let begun = match told.state {
+        SupervisorState::Ready if told.ready >= told.workers => return None,
+        SupervisorState::Ready => String::new(),
+        state => format!("{}: ", state.word()),
+    };
+    let not_ready = app.workers().into_iter().map(|(_, w)| w).filter(|w| w.state != WorkerState::Ready);
+    // One that starts for the first time is no trouble yet.
+    let trouble = |w: &WorkerLine| match &w.last {
+        Some(last) => Some(format!(": slot {} {} after {}", w.slot, w.state.word(), how(last))),
+        None if told.state == SupervisorState::Ready => Some(format!(": slot {} {}", w.slot, w.state.word())),
+        None => None,
+    };
+    Some(begun + &count + &not_ready.filter_map(trouble).next().unwrap_or_default())
 }
 
 /// One that is suspended (SIGSTOP) says what was true before.

@@ -186,9 +186,11 @@ fn a_check_says_what_is_not_as_it_shall_be() {
     assert_eq!(check(&["nope"]).0, Some(1));
     let two = SupervisorLine { workers: 2, ..supervisor("web", "pm-cluster") };
     let waiting = WorkerLine { state: WorkerState::Backoff, ..crashed(1) };
-    apps.put(&two, &[cat.worker(0, 1), waiting]);
+    apps.put(&two, &[cat.worker(0, 1), waiting.clone()]);
     let why = "web: 1 of 2 workers ready: slot 1 backoff after crash 3\n";
     assert_eq!(check(&[]), (Some(1), why.to_owned()));
+    apps.put(&SupervisorLine { state: SupervisorState::Starting, ..two.clone() }, &[waiting]);
+    assert_eq!(check(&[]), (Some(1), format!("web: starting: {}", why.trim_start_matches("web: "))), "a crash loop");
     apps.put(&SupervisorLine { state: SupervisorState::Starting, ..two }, &[]);
     assert_eq!(check(&[]), (Some(1), "web: starting: 1 of 2 workers ready\n".to_owned()));
     std::fs::remove_dir_all(apps.dir("web")).expect("ours");
