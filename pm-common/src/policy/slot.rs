@@ -76,6 +76,27 @@ pub(super) enum Place {
     Retiring(usize),
 }
 
+/// Where the workers of a slot listened.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Heard<T: Ord> {
+    /// What the next one must listen on.
+    pub baseline: BTreeSet<T>,
+    /// The unix paths of the last one.
+    pub paths: BTreeSet<T>,
+}
+
+impl Heard<&str> {
+    /// The same, with text of its own.
+    pub(super) fn to_owned(&self) -> Heard<String> {
+        let own = |set: &BTreeSet<&str>| set.iter().map(|&address| address.to_owned()).collect();
+        Heard { baseline: own(&self.baseline), paths: own(&self.paths) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.baseline.is_empty() && self.paths.is_empty()
+    }
+}
+
 impl Slot {
     /// A slot that wants a worker now.
     pub(super) fn new(now: Mono, baseline: BTreeSet<String>) -> Self {
@@ -167,19 +188,33 @@ impl Slot {
     }
 
     /// Learns from the worker in the seat, as it leaves it, what its successor must listen on.
-    ///
-    /// A unix path counts only once two workers had it (it may hold a pid); one worker may be asked several times.
     pub(super) fn learn_baseline(&mut self, worker: &Worker) {
         if !worker.was_ready {
             return;
         }
-        let (paths, ports): (BTreeSet<String>, BTreeSet<String>) =
-            worker.listening.iter().cloned().partition(|address| address.starts_with("unix:"));
+        let Heard { baseline, paths } = self.heard(worker).to_owned();
         if self.paths.0 != worker.generation {
             self.paths_before = std::mem::take(&mut self.paths.1);
         }
-        let known = paths.intersection(&self.paths_before).cloned();
-        self.baseline = ports.into_iter().chain(known).collect();
-        self.paths = (worker.generation, paths);
+        (self.baseline, self.paths) = (baseline, (worker.generation, paths));
+    }
+
+    /// What is to be learned from this worker of the slot.
+    ///
+    /// A unix path counts only once two workers had it (it may hold a pid); one worker may be asked several times.
+    pub(super) fn heard<'a>(&'a self, worker: &'a Worker) -> Heard<&'a str> {
+        let (paths, ports): (BTreeSet<&str>, BTreeSet<&str>) =
+            worker.listening.iter().map(String::as_str).partition(|address| address.starts_with("unix:"));
+        let before = if self.paths.0 == worker.generation { &self.paths_before } else { &self.paths.1 };
+        let known = paths.iter().copied().filter(|path| before.contains(*path));
+        Heard { baseline: ports.into_iter().chain(known).collect(), paths }
+    }
+
+    /// What has been learned.
+    pub(super) fn known(&self) -> Heard<&str> {
+        Heard {
+            baseline: self.baseline.iter().map(String::as_str).collect(),
+            paths: self.paths.1.iter().map(String::as_str).collect(),
+        }
     }
 }

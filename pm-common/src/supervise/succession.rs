@@ -101,13 +101,17 @@ impl Succession {
         publisher: &mut Publisher,
         origin: Origin,
     ) -> Result<Releases, Failure> {
-        let Some(State { first, machine: carried, release, resolved, .. }) = self.before.take() else {
+        let Some(State { first, machine: mut carried, release, resolved, .. }) = self.before.take() else {
             return Releases::begin(origin);
         };
         first.into_iter().for_each(|first| publisher.succeed(first));
-        machine.resume(&carried, clock::now());
         let KeptRelease { number, logical, program, env, descriptor } = release;
         let directory = self.releases.get(&descriptor).cloned();
+        if directory.is_none() {
+            // Another program, or another version of it, may listen elsewhere.
+            carried.heard.clear();
+        }
+        machine.resume(&carried, clock::now());
         let found = if directory.is_some() { "kept" } else { "looked up anew" };
         report::warning(format_args!(
             "the supervisor before this one was killed, going on from what it had reached workers={} release={found}",

@@ -144,6 +144,24 @@ fn a_roll_under_way_is_aborted() {
     chain.stop();
 }
 
+/// No worker of the successor has shown where it listens: those of the one before it have.
+#[test]
+fn a_release_that_listens_elsewhere_is_refused() {
+    let scene = deploy::scene();
+    let chain = deploy::start(&scene, "pm-restart pm-cluster -n 2 --soak 0s --ready-timeout 3s");
+    chain.serving(2);
+    deploy::write(&scene, "1/mode", "never");
+    let old = scene.process("pm-cluster").expect("it runs");
+    proc::send(old, SIGKILL);
+    chain.until("a successor", || roll::supervisor(&scene).filter(|line| line["pid"] != old));
+    deploy::release(&scene, "2", "elsewhere");
+    let rolled = roll::roll(&chain);
+    assert_eq!(rolled["ok"], false, "{}", chain.output());
+    assert!(rolled["reason"].as_str().is_some_and(|why| why.contains("does not listen on tcp:")), "{rolled}");
+    deploy::write(&scene, "1/mode", "");
+    chain.stop();
+}
+
 /// It was told to end: what comes after it begins as asked for on the command line.
 #[test]
 fn an_end_on_purpose_leaves_nothing_behind() {

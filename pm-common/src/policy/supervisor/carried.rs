@@ -1,12 +1,17 @@
 //! What a supervisor's successor must know of it: all that it acknowledged, and nothing that ended with it.
 
-use super::super::slot::Last;
+use std::collections::BTreeMap;
+
+use super::super::slot::{Heard, Last};
 use super::roll::Outcome;
 use super::{MOST_WORKERS, Mono, Seat, Slot, Supervisor, Why};
 
 /// Why a roll failed that its supervisor did not survive.
 const KILLED: &str =
     "its supervisor was killed before it had ended, and every worker was started again from the release before it";
+
+/// More addresses than this are not carried over: they would take the journal's room from what counts more.
+const MOST_ADDRESSES: usize = 50_000;
 
 /// What is carried over from a supervisor that was killed to the one that follows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +22,8 @@ pub struct Carried {
     pub wanted: u32,
     /// By number, those that were scaled away included.
     pub slots: Vec<CarriedSlot>,
+    /// Where the workers of the slots listened: what many have in common stands here once.
+    pub heard: Vec<Heard<String>>,
     /// What was promised to those who wait for a roll.
     pub rolls: CarriedRolls,
 }
@@ -32,6 +39,8 @@ pub struct CarriedSlot {
     pub last: Option<Last>,
     /// It had a worker, whose end nobody has counted yet.
     pub occupied: bool,
+    /// Where its workers listened: which of `Carried::heard`.
+    pub heard: Option<usize>,
 }
 
 /// What is carried over of the rolls.
@@ -61,7 +70,9 @@ impl Supervisor {
     pub fn carried(&self) -> Carried {
         let gone = self.gone_generations.iter().skip(self.slots.len());
         let gone = gone.map(|generation| CarriedSlot { generation: *generation, ..CarriedSlot::default() });
-        let slots = self.slots.iter().map(carried_slot).chain(gone).collect();
+        let (heard, which) = self.carried_heard();
+        let slots = self.slots.iter().zip(which).map(|(slot, heard)| CarriedSlot { heard, ..carried_slot(slot) });
+        let slots = slots.chain(gone).collect();
         let most = i64::from(MOST_WORKERS);
         let wanted = (i64::from(self.wanted) + i64::from(self.rolls.scale)).clamp(1, most);
         let rolls = &self.rolls;
@@ -69,17 +80,53 @@ impl Supervisor {
             asked: self.shape.workers,
             wanted: u32::try_from(wanted).unwrap_or(self.wanted),
             slots,
+            heard,
             rolls: CarriedRolls {
                 requested: rolls.requested,
                 started: rolls.started,
                 ended: rolls.ended,
-                current: rolls.now.as_ref().map_or(rolls.current, |roll| roll.before),
+                current: self.kept_release(),
                 ok: rolls.last.as_ref().map(|last| last.ok),
                 reason: rolls.last.as_ref().map(|last| last.reason.clone()).unwrap_or_default(),
                 slot: rolls.last.as_ref().and_then(|last| last.slot),
                 at: self.running_slot(),
             },
         }
+    }
+
+    /// The roll that the release came with which a successor starts.
+    fn kept_release(&self) -> u64 {
+        self.rolls.now.as_ref().map_or(self.rolls.current, |roll| roll.before)
+    }
+
+    /// What the slots' workers listened on, each once, and which of it each slot has.
+    ///
+    /// Only of the release that a successor starts: what those of another one listened on, it may know nothing of.
+    fn carried_heard(&self) -> (Vec<Heard<String>>, Vec<Option<usize>>) {
+        let (kept, rolling) = (self.kept_release(), self.is_rolling());
+        let (mut places, mut heard, mut room) = (BTreeMap::new(), Vec::new(), MOST_ADDRESSES);
+        let mut which = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let known = match slot.incumbent() {
+                Some(worker) if worker.release != kept => None,
+                Some(worker) if worker.was_ready => Some(slot.heard(worker)),
+                None if rolling => None,
+                Some(_) | None => Some(slot.known()),
+            };
+            let Some(known) = known.filter(|known| !known.is_empty()) else {
+                which.push(None);
+                continue;
+            };
+            let size = known.baseline.len() + known.paths.len();
+            let place = places.get(&known).copied().or_else(|| {
+                room = room.checked_sub(size)?;
+                heard.push(known.to_owned());
+                places.insert(known, heard.len() - 1);
+                Some(heard.len() - 1)
+            });
+            which.push(place);
+        }
+        (heard, which)
     }
 
     /// Whether a roll is under way.
@@ -98,8 +145,9 @@ impl Supervisor {
             self.wanted = carried.wanted.clamp(1, MOST_WORKERS);
         }
         let most = usize::try_from(MOST_WORKERS).unwrap_or(usize::MAX);
-        self.inherited = carried.slots.iter().take(most).map(|slot| orphaned(slot, now)).collect();
-        self.gone_generations = self.inherited.iter().map(|slot| slot.generation).collect();
+        self.gone_generations = carried.slots.iter().take(most).map(|slot| slot.generation).collect();
+        let heard = |slot: &CarriedSlot| slot.heard.and_then(|place| carried.heard.get(place)).cloned();
+        self.inherited = carried.slots.iter().take(most).map(|slot| (orphaned(slot, now), heard(slot))).collect();
         let said = &carried.rolls;
         let (requested, ended) = (said.requested.max(said.started).max(said.ended), said.ended);
         let rolls = &mut self.rolls;
@@ -114,17 +162,20 @@ impl Supervisor {
 
     /// The slots of the start get what is known of their predecessors.
     pub(super) fn inherit_slots(&mut self) {
-        for (slot, before) in self.slots.iter_mut().zip(std::mem::take(&mut self.inherited)) {
+        for (slot, (before, heard)) in self.slots.iter_mut().zip(std::mem::take(&mut self.inherited)) {
             slot.generation = before.generation;
             slot.restarts = before.restarts;
             slot.last = before.last;
+            if let Some(Heard { baseline, paths }) = heard {
+                (slot.baseline, slot.paths) = (baseline, (before.generation, paths));
+            }
         }
     }
 }
 
 fn carried_slot(slot: &Slot) -> CarriedSlot {
     let occupied = matches!(slot.seat, Seat::Taken(_));
-    CarriedSlot { generation: slot.generation, restarts: slot.restarts, last: slot.last, occupied }
+    CarriedSlot { generation: slot.generation, restarts: slot.restarts, last: slot.last, occupied, heard: None }
 }
 
 /// The worker of a supervisor that was killed has ended, in a way that nobody saw; the next one is a restart.

@@ -37,6 +37,7 @@ use delay::Delay;
 use roll::Rolls;
 use stops::Stopping;
 
+pub use super::slot::Heard;
 pub use carried::{Carried, CarriedRolls, CarriedSlot};
 pub use words::{Action, Asker, Event, Release, Request, RollRule, RollView, Running, Shape, StopKind, View};
 
@@ -74,7 +75,7 @@ pub struct Supervisor {
     /// The newest generation of each slot that was scaled away: a worker's name is never given out twice.
     gone_generations: Vec<u64>,
     /// What the slots take over from a supervisor that was killed; empty once they have.
-    inherited: Vec<CarriedSlot>,
+    inherited: Vec<(CarriedSlot, Option<Heard<String>>)>,
     wanted: u32,
     goal: Goal,
     /// A stop that was asked for and has not begun: the goal is still to run.

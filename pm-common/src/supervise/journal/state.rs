@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::policy::Last;
 use crate::policy::exit::Exit;
-use crate::policy::supervisor::{Carried, CarriedRolls, CarriedSlot};
+use crate::policy::supervisor::{Carried, CarriedRolls, CarriedSlot, Heard};
 use crate::policy::time::Mono;
 use crate::policy::worker::Why;
 use crate::wait::Id;
@@ -58,6 +58,7 @@ impl State {
             "first": self.first.map(Id::to_json),
             "workers": {"asked": self.machine.asked, "wanted": self.machine.wanted},
             "slots": self.machine.slots.iter().map(slot_to_json).collect::<Vec<_>>(),
+            "heard": self.machine.heard.iter().map(heard_to_json).collect::<Vec<_>>(),
             "rolls": rolls_to_json(&self.machine.rolls),
             "release": {
                 "number": self.release.number,
@@ -86,6 +87,7 @@ impl State {
                 asked: small(&value["workers"]["asked"])?,
                 wanted: small(&value["workers"]["wanted"])?,
                 slots: all(&value["slots"], slot_of)?,
+                heard: all(&value["heard"], heard_of).unwrap_or_default(),
                 rolls: rolls_of(&value["rolls"])?,
             },
             release: KeptRelease {
@@ -109,7 +111,10 @@ fn slot_to_json(slot: &CarriedSlot) -> Value {
         };
         json!({"code": code, "signal": signal, "why": last.why.word(), "at": last.at.0})
     });
-    json!({"generation": slot.generation, "restarts": slot.restarts, "last": last, "occupied": slot.occupied})
+    json!({
+        "generation": slot.generation, "restarts": slot.restarts, "last": last, "occupied": slot.occupied,
+        "heard": slot.heard,
+    })
 }
 
 fn slot_of(value: &Value) -> Option<CarriedSlot> {
@@ -123,7 +128,17 @@ fn slot_of(value: &Value) -> Option<CarriedSlot> {
         restarts: value["restarts"].as_u64()?,
         last: last(&value["last"]),
         occupied: value["occupied"].as_bool()?,
+        heard: value["heard"].as_u64().and_then(|place| usize::try_from(place).ok()),
     })
+}
+
+fn heard_to_json(heard: &Heard<String>) -> Value {
+    json!({"baseline": heard.baseline, "paths": heard.paths})
+}
+
+fn heard_of(value: &Value) -> Option<Heard<String>> {
+    let texts = |name: &str| all(&value[name], |text| text.as_str().map(str::to_owned));
+    Some(Heard { baseline: texts("baseline")?.into_iter().collect(), paths: texts("paths")?.into_iter().collect() })
 }
 
 fn rolls_to_json(rolls: &CarriedRolls) -> Value {
@@ -171,17 +186,19 @@ mod tests {
 
     fn state() -> State {
         let last = |exit| Some(Last { exit, why: Why::Crash, at: Mono(7) });
-        let slot = |last| CarriedSlot { generation: 4, restarts: 3, last, occupied: true };
+        let slot = |last| CarriedSlot { generation: 4, restarts: 3, last, occupied: true, heard: Some(0) };
         let ends = [None, Some(Exit::Code(3)), Some(Exit::Signal(9))];
         let mut slots: Vec<_> = ends.into_iter().map(|exit| slot(last(exit))).collect();
         slots.push(slot(None));
         let rolls =
             CarriedRolls { requested: 5, started: 4, ended: 3, current: 3, ok: Some(false), ..CarriedRolls::default() };
+        let heard =
+            Heard { baseline: ["tcp:[::]:1".into(), "unix:/a".into()].into(), paths: ["unix:/a".into()].into() };
         let odd = OsString::from_vec(vec![b'a', 0xff, 0xfe]);
         State {
             argv: vec!["node".into(), odd.clone()],
             first: Some(Id { pid: 7, start: 70 }),
-            machine: Carried { asked: 2, wanted: 4, slots, rolls },
+            machine: Carried { asked: 2, wanted: 4, slots, heard: vec![heard], rolls },
             release: KeptRelease {
                 number: 3,
                 logical: PathBuf::from(odd.clone()),
@@ -212,8 +229,12 @@ mod tests {
     #[test]
     fn what_an_earlier_version_does_not_tell_is_not_known() {
         let mut value = state().to_json();
+        let mut known = State { first: None, ..state() };
         value.as_object_mut().expect("an object").remove("first");
-        assert_eq!(State::parse(value.to_string().as_bytes()), Some(State { first: None, ..state() }));
+        assert_eq!(State::parse(value.to_string().as_bytes()), Some(known.clone()));
+        value.as_object_mut().expect("an object").remove("heard");
+        known.machine.heard.clear();
+        assert_eq!(State::parse(value.to_string().as_bytes()), Some(known));
     }
 
     /// Another form, or one field missing or of another kind: nothing, and never a panic.

@@ -69,6 +69,64 @@ fn a_roll_under_way_has_failed_and_one_that_ended_has_not() {
     assert_eq!((roll.ended, roll.ok, roll.reason.as_str()), (1, Some(true), ""));
 }
 
+const A: &str = "tcp:0.0.0.0:3000";
+const B: &str = "tcp:0.0.0.0:3001";
+const PATH: &str = "unix:/run/app";
+
+/// Where each slot of a successor has to listen.
+fn held_to(bench: &Bench) -> Vec<Vec<String>> {
+    successor(bench, 2).slots.iter().map(|slot| slot.baseline.iter().cloned().collect()).collect()
+}
+
+#[test]
+fn what_a_slot_must_listen_on_is_known() {
+    let mut bench = Bench::cluster(1, Rules::default());
+    bench.on(listen(w(0, 1), A));
+    bench.world.sup = successor(&bench, 1);
+    bench.world.sup = successor(&bench, 1);
+    let mut hear = |address| {
+        let mut actions = Vec::new();
+        bench.world.sup.handle(bench.world.now, listen(w(0, 3), address), &mut actions);
+        actions
+    };
+    assert_eq!(hear(B), [], "no worker before it was ready, but one of the first supervisor");
+    assert_eq!(hear(A), [Action::SteerIn(w(0, 3)), Action::AnnounceReady]);
+}
+
+#[test]
+fn each_slot_is_held_to_what_it_listened_on() {
+    let mut bench = Bench::cluster(2, Rules::default());
+    for id in [w(0, 1), w(1, 1)] {
+        bench.on(listen(id, A));
+    }
+    assert_eq!(bench.world.sup.carried().heard.len(), 1, "what they share is kept once");
+    bench.on(listen(w(1, 1), B));
+    assert_eq!(held_to(&bench), [vec![A], vec![A, B]]);
+    // A path counts from the second worker on, whatever happens to supervisors in between.
+    bench.on(listen(w(0, 1), PATH));
+    assert_eq!(held_to(&bench)[0], [A]);
+    bench.on(crash(w(0, 1)));
+    bench.wait(s(1));
+    bench.on(listen(w(0, 2), A));
+    bench.on(listen(w(0, 2), PATH));
+    assert_eq!(held_to(&bench)[0], [A, PATH]);
+}
+
+/// The release before it is what a successor starts, and that knows nothing of the other address.
+#[test]
+fn what_a_release_under_way_listens_on_holds_for_no_other() {
+    let mut bench = Bench::cluster(2, Rules::default());
+    for id in [w(0, 1), w(1, 1)] {
+        bench.on(listen(id, A));
+    }
+    bench.reload();
+    bench.on(listen(w(0, 2), A));
+    bench.on(listen(w(0, 2), B));
+    assert_eq!(held_to(&bench), [vec![], vec![A]]);
+    bench.on(listen(w(1, 2), A));
+    assert_eq!(held_to(&bench), [vec![A, B], vec![A]]);
+}
+
 /// Numbers that no supervisor of ours would write.
 #[test]
 fn odd_numbers_do_no_harm() {
