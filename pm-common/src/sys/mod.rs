@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod daemon;
 pub mod fdpass;
 pub mod hurry;
+pub mod inotify;
 pub mod limits;
 pub mod passed;
 pub mod process;

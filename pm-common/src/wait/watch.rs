@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use crate::policy::time::Mono;
 use crate::status::{self, Status};
+use crate::sys::inotify::instance;
 use crate::sys::{clock, process};
 use crate::{home, procfs};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::inotify::{self, WatchFlags};
 use rustix::io::Errno;
 
 use super::decide::{Id, Sight};
@@ -48,7 +49,7 @@ impl Watch {
     /// There are no more descriptors or inotify instances to be had.
     pub fn new(dir: &Path) -> io::Result<Self> {
         Ok(Self {
-            inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
+            inotify: instance()?,
             dir: dir.to_owned(),
             status_dir: dir.join(status::DIRECTORY),
             watched: BTreeSet::new(),

@@ -10,11 +10,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use pm_common::policy::time::Mono;
+use pm_common::sys::inotify::instance;
 use pm_common::sys::{clock, process};
 use pm_common::wait::Id;
 use pm_common::{procfs, status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
 use crate::seen::Seen;
@@ -47,7 +48,7 @@ pub(crate) struct Eyes {
 impl Eyes {
     /// Watches the directory of all apps, which need not be there.
     pub(crate) fn new(home: &Path) -> io::Result<Self> {
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let inotify = instance()?;
         let mut eyes = Self { inotify, home: home.to_owned(), watched: BTreeMap::new(), pidfds: BTreeMap::new() };
         eyes.watch_list()?;
         Ok(eyes)

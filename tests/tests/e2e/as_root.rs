@@ -247,3 +247,18 @@ fn a_unix_socket_is_given_to_an_owner_by_name() {
     assert_eq!((socket.uid(), socket.gid(), socket.mode() & 0o777), wanted);
     chain.stop();
 }
+
+/// The kernel says "Too many open files", and of what is not said: it is the user's inotify instances.
+#[test]
+fn want_of_inotify_instances_is_called_that() {
+    let scene = Scene::new();
+    std::fs::create_dir_all(scene.dir().join("pm/app")).expect("our own directory");
+    for words in ["--follow", "--wait ready app"] {
+        let script = format!("echo 0 > /proc/sys/user/max_inotify_instances && exec timeout 20 pm-stat {words}");
+        let output = scene.command(&["unshare", "--user", "--map-root-user", "sh", "-c", &script]).output();
+        let output = output.expect("unshare");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("no inotify instance") && text.contains("fs.inotify.max_user_instances"), "{text}");
+        assert_eq!(output.status.code(), Some(125), "{text}");
+    }
+}
