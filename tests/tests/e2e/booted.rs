@@ -165,6 +165,26 @@ fn a_hardened_unit_has_lanes_for_servers_that_bind_by_themselves() {
     reloads(&booted, "app", &[Style::OneShot; 4]);
 }
 
+/// The socket is systemd's: it takes connections before the app runs, and while it is started anew.
+#[test]
+fn below_a_socket_unit_a_restart_refuses_nobody() {
+    let scene = Scene::new();
+    let booted = with_the_unit(&scene);
+    booted.write("/etc/systemd/system/app.socket", &format!("[Socket]\nListenStream={PORT}\n"));
+    booted.ok("systemctl daemon-reload && systemctl start app.socket");
+    assert_eq!(booted.property("app", "ActiveState"), "inactive");
+    let first = answering();
+    assert!(!first.is_empty(), "{}", booted.journal());
+    let load = Load::of(PORT, "/", &[Style::OneShot; 4]);
+    load.advance(5);
+    booted.ok("systemctl restart app");
+    assert!(answering().is_disjoint(&first), "{}", booted.journal());
+    load.advance(5);
+    let sum = load.end();
+    assert!(sum.misses.is_empty(), "{:?} of {}\n{}", sum.misses, sum.ok, booted.journal());
+    reloads(&booted, "app", &[Style::OneShot; 4]);
+}
+
 /// What `pm save` saved is started by the unit of `pm startup`, reloaded, and stopped in order.
 #[test]
 fn saved_apps_come_back_by_the_unit_of_pm_startup() {
