@@ -50,7 +50,13 @@ pub(crate) fn rows<'a>(apps: impl IntoIterator<Item = &'a Seen>, meter: &mut Met
             continue;
         }
         let counts = Counts::read(&app.dir);
-        rows.extend(workers.into_iter().map(|(supervisor, told)| worker(app, supervisor, told, &counts, meter)));
+        let mut own: Vec<_> =
+            workers.into_iter().map(|(supervisor, told)| worker(app, supervisor, told, &counts, meter)).collect();
+        // The one that a reload has ended: its supervisor has yet to forget it, and its successor is there.
+        if !own.iter().all(Row::has_left) {
+            own.retain(|row| !row.has_left());
+        }
+        rows.append(&mut own);
         let orphans = orphans.into_iter().map(|(supervisor, told)| worker(app, supervisor, told, &counts, meter));
         rows.extend(orphans.map(|row| Row { state: ORPHANED, ..row }));
     }
@@ -66,19 +72,23 @@ fn worker<'a>(
 ) -> Row<'a> {
     let usage = told.pid.zip(told.start).and_then(|(pid, start)| meter.measure(pid, Some(start)));
     let gone = told.pid.is_some() && usage.is_none();
-    // Of one that was asked to end, that it has ended is no news.
-    let asked = matches!(told.state, WorkerState::Draining | WorkerState::Killing);
     Row {
         app,
         supervisor: Some(supervisor),
         worker: Some(told),
         pid: told.pid.filter(|_| !gone),
-        state: if gone && !asked { GONE } else { told.state.word() },
+        // Of one that was asked to end, that it has ended is no news.
+        state: if gone && !was_asked(told) { GONE } else { told.state.word() },
         usage,
         restarts: Some(counts.of(supervisor, told)),
         last: told.last.as_ref(),
         traffic: Traffic::default(),
     }
+}
+
+/// Whether the worker was asked to end.
+const fn was_asked(told: &WorkerLine) -> bool {
+    matches!(told.state, WorkerState::Draining | WorkerState::Killing)
 }
 
 /// The row of an app that has no worker to show: its supervisor's state, or `running` where a process holds the lock
@@ -113,6 +123,11 @@ pub(crate) fn state_of_app(app: &Seen) -> &'static str {
 }
 
 impl Row<'_> {
+    /// Whether the worker was asked to end, and has ended.
+    fn has_left(&self) -> bool {
+        self.pid.is_none() && self.worker.is_some_and(was_asked)
+    }
+
     /// The row as a line of JSON, with its newline.
     pub(crate) fn to_json(&self) -> String {
         let fields: Vec<_> = self.fields().into_iter().filter_map(|(key, value)| Some((key, value?))).collect();

@@ -174,10 +174,25 @@ fn an_option_of_another_verb_is_refused_and_nothing_is_done() {
         "restart app --no-daemon",
         "delete app --only other",
         "stop all --only other",
+        "scale app 2 --only other",
+        "start app --only other",
+        "start idle.js --only other",
+        "restart app --env production",
+        "start idle.js --env production",
+        "stop app --sort name",
+        "kill app",
+        "kill --only app",
+        "save app",
+        "cleardump --env x",
     ] {
         let said = front.line(line);
         assert!(said.code == 1 && said.err.lines().count() == 1, "{line}: {said:?}");
-        let why = if line.contains("--only") { "--only chooses apps of a config file" } else { "has no option --" };
+        let why = match line.split_once(' ') {
+            Some(("kill" | "save" | "cleardump", rest)) if !rest.contains("--dry-run") => "takes no target",
+            _ if line.contains("--only") => "--only chooses apps of a config file",
+            _ if line.contains("--env") => "--env chooses the environment in a config file",
+            _ => "has no option --",
+        };
         assert!(said.err.contains(why), "{line}: {said:?}");
     }
     assert_eq!(front.list(), ["app:online"]);
