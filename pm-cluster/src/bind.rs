@@ -19,11 +19,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
+use pm_common::cli::report;
+use pm_common::kernel::procfs::Proc;
 use pm_common::policy::WorkerId;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::Mono;
-use pm_common::procfs::Proc;
-use pm_common::report;
 use pm_common::supervise::{AdapterToken, Plan, Source};
 use pm_common::sys::fdpass;
 use pm_common::sys::seccomp::{self, Call, Listener, Next, Notice};

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 
 use pm_common::policy::time::Span;
-use pm_common::release::Release;
+use pm_common::supervise::release::Release;
 
 use crate::health::Question;
 use crate::preload::Preload;

@@ -10,12 +10,12 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
+use pm_common::cli::report;
 use pm_common::policy::WorkerId;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::policy::worker::ReadyBy;
-use pm_common::release::Release;
-use pm_common::report;
+use pm_common::supervise::release::Release;
 use pm_common::supervise::{AdapterToken, Source};
 use pm_common::sys::{clock, socket};
 use rustix::io::Errno;

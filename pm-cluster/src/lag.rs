@@ -16,11 +16,11 @@ mod evidence;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use pm_common::cli::report;
 use pm_common::policy::WorkerId;
 use pm_common::policy::lag::{Beat, Pulse, Stall, Verdict, Watched};
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::report;
 use pm_common::supervise::{AdapterToken, Source};
 use pm_common::sys::{clock, socket};
 

@@ -12,9 +12,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use pm_common::cli::report;
 use pm_common::policy::WorkerId;
 use pm_common::policy::steering::{self, Instruction, Spread};
-use pm_common::report;
 use pm_common::sys::limits;
 use pm_common::sys::socket::{self, Join};
 

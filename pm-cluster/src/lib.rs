@@ -6,11 +6,10 @@
 pub mod address;
 pub mod bind;
 pub mod declared;
-pub use pm_common::cpus;
+pub use pm_common::kernel::cpus;
 pub use pm_common::node::{channel, message, query};
 mod drain;
 pub mod entry;
-pub use pm_common::foreign;
 mod handoff;
 pub mod health;
 mod inspector;
@@ -26,13 +25,13 @@ mod trust;
 
 use std::ffi::{OsStr, OsString};
 
-use pm_common::home::AppDir;
-use pm_common::options::Asked;
+use pm_common::app::home::AppDir;
+use pm_common::cli::options::Asked;
+use pm_common::cli::report::{Failure, OrFail as _, print};
 use pm_common::policy::steering::Spread;
 use pm_common::policy::supervisor::{Shape, Supervisor};
 use pm_common::policy::time::Span;
-use pm_common::release::Origin;
-use pm_common::report::{Failure, OrFail as _, print};
+use pm_common::supervise::release::Origin;
 use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Succession, Supervise, environment};
 use pm_common::sys::passed::{self, Passed};
 
@@ -70,7 +69,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let node = program::node_of(&parsed.rest);
     let Decided { fanout, with_channel, open } = decide(Open::new(&options, &parsed.rest, node))?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
-    pm_common::orphans::end_before_start(&home)?;
+    pm_common::app::orphans::end_before_start(&home)?;
     let balance = options.balance.or((options.fanout == Wanted::Shared).then_some(Mode::Shared));
     let mode = mode(&parsed.rest, balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
     check_question(mode, options.health.as_ref())?;

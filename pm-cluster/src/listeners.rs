@@ -9,18 +9,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use pm_common::cli::report;
 use pm_common::policy::WorkerId;
 use pm_common::policy::steering::Spread;
-use pm_common::report;
 use pm_common::sys::socket::{self, EADDRINUSE, EMFILE};
 use serde_json::Value;
 
 use crate::address::{self, Wanted};
 use crate::entry::{Entry, Source};
-use crate::foreign;
 use crate::lanes::Standing;
 use crate::query::Query;
 use entries::Entries;
+use pm_common::kernel::listeners;
 use room::Asker;
 
 mod declared;
@@ -369,8 +369,8 @@ fn refusal(wanted: &Wanted, error: &io::Error) -> String {
     let reason = report::reason(error);
     let Wanted::Tcp { address, .. } = *wanted else { return format!("a worker cannot listen reason={reason}") };
     let said = format!("a worker cannot listen address=tcp:{address} reason={reason}");
-    match foreign::first_listener(address).filter(|_| error.raw_os_error() == Some(EADDRINUSE)) {
-        Some(inode) => format!("{said} by={}", foreign::holder(inode)),
+    match listeners::first_listener(address).filter(|_| error.raw_os_error() == Some(EADDRINUSE)) {
+        Some(inode) => format!("{said} by={}", listeners::holder(inode)),
         None => said,
     }
 }

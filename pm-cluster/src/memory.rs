@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use pm_common::cgroup::{self, Hierarchy, Version};
+use pm_common::kernel::cgroup::{self, Hierarchy, Version};
 
 /// Bytes left until our cgroup, or the tightest of its ancestors, is full; `None` without a limit.
 ///

@@ -3,15 +3,15 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use pm_common::chain;
+use pm_common::cli::chain;
+use pm_common::cli::options::{self, Opt, Parsed, Tool, opt};
+use pm_common::cli::policy_options::{self, ENV_FILE, GRACE, STOP_DELAY, STOP_GROUP, STOP_SIGNAL};
+use pm_common::cli::report::Failure;
 use pm_common::node::program::base_name;
-use pm_common::options::{self, Opt, Parsed, Tool, opt};
 use pm_common::policy::rules::Rules;
 use pm_common::policy::supervisor::{MOST_WORKERS, RollRule};
 use pm_common::policy::time::Span;
 use pm_common::policy::worker::{ReadyBy, ReadyRule};
-use pm_common::policy_options::{self, ENV_FILE, GRACE, STOP_DELAY, STOP_GROUP, STOP_SIGNAL};
-use pm_common::report::Failure;
 
 use crate::bind::probe::Wanted;
 use crate::cpus;

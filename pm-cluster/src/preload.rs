@@ -11,9 +11,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use pm_common::cli::report;
+use pm_common::kernel::procfs;
 use pm_common::policy::time::Span;
-use pm_common::procfs;
-use pm_common::report;
 use pm_common::sys::random;
 use rustix::process::Signal;
 

@@ -1,24 +1,13 @@
 //! What the pm tools share.
 //!
-//! `policy` decides and is pure; `sys` is the only place that touches raw system calls with `unsafe`;
-//! everything else joins the two. Tools import from here; `policy` imports nothing of ours.
+//! `policy` decides and is pure; `sys` is the only place that touches raw system calls with `unsafe`; `kernel` is what the
+//! kernel says of processes and sockets; `node` is Node's own protocol; `app` is an app on disk; `supervise` is the loop
+//! of the supervisors; `cli` is what command lines and messages have in common.
 
-pub mod cgroup;
-pub mod chain;
-pub mod connections;
-pub mod cpus;
-pub mod foreign;
-pub mod home;
+pub mod app;
+pub mod cli;
+pub mod kernel;
 pub mod node;
-pub mod notify;
-pub mod options;
-pub mod orphans;
 pub mod policy;
-pub mod policy_options;
-pub mod procfs;
-pub mod release;
-pub mod report;
-pub mod status;
 pub mod supervise;
 pub mod sys;
-pub mod wait;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use pm_common::home::{self, Home, Start};
-use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::app::home::{self, Home, Start};
+use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use serde_json::{Map, Value, json};
 
 use crate::ecosystem::{self, Context, Machine, Plan};

@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use pm_common::home::{Folder, Start};
-use pm_common::policy::exit::Exit;
-use pm_common::procfs;
-use pm_common::status::{
+use pm_common::app::home::{Folder, Start};
+use pm_common::app::status::{
     Last, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState, last_words, now_ms,
 };
+use pm_common::kernel::procfs;
+use pm_common::policy::exit::Exit;
 use pm_common::sys::clock;
 use serde_json::Map;
 

@@ -4,8 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use pm_common::home::{self, Start};
-use pm_common::report::{self, Failure, OrFail as _, reason};
+use pm_common::app::home::{self, Start};
+use pm_common::cli::report::{self, Failure, OrFail as _, reason};
 use serde_json::{Map, Value};
 
 mod yaml;

@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
-use pm_common::home::{Folder, Home, Mode, Start};
-use pm_common::report::{Failure, OrFail as _, reason};
+use pm_common::app::home::{Folder, Home, Mode, Start};
+use pm_common::cli::report::{Failure, OrFail as _, reason};
 
 use crate::manage::{holder, known_dir, not_running};
 

@@ -7,15 +7,15 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use pm_common::app::status::{Ended, WorkerLine, WorkerState};
+use pm_common::app::wait::patience::suspended;
+use pm_common::app::wait::{Decision, Goal, Sight, Teller, Verdict, Watch, wait_for_any};
+use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::exit::Exit;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
-use pm_common::status::{Ended, WorkerLine, WorkerState};
 use pm_common::supervise::err_log::ErrLog;
 use pm_common::sys::daemon::{self, Fork};
 use pm_common::sys::{clock, process};
-use pm_common::wait::patience::suspended;
-use pm_common::wait::{Decision, Goal, Sight, Teller, Verdict, Watch, wait_for_any};
 
 use crate::service::Service;
 use crate::{failed, port};

@@ -6,8 +6,8 @@
 
 use std::ffi::OsString;
 
-use pm_common::options::Asked;
-use pm_common::report::{self, Failure};
+use pm_common::cli::options::Asked;
+use pm_common::cli::report::{self, Failure};
 
 mod described;
 pub mod ecosystem;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use nix::libc::{O_NOCTTY, O_NONBLOCK};
 use nix::unistd::geteuid;
-use pm_common::home::{self, Folder, Home, Start};
-use pm_common::report::{self, Failure, OrFail as _, reason};
+use pm_common::app::home::{self, Folder, Home, Start};
+use pm_common::cli::report::{self, Failure, OrFail as _, reason};
 
 use crate::manage;
 

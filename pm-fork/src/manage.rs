@@ -4,10 +4,10 @@ use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use pm_common::home::{self, Claim, Home, Lock};
-use pm_common::procfs;
-use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
-use pm_common::status::{self, Counts};
+use pm_common::app::home::{self, Claim, Home, Lock};
+use pm_common::app::status::{self, Counts};
+use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::kernel::procfs;
 use pm_common::sys::process;
 
 use crate::request::Signal;
@@ -162,7 +162,7 @@ pub(crate) fn remove(home: &Home, name: &str) -> Result<(), Failure> {
     // Before the claim: a look at the lock would drop ours.
     let left = stop::left(&dir);
     if !left.is_empty() {
-        let pids = pm_common::orphans::list(&left);
+        let pids = pm_common::app::orphans::list(&left);
         let why = format!("app '{name}': workers of a supervisor that was killed still run: pid={pids}; stop it first");
         return Err(Failure::with_code(1, why));
     }

@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use pm_common::home::{Start, check_name, directory_name};
-use pm_common::options::{self, Opt, Parsed, Tool, opt, switch};
+use pm_common::app::home::{Start, check_name, directory_name};
+use pm_common::cli::options::{self, Opt, Parsed, Tool, opt, switch};
+use pm_common::cli::report::{Failure, reason};
 use pm_common::policy::exit::signal_number;
 use pm_common::policy::time::Span;
-use pm_common::report::{Failure, reason};
 use pm_common::sys::passed;
 
 use crate::launch::{Patience, Until};
@@ -327,7 +327,7 @@ fn chain(mut start: Start, cwd: Option<PathBuf>, argv: Vec<OsString>) -> Result<
     if argv.is_empty() {
         return Err(Failure::own("nothing to run: give a command behind the options; see pm-fork --help"));
     }
-    pm_common::chain::check(&TOOL, &argv)?;
+    pm_common::cli::chain::check(&TOOL, &argv)?;
     start.cwd = match cwd {
         Some(dir) => dir,
         None => crate::described::here()?,
@@ -372,7 +372,7 @@ fn signal(option: &str, value: &OsString) -> Result<u8, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use pm_common::options::Asked;
+    use pm_common::cli::options::Asked;
 
     use super::*;
 

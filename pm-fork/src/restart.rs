@@ -5,9 +5,9 @@
 
 use std::path::PathBuf;
 
-use pm_common::home::{Home, Turns};
-use pm_common::report;
-use pm_common::status::{self, Counts};
+use pm_common::app::home::{Home, Turns};
+use pm_common::app::status::{self, Counts};
+use pm_common::cli::report;
 
 use crate::service::Service;
 use crate::{manage, stop};

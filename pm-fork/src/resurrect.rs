@@ -1,8 +1,8 @@
 //! Apps that are written down: `--save`, `-f` of what that wrote, `--again`.
 
-use pm_common::home::{self, Claim, Folder, Home, Lock, Start};
-use pm_common::report::{self, Failure, OrFail as _};
-use pm_common::status;
+use pm_common::app::home::{self, Claim, Folder, Home, Lock, Start};
+use pm_common::app::status;
+use pm_common::cli::report::{self, Failure, OrFail as _};
 use serde_json::{Value, json};
 
 use crate::described::summary;

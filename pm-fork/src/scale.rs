@@ -7,14 +7,14 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use nix::libc::{SIGTTIN, SIGTTOU};
-use pm_common::home::{self, Home, Mode, Start, Turns};
-use pm_common::options;
+use pm_common::app::home::{self, Home, Mode, Start, Turns};
+use pm_common::app::status::SupervisorState;
+use pm_common::app::wait::patience::suspended;
+use pm_common::app::wait::{Decision, Goal, Patience, Sight, Teller, Verdict, Watch};
+use pm_common::cli::options;
+use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::time::Span;
-use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
-use pm_common::status::SupervisorState;
 use pm_common::sys::clock;
-use pm_common::wait::patience::suspended;
-use pm_common::wait::{Decision, Goal, Patience, Sight, Teller, Verdict, Watch};
 
 use crate::manage;
 use crate::request::Signal;
@@ -224,7 +224,7 @@ impl<'a> Pause<'a> {
 
 #[cfg(test)]
 mod tests {
-    use pm_common::status::{Status, SupervisorLine, WorkerLine, WorkerState};
+    use pm_common::app::status::{Status, SupervisorLine, WorkerLine, WorkerState};
     use serde_json::json;
 
     use super::*;

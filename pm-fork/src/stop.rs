@@ -8,16 +8,17 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
-use pm_common::home::Home;
-use pm_common::orphans::{self, Ending, Whose};
+use pm_common::app::home::Home;
+use pm_common::app::orphans::{self, Ending, Whose};
+use pm_common::app::status::{self, Status, SupervisorState};
+use pm_common::app::wait::Teller;
+use pm_common::app::wait::watch::timespec;
+use pm_common::cli::policy_options;
+use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::kernel::procfs;
 use pm_common::policy::rules::Rules;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
-use pm_common::status::{self, Status, SupervisorState};
 use pm_common::sys::{clock, process};
-use pm_common::wait::Teller;
-use pm_common::wait::watch::timespec;
-use pm_common::{policy_options, procfs};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::{manage, resurrect};

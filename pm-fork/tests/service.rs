@@ -6,8 +6,8 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use pm_common::home::{self, AppDir};
-use pm_common::procfs;
+use pm_common::app::home::{self, AppDir};
+use pm_common::kernel::procfs;
 use rustix::event::{PollFd, PollFlags, poll};
 
 mod place;

@@ -7,15 +7,15 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
 
-use pm_common::home::AppDir;
-use pm_common::options::Asked;
+use pm_common::app::home::AppDir;
+use pm_common::cli::options::Asked;
+use pm_common::cli::policy_options::{PM_POLICY, to_json};
+use pm_common::cli::report::{Failure, OrFail as _, print};
 use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::{Event, RollRule, Shape, Supervisor};
 use pm_common::policy::time::Span;
-use pm_common::policy_options::{PM_POLICY, to_json};
-use pm_common::release::{Origin, Release};
-use pm_common::report::{Failure, OrFail as _, print};
+use pm_common::supervise::release::{Origin, Release};
 use pm_common::supervise::store::MOST_KEPT;
 use pm_common::supervise::{
     Adapter, AdapterToken, Outputs, Plan, Publisher, Scope, Setup, Source, Succession, Supervise, environment,
@@ -41,7 +41,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let channels = Channels::new(options.with_channel, sockets.len()).or_fail(|| FREE.to_owned())?;
     passed::reserve(sockets.len() + MOST_KEPT).or_fail(|| FREE.to_owned())?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
-    pm_common::orphans::end_before_start(&home)?;
+    pm_common::app::orphans::end_before_start(&home)?;
     let roll = RollRule { parallel: 1, soak: Span::ZERO, overlap: 1, heeds_memory: false };
     let shape = Shape { workers: 1, overlap: false, ready: options.ready, roll };
     let mut base_env = environment::base();

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    pm_common::report::run("pm-restart", || pm_restart::run(std::env::args_os().skip(1)))
+    pm_common::cli::report::run("pm-restart", || pm_restart::run(std::env::args_os().skip(1)))
 }

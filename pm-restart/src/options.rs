@@ -3,14 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use pm_common::chain;
+use pm_common::cli::chain;
+use pm_common::cli::options::{self, Parsed, Tool, opt};
+use pm_common::cli::policy_options::{self, GRACE, STOP_DELAY, STOP_GROUP, STOP_SIGNAL};
+use pm_common::cli::report::Failure;
 use pm_common::node::program;
-use pm_common::options::{self, Parsed, Tool, opt};
 use pm_common::policy::rules::Rules;
 use pm_common::policy::time::Span;
 use pm_common::policy::worker::{ReadyBy, ReadyRule};
-use pm_common::policy_options::{self, GRACE, STOP_DELAY, STOP_GROUP, STOP_SIGNAL};
-use pm_common::report::Failure;
 
 /// pm-restart, as its command line sees it.
 pub const TOOL: Tool = Tool {

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use pm_common::home::{Home, directory_name};
-use pm_common::report::{Failure, OrFail as _};
+use pm_common::app::home::{Home, directory_name};
+use pm_common::cli::report::{Failure, OrFail as _};
 
 use crate::seen::Seen;
 use crate::start::Start;

@@ -1,9 +1,9 @@
 //! `--check`: whether every app is as it shall be; for a probe, so one line for each that is not, and why.
 
-use pm_common::orphans::list;
-use pm_common::procfs;
-use pm_common::status::{Last, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
-use pm_common::wait::patience;
+use pm_common::app::orphans::list;
+use pm_common::app::status::{Last, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pm_common::app::wait::patience;
+use pm_common::kernel::procfs;
 
 use crate::seen::Seen;
 use crate::text::how;

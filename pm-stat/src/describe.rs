@@ -2,8 +2,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use pm_common::app::status::SupervisorLine;
 use pm_common::policy::exit::signal_name;
-use pm_common::status::SupervisorLine;
 use serde_json::{Map, Value};
 
 use crate::check::{killed, orphans, suspended_supervisor, without_above};

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use pm_common::home::{Home, check_name, directory_name};
+use pm_common::app::home::{Home, check_name, directory_name};
+use pm_common::app::status::now_ms;
+use pm_common::cli::report::{Failure, OrFail as _};
 use pm_common::policy::time::Span;
-use pm_common::report::{Failure, OrFail as _};
-use pm_common::status::now_ms;
 use pm_common::sys::{clock, limits};
 use serde_json::Value;
 

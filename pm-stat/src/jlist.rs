@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use pm_common::status::now_ms;
+use pm_common::app::status::now_ms;
 use serde_json::{Map, Value, json};
 
 use crate::row::Row;
@@ -62,8 +62,8 @@ fn workers_of(start: &Map<String, Value>) -> Value {
 
 fn exit_code(row: &Row<'_>) -> Option<i32> {
     match row.last?.ended.as_ref()? {
-        pm_common::status::Ended::Code(code) => Some(*code),
-        pm_common::status::Ended::Signal(_) => None,
+        pm_common::app::status::Ended::Code(code) => Some(*code),
+        pm_common::app::status::Ended::Signal(_) => None,
     }
 }
 

@@ -4,9 +4,9 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 
-use pm_common::home::Home;
-use pm_common::options::{Asked, Tool, opt, switch};
-use pm_common::report::{Failure, OrFail as _};
+use pm_common::app::home::Home;
+use pm_common::cli::options::{Asked, Tool, opt, switch};
+use pm_common::cli::report::{Failure, OrFail as _};
 
 mod apps;
 mod check;

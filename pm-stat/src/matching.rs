@@ -61,7 +61,7 @@ pub(crate) fn matching<'a>(target: &OsStr, paths: &[PathBuf], apps: &'a [Candida
 
 #[cfg(test)]
 mod tests {
-    use pm_common::home;
+    use pm_common::app::home;
 
     use super::*;
 

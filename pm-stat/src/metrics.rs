@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use pm_common::procfs;
-use pm_common::status::{SupervisorLine, WorkerState};
+use pm_common::app::status::{SupervisorLine, WorkerState};
+use pm_common::kernel::procfs;
 
 use crate::row::Row;
 use crate::seen::Seen;
@@ -107,7 +107,7 @@ fn is_ready(row: &Row<'_>) -> bool {
 
 /// When the machine was started, in seconds since 1970.
 fn boot_time_s() -> f64 {
-    pm_common::status::now_ms() as f64 / 1000.0 - procfs::since_boot()
+    pm_common::app::status::now_ms() as f64 / 1000.0 - procfs::since_boot()
 }
 
 /// The text.

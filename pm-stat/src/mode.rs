@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 
-use pm_common::options;
+use pm_common::cli::options;
+use pm_common::cli::report::Failure;
 use pm_common::policy::time::Span;
-use pm_common::report::Failure;
 
 use crate::order::Order;
 use crate::wait::Wait;

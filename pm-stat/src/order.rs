@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::ffi::OsStr;
 
-use pm_common::options;
-use pm_common::report::Failure;
+use pm_common::cli::options;
+use pm_common::cli::report::Failure;
 
 use crate::table::Entry;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use pm_common::home::Folder;
-use pm_common::procfs;
-use pm_common::wait::Id;
+use pm_common::app::home::Folder;
+use pm_common::app::wait::Id;
+use pm_common::kernel::procfs;
 
 use crate::start;
 

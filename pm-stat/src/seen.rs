@@ -3,9 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pm_common::home;
-use pm_common::status::{self, Status, SupervisorLine, Told, WorkerLine};
-use pm_common::wait::{Id, Sight};
+use pm_common::app::home;
+use pm_common::app::status::{self, Status, SupervisorLine, Told, WorkerLine};
+use pm_common::app::wait::{Id, Sight};
 
 use crate::check::is_suspended;
 use crate::start::{DEFAULT_NAMESPACE, Start};

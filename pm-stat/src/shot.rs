@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use pm_common::home::Home;
-use pm_common::report::{self, Failure};
+use pm_common::app::home::Home;
+use pm_common::cli::report::{self, Failure};
 
 use crate::apps::{Apps, place};
 use crate::check::{complaint, killed, suspended_supervisor, without_above};

@@ -1,6 +1,6 @@
 //! Text for people: its width on a terminal, and times, sizes and loads in few characters.
 
-use pm_common::status::{Ended, Last, now_ms};
+use pm_common::app::status::{Ended, Last, now_ms};
 use pm_common::sys::clock;
 use unicode_width::UnicodeWidthStr as _;
 

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
-use pm_common::home::Home;
+use pm_common::app::home::Home;
+use pm_common::cli::report::{Failure, OrFail as _, reason};
 use pm_common::policy::time::{Mono, Span};
-use pm_common::report::{Failure, OrFail as _, reason};
 use pm_common::sys::clock;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pm_common::connections::{self, Socket};
-use pm_common::procfs;
+use pm_common::kernel::procfs;
+use pm_common::kernel::sock_diag::{self, Socket};
 
 use crate::row::Row;
 
@@ -27,7 +27,7 @@ pub(crate) fn add(rows: &mut [Row<'_>]) {
     if ports.is_empty() {
         return;
     }
-    let Ok(sockets) = connections::at_ports(&ports) else { return };
+    let Ok(sockets) = sock_diag::at_ports(&ports) else { return };
     let seen = Seen::of(&sockets);
     let shared = shared(rows);
     let mut open = Open::of(&sockets);

@@ -1,7 +1,7 @@
 //! Apps that run without a directory: of them it cannot be said how they are, and "stopped" would be wrong.
 
-use pm_common::home::{Home, Unseen, unseen};
-use pm_common::report::Failure;
+use pm_common::app::home::{Home, Unseen, unseen};
+use pm_common::cli::report::Failure;
 
 use crate::apps::Apps;
 use crate::text::clean;

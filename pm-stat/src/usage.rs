@@ -1,7 +1,7 @@
 //! What processes use, from /proc: memory and CPU time of a worker with all below it.
 
-use pm_common::procfs::{self, Proc, Stat};
-use pm_common::wait::Id;
+use pm_common::app::wait::Id;
+use pm_common::kernel::procfs::{self, Proc, Stat};
 
 use crate::samples::{Sample, Samples};
 

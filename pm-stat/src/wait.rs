@@ -1,17 +1,17 @@
 //! `--wait`: returns when an app is what was asked for, when it can no longer be, or when the time is up.
 //!
 //! It reads what pm-stat reads, and sleeps until a file or a process of the app changes: no supervisor is asked, nothing
-//! is polled. `pm_common::wait` says what the sights mean, and gets them.
+//! is polled. `pm_common::app::wait` says what the sights mean, and gets them.
 
 use std::ffi::OsString;
 
-use pm_common::home::{Home, check_name};
-use pm_common::options;
+use pm_common::app::home::{Home, check_name};
+use pm_common::app::wait::patience::suspended;
+use pm_common::app::wait::{Decision, Goal, Patience, Teller, Verdict, Watch};
+use pm_common::cli::options;
+use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::time::Span;
-use pm_common::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::sys::clock;
-use pm_common::wait::patience::suspended;
-use pm_common::wait::{Decision, Goal, Patience, Teller, Verdict, Watch};
 
 /// What the command line asks to wait for.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ pub(crate) fn pm2(state: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use pm_common::status::{SupervisorState, WorkerState};
+    use pm_common::app::status::{SupervisorState, WorkerState};
 
     use super::*;
     use crate::row::{ERRORED, GONE, ORPHANED, STOPPED};

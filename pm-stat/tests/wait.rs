@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pm_common::procfs;
-use pm_common::status::{DIRECTORY, Roll, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pm_common::app::status::{DIRECTORY, Roll, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pm_common::kernel::procfs;
 use tempfile::TempDir;
 
 /// Only a test that fails takes so long.

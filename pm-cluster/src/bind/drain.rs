@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 
-use pm_common::connections::{self, Connection, SeenPorts};
+use pm_common::kernel::procfs::Proc;
+use pm_common::kernel::sock_diag::{self, Connection, SeenPorts};
 use pm_common::policy::WorkerId;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::procfs::Proc;
 use pm_common::sys::{clock, process};
 
 use super::caller::Caller;
@@ -162,7 +162,7 @@ impl Drain {
         // Which of its port's queues one waits in is not shown: with none in the worker's, it is another's.
         let waits = self.stopping && all.iter().any(|one| one.inode == 0) && {
             let mut of_port = self.ports.iter().flat_map(|port| {
-                queues.entry(*port).or_insert_with(|| connections::queues(*port).unwrap_or_default()).clone()
+                queues.entry(*port).or_insert_with(|| sock_diag::queues(*port).unwrap_or_default()).clone()
             });
             of_port.any(|(socket, length)| length > 0 && held.contains(&socket))
         };

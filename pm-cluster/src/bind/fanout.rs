@@ -4,8 +4,8 @@
 use std::ffi::OsString;
 use std::io;
 
+use pm_common::cli::report::{self, Failure};
 use pm_common::policy::worker::ReadyBy;
-use pm_common::report::{self, Failure};
 
 use super::probe::{self, Choice, Wanted};
 use super::{Binds, Fanout};

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io;
 
+use pm_common::cli::report;
 use pm_common::node::program::find;
-use pm_common::report;
 use pm_common::sys::limits;
 use pm_common::sys::trial::{self, Trial};
 

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::rc::Rc;
 
 use nix::sys::signal::Signal;
+use pm_common::cli::report;
 use pm_common::policy::WorkerId;
 use pm_common::policy::exit::{Exit, signal_name};
-use pm_common::release::Release;
-use pm_common::report;
+use pm_common::supervise::release::Release;
 use pm_common::sys::process::{self, Child, Launch};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};

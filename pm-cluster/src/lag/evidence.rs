@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pm_common::connections::{Connection, SeenPorts};
+use pm_common::kernel::procfs::Proc;
+use pm_common::kernel::sock_diag::{Connection, SeenPorts};
 use pm_common::policy::lag::Seen;
-use pm_common::procfs::Proc;
 use pm_common::sys::socket;
 
 use crate::bind::visible_sockets_of;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use pm_common::cli::report;
 use pm_common::policy::steering;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::report;
 use pm_common::sys::{clock, socket};
 
 use super::{Lane, Lanes};
-use crate::foreign;
+use pm_common::kernel::listeners;
 
 /// A socket of the group, in the kernel's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Lanes {
     pub(super) fn look_for_foreign(&mut self, warnings: &mut Vec<String>) {
         self.foreign.looked = Some(clock::now());
         // Unreadable: as good as none seen.
-        let Ok(seen) = foreign::listeners_on(self.address) else { return };
+        let Ok(seen) = listeners::listeners_on(self.address) else { return };
         let seen: BTreeSet<u64> = seen.into_iter().filter(|inode| !self.ours.contains_key(inode)).collect();
         if seen.is_empty() && self.foreign.told.is_empty() {
             return;
@@ -121,7 +121,7 @@ impl Lanes {
                 self.group.push(Member::Foreign(inode));
             }
             if self.foreign.told.insert(inode) {
-                let (address, by) = (self.address, foreign::holder(inode));
+                let (address, by) = (self.address, listeners::holder(inode));
                 warnings.push(format!("another program listens on an address of ours address=tcp:{address} by={by}"));
             }
         }

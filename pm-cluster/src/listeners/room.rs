@@ -2,8 +2,8 @@
 
 use std::io;
 
+use pm_common::cli::report;
 use pm_common::policy::WorkerId;
-use pm_common::report;
 use pm_common::sys::limits;
 use pm_common::sys::socket::EMFILE;
 

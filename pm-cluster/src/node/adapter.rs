@@ -8,7 +8,7 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::release::Release;
+use pm_common::supervise::release::Release;
 use pm_common::supervise::{Adapter, AdapterToken, Listens, Plan, Source};
 use pm_common::sys::{clock, fdpass, socket};
 

@@ -6,9 +6,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
+use pm_common::cli::report;
 use pm_common::policy::WorkerId;
 use pm_common::policy::supervisor::Event;
-use pm_common::report;
 
 use super::{Cluster, Worker};
 use crate::message::Outgoing;

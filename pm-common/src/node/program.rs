@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::report::Failure;
+use crate::cli::report::Failure;
 
 /// Refuses to start several copies below such a launcher, and says what to run instead.
 pub fn check(argv: &[OsString], workers: u32) -> Result<(), Failure> {

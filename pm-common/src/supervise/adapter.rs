@@ -9,7 +9,7 @@ use crate::policy::WorkerId;
 use crate::policy::exit::Exit;
 use crate::policy::supervisor::Event;
 use crate::policy::time::Mono;
-use crate::release::Release;
+use crate::supervise::release::Release;
 
 /// What a worker is started with, beyond the chain's own arguments.
 #[derive(Debug, Default)]

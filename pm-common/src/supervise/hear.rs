@@ -4,14 +4,14 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use super::processes::own_pid;
 use super::{Adapter, Scope, Supervise};
-use crate::notify::{Assignment, Datagram};
+use crate::cli::report;
+use crate::kernel::procfs::{self, Proc, Stat};
 use crate::policy::WorkerId;
 use crate::policy::heard::{Place, Refusal, Speaker, Users, Word, hear};
 use crate::policy::supervisor::Event;
 use crate::policy::time::{Mono, Span};
 use crate::policy::worker::ReadyBy;
-use crate::procfs::{self, Proc, Stat};
-use crate::report;
+use crate::supervise::notify::{Assignment, Datagram};
 use crate::sys::credentials::Sender;
 use crate::sys::{clock, process};
 

@@ -3,21 +3,24 @@
 //! One thread, one poll(2), one deadline. A tool adds what is its own through [`Adapter`]: pm-cluster its sockets and
 //! Node's protocol, pm-restart nothing.
 
-mod above;
 mod adapter;
-mod crowd;
+mod manager;
+
 pub mod environment;
 pub mod err_log;
 mod hear;
 mod input;
 pub mod journal;
 mod moments;
+pub mod notify;
 mod offspring;
 mod outputs;
 mod pace;
 mod perform;
+mod poll;
 mod processes;
 mod publish;
+pub mod release;
 pub mod store;
 pub mod succession;
 
@@ -27,21 +30,21 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::cgroup;
+use crate::cli::report::{self, Failure, OrFail};
+use crate::kernel::cgroup;
+use crate::kernel::procfs::{self, Proc};
 use crate::policy::WorkerId;
 use crate::policy::oom::OomKills;
 use crate::policy::supervisor::{Action, Asker, Event, Supervisor};
 use crate::policy::time::{Mono, Span};
-use crate::procfs::{self, Proc};
-use crate::release::{Origin, Releases};
-use crate::report::{self, Failure, OrFail};
+use crate::supervise::release::{Origin, Releases};
 use crate::sys::clock;
 use crate::sys::signals::{Caught, Sender, Signals};
 
-use above::Above;
 pub use adapter::{Adapter, AdapterToken, Listens, Plan, Source};
 use hear::Hearing;
 use input::Input;
+use manager::Manager;
 use offspring::Orphans;
 pub use outputs::Outputs;
 use pace::Pace;
@@ -84,7 +87,7 @@ pub struct Supervise<A> {
     events: VecDeque<Event>,
     signals: Signals,
     /// Whom we tell how we are.
-    manager: Above,
+    manager: Manager,
     /// The link that holds the app's lock for us, and its pid.
     above: Option<(OwnedFd, i32)>,
     input: Input,
@@ -152,7 +155,7 @@ impl<A: Adapter> Supervise<A> {
         let signals = Signals::install().or_fail(|| "cannot handle signals".to_owned())?;
         crate::sys::limits::raise_descriptors();
         crate::sys::process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
-        let manager = Above::greet(setup.kind);
+        let manager = Manager::greet(setup.kind);
         Ok(Self {
             machine: setup.machine,
             adapter: setup.adapter,
@@ -361,7 +364,7 @@ fn add<'a>(sources: Vec<Source<'a>>, tokens: &mut Vec<Token>, fds: &mut Vec<Poll
 
 /// Waits; gives what is ready, in the order to look at it, and whether all could be waited for at a time.
 fn poll(tokens: Vec<Token>, fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<(bool, Vec<Token>), Failure> {
-    let fits = crowd::wait(fds, timeout).or_fail(|| "cannot wait for events".to_owned())?;
+    let fits = poll::wait(fds, timeout).or_fail(|| "cannot wait for events".to_owned())?;
     // Any of POLLIN, POLLOUT, POLLHUP, POLLERR is a reason to look: a pipe's end comes as POLLHUP alone.
     let ready = tokens.into_iter().zip(fds).filter(|(_, fd)| !fd.revents().is_empty());
     let mut due: Vec<Token> = ready.map(|(token, _)| token).collect();

@@ -12,9 +12,9 @@ use nix::sys::signal::Signal;
 use super::perform::signal_of;
 use super::processes::own_pid;
 use super::{Adapter, Scope, Supervise};
+use crate::cli::report;
+use crate::kernel::procfs::{self, Stat};
 use crate::policy::WorkerId;
-use crate::procfs::{self, Stat};
-use crate::report;
 
 /// Whose an orphan is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::report;
+use crate::cli::report;
 
 /// Files for the output of workers; `%s` in a name is the slot. None: our own stdout and stderr.
 #[derive(Debug, Default)]

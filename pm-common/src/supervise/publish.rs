@@ -10,15 +10,18 @@ use super::moments::Moments;
 use super::pace::Pace;
 use super::processes::Process;
 use super::{Adapter, Listens};
-use crate::home::AppDir;
+use crate::app::home::AppDir;
+use crate::app::status::{
+    Last, Roll, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
+};
+use crate::app::wait::Id;
+use crate::cli::policy_options;
+use crate::cli::report;
+use crate::kernel::procfs;
 use crate::policy::WorkerId;
 use crate::policy::supervisor::{RollView, Supervisor, View};
 use crate::policy::time::{Mono, Span};
-use crate::report;
-use crate::status::{Last, Roll, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 use crate::sys::clock;
-use crate::wait::Id;
-use crate::{policy_options, procfs};
 
 /// How long after a disk was full it is looked whether it still is.
 const AGAIN: Span = Span::secs(2);

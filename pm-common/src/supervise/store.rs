@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 
 use super::Plan;
 use super::succession::RELEASE;
-use crate::notify::Assignment;
-use crate::report;
+use crate::cli::report;
+use crate::supervise::notify::Assignment;
 
 /// The most descriptors that are kept. Their numbers are reserved (`sys::passed::reserve`).
 pub const MOST_KEPT: usize = 8;

@@ -12,12 +12,12 @@ use std::rc::Rc;
 
 use super::Publisher;
 use super::journal::{Journal, KeptRelease, State};
-use crate::notify::{Assignment, Upward};
+use crate::app::wait::Id;
+use crate::cli::report::{self, Failure};
 use crate::policy::supervisor::{Carried, Supervisor};
-use crate::release::{Origin, Release, Releases};
-use crate::report::{self, Failure};
+use crate::supervise::notify::{Assignment, Upward};
+use crate::supervise::release::{Origin, Release, Releases};
 use crate::sys::{clock, passed};
-use crate::wait::Id;
 
 /// The journal's name in the store.
 const STATE: &str = "pm-state";

@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::libc;
 use nix::unistd::{ForkResult, Pid};
 
-use crate::procfs;
+use crate::kernel::procfs;
 
 /// Where a process stands after `fork`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
 
+use crate::cli::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN};
 use crate::policy::exit::Exit;
-use crate::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN};
 
 /// What to start.
 #[derive(Debug)]

@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use pm_common::home::{self, Mode};
+use pm_common::app::home::{self, Mode};
 use serde_json::{Map, Value};
 
 mod dotenv;

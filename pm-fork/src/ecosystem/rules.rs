@@ -2,8 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 
-use pm_common::cpus;
-use pm_common::options;
+use pm_common::cli::options;
+use pm_common::kernel::cpus;
 use pm_common::policy::exit::signal_number;
 
 use super::program::Program;

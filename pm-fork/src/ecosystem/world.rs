@@ -6,8 +6,8 @@ use std::io::Read as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use pm_common::home;
-use pm_common::report::reason;
+use pm_common::app::home;
+use pm_common::cli::report::reason;
 
 /// What can be seen of a regular file without much reading.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -130,6 +130,6 @@ impl World for Machine {
     }
 
     fn cpus(&self) -> u32 {
-        pm_common::cpus::usable()
+        pm_common::kernel::cpus::usable()
     }
 }

@@ -1,4 +1,4 @@
-use pm_common::home::Mode;
+use pm_common::app::home::Mode;
 use serde_json::json;
 
 use super::*;

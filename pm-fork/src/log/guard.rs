@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
-use pm_common::home;
-use pm_common::report::{self, Failure};
+use pm_common::app::home;
+use pm_common::cli::report::{self, Failure};
 use pm_common::sys::daemon::{self, Fork};
 use pm_common::sys::process;
 

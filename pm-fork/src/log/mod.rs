@@ -6,9 +6,9 @@
 
 use std::ffi::OsString;
 
-use pm_common::chain;
-use pm_common::options::{Asked, Tool, opt, switch};
-use pm_common::report::{self, Failure};
+use pm_common::cli::chain;
+use pm_common::cli::options::{Asked, Tool, opt, switch};
+use pm_common::cli::report::{self, Failure};
 
 mod file;
 mod format;

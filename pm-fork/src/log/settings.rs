@@ -3,9 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use pm_common::home;
-use pm_common::options::{self, Parsed};
-use pm_common::report::{Failure, OrFail as _, reason};
+use pm_common::app::home;
+use pm_common::cli::options::{self, Parsed};
+use pm_common::cli::report::{Failure, OrFail as _, reason};
 
 use super::file::{self, LogFile};
 use super::format::{Format, Wall};
@@ -178,7 +178,7 @@ fn period(option: &str, value: &OsStr) -> Result<u64, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pm_common::options::Asked;
+    use pm_common::cli::options::Asked;
 
     fn settings(line: &str) -> Result<Settings, String> {
         let Ok(Asked::Run(parsed)) = crate::log::TOOL.parse(line.split_whitespace().map(OsString::from)) else {

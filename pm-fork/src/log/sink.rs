@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::libc;
-use pm_common::report;
+use pm_common::cli::report;
 
 use super::file::{Failed, LogFile, write_all};
 use super::format::{Format, Wall};

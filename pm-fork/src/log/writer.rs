@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use pm_common::report::{Failure, OrFail as _};
+use pm_common::cli::report::{Failure, OrFail as _};
 use pm_common::sys::process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pm_common::status::{Last, Roll, SupervisorLine, WorkerLine, WorkerState};
-use pm_common::wait::Id;
+use pm_common::app::status::{Last, Roll, SupervisorLine, WorkerLine, WorkerState};
+use pm_common::app::wait::Id;
 use serde_json::Value;
 
 use crate::record::line;

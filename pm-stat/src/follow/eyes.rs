@@ -9,11 +9,12 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use pm_common::app::status;
+use pm_common::app::wait::Id;
+use pm_common::kernel::procfs;
 use pm_common::policy::time::Mono;
 use pm_common::sys::inotify::instance;
 use pm_common::sys::{clock, process};
-use pm_common::wait::Id;
-use pm_common::{procfs, status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::io::Errno;

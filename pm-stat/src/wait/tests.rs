@@ -1,6 +1,6 @@
-use pm_common::status::{Roll, RollRunning, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pm_common::app::status::{Roll, RollRunning, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 
-use pm_common::wait::{Id, Sight};
+use pm_common::app::wait::{Id, Sight};
 
 use super::*;
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use pm_common::procfs;
-use pm_common::status::{DIRECTORY, Ended, Last, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pm_common::app::status::{DIRECTORY, Ended, Last, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pm_common::kernel::procfs;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

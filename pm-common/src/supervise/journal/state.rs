@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::app::wait::Id;
 use crate::policy::Last;
 use crate::policy::exit::Exit;
 use crate::policy::supervisor::{Carried, CarriedRolls, CarriedSlot, Heard};
 use crate::policy::time::Mono;
 use crate::policy::worker::Why;
-use crate::wait::Id;
 
 /// The form of the JSON; another one is not read.
 const FORM: u64 = 1;

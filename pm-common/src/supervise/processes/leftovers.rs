@@ -1,8 +1,8 @@
 //! What workers that have ended have left behind.
 
 use super::{Adapter, Supervise, own_pid};
+use crate::kernel::procfs::Proc;
 use crate::policy::WorkerId;
-use crate::procfs::Proc;
 use crate::sys::process;
 
 /// How often one look scans again when what it found has ended or forked before it could be watched.

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
-use pm_common::status::{Status, SupervisorState, WorkerState};
-use pm_common::wait::Sight;
+use pm_common::app::status::{Status, SupervisorState, WorkerState};
+use pm_common::app::wait::Sight;
 
 use super::*;
 
@@ -82,7 +82,7 @@ fn an_end_is_told_of_all() {
 fn a_roll_is_told_as_it_goes_on() {
     let rolling = |requested, done| {
         let mut app = running(Vec::new());
-        let running = Some(pm_common::status::RollRunning { done, of: 2, ..Default::default() });
+        let running = Some(pm_common::app::status::RollRunning { done, of: 2, ..Default::default() });
         let roll = Roll { requested, running, ..Roll::default() };
         app.sight.statuses[0].supervisor.roll = Some(roll);
         app

@@ -1,0 +1,385 @@
+//! `$PM_HOME/<app>/`: the directory of a running app, its name, and the lock that says whether it runs.
+//!
+//! The outermost supervisor enters the directory and takes the lock; a link below it finds `PM_APP` and `PM_DIR` in its
+//! environment and the lock with an ancestor, and uses the directory as it is. Where there is no directory to be had,
+//! a supervisor does its work without one.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::cli::report::{self, Failure};
+use crate::kernel::procfs;
+
+mod files;
+mod find;
+mod ids;
+mod lock;
+mod name;
+mod place;
+mod start;
+mod turn;
+mod unseen;
+
+pub use files::{Folder, read_file, remove_file, replace_file};
+use find::Origin;
+pub use ids::with_id;
+pub use lock::{Claim, Lock};
+pub use name::{check as check_name, implied as implied_name, of_directory as directory_name, script as script_of};
+pub(crate) use place::create_file;
+use place::{Trouble, check_dir, check_home, make_dir};
+pub use place::{read_regular, read_regular_of};
+pub use start::{LARGEST as LARGEST_START, Mode, START, Start, argv_with_workers};
+pub use turn::Turns;
+pub use unseen::{Unseen, unseen};
+
+/// How many implied names (`app`, `app-2` ...) are tried before the last failure stands.
+const MOST_NAMESAKES: u32 = 1000;
+
+/// The environment variable with the app's name.
+pub const APP: &str = "PM_APP";
+/// The environment variable with the app's directory; empty: there is none, and that has been said.
+pub const DIR: &str = "PM_DIR";
+
+/// Where the directories of the apps are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    path: PathBuf,
+    origin: Origin,
+}
+
+impl Home {
+    /// `$PM_HOME`, else `~/.pm`, else, where nothing can be written there, `/run/pm-UID` or `/dev/shm/pm-UID`; `None`: there
+    /// is none of them.
+    pub fn find(env: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+        find::find(env)
+    }
+
+    /// The directory that holds those of the apps.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes sure that we may write here: that nobody else can lead us elsewhere. One that is not there yet is fine.
+    ///
+    /// # Errors
+    /// 125: it is another user's, or others may exchange what is in it; with the remedy.
+    pub fn check_ours(&self) -> Result<(), Failure> {
+        check_home(&self.path).map_err(|trouble| Failure::own(trouble.text()))
+    }
+
+    /// Makes the directory of all apps, for this user alone, if it is not there, to keep something in it.
+    ///
+    /// # Errors
+    /// That of mkdir(2); or a reboot would empty it.
+    pub fn make(&self) -> io::Result<()> {
+        self.lasts().map_err(|trouble| io::Error::other(trouble.text()))?;
+        place::make_home(&self.path)
+    }
+
+    /// Who answers for an app here, as its directory says: what another user's files name is theirs alone, never ours.
+    ///
+    /// # Errors
+    /// 125: a link of another user's leads here, or the directory is not of who owns the place of all apps.
+    pub fn owner_of(&self, app: &str) -> Result<u32, Failure> {
+        let dir = self.dir(app).unwrap_or_default();
+        place::owner_of(&self.path, &dir).map_err(|trouble| Failure::own(trouble.text()))
+    }
+
+    /// The directory of an app, there or not; `None` if no app can have this name.
+    #[must_use]
+    pub fn dir(&self, app: &str) -> Option<PathBuf> {
+        check_name(app).ok().map(|()| self.path.join(app))
+    }
+
+    /// The names of all apps that have a directory, sorted.
+    ///
+    /// # Errors
+    /// The directory cannot be read; that it is not there yet is no error.
+    pub fn apps(&self) -> io::Result<Vec<String>> {
+        let entries = match std::fs::read_dir(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let directories = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+        let mut names: Vec<_> = directories.filter_map(|e| e.file_name().into_string().ok()).collect();
+        names.retain(|n| check_name(n).is_ok());
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+/// An app that this process is a link of: its name, and its directory where there is one.
+#[derive(Debug)]
+pub struct AppDir {
+    name: String,
+    dir: Option<PathBuf>,
+    lock: Option<Lock>,
+    /// The ancestor that holds the lock.
+    above: Option<i32>,
+    namesake: Option<Namesake>,
+}
+
+/// A running app that has the name which another one would have had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namesake {
+    /// The name.
+    pub name: String,
+    /// The outermost process of the app, unless it is in another pid namespace.
+    pub pid: Option<i32>,
+}
+
+/// The name that an app shall have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wish {
+    /// This one, or none.
+    Exactly(String),
+    /// This one, or with a number behind it.
+    Like(String),
+}
+
+/// How one try for a name ended.
+enum Tried {
+    Entered(AppDir),
+    /// Another program holds the lock: its pid, if it is to be seen from here.
+    Taken(Option<i32>),
+}
+
+impl AppDir {
+    /// Enters the app's directory as a supervisor: with the lock, or under an ancestor that has it.
+    ///
+    /// The name is `explicit` (`--name`), else that of a pm tool in `chain`, else PM_APP, else derived from `chain`,
+    /// which is what the supervisor runs. Without a directory (read-only, full, no HOME) it warns and goes on.
+    ///
+    /// # Errors
+    /// 125: a bad name, an explicit name that is running, another user's directory below an explicit PM_HOME.
+    pub fn enter(
+        explicit: Option<&str>,
+        chain: &[OsString],
+        env: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Failure> {
+        let named = name::explicit(explicit, chain)?;
+        let outer = env(APP).and_then(|v| v.into_string().ok()).filter(|n| check_name(n).is_ok());
+        if let (Some(name), Some(dir)) = (&outer, env(DIR))
+            && named.as_ref().is_none_or(|n| n == name)
+            && let Some(inner) = Self::handed_down(name, Path::new(&dir))
+        {
+            return Ok(inner);
+        }
+        let wish = named.map_or_else(|| Wish::Like(outer.unwrap_or_else(|| implied_name(chain))), Wish::Exactly);
+        Self::outermost(&wish, Home::find(env), true, false)
+    }
+
+    /// Enters the directory of an app of its own, whatever app this process is part of, and always with the lock.
+    ///
+    /// Without a directory it warns and goes on, unless that is `required`.
+    ///
+    /// # Errors
+    /// As `enter`; and 125 where a required directory cannot be had.
+    pub fn found(
+        explicit: Option<&str>,
+        chain: &[OsString],
+        env: impl Fn(&str) -> Option<OsString>,
+        required: bool,
+    ) -> Result<Self, Failure> {
+        let wish = name::explicit(explicit, chain)?.map_or_else(|| Wish::Like(implied_name(chain)), Wish::Exactly);
+        Self::outermost(&wish, Home::find(env), false, required)
+    }
+
+    /// The app's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The app's directory, mode 0700, if it has one.
+    #[must_use]
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// The running app whose name this one would have had, and was given another one for.
+    #[must_use]
+    pub const fn namesake(&self) -> Option<&Namesake> {
+        self.namesake.as_ref()
+    }
+
+    /// Whether this process holds the app's lock, as the outermost supervisor.
+    #[must_use]
+    pub const fn holds_lock(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// The ancestor of this process that holds the lock for it, if there is one with a pid here.
+    #[must_use]
+    pub const fn above(&self) -> Option<i32> {
+        self.above
+    }
+
+    /// The ancestor that held the lock is dead: takes the lock and writes `pid`, as the outermost link from now on.
+    /// False: somebody else has the name by now, or the directory is gone.
+    pub fn take_over(&mut self) -> bool {
+        self.above = None;
+        let Some(dir) = self.dir.as_deref() else { return false };
+        let Ok(Claim::Ours(lock)) = Lock::claim(dir) else { return false };
+        *self = Self::entered(&self.name, dir, Some(lock));
+        true
+    }
+
+    /// What the links below need to know: PM_APP and PM_DIR.
+    #[must_use]
+    pub fn env_for_children(&self) -> Vec<(&'static str, OsString)> {
+        let dir = self.dir.as_ref().map_or_else(OsString::new, |d| d.clone().into_os_string());
+        vec![(APP, OsString::from(&self.name)), (DIR, dir)]
+    }
+
+    /// Lets the lock go over to the program that this process execs into next (same pid).
+    ///
+    /// # Errors
+    /// The descriptor's flag cannot be set.
+    pub fn keep_across_exec(&self) -> io::Result<()> {
+        self.lock.as_ref().map_or(Ok(()), Lock::keep_across_exec)
+    }
+
+    fn without(name: &str) -> Self {
+        Self { name: name.to_owned(), dir: None, lock: None, above: None, namesake: None }
+    }
+
+    /// The directory that the link above named, if it is to be used: by one that holds its lock, or has an ancestor
+    /// that does, or finds it free. `None`: it is somebody else's by now.
+    fn handed_down(name: &str, dir: &Path) -> Option<Self> {
+        if dir.as_os_str().is_empty() {
+            return Some(Self::without(name));
+        }
+        // The environment may say anything: only what a link above has made is taken, never a directory to be changed.
+        let locked = std::fs::symlink_metadata(dir.join("lock"))
+            .map_or_else(|e| e.kind() != io::ErrorKind::NotFound, |found| found.is_file());
+        let is_an_apps = dir.file_name().is_some_and(|last| last == name) && locked;
+        if !dir.is_absolute() || !is_an_apps {
+            return None;
+        }
+        let claim = check_dir(dir).and_then(|()| Lock::claim(dir).map_err(|e| Trouble::Io(dir.to_owned(), e)));
+        let (lock, above) = match claim {
+            Ok(Claim::Ours(lock)) => (Some(lock), None),
+            // A holder in an outer pid namespace has no pid here.
+            Ok(Claim::Theirs(holder)) if holder.is_none_or(procfs::is_ancestor) => (None, holder),
+            Ok(Claim::Theirs(_)) => return None,
+            Err(Trouble::Io(_, e)) if e.kind() == io::ErrorKind::NotFound => return None,
+            Err(trouble) => {
+                trouble.warn();
+                return Some(Self::without(name));
+            }
+        };
+        let mut entered = Self::entered(name, dir, lock);
+        entered.above = above;
+        Some(entered)
+    }
+
+    fn entered(name: &str, dir: &Path, lock: Option<Lock>) -> Self {
+        if lock.is_some()
+            && let Err(e) = write_pid(dir)
+        {
+            report::warning(format_args!("cannot write {}: {}", dir.join("pid").display(), report::reason(&e)));
+        }
+        Self { name: name.to_owned(), dir: Some(dir.to_owned()), lock, above: None, namesake: None }
+    }
+
+    fn outermost(wish: &Wish, home: Option<Home>, join_ancestor: bool, required: bool) -> Result<Self, Failure> {
+        let (Wish::Exactly(name) | Wish::Like(name)) = wish;
+        let entered = match &home {
+            Some(home) => home.lasts_if(required).and_then(|()| Self::search(wish, home, join_ancestor)),
+            None => Err(Trouble::Homeless),
+        };
+        match entered {
+            Ok(entered) => entered.inspect(|app| find::tell(home.as_ref(), app)),
+            Err(trouble) if required => Err(Failure::own(format!(
+                "no directory for the app '{name}' and its logs: {}; set PM_HOME to a directory that you can write",
+                trouble.text()
+            ))),
+            Err(trouble @ Trouble::Foreign(..)) if home.is_some_and(|home| home.origin == Origin::Named) => {
+                Err(Failure::own(trouble.text()))
+            }
+            Err(trouble) => {
+                trouble.warn();
+                Ok(Self::without(name))
+            }
+        }
+    }
+
+    /// Tries the name, and where that may be, the names that follow it.
+    fn search(wish: &Wish, home: &Home, join_ancestor: bool) -> Result<Result<Self, Failure>, Trouble> {
+        let (Wish::Exactly(name) | Wish::Like(name)) = wish;
+        let first = match Self::try_name(name, home, join_ancestor)? {
+            Tried::Entered(app) => return Ok(Ok(app)),
+            Tried::Taken(holder) => holder,
+        };
+        let mut holder = first;
+        let more = if matches!(wish, Wish::Like(_)) { MOST_NAMESAKES } else { 0 };
+        for n in 2..=more {
+            match Self::try_name(&format!("{name}-{n}"), home, join_ancestor)? {
+                Tried::Entered(mut app) => {
+                    app.namesake = Some(Namesake { name: name.clone(), pid: first });
+                    return Ok(Ok(app));
+                }
+                Tried::Taken(next) => holder = next,
+            }
+        }
+        Ok(Err(running(name, holder)))
+    }
+
+    fn try_name(name: &str, home: &Home, join_ancestor: bool) -> Result<Tried, Trouble> {
+        let dir = home.path.join(name);
+        make_dir(&home.path, &dir)?;
+        Ok(match Lock::claim(&dir).map_err(|e| Trouble::Io(dir.clone(), e))? {
+            Claim::Ours(lock) => Tried::Entered(Self::entered(name, &dir, Some(lock))),
+            Claim::Theirs(Some(holder)) if join_ancestor && procfs::is_ancestor(holder) => {
+                let mut entered = Self::entered(name, &dir, None);
+                entered.above = Some(holder);
+                Tried::Entered(entered)
+            }
+            Claim::Theirs(holder) => Tried::Taken(holder),
+        })
+    }
+}
+
+impl Drop for AppDir {
+    /// A clean end of the lock's holder: what follows in `pid` would name nobody.
+    fn drop(&mut self) {
+        if let (Some(_), Some(dir)) = (&self.lock, &self.dir) {
+            let _ = std::fs::remove_file(dir.join("pid"));
+        }
+    }
+}
+
+/// Makes the directory of an app, for this user alone, if it is not there.
+///
+/// # Errors
+/// 125: a name that no app can have, another user's directory, no right to make it.
+pub fn make(home: &Home, app: &str) -> Result<PathBuf, Failure> {
+    let dir = home.dir(app).ok_or_else(|| Failure::own(format!("no app can be called '{app}'")))?;
+    make_dir(&home.path, &dir).map_err(|trouble| Failure::own(trouble.text()))?;
+    Ok(dir)
+}
+
+/// Who holds the lock of the app in `dir`: nobody, or a process whose pid may not be to be seen from here.
+///
+/// Not for a process that may be the holder: the look would drop its lock.
+///
+/// # Errors
+/// There is no lock file, or it cannot be read.
+pub fn holder(dir: &Path) -> io::Result<Option<Option<i32>>> {
+    lock::holder(dir)
+}
+
+fn running(name: &str, holder: Option<i32>) -> Failure {
+    let pid = holder.map_or_else(|| "in another pid namespace".to_owned(), |pid| format!("pid={pid}"));
+    Failure::own(format!("the app '{name}' is already running: {pid}; stop it, or choose another --name"))
+}
+
+fn write_pid(dir: &Path) -> io::Result<()> {
+    replace_file(dir, "pid", format!("{}\n", std::process::id()).as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

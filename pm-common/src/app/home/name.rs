@@ -1,0 +1,159 @@
+//! What an app is called: as it was told, or after the first file in its command line.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::cli::report::Failure;
+
+/// The longest name in bytes; with a number and an ending behind it, it still fits a file name (255).
+const LONGEST: usize = 120;
+/// The programs whose options are not the app's.
+const TOOLS: [&str; 5] = ["pm-cluster", "pm-fork", "pm-log", "pm-restart", "pm-stat"];
+/// Their options that have no value.
+const SWITCHES: [&str; 4] = ["--json", "--no-preload", "--stop-group", "--time"];
+/// Options of Node and others whose value is a file, but not the app.
+const FILE_OPTIONS: [&str; 7] =
+    ["-r", "--require", "--import", "--loader", "--experimental-loader", "--env-file", "--env-file-if-exists"];
+
+/// Whether an app can have this name: it is a directory's name, and is printed on terminals.
+///
+/// # Errors
+/// The rule that it breaks, as the end of a sentence.
+pub fn check(name: &str) -> Result<(), &'static str> {
+    match name {
+        "" => Err("a name cannot be empty"),
+        _ if name.starts_with('.') => Err("a name cannot begin with a dot"),
+        _ if name.contains('/') => Err("a name cannot hold a /"),
+        _ if name.contains(char::is_control) => Err("a name cannot hold control characters"),
+        _ if name.len() > LONGEST => Err("a name cannot be longer than 120 bytes"),
+        _ => Ok(()),
+    }
+}
+
+/// The name of the directory of an app that is called so: `@acme/api` becomes `@acme-api`.
+#[must_use]
+pub fn of_directory(given: &str) -> String {
+    given.replace(|c: char| c == '/' || c.is_control(), "-")
+}
+
+/// The name that was given: to this tool, or to one further down the chain.
+///
+/// # Errors
+/// 125: no app can have this name.
+pub(super) fn explicit(given: Option<&str>, chain: &[OsString]) -> Result<Option<String>, Failure> {
+    let name = given.map_or_else(|| scan(chain).name, |n| Some(n.into()));
+    let Some(name) = name else { return Ok(None) };
+    let bad = |why: &str| crate::cli::options::bad("name", &name, why);
+    let text = name.to_str().ok_or_else(|| bad("not valid UTF-8"))?;
+    check(text).map_err(bad)?;
+    Ok(Some(text.to_owned()))
+}
+
+/// The name of an app that was given none: the first file among the arguments, without its extension, else the program.
+///
+/// An executable without extension is an interpreter (`/usr/bin/node`) unless no other file is named.
+#[must_use]
+pub fn implied(chain: &[OsString]) -> String {
+    let scan = scan(chain);
+    let mut files = scan.words.iter().filter_map(|w| Some((Path::new(w), Kind::of(w)?)));
+    let script = files.clone().find(|(_, kind)| *kind == Kind::Script);
+    match script.or_else(|| files.next()) {
+        Some((path, _)) => sanitised(path.file_stem().unwrap_or_default()),
+        None => sanitised(scan.words.first().and_then(|w| Path::new(w).file_name()).unwrap_or_default()),
+    }
+}
+
+/// The script that a chain runs: the first file among its arguments that is no program.
+#[must_use]
+pub fn script(chain: &[OsString]) -> Option<PathBuf> {
+    let mut files = scan(chain).words.into_iter().map(Path::new);
+    files.find(|path| Kind::of(path.as_os_str()) == Some(Kind::Script)).map(Path::to_owned)
+}
+
+/// A file that an argument names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Script,
+    Program,
+}
+
+impl Kind {
+    /// `None`: no regular file.
+    fn of(word: &OsStr) -> Option<Self> {
+        let metadata = std::fs::metadata(word).ok().filter(std::fs::Metadata::is_file)?;
+        // The 11 of /usr/bin/python3.11 is no extension.
+        let extension = Path::new(word).extension().and_then(|e| e.as_bytes().first());
+        let plain = metadata.permissions().mode() & 0o111 == 0;
+        let script = plain || extension.is_some_and(u8::is_ascii_alphabetic);
+        Some(if script { Self::Script } else { Self::Program })
+    }
+}
+
+/// A chain without the pm tools and their options.
+#[derive(Debug, Default)]
+struct Scan<'a> {
+    /// The value of the first `--name` of a pm tool.
+    name: Option<OsString>,
+    /// The program and its arguments, and those of the programs between.
+    words: Vec<&'a OsStr>,
+}
+
+fn scan(chain: &[OsString]) -> Scan<'_> {
+    let mut scan = Scan::default();
+    let mut rest = chain;
+    while let Some((word, after)) = rest.split_first() {
+        rest = after;
+        if is_tool(word) {
+            rest = skip_options(rest, &mut scan.name);
+        } else if FILE_OPTIONS.iter().any(|o| word == o) {
+            rest = rest.get(1..).unwrap_or_default();
+        } else {
+            scan.words.push(word);
+        }
+    }
+    scan
+}
+
+fn is_tool(word: &OsStr) -> bool {
+    Path::new(word).file_name().is_some_and(|base| TOOLS.iter().any(|tool| base == *tool))
+}
+
+/// Skips the options of a tool: each may have its value in the same word (`-n4`, `--name=web`) or in the next.
+fn skip_options<'a>(mut rest: &'a [OsString], name: &mut Option<OsString>) -> &'a [OsString] {
+    while let Some((word, after)) = rest.split_first() {
+        let bytes = word.as_bytes();
+        if !bytes.starts_with(b"-") || bytes == b"-" {
+            break;
+        }
+        rest = after;
+        if bytes == b"--" {
+            break;
+        }
+        if let Some(value) = bytes.strip_prefix(b"--name=") {
+            name.get_or_insert_with(|| OsStr::from_bytes(value).to_owned());
+        }
+        let alone = SWITCHES.iter().any(|switch| word == switch)
+            || bytes.contains(&b'=')
+            || (!bytes.starts_with(b"--") && bytes.len() > 2);
+        if !alone && let Some((value, after)) = rest.split_first() {
+            if bytes == b"--name" {
+                name.get_or_insert_with(|| value.clone());
+            }
+            rest = after;
+        }
+    }
+    rest
+}
+
+/// Makes a name of any text.
+fn sanitised(raw: &OsStr) -> String {
+    let raw = raw.to_string_lossy();
+    let clean = |c: char| if c == '/' || c.is_control() || c == char::REPLACEMENT_CHARACTER { '-' } else { c };
+    let mut name: String = raw.trim_start_matches('.').chars().map(clean).collect();
+    while name.len() > LONGEST - 5 {
+        name.pop();
+    }
+    if name.is_empty() { "app".to_owned() } else { name }
+}

@@ -1,0 +1,185 @@
+//! The directories of apps: for their user alone, and not to be led elsewhere by others.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Uid, User, geteuid};
+
+use super::files::read_all;
+use crate::cli::report;
+
+/// Why a directory cannot be used.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It belongs to this user.
+    Foreign(PathBuf, u32),
+    /// It is not ours, and others may exchange what we make there: its mode.
+    Open(PathBuf, u32),
+    /// It cannot be made, opened or locked.
+    Io(PathBuf, io::Error),
+    /// Nothing can be written there, and it cannot be made.
+    Barred(PathBuf),
+    /// Nothing says where it would be.
+    Homeless,
+}
+
+impl Trouble {
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Foreign(path, uid) => {
+                format!("{} belongs to user {uid}, we are {}{}", path.display(), geteuid(), as_owner(*uid))
+            }
+            Self::Open(path, mode) => format!(
+                "others may exchange what is in {} (mode {:04o}): have its owner chmod +t it, or set PM_HOME to a \
+                 directory of your own, such as {}",
+                path.display(),
+                mode & 0o7777,
+                path.join(geteuid().to_string()).display()
+            ),
+            Self::Io(path, e) => format!("cannot use {}: {}", path.display(), report::reason(e)),
+            Self::Barred(path) => format!("{} cannot be written", path.display()),
+            Self::Homeless => "neither PM_HOME nor HOME is set".to_owned(),
+        }
+    }
+
+    pub(super) fn warn(&self) {
+        report::warning(format_args!("no directory for this app, so pm-stat will not show it: {}", self.text()));
+    }
+}
+
+/// What root is told to type: to become the owner is safe, to write as root where another user can plant links is not.
+fn as_owner(uid: u32) -> String {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    match user {
+        _ if !geteuid().is_root() => String::new(),
+        Some(user) => format!(
+            "; do it as its owner: setpriv --reuid={uid} --regid={} --init-groups pm ... (or: sudo -u {} pm ...)",
+            user.gid, user.name
+        ),
+        None => format!("; do it as its owner: setpriv --reuid={uid} --regid={uid} --clear-groups pm ..."),
+    }
+}
+
+/// Makes the directory of all apps, and those above it that are missing, for this user alone.
+pub(super) fn make_home(home: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).recursive(true).create(home)
+}
+
+/// Makes the directory of an app, and those above it that are missing, for this user alone.
+pub(super) fn make_dir(home: &Path, dir: &Path) -> Result<(), Trouble> {
+    // Before anything is made behind a link of another user's, too.
+    check_home(home).or_else(|trouble| if matches!(trouble, Trouble::Open(..)) { Ok(()) } else { Err(trouble) })?;
+    make_home(home).map_err(|e| Trouble::Io(home.to_owned(), e))?;
+    match check_home(home) {
+        // A supervisor goes on: in a container nobody else may be there, and nobody who could change the mode.
+        Err(trouble @ Trouble::Open(..)) => report::warning(trouble.text()),
+        other => other?,
+    }
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(Trouble::Io(dir.to_owned(), e)),
+        _ => {}
+    }
+    check_dir(dir)
+}
+
+/// Makes sure that what we make in the directory of all apps stays ours: it is ours or root's (/run/pm, with the sticky
+/// bit), and no link of another user leads to it. One that is not there yet is fine.
+///
+/// One of ours in which others could exchange our directories gets the sticky bit.
+pub(super) fn check_home(home: &Path) -> Result<(), Trouble> {
+    let us = geteuid().as_raw();
+    let trouble = |e: io::Error| Trouble::Io(home.to_owned(), e);
+    check_links(home)?;
+    let found = match std::fs::metadata(home) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(trouble)?,
+    };
+    if found.uid() != 0 && found.uid() != us {
+        return Err(Trouble::Foreign(home.to_owned(), found.uid()));
+    }
+    if found.mode() & 0o022 == 0 || found.mode() & 0o1000 != 0 {
+        return Ok(());
+    }
+    if found.uid() != us {
+        return Err(Trouble::Open(home.to_owned(), found.mode()));
+    }
+    std::fs::set_permissions(home, PermissionsExt::from_mode(found.mode() & 0o7777 | 0o1000)).map_err(trouble)
+}
+
+/// Makes sure that no link of another user's leads to the place.
+fn check_links(home: &Path) -> Result<(), Trouble> {
+    for part in home.ancestors() {
+        let link = std::fs::symlink_metadata(part).ok().filter(std::fs::Metadata::is_symlink);
+        if let Some(link) = link.filter(|link| link.uid() != 0 && link.uid() != geteuid().as_raw()) {
+            return Err(Trouble::Foreign(part.to_owned(), link.uid()));
+        }
+    }
+    Ok(())
+}
+
+/// The owner of an app's directory, which is also that of the place of all apps, unless that is ours or root's.
+pub(super) fn owner_of(home: &Path, dir: &Path) -> Result<u32, Trouble> {
+    check_links(home)?;
+    let place = std::fs::metadata(home).map_err(|e| Trouble::Io(home.to_owned(), e))?.uid();
+    let found = std::fs::symlink_metadata(dir).map_err(|e| Trouble::Io(dir.to_owned(), e))?;
+    let shared = place == 0 || place == geteuid().as_raw();
+    if found.is_dir() && (shared || found.uid() == place) {
+        Ok(found.uid())
+    } else {
+        Err(Trouble::Foreign(dir.to_owned(), found.uid()))
+    }
+}
+
+/// Makes sure that the directory is one, is ours, and is closed to others.
+pub(super) fn check_dir(dir: &Path) -> Result<(), Trouble> {
+    let trouble = |e: io::Error| Trouble::Io(dir.to_owned(), e);
+    let metadata = std::fs::symlink_metadata(dir).map_err(trouble)?;
+    if metadata.uid() != geteuid().as_raw() {
+        return Err(Trouble::Foreign(dir.to_owned(), metadata.uid()));
+    }
+    // A symbolic link is refused here too: not following it keeps others from leading us elsewhere.
+    let flags = nix::libc::O_DIRECTORY | nix::libc::O_NOFOLLOW;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(dir).map_err(trouble)?;
+    if metadata.mode() & 0o077 != 0 {
+        file.set_permissions(PermissionsExt::from_mode(0o700)).map_err(trouble)?;
+    }
+    Ok(())
+}
+
+/// Opens a file of the app to be written anew, mode 0600, following no link.
+pub(crate) fn create_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    // What is no file (a FIFO) might hold us up for ever.
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(flags);
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+/// Reads a file of the user's, of at most so many bytes: links are followed. What is no file (a FIFO, a device) is
+/// refused, as it might hold us up for ever.
+///
+/// # Errors
+/// It cannot be read, is no regular file, or is larger.
+pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    read_regular_of(path, most).map(|(bytes, _)| bytes)
+}
+
+/// The same, and whose file it is.
+///
+/// # Errors
+/// As [`read_regular`].
+pub fn read_regular_of(path: &Path, most: u64) -> io::Result<(Vec<u8>, u32)> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)?;
+    let found = file.metadata()?;
+    if found.is_dir() {
+        return Err(io::Error::from_raw_os_error(nix::libc::EISDIR));
+    }
+    if !found.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    Ok((read_all(file, most)?, found.uid()))
+}

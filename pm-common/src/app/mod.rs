@@ -1,0 +1,6 @@
+//! An app on disk: its directory, what its supervisors say of themselves there, and how others wait for that.
+
+pub mod home;
+pub mod orphans;
+pub mod status;
+pub mod wait;

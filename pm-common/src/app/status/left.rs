@@ -1,0 +1,91 @@
+//! What supervisors that were killed have left: their status files, and in these the processes that live on.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::{DIRECTORY, Status, SupervisorLine, SupervisorState, WorkerLine, all_in};
+use crate::kernel::procfs;
+
+/// The status files of supervisors that ended without a word: killed with -9, or with the machine.
+///
+/// A clean end removes the file; a supervisor that gave up left its last words, and is not among these.
+#[must_use]
+pub fn killed(dir: &Path) -> Vec<Status> {
+    killed_in(&dir.join(DIRECTORY))
+}
+
+fn killed_in(directory: &Path) -> Vec<Status> {
+    all_in(directory).unwrap_or_default().into_iter().filter(was_killed).collect()
+}
+
+/// Whether the supervisor that wrote it was killed.
+#[must_use]
+pub fn was_killed(status: &Status) -> bool {
+    status.supervisor.state != SupervisorState::GaveUp && !status.is_alive()
+}
+
+/// Of the supervisors that were `killed`, those with workers that go on below nobody; only these workers.
+///
+/// What a living supervisor has, or has below it, is not among them: it ends that itself. `holder` is who has the app's
+/// lock.
+#[must_use]
+pub fn orphaned(killed: &[Status], living: &[Status], holder: Option<i32>) -> Vec<Status> {
+    let supervisors: Vec<i32> = living.iter().map(|status| status.supervisor.pid).collect();
+    let mut above: HashSet<i32> = supervisors.iter().copied().chain(holder).collect();
+    above.extend(living.iter().flat_map(|status| &status.workers).filter_map(|worker| worker.pid));
+    let has_one_below: HashSet<i32> = supervisors.iter().flat_map(|pid| upward(*pid)).collect();
+    let has_nobody = |pid| !has_one_below.contains(&pid) && !upward(pid).iter().any(|pid| above.contains(pid));
+    let is_alone = |worker: &WorkerLine| lives(worker) && worker.pid.is_some_and(has_nobody);
+    // Each process once, whatever the files say.
+    let mut seen = HashSet::new();
+    let mut of = |status: &Status| {
+        let new = status.workers.iter().filter(|worker| worker.pid.is_some_and(|pid| seen.insert(pid)));
+        let workers: Vec<_> = new.filter(|worker| is_alone(worker)).cloned().collect();
+        (!workers.is_empty()).then(|| Status { supervisor: status.supervisor.clone(), workers })
+    };
+    killed.iter().filter(|status| status.is_of_this_boot()).filter_map(&mut of).collect()
+}
+
+/// The supervisor that was killed above one that lives on, and that one.
+#[must_use]
+pub fn lost_above<'a>(killed: &'a [Status], living: &'a [Status]) -> Option<(&'a SupervisorLine, &'a SupervisorLine)> {
+    let supervisors = living.iter().map(|status| &status.supervisor);
+    let ways: Vec<_> = supervisors.map(|told| (told, upward(told.pid).into_iter().collect::<HashSet<_>>())).collect();
+    // `sh` and `env` stand between some.
+    let below = |worker: &WorkerLine| {
+        let (told, _) = ways.iter().find(|(_, way)| worker.pid.is_some_and(|pid| way.contains(&pid)))?;
+        lives(worker).then_some(*told)
+    };
+    let killed = killed.iter().filter(|status| status.is_of_this_boot());
+    killed.into_iter().find_map(|status| Some((&status.supervisor, status.workers.iter().find_map(below)?)))
+}
+
+/// Forgets the supervisors that were killed, once none of their workers lives.
+pub fn forget_killed(dir: &Path) {
+    forget_killed_in(&dir.join(DIRECTORY));
+}
+
+pub(super) fn forget_killed_in(directory: &Path) {
+    for status in killed_in(directory).iter().filter(|status| !status.has_left_workers()) {
+        let SupervisorLine { tool, pid, .. } = &status.supervisor;
+        let _ = std::fs::remove_file(directory.join(format!("{tool}.{pid}")));
+        let _ = std::fs::remove_file(spare(directory, tool, *pid));
+    }
+}
+
+/// Whether the worker's process is still that process.
+pub(super) fn lives(worker: &WorkerLine) -> bool {
+    worker.pid.zip(worker.start).is_some_and(|(pid, start)| procfs::is_alive(pid, start))
+}
+
+/// The other name of the status file of a supervisor: what it writes its next state into.
+pub(super) fn spare(directory: &Path, tool: &str, pid: i32) -> PathBuf {
+    directory.join(format!(".{tool}.{pid}.new"))
+}
+
+/// The process, and all above it.
+pub(super) fn upward(pid: i32) -> Vec<i32> {
+    let mut proc = procfs::Proc::default();
+    let parent = |pid: &i32| proc.stat(*pid).map(|stat| stat.ppid).filter(|&parent| parent > 1);
+    std::iter::successors(Some(pid), parent).take(procfs::LARGEST_TREE).collect()
+}

@@ -1,0 +1,286 @@
+//! The status files of an app, `status.d/<tool>.<pid>`: what a supervisor says, replaced as a whole at every change
+//! (`pair`: also on a full disk).
+//!
+//! JSON lines, the supervisor's own first, then one per worker. A reader believes them while the process of that pid
+//! and start time lives. They help those who look; a supervisor never fails for want of one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::cli::report;
+use crate::kernel::procfs;
+
+mod counts;
+mod left;
+mod line;
+mod owner;
+mod pair;
+mod roll;
+
+pub use counts::Counts;
+pub use left::{forget_killed, killed, lost_above, orphaned, was_killed};
+pub use line::{Ended, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+pub use owner::app_of;
+use pair::Pair;
+pub use roll::{Roll, RollRunning};
+
+/// The directory of the status files, in that of the app.
+pub const DIRECTORY: &str = "status.d";
+/// The most that is read of a status file: about 10,000 workers.
+const LARGEST: u64 = 4 << 20;
+/// The most that is read of all in one directory, of how many files, and of how many names there: a chain has a file for
+/// each link, and one for each that was killed. Who writes there himself is not to hold up who looks.
+const MOST: u64 = 3 * LARGEST;
+const MOST_FILES: usize = 100;
+const MOST_NAMES: usize = 1000;
+
+/// The milliseconds of the wall clock since 1970.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What one status file says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// The supervisor that wrote it.
+    pub supervisor: SupervisorLine,
+    /// Its workers, as the file has them: by slot and generation.
+    pub workers: Vec<WorkerLine>,
+}
+
+impl Status {
+    /// The value of a file's text; lines that are malformed or unknown are skipped. `None`: not even the first is right.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let first = serde_json::from_str::<Value>(lines.next()?).ok()?;
+        let supervisor = SupervisorLine::from_json(&first)?;
+        let values = lines.filter_map(|l| serde_json::from_str::<Value>(l).ok());
+        let workers = values.filter_map(|v| WorkerLine::from_json(&v)).collect();
+        Some(Self { supervisor, workers })
+    }
+
+    /// Whether the supervisor that wrote it is running.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        let told = &self.supervisor;
+        procfs::is_alive(told.pid, told.start) && self.is_of_this_boot()
+    }
+
+    /// Whether it was written since the machine came up: after a reboot the same pid may have started at the same tick.
+    #[must_use]
+    pub fn is_of_this_boot(&self) -> bool {
+        let boots = self.supervisor.boot.clone().zip(procfs::boot_id());
+        boots.is_none_or(|(then, now)| then == now)
+    }
+
+    /// Whether a worker that it names still lives: of a supervisor that was killed, nothing else says so.
+    fn has_left_workers(&self) -> bool {
+        self.is_of_this_boot() && self.workers.iter().any(left::lives)
+    }
+}
+
+/// What the living supervisors of the app in `dir` say, in no order.
+///
+/// # Errors
+/// The directory cannot be read; that it is not there yet is no error.
+pub fn read(dir: &Path) -> io::Result<Vec<Status>> {
+    Ok(read_all(dir)?.0)
+}
+
+/// What the living supervisors of the app in `dir` say, and what those said that were killed; in no order.
+///
+/// # Errors
+/// The directory cannot be read; that it is not there yet is no error.
+pub fn read_all(dir: &Path) -> io::Result<(Vec<Status>, Vec<Status>)> {
+    let Told { living, killed, .. } = Told::read(dir)?;
+    Ok((living, killed))
+}
+
+/// What the supervisors of an app say, and have said, in no order.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Those that live.
+    pub living: Vec<Status>,
+    /// Those that were killed.
+    pub killed: Vec<Status>,
+    /// Those that gave up.
+    gave_up: Vec<Status>,
+}
+
+impl Told {
+    /// Reads all of the app in `dir`, once.
+    ///
+    /// # Errors
+    /// The directory cannot be read; that it is not there yet is no error.
+    pub fn read(dir: &Path) -> io::Result<Self> {
+        let all = match all_in(&dir.join(DIRECTORY)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            other => other?,
+        };
+        let (living, ended): (Vec<_>, Vec<_>) = all.into_iter().partition(Status::is_alive);
+        let (gave_up, killed) = ended.into_iter().partition(has_given_up);
+        Ok(Self { living, killed, gave_up })
+    }
+
+    /// Counts those among the living that are the holder of the app's lock, or run below it, whatever boot they wrote of:
+    /// a container, or a unit in one, may have its own name for it, and a lock outlives no boot.
+    pub fn revive_below(&mut self, holder: i32) {
+        let runs = |told: &SupervisorLine| procfs::is_alive(told.pid, told.start);
+        let is_its = |status: &Status| {
+            let told = &status.supervisor;
+            runs(told) && left::upward(told.pid).contains(&holder)
+        };
+        let (living, killed) = std::mem::take(&mut self.killed).into_iter().partition(is_its);
+        (self.living, self.killed) = ([std::mem::take(&mut self.living), living].concat(), killed);
+    }
+
+    /// What the last supervisor said as it gave up; `None`: it did not.
+    #[must_use]
+    pub fn last_words(self) -> Option<Status> {
+        // The innermost one had the workers, and ended first.
+        let mut words = self.gave_up.into_iter().min_by_key(|status| status.supervisor.since_ms)?;
+        if !words.is_of_this_boot() {
+            words.workers.iter_mut().filter_map(|worker| worker.last.as_mut()).for_each(|last| last.at_boot_ms = None);
+        }
+        Some(words)
+    }
+}
+
+fn has_given_up(status: &Status) -> bool {
+    status.supervisor.state == SupervisorState::GaveUp
+}
+
+/// What the files in a directory of status files say.
+fn all_in(directory: &Path) -> io::Result<Vec<Status>> {
+    let names = std::fs::read_dir(directory)?.take(MOST_NAMES).flatten();
+    let files = names.map(|e| e.path()).filter(|path| named(path).is_some()).take(MOST_FILES);
+    let mut room = MOST;
+    let texts = files.filter_map(|path| {
+        let text = pair::read_whole(&path, LARGEST.min(room))?;
+        room = room.saturating_sub(text.len() as u64);
+        Some(text)
+    });
+    Ok(texts.filter_map(|text| Status::parse(&text)).collect())
+}
+
+/// What the last supervisor of the app said as it gave up; `None`: it did not, or another has started since.
+#[must_use]
+pub fn last_words(dir: &Path) -> Option<Status> {
+    Told::read(dir).ok()?.last_words()
+}
+
+fn read_file(path: &Path) -> Option<Status> {
+    let text = pair::read_whole(path, LARGEST)?;
+    Status::parse(&text)
+}
+
+/// The pid in the name of a status file, `<tool>.<pid>`; not of one that is being written.
+fn named(path: &Path) -> Option<i32> {
+    let name = path.file_name()?.to_str()?;
+    if name.starts_with('.') {
+        return None;
+    }
+    name.rsplit_once('.')?.1.parse().ok().filter(|&pid| pid > 0)
+}
+
+/// The status file of this supervisor. Dropping it removes the file: that is a clean end.
+#[derive(Debug)]
+pub struct StatusFile {
+    /// The file, and the spare that the next state is written into; `None`: the app has no directory.
+    paths: Option<(PathBuf, PathBuf)>,
+    pair: Pair,
+    /// What the file says; empty: not what was last told.
+    text: String,
+    warned: bool,
+}
+
+impl StatusFile {
+    /// The file of the tool in the app's directory (not yet written); what dead supervisors left there is removed.
+    #[must_use]
+    pub fn new(dir: Option<&Path>, tool: &str) -> Self {
+        let pid = std::process::id();
+        let paths = dir.map(|d| d.join(DIRECTORY)).map(|d| {
+            remove_stale(&d);
+            let pid = pid.cast_signed();
+            (d.join(format!("{tool}.{pid}")), left::spare(&d, tool, pid))
+        });
+        Self { paths, pair: Pair::default(), text: String::new(), warned: false }
+    }
+
+    /// Replaces what the file says, if that has changed.
+    ///
+    /// Where that fails, it is said once, and tried again at the next call. False: the disk is full, which may pass
+    /// without anything else that would call.
+    pub fn write(&mut self, supervisor: &SupervisorLine, workers: &[WorkerLine]) -> bool {
+        let Some((path, new)) = &self.paths else { return true };
+        let mut text = format!("{}\n", supervisor.to_json());
+        workers.iter().for_each(|w| text.push_str(&format!("{}\n", w.to_json())));
+        if text == self.text {
+            return true;
+        }
+        match self.pair.write(path, new, &text) {
+            Ok(()) => {
+                (self.text, self.warned) = (text, false);
+                true
+            }
+            Err(e) => {
+                self.text.clear();
+                if !std::mem::replace(&mut self.warned, true) {
+                    let (path, why) = (path.display(), report::reason(&e));
+                    report::warning(format_args!("pm-stat may show an old state: cannot write {path}: {why}"));
+                }
+                !matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+        }
+    }
+
+    /// Leaves the file as it is: the last words of a supervisor that gave up ([`last_words`]).
+    pub fn leave(&mut self) {
+        if let Some((_, spare)) = self.paths.take() {
+            let _ = std::fs::remove_file(spare);
+        }
+    }
+
+    /// Removes the file: a clean end. What links below us left that were killed is of no interest any more either.
+    pub fn remove(&mut self) {
+        if let Some((path, spare)) = self.paths.take() {
+            let _ = std::fs::remove_file(&path);
+            let _ = std::fs::remove_file(spare);
+            path.parent().into_iter().for_each(left::forget_killed_in);
+        }
+    }
+}
+
+impl Drop for StatusFile {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// Removes the files of supervisors that are no more.
+fn remove_stale(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for path in entries.flatten().map(|e| e.path()).filter(|p| is_stale(p)) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// A file that is not to be understood is one of a later version, if the process in its name lives.
+fn is_stale(path: &Path) -> bool {
+    let half_written =
+        path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix('.')?.strip_suffix(".new"));
+    let Some(pid) = half_written.map_or_else(|| named(path), |name| named(Path::new(name))) else { return false };
+    let whole = if half_written.is_none() { read_file(path) } else { None };
+    whole.map_or_else(
+        || procfs::stat(pid).is_none_or(|s| s.is_zombie()),
+        |status| !status.is_alive() && !status.has_left_workers(),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! Whether what is seen of an app is what was waited for. Pure: no clock, no file, no process.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::app::status::{Roll, Status, SupervisorLine, SupervisorState};
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// The end of a roll: of the first with a higher number than `since`; without that, of the last one asked for if
+    /// that has not ended, else of the next one.
+    Rolled {
+        /// The number of the last roll that is not meant.
+        since: Option<u64>,
+    },
+    /// The app serves.
+    Ready,
+    /// Nothing supervises the app.
+    Stopped,
+    /// So many workers are wanted, and ready.
+    Workers(u32),
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rolled { .. } => f.write_str("rolled"),
+            Self::Ready => f.write_str("ready"),
+            Self::Stopped => f.write_str("stopped"),
+            Self::Workers(n) => write!(f, "workers={n}"),
+        }
+    }
+}
+
+/// A process, for ever: its pid may be another's later, but not with the same start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id {
+    /// Its pid.
+    pub pid: i32,
+    /// In clock ticks since boot.
+    pub start: u64,
+}
+
+impl Id {
+    /// The supervisor that wrote the line.
+    #[must_use]
+    pub const fn of(line: &SupervisorLine) -> Self {
+        Self { pid: line.pid, start: line.start }
+    }
+
+    /// It as JSON.
+    #[must_use]
+    pub fn to_json(self) -> Value {
+        json!({"pid": self.pid, "start": self.start})
+    }
+
+    /// The value of such JSON; `None`: it is something else.
+    #[must_use]
+    pub fn from_json(value: &Value) -> Option<Self> {
+        let pid = i32::try_from(value.get("pid")?.as_i64()?).ok()?;
+        Some(Self { pid, start: value.get("start")?.as_u64()? })
+    }
+}
+
+/// What is seen of an app at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Sight {
+    /// What its supervisors say.
+    pub statuses: Vec<Status>,
+    /// The supervisors that live, those among them that were seen earlier and say nothing now (their file has been
+    /// removed), and the one that holds the lock and says nothing yet.
+    pub living: Vec<Id>,
+    /// Those of the living that are suspended (SIGSTOP): they say and do nothing.
+    pub suspended: Vec<Id>,
+    /// Somebody holds the lock whom we do not see.
+    pub locked: bool,
+}
+
+impl Sight {
+    /// Whether a supervisor lives, or somebody holds the lock.
+    #[must_use]
+    pub const fn runs(&self) -> bool {
+        self.locked || !self.living.is_empty()
+    }
+
+    /// The supervisor that has the workers: pm-cluster where there is one. `None`: it has not said anything yet.
+    #[must_use]
+    pub fn acting(&self) -> Option<&SupervisorLine> {
+        // One whose worker is a supervisor leaves all to that one, whose file may come a little later.
+        let own_workers = self.statuses.iter().filter(|s| !s.workers.iter().any(|w| w.supervises));
+        own_workers.map(|s| &s.supervisor).max_by_key(|s| (s.tool == "pm-cluster", s.start, s.pid))
+    }
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is what was waited for.
+    Reached,
+    /// It is not, and will not be.
+    Failed {
+        /// Why, in a line.
+        message: String,
+        /// What more to show below it.
+        quoted: Vec<String>,
+    },
+}
+
+impl Verdict {
+    const fn failed(message: String) -> Self {
+        Self::Failed { message, quoted: Vec::new() }
+    }
+}
+
+/// The roll that is waited for, and whose: the numbers of another supervisor are other rolls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Target {
+    id: Id,
+    tool: String,
+    number: u64,
+}
+
+/// Turns sights into a verdict.
+#[derive(Debug)]
+pub struct Decision<'a> {
+    app: &'a str,
+    goal: Goal,
+    seen_running: bool,
+    target: Option<Target>,
+}
+
+impl<'a> Decision<'a> {
+    /// Nothing has been seen yet.
+    #[must_use]
+    pub const fn new(app: &'a str, goal: Goal) -> Self {
+        Self { app, goal, seen_running: false, target: None }
+    }
+
+    /// Takes in the next sight. `None`: wait for another.
+    pub fn look(&mut self, sight: &Sight) -> Option<Verdict> {
+        let runs = sight.runs();
+        self.seen_running |= runs;
+        match self.goal {
+            Goal::Stopped => (!runs).then_some(Verdict::Reached),
+            Goal::Rolled { since } => self.gone(sight).or_else(|| self.rolled(since, sight.acting()?)),
+            Goal::Ready | Goal::Workers(_) if runs => sight.acting().and_then(|line| self.state(line)),
+            Goal::Ready | Goal::Workers(_) if self.seen_running => {
+                Some(Verdict::failed(format!("{} ended before it was {}", self.app, self.goal)))
+            }
+            // Whoever starts an app in the background may be slower than we are.
+            Goal::Ready | Goal::Workers(_) => None,
+        }
+    }
+
+    /// What a wait for a roll waits for is gone.
+    fn gone(&self, sight: &Sight) -> Option<Verdict> {
+        let app = self.app;
+        match &self.target {
+            Some(Target { id, tool, number }) if !sight.living.contains(id) => {
+                let pid = id.pid;
+                Some(Verdict::failed(format!("{tool} of {app} ended before the reload did: pid={pid} roll={number}")))
+            }
+            None if !sight.runs() => Some(Verdict::failed(format!("{app} is not running"))),
+            Some(_) | None => None,
+        }
+    }
+
+    fn rolled(&mut self, since: Option<u64>, line: &SupervisorLine) -> Option<Verdict> {
+        let id = Id::of(line);
+        let none = Roll::default();
+        let roll = line.roll.as_ref().unwrap_or(&none);
+        // At first a pm-restart may have been all there was to see; the rolls are those of the pm-cluster below it.
+        let target = self.target.take_if(|t| t.id == id).unwrap_or_else(|| Target {
+            id,
+            tool: line.tool.clone(),
+            number: first_after(roll, since),
+        });
+        let number = target.number;
+        self.target = Some(target);
+        if let Some(since) = since.filter(|&n| n > roll.requested) {
+            // Numbers grow only: this one was read from another supervisor, and would be waited for in vain.
+            let (tool, pid, last) = (&line.tool, line.pid, roll.requested);
+            let message = format!("{} knows no roll {since}, so it was started anew since then", self.app);
+            return Some(Verdict::failed(format!("{message}: {tool} pid={pid} requested={last}")));
+        }
+        if roll.ended < number {
+            return (line.state == SupervisorState::GaveUp).then(|| self.gave_up(line));
+        }
+        Some(if roll.ok == Some(true) { Verdict::Reached } else { self.aborted(roll, line) })
+    }
+
+    fn aborted(&self, roll: &Roll, line: &SupervisorLine) -> Verdict {
+        let slot = roll.slot.map_or_else(String::new, |slot| format!("slot={slot}: "));
+        let reason = if roll.reason.is_empty() { "no reason is known" } else { &roll.reason };
+        let message = match line.tool.as_str() {
+            _ if line.state == SupervisorState::Stopping => {
+                format!("the reload of {} was cut short: {} was stopped, and its workers with it", self.app, line.tool)
+            }
+            // One process, with nobody beside it: it was stopped first.
+            "pm-restart" => format!("the restart of {} failed: {reason}; it is down, and tried again", self.app),
+            _ => format!("the reload of {} was aborted: {slot}{reason}; the old workers go on", self.app),
+        };
+        Verdict::Failed { message, quoted: roll.stderr.clone() }
+    }
+
+    /// For `Ready` and `Workers`.
+    fn state(&self, line: &SupervisorLine) -> Option<Verdict> {
+        let reached = match self.goal {
+            Goal::Workers(n) => (line.workers, line.ready) == (n, n),
+            // A supervisor stays "ready" while its workers are started anew: that none serves must not be hidden.
+            _ => line.state == SupervisorState::Ready && line.ready >= line.workers.min(1),
+        };
+        match line.state {
+            SupervisorState::GaveUp => Some(self.gave_up(line)),
+            SupervisorState::Stopping => None,
+            SupervisorState::Starting | SupervisorState::Ready => reached.then_some(Verdict::Reached),
+        }
+    }
+
+    fn gave_up(&self, line: &SupervisorLine) -> Verdict {
+        Verdict::failed(format!("{} of {} gave up: pid={}", line.tool, self.app, line.pid))
+    }
+
+    /// What is missing, for people whose time is up.
+    #[must_use]
+    pub fn awaited(&self, sight: &Sight) -> String {
+        if !sight.runs() {
+            return "it is not running".to_owned();
+        }
+        if self.goal == Goal::Stopped {
+            let pids: Vec<_> = sight.living.iter().map(|id| id.pid.to_string()).collect();
+            let who = if pids.is_empty() { "its lock is held".to_owned() } else { format!("pid={}", pids.join(",")) };
+            return format!("it runs: {who}");
+        }
+        let Some(line) = sight.acting() else { return "its supervisor has said nothing yet".to_owned() };
+        match &self.target {
+            Some(target) => awaited_of_roll(target.number, line.roll.as_ref()),
+            None => format!(
+                "{} is {}: workers={} ready={} pid={}",
+                line.tool,
+                line.state.word(),
+                line.workers,
+                line.ready,
+                line.pid
+            ),
+        }
+    }
+}
+
+/// The number of the roll that is waited for, as things are when the wait begins.
+fn first_after(roll: &Roll, since: Option<u64>) -> u64 {
+    // Without a number to go by, the one asked for last is meant if it has not ended, else the next.
+    since.map_or_else(|| roll.requested.max(roll.ended.saturating_add(1)), |n| n.saturating_add(1))
+}
+
+fn awaited_of_roll(number: u64, roll: Option<&Roll>) -> String {
+    match roll.map(|r| (r, &r.running)) {
+        Some((roll, Some(run))) => format!(
+            "roll={number} running={} slot={} done={}/{} awaiting={}",
+            roll.started, run.slot, run.done, run.of, run.awaiting
+        ),
+        Some((roll, None)) if roll.requested >= number => format!("roll={number} was asked for and has not begun"),
+        Some(_) | None => format!("roll={number} was not asked for"),
+    }
+}

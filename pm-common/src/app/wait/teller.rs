@@ -1,0 +1,83 @@
+//! Tells the person who waits what for: nothing in the first second, then a line that is kept up to date on a terminal,
+//! and elsewhere one line, and one more when the reason has become another.
+
+use std::io::IsTerminal as _;
+
+use crate::cli::report;
+use crate::policy::time::{Mono, Span};
+use crate::sys::clock;
+
+/// A wait that is over by then has nothing to tell; after it, whoever is waited for is looked at again as often.
+const PATIENT: Span = Span::secs(1);
+
+/// What has been told of a wait.
+#[derive(Debug)]
+pub struct Teller {
+    begun: Mono,
+    next: Mono,
+    on_terminal: bool,
+    /// Why it takes long, as it was told last.
+    told: Option<String>,
+}
+
+impl Default for Teller {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Teller {
+    /// The wait begins now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::after(PATIENT)
+    }
+
+    /// The wait begins now, and is not worth a word for so long.
+    #[must_use]
+    pub fn after(patient: Span) -> Self {
+        let begun = clock::now();
+        let on_terminal = std::io::stderr().is_terminal();
+        Self { begun, next: begun + patient, on_terminal, told: None }
+    }
+
+    /// When to look again, if nothing happens: what is suspended says nothing.
+    #[must_use]
+    pub const fn next(&self) -> Mono {
+        self.next
+    }
+
+    /// Tells what is waited for, if it is time to; `trouble`: what keeps it from happening, where that is known.
+    pub fn tell(&mut self, goal: &str, state: &str, trouble: Option<&str>) {
+        let now = clock::now();
+        if now < self.next {
+            return;
+        }
+        self.next = now + PATIENT;
+        let reason = trouble.unwrap_or_default().to_owned();
+        if let Some(trouble) = trouble.filter(|_| self.told.as_ref() != Some(&reason)) {
+            report::warning(format_args!("waiting for {goal}: {trouble}"));
+        } else if !self.on_terminal && self.told.is_none() {
+            report::info(format_args!("waiting for {goal}: {state}"));
+        }
+        if self.on_terminal {
+            let seconds = now.since(self.begun).as_millis() / 1000;
+            report::progress(&format!("waiting for {goal}, {seconds}s: {state}"), columns());
+        }
+        self.told = Some(reason);
+    }
+}
+
+/// The columns of the terminal, less the last: a line that wraps could not be taken away again.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr());
+    // One that does not say (a serial line) has 0.
+    let columns = size.map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { 79 } else { columns - 1 }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        report::clear_progress();
+    }
+}

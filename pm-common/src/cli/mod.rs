@@ -1,0 +1,6 @@
+//! What the command lines and messages of all tools have in common.
+
+pub mod chain;
+pub mod options;
+pub mod policy_options;
+pub mod report;

@@ -1,0 +1,310 @@
+//! Options: one table per tool gives the parser, `--help`, and the check that the man page names them all.
+//!
+//! POSIX order: parsing stops at the first argument that is no option, so that `pm-cluster -n 4 node -r x app.js`
+//! leaves `-r` to node.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+
+use lexopt::Arg;
+
+use crate::cli::report::Failure;
+use crate::policy::time::Span;
+
+/// One option of a tool.
+#[derive(Debug)]
+pub struct Opt {
+    /// The short letter, if it has one.
+    pub short: Option<char>,
+    /// The long name, without dashes.
+    pub long: &'static str,
+    /// What to call the value in the help; `None` for a switch.
+    pub value: Option<&'static str>,
+    /// One line for `--help`, the default in it.
+    pub help: &'static str,
+}
+
+/// An option with a value.
+#[must_use]
+pub const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
+    Opt { short: None, long, value: Some(value), help }
+}
+
+/// An option that is there or not.
+#[must_use]
+pub const fn switch(long: &'static str, help: &'static str) -> Opt {
+    Opt { short: None, long, value: None, help }
+}
+
+/// A tool, as its command line sees it.
+#[derive(Debug)]
+pub struct Tool {
+    /// The program's name.
+    pub name: &'static str,
+    /// The arguments after the name, for the usage line.
+    pub usage: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// All options but `--help` and `--version`, which every tool has.
+    pub options: &'static [Opt],
+    /// What `--help` ends with: an example or two.
+    pub examples: &'static str,
+    /// Options that people take for ours (`--max-mem`, `-i`), and what to do instead.
+    pub elsewhere: &'static [(&'static str, &'static str)],
+}
+
+/// A parsed command line.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// The options in the order given, by long name; a switch has an empty value.
+    pub options: Vec<(&'static str, OsString)>,
+    /// The first argument that is no option, and all after it.
+    pub rest: Vec<OsString>,
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// To run.
+    Run(Parsed),
+    /// `--help` or `--version`: this text to stdout, and exit 0.
+    Print(String),
+}
+
+impl Tool {
+    /// Parses the arguments (without the program's name).
+    ///
+    /// # Errors
+    /// One clear line, exit code 125: an unknown option, a missing value.
+    pub fn parse(&self, args: impl IntoIterator<Item = OsString>) -> Result<Asked, Failure> {
+        let mut parser = lexopt::Parser::from_args(args);
+        parser.set_short_equals(false);
+        let mut parsed = Parsed::default();
+        while let Some(arg) = parser.next().map_err(|e| self.usage_failure(&e))? {
+            let option = match arg {
+                Arg::Short('h') | Arg::Long("help") => return Ok(Asked::Print(self.help())),
+                Arg::Short('V') | Arg::Long("version") => return Ok(Asked::Print(self.version())),
+                Arg::Short(letter) => self.options.iter().find(|o| o.short == Some(letter)),
+                Arg::Long(name) => self.options.iter().find(|o| o.long == name),
+                Arg::Value(first) => {
+                    parsed.rest.push(first);
+                    parsed.rest.extend(parser.raw_args().map_err(|e| self.usage_failure(&e))?);
+                    return Ok(Asked::Run(parsed));
+                }
+            };
+            let Some(option) = option else { return Err(self.unknown(&arg)) };
+            let value = match option.value {
+                Some(_) => parser.value().map_err(|e| self.usage_failure(&e))?,
+                None => OsString::new(),
+            };
+            parsed.options.push((option.long, value));
+        }
+        Ok(Asked::Run(parsed))
+    }
+
+    fn unknown(&self, arg: &Arg<'_>) -> Failure {
+        let given = match arg {
+            Arg::Short(letter) => format!("-{letter}"),
+            Arg::Long(name) => format!("--{name}"),
+            Arg::Value(value) => value.to_string_lossy().into_owned(),
+        };
+        match self.elsewhere.iter().find(|(option, _)| *option == given) {
+            Some((_, instead)) => Failure::own(format!("invalid option '{given}': {instead}")),
+            None => Failure::own(format!("invalid option '{given}'; see {} --help", self.name)),
+        }
+    }
+
+    fn usage_failure(&self, error: &lexopt::Error) -> Failure {
+        Failure::own(format!("{error}; see {} --help", self.name))
+    }
+
+    fn version(&self) -> String {
+        format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION"))
+    }
+
+    /// The text of `--help`: it fits a screen of 80 columns and 24 lines or little more.
+    #[must_use]
+    pub fn help(&self) -> String {
+        let mut text = format!("usage: {} {}\n{}\n\n", self.name, self.usage, self.about);
+        let left = |o: &Opt| {
+            let short = o.short.map_or_else(|| "    ".to_owned(), |c| format!("-{c}, "));
+            let value = o.value.map_or_else(String::new, |v| format!(" {v}"));
+            format!("  {short}--{}{value}", o.long)
+        };
+        let width = self.options.iter().map(|o| left(o).len()).max().unwrap_or(0);
+        for option in self.options {
+            let _ = writeln!(text, "{:width$}  {}", left(option), option.help);
+        }
+        let _ = writeln!(text, "{:width$}  this text; -V, --version: the version", "  -h, --help");
+        if !self.examples.is_empty() {
+            let _ = write!(text, "\n{}", self.examples);
+        }
+        text
+    }
+
+    /// The options, `--help` and `--version` among them, that a man page (in mdoc or man macros) does not name.
+    #[must_use]
+    pub fn undocumented(&self, man_text: &str) -> Vec<String> {
+        // mdoc writes `.Fl -name` or `.Fl n`, man `\-\-name`.
+        let fonts = ["\\fB", "\\fI", "\\fR", "\\fP"];
+        let page = fonts.iter().fold(man_text.replace("\\-", "-"), |page, font| page.replace(font, ""));
+        let page = page.replace("Fl ", "-");
+        let long = self.options.iter().map(|o| o.long).chain(["help", "version"]).map(|name| format!("--{name}"));
+        let short = self.options.iter().filter_map(|o| o.short).chain(['h', 'V']).map(|letter| format!("-{letter}"));
+        long.chain(short).filter(|option| !names(&page, option)).collect()
+    }
+}
+
+/// Whether the option stands in the text as a whole word.
+fn names(page: &str, option: &str) -> bool {
+    let part_of_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    page.match_indices(option).any(|(at, _)| {
+        let before = page.get(..at).and_then(|text| text.chars().next_back());
+        let after = page.get(at + option.len()..).and_then(|text| text.chars().next());
+        !before.is_some_and(part_of_word) && !after.is_some_and(part_of_word)
+    })
+}
+
+/// An option's value as text.
+///
+/// # Errors
+/// Not UTF-8: exit code 125.
+pub fn text<'a>(option: &str, value: &'a OsStr) -> Result<&'a str, Failure> {
+    value.to_str().ok_or_else(|| bad(option, value, "not valid UTF-8"))
+}
+
+/// A duration such as `8s`, `100ms`, `2m`; a bare number is refused, its unit would be a guess.
+///
+/// # Errors
+/// One clear line, exit code 125.
+pub fn duration(option: &str, value: &OsStr) -> Result<Span, Failure> {
+    let wrong = || bad(option, value, "expected a duration such as 8s, 100ms or 2m");
+    let parsed = match text(option, value)? {
+        "0" => std::time::Duration::ZERO,
+        other => humantime::parse_duration(other).map_err(|_| wrong())?,
+    };
+    Span::from_duration(parsed).ok_or_else(|| bad(option, value, "longer than a year"))
+}
+
+/// The smallest size: below, the unit was forgotten.
+const SMALLEST: u64 = 1 << 20;
+
+/// A size in bytes: `512M`, `64K`, `2G` (powers of 1024), or plain bytes.
+///
+/// # Errors
+/// One clear line, exit code 125; less than a megabyte is refused: `512` was meant to be `512M`.
+pub fn size(option: &str, value: &OsStr) -> Result<u64, Failure> {
+    let wrong = || bad(option, value, "expected a size such as 512M (K, M, G; bytes without)");
+    let given = text(option, value)?;
+    let upper = given.to_ascii_uppercase();
+    let digits = upper.trim_end_matches("IB").trim_end_matches('B');
+    let (digits, unit) = match digits.strip_suffix(['K', 'M', 'G']) {
+        Some(head) => (head, digits.as_bytes().last().copied()),
+        None => (digits, None),
+    };
+    let shift = match unit {
+        Some(b'K') => 10,
+        Some(b'M') => 20,
+        Some(b'G') => 30,
+        _ => 0,
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    match number.checked_mul(1 << shift) {
+        Some(bytes) if bytes >= SMALLEST => Ok(bytes),
+        Some(bytes) if bytes > 0 => {
+            Err(bad(option, value, "less than 1M, which no program can do with; 512M is meant?"))
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// A whole number within a range.
+///
+/// # Errors
+/// One clear line, exit code 125.
+pub fn number(option: &str, value: &OsStr, range: std::ops::RangeInclusive<u64>) -> Result<u64, Failure> {
+    let wrong = || bad(option, value, &format!("expected a whole number from {} to {}", range.start(), range.end()));
+    let parsed: u64 = text(option, value)?.parse().map_err(|_| wrong())?;
+    if range.contains(&parsed) { Ok(parsed) } else { Err(wrong()) }
+}
+
+/// The failure for an option's bad value: `bad value 'banana' for --grace: expected a duration such as 8s`.
+#[must_use]
+pub fn bad(option: &str, value: &OsStr, why: &str) -> Failure {
+    Failure::own(format!("bad value '{}' for --{option}: {why}", value.to_string_lossy()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOOL: Tool = Tool {
+        name: "t",
+        usage: "[options] PROG",
+        about: "About.",
+        options: &[Opt { short: Some('n'), long: "workers", value: Some("N"), help: "how many" }],
+        examples: "",
+        elsewhere: &[("--instances", "say -n")],
+    };
+
+    fn parse(args: &[&str]) -> Result<Parsed, Failure> {
+        match TOOL.parse(args.iter().map(OsString::from))? {
+            Asked::Run(parsed) => Ok(parsed),
+            Asked::Print(_) => panic!("printed"),
+        }
+    }
+
+    #[test]
+    fn options_end_at_the_first_argument_that_is_none() {
+        let parsed = parse(&["-n", "-1", "node", "-n", "7"]).expect("parses");
+        assert_eq!(parsed.options, [("workers", OsString::from("-1"))]);
+        assert_eq!(parsed.rest, ["node", "-n", "7"]);
+        assert_eq!(parse(&["--", "-n"]).expect("parses").rest, ["-n"]);
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused_in_one_line() {
+        let failure = parse(&["--bogus", "x"]).expect_err("refused");
+        assert_eq!((failure.code, failure.message.lines().count()), (125, 1));
+        assert!(failure.message.contains("--bogus"), "{failure}");
+        let failure = parse(&["--instances", "4"]).expect_err("refused");
+        assert_eq!(failure.message, "invalid option '--instances': say -n");
+    }
+
+    #[test]
+    fn a_man_page_is_searched_for_whole_options() {
+        let mdoc = ".It Fl n , Fl -workers Ar N\n.It Fl h , Fl -help\n.It Fl V , Fl -version\n";
+        let man = "\\fB\\-n\\fR, \\fB\\-\\-workers\\fR \\-h \\-\\-help \\-V \\-\\-version";
+        for page in [mdoc, man] {
+            assert_eq!(TOOL.undocumented(page), [""; 0]);
+            assert_eq!(TOOL.undocumented(&page.replace("workers", "workers-max")), ["--workers"]);
+        }
+        assert_eq!(TOOL.undocumented("--help --version"), ["--workers", "-n", "-h", "-V"]);
+    }
+
+    #[test]
+    fn sizes() {
+        let size = |s: &str| size("max-mem", OsStr::new(s)).map_err(|e| e.code);
+        assert_eq!(size("512M"), Ok(512 << 20));
+        assert_eq!(size("2048k"), Ok(2 << 20));
+        assert_eq!(size("2GiB"), Ok(2 << 30));
+        assert_eq!(size("1048576"), Ok(1 << 20));
+        for wrong in ["", "0", "512", "64K", "M", "-1", "1.5G", "5T", "99999999999999999999", "17179869184G", "5 M"] {
+            assert_eq!(size(wrong), Err(125), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        let millis = |s: &str| duration("grace", OsStr::new(s)).map(Span::as_millis).map_err(|e| e.code);
+        assert_eq!(millis("8s"), Ok(8000));
+        assert_eq!(millis("100ms"), Ok(100));
+        assert_eq!(millis("0"), Ok(0));
+        for wrong in ["banana", "", "8", "-1s", "1e9", "900years"] {
+            assert_eq!(millis(wrong), Err(125), "{wrong}");
+        }
+    }
+}

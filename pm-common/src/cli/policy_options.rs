@@ -1,0 +1,286 @@
+//! The policy as options of a command line, and as the JSON of `PM_POLICY` on the way down the chain.
+
+use std::ffi::OsStr;
+
+use serde_json::{Map, Value, json};
+
+use crate::cli::options::{self, Opt};
+use crate::cli::report::Failure;
+use crate::policy::exit::signal_number;
+use crate::policy::rules::{Pause, Restart, Rules};
+use crate::policy::time::Span;
+
+/// The variable that carries the policy down the chain.
+pub const PM_POLICY: &str = "PM_POLICY";
+
+/// From the stop signal to KILL.
+pub const GRACE: Opt =
+    Opt { short: None, long: "grace", value: Some("TIME"), help: "from the stop signal to KILL (8s)" };
+/// From TERM to the begin of the stop.
+pub const STOP_DELAY: Opt = Opt {
+    short: None,
+    long: "stop-delay",
+    value: Some("TIME"),
+    help: "after TERM workers go on serving for this long (0s)",
+};
+/// What asks a worker to stop.
+pub const STOP_SIGNAL: Opt = Opt {
+    short: None,
+    long: "stop-signal",
+    value: Some("SIG"),
+    help: "what asks a worker to stop; message: Node's 'shutdown' (TERM)",
+};
+/// Whom that goes to.
+pub const STOP_GROUP: Opt =
+    Opt { short: None, long: "stop-group", value: None, help: "asks all of its process group, not its leader alone" };
+/// Variables for the workers.
+pub const ENV_FILE: Opt = Opt {
+    short: None,
+    long: "env-file",
+    value: Some("FILE"),
+    help: "variables for workers, read again at each reload",
+};
+
+/// In place of a signal: `process.on('message')` hears 'shutdown'.
+const MESSAGE: &str = "message";
+
+/// The shortest interval of a memory check: below, the checking would be the load.
+const SHORTEST_INTERVAL: Span = Span::millis(10);
+
+/// The shortest lag that is one: less may be the machine's, when others are busy on it.
+const SHORTEST_LAG: Span = Span::secs(1);
+
+/// Applies one option to the policy; false if it is no option of the policy.
+///
+/// # Errors
+/// A bad value: one clear line, exit code 125.
+pub fn apply(rules: &mut Rules, option: &str, value: &OsStr) -> Result<bool, Failure> {
+    match option {
+        "max-mem" => rules.max_mem = Some(options::size(option, value)?),
+        "restart" => rules.restart = restart(option, value)?,
+        "stop-codes" => rules.stop_codes = codes(option, value)?,
+        "backoff" => (rules.backoff, rules.restart_delay) = (backoff(option, value)?, None),
+        "restart-delay" => rules.restart_delay = Some(pause(option, value)?),
+        "stable" => rules.stable = options::duration(option, value)?,
+        "intensity" => (rules.intensity, rules.window) = intensity(option, value)?,
+        "grace" => rules.grace = options::duration(option, value)?,
+        "stop-delay" => rules.stop_delay = options::duration(option, value)?,
+        "stop-signal" if value == MESSAGE => rules.stop_message = true,
+        "stop-signal" => rules.stop_signal = signal(option, value)?,
+        "stop-group" => rules.stop_group = true,
+        "max-lag" => rules.max_lag = Some(lag(option, value)?),
+        "mem-interval" => rules.mem_interval = interval(option, value)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn restart(option: &str, value: &OsStr) -> Result<Restart, Failure> {
+    restart_word(&value.to_string_lossy())
+        .ok_or_else(|| options::bad(option, value, "expected always, on-failure or never"))
+}
+
+fn restart_word(word: &str) -> Option<Restart> {
+    match word {
+        "always" => Some(Restart::Always),
+        "on-failure" => Some(Restart::OnFailure),
+        "never" => Some(Restart::Never),
+        _ => None,
+    }
+}
+
+fn codes(option: &str, value: &OsStr) -> Result<Vec<u8>, Failure> {
+    let wrong = |_| options::bad(option, value, "expected exit codes from 0 to 255 such as 0,3");
+    options::text(option, value)?.split(',').map(|code| code.trim().parse().map_err(wrong)).collect()
+}
+
+fn backoff(option: &str, value: &OsStr) -> Result<(Span, Span), Failure> {
+    let wrong = || options::bad(option, value, "expected FIRST..LONGEST such as 100ms..15s");
+    let (first, longest) = options::text(option, value)?.split_once("..").ok_or_else(wrong)?;
+    let span = |text: &str| options::duration(option, OsStr::new(text)).map_err(|_| wrong());
+    let (first, longest) = (span(first)?, span(longest)?);
+    if first > longest { Err(wrong()) } else { Ok((first, longest)) }
+}
+
+fn pause(option: &str, value: &OsStr) -> Result<Pause, Failure> {
+    let wrong = || options::bad(option, value, "expected a time such as 5s, or FIRST..LONGEST such as 100ms..15s");
+    let text = options::text(option, value)?;
+    let (first, longest) = text.split_once("..").unwrap_or((text, text));
+    let span = |text: &str| options::duration(option, OsStr::new(text)).map_err(|_| wrong());
+    let (first, longest) = (span(first)?, span(longest)?);
+    if first > longest || first == Span::ZERO { Err(wrong()) } else { Ok(Pause { first, longest }) }
+}
+
+fn intensity(option: &str, value: &OsStr) -> Result<(u32, Span), Failure> {
+    let wrong = || options::bad(option, value, "expected RESTARTS/TIME such as 16/60s");
+    let (most, window) = options::text(option, value)?.split_once('/').ok_or_else(wrong)?;
+    let most = most.parse().map_err(|_| wrong())?;
+    let window = options::duration(option, OsStr::new(window)).map_err(|_| wrong())?;
+    if window == Span::ZERO { Err(wrong()) } else { Ok((most, window)) }
+}
+
+fn signal(option: &str, value: &OsStr) -> Result<u8, Failure> {
+    let number = value.to_str().and_then(signal_number);
+    number.ok_or_else(|| options::bad(option, value, "expected a signal such as TERM, INT or 15, or message"))
+}
+
+fn interval(option: &str, value: &OsStr) -> Result<Span, Failure> {
+    let span = options::duration(option, value)?;
+    if span < SHORTEST_INTERVAL { Err(options::bad(option, value, "expected 10ms or more")) } else { Ok(span) }
+}
+
+fn lag(option: &str, value: &OsStr) -> Result<Span, Failure> {
+    let span = options::duration(option, value)?;
+    let short = "expected 1s or more: on a busy machine a worker that is well may wait for less";
+    if span < SHORTEST_LAG { Err(options::bad(option, value, short)) } else { Ok(span) }
+}
+
+/// The policy as the value of `PM_POLICY`.
+#[must_use]
+pub fn to_json(rules: &Rules) -> Value {
+    let restart = match rules.restart {
+        Restart::Always => "always",
+        Restart::OnFailure => "on-failure",
+        Restart::Never => "never",
+    };
+    json!({
+        "restart": restart,
+        "stop_codes": rules.stop_codes,
+        "backoff_ns": [rules.backoff.0.0, rules.backoff.1.0],
+        "restart_delay_ns": rules.restart_delay.map(|pause| [pause.first.0, pause.longest.0]),
+        "stable_ns": rules.stable.0,
+        "intensity": rules.intensity,
+        "window_ns": rules.window.0,
+        "grace_ns": rules.grace.0,
+        "stop_delay_ns": rules.stop_delay.0,
+        "stop_signal": rules.stop_signal,
+        "stop_message": rules.stop_message,
+        "stop_group": rules.stop_group,
+        "max_mem": rules.max_mem,
+        "mem_interval_ns": rules.mem_interval.0,
+        "max_lag_ns": rules.max_lag.map(|limit| limit.0),
+    })
+}
+
+/// The policy that the chain above handed down; the defaults if none did.
+///
+/// # Errors
+/// `PM_POLICY` is set and is not what a pm tool writes: exit code 125.
+pub fn inherited() -> Result<Rules, Failure> {
+    let Some(value) = std::env::var_os(PM_POLICY) else { return Ok(Rules::default()) };
+    let parsed: Option<Value> = value.to_str().and_then(|text| serde_json::from_str(text).ok());
+    parsed
+        .as_ref()
+        .and_then(Value::as_object)
+        .and_then(from_json)
+        .ok_or_else(|| Failure::own(format!("{PM_POLICY} is not a policy: '{}'; unset it", value.to_string_lossy())))
+}
+
+/// The policy as [`to_json`] writes it: a missing field keeps its default, so that an older link above is understood; a
+/// wrong one is no policy.
+#[must_use]
+pub fn from_json(map: &Map<String, Value>) -> Option<Rules> {
+    let mut rules = Rules::default();
+    let number = |key: &str, default: u64| map.get(key).map_or(Some(default), Value::as_u64);
+    if let Some(word) = map.get("restart") {
+        rules.restart = restart_word(word.as_str()?)?;
+    }
+    if let Some(codes) = map.get("stop_codes") {
+        let code = |value: &Value| u8::try_from(value.as_u64()?).ok();
+        rules.stop_codes = codes.as_array()?.iter().map(code).collect::<Option<_>>()?;
+    }
+    let bounds = |value: &Value| Some((Span(value.get(0)?.as_u64()?), Span(value.get(1)?.as_u64()?)));
+    if let Some(value) = map.get("backoff_ns") {
+        rules.backoff = bounds(value)?;
+    }
+    if let Some(value) = map.get("restart_delay_ns").filter(|value| !value.is_null()) {
+        let (first, longest) = bounds(value)?;
+        rules.restart_delay = Some(Pause { first, longest });
+    }
+    rules.stable = Span(number("stable_ns", rules.stable.0)?);
+    rules.intensity = u32::try_from(number("intensity", u64::from(rules.intensity))?).ok()?;
+    rules.window = Span(number("window_ns", rules.window.0)?);
+    rules.grace = Span(number("grace_ns", rules.grace.0)?);
+    rules.stop_delay = Span(number("stop_delay_ns", rules.stop_delay.0)?);
+    rules.stop_signal = u8::try_from(number("stop_signal", u64::from(rules.stop_signal))?).ok()?;
+    rules.stop_message = map.get("stop_message").map_or(Some(rules.stop_message), Value::as_bool)?;
+    rules.stop_group = map.get("stop_group").map_or(Some(rules.stop_group), Value::as_bool)?;
+    rules.mem_interval = Span(number("mem_interval_ns", rules.mem_interval.0)?.max(SHORTEST_INTERVAL.0));
+    let limit = |key: &str| match map.get(key) {
+        None | Some(Value::Null) => Some(None),
+        Some(value) => value.as_u64().map(Some),
+    };
+    rules.max_mem = limit("max_mem")?;
+    rules.max_lag = limit("max_lag_ns")?.map(|nanos| Span(nanos).max(SHORTEST_LAG));
+    Some(rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(pairs: &[(&str, &str)]) -> Result<Rules, Failure> {
+        let mut rules = Rules::default();
+        for (option, value) in pairs {
+            assert!(apply(&mut rules, option, OsStr::new(value))?, "{option} is an option");
+        }
+        Ok(rules)
+    }
+
+    #[test]
+    fn the_policy_survives_the_way_down_the_chain() {
+        let rules = applied(&[
+            ("max-mem", "150M"),
+            ("restart", "on-failure"),
+            ("stop-codes", "0,3"),
+            ("backoff", "1ms..2s"),
+            ("restart-delay", "100ms..15s"),
+            ("stable", "3s"),
+            ("intensity", "5/10s"),
+            ("grace", "4s"),
+            ("stop-delay", "3s"),
+            ("stop-signal", "SIGINT"),
+            ("stop-group", ""),
+            ("mem-interval", "500ms"),
+            ("max-lag", "5s"),
+        ])
+        .expect("good options");
+        let json = to_json(&rules);
+        assert_eq!(from_json(json.as_object().expect("an object")), Some(rules));
+    }
+
+    #[test]
+    fn what_is_missing_keeps_its_default_and_what_is_wrong_is_refused() {
+        assert_eq!(from_json(&Map::new()), Some(Rules::default()));
+        for wrong in [json!({"restart": "maybe"}), json!({"stop_codes": [300]}), json!({"stable_ns": -1})] {
+            assert_eq!(from_json(wrong.as_object().expect("an object")), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_one_clear_line() {
+        for (option, value) in [
+            ("restart", "sometimes"),
+            ("stop-codes", "0,256"),
+            ("stop-codes", ""),
+            ("backoff", "15s..100ms"),
+            ("backoff", "100ms"),
+            ("restart-delay", "15s..100ms"),
+            ("restart-delay", "0s"),
+            ("restart-delay", "5"),
+            ("intensity", "16"),
+            ("intensity", "16/0"),
+            ("stop-signal", "NOPE"),
+            ("mem-interval", "0"),
+            ("max-lag", "999ms"),
+            ("max-lag", "5"),
+            ("grace", "banana"),
+            ("stop-delay", "5"),
+            ("max-mem", "0"),
+        ] {
+            let failure = applied(&[(option, value)]).expect_err(value);
+            assert_eq!(failure.code, 125);
+            assert!(failure.message.contains(option) && failure.message.lines().count() == 1, "{failure}");
+        }
+    }
+}

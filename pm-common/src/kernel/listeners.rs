@@ -1,0 +1,187 @@
+//! Listeners of other programs on a port of ours.
+//!
+//! A program of the same user that sets SO_REUSEPORT itself can join a group of lanes; nothing prevents it. It gets no
+//! connection while the steering list names our indexes, but it changes the order of the group, so it must be counted,
+//! and a person should know. Seen are sockets on exactly our address and port; one on a more specific address takes its
+//! connections by the kernel's own rule and is not looked for.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use crate::app::home::Home;
+use crate::app::status;
+use crate::kernel::sock_diag;
+
+/// TCP_LISTEN, as /proc/net/tcp shows it.
+const LISTEN: &str = "0A";
+
+/// The socket numbers (inodes) of all listeners on exactly this address and port, ours included.
+///
+/// # Errors
+/// That of reading /proc/net/tcp or tcp6, where the kernel has no socket monitor.
+pub fn listeners_on(address: SocketAddr) -> io::Result<Vec<u64>> {
+    // The tables hold all sockets of the machine, and writing out their lines takes the kernel milliseconds.
+    sock_diag::listeners_at(address).or_else(|_| listeners_in_table(address))
+}
+
+fn listeners_in_table(address: SocketAddr) -> io::Result<Vec<u64>> {
+    let table = if address.is_ipv6() { "/proc/self/net/tcp6" } else { "/proc/self/net/tcp" };
+    // A small buffer: the table ends in every connection of the machine, and the listeners come first.
+    listening_rows(BufReader::with_capacity(4096, File::open(table)?), address)
+}
+
+fn listening_rows(table: impl BufRead, address: SocketAddr) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for line in table.lines().skip(1) {
+        let line = line?;
+        let Some(row) = Row::parse(&line) else { continue };
+        if !row.listening {
+            break;
+        }
+        if row.ip == address.ip() && row.port == address.port() {
+            found.push(row.inode);
+        }
+    }
+    Ok(found)
+}
+
+struct Row {
+    ip: std::net::IpAddr,
+    port: u16,
+    listening: bool,
+    inode: u64,
+}
+
+impl Row {
+    /// `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ...` (proc_pid_net(5)).
+    fn parse(line: &str) -> Option<Self> {
+        let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
+        let (ip, port) = fields.get(1)?.split_once(':')?;
+        Some(Self {
+            ip: ip_address(ip)?,
+            port: u16::from_str_radix(port, 16).ok()?,
+            listening: *fields.get(3)? == LISTEN,
+            inode: fields.get(9)?.parse().ok()?,
+        })
+    }
+}
+
+/// The kernel prints an address as words in the byte order of the machine.
+fn ip_address(hex: &str) -> Option<std::net::IpAddr> {
+    let word = |at: usize| u32::from_str_radix(hex.get(at * 8..at * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
+    match hex.len() {
+        8 => Some(Ipv4Addr::from(word(0)?).into()),
+        32 => {
+            let bytes = [word(0)?, word(1)?, word(2)?, word(3)?].concat();
+            Some(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into())
+        }
+        _ => None,
+    }
+}
+
+/// The inode of a socket that is in the way of a bind: it listens on the address itself, or on all or the loopback
+/// addresses of its port (a dual-stack bind collides with those of IPv4, too).
+#[must_use]
+pub fn first_listener(address: SocketAddr) -> Option<u64> {
+    let port = address.port();
+    let others = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST].map(|ip| SocketAddr::from((ip, port)));
+    let all = [address, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))].into_iter().chain(others);
+    all.into_iter().find_map(|address| listeners_on(address).ok()?.first().copied())
+}
+
+/// Who holds the socket of that number, for a message: `app 'web' (pid 4711)`, `node (pid 4711)` of what is no app here,
+/// or why that cannot be said.
+#[must_use]
+pub fn holder(inode: u64) -> String {
+    let wanted = format!("socket:[{inode}]");
+    let mut hidden = false;
+    for pid in pids() {
+        match holds(Path::new(&format!("/proc/{pid}/fd")), &wanted) {
+            Ok(true) => return format!("{} (pid {pid})", app(pid).unwrap_or_else(|| name(pid))),
+            Ok(false) => {}
+            Err(error) => hidden |= error.kind() == io::ErrorKind::PermissionDenied,
+        }
+    }
+    let why = if hidden { "another user's process" } else { "a process that cannot be seen from here" };
+    why.to_owned()
+}
+
+fn pids() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut pids: Vec<u32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    pids.sort_unstable();
+    pids
+}
+
+fn holds(descriptors: &Path, wanted: &str) -> io::Result<bool> {
+    let mut entries = fs::read_dir(descriptors)?.flatten();
+    Ok(entries.any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted)))
+}
+
+fn app(pid: u32) -> Option<String> {
+    let home = Home::find(|name| std::env::var_os(name))?;
+    status::app_of(&home, pid.try_into().ok()?).map(|app| format!("app '{app}'"))
+}
+
+fn name(pid: u32) -> String {
+    let comm = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(&comm).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    const HEADER: &str =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+
+    fn row(local: &str, state: &str, inode: u64) -> String {
+        format!(
+            "   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  0  0 {inode} 1 0000 100 0\n"
+        )
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn listeners_come_first_and_nothing_after_them_is_read() {
+        let text = [
+            HEADER.to_owned(),
+            row("0100007F:0BB8", "0A", 11),
+            row("00000000:0BB8", "0A", 12),
+            "garbage\n".to_owned(),
+            row("0100007F:0BB8", "0A", 13),
+            row("0100007F:0BB8", "01", 14),
+            row("0100007F:0BB8", "0A", 15),
+        ];
+        let address = "127.0.0.1:3000".parse().expect("an address");
+        assert_eq!(listening_rows(text.concat().as_bytes(), address).expect("readable"), [11, 13]);
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn ipv6_is_four_words() {
+        let text = HEADER.to_owned() + &row("B80D0120000000000000000001000000:0050", "0A", 21);
+        let address = "[2001:db8::1]:80".parse().expect("an address");
+        assert_eq!(listening_rows(text.as_bytes(), address).expect("readable"), [21]);
+    }
+
+    #[test]
+    fn our_own_listener_is_found_and_named() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(host).expect("loopback");
+            let inode = crate::sys::socket::inode(&listener).expect("fstat");
+            let address = listener.local_addr().expect("bound");
+            assert_eq!(listeners_on(address).expect("readable"), [inode]);
+            assert_eq!(listeners_in_table(address).expect("readable"), [inode]);
+            assert!(holder(inode).ends_with(&format!("(pid {})", std::process::id())), "{}", holder(inode));
+        }
+    }
+
+    #[test]
+    fn a_socket_that_nobody_holds_is_not_blamed_on_a_process() {
+        assert!(!holder(u64::MAX).contains("pid"));
+    }
+}

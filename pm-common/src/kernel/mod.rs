@@ -1,0 +1,7 @@
+//! What the kernel says: of processes, of sockets, of the limits that hold here.
+
+pub mod cgroup;
+pub mod cpus;
+pub mod listeners;
+pub mod procfs;
+pub mod sock_diag;
