@@ -75,7 +75,8 @@ pub fn serving(chain: &Chain, count: usize) -> BTreeMap<u64, u32> {
             let answer = connection.request("/", "close").ok();
             seen.extend(answer.and_then(|answer| slot_of(&answer, &workers)));
         }
-        (seen.len() >= count).then_some(workers)
+        // A server that names its slot may answer before its status says that it is up.
+        (seen.len() >= count && workers.len() >= count).then_some(workers)
     })
 }
 

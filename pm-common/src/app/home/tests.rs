@@ -201,7 +201,7 @@ struct Other {
 impl Other {
     fn start(home: &Path, vars: &[(&str, &str)]) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this"));
-        command.args(["--exact", "home::tests::another_process", "--ignored", "--nocapture"]);
+        command.args(["--exact", "app::home::tests::another_process", "--ignored", "--nocapture"]);
         command.env_remove(APP).env_remove(DIR).env("PM_HOME", home).env("TEST_OTHER", "1").envs(vars.iter().copied());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
