@@ -9,26 +9,17 @@ use std::ffi::OsString;
 use pm_common::cli::options::Asked;
 use pm_common::cli::report::{self, Failure};
 
+mod apps;
 mod described;
 pub mod ecosystem;
-mod failed;
-mod file;
-mod input;
-mod launch;
 pub mod log;
-mod logs;
-mod manage;
-mod port;
 mod request;
-mod restart;
-mod resurrect;
-mod scale;
-mod service;
-mod stop;
-mod update;
+mod start;
 
+use apps::{input, logs, saved, scale, signals, stop};
 use request::Request;
 pub use request::TOOL;
+use start::launch;
 
 /// Runs the tool; the arguments are those after the program's name.
 ///
@@ -42,31 +33,31 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     };
     let (request, patience) = request::parse(parsed)?;
     if request.writes() {
-        resurrect::home()?.check_ours()?;
+        saved::home()?.check_ours()?;
     }
     match request {
         Request::Chain(service) => launch::start(&service, &patience),
         Request::Described(asked) => described::run(&asked, &patience),
-        Request::Again(asked) => resurrect::again(&asked, &patience),
-        Request::Signal { signal, update_env, names } => manage::each(&names, |home, name| {
+        Request::Again(asked) => saved::again(&asked, &patience),
+        Request::Signal { signal, update_env, names } => signals::each(&names, |home, name| {
             if update_env {
-                resurrect::update_env(home, name)?;
+                saved::update_env(home, name)?;
             }
             if signal.to_workers {
-                manage::signal_workers(home, name, &signal)
+                signals::signal_workers(home, name, &signal)
             } else {
-                manage::signal(home, name, &signal)
+                signals::signal(home, name, &signal)
             }
         }),
-        Request::Send { line, names } => manage::each(&names, |home, name| input::send(home, name, &line)),
+        Request::Send { line, names } => signals::each(&names, |home, name| input::send(home, name, &line)),
         Request::Stop(names) => stop::run(&names, patience.asked.then_some(patience.timeout)),
-        Request::Scale { by, names } => manage::each(&names, |home, name| scale::scale(home, name, by)),
-        Request::Reset(names) => manage::each(&names, manage::reset),
-        Request::Flush(names) => manage::each(&names, logs::flush),
-        Request::Logs(names) => manage::each(&names, logs::print),
-        Request::Remove(names) => manage::each(&names, manage::remove),
-        Request::Save => resurrect::save(),
-        Request::Keep => resurrect::keep(),
+        Request::Scale { by, names } => signals::each(&names, |home, name| scale::scale(home, name, by)),
+        Request::Reset(names) => signals::each(&names, signals::reset),
+        Request::Flush(names) => signals::each(&names, logs::flush),
+        Request::Logs(names) => signals::each(&names, logs::print),
+        Request::Remove(names) => signals::each(&names, signals::remove),
+        Request::Save => saved::save(),
+        Request::Keep => saved::keep(),
     }
 }
 

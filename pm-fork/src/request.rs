@@ -11,9 +11,9 @@ use pm_common::policy::exit::signal_number;
 use pm_common::policy::time::Span;
 use pm_common::sys::passed;
 
-use crate::launch::{Patience, Until};
-use crate::scale::Scale;
-use crate::service::{self, Service};
+use crate::apps::scale::Scale;
+use crate::start::launch::{Patience, Until};
+use crate::start::service::{self, Service};
 
 /// The command line.
 pub const TOOL: Tool = Tool {

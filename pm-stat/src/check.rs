@@ -5,8 +5,8 @@ use pm_common::app::status::{Last, Status, SupervisorLine, SupervisorState, Work
 use pm_common::app::wait::patience;
 use pm_common::kernel::procfs;
 
-use crate::seen::Seen;
-use crate::text::how;
+use crate::look::app::Seen;
+use crate::show::text::how;
 
 /// Why the app is not as it shall be; `None`: it is.
 ///

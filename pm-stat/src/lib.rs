@@ -8,29 +8,14 @@ use pm_common::app::home::Home;
 use pm_common::cli::options::{Asked, Tool, opt, switch};
 use pm_common::cli::report::{Failure, OrFail as _};
 
-mod apps;
 mod check;
-mod describe;
 mod follow;
-mod jlist;
-mod matching;
-mod metrics;
+mod look;
 mod mode;
-mod order;
-mod record;
-mod row;
-mod samples;
-mod seen;
-mod shot;
-mod start;
-mod table;
-mod text;
+mod once;
+mod show;
 mod top;
-mod traffic;
-mod unseen;
-mod usage;
 mod wait;
-mod words;
 
 use mode::Mode;
 
@@ -74,11 +59,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let home = Home::find(|name| std::env::var_os(name));
     match Mode::from_options(&parsed.options, &parsed.rest)? {
         Mode::Wait(wait) => wait.run(home.as_ref()),
-        Mode::Check => shot::check(home.as_ref(), &parsed.rest),
+        Mode::Check => once::check(home.as_ref(), &parsed.rest),
         Mode::Follow { interval, pss } => follow::follow(home.as_ref(), &parsed.rest, interval, pss),
         Mode::Top { pss } => top::top(home.as_ref(), &parsed.rest, pss),
-        Mode::Match => shot::matching(home.as_ref(), &parsed.rest),
-        Mode::Once { form, pss } => shot::once(home.as_ref(), parsed.rest, form, pss),
+        Mode::Match => once::matching(home.as_ref(), &parsed.rest),
+        Mode::Once { form, pss } => once::once(home.as_ref(), parsed.rest, form, pss),
     }
 }
 

@@ -6,7 +6,7 @@ use pm_common::cli::options;
 use pm_common::cli::report::Failure;
 use pm_common::policy::time::Span;
 
-use crate::order::Order;
+use crate::show::order::Order;
 use crate::wait::Wait;
 
 /// The options that each say what is to be done; more than one of them is a mistake.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::text::clean;
+use crate::show::text::clean;
 
 /// How much is read of the end of a log.
 const LARGEST: u64 = 64 << 10;

@@ -99,7 +99,7 @@ proptest! {
         let lines = frame(&View { selected, colour, ..view(&entries, &logs, width, height) });
         prop_assert_eq!(lines.len(), height);
         for line in &lines {
-            let columns = crate::text::width(&stripped(line));
+            let columns = crate::show::text::width(&stripped(line));
             prop_assert!(columns <= width, "{} > {}: {}", columns, width, line);
         }
     }

@@ -1,0 +1,180 @@
+//! The logs of apps: where they are, and `--flush`, which empties them.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::libc::{O_NOCTTY, O_NONBLOCK};
+use nix::unistd::geteuid;
+use pm_common::app::home::{self, Folder, Home, Start};
+use pm_common::cli::report::{self, Failure, OrFail as _, reason};
+
+use crate::apps::signals;
+
+/// A log of an app.
+struct Log {
+    stream: &'static str,
+    slot: Option<String>,
+    path: PathBuf,
+    /// Its name in the app's own directory; `None`: the user has named the file.
+    own: Option<String>,
+}
+
+/// The logs of the app in `dir`: those in its directory, or those that its description or its chain names.
+fn logs(dir: &Path, start: &Start) -> Vec<Log> {
+    let mut all = Vec::new();
+    let streams = [("out", &start.out, "out.log", "--out"), ("err", &start.err, "err.log", "--err")];
+    for (stream, given, own, option) in streams {
+        let path = given.clone().unwrap_or_else(|| dir.join(own));
+        all.push(Log { stream, slot: None, path, own: given.is_none().then(|| own.to_owned()) });
+        for (slot, path) in slot_files(dir, start, option) {
+            let in_dir = path.parent() == Some(dir);
+            let own = path.file_name().and_then(OsStr::to_str).filter(|_| in_dir).map(str::to_owned);
+            all.push(Log { stream, slot: Some(slot), path, own });
+        }
+    }
+    all
+}
+
+/// The file that a pm-log in front of the chain writes both streams to, beside those of each.
+pub(crate) fn of_both(argv: &[OsString]) -> Option<&Path> {
+    let base = |word: &OsString| Path::new(word).file_name().map(OsStr::to_owned).unwrap_or_default();
+    let (first, rest) = argv.split_first()?;
+    let options = rest.iter().take_while(|word| base(word) != "pm-restart" && base(word) != "pm-cluster");
+    let mut behind = options.skip_while(|word| *word != "--both");
+    behind.nth(1).filter(|_| base(first) == "pm-log").map(Path::new)
+}
+
+/// Empties the logs of an app.
+///
+/// # Errors
+/// 1: there is no such app; 125: a log cannot be emptied.
+pub(crate) fn flush(home: &Home, name: &str) -> Result<(), Failure> {
+    let dir = signals::known_dir(home, name)?;
+    let folder = Folder::open_to_write(&dir).or_fail(|| format!("cannot use {}", dir.display()))?;
+    let mut failed = false;
+    let start = start(&dir, name)?;
+    let both = of_both(&start.argv).map(|path| Log { stream: "both", slot: None, path: path.to_owned(), own: None });
+    for log in logs(&dir, &start).into_iter().chain(both) {
+        let emptied = log.own.as_ref().map_or_else(|| empty(&log.path), |own| folder.truncate(own).map(drop));
+        if let Err(e) = emptied {
+            failed = true;
+            report::fatal(format_args!("app '{name}': cannot empty {}: {}", log.path.display(), reason(&e)), &[]);
+        }
+    }
+    if failed { Err(Failure::own(format!("app '{name}': not all logs were emptied"))) } else { Ok(()) }
+}
+
+/// Prints a line for each log of an app: its name, the stream, the slot or `-`, `text` or `json`, the file.
+///
+/// root is shown of another user's app only what is that user's: its files could name any of root's.
+///
+/// # Errors
+/// 1: there is no such app; 125: how it was started cannot be read.
+pub(crate) fn print(home: &Home, name: &str) -> Result<(), Failure> {
+    let dir = signals::known_dir(home, name)?;
+    let owner = home.owner_of(name)?;
+    let start = start(&dir, name)?;
+    let tool = |word: &OsString| Path::new(word).file_name().is_some_and(|base| base == "pm-log");
+    let json = start.argv.iter().any(tool) && start.argv.iter().any(|word| word == "--json");
+    let mut text = String::new();
+    for log in logs(&dir, &start) {
+        let theirs = owner != geteuid().as_raw() && !is_a_file_of(&log.path, owner);
+        match log.path.to_str().filter(|path| !path.contains('\n') && !theirs) {
+            Some(path) => {
+                let (slot, kind) = (log.slot.as_deref().unwrap_or("-"), if json { "json" } else { "text" });
+                text.push_str(&format!("{name}\t{}\t{slot}\t{kind}\t{path}\n", log.stream));
+            }
+            None => report::warning(format_args!(
+                "app '{name}': {} is not shown: no file of its user's",
+                log.path.display()
+            )),
+        }
+    }
+    report::print(&text).map(drop)
+}
+
+/// How the app was started; of one that was started by hand nothing is known.
+fn start(dir: &Path, name: &str) -> Result<Start, Failure> {
+    let start = Start::read(dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()));
+    Ok(start?.unwrap_or_default())
+}
+
+/// Whether it is a regular file of this user; one that is not there yet may become one.
+fn is_a_file_of(path: &Path, uid: u32) -> bool {
+    match path.symlink_metadata() {
+        Ok(found) => found.is_file() && found.uid() == uid,
+        Err(e) => e.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// Empties a file that the user named; what is no file (a terminal, a FIFO) has nothing in it.
+fn empty(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let file = match options.write(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(nix::libc::ENXIO) => return Ok(()),
+        other => other?,
+    };
+    if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
+}
+
+/// The files of slots, where a chain's `--out` or `--err` has `%s` in its name, by slot.
+///
+/// A relative name is one in the app's directory.
+fn slot_files(app: &Path, start: &Start, option: &str) -> Vec<(String, PathBuf)> {
+    let mut after = start.argv.iter().skip_while(|word| *word != option).skip(1);
+    let Some(path) = after.next().map(|path| app.join(path)) else { return Vec::new() };
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else { return Vec::new() };
+    let Some((before, behind)) = name.split_once("%s") else { return Vec::new() };
+    let slot = |name: &str| {
+        let slot = name.strip_prefix(before)?.strip_suffix(behind)?;
+        slot.parse::<u32>().is_ok().then(|| slot.to_owned())
+    };
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries.filter_map(|e| Some((slot(e.file_name().to_str()?)?, e.path()))).collect();
+    files.sort_by_key(|(slot, _)| slot.parse::<u32>().unwrap_or(0));
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_for_both_streams_is_that_of_pm_log_alone() {
+        let of = |line: &str| {
+            let argv: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            of_both(&argv).map(Path::to_owned)
+        };
+        assert_eq!(of("/x/pm-log --time --both /b --out /o pm-restart node --both c"), Some("/b".into()));
+        for line in ["pm-restart node --both c", "pm-log --time pm-restart node --both c", "pm-log --both"] {
+            assert_eq!(of(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn each_slot_has_a_file_where_the_chain_says_so() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for name in ["a-0.log", "a-11.log", "a-2.log", "a-x.log", "a-.log", "b-1.log"] {
+            std::fs::write(dir.path().join(name), "").expect("written");
+        }
+        let argv = ["pm-cluster", "--out", "a-%s.log", "--err", "b.log", "x"].map(OsString::from).to_vec();
+        let start = Start { argv, out: Some("/o".into()), ..Start::default() };
+        let found = logs(dir.path(), &start);
+        let told: Vec<_> =
+            found.iter().map(|l| (l.stream, l.slot.as_deref().unwrap_or("-"), l.own.as_deref())).collect();
+        assert_eq!(
+            told,
+            [
+                ("out", "-", None),
+                ("out", "0", Some("a-0.log")),
+                ("out", "2", Some("a-2.log")),
+                ("out", "11", Some("a-11.log")),
+                ("err", "-", Some("err.log"))
+            ]
+        );
+        assert_eq!(found.last().map(|log| log.path.as_path()), Some(dir.path().join("err.log").as_path()));
+    }
+}

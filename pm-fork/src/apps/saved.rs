@@ -1,0 +1,248 @@
+//! Apps that are written down: `--save`, `-f` of what that wrote, `--again`.
+
+use pm_common::app::home::{self, Claim, Folder, Home, Lock, Start};
+use pm_common::app::status;
+use pm_common::cli::report::{self, Failure, OrFail as _};
+use serde_json::{Value, json};
+
+use crate::described::file::{self, Saved};
+use crate::described::summary;
+use crate::request::{Again, Description};
+use crate::start::launch::{self, Patience};
+use crate::start::service::{self, Service, WORKERS};
+use crate::start::stop_first;
+
+/// The directory of all apps.
+///
+/// # Errors
+/// 125: nothing says where it is.
+pub(crate) fn home() -> Result<Home, Failure> {
+    Home::find(|name| std::env::var_os(name))
+        .ok_or_else(|| Failure::own("no directory for the apps: neither PM_HOME nor HOME is set"))
+}
+
+/// Starts apps as they were started before; one that cannot be does not stop the others.
+///
+/// # Errors
+/// 125: there is no place for apps.
+pub(crate) fn again(asked: &Again, patience: &Patience) -> Result<u8, Failure> {
+    let home = home()?;
+    let (mut services, mut failed) = (Vec::new(), false);
+    for name in &asked.names {
+        match known(&home, name) {
+            Ok(mut start) => {
+                if asked.update_env {
+                    start.env = service::inherited();
+                }
+                services.push(Service {
+                    described: start.app_env.is_some(),
+                    start,
+                    keep_workers: true,
+                    ..Service::default()
+                });
+            }
+            Err(failure) => {
+                failed = true;
+                report::fatal(failure, &[]);
+            }
+        }
+    }
+    let ready =
+        if asked.restart { Some(stop_first::stop_first(&home, std::mem::take(&mut services), &[])) } else { None };
+    let failed = failed || ready.as_ref().is_some_and(|ready| ready.failed);
+    let code = summary(&launch::start_all(ready.as_ref().map_or(&services, |ready| &ready.services), patience)?);
+    Ok(if failed { 1 } else { code })
+}
+
+/// Gives an app the environment of the caller, from the next roll on: variables of its description are kept.
+///
+/// # Errors
+/// 1: it is not known, or has no description; 125: its files cannot be written.
+pub(crate) fn update_env(home: &Home, name: &str) -> Result<(), Failure> {
+    let mut start = match known(home, name) {
+        Err(failure) if failure.code == 1 && home.dir(name).is_some_and(|dir| dir.is_dir()) => {
+            let why = format!("app '{name}' runs in the foreground, in the environment that it was given there");
+            return Err(Failure::with_code(1, why));
+        }
+        other => other?,
+    };
+    if start.app_env.is_none() {
+        let why = format!("app '{name}': its workers have the environment of its supervisor: to change it, restart it");
+        return Err(Failure::with_code(1, why));
+    }
+    start.env = service::inherited();
+    if let Some((key, _)) = start.env.iter().find(|(key, value)| key.to_str().is_none() || value.to_str().is_none()) {
+        let key = key.to_string_lossy();
+        return Err(Failure::own(format!(
+            "app '{name}': the variable {key} is not UTF-8, so that no file of variables can hold it: unset it, or restart the app"
+        )));
+    }
+    let dir = home.dir(name).unwrap_or_default();
+    let at = start.started_at_ms;
+    let written = home::with_id(home, name, |id| service::write_start(&dir, &mut start, id, at));
+    written
+        .and_then(|()| service::write_whole_env(&dir, &start))
+        .or_fail(|| format!("cannot write in {}", dir.display()))
+}
+
+/// How the app was started.
+///
+/// # Errors
+/// 1: it is not known; 125: what is written of it cannot be read.
+pub(crate) fn known(home: &Home, name: &str) -> Result<Start, Failure> {
+    let dir = home.dir(name).unwrap_or_default();
+    let start =
+        Start::read_ours(&dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))?;
+    let mut start = start.ok_or_else(|| unknown(home, &dir, name))?;
+    // What counts is the directory; one that was renamed by hand is another app.
+    name.clone_into(&mut start.name);
+    start.given_name = start.given_name.filter(|given| home::directory_name(given) == name);
+    Ok(start)
+}
+
+fn unknown(home: &Home, dir: &std::path::Path, name: &str) -> Failure {
+    let why = match (dir.is_dir(), home::holder(dir).ok().flatten()) {
+        (true, Some(holder)) => {
+            let pid = holder.map_or_else(String::new, |pid| format!(" (pid={pid})"));
+            format!(
+                "app '{name}' runs in the foreground{pid}: 'pm reload {name}' replaces its workers; to start it anew is for who \
+                 started it there: a terminal, a container, a unit"
+            )
+        }
+        (true, None) => format!("app '{name}' ran in the foreground: who started it there has to do that again"),
+        (false, _) => format!("no app '{name}' in {}", home.path().display()),
+    };
+    Failure::with_code(1, why)
+}
+
+/// Prints every app that is known, and how many there are; 1: there is one more, which cannot be read.
+///
+/// # Errors
+/// 125: the directory cannot be read.
+pub(crate) fn save() -> Result<u8, Failure> {
+    let home = home()?;
+    let names = home.apps().or_fail(|| format!("cannot read {}", home.path().display()))?;
+    let (mut all, mut code) = (Vec::new(), 0);
+    for name in &names {
+        // Where users share a place, each saves what is his.
+        if let Ok(owner) = home.owner_of(name)
+            && owner != nix::unistd::geteuid().as_raw()
+        {
+            report::info(format_args!("not saved: app '{name}' is user {owner}'s, who can save it"));
+            continue;
+        }
+        match known(&home, name) {
+            Ok(start) => all.push(start),
+            // Started by hand, with no pm-fork: who did that has to do it again.
+            Err(failure) if failure.code == 1 => {}
+            Err(failure) => {
+                code = 1;
+                report::fatal(format_args!("not saved: {failure}; start '{name}' anew, or delete it"), &[]);
+            }
+        }
+    }
+    all.sort_by_key(|start| start.id);
+    let mut text: String = all.iter().map(|start| format!("{}\n", saved(&home, start))).collect();
+    text += &format!("{}\n", json!({ "saved": all.len() }));
+    report::print(&text).map(|printed| printed.max(code))
+}
+
+/// The list of saved apps, in the directory of all apps: no app can be called so.
+const SAVED: &str = ".saved";
+/// The list before it.
+const SAVED_BEFORE: &str = ".saved.bak";
+
+/// Keeps what `save` printed, from stdin, in the place of the list that was kept before, which is kept too.
+///
+/// # Errors
+/// 125: it is no such list, or cannot be written; then the one before is as it was.
+pub(crate) fn keep() -> Result<u8, Failure> {
+    let home = home()?;
+    let list = file::saved_list()?;
+    let place = home.path();
+    home.make().or_fail(|| format!("cannot make {}", place.display()))?;
+    let doing = || format!("cannot write {}, which is as it was", place.join(SAVED).display());
+    let folder = Folder::open_place(place).or_fail(doing)?;
+    match folder.read(SAVED, file::LARGEST) {
+        Ok(before) => folder.replace_for_good(SAVED_BEFORE, &before).or_fail(doing)?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        // What could not be read is no list: it is replaced, and the one before it stays.
+        Err(e) => {
+            let (path, why) = (place.join(SAVED), report::reason(&e));
+            report::warning(format_args!("{} is no saved list, and is replaced: {why}", path.display()));
+        }
+    }
+    folder.replace_for_good(SAVED, list.as_bytes()).or_fail(doing)?;
+    Ok(0)
+}
+
+fn saved(home: &Home, start: &Start) -> Value {
+    let dir = home.dir(&start.name).unwrap_or_default();
+    // One whose supervisor was killed, or went down with the machine, was to run on.
+    let online = home::holder(&dir).is_ok_and(|holder| holder.is_some()) || !status::killed(&dir).is_empty();
+    let statuses = status::read(&dir).unwrap_or_default();
+    let cluster = statuses.iter().map(|s| &s.supervisor).find(|s| s.tool == "pm-cluster");
+    let mut line = start.to_json();
+    line["state"] = Value::from(if online { "online" } else { "stopped" });
+    line["workers"] = cluster.map(|s| s.workers).or_else(|| service::workers_asked_for(&dir)).into();
+    line
+}
+
+/// Brings saved apps back: those that ran are started, the others written down. What runs already is left alone.
+///
+/// # Errors
+/// 125: there is no place for apps, or fields are to be set.
+pub(crate) fn run(asked: &Description, saved: Vec<Saved>, patience: &Patience) -> Result<u8, Failure> {
+    if asked.update || asked.restart || !asked.sets.is_empty() || asked.env_name.is_some() {
+        return Err(Failure::own(
+            "saved apps come back as they were: --set, --env, --update and --restart are for descriptions",
+        ));
+    }
+    let home = home()?;
+    let wanted = |app: &Saved| asked.only.is_empty() || asked.only.contains(&app.start.name);
+    let (mut services, mut failed) = (Vec::new(), false);
+    for app in saved.into_iter().filter(wanted) {
+        if asked.dry_run {
+            report::print(&format!("{}\n", app.start.to_json()))?;
+        } else if home.dir(&app.start.name).is_some_and(|dir| home::holder(&dir).is_ok_and(|h| h.is_some())) {
+            report::info(format_args!("app '{}' is running, and left as it is", app.start.name));
+        } else if let Err(failure) = bring_back(&home, app, &mut services) {
+            failed = true;
+            report::fatal(failure, &[]);
+        }
+    }
+    let code = summary(&launch::start_all(&services, patience)?);
+    Ok(if failed { 1 } else { code })
+}
+
+fn bring_back(home: &Home, app: Saved, services: &mut Vec<Service>) -> Result<(), Failure> {
+    let Saved { start, online, workers } = app;
+    let described = start.app_env.is_some();
+    let dir = home.dir(&start.name).unwrap_or_default();
+    // Also of an app that is to be started: its workers are counted from here.
+    write_down(start.clone())?;
+    if let Some(workers) = workers.filter(|_| start.mode == home::Mode::Cluster) {
+        let written = home::replace_file(&dir, WORKERS, format!("{workers}\n").as_bytes());
+        written.or_fail(|| format!("app '{}': cannot write {}", start.name, dir.join(WORKERS).display()))?;
+    }
+    if online {
+        services.push(Service { start, described, keep_workers: true, ..Service::default() });
+    }
+    Ok(())
+}
+
+/// Writes down how an app is to be started, and starts nothing.
+///
+/// # Errors
+/// 125: it runs, or its files cannot be written.
+pub(crate) fn write_down(mut start: Start) -> Result<(), Failure> {
+    let home = home()?;
+    let name = start.name.clone();
+    let doing = || format!("app '{name}': cannot write {}", home.path().join(&name).join(home::START).display());
+    let dir = home::make(&home, &name)?;
+    let Claim::Ours(_lock) = Lock::claim(&dir).or_fail(doing)? else {
+        return Err(Failure::with_code(1, format!("app '{name}' is running")));
+    };
+    let at = start.started_at_ms;
+    home::with_id(&home, &name, |id| service::write_start(&dir, &mut start, id, at)).or_fail(doing)
+}

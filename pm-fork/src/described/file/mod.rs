@@ -1,0 +1,242 @@
+//! Files with descriptions: JSON, what `--save` wrote, YAML, and what only Node can read.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use pm_common::app::home::{self, Start};
+use pm_common::cli::report::{self, Failure, OrFail as _, reason};
+use serde_json::{Map, Value};
+
+mod yaml;
+
+/// What a file holds.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Contents {
+    /// Descriptions of apps, and what the file says of deployments.
+    Described(Vec<Value>, Value),
+    /// Apps as `--save` wrote them.
+    Saved(Vec<Saved>),
+}
+
+/// An app as it was when it was saved.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Saved {
+    pub(crate) start: Start,
+    /// Whether it ran.
+    pub(crate) online: bool,
+    /// How many workers it was to have.
+    pub(crate) workers: Option<u32>,
+}
+
+/// What Node runs to read a module.
+const LOADER: &[&str] = &["--input-type=module", "-e", include_str!("loader.mjs")];
+
+/// What Node runs for text that JSON's grammar does not take: comments, single quotes, trailing commas.
+const NOTATION: &[&str] = &[
+    "-e",
+    "\
+const [mark, name] = process.argv.slice(1);
+const text = require('fs').readFileSync(0, 'utf8').replace(/^\\uFEFF/, '');
+const value = require('vm').runInNewContext('(' + text + '\\n)', Object.create(null), { filename: name });
+process.stdout.write('\\n' + mark + JSON.stringify({ value }));
+",
+];
+/// The most that is read, in bytes: a list of a thousand apps with their environments has some ten million.
+pub(crate) const LARGEST: u64 = home::LARGEST_START;
+const MARK: &str = "pm-fork reads from here: ";
+
+/// Reads a file, or stdin for `-`.
+///
+/// # Errors
+/// 125: it cannot be read, or holds no descriptions; a saved file that is not whole.
+pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
+    let (name, ending) = (file.display(), file.extension().and_then(|e| e.to_str()).unwrap_or_default());
+    let value = match ending {
+        "js" | "cjs" | "mjs" | "ts" | "mts" | "cts" => {
+            // Node would say the same in twenty lines.
+            bytes(file)?;
+            node(LOADER, file, None)?
+        }
+        _ => {
+            let (text, owner) = text(file)?;
+            if matches!(ending, "yml" | "yaml") {
+                yaml::parse(&text).map_err(|why| Failure::own(format!("{name}: {why}")))?
+            } else {
+                match json(&text).map_err(|why| Failure::own(format!("{name}: {why}")))? {
+                    Json::Saved(saved) => return check_owner(file, owner).map(|()| Contents::Saved(saved)),
+                    Json::Value(value) => value,
+                    Json::Not(error) if text.trim_start().starts_with(['{', '[', '/']) => {
+                        node(NOTATION, file, Some(&text)).map_err(|_| Failure::own(format!("{name}: {error}")))?
+                    }
+                    Json::Not(error) => return Err(Failure::own(format!("{name}: {error}"))),
+                }
+            }
+        }
+    };
+    let deploy = value.get("deploy").cloned().unwrap_or_default();
+    apps(value).map(|apps| Contents::Described(apps, deploy)).map_err(|why| Failure::own(format!("{name}: {why}")))
+}
+
+/// A saved list runs without a further look, at boot too: one of another user's could lie in a PM_HOME that users share.
+fn check_owner(file: &Path, owner: Option<u32>) -> Result<(), Failure> {
+    match owner.filter(|&uid| uid != 0 && uid != nix::unistd::geteuid().as_raw()) {
+        None => Ok(()),
+        Some(uid) => Err(Failure::own(format!(
+            "{} is a list of user {uid}'s, and nothing of it is started: if it is right, pm-fork -f - < {0}",
+            file.display()
+        ))),
+    }
+}
+
+/// What is in a file, and whose it is; stdin is nobody's.
+fn text(file: &Path) -> Result<(String, Option<u32>), Failure> {
+    let (bytes, owner) = if file == Path::new("-") { (stdin()?, None) } else { bytes(file)? };
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::own(format!("cannot read {}: it is no UTF-8", file.display())))?;
+    // Some editors begin a file with a byte order mark.
+    Ok((text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text), owner))
+}
+
+fn stdin() -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    std::io::stdin().take(LARGEST + 1).read_to_end(&mut bytes).or_fail(|| "cannot read stdin".to_owned())?;
+    match u64::try_from(bytes.len()) {
+        Ok(..=LARGEST) => Ok(bytes),
+        _ => Err(Failure::own(format!("cannot read stdin: larger than {} MiB", LARGEST >> 20))),
+    }
+}
+
+fn bytes(file: &Path) -> Result<(Vec<u8>, Option<u32>), Failure> {
+    let read = home::read_regular_of(file, LARGEST).map(|(bytes, owner)| (bytes, Some(owner)));
+    read.or_fail(|| format!("cannot read {}", file.display()))
+}
+
+/// What text of JSON is.
+enum Json {
+    Value(Value),
+    Saved(Vec<Saved>),
+    /// None, and why.
+    Not(String),
+}
+
+/// Tells one value from the lines of `--save`.
+fn json(text: &str) -> Result<Json, String> {
+    let error = match serde_json::from_str::<Value>(text) {
+        Ok(value) if is_saved(&value) => return saved(text).map(Json::Saved),
+        Ok(value) => return Ok(Json::Value(value)),
+        Err(error) => error,
+    };
+    let first = text.lines().next().and_then(|line| serde_json::from_str::<Value>(line).ok());
+    // A saved file that was cut in its first line looks like this, too.
+    if first.is_some_and(|value| is_saved(&value)) || text.starts_with("{\"app\":") {
+        return saved(text).map(Json::Saved);
+    }
+    Ok(Json::Not(error.to_string()))
+}
+
+fn is_saved(value: &Value) -> bool {
+    value.get("saved").is_some() || (value.get("schema").is_some() && value.get("argv").is_some())
+}
+
+/// The apps of a saved file, which must be whole.
+fn saved(text: &str) -> Result<Vec<Saved>, String> {
+    let corrupt = |why: &str| format!("the saved file is not whole: {why}; nothing is started");
+    let mut lines: Vec<&str> = text.lines().collect();
+    let last = lines.pop().and_then(|line| serde_json::from_str::<Value>(line).ok());
+    let count = last.as_ref().and_then(|value| value.get("saved")).and_then(Value::as_u64);
+    if count != u64::try_from(lines.len()).ok() || !text.ends_with('\n') {
+        return Err(corrupt("its last line does not say how many there are"));
+    }
+    let parsed = lines.iter().map(|line| serde_json::from_str(line).ok().as_ref().and_then(Saved::of));
+    parsed.enumerate().map(|(at, app)| app.ok_or_else(|| corrupt(&format!("line {}", at + 1)))).collect()
+}
+
+impl Saved {
+    fn of(line: &Value) -> Option<Self> {
+        let workers = line.get("workers").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+        Some(Self { start: Start::from_json(line)?, online: line.get("state")? == "online", workers })
+    }
+}
+
+/// The apps of an ecosystem: an object with `apps`, a list, or one app.
+fn apps(value: Value) -> Result<Vec<Value>, String> {
+    match value {
+        Value::Array(apps) => Ok(apps),
+        Value::Object(mut map) => match map.remove("apps").or_else(|| map.remove("pm2")) {
+            Some(apps @ (Value::Array(_) | Value::Object(_))) => {
+                map.keys().filter(|key| *key != "deploy").for_each(|key| {
+                    report::warning(format_args!("{}: not known beside 'apps', it is ignored", key.escape_debug()));
+                });
+                self::apps(apps)
+            }
+            Some(other) => Err(format!("apps: a list is meant, not {other}")),
+            None if map.contains_key("deploy") && map.len() == 1 => Ok(Vec::new()),
+            None => Ok(vec![Value::Object(map)]),
+        },
+        other => Err(format!("an app, a list of apps, or an object with 'apps' is meant, not {}", kind(&other))),
+    }
+}
+
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing (does it export anything?)",
+        Value::Bool(_) => "a switch",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// Lets Node make a value of a module, or of text in JavaScript's notation.
+fn node(program: &[&str], file: &Path, text: Option<&str>) -> Result<Value, Failure> {
+    let name = file.display();
+    let mut command = Command::new("node");
+    command.args(program).args(["--", MARK]).arg(std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
+    command.stdin(if text.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
+    // What is no JSON may be no JavaScript either: the complaint about the JSON is the better one then.
+    command.stderr(if text.is_some() { Stdio::null() } else { Stdio::inherit() });
+    let unable = |e: std::io::Error| {
+        Failure::own(format!(
+            "{name}: cannot run node, which is needed to read it: {}; or write it as JSON",
+            reason(&e)
+        ))
+    };
+    let mut child = command.spawn().map_err(unable)?;
+    if let (Some(mut stdin), Some(text)) = (child.stdin.take(), text) {
+        // Node reads all before it writes; one that has ended has said why.
+        let _ = stdin.write_all(text.as_bytes());
+    }
+    let output = child.wait_with_output().or_fail(|| format!("{name}: cannot read from node"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let Some((_, json)) = said.rsplit_once(MARK) else {
+        return Err(Failure::own(format!("{name}: node cannot read it: {}", output.status)));
+    };
+    let mut told: Map<String, Value> = serde_json::from_str(json).map_err(|e| Failure::own(format!("{name}: {e}")))?;
+    match told.remove("error") {
+        Some(why) => Err(Failure::own(format!("{name}: {}", why.as_str().unwrap_or_default()))),
+        // What is not exported is no JSON at all.
+        None => Ok(told.remove("value").unwrap_or_default()),
+    }
+}
+
+/// The list of `--save` on stdin, if it is one and whole.
+///
+/// # Errors
+/// 125: it is not.
+pub(crate) fn saved_list() -> Result<String, Failure> {
+    let (text, _) = text(Path::new("-"))?;
+    match saved(&text) {
+        Ok(_) => Ok(text),
+        Err(_) => Err(Failure::own("stdin is no list of --save, or is not whole: nothing is saved")),
+    }
+}
+
+/// One description from fields alone.
+pub(crate) fn from_fields() -> Vec<Value> {
+    vec![Value::Object(Map::new())]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! `-f FILE` and `--set`: plans for what is described, and their starts.
+
+pub(crate) mod file;
+pub(crate) mod update;
+
+use std::path::{Path, PathBuf};
+
+use pm_common::app::home::{self, Home, Start};
+use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
+use serde_json::{Map, Value, json};
+
+use crate::apps::saved;
+use crate::described::file::Contents;
+use crate::ecosystem::{self, Context, Machine, Plan};
+use crate::request::Description;
+use crate::start::launch::{self, Patience};
+use crate::start::service::{self, Service};
+use crate::start::stop_first;
+
+/// Starts what is described, or says what that would be.
+///
+/// # Errors
+/// 125: the file cannot be read, or holds none of the apps that are asked for.
+pub(crate) fn run(asked: &Description, patience: &Patience) -> Result<u8, Failure> {
+    let contents = match &asked.file {
+        Some(file) => file::read(file)?,
+        None => Contents::Described(file::from_fields(), Value::Null),
+    };
+    match contents {
+        Contents::Saved(saved) => saved::run(asked, saved, patience),
+        Contents::Described(apps, deploy) => {
+            let context = context(asked, &deploy)?;
+            let mut failed = 0;
+            let plans = plans(asked, &apps, &context, &mut failed)?;
+            let code = act(asked, &plans, &context, patience)?;
+            Ok(if failed > 0 { 1 } else { code })
+        }
+    }
+}
+
+fn act(asked: &Description, plans: &[Plan], context: &Context, patience: &Patience) -> Result<u8, Failure> {
+    if asked.dry_run {
+        let lines: String = plans.iter().map(|plan| format!("{}\n", dry(plan))).collect();
+        return report::print(&lines);
+    }
+    if asked.update {
+        return update::run(plans, context);
+    }
+    plans.iter().for_each(warn);
+    let services: Vec<_> = plans.iter().filter_map(|plan| service(plan, context, asked.force)).collect();
+    if asked.restart {
+        return restart(services, plans, context, patience);
+    }
+    let parked = park(plans, context);
+    let codes = launch::start_all(&services, patience)?;
+    Ok(if parked { summary(&codes) } else { 1 })
+}
+
+fn restart(services: Vec<Service>, plans: &[Plan], context: &Context, patience: &Patience) -> Result<u8, Failure> {
+    let parking: Vec<&str> = plans.iter().filter(|plan| !plan.autostart).map(|plan| plan.name.as_str()).collect();
+    let ready = stop_first::stop_first(&saved::home()?, services, &parking);
+    let parked = park(plans, context);
+    let codes = launch::start_all(&ready.services, patience)?;
+    Ok(if parked && !ready.failed { summary(&codes) } else { 1 })
+}
+
+/// 1 if any has failed; 124 if the time was up for those that are not ready.
+pub(crate) fn summary(codes: &[u8]) -> u8 {
+    match codes.iter().filter(|code| **code != 0).collect::<Vec<_>>().as_slice() {
+        [] => 0,
+        failed if failed.iter().all(|code| **code == EXIT_TIMED_OUT) => EXIT_TIMED_OUT,
+        _ => 1,
+    }
+}
+
+/// The caller's directory, by the name that the caller has for it.
+///
+/// # Errors
+/// It cannot be told.
+pub(crate) fn here() -> Result<PathBuf, Failure> {
+    use std::os::unix::fs::MetadataExt as _;
+    let physical = std::env::current_dir().or_fail(|| "cannot tell the working directory".to_owned())?;
+    let id = |path: &Path| path.metadata().ok().map(|m| (m.dev(), m.ino()));
+    let logical = std::env::var_os("PWD").map(PathBuf::from);
+    Ok(logical.filter(|pwd| pwd.is_absolute() && id(pwd) == id(&physical)).unwrap_or(physical))
+}
+
+fn context(asked: &Description, deploy: &Value) -> Result<Context, Failure> {
+    let home = Home::find(|name| std::env::var_os(name));
+    let home = home.ok_or_else(|| Failure::own("no directory for the apps: neither PM_HOME nor HOME is set"))?;
+    let cwd = here()?;
+    let file = asked.file.as_ref().filter(|file| *file != Path::new("-"));
+    let deployed = asked.env_name.as_ref().and_then(|name| deploy.get(name)?.get("env")?.as_object().cloned());
+    Ok(Context {
+        deployed,
+        config: file.map(|file| cwd.join(file)),
+        cwd,
+        env_name: asked.env_name.clone(),
+        env: service::inherited(),
+        home: home.path().to_owned(),
+    })
+}
+
+/// The plans for the apps that are asked for; one that fails is said and counted.
+fn plans(asked: &Description, apps: &[Value], context: &Context, failed: &mut u32) -> Result<Vec<Plan>, Failure> {
+    let world = Machine::new(std::env::var_os("PATH"));
+    let (mut plans, mut known): (Vec<Plan>, Vec<String>) = (Vec::new(), Vec::new());
+    for app in apps {
+        match plan(asked, app, context, &world) {
+            Ok(plan) if !asked.selects(&plan) => known.push(plan.name),
+            Ok(plan) => match taken(&plan, &plans, context) {
+                Some(why) => fail(failed, &format!("'{}'", plan.called()), &why),
+                None => plans.push(plan),
+            },
+            // Who asks for others does not want to hear of it.
+            Err(_) if !asked.only.is_empty() && !asked.only.iter().any(|name| name == given_name(asked, app)) => {}
+            Err(why) => {
+                // A word misspelt may be why another is missing.
+                for warning in ecosystem::normalise(app).map(|(_, warnings)| warnings).unwrap_or_default() {
+                    report::warning(format_args!("app '{}': {warning}", given_name(asked, app)));
+                }
+                fail(failed, &format!("'{}'", given_name(asked, app)), &why);
+            }
+        }
+    }
+    if plans.is_empty() && *failed == 0 {
+        let file = asked.file.as_ref().map_or_else(|| "--set".into(), |file| file.display().to_string());
+        let which = if asked.only.is_empty() { String::new() } else { format!(" called {}", asked.only.join(" or ")) };
+        let others = if known.is_empty() { String::new() } else { format!("; there are {}", known.join(", ")) };
+        return Err(Failure::own(format!("{file}: no app{which} is described{others}")));
+    }
+    Ok(plans)
+}
+
+/// Why the plan cannot have its name: another app of the file has it, or one that is known has its directory.
+fn taken(plan: &Plan, plans: &[Plan], context: &Context) -> Option<String> {
+    let (called, name) = (plan.called(), &plan.name);
+    if let Some(other) = plans.iter().find(|other| other.name == *name).map(Plan::called) {
+        return Some(match other == called {
+            true => "name: there are two of this name; give one another".to_owned(),
+            false => format!("name: '{other}' has the same directory, {name}: give one another name"),
+        });
+    }
+    let known = Start::read(&context.home.join(name)).ok().flatten()?;
+    let other = known.called();
+    (other != called).then(|| {
+        format!("name: '{other}' has the directory {name} already: give this one another name, or delete that one")
+    })
+}
+
+fn fail(failed: &mut u32, app: &str, why: &str) {
+    *failed += 1;
+    report::fatal(format_args!("app {app}: {why}"), &[]);
+}
+
+fn given_name<'a>(asked: &'a Description, app: &'a Value) -> &'a str {
+    let text = |key: &str| {
+        let set = asked.sets.iter().rev().find(|(field, _)| field == key).map(|(_, value)| value.as_str());
+        set.or_else(|| app.get(key).and_then(Value::as_str))
+    };
+    text("name").or_else(|| text("script")).unwrap_or("(no name)")
+}
+
+fn plan(asked: &Description, app: &Value, context: &Context, world: &Machine) -> Result<Plan, String> {
+    let (mut app, warnings) = ecosystem::normalise(app)?;
+    ecosystem::set(&mut app, &asked.sets)?;
+    asked.add_args(&mut app)?;
+    ecosystem::plan(&app, context, world, warnings)
+}
+
+impl Plan {
+    /// The name that the app was given.
+    fn called(&self) -> &str {
+        self.given_name.as_deref().unwrap_or(&self.name)
+    }
+}
+
+impl Description {
+    /// By the name in the file, or by that which it came to.
+    pub(crate) fn selects(&self, plan: &Plan) -> bool {
+        let given = plan.app.get("name").and_then(Value::as_str);
+        let is = |name: &String| *name == plan.name || name == plan.called() || Some(name.as_str()) == given;
+        self.only.is_empty() || self.only.iter().any(is)
+    }
+
+    fn add_args(&self, app: &mut Map<String, Value>) -> Result<(), String> {
+        if self.args.is_empty() {
+            return Ok(());
+        }
+        let text = |arg: &std::ffi::OsString| arg.to_str().map(Value::from).ok_or("args: not valid UTF-8".to_owned());
+        app.insert("args".to_owned(), self.args.iter().map(text).collect::<Result<_, _>>()?);
+        Ok(())
+    }
+}
+
+/// Says what of the description is not done.
+pub(crate) fn warn(plan: &Plan) {
+    plan.warnings.iter().for_each(|warning| report::warning(format_args!("app '{}': {warning}", plan.name)));
+}
+
+fn dry(plan: &Plan) -> Value {
+    let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let argv: Vec<_> = plan.argv.iter().map(|word| word.to_string_lossy()).collect();
+    let env: Map<_, _> = plan.app_env.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
+    json!({
+        "name": plan.name, "namespace": plan.namespace, "mode": plan.mode.word(), "workers": plan.workers,
+        "argv": argv, "cwd": plan.cwd.to_string_lossy(), "env": env, "out": text(&plan.out), "err": text(&plan.err),
+        "script": text(&plan.script), "autostart": plan.autostart, "warnings": plan.warnings,
+    })
+}
+
+/// How the app is written down.
+pub(crate) fn start(plan: &Plan, context: &Context) -> Start {
+    Start {
+        name: plan.name.clone(),
+        given_name: plan.given_name.clone(),
+        namespace: plan.namespace.clone(),
+        mode: plan.mode,
+        argv: plan.argv.clone(),
+        cwd: plan.cwd.clone(),
+        env: plan.env.clone(),
+        app_env: Some(plan.app_env.clone()),
+        out: plan.out.clone(),
+        err: plan.err.clone(),
+        script: plan.script.clone(),
+        command: plan.command.clone(),
+        interpreter: plan.interpreter.clone(),
+        config: context.config.clone(),
+        app: Some(Value::Object(plan.app.clone())),
+        ..Start::default()
+    }
+}
+
+fn service(plan: &Plan, context: &Context, force: bool) -> Option<Service> {
+    if !plan.autostart {
+        return None;
+    }
+    let mut start = start(plan, context);
+    if force {
+        rename_if_running(&mut start, context);
+    }
+    Some(Service { start, described: true, ..Service::default() })
+}
+
+/// The first name with a number that does not run. (Another start may take it first: then this one is refused.)
+fn rename_if_running(start: &mut Start, context: &Context) {
+    let runs = |name: &str| home::holder(&context.home.join(name)).is_ok_and(|holder| holder.is_some());
+    if !runs(&start.name) {
+        return;
+    }
+    let (before, called) = (start.name.clone(), start.called().to_owned());
+    let name = (2..1000).map(|n| format!("{before}-{n}")).find(|name| !runs(name)).unwrap_or_default();
+    let number = name.strip_prefix(&before).unwrap_or_default();
+    let dirs = [&before, &name].map(|name| context.home.join(name).join(ecosystem::APP_ENV).into_os_string());
+    start.argv.iter_mut().filter(|word| **word == dirs[0]).for_each(|word| word.clone_from(&dirs[1]));
+    if let Some(env) = &mut start.app_env {
+        env.iter_mut()
+            .filter(|(key, value)| key == "name" && *value == called)
+            .for_each(|(_, value)| *value = called.clone() + number);
+    }
+    start.given_name = start.given_name.take().map(|given| given + number);
+    start.name = name;
+}
+
+/// Writes down what is not to be started (`autostart: false`); false: one could not be.
+fn park(plans: &[Plan], context: &Context) -> bool {
+    let mut all = true;
+    for plan in plans.iter().filter(|plan| !plan.autostart) {
+        match saved::write_down(start(plan, context)) {
+            Ok(()) => report::info(format_args!("app '{}' is stopped, as autostart is false", plan.name)),
+            Err(failure) => {
+                all = false;
+                report::fatal(format_args!("app '{}': {failure}", plan.name), &[]);
+            }
+        }
+    }
+    all
+}

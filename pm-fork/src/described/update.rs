@@ -1,0 +1,138 @@
+//! `--update`: what a description changes of an app that runs, and how that comes into force.
+
+use std::collections::BTreeSet;
+
+use pm_common::app::home::{self, Home, Start};
+use pm_common::cli::report::{self, Failure, OrFail as _};
+use serde_json::{Map, Value, json};
+
+use crate::apps::saved;
+use crate::described;
+use crate::ecosystem::{Context, Plan};
+use crate::start::service;
+
+/// How a change comes into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    /// It does not run.
+    Start,
+    /// Nothing has to happen.
+    Same,
+    /// Another number of workers.
+    Scale,
+    /// A HUP: new workers read the variables again.
+    Reload,
+    /// A stop, and a start.
+    Restart,
+}
+
+impl Action {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Same => "same",
+            Self::Scale => "scale",
+            Self::Reload => "reload",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// Fields that only our own files know of.
+const ON_PAPER: [&str; 3] = ["namespace", "autostart", "force"];
+
+/// Says of each plan what it changes, and writes what a reload reads.
+///
+/// # Errors
+/// 125: stdout cannot be written.
+pub(crate) fn run(plans: &[Plan], context: &Context) -> Result<u8, Failure> {
+    let home = saved::home()?;
+    let mut code = 0;
+    for plan in plans {
+        match update(plan, context, &home) {
+            Ok(line) => drop(report::print(&format!("{line}\n"))?),
+            Err(failure) => {
+                code = 1;
+                report::fatal(format_args!("app '{}': {failure}", plan.name), &[]);
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn update(plan: &Plan, context: &Context, home: &Home) -> Result<Value, Failure> {
+    let dir = home.dir(&plan.name).unwrap_or_default();
+    let runs = home::holder(&dir).is_ok_and(|holder| holder.is_some());
+    let before = Start::read(&dir).ok().flatten();
+    let new = described::start(plan, context);
+    let changed = before.as_ref().map_or_else(BTreeSet::new, |before| changes(before, &new));
+    let action = match &before {
+        _ if !runs => Action::Start,
+        None => Action::Restart,
+        Some(_) => action(&changed),
+    };
+    if !matches!(action, Action::Start | Action::Restart) {
+        // Who starts it hears of them then.
+        described::warn(plan);
+    }
+    if let (Some(before), true) = (before, matches!(action, Action::Same | Action::Scale | Action::Reload)) {
+        // The caller's environment is not the description's: it stays what it was at the start.
+        let mut new = Start { env: before.env, ..new };
+        let (id, at) = (before.id, before.started_at_ms);
+        let written = match id {
+            Some(id) => service::write_start(&dir, &mut new, id, at),
+            None => home::with_id(home, &plan.name, |id| service::write_start(&dir, &mut new, id, at)),
+        };
+        written.or_fail(|| format!("cannot write {}", dir.join(home::START).display()))?;
+        if changed.contains("instances") {
+            let _ = home::remove_file(&dir, service::WORKERS);
+        }
+    }
+    Ok(json!({ "app": plan.name, "action": action.word(), "workers": plan.workers, "changed": changed }))
+}
+
+/// The fields that differ.
+fn changes(before: &Start, new: &Start) -> BTreeSet<String> {
+    let none = Map::new();
+    let fields = |start: &Start| start.app.as_ref().and_then(Value::as_object).cloned().unwrap_or_else(|| none.clone());
+    let (old, fresh) = (fields(before), fields(new));
+    let keys: BTreeSet<String> = old.keys().chain(fresh.keys()).cloned().collect();
+    let mut changed: BTreeSet<_> = keys.into_iter().filter(|key| differ(old.get(key), fresh.get(key))).collect();
+    // What no field says, but was another caller's: the directory, the PATH.
+    let mut also = |field: &str, differs: bool| {
+        if differs {
+            changed.insert(field.to_owned());
+        }
+    };
+    also("cwd", before.cwd != new.cwd);
+    also("out_file", before.out != new.out);
+    also("error_file", before.err != new.err);
+    if changed.is_empty() && before.app_env != new.app_env {
+        changed.insert("env".to_owned());
+    }
+    if changed.is_empty() && before.argv != new.argv {
+        changed.insert("script".to_owned());
+    }
+    changed
+}
+
+/// An empty `env` is none.
+fn differ(a: Option<&Value>, b: Option<&Value>) -> bool {
+    let something = |v: &&Value| !matches!(v, Value::Object(map) if map.is_empty());
+    a.filter(something) != b.filter(something)
+}
+
+fn action(changed: &BTreeSet<String>) -> Action {
+    let in_force = |field: &String| !ON_PAPER.contains(&field.as_str());
+    let mut kinds = changed.iter().filter(|field| in_force(field)).map(|field| match field.as_str() {
+        "env" | "env_file" | "port" => Action::Reload,
+        "instances" => Action::Scale,
+        _ => Action::Restart,
+    });
+    let first = kinds.next().unwrap_or(Action::Same);
+    kinds.fold(first, |all, one| match (all, one) {
+        (Action::Restart, _) | (_, Action::Restart) => Action::Restart,
+        (Action::Reload, _) | (_, Action::Reload) => Action::Reload,
+        (all, _) => all,
+    })
+}

@@ -1,0 +1,284 @@
+//! What happens in the child: everything between the fork and the exec of the chain.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::libc;
+use pm_common::app::home::{self, AppDir, Home, Mode, Namesake, Start};
+use pm_common::app::orphans;
+use pm_common::app::status::{Counts, now_ms};
+use pm_common::cli::chain;
+use pm_common::cli::report::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
+use pm_common::supervise::environment;
+use pm_common::supervise::release::env_file;
+use pm_common::sys::daemon;
+use pm_common::sys::passed::{self, Passed};
+use pm_common::sys::process;
+use rustix::fs::Access;
+
+use crate::apps::{input, logs};
+use crate::ecosystem::APP_ENV;
+use crate::start::failed;
+use crate::start::launch::{ABOUT_TO_EXEC, FIELDS};
+
+/// The file with the number of workers that was asked for after the start.
+pub(crate) const WORKERS: &str = "workers";
+
+/// A file that is written to see whether it can be.
+const TRIAL: &str = ".trial";
+
+/// What another chain told the caller, and is not the new service's; beside what no link passes on.
+const NOT_INHERITED: [&str; 1] = ["NODE_APP_INSTANCE"];
+
+/// The caller's environment, as far as it is a service's too.
+pub(crate) fn inherited() -> Vec<(OsString, OsString)> {
+    let mut env = environment::base();
+    env.retain(|(key, _)| !NOT_INHERITED.iter().any(|name| key == name));
+    env
+}
+
+/// The service to become.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Service {
+    /// How it is to be started. An empty name is found by the chain; `id` and `started_at_ms` are yet to come.
+    pub(crate) start: Start,
+    /// Whether it is described, and not just a chain: then it has an `app.env`, and its logs' directories are made.
+    pub(crate) described: bool,
+    /// Whether the number of workers that was asked for since its last start holds on.
+    pub(crate) keep_workers: bool,
+    /// The restarts that were counted before ([`Counts::put`]).
+    pub(crate) counts: String,
+    /// Sockets that we were started with for it.
+    pub(crate) sockets: Vec<Passed>,
+}
+
+impl Service {
+    /// Becomes the service, and then the chain: it comes back only if that failed.
+    pub(crate) fn start(mut self, pipe: &mut File) -> Failure {
+        self.become_it(pipe).map_or_else(|failure| failure, |never| match never {})
+    }
+
+    /// What may fail with a word to the user, in the order in which that is of most use.
+    fn become_it(&mut self, pipe: &mut File) -> Result<std::convert::Infallible, Failure> {
+        rustix::process::setsid().or_fail(|| "cannot start a session".to_owned())?;
+        // A relative PM_HOME is the caller's, and we are about to go elsewhere.
+        let home = std::env::var_os("PM_HOME").filter(|path| !path.is_empty());
+        let home = home.and_then(|path| std::path::absolute(path).ok()).map(PathBuf::into_os_string);
+        let env = |name: &str| if name == "PM_HOME" { home.clone() } else { std::env::var_os(name) };
+        let cwd = &self.start.cwd;
+        std::env::set_current_dir(cwd).or_fail(|| format!("cannot change to {}", cwd.display()))?;
+        // From here on this process has the lock; it forks no more, so that the lock stays with the chain.
+        let logs_elsewhere = self.start.out.is_some() && self.start.err.is_some() && !self.described;
+        let name = Some(self.start.name.as_str()).filter(|name| !name.is_empty());
+        let app = AppDir::found(name, &self.start.argv, env, !logs_elsewhere)?;
+        let failed = self.become_in(&app, Home::find(env), pipe);
+        if let (Err(_), Some(dir)) = (&failed, app.dir()) {
+            failed::leave_nothing(dir, app.name());
+        }
+        failed
+    }
+
+    /// The same, with the lock of the app.
+    fn become_in(
+        &mut self,
+        app: &AppDir,
+        home: Option<Home>,
+        pipe: &mut File,
+    ) -> Result<std::convert::Infallible, Failure> {
+        orphans::end_before_start(app)?;
+        let [out, err] = self.logs(app.dir())?;
+        let input = input::open(app.dir()).or_fail(|| "cannot open /dev/null".to_owned())?;
+        let before = app.dir().and_then(|dir| home::read_file(dir, home::START, home::LARGEST_START).ok());
+        self.record(app, home)?;
+        let said = self.told(app, [&out, &err]);
+        let done = rustix::stdio::dup2_stdin(&input).and_then(|()| rustix::stdio::dup2_stdout(&out));
+        done.and_then(|()| rustix::stdio::dup2_stderr(&err)).or_fail(|| "cannot redirect".to_owned())?;
+        let failed = self.exec(app, pipe, &said);
+        self.forget(app, before);
+        failed
+    }
+
+    /// Writes down how it is started, before it is.
+    fn record(&mut self, app: &AppDir, home: Option<Home>) -> Result<(), Failure> {
+        let (Some(dir), Some(home)) = (app.dir(), home) else { return Ok(()) };
+        app.name().clone_into(&mut self.start.name);
+        if !self.described {
+            self.start.script =
+                home::script_of(&self.start.argv).map(|path| self.start.cwd.join(path).components().collect());
+        }
+        let written = home::with_id(&home, app.name(), |id| write_start(dir, &mut self.start, id, now_ms()));
+        let _ = Counts::put(dir, &self.counts);
+        if !self.keep_workers {
+            let _ = home::remove_file(dir, WORKERS);
+        }
+        let path = dir.join(home::START);
+        match written {
+            // A full disk: an app that was running a moment ago is not to stay down for it.
+            Err(e) if self.keep_workers && path.exists() => {
+                let (path, why) = (path.display(), reason(&e));
+                report::warning(format_args!("cannot write {path}: {why}; it is that of an earlier start"));
+                Ok(())
+            }
+            other => other.or_fail(|| format!("cannot write {}", path.display())),
+        }
+    }
+
+    /// What cannot be run was not started: what is written of it is as it was.
+    fn forget(&self, app: &AppDir, before: Option<Vec<u8>>) {
+        let Some(dir) = app.dir() else { return };
+        let _ = match before {
+            Some(text) => home::replace_file(dir, home::START, &text),
+            None => home::remove_file(dir, home::START),
+        };
+    }
+
+    /// What the caller needs to know of it: its name, its directory, what to say behind that it was started, and where
+    /// what it writes from now on can be read.
+    fn told(&self, app: &AppDir, logs: [&File; 2]) -> [Vec<u8>; FIELDS] {
+        use std::os::unix::ffi::OsStringExt as _;
+        let bytes = |path: PathBuf| path.into_os_string().into_vec();
+        let given = [(&self.start.out, "out.log"), (&self.start.err, "err.log")];
+        let path = |(given, own): (&Option<PathBuf>, &str)| given.clone().or_else(|| Some(app.dir()?.join(own)));
+        let [out, err] = given.map(|one| bytes(path(one).unwrap_or_default()));
+        let [out_size, err_size] = logs.map(|log| log.metadata().map_or(0, |m| m.size()).to_string().into());
+        let dir = bytes(app.dir().map(Path::to_owned).unwrap_or_default());
+        [app.name().into(), dir, self.places(app).into(), err, err_size, out, out_size]
+    }
+
+    fn places(&self, app: &AppDir) -> String {
+        let (out, err) = (&self.start.out, &self.start.err);
+        let mut said = String::new();
+        if let Some(dir) = app.dir().filter(|_| out.is_none() || err.is_none()) {
+            said += &format!(" log={}/", dir.display());
+        }
+        for (key, path) in [("out", out), ("err", err)] {
+            said += &path.iter().map(|path| format!(" {key}={}", path.display())).collect::<String>();
+        }
+        if let Some(Namesake { name, pid }) = app.namesake() {
+            let running = pid.map_or_else(|| "in another pid namespace".to_owned(), |pid| format!("as pid {pid}"));
+            said += &format!("; the name '{name}' is running {running}");
+        }
+        said
+    }
+
+    fn exec(&self, app: &AppDir, pipe: &mut File, said: &[Vec<u8>]) -> Result<std::convert::Infallible, Failure> {
+        let argv = match app.dir().and_then(workers_asked_for).filter(|_| self.keep_workers) {
+            Some(workers) => home::argv_with_workers(&self.start.argv, workers),
+            None => self.start.argv.clone(),
+        };
+        let Some((program, args)) = argv.split_first() else { return Err(Failure::own("nothing to run")) };
+        let mut command = Command::new(program);
+        command.args(args).env_clear().envs(self.start.env.iter().map(|(key, value)| (key, value)));
+        // The logical path: `current` of a deployment may be a symbolic link, and lead elsewhere at a later roll.
+        command.env("PWD", &self.start.cwd).envs(app.env_for_children());
+        daemon::close_on_exec_above_stderr();
+        app.keep_across_exec().or_fail(|| "cannot keep the lock".to_owned())?;
+        if !self.sockets.is_empty() {
+            passed::keep_over_exec(&self.sockets).or_fail(|| "cannot pass sockets on".to_owned())?;
+            command.envs(passed::variables(&self.sockets)).env("LISTEN_PID", std::process::id().to_string());
+        }
+        let mut told = vec![ABOUT_TO_EXEC];
+        said.iter().for_each(|field| told.extend(field.iter().chain(&[0])));
+        // Nobody may be there to read it; so not with SIGPIPE as the chain is to have it, which would end us here.
+        let _ = pipe.write_all(&told);
+        process::default_signals();
+        let error = command.exec();
+        let code = if error.kind() == io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
+        let program = program.to_string_lossy();
+        Err(Failure::with_code(code, format!("cannot run {program}: {}{}", reason(&error), chain::hint(&program))))
+    }
+
+    /// Whether a start in this directory would come as far as the program: asked before what runs is stopped for it.
+    ///
+    /// # Errors
+    /// 125: what is missing, or cannot be written.
+    pub(crate) fn check(&self, dir: &Path) -> Result<(), Failure> {
+        let Start { cwd, script, .. } = &self.start;
+        let may = |path: &Path, access| rustix::fs::access(path, access);
+        may(cwd, Access::EXEC_OK).or_fail(|| format!("cannot change to {}", cwd.display()))?;
+        may(dir, Access::WRITE_OK | Access::EXEC_OK).or_fail(|| format!("cannot write in {}", dir.display()))?;
+        if let Some(script) = script.as_ref().filter(|_| self.described) {
+            may(script, Access::EXISTS).or_fail(|| format!("script {}", script.display()))?;
+        }
+        self.logs(Some(dir))?;
+        let text = format!("{}{:?}", self.start.to_json(), self.start.app_env);
+        // Twice, for what the supervisors say of themselves.
+        let there_is_room = home::replace_file(dir, TRIAL, text.repeat(2).as_bytes());
+        let _ = home::remove_file(dir, TRIAL);
+        there_is_room.or_fail(|| format!("cannot write in {}", dir.display()))
+    }
+
+    fn logs(&self, dir: Option<&Path>) -> Result<[File; 2], Failure> {
+        let Start { out, err, argv, .. } = &self.start;
+        if let (true, Some(dir)) = (self.described, logs::of_both(argv).and_then(Path::parent)) {
+            std::fs::create_dir_all(dir).or_fail(|| format!("cannot make {}", dir.display()))?;
+        }
+        Ok([self.log(out.as_deref(), dir, "out.log")?, self.log(err.as_deref(), dir, "err.log")?])
+    }
+
+    /// The file that an output is appended to: the one given, else that of the app (without both we do not get here).
+    fn log(&self, given: Option<&Path>, dir: Option<&Path>, name: &str) -> Result<File, Failure> {
+        let own = dir.map(|dir| dir.join(name));
+        let (path, mode, flags) = match (given, &own) {
+            (Some(path), _) => (path, 0o666, 0),
+            (None, Some(path)) => (path.as_path(), 0o600, libc::O_NOFOLLOW),
+            (None, None) => (Path::new("/dev/null"), 0, 0),
+        };
+        if let (true, Some(dir)) = (self.described, given.and_then(Path::parent)) {
+            std::fs::create_dir_all(dir).or_fail(|| format!("cannot make {}", dir.display()))?;
+        }
+        append(path, mode, flags).or_fail(|| format!("cannot append to {}", path.display()))
+    }
+}
+
+/// Writes `start.json`, and `app.env` for an app that is described.
+pub(crate) fn write_start(dir: &Path, start: &mut Start, id: u64, at_ms: u64) -> io::Result<()> {
+    (start.id, start.started_at_ms) = (Some(id), at_ms);
+    start.mode = Mode::of(&start.argv);
+    if start.app_env.is_some() {
+        home::replace_file(dir, APP_ENV, env_file::write(&described_env(start)).as_bytes())?;
+    }
+    start.write(dir)
+}
+
+/// What the description sets in the environment, the app's id included.
+fn described_env(start: &Start) -> Vec<(String, String)> {
+    let mut variables = start.app_env.clone().unwrap_or_default();
+    if let (Some(id), false) = (start.id, variables.iter().any(|(key, _)| key == "pm_id")) {
+        variables.push(("pm_id".to_owned(), id.to_string()));
+    }
+    variables
+}
+
+/// Writes an `app.env` with all of the app's environment: that of a supervisor that runs cannot be changed.
+pub(crate) fn write_whole_env(dir: &Path, start: &Start) -> io::Result<()> {
+    let of_the_shell = |key: &str| ["PWD", "OLDPWD", "SHLVL", "_"].contains(&key);
+    let text = |(key, value): &(OsString, OsString)| Some((key.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    let mut variables: Vec<_> = start.env.iter().filter_map(text).filter(|(key, _)| !of_the_shell(key)).collect();
+    let described = described_env(start);
+    variables.retain(|(key, _)| !described.iter().any(|(known, _)| known == key));
+    variables.extend(described);
+    home::replace_file(dir, APP_ENV, env_file::write(&variables).as_bytes())
+}
+
+/// The number of workers that was asked for since the app was described.
+pub(crate) fn workers_asked_for(dir: &Path) -> Option<u32> {
+    let text = home::read_file(dir, WORKERS, 100).ok()?;
+    std::str::from_utf8(&text).ok()?.trim().parse().ok().filter(|count| *count > 0)
+}
+
+/// Opens a file to append to. A FIFO without a reader is an error, where it would else hold us up; and a terminal does
+/// not become that of our new session.
+fn append(path: &Path, mode: u32, flags: i32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(mode).custom_flags(flags | libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(path)?;
+    let blocking = rustix::fs::fcntl_getfl(&file)? - rustix::fs::OFlags::NONBLOCK;
+    rustix::fs::fcntl_setfl(&file, blocking)?;
+    Ok(file)
+}

@@ -1,0 +1,200 @@
+//! Sees which apps change, and sleeps until one does: their files by inotify(7), their supervisors by pidfds.
+//!
+//! An event says only whom to look at anew. Watches come before the look at what they watch, pidfds before the last look
+//! at whether the process lives: so what changes between a look and the sleep after it ends that sleep.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use pm_common::app::status;
+use pm_common::app::wait::Id;
+use pm_common::kernel::procfs;
+use pm_common::policy::time::Mono;
+use pm_common::sys::inotify::instance;
+use pm_common::sys::{clock, process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+
+use crate::look::app::Seen;
+
+/// How often a supervisor may end under our hands before we make do with what we have: its end is an event, too.
+const TRIES: u32 = 5;
+
+/// Who has changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// Apps may have come or gone.
+    pub(crate) list: bool,
+    /// These are to be looked at anew.
+    pub(crate) apps: BTreeSet<String>,
+    /// Nobody reads any more what we say.
+    pub(crate) reader_gone: bool,
+}
+
+/// What watches all apps.
+#[derive(Debug)]
+pub(crate) struct Eyes {
+    inotify: OwnedFd,
+    home: PathBuf,
+    /// The app that each watched directory belongs to, by inotify's numbers; `None`: that of all apps, or above.
+    watched: BTreeMap<i32, Option<String>>,
+    /// The supervisors that were seen, and whose they are.
+    pidfds: BTreeMap<Id, (String, OwnedFd)>,
+}
+
+impl Eyes {
+    /// Watches the directory of all apps, which need not be there.
+    pub(crate) fn new(home: &Path) -> io::Result<Self> {
+        let inotify = instance()?;
+        let mut eyes = Self { inotify, home: home.to_owned(), watched: BTreeMap::new(), pidfds: BTreeMap::new() };
+        eyes.watch_list()?;
+        Ok(eyes)
+    }
+
+    /// Watches the directory of all apps, or the nearest one above it that is there; to be called before the apps are
+    /// listed.
+    pub(crate) fn watch_list(&mut self) -> io::Result<()> {
+        let home = self.home.clone();
+        for path in home.ancestors() {
+            match self.add(path, None) {
+                // It may have been made before the one above it was watched.
+                Ok(()) if path != home && home.exists() => return self.add(&home, None).map_err(io::Error::from),
+                Ok(()) => return Ok(()),
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Err(Errno::NOENT.into())
+    }
+
+    /// What is to be seen of an app now; `None`: it is not there. Any change of it from here on is told by `wait`.
+    pub(crate) fn look(&mut self, app: &str) -> io::Result<Option<Seen>> {
+        let dir = self.home.join(app);
+        for path in [&dir, &dir.join(status::DIRECTORY)] {
+            match self.add(path, Some(app)) {
+                Ok(()) => {}
+                Err(Errno::NOENT | Errno::NOTDIR) if *path != dir => break,
+                Err(Errno::NOENT | Errno::NOTDIR) => {
+                    self.forget(app);
+                    return Ok(None);
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        let mut seen = Seen::look(app, &dir)?;
+        for _ in 0..TRIES {
+            if self.hold(&seen)? {
+                break;
+            }
+            seen = Seen::look(app, &dir)?;
+        }
+        Ok(Some(seen))
+    }
+
+    /// An app that is gone, or not of interest, is watched no longer.
+    pub(crate) fn forget(&mut self, app: &str) {
+        let of_app = |whose: &Option<String>| whose.as_deref() == Some(app);
+        let gone: Vec<_> = self.watched.iter().filter(|(_, whose)| of_app(whose)).map(|(watch, _)| *watch).collect();
+        for watch in gone {
+            self.watched.remove(&watch);
+            let _ = inotify::remove_watch(&self.inotify, watch);
+        }
+        self.pidfds.retain(|_, (whose, _)| whose != app);
+    }
+
+    /// Sleeps until something changes, or the deadline.
+    pub(crate) fn wait(&mut self, deadline: Option<Mono>) -> io::Result<Changed> {
+        let stdout = rustix::stdio::stdout();
+        let mut fds = vec![PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(&stdout, PollFlags::empty())];
+        fds.extend(self.pidfds.values().map(|(_, fd)| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
+        match poll(&mut fds, deadline.map(|at| timespec(at, clock::now())).as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        let mut changed = Changed { reader_gone: ready.get(1).copied().unwrap_or(false), ..Changed::default() };
+        let mut ended = ready.iter().skip(2);
+        self.pidfds.retain(|_, (app, _)| {
+            let ended = ended.next().copied().unwrap_or(false);
+            if ended {
+                changed.apps.insert(app.clone());
+            }
+            !ended
+        });
+        self.read_events(&mut changed)?;
+        Ok(changed)
+    }
+
+    fn read_events(&mut self, changed: &mut Changed) -> io::Result<()> {
+        let mut buffer = [MaybeUninit::uninit(); 8192];
+        let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
+        loop {
+            match reader.next() {
+                Ok(event) => {
+                    let hidden = event.file_name().is_some_and(|name| name.to_bytes().starts_with(b"."));
+                    if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                        // Whatever happened: look at everything.
+                        changed.list = true;
+                        changed.apps.extend(self.watched.values().flatten().cloned());
+                    } else if let Some(whose) = self.watched.get(&event.wd()) {
+                        match whose {
+                            Some(app) => _ = changed.apps.insert(app.clone()),
+                            // What begins with a dot is no app; we leave samples there ourselves.
+                            None => changed.list |= !hidden,
+                        }
+                    }
+                    if event.events().contains(ReadFlags::IGNORED) {
+                        self.watched.remove(&event.wd());
+                    }
+                }
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    fn add(&mut self, path: &Path, app: Option<&str>) -> Result<(), Errno> {
+        let mut flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::MOVED_FROM;
+        flags |= WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR;
+        // A lock that nobody holds any more shows as a file closed by one who could write.
+        flags.set(WatchFlags::CLOSE_WRITE, app.is_some());
+        let watch = inotify::add_watch(&self.inotify, path, flags)?;
+        self.watched.insert(watch, app.map(str::to_owned));
+        Ok(())
+    }
+
+    /// Gets a pidfd of each supervisor of the app, of the holder of its lock, and of what killed supervisors left; `false`: one that was read is gone.
+    fn hold(&mut self, seen: &Seen) -> io::Result<bool> {
+        let told = seen.sight.statuses.iter().map(|s| Id::of(&s.supervisor));
+        let holder = seen.holder.flatten().and_then(|pid| Some(Id { pid, start: procfs::start_time(pid)? }));
+        let mut all = true;
+        let orphans = seen.orphans().into_iter().filter_map(|(_, w)| Some(Id { pid: w.pid?, start: w.start? }));
+        for id in told.chain(holder).chain(orphans) {
+            if self.pidfds.contains_key(&id) {
+                continue;
+            }
+            let pidfd = match process::open_pidfd(id.pid) {
+                // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one.
+                Ok(pidfd) => Some(pidfd).filter(|_| procfs::is_alive(id.pid, id.start)),
+                Err(e) if e.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => None,
+                Err(e) => return Err(e),
+            };
+            all &= pidfd.is_some();
+            self.pidfds.extend(pidfd.map(|fd| (id, (seen.name.clone(), fd))));
+        }
+        Ok(all)
+    }
+}
+
+/// The time until `at`, for poll(2); nanoseconds, so that a wake-up is never early and then spins.
+pub(crate) fn timespec(at: Mono, now: Mono) -> Timespec {
+    let left = at.since(now).0;
+    let tv_sec = i64::try_from(left / 1_000_000_000).unwrap_or(i64::MAX);
+    Timespec { tv_sec, tv_nsec: i64::try_from(left % 1_000_000_000).unwrap_or(0) }
+}

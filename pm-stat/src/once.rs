@@ -1,0 +1,138 @@
+//! What is printed once, and that is all.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use pm_common::app::home::Home;
+use pm_common::cli::report::{self, Failure};
+
+use crate::check::{complaint, killed, suspended_supervisor, without_above};
+use crate::look::app::Seen;
+use crate::look::matching::{Candidate, matching as matching_names};
+use crate::look::samples::Samples;
+use crate::look::traffic;
+use crate::look::unseen::{EXIT_UNKNOWN, cannot_know};
+use crate::look::usage::Meter;
+use crate::look::{Apps, place};
+use crate::mode::Form;
+use crate::print;
+use crate::show::describe::describe;
+use crate::show::row::{self, Row};
+use crate::show::table::{Entry, render};
+use crate::show::text::{Now, clean};
+use crate::show::{jlist, metrics};
+
+/// Prints the apps named, or all, in this form.
+///
+/// # Errors
+/// 1: an app that was named does not exist (the others are printed); 125: the files cannot be read.
+pub(crate) fn once(home: Option<&Home>, named: Vec<OsString>, form: Form, pss: bool) -> Result<u8, Failure> {
+    let (apps, named) = (Apps::known(home, &named)?, !named.is_empty());
+    let mut meter = Meter::new(pss, home.map(|h| Samples::load(h.path())).unwrap_or_default());
+    let mut rows = row::rows(&apps.seen, &mut meter);
+    // PM2 knows nothing of it.
+    if !matches!(form, Form::Jlist { .. }) {
+        traffic::add(&mut rows);
+    }
+    print(&text(&apps.seen, &rows, form))?;
+    if let Some(home) = home {
+        meter.samples.store(home.path());
+    }
+    apps.end(home, named)
+}
+
+fn text(apps: &[Seen], rows: &[Row<'_>], form: Form) -> String {
+    match form {
+        Form::Lines => rows.iter().map(Row::to_json).collect(),
+        Form::Jlist { env } => jlist::jlist(rows, env),
+        Form::Metrics => metrics::text(apps, rows),
+        Form::Describe => {
+            let each = rows.chunk_by(|a, b| a.app.name == b.app.name);
+            let texts: Vec<_> = each.map(|rows| describe(rows, Now::read(), room(), colours())).collect();
+            texts.join("\n")
+        }
+        Form::Table { order } => {
+            let now = Now::read();
+            let mut entries: Vec<_> = rows.iter().map(|row| Entry::of(row, now)).collect();
+            if let Some(order) = order {
+                order.sort(&mut entries);
+            }
+            render(&entries, room(), colours()) + &notes(apps)
+        }
+    }
+}
+
+/// What no row of the table can say: that a supervisor does nothing, or that nobody would start one again.
+fn notes(apps: &[Seen]) -> String {
+    let notes = apps.iter().flat_map(|app| {
+        let each = [suspended_supervisor(app), without_above(app), killed(app)];
+        each.into_iter().flatten().map(|why| format!("{}: {}\n", clean(&app.name), clean(&why)))
+    });
+    notes.collect()
+}
+
+/// The columns of the terminal that stdout is; `None`: it is none.
+fn room() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    // A terminal that does not say (a serial line) has 0.
+    Some(if size.ws_col == 0 { 80 } else { usize::from(size.ws_col) })
+}
+
+/// Colours are for a terminal, unless NO_COLOR says no (<https://no-color.org>) or the terminal can do nothing.
+pub(crate) fn colours() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|v| v == "dumb");
+    !refused && !dumb && std::io::stdout().is_terminal()
+}
+
+/// Says which of the apps named, or of all, are not as they shall be.
+///
+/// # Errors
+/// 125: the files cannot be read.
+pub(crate) fn check(home: Option<&Home>, named: &[OsString]) -> Result<u8, Failure> {
+    let apps = Apps::look(home, named)?;
+    let unseen = apps.unseen(home, !named.is_empty());
+    let knowable = |name: &str| unseen.iter().all(|app| app.name != name);
+    let told = |app: &Seen| complaint(app, !named.is_empty()).map(|why| format!("{}: {}\n", app.name, clean(&why)));
+    let mut text: String = apps.seen.iter().filter(|app| knowable(&app.name)).filter_map(told).collect();
+    let missing = apps.missing.iter().filter(|name| knowable(name));
+    missing.for_each(|name| text.push_str(&format!("{name}: no such app: {}\n", place(home))));
+    if named.is_empty() && apps.seen.is_empty() && unseen.is_empty() {
+        // A probe that looks into the wrong directory must not be content with it.
+        text = format!("no app: {}\n", place(home));
+    }
+    let code = if text.is_empty() && !unseen.is_empty() { EXIT_UNKNOWN } else { u8::from(!text.is_empty()) };
+    unseen.iter().for_each(|app| text.push_str(&format!("{}\n", cannot_know(app))));
+    print(&text)?;
+    Ok(code)
+}
+
+/// Prints the names of the apps that the targets mean, each once, in the order of the targets.
+///
+/// # Errors
+/// 1: a target means none (the others are printed); 125: the files cannot be read.
+pub(crate) fn matching(home: Option<&Home>, targets: &[OsString]) -> Result<u8, Failure> {
+    let apps: Vec<_> = Apps::look(home, &[])?.seen.iter().map(Candidate::of).collect();
+    let mut names: Vec<&str> = Vec::new();
+    let mut unknown = Vec::new();
+    for target in targets {
+        let found = matching_names(target, &paths(target), &apps);
+        if found.is_empty() {
+            unknown.push(format!("no app '{}': {}", target.to_string_lossy(), place(home)));
+        }
+        found.into_iter().for_each(|name| {
+            if !names.contains(&name) {
+                names.push(name)
+            }
+        });
+    }
+    print(&names.iter().map(|name| format!("{name}\n")).collect::<String>())?;
+    unknown.iter().for_each(|message| report::fatal(message, &[]));
+    Ok(u8::from(!unknown.is_empty()))
+}
+
+/// The target as absolute paths, as it is and with links resolved.
+fn paths(target: &OsString) -> Vec<PathBuf> {
+    [std::path::absolute(target), std::fs::canonicalize(target)].into_iter().flatten().collect()
+}

@@ -1,0 +1,199 @@
+//! `--describe`: all that is known of an app, for people.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use pm_common::app::status::SupervisorLine;
+use pm_common::policy::exit::signal_name;
+use serde_json::{Map, Value};
+
+use crate::check::{killed, orphans, suspended_supervisor, without_above};
+use crate::look::app::Seen;
+use crate::look::start;
+use crate::look::traffic;
+use crate::show::row::Row;
+use crate::show::table::{Entry, render};
+use crate::show::text::{Now, bytes, clean, how, percent};
+use crate::show::words;
+
+/// The description of the app that all these rows are of.
+pub(crate) fn describe(rows: &[Row<'_>], now: Now, room: Option<usize>, colour: bool) -> String {
+    let Some(first) = rows.first() else { return String::new() };
+    let facts = facts(rows, first, &start::whole(&first.app.dir, false));
+    let width = facts.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    let mut text: String = facts.iter().map(|(key, value)| format!("{key:width$}  {}\n", clean(value))).collect();
+    if rows.iter().any(|row| row.worker.is_some()) {
+        let entries: Vec<_> = rows.iter().map(|row| Entry::of(row, now)).collect();
+        text.push('\n');
+        text.push_str(&render(&entries, room, colour));
+    }
+    text
+}
+
+fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(&'static str, String)> {
+    let app = first.app;
+    let [out, err] = app.logs();
+    let told = |key: &str| start.get(key).and_then(start::text);
+    let used = rows.iter().filter_map(|row| row.usage.as_ref());
+    let acting = app.acting();
+    let facts = [
+        ("name", Some(app.name.clone())),
+        ("id", app.id().map(|id| id.to_string())),
+        ("namespace", Some(app.namespace().to_owned())),
+        ("status", Some(status(rows, first).to_owned())),
+        ("mode", app.mode().map(str::to_owned)),
+        ("workers", acting.map(|s| format!("{} wanted, {} ready", s.workers, s.ready))),
+        ("restarts", Some(rows.iter().filter_map(|row| row.restarts).sum::<u64>().to_string())),
+        ("last restart", last_of(rows)),
+        ("roll", acting.and_then(roll)),
+        ("memory", used.clone().next().map(|_| bytes(used.clone().map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)).sum()))),
+        ("cpu", used.clone().next().map(|_| percent(used.map(|u| u.cpu_pct).sum()))),
+        ("listens on", acting.map(|s| s.addresses.join(", "))),
+        ("adapter", adapters(rows)),
+        ("connections", connections(rows)),
+        ("supervisor", supervisors(app)),
+        ("warning", warning(app)),
+        ("policy", acting.map(|s| policy(&s.policy))),
+        ("script", told("script")),
+        ("command", start.get("argv").and_then(Value::as_array).map(|argv| command(argv))),
+        ("directory", told("cwd")),
+        ("started", start.get("started_at_ms").and_then(Value::as_u64).map(date)),
+        ("config", told("config")),
+        ("stdout", Some(out.to_string_lossy().into_owned())),
+        ("stderr", Some(err.to_string_lossy().into_owned())),
+        ("state in", Some(app.dir.to_string_lossy().into_owned())),
+    ];
+    facts.into_iter().filter_map(|(key, value)| Some((key, value.filter(|v| !v.is_empty())?))).collect()
+}
+
+fn warning(app: &Seen) -> Option<String> {
+    suspended_supervisor(app).or_else(|| without_above(app)).or_else(|| orphans(app)).or_else(|| killed(app))
+}
+
+/// That of its rows, where one serves that of this one.
+fn status(rows: &[Row<'_>], first: &Row<'_>) -> &'static str {
+    words::pm2(rows.iter().find(|row| row.state == "ready").unwrap_or(first).state)
+}
+
+fn last_of(rows: &[Row<'_>]) -> Option<String> {
+    let last = rows.iter().filter_map(|row| row.last).max_by_key(|last| last.at_ms)?;
+    Some(format!("{}, {}", how(last), date(last.at_ms)))
+}
+
+fn roll(told: &SupervisorLine) -> Option<String> {
+    let roll = told.roll.as_ref()?;
+    if let Some(run) = &roll.running {
+        return Some(format!("under way: {} of {}, slot {} awaits {}", run.done, run.of, run.slot, run.awaiting));
+    }
+    let slot = roll.slot.map_or_else(String::new, |slot| format!("slot {slot}: "));
+    Some(match roll.ok? {
+        true => format!("number {} ended well", roll.ended),
+        false => format!("number {} was aborted: {slot}{}", roll.ended, roll.reason),
+    })
+}
+
+/// How the workers came by what they listen on.
+fn adapters(rows: &[Row<'_>]) -> Option<String> {
+    let mut all: Vec<_> = rows.iter().filter_map(|row| row.worker?.adapter.as_deref()).collect();
+    all.sort_unstable();
+    all.dedup();
+    Some(all.join(", "))
+}
+
+fn connections(rows: &[Row<'_>]) -> Option<String> {
+    let known: Vec<u64> = rows.iter().filter_map(|row| row.traffic.connections).collect();
+    let open = if known.is_empty() { None } else { Some(format!("{} open", known.iter().sum::<u64>())) };
+    let waiting = traffic::waiting(rows).map(|n| format!("{n} waiting to be accepted"));
+    Some([open, waiting].into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+fn supervisors(app: &Seen) -> Option<String> {
+    let mut all: Vec<_> = app.sight.statuses.iter().map(|s| &s.supervisor).collect();
+    all.sort_by_key(|s| (s.start, s.pid));
+    let texts: Vec<_> = all.iter().map(|s| format!("{} {} (pid {})", s.tool, s.version, s.pid)).collect();
+    Some(texts.join(", "))
+}
+
+fn policy(policy: &Map<String, Value>) -> String {
+    let shown = policy.iter().filter(|(_, value)| !value.is_null());
+    let texts: Vec<_> = shown.map(|(key, value)| figure(key, value)).collect();
+    texts.join(" ")
+}
+
+/// `grace=8s` for `grace_ns: 8000000000`.
+fn figure(key: &str, value: &Value) -> String {
+    let Some(name) = key.strip_suffix("_ns") else { return format!("{key}={}", plain(key, value)) };
+    let time = |value: &Value| {
+        let nanos = Duration::from_nanos(value.as_u64().unwrap_or(0));
+        humantime::format_duration(nanos).to_string().replace(' ', "")
+    };
+    let times: Vec<_> = value.as_array().map_or_else(|| vec![time(value)], |all| all.iter().map(time).collect());
+    format!("{name}={}", times.join(".."))
+}
+
+/// A value that is no time.
+fn plain(key: &str, value: &Value) -> String {
+    let number = value.as_u64();
+    match key {
+        "stop_signal" => number.and_then(|n| signal_name(u8::try_from(n).ok()?)).map(str::to_owned),
+        "max_mem" => number.map(bytes),
+        _ => value.as_str().map(str::to_owned),
+    }
+    .unwrap_or_else(|| value.to_string())
+}
+
+/// The command as a shell would take it.
+fn command(argv: &[Value]) -> String {
+    let words: Vec<_> = argv.iter().filter_map(start::text).map(|word| quoted(&word)).collect();
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// A moment, to the second, in UTC.
+fn date(at_ms: u64) -> String {
+    // Beyond the year 9999 there is no such form; a clock may say anything.
+    let at_ms = at_ms.min(253_402_300_799_000);
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(at_ms)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_pasted() {
+        let argv = [Value::from("node"), Value::from("a b.js"), Value::from("it's"), Value::from("")];
+        assert_eq!(command(&argv), "node 'a b.js' 'it'\\''s' ''");
+    }
+
+    #[test]
+    fn times_are_for_people() {
+        let policy = serde_json::json!({"backoff_ns": [100_000_000, 15_000_000_000_u64], "intensity": 16, "max_mem": null,
+            "restart": "always", "window_ns": 90_000_000_000_u64});
+        let text = super::policy(policy.as_object().expect("an object"));
+        assert_eq!(text, "backoff=100ms..15s intensity=16 restart=always window=1m30s");
+    }
+
+    #[test]
+    fn signals_and_sizes_are_for_people() {
+        let policy =
+            serde_json::json!({"max_mem": 536_870_912, "stop_signal": 2, "stop_group": true, "stop_codes": [1, 2]});
+        let text = super::policy(policy.as_object().expect("an object"));
+        assert_eq!(text, "max_mem=512.0mb stop_codes=[1,2] stop_group=true stop_signal=INT");
+        // SIGRTMIN has no name that holds everywhere.
+        assert_eq!(figure("stop_signal", &Value::from(34)), "stop_signal=34");
+    }
+
+    #[test]
+    fn any_clock_has_a_date() {
+        assert_eq!(date(0), "1970-01-01T00:00:00Z");
+        assert_eq!(date(u64::MAX), "9999-12-31T23:59:59Z");
+    }
+}

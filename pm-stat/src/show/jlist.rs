@@ -1,0 +1,83 @@
+//! `--jlist`: all of it as one JSON array, in the shape that programs written for PM2 read.
+
+use std::collections::HashMap;
+
+use pm_common::app::status::now_ms;
+use serde_json::{Map, Value, json};
+
+use crate::look::start;
+use crate::show::row::Row;
+use crate::show::words;
+
+/// The array, with a newline behind it. The environment holds passwords, so it is shown on request only.
+pub(crate) fn jlist(rows: &[Row<'_>], with_env: bool) -> String {
+    let mut starts = HashMap::new();
+    let items: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let start = starts.entry(row.app.name.as_str()).or_insert_with(|| start::whole(&row.app.dir, with_env));
+            item(row, start, with_env, now_ms()).to_string()
+        })
+        .collect();
+    format!("[{}]\n", items.join(","))
+}
+
+fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) -> Value {
+    let usage = row.usage.as_ref();
+    let started_ms = usage.map(|u| now_ms.saturating_sub((u.uptime_s * 1000.0) as u64));
+    let [out, err] = row.app.logs();
+    let described = |key: &str| start.get("app").and_then(|app| app.get(key)).cloned();
+    let text = |key: &str| start.get(key).and_then(start::text);
+    let mode = row.app.mode().unwrap_or("fork");
+    let mut env = json!({
+        "name": row.app.called(), "namespace": row.app.namespace(), "status": words::pm2(row.state),
+        "restart_time": row.restarts.unwrap_or(0), "unstable_restarts": 0, "pm_uptime": started_ms, "created_at": created(row, start),
+        "exec_mode": format!("{mode}_mode"), "instances": row.app.acting().map_or_else(|| workers_of(start), |s| json!(s.workers)),
+        "NODE_APP_INSTANCE": row.worker.map(|w| w.slot), "pm_cwd": text("cwd"), "pm_exec_path": text("script").or_else(|| text("command")),
+        "pm_out_log_path": out.to_string_lossy(), "pm_err_log_path": err.to_string_lossy(),
+        "pm_pid_path": row.app.dir.join("pid").to_string_lossy(),
+        "node_args": list(described("node_args").or_else(|| described("interpreter_args"))), "args": list(described("args")),
+        "exec_interpreter": start.get("interpreter"),
+        "instance_var": described("instance_var").unwrap_or_else(|| "NODE_APP_INSTANCE".into()),
+        "exit_code": exit_code(row), "watch": false,
+    });
+    if with_env && let Some(env) = env.as_object_mut() {
+        env.insert("env".to_owned(), Value::Object(environment(start)));
+    }
+    json!({
+        "pid": row.pid.unwrap_or(0), "name": row.app.called(), "pm_id": row.app.id(),
+        "monit": {"memory": usage.map_or(0, |u| u.rss_bytes), "cpu": usage.map_or(0.0, |u| (u.cpu_pct * 10.0).round() / 10.0)},
+        "pm2_env": env,
+    })
+}
+
+fn created(row: &Row<'_>, start: &Map<String, Value>) -> Value {
+    start.get("started_at_ms").cloned().unwrap_or_else(|| json!(row.supervisor.map(|s| s.since_ms)))
+}
+
+/// Of an app that does not run: how many workers were asked for.
+fn workers_of(start: &Map<String, Value>) -> Value {
+    start.get("app").and_then(|app| app.get("instances")).cloned().unwrap_or_else(|| json!(1))
+}
+
+fn exit_code(row: &Row<'_>) -> Option<i32> {
+    match row.last?.ended.as_ref()? {
+        pm_common::app::status::Ended::Code(code) => Some(*code),
+        pm_common::app::status::Ended::Signal(_) => None,
+    }
+}
+
+/// A list, also where the description has one text.
+fn list(value: Option<Value>) -> Value {
+    match value {
+        Some(Value::Array(all)) => Value::Array(all),
+        Some(Value::String(text)) => json!(text.split_whitespace().collect::<Vec<_>>()),
+        Some(_) | None => json!([]),
+    }
+}
+
+fn environment(start: &Map<String, Value>) -> Map<String, Value> {
+    // The variables of the description are set over those that the chain is started with.
+    let all = ["env", "app_env"].into_iter().filter_map(|key| start.get(key)?.as_object()).flatten();
+    all.filter_map(|(name, value)| Some((name.clone(), Value::from(start::text(value)?)))).collect()
+}

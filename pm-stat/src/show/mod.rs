@@ -1,0 +1,11 @@
+//! How what was seen is shown: as JSON lines, tables, figures, to people and to programs written for PM2.
+
+pub(crate) mod describe;
+pub(crate) mod jlist;
+pub(crate) mod line;
+pub(crate) mod metrics;
+pub(crate) mod order;
+pub(crate) mod row;
+pub(crate) mod table;
+pub(crate) mod text;
+pub(crate) mod words;

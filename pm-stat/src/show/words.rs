@@ -1,0 +1,50 @@
+//! The words for states: ours in the JSON lines, PM2's where people and programs look that come from there.
+
+/// Each state, as the JSON lines have it, and PM2's word for it: in the table, the live table, `--describe` and `--jlist`.
+const WORDS: [(&str, &str); 14] = [
+    ("starting", "launching"),
+    ("ready", "online"),
+    // A process holds the app's lock, and says nothing.
+    ("running", "online"),
+    ("draining", "stopping"),
+    ("killing", "stopping"),
+    ("stopping", "stopping"),
+    ("backoff", "waiting restart"),
+    // Its supervisor will tell what comes next.
+    ("gone", "waiting restart"),
+    ("failed", "errored"),
+    ("gave up", "errored"),
+    ("errored", "errored"),
+    // PM2 has none: its daemon takes all with it, or knows nothing of them.
+    ("orphaned", "orphaned"),
+    ("down", "stopped"),
+    ("stopped", "stopped"),
+];
+
+/// The word that PM2 has for a state.
+pub(crate) fn pm2(state: &str) -> &'static str {
+    WORDS.iter().find(|(ours, _)| *ours == state).map_or("stopped", |(_, word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use pm_common::app::status::{SupervisorState, WorkerState};
+
+    use super::*;
+    use crate::show::row::{ERRORED, GONE, ORPHANED, STOPPED};
+
+    #[test]
+    fn every_state_has_its_word_and_both_are_in_the_manual() {
+        let manual = include_str!("../../../man/pm-stat.1");
+        let workers = WorkerState::ALL.iter().map(|state| state.word());
+        let supervisors = SupervisorState::ALL.iter().map(|state| state.word());
+        let all: Vec<_> = workers.chain(supervisors).chain([STOPPED, ERRORED, GONE, ORPHANED, "running"]).collect();
+        for state in &all {
+            assert!(WORDS.iter().any(|(ours, _)| ours == state), "{state}");
+        }
+        for (state, word) in WORDS.iter().filter(|(state, _)| *state != "gave up") {
+            let row = format!(".It Cm {state} Ta {word}");
+            assert!(manual.lines().any(|line| line == row), "{row}");
+        }
+    }
+}
