@@ -1,27 +1,14 @@
 //! Runs N copies of a program behind one listening address, and replaces those that die.
 //!
-//! `node` speaks Node's cluster protocol over `channel`; `listeners` and `lanes` hold the sockets; the state machine
-//! and the loop are pm-common's.
+//! `command` is what was asked for, `sockets` what we hold; `node` speaks Node's cluster protocol, `bind` serves programs
+//! that bind by themselves, `care` judges workers; `cluster` owns these. The state machine and the loop are pm-common's.
 
-pub mod address;
 pub mod bind;
-pub mod declared;
-pub use pm_common::kernel::cpus;
-pub use pm_common::node::{channel, message, query};
-mod drain;
-pub mod entry;
-mod handoff;
-pub mod health;
-mod inspector;
-mod lag;
-pub mod lanes;
-pub mod listeners;
-mod memory;
-mod node;
-mod options;
-pub mod paths;
-pub mod preload;
-mod trust;
+pub mod care;
+mod cluster;
+pub mod command;
+pub mod node;
+pub mod sockets;
 
 use std::ffi::{OsStr, OsString};
 
@@ -38,14 +25,15 @@ use pm_common::sys::passed::{self, Passed};
 use bind::fanout::Question as Open;
 use bind::probe::{self, Wanted};
 use bind::{Binds, Fanout};
-use declared::Declared;
-use drain::Drain;
-use health::Question;
-use listeners::{Listeners, Mode};
-use node::Cluster;
-pub use options::TOOL;
+use care::health::Question;
+use cluster::Cluster;
+use cluster::settings::Drain;
+use command::listen::Declared;
+use command::options;
+pub use command::options::TOOL;
+use node::preload::Preload;
 use pm_common::node::program::{self, Node, base_name};
-use preload::Preload;
+use sockets::{Listeners, Mode};
 
 /// Runs the tool with these arguments (without its name); gives the exit code.
 ///

@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 
-use pm_cluster::channel::{Channel, Received};
-use pm_cluster::message::Outgoing;
+use pm_common::node::channel::{Channel, Received};
+use pm_common::node::message::Outgoing;
 use pm_common::sys::fdpass;
 use serde_json::Value;
 

@@ -7,8 +7,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use common::{address, connect, hand_on, handle, inode, lanes, loopback, query, serving, take, worker};
-use pm_cluster::listeners::{Listeners, Mode};
-use pm_cluster::query::Family;
+use pm_cluster::sockets::{Listeners, Mode};
+use pm_common::node::query::Family;
 use pm_common::policy::steering::Spread;
 use pm_common::sys::socket::{self, EADDRINUSE, Join};
 

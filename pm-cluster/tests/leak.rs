@@ -3,7 +3,7 @@
 mod common;
 
 use common::{handle, lanes, loopback, query, serving, worker};
-use pm_cluster::query::Family;
+use pm_common::node::query::Family;
 
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("readable").count()
@@ -14,7 +14,7 @@ fn a_thousand_crashes_closes_and_rolls_leave_no_descriptor() {
     let mut listeners = lanes();
     let (_kept, key) = serving(&mut listeners, worker(0, 1), &loopback());
     let udp = query(Family::Udp4, Some("127.0.0.1"), 0);
-    let cycle = |listeners: &mut pm_cluster::listeners::Listeners, generation: u64| {
+    let cycle = |listeners: &mut pm_cluster::sockets::Listeners, generation: u64| {
         let (crashing, next) = (worker(1, generation), worker(1, generation + 1));
         drop(serving(listeners, crashing, &loopback()));
         drop(handle(listeners.open(crashing, &udp).expect("granted")));
@@ -25,7 +25,7 @@ fn a_thousand_crashes_closes_and_rolls_leave_no_descriptor() {
         listeners.gone(crashing);
         listeners.gone(next);
         // A port of its own for each generation, closed of its own accord.
-        let once = pm_cluster::query::Query { index: generation, ..loopback() };
+        let once = pm_common::node::query::Query { index: generation, ..loopback() };
         let (fd, once) = serving(listeners, crashing, &once);
         drop(fd);
         listeners.closed(crashing, &once);

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::{address, connect, inode, lanes, loopback, query, serving, take, worker};
-use pm_cluster::listeners::{How, Listeners, Mode};
-use pm_cluster::query::{Family, Query};
+use pm_cluster::sockets::{How, Listeners, Mode};
+use pm_common::node::query::{Family, Query};
 use pm_common::policy::steering::Spread;
 use pm_common::sys::socket::{self, EADDRINUSE, EINVAL, ENOTSOCK};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use common::{address, handle, inode, lanes, loopback, worker};
-use pm_cluster::listeners::Listeners;
+use pm_cluster::sockets::Listeners;
 use pm_common::policy::WorkerId;
 use pm_common::sys::socket;
 use proptest::prelude::*;

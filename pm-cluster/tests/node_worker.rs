@@ -7,9 +7,9 @@ use std::process::{Child, Command};
 use std::rc::Rc;
 use std::time::Duration;
 
-use pm_cluster::channel::{Channel, Received};
-use pm_cluster::message::{Message, Outgoing};
-use pm_cluster::query::{Family, Query};
+use pm_common::node::channel::{Channel, Received};
+use pm_common::node::message::{Message, Outgoing};
+use pm_common::node::query::{Family, Query};
 use pm_common::sys::fdpass;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};

@@ -8,8 +8,8 @@ use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::clock;
 
 use super::Binds;
-use crate::listeners::Listeners;
-use crate::listeners::room::MOST_OF_A_SLOT;
+use crate::sockets::Listeners;
+use crate::sockets::room::MOST_OF_A_SLOT;
 
 /// Time that a worker may take at once: some thousand calls.
 const BURST: Span = Span::millis(100);

@@ -9,7 +9,7 @@ use pm_common::sys::seccomp;
 use pm_common::sys::socket::Protocol;
 use rustix::fs::{Mode, OFlags};
 
-use crate::inspector::Inspector;
+use crate::node::inspector::Inspector;
 
 /// The process that a thread belongs to: bind often comes from a thread that is not the leader.
 pub(super) fn process_of(thread: i32) -> Option<i32> {
@@ -19,7 +19,7 @@ pub(super) fn process_of(thread: i32) -> Option<i32> {
 
 /// A process that waits for our answer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Caller(pub(super) i32);
+pub(crate) struct Caller(pub(crate) i32);
 
 /// A descriptor of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl Caller {
     }
 
     /// The name of the file that it executes.
-    pub(super) fn program(self) -> String {
+    pub(crate) fn program(self) -> String {
         let path = fs::read_link(format!("/proc/{}/exe", self.0)).unwrap_or_default();
         path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }

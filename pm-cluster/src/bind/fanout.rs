@@ -9,7 +9,7 @@ use pm_common::policy::worker::ReadyBy;
 
 use super::probe::{self, Choice, Wanted};
 use super::{Binds, Fanout};
-use crate::options::Options;
+use crate::command::options::Options;
 use pm_common::node::program::{self, Node, base_name};
 
 /// What the answer depends on.

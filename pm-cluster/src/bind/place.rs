@@ -10,11 +10,11 @@ use pm_common::sys::{limits, seccomp, socket};
 use super::caller::Descriptor;
 use super::decide::Pending;
 use super::{Asked, Binds, Fanout};
-use crate::entry::Lent;
-use crate::lanes;
-use crate::listeners::Listeners;
-use crate::listeners::own::{Offer, Spot};
-use crate::listeners::room::MOST_OF_A_SLOT;
+use crate::sockets::Listeners;
+use crate::sockets::address::Lent;
+use crate::sockets::bound::{Offer, Spot};
+use crate::sockets::lanes;
+use crate::sockets::room::MOST_OF_A_SLOT;
 
 /// The ports from here on take no right (`ip_unprivileged_port_start`, ip(7)).
 const FIRST_FOR_ALL: u16 = 1024;

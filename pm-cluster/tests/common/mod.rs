@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use pm_cluster::listeners::{Grant, How, Listeners, Mode};
-use pm_cluster::query::{Family, Query};
+use pm_cluster::sockets::{Grant, How, Listeners, Mode};
+use pm_common::node::query::{Family, Query};
 use pm_common::policy::WorkerId;
 use pm_common::policy::steering::Spread;
 use pm_common::sys::socket;

@@ -3,5 +3,6 @@
 pub mod cgroup;
 pub mod cpus;
 pub mod listeners;
+pub mod memory;
 pub mod procfs;
 pub mod sock_diag;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 
-use pm_cluster::preload::Preload;
+use pm_cluster::node::preload::Preload;
 use pm_common::policy::time::Span;
 use pm_tests::bins;
 use pm_tests::scene::Scene;
@@ -16,7 +16,7 @@ const CLIENT: u32 = 24;
 /// Runs a script of the fixtures to its end; its output if it was content. A file takes it: a pipe would stay open for
 /// as long as a worker that hangs.
 fn run(scene: &Scene, script: &str, args: &[&str]) -> String {
-    let drain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pm-cluster/src/preload/drain.cjs");
+    let drain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pm-cluster/src/node/preload/drain.cjs");
     let script = scene.expand(&format!("$F/drain/{script}"));
     let mut command = scene.command(&[&["node", script.as_str(), drain.to_str().expect("UTF-8")], args].concat());
     let out = scene.file("out", "");

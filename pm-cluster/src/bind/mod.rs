@@ -1,0 +1,391 @@
+//! The adapter for any program: it binds by itself, and is watched as it does.
+//!
+//! Each worker's tree tells us of bind and listen before they happen (`sys::seccomp`) and waits for our answer. A socket
+//! that is bound to a TCP port becomes a lane of its slot: we keep a duplicate of it, so that neither a crash nor a roll
+//! refuses a connection, and the slot's next worker is given the same socket when it binds. What cannot be steered is
+//! shared by all workers. Whatever fails here, the call goes on as if nobody had looked.
+
+mod budget;
+pub(crate) mod caller;
+mod decide;
+pub(crate) mod fanout;
+mod place;
+pub mod probe;
+mod unshared;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use pm_common::cli::report;
+use pm_common::kernel::procfs::Proc;
+use pm_common::policy::WorkerId;
+use pm_common::policy::supervisor::Event;
+use pm_common::policy::time::Mono;
+use pm_common::supervise::{AdapterToken, Plan, Source};
+use pm_common::sys::fdpass;
+use pm_common::sys::seccomp::{self, Call, Listener, Next, Notice};
+use pm_common::sys::socket;
+
+use crate::node::inspector;
+use crate::sockets::Listeners;
+use crate::sockets::bound::Spot;
+use budget::Budget;
+use caller::Caller;
+use decide::{AllPending, Bind, Pending, Verdict};
+use fanout::Question;
+
+/// Calls answered in one turn: others come in between.
+const CALLS_PER_TURN: usize = 64;
+/// The longest socket address (struct sockaddr_storage): the kernel takes no longer one.
+const LONGEST_ADDRESS: usize = 128;
+
+/// How the programs' own binds are handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fanout {
+    /// The program's own socket becomes the lane, or the one of all.
+    Own,
+    /// We make it and put it in the place of the program's.
+    Made,
+    /// Nobody looks.
+    Off,
+}
+
+/// The workers whose binds are watched.
+#[derive(Debug)]
+pub struct Binds {
+    fanout: Fanout,
+    /// What could not be found out yet: `fanout` is only hoped for.
+    open: Option<Question>,
+    watched: BTreeMap<WorkerId, Watched>,
+    /// Where each worker listens on sockets that it bound, or was started with.
+    ports: BTreeMap<WorkerId, BTreeSet<u16>>,
+    /// Workers whose calls have to wait, until then.
+    resting: BTreeMap<WorkerId, Mono>,
+    /// The supervisor stops: nothing is kept any more.
+    finished: bool,
+    /// Where workers take datagrams.
+    datagrams: BTreeMap<WorkerId, BTreeSet<SocketAddr>>,
+    /// The debuggers' ports of workers, the same port for none of them.
+    inspectors: inspector::Ports,
+    /// The unix sockets that slots have bound.
+    unix: BTreeMap<Vec<u8>, u32>,
+    /// What a person should be told.
+    warnings: Vec<String>,
+    proc: Proc,
+}
+
+#[derive(Debug)]
+struct Watched {
+    /// Where the listener comes from, until it has.
+    awaited: Option<OwnedFd>,
+    listener: Option<Listener>,
+    /// The number of the worker's end of Node's channel, if it has one.
+    channel: Option<u64>,
+    budget: Budget,
+    pending: AllPending,
+    /// Its first process.
+    pid: i32,
+    /// The worker has ended; what it left may still call.
+    ended: bool,
+}
+
+/// A call and who makes it.
+#[derive(Debug)]
+struct Asked {
+    who: WorkerId,
+    notice: u64,
+    process: Caller,
+    fd: i32,
+}
+
+impl Binds {
+    /// Nobody is watched yet.
+    #[must_use]
+    pub(crate) fn new(fanout: Fanout, open: Option<Question>) -> Self {
+        Self {
+            fanout,
+            open,
+            watched: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            resting: BTreeMap::new(),
+            finished: false,
+            datagrams: BTreeMap::new(),
+            inspectors: inspector::Ports::default(),
+            unix: BTreeMap::new(),
+            warnings: Vec::new(),
+            proc: Proc::default(),
+        }
+    }
+
+    /// Has a worker that is about to start watched; `channel` is its end of Node's channel.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn prepare(&mut self, who: WorkerId, channel: Option<u64>, plan: &mut Plan) -> io::Result<()> {
+        if self.fanout == Fanout::Off {
+            return Ok(());
+        }
+        let (ours, theirs) = fdpass::pair()?;
+        plan.watch = Some(theirs);
+        let (budget, pending) = (Budget::default(), AllPending::default());
+        let awaited = Some(ours);
+        let watched = Watched { awaited, listener: None, channel, budget, pending, pid: 0, ended: false };
+        self.watched.insert(who, watched);
+        Ok(())
+    }
+
+    /// It was started: it has sent what tells of its calls.
+    pub fn started(&mut self, who: WorkerId, pid: i32) {
+        let Some(watched) = self.watched.get_mut(&who) else { return };
+        watched.pid = pid;
+        let Some(from) = watched.awaited.take() else { return };
+        match seccomp::receive(from.as_fd()) {
+            Ok(listener) => watched.listener = Some(listener),
+            Err(error) => {
+                self.watched.remove(&who);
+                let reason = report::reason(&error);
+                self.warnings.push(format!(
+                    "cannot watch what workers bind: {reason}; those that bind the same port get EADDRINUSE"
+                ));
+            }
+        }
+    }
+
+    /// It ended (or could not be started).
+    pub fn ended(&mut self, who: WorkerId) {
+        self.ports.remove(&who);
+        self.datagrams.remove(&who);
+        self.inspectors.gone(who);
+        let listens = |watched: &Watched| watched.listener.is_some();
+        match self.watched.get_mut(&who).filter(|watched| listens(watched)) {
+            // What it left behind would get ENOSYS at each bind.
+            Some(watched) => watched.ended = true,
+            None => drop(self.watched.remove(&who)),
+        }
+    }
+
+    /// The supervisor stops: calls are not looked at any more.
+    pub fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// A worker listens at an address, in words.
+    pub fn listens_at(&mut self, who: WorkerId, address: &str) {
+        let port: Option<u16> = address.rsplit(':').next().and_then(|port| port.parse().ok());
+        self.ports.entry(who).or_default().extend(port);
+    }
+
+    /// Where a worker listens on sockets that it bound, or was started with.
+    #[must_use]
+    pub fn ports(&self, who: WorkerId) -> Vec<u16> {
+        self.ports.get(&who).map(|ports| ports.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// Whether a worker listens on sockets that it bound, or was started with.
+    #[must_use]
+    pub fn has_ports(&self, who: WorkerId) -> bool {
+        self.ports.get(&who).is_some_and(|ports| !ports.is_empty())
+    }
+
+    /// What to wait for.
+    pub fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
+        for (who, watched) in &self.watched {
+            if let Some(listener) = watched.listener.as_ref().filter(|_| !self.resting.contains_key(who)) {
+                let token = AdapterToken::Calls(*who);
+                out.push(Source { token, fd: listener.as_fd(), read: true, write: false });
+            }
+        }
+    }
+
+    fn answer_all(&mut self, who: WorkerId, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+        for _ in 0..CALLS_PER_TURN {
+            let Some(listener) = self.watched.get(&who).and_then(|watched| watched.listener.as_ref()) else { return };
+            match listener.next() {
+                Next::Notice(notice) => self.on_call(who, notice, listeners, events),
+                Next::Nothing => return,
+                Next::Gone => {
+                    self.watched.remove(&who);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What a person should be told since the last call.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn on_call(&mut self, who: WorkerId, notice: Notice, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+        let ended = self.finished || self.watched.get(&who).is_none_or(|watched| watched.ended);
+        let process = caller::process_of(notice.thread).filter(|_| !ended);
+        let asked = |fd, process| Asked { who, notice: notice.id, process: Caller(process), fd };
+        if let (true, Call::Bind { address, length, .. }) = (ended && !self.finished, notice.call) {
+            self.note_left_behind((notice.thread, address, length));
+        }
+        let answer = match (notice.call, process) {
+            (_, None) => None,
+            (Call::Bind { fd, address, length }, Some(process)) => {
+                let answer = self.on_bind(&asked(fd, process), (notice.thread, address, length), listeners);
+                events.extend(answer.map(|_| Event::Binds(who)));
+                answer
+            }
+            (Call::Listen { fd, backlog }, Some(process)) => {
+                self.on_listen(&asked(fd, process), backlog, listeners, events)
+            }
+            (Call::Listens { fd }, Some(process)) => {
+                self.on_listens(&asked(fd, process), listeners, events);
+                None
+            }
+        };
+        let Some(listener) = self.listener(who) else { return };
+        match answer {
+            Some(result) => listener.answer(notice.id, result),
+            None => listener.proceed(notice.id),
+        }
+    }
+
+    fn listener(&self, who: WorkerId) -> Option<&Listener> {
+        self.watched.get(&who)?.listener.as_ref()
+    }
+
+    /// `None`: the kernel does what was asked for.
+    fn on_bind(
+        &mut self,
+        asked: &Asked,
+        memory: (i32, usize, usize),
+        listeners: &mut Listeners,
+    ) -> Option<Result<(), i32>> {
+        let address = self.address(asked, memory)?;
+        let inode = asked.process.inode(asked.fd)?;
+        let ours = listeners.knows(inode);
+        if address.port() == 0 && !ours {
+            return None;
+        }
+        let socket = self.duplicate(asked);
+        let protocol = match &socket {
+            Some(socket) => socket::protocol(socket).ok()?,
+            None => asked.process.protocol(asked.fd),
+        };
+        // Only now is all that was read known to be of the caller, and not of another with its number.
+        if !self.waits(asked) {
+            return None;
+        }
+        let inspector = asked.process.inspects_at(memory.0, address.port());
+        let verdict = decide::bind(&Bind { address, protocol, ours, asks: self.speaks_node(asked), inspector });
+        match (verdict, socket) {
+            (Verdict::LeaveAlone, _) | (Verdict::Inspector, None) => None,
+            (Verdict::Inspector, Some(socket)) => self.bind_inspector(asked.who, address, &socket),
+            (Verdict::Done, _) => Some(Ok(())),
+            (Verdict::Beside, socket) => self.bind_datagrams(asked, address, &socket?),
+            (Verdict::Lanes | Verdict::Shared, None) => self.make(asked, address, listeners),
+            (_, Some(socket)) => {
+                let lane = verdict == Verdict::Lanes && !listeners.shares();
+                self.bind_own(asked, Pending { inode, address, lane }, &socket, listeners)
+            }
+        }
+    }
+
+    /// All sockets of the worker's processes.
+    fn sockets(&mut self, who: WorkerId) -> BTreeSet<u64> {
+        let Some(pid) = self.watched.get(&who).map(|watched| watched.pid) else { return BTreeSet::new() };
+        let tree: Vec<i32> = self.proc.tree(pid, |_| true).iter().map(|stat| stat.pid).collect();
+        sockets_of(tree.into_iter())
+    }
+
+    fn address(&mut self, asked: &Asked, (thread, at, length): (i32, usize, usize)) -> Option<SocketAddr> {
+        match seccomp::read_memory(thread, at, length.min(LONGEST_ADDRESS)) {
+            Ok(bytes) => {
+                self.note_unix(asked, &bytes);
+                decide::socket_address(&bytes)
+            }
+            Err(error) => {
+                if self.waits(asked) {
+                    self.cannot("read what a worker binds", &error);
+                }
+                None
+            }
+        }
+    }
+
+    fn cannot(&mut self, what: &str, error: &io::Error) {
+        let reason = report::reason(error);
+        self.warnings.push(format!("cannot {what}: {reason}; workers that bind the same port get EADDRINUSE"));
+    }
+
+    fn waits(&self, asked: &Asked) -> bool {
+        self.listener(asked.who).is_some_and(|listener| listener.waits(asked.notice))
+    }
+
+    /// Whether the process holds the channel and knows what to do with it: what such a one binds by itself, a debugger's
+    /// port above all, is its own.
+    fn speaks_node(&self, asked: &Asked) -> bool {
+        let Some(channel) = self.watched.get(&asked.who).and_then(|watched| watched.channel) else { return false };
+        matches!(asked.process.program().as_str(), "node" | "nodejs") && asked.process.was_given(channel)
+    }
+
+    fn on_listen(
+        &mut self,
+        asked: &Asked,
+        backlog: i32,
+        listeners: &mut Listeners,
+        events: &mut VecDeque<Event>,
+    ) -> Option<Result<(), i32>> {
+        let inode = asked.process.inode(asked.fd)?;
+        if !self.waits(asked) {
+            return None;
+        }
+        if listeners.knows(inode) {
+            if let Err(error) = listeners.listen_again(inode) {
+                return Some(Err(error.raw_os_error().unwrap_or(socket::EINVAL)));
+            }
+            let address = listeners.listens_on(asked.who, inode)?;
+            return self.listening(asked, address, events);
+        }
+        let socket = self.duplicate(asked)?;
+        let bound = socket::local_inet(&socket).ok()?;
+        if !self.waits(asked) {
+            return None;
+        }
+        let pending = self.watched.get_mut(&asked.who)?.pending.take(inode, bound)?;
+        let only_v6 = bound.is_ipv6() && socket::is_only_v6(&socket).unwrap_or(false);
+        let spot = Spot { address: bound, only_v6 };
+        match listeners.adopt(asked.who, spot, socket, pending.lane, backlog) {
+            Err(error) => return Some(Err(error.raw_os_error().unwrap_or(socket::EINVAL))),
+            Ok(Some(lent)) => {
+                self.put(asked, &lent, &asked.process.uses(inode).all)?.ok()?;
+            }
+            Ok(None) => {}
+        }
+        self.listening(asked, listeners.at(spot)?.to_owned(), events)
+    }
+
+    /// A program that finds that the socket which it was given listens already does not call listen.
+    fn on_listens(&mut self, asked: &Asked, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+        let inode = asked.process.inode(asked.fd).filter(|inode| listeners.knows(*inode) && self.waits(asked));
+        if let Some(address) = inode.and_then(|inode| listeners.listens_on(asked.who, inode)) {
+            self.listening(asked, address, events);
+        }
+    }
+
+    fn listening(&mut self, asked: &Asked, address: String, events: &mut VecDeque<Event>) -> Option<Result<(), i32>> {
+        self.listens_at(asked.who, &address);
+        events.push_back(Event::Listening { id: asked.who, address, fixed: true });
+        Some(Ok(()))
+    }
+}
+
+/// The sockets of all these processes; `None`: one of them may not be looked at.
+pub(crate) fn visible_sockets_of(mut processes: impl Iterator<Item = i32>) -> Option<BTreeSet<u64>> {
+    processes.try_fold(BTreeSet::new(), |mut all, process| {
+        all.extend(Caller(process).visible_sockets()?);
+        Some(all)
+    })
+}
+
+/// The sockets of all these processes.
+pub(crate) fn sockets_of(processes: impl Iterator<Item = i32>) -> BTreeSet<u64> {
+    processes.flat_map(|process| Caller(process).sockets()).collect()
+}

@@ -1,0 +1,217 @@
+//! The drain of a worker that knows nothing of it: steered away, it is watched until its connections are done.
+//!
+//! No event tells of that, so for the time of a drain it is looked at now and then.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd as _;
+
+use pm_common::kernel::procfs::Proc;
+use pm_common::kernel::sock_diag::{self, Connection, SeenPorts};
+use pm_common::policy::WorkerId;
+use pm_common::policy::time::{Mono, Span};
+use pm_common::sys::{clock, process};
+
+use crate::bind::caller::Caller;
+use crate::bind::sockets_of;
+use crate::node::preload::SIGNAL;
+use crate::sockets::Listeners;
+
+/// A client whose handshake was under way when its lane was steered off may take this long to appear in its queue.
+const SETTLE: Span = Span::secs(1);
+/// The pauses between looks: at first as short as a request, doubled up to the longest.
+const FIRST_PAUSE: Span = Span::millis(10);
+const LONGEST_PAUSE: Span = Span::millis(200);
+/// Milliseconds between two parts of an answer that is being streamed, at most.
+const STREAM_PAUSE: u32 = 1000;
+
+/// The drains under way.
+#[derive(Debug)]
+pub struct Drains {
+    /// How long a drain may take; the rest of the grace is the program's own, after the stop signal.
+    limit: Span,
+    under_way: BTreeMap<WorkerId, Drain>,
+    proc: Proc,
+}
+
+#[derive(Debug)]
+struct Drain {
+    pid: i32,
+    ports: BTreeSet<u16>,
+    since: Mono,
+    /// How long connections may be idle.
+    linger: Span,
+    next: Mono,
+    pause: Span,
+    /// The whole cluster stops, so its lanes are not steered away: only the connections of the first look count, in hand
+    /// or in the queue, by what the kernel names them by.
+    only: Option<BTreeSet<u64>>,
+    stopping: bool,
+}
+
+/// The listeners of each port: the numbers of their sockets, and how many connections wait.
+type Queues = BTreeMap<u16, Vec<(u64, u32)>>;
+
+/// How long a drain lasts already, in milliseconds, and how long connections may be idle.
+#[derive(Debug, Clone, Copy)]
+struct Age {
+    age: u64,
+    linger: u64,
+}
+
+/// Whether a connection is worth waiting for: an answer is owed or on its way, or, as long as idle ones linger, it was
+/// used within that time.
+fn holds_up(one: &Connection, at: Age) -> bool {
+    let unanswered = one.received > 0 && one.received_ago < one.sent_ago;
+    let streams = one.sent_ago < STREAM_PAUSE && one.received_ago.saturating_sub(one.sent_ago) > STREAM_PAUSE;
+    let idle = u64::from(one.sent_ago.min(one.received_ago));
+    let in_use = one.unread > 0 || one.unsent > 0 || unanswered || streams;
+    in_use || (at.age < at.linger && idle < at.linger)
+}
+
+impl Drains {
+    /// None yet.
+    #[must_use]
+    pub fn new(grace: Span) -> Self {
+        let (under_way, proc) = (BTreeMap::new(), Proc::default());
+        Self { limit: Span(grace.0 / 8 * 7), under_way, proc }
+    }
+
+    /// A worker drains from now on; `ports` is where it listens by itself, `linger` how long connections may be idle.
+    pub fn begin(&mut self, who: WorkerId, pid: i32, ports: Vec<u16>, linger: Span, stopping: bool) {
+        let now = clock::now();
+        let ports = ports.into_iter().collect();
+        let drain = Drain { pid, ports, since: now, linger, next: now, pause: FIRST_PAUSE, only: None, stopping };
+        self.under_way.insert(who, drain);
+    }
+
+    /// Asks Node servers in the worker's tree to send their clients off, so that those which keep their connections
+    /// busy lose nothing.
+    pub fn ask(&mut self, who: WorkerId) {
+        let Some(drain) = self.under_way.get(&who) else { return };
+        let tree: Vec<i32> = self.proc.tree(drain.pid, |_| true).iter().map(|stat| stat.pid).collect();
+        let number = SIGNAL.as_raw() as u8;
+        for pid in tree {
+            // First the descriptor, so that what is looked at is what is signalled.
+            let Ok(process) = process::open_pidfd(pid) else { continue };
+            let is_node = matches!(Caller(pid).program().as_str(), "node" | "nodejs");
+            if is_node && self.proc.catches(pid, number) {
+                let _ = process::signal(process.as_fd(), number);
+            }
+        }
+    }
+
+    /// Whether it is not over yet.
+    #[must_use]
+    pub fn has(&self, who: WorkerId) -> bool {
+        self.under_way.contains_key(&who)
+    }
+
+    /// The worker is gone.
+    pub fn forget(&mut self, who: WorkerId) {
+        self.under_way.remove(&who);
+    }
+
+    /// When to look next.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Mono> {
+        self.under_way.values().map(|drain| drain.next).min()
+    }
+
+    /// Looks where it is due; gives those that are done.
+    pub fn look(&mut self, now: Mono, listeners: &Listeners) -> Vec<WorkerId> {
+        let due: Vec<WorkerId> =
+            self.under_way.iter().filter(|(_, drain)| drain.next <= now).map(|(who, _)| *who).collect();
+        // At a stop all are due at the same time.
+        let mut seen = (SeenPorts::default(), Queues::new());
+        let done = due.into_iter().filter(|who| self.is_done(*who, now, listeners, &mut seen)).collect::<Vec<_>>();
+        done.iter().for_each(|who| self.forget(*who));
+        done
+    }
+
+    fn is_done(&mut self, who: WorkerId, now: Mono, listeners: &Listeners, seen: &mut (SeenPorts, Queues)) -> bool {
+        let limit = self.limit;
+        let Some(drain) = self.under_way.get_mut(&who) else { return false };
+        let linger = drain.linger;
+        drain.next = now + drain.pause;
+        drain.pause = drain.pause.doubled().min(LONGEST_PAUSE);
+        let age = now.since(drain.since);
+        if age >= limit {
+            return true;
+        }
+        if !drain.stopping && (age < SETTLE.min(linger) || listeners.waiting(who) > 0) {
+            return false;
+        }
+        let millis = |span: Span| span.0 / 1_000_000;
+        let at = Age { age: millis(age), linger: millis(linger) };
+        // Without a look at them, idle is all that they can be.
+        let Some(all) = drain.connections(&mut self.proc, seen) else { return age >= linger };
+        !all.iter().any(|one| holds_up(one, at))
+    }
+}
+
+impl Drain {
+    /// The connections that the worker has accepted, at a stop those too that it has yet to accept; `None` where the
+    /// kernel does not show them.
+    fn connections(&mut self, proc: &mut Proc, (seen, queues): &mut (SeenPorts, Queues)) -> Option<Vec<Connection>> {
+        let mut all = seen.at(&self.ports)?;
+        if all.is_empty() {
+            return Some(all);
+        }
+        let tree: Vec<i32> = proc.tree(self.pid, |_| true).iter().map(|stat| stat.pid).collect();
+        let held = sockets_of(tree.into_iter());
+        // Which of its port's queues one waits in is not shown: with none in the worker's, it is another's.
+        let waits = self.stopping && all.iter().any(|one| one.inode == 0) && {
+            let mut of_port = self.ports.iter().flat_map(|port| {
+                queues.entry(*port).or_insert_with(|| sock_diag::queues(*port).unwrap_or_default()).clone()
+            });
+            of_port.any(|(socket, length)| length > 0 && held.contains(&socket))
+        };
+        all.retain(|one| held.contains(&one.inode) || (one.inode == 0 && waits));
+        if self.stopping {
+            let only = self.only.get_or_insert_with(|| all.iter().map(|one| one.cookie).collect());
+            all.retain(|one| only.contains(&one.cookie));
+        }
+        Some(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWERED: Connection =
+        Connection { inode: 1, unread: 0, unsent: 0, sent_ago: 50, received_ago: 60, received: 100, cookie: 1 };
+
+    fn at(age: u64) -> Age {
+        Age { age, linger: 6000 }
+    }
+
+    #[test]
+    fn an_owed_answer_is_waited_for_however_long() {
+        let owed = Connection { sent_ago: 5000, received_ago: 4000, ..ANSWERED };
+        assert!(holds_up(&owed, at(0)) && holds_up(&owed, at(100_000)));
+        assert!(holds_up(&Connection { unread: 1, ..ANSWERED }, at(100_000)));
+        assert!(holds_up(&Connection { unsent: 1, ..ANSWERED }, at(100_000)));
+    }
+
+    #[test]
+    fn an_idle_one_lingers() {
+        assert!(holds_up(&ANSWERED, at(5999)) && !holds_up(&ANSWERED, at(6000)));
+        let long = Connection { sent_ago: 7000, received_ago: 7010, ..ANSWERED };
+        assert!(!holds_up(&long, at(0)), "idle for as long already");
+    }
+
+    #[test]
+    fn one_that_was_never_used_lingers_too() {
+        let fresh = Connection { received: 0, sent_ago: 300, received_ago: 200, ..ANSWERED };
+        assert!(holds_up(&fresh, at(0)) && !holds_up(&fresh, at(6000)));
+    }
+
+    #[test]
+    fn a_stream_goes_on() {
+        let stream = Connection { sent_ago: 400, received_ago: 90_000, ..ANSWERED };
+        assert!(holds_up(&stream, at(6000)));
+        let ended = Connection { sent_ago: 1400, ..stream };
+        assert!(!holds_up(&ended, at(6000)));
+    }
+}

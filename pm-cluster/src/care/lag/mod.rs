@@ -1,0 +1,295 @@
+//! Watches whether workers take what comes to their lanes, with no timer at rest.
+//!
+//! The lanes of workers in service are polled for a connection that waits. The first one that is seen ends that for all
+//! lanes, since it says nothing but that somebody uses them; a second later the queues are looked at once, and polled
+//! again. So a busy cluster costs two wake-ups a second and an idle one none. Only a queue that has not got any shorter
+//! in between is watched closer ([`Watched`]): now it is seen who waits and what the worker holds (`evidence`), in a few
+//! looks, until it moves or is known to stand still. Then it is steered away from, if there are others to go to, and
+//! looked at now and then until it moves.
+//!
+//! With a limit a worker that stands still for longer is given up, and said to lag: it gets a successor, which is given
+//! its lanes with all that waits in them. Node workers are then also asked over their channel.
+//!
+//! Where nothing can be done (no limit, and no other worker to steer to) nobody looks.
+
+mod evidence;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use pm_common::cli::report;
+use pm_common::policy::WorkerId;
+use pm_common::policy::lag::{Beat, Pulse, Stall, Verdict, Watched};
+use pm_common::policy::supervisor::Event;
+use pm_common::policy::time::{Mono, Span};
+use pm_common::supervise::{AdapterToken, Source};
+use pm_common::sys::{clock, socket};
+
+use crate::sockets::view::Held;
+use crate::sockets::{LaneRef, Listeners};
+use evidence::{Evidence, Looks, Reads};
+
+/// From the first connection that waits until the queues are looked at: what takes less is no news, and a busy server
+/// must not keep us busy.
+const REST: Span = Span::secs(1);
+
+/// The lanes and workers that are watched.
+#[derive(Debug)]
+pub(crate) struct Lag {
+    limit: Option<Span>,
+    /// When the queues are looked at; `None`: they are polled.
+    glance: Option<Mono>,
+    /// The queues that were not empty when that began.
+    queues: BTreeMap<LaneRef, u32>,
+    cases: BTreeMap<LaneRef, Case>,
+    asked: BTreeMap<WorkerId, Asked>,
+    /// Workers that have shut a listener down, and when they are given up over it.
+    shut: BTreeMap<WorkerId, Mono>,
+    looks: Looks,
+}
+
+/// A worker that is asked.
+#[derive(Debug)]
+struct Asked {
+    pulse: Pulse,
+    /// What it had read of each connection when it was last looked at.
+    read: Option<Reads>,
+}
+
+/// A lane that is watched closer.
+#[derive(Debug)]
+struct Case {
+    who: WorkerId,
+    pid: i32,
+    address: String,
+    watched: Watched,
+    /// The connections that waited at the beginning.
+    waited: BTreeSet<u64>,
+    /// What the worker held at the last look, and had read of it.
+    held: Option<Reads>,
+    /// What it was last said to do.
+    stall: Option<Stall>,
+}
+
+impl Lag {
+    /// Nothing is watched yet; `limit`: a worker that stands still for so long is to be replaced.
+    pub(crate) fn new(limit: Option<Span>) -> Self {
+        let (queues, cases, asked) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { limit, glance: None, queues, cases, asked, shut: BTreeMap::new(), looks: Looks::default() }
+    }
+
+    /// The lanes that are to be polled.
+    fn polled<'a>(&self, listeners: &'a Listeners) -> impl Iterator<Item = Held<'a>> {
+        let worth = |held: &Held<'_>| self.limit.is_some() || held.has_others;
+        listeners.held().filter(move |held| worth(held) && !self.cases.contains_key(&held.lane))
+    }
+
+    /// What to wait for.
+    pub(crate) fn sources<'a>(&'a self, listeners: &'a Listeners, out: &mut Vec<Source<'a>>) {
+        if self.glance.is_none() {
+            out.extend(self.polled(listeners).map(|held| Source {
+                token: AdapterToken::Listener(held.lane.number()),
+                fd: held.fd,
+                read: true,
+                write: false,
+            }));
+        }
+    }
+
+    /// When to look next.
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        let cases = self.cases.values().map(|case| case.watched.next());
+        let asked = self.asked.values().map(|asked| asked.pulse.next());
+        self.glance.into_iter().chain(cases).chain(asked).chain(self.shut.values().copied()).min()
+    }
+
+    /// A worker in service has shut a listener down: nobody waits there, so that no queue tells of it.
+    pub(crate) fn has_shut(&mut self, who: WorkerId, pid: i32, address: &str, listeners: &Listeners) {
+        let others = listeners.held().any(|held| held.address == address);
+        let so = if others { "new connections go to others" } else { "new connections are refused" };
+        let WorkerId { slot, generation } = who;
+        report::warning(format_args!(
+            "a worker has shut its listener down, {so} slot={slot} generation={generation} pid={pid} address={address}"
+        ));
+        if let Some(limit) = self.limit {
+            self.shut.entry(who).or_insert(clock::now() + limit);
+        }
+    }
+
+    /// Gives up those that have not listened again.
+    fn look_at_shut(&mut self, now: Mono, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+        let Some(limit) = self.limit else { return };
+        let due: Vec<WorkerId> = self.shut.iter().filter(|(_, at)| **at <= now).map(|(who, _)| *who).collect();
+        for who in due {
+            self.shut.remove(&who);
+            if listeners.has_shut(who) {
+                lags(who, Stall::Closed, limit, listeners, events);
+            }
+        }
+    }
+
+    /// A connection waits in one of the lanes.
+    pub(crate) fn somebody_waits(&mut self, now: Mono, listeners: &Listeners) {
+        if self.glance.is_none() {
+            self.queues =
+                self.polled(listeners).map(|held| (held.lane, queue(&held))).filter(|(_, n)| *n > 0).collect();
+            self.glance = Some(now + REST);
+        }
+    }
+
+    /// Looks where it is due; `pid_of`: the first process of a worker.
+    pub(crate) fn look(
+        &mut self,
+        now: Mono,
+        listeners: &mut Listeners,
+        pid_of: impl Fn(WorkerId) -> Option<i32>,
+        events: &mut VecDeque<Event>,
+    ) {
+        self.looks.begin();
+        self.look_at_shut(now, listeners, events);
+        if self.cases.values().any(|case| case.watched.next() <= now) {
+            let due: Vec<LaneRef> =
+                self.cases.iter().filter(|(_, c)| c.watched.next() <= now).map(|(lane, _)| *lane).collect();
+            due.into_iter().for_each(|lane| self.look_closer(lane, now, listeners, events));
+        }
+        if self.glance.is_some_and(|at| at <= now) {
+            self.glance = None;
+            self.open_cases(now, listeners, pid_of);
+        }
+    }
+
+    /// Those whose queue has not got any shorter are watched closer from now on.
+    fn open_cases(&mut self, now: Mono, listeners: &Listeners, pid_of: impl Fn(WorkerId) -> Option<i32>) {
+        let queues = std::mem::take(&mut self.queues);
+        let not_shorter = |held: &Held<'_>| queues.get(&held.lane).is_some_and(|then| queue(held) >= *then);
+        let found: Vec<Held<'_>> = self.polled(listeners).filter(not_shorter).collect();
+        for held in found {
+            let Some(pid) = pid_of(held.who) else { continue };
+            let (queue, queued) = (queue(&held), listeners.queued(held.port));
+            // Where the connections cannot be seen nothing can be known.
+            let Some(seen) = self.looks.at(&held, pid, queued) else { continue };
+            let Evidence { waiting, held: of_worker, .. } = seen;
+            let (who, address, watched) = (held.who, held.address.to_owned(), Watched::begin(now, queue));
+            self.cases
+                .insert(held.lane, Case { who, pid, address, watched, waited: waiting, held: of_worker, stall: None });
+        }
+    }
+
+    fn look_closer(&mut self, lane: LaneRef, now: Mono, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+        let Some(mut case) = self.cases.remove(&lane) else { return };
+        // It has left the service, or the lane is another's: there is nothing to be said.
+        let Some(held) = listeners.held().find(|held| held.lane == lane && held.who == case.who) else { return };
+        let (length, queued) = (queue(&held), listeners.queued(held.port));
+        let evidence = self.looks.at(&held, case.pid, queued);
+        let verdict = case.look(now, length, evidence, self.limit);
+        match verdict {
+            Verdict::Moves => return case.moves(lane, listeners),
+            Verdict::Waits | Verdict::Anew => {}
+            Verdict::Stuck(stall) => {
+                case.is_stuck(lane, stall, length, listeners);
+                let after = case.watched.still(now);
+                if self.limit.is_some_and(|limit| after >= limit) {
+                    lags(case.who, stall, after, listeners, events);
+                }
+            }
+        }
+        self.cases.insert(lane, case);
+    }
+
+    /// Looks what is due with the workers that can be asked, and gives those that are to be asked now; each comes with its
+    /// first process.
+    pub(crate) fn ask(
+        &mut self,
+        now: Mono,
+        workers: impl Iterator<Item = (WorkerId, i32)>,
+        listeners: &mut Listeners,
+        events: &mut VecDeque<Event>,
+    ) -> Vec<WorkerId> {
+        let Some(limit) = self.limit else { return Vec::new() };
+        let mut before = std::mem::take(&mut self.asked);
+        let mut due = Vec::new();
+        for (who, pid) in workers {
+            let fresh = || Asked { pulse: Pulse::begin(now, limit), read: None };
+            let mut asked = before.remove(&who).unwrap_or_else(fresh);
+            match asked.pulse.due(now) {
+                Beat::Nothing => {}
+                Beat::Ask => due.push(who),
+                Beat::Doubt => asked.read = self.looks.reads(&listeners.ports(who), pid),
+                Beat::Late(after) => {
+                    let read = self.looks.reads(&listeners.ports(who), pid);
+                    if evidence::moves(asked.read.as_ref(), read.as_ref()) {
+                        asked.pulse.moves(now);
+                    } else {
+                        lags(who, Stall::Loop, after, listeners, events);
+                    }
+                    asked.read = read;
+                }
+            }
+            self.asked.insert(who, asked);
+        }
+        self.looks.begin();
+        due
+    }
+
+    /// Whether workers are asked at all.
+    pub(crate) const fn asks(&self) -> bool {
+        self.limit.is_some()
+    }
+
+    /// A worker has answered.
+    pub(crate) fn answered(&mut self, who: WorkerId, now: Mono, listeners: &mut Listeners) {
+        if let Some(asked) = self.asked.get_mut(&who) {
+            asked.pulse.answered(now);
+            asked.read = None;
+            listeners.give_up(who, false);
+        }
+    }
+}
+
+/// Its lanes are for its successor from now on.
+fn lags(id: WorkerId, how: Stall, after: Span, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+    listeners.give_up(id, true);
+    events.push_back(Event::Lag { id, how, after });
+}
+
+fn queue(held: &Held<'_>) -> u32 {
+    socket::accept_queue(held.fd).unwrap_or(0)
+}
+
+impl Case {
+    fn look(&mut self, now: Mono, queue: u32, evidence: Option<Evidence>, limit: Option<Span>) -> Verdict {
+        let Some(evidence) = evidence else { return Verdict::Moves };
+        let seen = evidence.since(&self.waited, self.held.as_ref(), queue);
+        let verdict = self.watched.look(now, seen, limit);
+        if verdict == Verdict::Anew {
+            self.waited = evidence.waiting;
+        }
+        self.held = evidence.held;
+        verdict
+    }
+
+    /// Says what is the matter once, and again only if it is another matter.
+    fn is_stuck(&mut self, lane: LaneRef, stall: Stall, queue: u32, listeners: &mut Listeners) {
+        if self.stall == Some(stall) {
+            return;
+        }
+        let away = listeners.set_stuck(lane, true);
+        let so = if away { "new connections go to others" } else { "there is no other for new connections" };
+        report::warning(format_args!("a worker {stall}, {so} {self} queue={queue}"));
+        self.stall = Some(stall);
+    }
+
+    fn moves(&self, lane: LaneRef, listeners: &mut Listeners) {
+        if self.stall.is_some() {
+            listeners.set_stuck(lane, false);
+            listeners.give_up(self.who, false);
+            report::info(format_args!("a worker accepts again, new connections go to it {self}"));
+        }
+    }
+}
+
+impl std::fmt::Display for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (WorkerId { slot, generation }, pid, address) = (self.who, self.pid, &self.address);
+        write!(f, "slot={slot} generation={generation} pid={pid} address={address}")
+    }
+}

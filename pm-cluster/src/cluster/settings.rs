@@ -1,0 +1,54 @@
+//! What workers get so that they can leave in order.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
+
+use pm_common::policy::time::Span;
+use pm_common::supervise::release::Release;
+
+use crate::care::health::Question;
+use crate::node::preload::Preload;
+use crate::node::preload::blame::Trust;
+use pm_common::node::program::Node;
+
+/// What workers get so that they can leave in order.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    /// Who is Node, as far as the command line tells.
+    pub(crate) node: Node,
+    /// The program is given a channel.
+    pub(crate) with_channel: bool,
+    /// The number under which the program finds its channel.
+    pub(crate) channel_number: RawFd,
+    /// The app is told to end with Node's message 'shutdown'.
+    pub(crate) stop_message: bool,
+    /// The script that lets Node finish what it has.
+    pub(crate) preload: Preload,
+    /// How long idle connections linger.
+    pub(crate) linger: Span,
+    /// How long a worker may take in all.
+    pub(crate) grace: Span,
+    /// The program loads what NODE_OPTIONS names, as far as we know.
+    pub(crate) is_heard: bool,
+    /// What a worker must answer before it is ready.
+    pub(crate) health: Option<Question>,
+    /// The variables that tell of sockets that we were started with: Node asks us for them by their numbers.
+    pub(crate) sockets: Vec<(OsString, OsString)>,
+    /// The program and its arguments.
+    pub(crate) argv: Vec<OsString>,
+}
+
+impl Drain {
+    /// The variables that make Node load the drain script, unless workers of this release cannot.
+    pub(crate) fn script(&mut self, release: &Release, trust: &Trust) -> Vec<(OsString, OsString)> {
+        if !(self.with_channel || self.node == Node::Below) || !trust.wants_script(release.number) {
+            return Vec::new();
+        }
+        self.preload.env(node_options(release), &self.argv, self.linger, self.node == Node::Below)
+    }
+}
+
+/// NODE_OPTIONS of a release.
+pub(crate) fn node_options(release: &Release) -> Option<&OsStr> {
+    release.env.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, value)| value.as_os_str())
+}

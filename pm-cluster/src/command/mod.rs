@@ -1,0 +1,4 @@
+//! What was asked for: the values of the options, and what they come to.
+
+pub mod listen;
+pub(crate) mod options;

@@ -1,0 +1,243 @@
+//! The command line of pm-cluster.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use pm_common::cli::chain;
+use pm_common::cli::options::{self, Opt, Parsed, Tool, opt};
+use pm_common::cli::policy_options::{self, ENV_FILE, GRACE, STOP_DELAY, STOP_GROUP, STOP_SIGNAL};
+use pm_common::cli::report::Failure;
+use pm_common::node::program::base_name;
+use pm_common::policy::rules::Rules;
+use pm_common::policy::supervisor::{MOST_WORKERS, RollRule};
+use pm_common::policy::time::Span;
+use pm_common::policy::worker::{ReadyBy, ReadyRule};
+
+use crate::bind::probe::Wanted;
+use crate::care::health::{Question, Url};
+use crate::command::listen::Declared;
+use crate::sockets::Mode;
+use pm_common::kernel::cpus;
+
+/// pm-cluster, as its command line sees it.
+pub const TOOL: Tool = Tool {
+    name: "pm-cluster",
+    usage: "[options] [--] PROG ARGS...",
+    about: "Runs N copies of PROG behind the address that it listens on; replaces those that die.",
+    options: &[
+        Opt {
+            short: Some('n'),
+            long: "workers",
+            value: Some("N"),
+            help: "copies; 0 or max: one per usable CPU, -1: one fewer (0)",
+        },
+        opt("name", "NAME", "the app's name (derived from PROG and ARGS)"),
+        GRACE,
+        STOP_DELAY,
+        STOP_SIGNAL,
+        STOP_GROUP,
+        opt("ready", "EVIDENCE", "listen, message (process.send('ready')) or notify (listen)"),
+        opt("health", "URL", "ready once this is answered well: http://:PORT/PATH"),
+        opt("health-cmd", "CMD", "ready once this command (sh -c) exits with 0; see the manual"),
+        opt("ready-after", "TIME", "with listen: alive this long is ready too (1s)"),
+        opt("ready-timeout", "TIME", "not ready by then: the start has failed (30s)"),
+        opt("soak", "TIME", "a reload's first new worker must live this long before it serves (1s)"),
+        opt("parallel", "K", "workers that a reload starts at a time after the first (1)"),
+        opt("overlap", "K", "workers that may still be draining while a reload goes on (N)"),
+        ENV_FILE,
+        opt("out", "FILE", "append the workers' output to FILE; %s in it is the slot"),
+        opt("err", "FILE", "the same for their errors"),
+        Opt { short: None, long: "no-preload", value: None, help: "no drain script in Node workers" },
+        opt("balance", "HOW", "lanes, shared or rr (lanes)"),
+        opt("listen", "ADDR", "open [HOST]:PORT or unix:PATH and pass it on (LISTEN_FDS); repeatable"),
+        opt("fanout", "HOW", "programs that bind: auto, lanes, shared, inherit or off (auto)"),
+        Opt { short: None, long: "probe", value: None, help: "print what this machine allows, and end" },
+    ],
+    examples: "  pm-restart --max-mem 512M pm-cluster -n 4 node app.js\n",
+    elsewhere: &[
+        ("--max-mem", BELONGS_TO_RESTART),
+        ("--max-lag", BELONGS_TO_RESTART),
+        ("--restart", BELONGS_TO_RESTART),
+        ("--stop-codes", BELONGS_TO_RESTART),
+        ("--backoff", BELONGS_TO_RESTART),
+        ("--stable", BELONGS_TO_RESTART),
+        ("--intensity", BELONGS_TO_RESTART),
+        ("--mem-interval", BELONGS_TO_RESTART),
+        ("-i", "the number of workers is -n"),
+        ("--instances", "the number of workers is -n"),
+    ],
+};
+
+const BELONGS_TO_RESTART: &str =
+    "it belongs to pm-restart, in front: pm-restart [options] pm-cluster [options] PROG ARGS...";
+/// What the command line means.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) workers: u32,
+    pub(crate) name: Option<String>,
+    pub(crate) rules: Rules,
+    pub(crate) ready: ReadyRule,
+    pub(crate) balance: Option<Mode>,
+    pub(crate) parallel: u32,
+    pub(crate) soak: Span,
+    overlap: Option<u32>,
+    pub(crate) env_file: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
+    pub(crate) err: Option<PathBuf>,
+    pub(crate) preload: bool,
+    pub(crate) fanout: Wanted,
+    pub(crate) health: Option<Question>,
+    pub(crate) listen: Vec<Declared>,
+}
+
+/// Merges the options over the policy of the chain above; looks at the chain for mistakes that would only show later.
+pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
+    let rule = ReadyRule { evidence: ReadyBy::Listen, alive_after: Span::secs(1), timeout: Span::secs(30) };
+    let rules = policy_options::inherited()?;
+    let mut options = Options {
+        workers: cpus::usable(),
+        name: None,
+        rules,
+        ready: rule,
+        balance: None,
+        parallel: 1,
+        soak: Span::secs(1),
+        overlap: None,
+        env_file: None,
+        out: None,
+        err: None,
+        preload: true,
+        fanout: Wanted::Auto,
+        health: None,
+        listen: Vec::new(),
+    };
+    for (option, value) in &parsed.options {
+        options.set(option, value)?;
+    }
+    check_chain(&parsed.rest)?;
+    Ok(options)
+}
+
+impl Options {
+    pub(crate) fn roll(&self) -> RollRule {
+        let overlap = self.overlap.unwrap_or(self.workers);
+        RollRule { parallel: self.parallel, soak: self.soak, overlap, heeds_memory: true }
+    }
+
+    fn set(&mut self, option: &str, value: &OsStr) -> Result<(), Failure> {
+        match option {
+            "workers" => {
+                let text = options::text(option, value)?;
+                self.workers = cpus::parse_workers(text, cpus::usable()).map_err(Failure::own)?;
+            }
+            "name" => self.name = Some(options::text(option, value)?.to_owned()),
+            "ready" => self.ready.evidence = evidence(option, value)?,
+            "ready-after" => self.ready.alive_after = options::duration(option, value)?,
+            "ready-timeout" => self.ready.timeout = options::duration(option, value)?,
+            "soak" => self.soak = options::duration(option, value)?,
+            "parallel" => self.parallel = count(option, value)?,
+            "overlap" => self.overlap = Some(count(option, value)?),
+            "env-file" => self.env_file = Some(PathBuf::from(value)),
+            "out" => self.out = Some(PathBuf::from(value)),
+            "err" => self.err = Some(PathBuf::from(value)),
+            "no-preload" => self.preload = false,
+            "health" => {
+                self.ask(Question::Url(health(option, value)?))?;
+            }
+            "health-cmd" => {
+                let text = options::text(option, value)?;
+                if text.trim().is_empty() {
+                    return Err(options::bad(option, value, "expected a command of the shell"));
+                }
+                self.ask(Question::Command(value.to_owned()))?;
+            }
+            "listen" => {
+                let what = Declared::parse(options::text(option, value)?);
+                self.listen.push(what.map_err(|why| options::bad(option, value, &why))?);
+            }
+            "fanout" => self.fanout = fanout(option, value)?,
+            "probe" => {}
+            "balance" => self.balance = Some(balance(option, value)?),
+            _ => {
+                policy_options::apply(&mut self.rules, option, value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Options {
+    /// The later one of a kind wins, as with all options; of two kinds nobody can tell which is meant.
+    fn ask(&mut self, question: Question) -> Result<(), Failure> {
+        let same = |other: &Question| matches!(other, Question::Url(_)) == matches!(question, Question::Url(_));
+        if self.health.as_ref().is_some_and(|other| !same(other)) {
+            return Err(Failure::own("--health and --health-cmd do not go together: the command can ask for the URL"));
+        }
+        self.health = Some(question);
+        self.ready.evidence = ReadyBy::Health;
+        Ok(())
+    }
+}
+
+fn evidence(option: &str, value: &OsStr) -> Result<ReadyBy, Failure> {
+    match value.to_str() {
+        Some("listen") => Ok(ReadyBy::Listen),
+        Some("message") => Ok(ReadyBy::Message),
+        Some("notify") => Ok(ReadyBy::Notify),
+        _ => Err(options::bad(option, value, "expected listen, message or notify")),
+    }
+}
+
+fn count(option: &str, value: &OsStr) -> Result<u32, Failure> {
+    let number = options::number(option, value, 1..=u64::from(MOST_WORKERS))?;
+    Ok(u32::try_from(number).unwrap_or(MOST_WORKERS))
+}
+
+fn balance(option: &str, value: &OsStr) -> Result<Mode, Failure> {
+    match value.to_str() {
+        Some("lanes") => Ok(Mode::Lanes),
+        Some("shared") => Ok(Mode::Shared),
+        Some("rr") => Ok(Mode::RoundRobin),
+        _ => Err(options::bad(option, value, "expected lanes, shared or rr")),
+    }
+}
+
+fn health(option: &str, value: &OsStr) -> Result<Url, Failure> {
+    let url = value.to_str().and_then(Url::parse);
+    url.ok_or_else(|| options::bad(option, value, "expected http://:PORT/PATH"))
+}
+
+fn fanout(option: &str, value: &OsStr) -> Result<Wanted, Failure> {
+    let wanted = value.to_str().and_then(Wanted::from_word);
+    wanted.ok_or_else(|| options::bad(option, value, "expected auto, lanes, shared, inherit or off"))
+}
+
+/// pm-restart below pm-cluster would keep n supervisors of one worker each, and n policies.
+fn check_chain(rest: &[OsString]) -> Result<(), Failure> {
+    let Some(program) = rest.first() else {
+        return Err(Failure::own("no program given; see pm-cluster --help"));
+    };
+    if base_name(program) == "pm-restart" {
+        return Err(Failure::own(
+            "pm-restart goes in front of pm-cluster: pm-restart [options] pm-cluster [options] PROG ARGS...",
+        ));
+    }
+    chain::check(&TOOL, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TOOL;
+
+    #[test]
+    fn the_manual_names_every_option() {
+        assert_eq!(TOOL.undocumented(include_str!("../../../man/pm-cluster.1")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_help_fits_a_screen() {
+        let help = TOOL.help();
+        assert!(help.lines().count() <= 28, "{help}");
+        assert!(help.lines().all(|line| line.len() <= 100), "{help}");
+    }
+}

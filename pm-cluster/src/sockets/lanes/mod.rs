@@ -1,0 +1,371 @@
+//! The lanes of one TCP address: listening sockets of one SO_REUSEPORT group, each for one worker at a time.
+//!
+//! A lane is never closed while the address is in service: close(2) moves the last socket of the group into the hole and
+//! resets clients whose handshake is under way. A lane that nobody needs is parked: steered away, kept, given to the next.
+//! The group is mirrored here in the kernel's order (that of listen(2); a socket that leaves is replaced by the last one),
+//! with the sockets of other programs in it. Their coming and going is only seen when lanes change: until then the
+//! steering list may name an index too far (the kernel then hashes over all) or a foreign socket, and if several foreign
+//! sockets changed between two looks, their order is a guess.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use pm_common::cli::report;
+use pm_common::policy::WorkerId;
+use pm_common::policy::steering::{self, Instruction, Spread};
+use pm_common::sys::limits;
+use pm_common::sys::socket::{self, Join};
+
+mod adopt;
+mod group;
+mod shut;
+mod stuck;
+
+pub use adopt::prepare;
+use group::{Foreign, Member};
+
+/// What the worker that holds a lane does with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Not yet to be given connections: it starts, or does not accept.
+    Waiting,
+    /// Ready and accepting.
+    InService,
+    /// On its way out.
+    Draining,
+}
+
+#[derive(Debug)]
+struct Lane {
+    fd: OwnedFd,
+    /// The number of the socket.
+    inode: u64,
+    /// Its index in the group; `None`: it was shut down, and has left.
+    place: Option<usize>,
+    /// Whose next worker gets this lane; `None`: anybody's.
+    slot: Option<u32>,
+    holder: Option<WorkerId>,
+    standing: Standing,
+    /// Its holder takes nothing from it.
+    stuck: bool,
+    /// Its slot's next worker gets it while its holder still has it.
+    given_up: bool,
+    /// Workers that it was given up for and that have it open all the same, the newest last.
+    also: Vec<(WorkerId, Standing)>,
+}
+
+impl Lane {
+    /// One that nobody has yet.
+    const fn new(fd: OwnedFd, inode: u64) -> Self {
+        let (slot, holder, standing) = (None, None, Standing::Waiting);
+        Self { fd, inode, place: None, slot, holder, standing, stuck: false, given_up: false, also: Vec::new() }
+    }
+
+    /// The lanes of the lowest rank that occurs get the new connections.
+    fn rank(&self) -> u8 {
+        match (self.holder, self.standing, self.slot) {
+            (Some(_), Standing::InService, _) if !self.stuck => 0,
+            // It may move again before any other is ready.
+            (Some(_), Standing::InService, _) => 1,
+            (Some(_), Standing::Waiting, _) => 2,
+            // Its slot's next worker will accept what waits here.
+            (None, _, Some(_)) => 3,
+            (Some(_), Standing::Draining, _) => 4,
+            (None, _, None) => 5,
+        }
+    }
+}
+
+/// All lanes of one address.
+#[derive(Debug)]
+pub struct Lanes {
+    address: SocketAddr,
+    only_v6: bool,
+    backlog: i32,
+    spread: Spread,
+    lanes: Vec<Lane>,
+    /// The lanes by the numbers of their sockets.
+    ours: BTreeMap<u64, usize>,
+    group: Vec<Member>,
+    /// The steering program of the group, if it is ours.
+    attached: Vec<Instruction>,
+    foreign: Foreign,
+    told_unsteered: bool,
+    /// Source ports whose connections go to a worker's lane, whatever it stands at.
+    sources: BTreeMap<WorkerId, u16>,
+}
+
+/// What opening an address came to.
+#[derive(Debug)]
+pub enum Opened {
+    /// Two lanes, none given to anybody.
+    Lanes(Lanes),
+    /// One listener, and why there can be no second one beside it.
+    Single(OwnedFd, String),
+}
+
+/// Opens an address with two lanes (the steering program cannot be attached to a lone socket), or with one listener.
+///
+/// # Errors
+/// That of the first socket: EADDRINUSE, EACCES, EADDRNOTAVAIL and so on; EMFILE and ENFILE of either.
+pub fn open(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> io::Result<Opened> {
+    open_with(address, only_v6, backlog, spread, Lanes::second)
+}
+
+/// The same around a socket that is bound and listens already.
+///
+/// # Errors
+/// That of looking at it.
+pub fn open_around(first: OwnedFd, only_v6: bool, backlog: i32, spread: Spread) -> io::Result<Opened> {
+    around(first, only_v6, backlog, spread, Lanes::second)
+}
+
+fn open_with(
+    address: SocketAddr,
+    only_v6: bool,
+    backlog: i32,
+    spread: Spread,
+    second: impl FnOnce(&Lanes, &OwnedFd) -> io::Result<OwnedFd>,
+) -> io::Result<Opened> {
+    let first = socket::tcp_bound(address, only_v6, Join::Alone)?;
+    socket::listen(&first, backlog)?;
+    around(first, only_v6, backlog, spread, second)
+}
+
+fn around(
+    first: OwnedFd,
+    only_v6: bool,
+    backlog: i32,
+    spread: Spread,
+    second: impl FnOnce(&Lanes, &OwnedFd) -> io::Result<OwnedFd>,
+) -> io::Result<Opened> {
+    let mut all = Lanes::none(socket::local_inet(&first)?, only_v6, backlog, spread);
+    match socket::let_others_join(&first).and_then(|()| second(&all, &first)) {
+        // For life it would be shared, over what may be there in the next moment.
+        Err(error) if limits::lacks_descriptors(&error) => Err(error),
+        Err(error) => Ok(Opened::Single(first, report::reason(&error))),
+        Ok(second) => {
+            all.push(first)?;
+            all.push(second)?;
+            Ok(Opened::Lanes(all))
+        }
+    }
+}
+
+impl Lanes {
+    fn none(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> Self {
+        Self {
+            address,
+            only_v6,
+            backlog,
+            spread,
+            lanes: Vec::new(),
+            ours: BTreeMap::new(),
+            group: Vec::new(),
+            attached: Vec::new(),
+            foreign: Foreign::default(),
+            told_unsteered: false,
+            sources: BTreeMap::new(),
+        }
+    }
+
+    fn second(&self, first: &OwnedFd) -> io::Result<OwnedFd> {
+        let second = self.beside()?;
+        // It shows whether this kernel can steer, before anybody depends on it.
+        socket::steer(first, &steering::program(&[0], self.spread).unwrap_or_default())?;
+        Ok(second)
+    }
+
+    fn beside(&self) -> io::Result<OwnedFd> {
+        let fd = socket::tcp_bound(self.address, self.only_v6, Join::Beside)?;
+        socket::listen(&fd, self.backlog)?;
+        Ok(fd)
+    }
+
+    fn push(&mut self, fd: OwnedFd) -> io::Result<usize> {
+        let (inode, index) = (socket::inode(&fd)?, self.lanes.len());
+        self.ours.insert(inode, index);
+        self.lanes.push(Lane::new(fd, inode));
+        self.join_group(index);
+        Ok(index)
+    }
+
+    /// A duplicate of a lane for this worker: the one that its slot's dead worker held, else one that its slot's worker is
+    /// given up for, else one that nobody needs, else a new one.
+    ///
+    /// # Errors
+    /// That of making or duplicating a socket (EMFILE ...).
+    pub fn give(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> io::Result<OwnedFd> {
+        let index = match self.free_for(who) {
+            Some(index) => index,
+            None => self.add(warnings)?,
+        };
+        let lane = self.lanes.get_mut(index).ok_or(io::ErrorKind::NotFound)?;
+        let given = lane.fd.try_clone()?;
+        lane.pass_to(who, standing);
+        self.steer(warnings);
+        Ok(given)
+    }
+
+    fn free_for(&self, who: WorkerId) -> Option<usize> {
+        let free = |wanted: Option<u32>| {
+            let free = self.listening().find(|(_, lane)| lane.holder.is_none() && lane.slot == wanted);
+            free.map(|(index, _)| index)
+        };
+        free(Some(who.slot)).or_else(|| self.given_up_for(who)).or_else(|| free(None))
+    }
+
+    fn add(&mut self, warnings: &mut Vec<String>) -> io::Result<usize> {
+        // Its index is the number of sockets in the group now, foreign ones included.
+        self.look_for_foreign(warnings);
+        let fd = self.beside()?;
+        self.push(fd)
+    }
+
+    /// Changes what the lanes of this worker are for; says whether it has one.
+    pub fn set(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> bool {
+        let (mut found, mut changed) = (false, false);
+        for lane in self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)) {
+            (found, changed) = (true, changed || lane.standing != standing);
+            lane.standing = standing;
+        }
+        self.set_also(who, standing);
+        // A worker may listen on a thousand addresses, and say at each that it is in service.
+        if changed {
+            self.steer(warnings);
+        }
+        found
+    }
+
+    /// The worker is dead, or has closed its copy. The slot's next worker gets the lane, unless another one of the slot
+    /// has a lane of its own.
+    pub fn vacate(&mut self, who: WorkerId, warnings: &mut Vec<String>) {
+        let slot_served = self.lanes.iter().filter_map(|lane| lane.holder).any(|h| h.slot == who.slot && h != who);
+        let mut let_go = Vec::new();
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if !lane.is_let_go_by(who) {
+                continue;
+            }
+            let_go.push(index);
+            if lane.falls_back() {
+                continue;
+            }
+            if slot_served {
+                lane.slot = None;
+            }
+            // From now on we may accept; a worker may have cleared it.
+            let _ = socket::set_nonblocking(&lane.fd, true);
+        }
+        if !let_go.is_empty() {
+            self.revive(&let_go, warnings);
+            self.steer(warnings);
+        }
+    }
+
+    /// No next worker of this slot is expected.
+    pub fn release_slot(&mut self, slot: u32, warnings: &mut Vec<String>) {
+        let mut found = false;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.slot == Some(slot)) {
+            (lane.slot, found) = (None, true);
+        }
+        if found {
+            self.steer(warnings);
+        }
+    }
+
+    /// The lanes that no worker holds: number, socket, and the slot whose next worker is to get it.
+    pub fn unattended(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>, Option<u32>)> {
+        self.listening()
+            .filter(|(_, lane)| lane.holder.is_none())
+            .map(|(index, lane)| (index, lane.fd.as_fd(), lane.slot))
+    }
+
+    /// The next connection that waits in a lane, if nobody holds it.
+    ///
+    /// # Errors
+    /// That of accept4(2).
+    pub fn accept(&self, index: usize) -> io::Result<Option<OwnedFd>> {
+        match self.lanes.get(index) {
+            Some(lane) if lane.holder.is_none() => socket::accept(&lane.fd),
+            _ => Ok(None),
+        }
+    }
+
+    /// The numbers of the lanes that get new connections now.
+    #[must_use]
+    pub fn steered_to(&self) -> Vec<usize> {
+        let best = self.best_rank();
+        let mut best: Vec<usize> =
+            self.listening().filter(|(_, lane)| Some(lane.rank()) == best).map(|(index, _)| index).collect();
+        best.sort_unstable();
+        best
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    fn lanes() -> Lanes {
+        match open(LOOPBACK, false, 5, Spread::Random).expect("opened") {
+            Opened::Lanes(lanes) => lanes,
+            Opened::Single(_, reason) => panic!("no lanes here: {reason}"),
+        }
+    }
+
+    fn worker(slot: u32, generation: u64) -> WorkerId {
+        WorkerId { slot, generation }
+    }
+
+    #[test]
+    fn where_a_second_socket_is_refused_there_is_one_for_all_and_it_listens() {
+        let refuse = |_: &Lanes, _: &OwnedFd| Err(io::Error::from_raw_os_error(socket::EADDRINUSE));
+        let opened = open_with(LOOPBACK, false, 5, Spread::Random, refuse).expect("opened");
+        let Opened::Single(fd, reason) = opened else { panic!("one socket expected") };
+        assert_eq!(reason, "Address already in use");
+        TcpStream::connect(socket::local_inet(&fd).expect("bound")).expect("it listens");
+    }
+
+    #[test]
+    fn want_of_a_descriptor_for_the_second_socket_decides_nothing() {
+        let lack = |_: &Lanes, _: &OwnedFd| Err(io::Error::from_raw_os_error(socket::EMFILE));
+        let opened = open_with(LOOPBACK, false, 5, Spread::Random, lack);
+        assert_eq!(opened.expect_err("to be tried again").raw_os_error(), Some(socket::EMFILE));
+    }
+
+    #[test]
+    fn who_gets_new_connections_goes_by_rank() {
+        let (mut lanes, mut warnings) = (lanes(), Vec::new());
+        assert_eq!(lanes.steered_to(), [0, 1], "nobody has one: all wait in a queue");
+        for slot in 0..3 {
+            lanes.give(worker(slot, 1), Standing::Waiting, &mut warnings).expect("given");
+        }
+        assert_eq!(lanes.steered_to(), [0, 1, 2]);
+        lanes.set(worker(1, 1), Standing::InService, &mut warnings);
+        assert_eq!(lanes.steered_to(), [1]);
+        lanes.set(worker(1, 1), Standing::Draining, &mut warnings);
+        lanes.vacate(worker(0, 1), &mut warnings);
+        assert_eq!(lanes.steered_to(), [2], "one that starts, before one whose worker is dead or drains");
+        lanes.vacate(worker(2, 1), &mut warnings);
+        lanes.release_slot(2, &mut warnings);
+        assert_eq!(lanes.steered_to(), [0], "one that is waited for, before one that drains");
+        lanes.release_slot(0, &mut warnings);
+        assert_eq!(lanes.steered_to(), [1]);
+        assert_eq!((lanes.count(), warnings), (3, Vec::new()));
+    }
+
+    #[test]
+    fn a_slot_released_while_its_worker_lives_leaves_the_lane_to_anybody() {
+        let (mut lanes, mut warnings) = (lanes(), Vec::new());
+        lanes.give(worker(0, 1), Standing::InService, &mut warnings).expect("given");
+        lanes.release_slot(0, &mut warnings);
+        assert_eq!(lanes.steered_to(), [0]);
+        lanes.vacate(worker(0, 1), &mut warnings);
+        assert!(lanes.unattended().all(|(_, _, slot)| slot.is_none()));
+    }
+}

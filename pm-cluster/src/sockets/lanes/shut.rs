@@ -1,0 +1,169 @@
+//! Lanes whose listener a worker has shut down, as WEBrick and .NET do when they stop: shutdown(2) on a listening socket
+//! ends it for all who have it, us included.
+//!
+//! Such a socket leaves the group, and the last one moves into its place. It stays bound, so it can listen again: once no
+//! worker has it any more, because a program may wait for the shutdown to wake its own accept(2).
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use pm_common::policy::WorkerId;
+use pm_common::sys::socket;
+
+use super::{Lane, Lanes, Member};
+
+impl Lanes {
+    /// The lanes that listen, which are those of the group.
+    pub(super) fn listening(&self) -> impl Iterator<Item = (usize, &Lane)> {
+        self.group.iter().filter_map(|member| match member {
+            Member::Lane(index) => Some((*index, self.lanes.get(*index)?)),
+            Member::Foreign(_) => None,
+        })
+    }
+
+    /// Whether this lane is one of them.
+    pub(super) fn listens(&self, index: usize) -> bool {
+        self.lanes.get(index).is_some_and(|lane| lane.place.is_some())
+    }
+
+    /// The lanes that a worker has and may shut down: number and socket. A poll for nothing tells (POLLHUP).
+    pub fn given(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
+        self.listening().filter(|(_, lane)| lane.holder.is_some()).map(|(index, lane)| (index, lane.fd.as_fd()))
+    }
+
+    /// Takes note of a lane that may have been shut down; says whether it was.
+    pub fn look_if_shut(&mut self, index: usize, warnings: &mut Vec<String>) -> bool {
+        let shut = self.leave_if_shut(index);
+        if shut {
+            self.steer(warnings);
+        }
+        shut
+    }
+
+    fn leave_if_shut(&mut self, index: usize) -> bool {
+        let Some(lane) = self.lanes.get(index) else { return false };
+        let Some(place) = lane.place.filter(|_| !socket::is_listening(&lane.fd).unwrap_or(true)) else { return false };
+        self.leave_group(place);
+        true
+    }
+
+    /// Has those of the lanes listen again that were shut down and that no worker has. One that cannot is not used any
+    /// more.
+    pub(super) fn revive(&mut self, let_go: &[usize], warnings: &mut Vec<String>) {
+        for &index in let_go {
+            self.leave_if_shut(index);
+            if !self.listens(index) && self.holder(index).is_none() {
+                let _ = self.join_again(index, warnings);
+            }
+        }
+    }
+
+    /// Has a lane listen again whose worker has shut it down and listens anew.
+    ///
+    /// # Errors
+    /// That of listen(2).
+    pub fn listen_again(&mut self, inode: u64, warnings: &mut Vec<String>) -> io::Result<()> {
+        let Some(&index) = self.ours.get(&inode) else { return Ok(()) };
+        self.leave_if_shut(index);
+        if !self.listens(index) {
+            self.join_again(index, warnings)?;
+            self.steer(warnings);
+        }
+        Ok(())
+    }
+
+    fn join_again(&mut self, index: usize, warnings: &mut Vec<String>) -> io::Result<()> {
+        // Its place is behind all that are there, foreign ones included.
+        self.look_for_foreign(warnings);
+        let lane = self.lanes.get(index).ok_or(io::ErrorKind::NotFound)?;
+        // A port that the kernel had chosen was given back; any other is bound still (EINVAL).
+        let _ = socket::bind(&lane.fd, self.address);
+        socket::listen(&lane.fd, self.backlog)?;
+        self.join_group(index);
+        Ok(())
+    }
+
+    /// Whether this worker has a lane that it has shut down.
+    #[must_use]
+    pub fn has_shut(&self, who: WorkerId) -> bool {
+        self.lanes.iter().enumerate().any(|(index, lane)| lane.holder == Some(who) && !self.listens(index))
+    }
+
+    /// Who has this lane.
+    #[must_use]
+    pub fn holder(&self, index: usize) -> Option<WorkerId> {
+        self.lanes.get(index)?.holder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpStream};
+    use std::os::fd::OwnedFd;
+
+    use pm_common::policy::steering::Spread;
+
+    use super::*;
+    use crate::sockets::lanes::{Opened, Standing, open};
+
+    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    fn worker(slot: u32) -> WorkerId {
+        WorkerId { slot, generation: 1 }
+    }
+
+    /// Three lanes in service, and what their workers have.
+    fn three() -> (Lanes, Vec<OwnedFd>) {
+        let Ok(Opened::Lanes(mut lanes)) = open(LOOPBACK, false, 500, Spread::Random) else { panic!("no lanes here") };
+        let give = |slot| lanes.give(worker(slot), Standing::InService, &mut Vec::new()).expect("given");
+        let all = (0..3).map(give).collect();
+        (lanes, all)
+    }
+
+    fn shut_down(fd: &OwnedFd) {
+        rustix::net::shutdown(fd, rustix::net::Shutdown::Both).expect("it listened");
+    }
+
+    fn queues(lanes: &Lanes) -> Vec<u32> {
+        (0..3).map(|slot| lanes.waiting(worker(slot))).collect()
+    }
+
+    #[test]
+    fn a_lane_that_was_shut_down_is_steered_around() {
+        let (mut lanes, fds) = three();
+        lanes.set(worker(2), Standing::Draining, &mut Vec::new());
+        shut_down(&fds[0]);
+        assert!(lanes.look_if_shut(0, &mut Vec::new()) && !lanes.look_if_shut(1, &mut Vec::new()));
+        assert_eq!(lanes.given().count(), 2, "it is not watched any more");
+        let clients: Vec<_> = (0..40).map(|_| TcpStream::connect(lanes.address()).expect("connects")).collect();
+        assert_eq!(queues(&lanes), [0, 40, 0], "the one that drains gets none");
+        drop(clients);
+    }
+
+    #[test]
+    fn it_listens_again_for_the_next_worker() {
+        let (mut lanes, fds) = three();
+        shut_down(&fds[0]);
+        shut_down(&fds[1]);
+        lanes.vacate(worker(0), &mut Vec::new());
+        assert!(lanes.look_if_shut(1, &mut Vec::new()), "a poll tells of it");
+        assert_eq!(lanes.steered_to(), [2]);
+        lanes.vacate(worker(1), &mut Vec::new());
+        let next = WorkerId { slot: 0, generation: 2 };
+        let given = lanes.lend(next, Standing::InService, &mut Vec::new()).expect("its slot's");
+        assert_eq!(lanes.count(), 3);
+        lanes.set(worker(2), Standing::Draining, &mut Vec::new());
+        let _client = TcpStream::connect(lanes.address()).expect("connects");
+        assert!(socket::accept(&given).expect("listens").is_some());
+    }
+
+    #[test]
+    fn all_may_be_shut_down() {
+        let (mut lanes, fds) = three();
+        fds.iter().for_each(shut_down);
+        assert!((0..3).all(|index| lanes.look_if_shut(index, &mut Vec::new())));
+        assert!(TcpStream::connect(lanes.address()).is_err());
+        (0..3).for_each(|slot| lanes.vacate(worker(slot), &mut Vec::new()));
+        TcpStream::connect(lanes.address()).expect("connects");
+    }
+}
