@@ -5,13 +5,13 @@ use pm_common::app::status::{Last, Status, SupervisorLine, SupervisorState, Work
 use pm_common::app::wait::patience;
 use pm_common::kernel::procfs;
 
-use crate::look::app::Seen;
+use crate::look::app::{App, is_suspended};
 use crate::show::text::how;
 
 /// Why the app is not as it shall be; `None`: it is.
 ///
 /// One that was stopped on request shall be so, unless it is `named`: who names it wants it to run.
-pub(crate) fn complaint(app: &Seen, named: bool) -> Option<String> {
+pub(crate) fn complaint(app: &App, named: bool) -> Option<String> {
     match (app.runs(), app.acting(), &app.words) {
         (true, Some(told), _) => {
             let now = suspended_supervisor(app).or_else(|| of_running(app, told)).or_else(|| of_processes(app));
@@ -27,7 +27,7 @@ pub(crate) fn complaint(app: &Seen, named: bool) -> Option<String> {
     }
 }
 
-fn of_running(app: &Seen, told: &SupervisorLine) -> Option<String> {
+fn of_running(app: &App, told: &SupervisorLine) -> Option<String> {
     let count = format!("{} of {} workers ready", told.ready, told.workers);
     let begun = match told.state {
         SupervisorState::Ready if told.ready >= told.workers => return None,
@@ -45,12 +45,12 @@ fn of_running(app: &Seen, told: &SupervisorLine) -> Option<String> {
 }
 
 /// One that is suspended (SIGSTOP) says what was true before.
-pub(crate) fn suspended_supervisor(app: &Seen) -> Option<String> {
+pub(crate) fn suspended_supervisor(app: &App) -> Option<String> {
     patience::suspended(&app.sight)
 }
 
 /// What a supervisor says of its workers may be older than what has become of them.
-fn of_processes(app: &Seen) -> Option<String> {
+fn of_processes(app: &App) -> Option<String> {
     let workers = app.workers().into_iter().map(|(_, worker)| worker);
     let ready = workers.filter(|worker| worker.state == WorkerState::Ready);
     ready.filter_map(|worker| Some((worker.slot, worker.pid?, worker.start?))).find_map(|(slot, pid, start)| {
@@ -62,7 +62,7 @@ fn of_processes(app: &Seen) -> Option<String> {
 }
 
 /// That the supervisor above the one that acts was killed: no other process would start that one again.
-pub(crate) fn without_above(app: &Seen) -> Option<String> {
+pub(crate) fn without_above(app: &App) -> Option<String> {
     let (lost, below) = app.lost_above()?;
     Some(format!(
         "{} pid={} was killed, and {} pid={} goes on without it: nothing starts it again; to have it back: pm restart {}",
@@ -71,7 +71,7 @@ pub(crate) fn without_above(app: &Seen) -> Option<String> {
 }
 
 /// That an app is down because its supervisors were killed, and nobody asked for that.
-pub(crate) fn killed(app: &Seen) -> Option<String> {
+pub(crate) fn killed(app: &App) -> Option<String> {
     let told = app.was_killed()?;
     let name = &app.name;
     Some(format!(
@@ -81,7 +81,7 @@ pub(crate) fn killed(app: &Seen) -> Option<String> {
 }
 
 /// What supervisors that were killed have left running.
-pub(crate) fn orphans(app: &Seen) -> Option<String> {
+pub(crate) fn orphans(app: &App) -> Option<String> {
     let orphans = app.orphans();
     let (told, _) = orphans.first()?;
     let pids: Vec<i32> = orphans.iter().filter_map(|(_, worker)| worker.pid).collect();
@@ -95,16 +95,12 @@ pub(crate) fn orphans(app: &Seen) -> Option<String> {
     ))
 }
 
-pub(crate) fn is_suspended(pid: i32) -> bool {
-    procfs::stat(pid).is_some_and(|stat| stat.state == b'T')
-}
-
 fn suspended(who: &str, pid: i32) -> String {
     format!("{who} is suspended: pid={pid}; to let it go on: kill -CONT {pid}")
 }
 
 /// A plain program that runs is all that it can be; a supervisor that says nothing is not ready.
-fn of_silent(app: &Seen) -> Option<String> {
+fn of_silent(app: &App) -> Option<String> {
     let supervisor = |pid: i32| procfs::stat(pid).is_some_and(|s| s.comm.as_bytes().starts_with(b"pm-"));
     let silent = !app.sight.statuses.is_empty() || app.holder.flatten().is_some_and(supervisor);
     silent.then(|| "starting: its supervisor has said nothing yet".to_owned())

@@ -1,12 +1,15 @@
 //! pm-stat: what the status files of the apps say, checked against /proc: as one JSON line per worker, as a table, a
 //! stream, figures for a collector; or a wait until they say something.
+//!
+//! As a library, for the front: [`Apps`] looks, [`matching`] finds whom a target means, [`once`] prints in a [`Form`],
+//! [`Wait`] waits, [`top`] is the live table, [`no_app`] says that there is no such app. What they print goes to stdout;
+//! a [`Failure`] is told under the name of the program that [`pm_common::cli::report::run`] was given.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 
 use pm_common::app::home::Home;
 use pm_common::cli::options::{Asked, Tool, opt, switch};
-use pm_common::cli::report::{Failure, OrFail as _};
+use pm_common::cli::report::{Failure, print};
 
 mod check;
 mod follow;
@@ -17,7 +20,14 @@ mod show;
 mod top;
 mod wait;
 
+pub use look::app::App;
+pub use look::{Apps, no_app};
+pub use mode::Form;
 use mode::Mode;
+pub use once::{Matched, matching, once};
+pub use show::order::Order;
+pub use top::top;
+pub use wait::Wait;
 
 /// The command line.
 pub const TOOL: Tool = Tool {
@@ -54,25 +64,16 @@ pub const TOOL: Tool = Tool {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let parsed = match TOOL.parse(args)? {
         Asked::Run(parsed) => parsed,
-        Asked::Print(text) => return print(&text).map(|()| 0),
+        Asked::Print(text) => return print(&text),
     };
     let home = Home::find(|name| std::env::var_os(name));
     match Mode::from_options(&parsed.options, &parsed.rest)? {
         Mode::Wait(wait) => wait.run(home.as_ref()),
         Mode::Check => once::check(home.as_ref(), &parsed.rest),
         Mode::Follow { interval, pss } => follow::follow(home.as_ref(), &parsed.rest, interval, pss),
-        Mode::Top { pss } => top::top(home.as_ref(), &parsed.rest, pss),
-        Mode::Match => once::matching(home.as_ref(), &parsed.rest),
-        Mode::Once { form, pss } => once::once(home.as_ref(), parsed.rest, form, pss),
-    }
-}
-
-/// Writes to stdout, all at once; that nobody reads any more is no failure.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.or_fail(|| "cannot write to stdout".to_owned()),
+        Mode::Top { pss } => top(home.as_ref(), &parsed.rest, pss),
+        Mode::Match => once::print_matching(home.as_ref(), &parsed.rest),
+        Mode::Once { form, pss } => once(home.as_ref(), &parsed.rest, form, pss),
     }
 }
 

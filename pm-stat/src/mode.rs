@@ -23,12 +23,23 @@ const COMPANIONS: [(&str, &[&str]); 6] = [
 
 /// The form of what is printed once.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Form {
+pub enum Form {
+    /// A JSON line for each worker.
     Lines,
-    Table { order: Option<Order> },
+    /// A table for people.
+    Table {
+        /// By what its rows stand; `None`: by app and slot.
+        order: Option<Order>,
+    },
+    /// All that is known, for people.
     Describe,
+    /// Figures for a collector.
     Metrics,
-    Jlist { env: bool },
+    /// One JSON array as programs written for PM2 read it.
+    Jlist {
+        /// With the environment of each app.
+        env: bool,
+    },
 }
 
 /// What to do.

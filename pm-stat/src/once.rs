@@ -5,30 +5,28 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use pm_common::app::home::Home;
-use pm_common::cli::report::{self, Failure};
+use pm_common::cli::report::{self, Failure, print};
 
 use crate::check::{complaint, killed, suspended_supervisor, without_above};
-use crate::look::app::Seen;
+use crate::look::app::App;
 use crate::look::matching::{Candidate, matching as matching_names};
 use crate::look::samples::Samples;
-use crate::look::traffic;
-use crate::look::unseen::{EXIT_UNKNOWN, cannot_know};
 use crate::look::usage::Meter;
-use crate::look::{Apps, place};
+use crate::look::{Apps, EXIT_UNKNOWN, cannot_know, no_app, there_are};
 use crate::mode::Form;
-use crate::print;
 use crate::show::describe::describe;
 use crate::show::row::{self, Row};
 use crate::show::table::{Entry, render};
 use crate::show::text::{Now, clean};
+use crate::show::traffic;
 use crate::show::{jlist, metrics};
 
 /// Prints the apps named, or all, in this form.
 ///
 /// # Errors
 /// 1: an app that was named does not exist (the others are printed); 125: the files cannot be read.
-pub(crate) fn once(home: Option<&Home>, named: Vec<OsString>, form: Form, pss: bool) -> Result<u8, Failure> {
-    let (apps, named) = (Apps::known(home, &named)?, !named.is_empty());
+pub fn once(home: Option<&Home>, named: &[OsString], form: Form, pss: bool) -> Result<u8, Failure> {
+    let (apps, named) = (Apps::known(home, named)?, !named.is_empty());
     let mut meter = Meter::new(pss, home.map(|h| Samples::load(h.path())).unwrap_or_default());
     let mut rows = row::rows(&apps.seen, &mut meter);
     // PM2 knows nothing of it.
@@ -42,7 +40,7 @@ pub(crate) fn once(home: Option<&Home>, named: Vec<OsString>, form: Form, pss: b
     apps.end(home, named)
 }
 
-fn text(apps: &[Seen], rows: &[Row<'_>], form: Form) -> String {
+fn text(apps: &[App], rows: &[Row<'_>], form: Form) -> String {
     match form {
         Form::Lines => rows.iter().map(Row::to_json).collect(),
         Form::Jlist { env } => jlist::jlist(rows, env),
@@ -64,7 +62,7 @@ fn text(apps: &[Seen], rows: &[Row<'_>], form: Form) -> String {
 }
 
 /// What no row of the table can say: that a supervisor does nothing, or that nobody would start one again.
-fn notes(apps: &[Seen]) -> String {
+fn notes(apps: &[App]) -> String {
     let notes = apps.iter().flat_map(|app| {
         let each = [suspended_supervisor(app), without_above(app), killed(app)];
         each.into_iter().flatten().map(|why| format!("{}: {}\n", clean(&app.name), clean(&why)))
@@ -94,42 +92,59 @@ pub(crate) fn check(home: Option<&Home>, named: &[OsString]) -> Result<u8, Failu
     let apps = Apps::look(home, named)?;
     let unseen = apps.unseen(home, !named.is_empty());
     let knowable = |name: &str| unseen.iter().all(|app| app.name != name);
-    let told = |app: &Seen| complaint(app, !named.is_empty()).map(|why| format!("{}: {}\n", app.name, clean(&why)));
+    let told = |app: &App| complaint(app, !named.is_empty()).map(|why| format!("{}: {}\n", app.name, clean(&why)));
     let mut text: String = apps.seen.iter().filter(|app| knowable(&app.name)).filter_map(told).collect();
     let missing = apps.missing.iter().filter(|name| knowable(name));
-    missing.for_each(|name| text.push_str(&format!("{name}: no such app: {}\n", place(home))));
+    missing.for_each(|name| text.push_str(&format!("{name}: no such app{}\n", there_are(home))));
     if named.is_empty() && apps.seen.is_empty() && unseen.is_empty() {
         // A probe that looks into the wrong directory must not be content with it.
-        text = format!("no app: {}\n", place(home));
+        text = format!("no app{}\n", there_are(home));
     }
     let code = if text.is_empty() && !unseen.is_empty() { EXIT_UNKNOWN } else { u8::from(!text.is_empty()) };
-    unseen.iter().for_each(|app| text.push_str(&format!("{}\n", cannot_know(app))));
+    unseen.iter().for_each(|app| text.push_str(&format!("{}\n", clean(&cannot_know(app)))));
     print(&text)?;
     Ok(code)
 }
 
-/// Prints the names of the apps that the targets mean, each once, in the order of the targets.
+/// What targets mean.
+#[derive(Debug, Default)]
+pub struct Matched {
+    /// The names of the apps, each once, in the order of the targets.
+    pub names: Vec<String>,
+    /// Of each target that means none: that, and which apps there are.
+    pub unknown: Vec<Failure>,
+}
+
+/// Which apps the targets mean: each `all`, a name, an id, a namespace or the path of a script.
 ///
 /// # Errors
-/// 1: a target means none (the others are printed); 125: the files cannot be read.
-pub(crate) fn matching(home: Option<&Home>, targets: &[OsString]) -> Result<u8, Failure> {
+/// 125: the files cannot be read.
+pub fn matching(home: Option<&Home>, targets: &[OsString]) -> Result<Matched, Failure> {
     let apps: Vec<_> = Apps::look(home, &[])?.seen.iter().map(Candidate::of).collect();
-    let mut names: Vec<&str> = Vec::new();
-    let mut unknown = Vec::new();
+    let mut matched = Matched::default();
     for target in targets {
         let found = matching_names(target, &paths(target), &apps);
         if found.is_empty() {
-            unknown.push(format!("no app '{}': {}", target.to_string_lossy(), place(home)));
+            matched.unknown.push(no_app(home, &[target.to_string_lossy().into_owned()]));
         }
-        found.into_iter().for_each(|name| {
-            if !names.contains(&name) {
-                names.push(name)
+        for name in found {
+            if !matched.names.iter().any(|known| known == name) {
+                matched.names.push(name.to_owned());
             }
-        });
+        }
     }
-    print(&names.iter().map(|name| format!("{name}\n")).collect::<String>())?;
-    unknown.iter().for_each(|message| report::fatal(message, &[]));
-    Ok(u8::from(!unknown.is_empty()))
+    Ok(matched)
+}
+
+/// Prints what [`matching`] finds.
+///
+/// # Errors
+/// 125: the files cannot be read. A target that means none is said, and makes the code 1.
+pub(crate) fn print_matching(home: Option<&Home>, targets: &[OsString]) -> Result<u8, Failure> {
+    let matched = matching(home, targets)?;
+    print(&matched.names.iter().map(|name| format!("{name}\n")).collect::<String>())?;
+    matched.unknown.iter().for_each(|failure| report::fatal(failure, &[]));
+    Ok(u8::from(!matched.unknown.is_empty()))
 }
 
 /// The target as absolute paths, as it is and with links resolved.

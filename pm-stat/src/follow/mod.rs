@@ -7,23 +7,22 @@ use std::ffi::OsString;
 
 use pm_common::app::home::{Home, check_name, directory_name};
 use pm_common::app::status::now_ms;
-use pm_common::cli::report::{Failure, OrFail as _};
+use pm_common::cli::report::{Failure, OrFail as _, print};
 use pm_common::policy::time::Span;
 use pm_common::sys::{clock, limits};
 use serde_json::Value;
 
-use crate::look::app::Seen;
+use crate::look::app::App;
 use crate::look::samples::Samples;
-use crate::look::traffic;
 use crate::look::usage::Meter;
-use crate::print;
 use crate::show::line::line;
 use crate::show::row::{self, Row};
+use crate::show::traffic;
 
 mod changes;
 pub(crate) mod watch;
 
-use watch::{Changed, Eyes};
+use watch::{Changed, Watch};
 
 /// Who is followed, and what is known of them.
 #[derive(Debug)]
@@ -31,8 +30,8 @@ struct Following<'a> {
     home: &'a Home,
     /// Only these; empty: all.
     named: Vec<String>,
-    eyes: Eyes,
-    apps: BTreeMap<String, Seen>,
+    watch: Watch,
+    apps: BTreeMap<String, App>,
 }
 
 /// Follows the apps named, or all, those too that come later.
@@ -52,8 +51,8 @@ pub(crate) fn follow(
     // Each supervisor that is followed is a descriptor.
     limits::raise_descriptors();
     let named = named.iter().map(name).collect::<Result<_, _>>()?;
-    let eyes = Eyes::new(home.path()).or_fail(doing)?;
-    let mut following = Following { home, named, eyes, apps: BTreeMap::new() };
+    let watch = Watch::new(home.path()).or_fail(doing)?;
+    let mut following = Following { home, named, watch, apps: BTreeMap::new() };
     let mut meter = Meter::new(pss, Samples::default());
     let mut next = interval.map(|_| clock::now());
     print(&following.take_in(&Changed { list: true, ..Changed::default() }).or_fail(doing)?)?;
@@ -64,7 +63,7 @@ pub(crate) fn follow(
             print(&figures(following.apps.values(), &mut meter))?;
             next = Some(clock::now() + interval);
         }
-        let changed = following.eyes.wait(next).or_fail(doing)?;
+        let changed = following.watch.wait(next).or_fail(doing)?;
         if changed.reader_gone {
             return Ok(0);
         }
@@ -83,7 +82,7 @@ impl Following<'_> {
     fn take_in(&mut self, changed: &Changed) -> std::io::Result<String> {
         let mut names = changed.apps.clone();
         if changed.list {
-            self.eyes.watch_list()?;
+            self.watch.watch_list()?;
             let all = self.home.apps()?;
             let wanted = all.into_iter().filter(|app| self.named.is_empty() || self.named.contains(app));
             let wanted: Vec<_> = wanted.collect();
@@ -92,7 +91,7 @@ impl Following<'_> {
         }
         let mut text = String::new();
         for name in names {
-            let seen = self.eyes.look(&name)?;
+            let seen = self.watch.look(&name)?;
             text.push_str(&changes::changes(self.apps.get(&name), seen.as_ref(), now_ms()));
             match seen {
                 Some(seen) => _ = self.apps.insert(name, seen),
@@ -104,7 +103,7 @@ impl Following<'_> {
 }
 
 /// The figures of all workers: the lines that pm-stat prints, as events.
-fn figures<'a>(apps: impl Iterator<Item = &'a Seen>, meter: &mut Meter) -> String {
+fn figures<'a>(apps: impl Iterator<Item = &'a App>, meter: &mut Meter) -> String {
     let at_ms = now_ms();
     let mut rows = row::rows(apps, meter);
     traffic::add(&mut rows);

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
-use crate::look::app::Seen;
+use crate::look::app::App;
 
 /// How often a supervisor may end under our hands before we make do with what we have: its end is an event, too.
 const TRIES: u32 = 5;
@@ -37,7 +37,7 @@ pub(crate) struct Changed {
 
 /// What watches all apps.
 #[derive(Debug)]
-pub(crate) struct Eyes {
+pub(crate) struct Watch {
     inotify: OwnedFd,
     home: PathBuf,
     /// The app that each watched directory belongs to, by inotify's numbers; `None`: that of all apps, or above.
@@ -46,13 +46,13 @@ pub(crate) struct Eyes {
     pidfds: BTreeMap<Id, (String, OwnedFd)>,
 }
 
-impl Eyes {
+impl Watch {
     /// Watches the directory of all apps, which need not be there.
     pub(crate) fn new(home: &Path) -> io::Result<Self> {
         let inotify = instance()?;
-        let mut eyes = Self { inotify, home: home.to_owned(), watched: BTreeMap::new(), pidfds: BTreeMap::new() };
-        eyes.watch_list()?;
-        Ok(eyes)
+        let mut watch = Self { inotify, home: home.to_owned(), watched: BTreeMap::new(), pidfds: BTreeMap::new() };
+        watch.watch_list()?;
+        Ok(watch)
     }
 
     /// Watches the directory of all apps, or the nearest one above it that is there; to be called before the apps are
@@ -72,7 +72,7 @@ impl Eyes {
     }
 
     /// What is to be seen of an app now; `None`: it is not there. Any change of it from here on is told by `wait`.
-    pub(crate) fn look(&mut self, app: &str) -> io::Result<Option<Seen>> {
+    pub(crate) fn look(&mut self, app: &str) -> io::Result<Option<App>> {
         let dir = self.home.join(app);
         for path in [&dir, &dir.join(status::DIRECTORY)] {
             match self.add(path, Some(app)) {
@@ -85,12 +85,12 @@ impl Eyes {
                 Err(e) => return Err(e.into()),
             }
         }
-        let mut seen = Seen::look(app, &dir)?;
+        let mut seen = App::look(app, &dir)?;
         for _ in 0..TRIES {
             if self.hold(&seen)? {
                 break;
             }
-            seen = Seen::look(app, &dir)?;
+            seen = App::look(app, &dir)?;
         }
         Ok(Some(seen))
     }
@@ -170,7 +170,7 @@ impl Eyes {
     }
 
     /// Gets a pidfd of each supervisor of the app, of the holder of its lock, and of what killed supervisors left; `false`: one that was read is gone.
-    fn hold(&mut self, seen: &Seen) -> io::Result<bool> {
+    fn hold(&mut self, seen: &App) -> io::Result<bool> {
         let told = seen.sight.statuses.iter().map(|s| Id::of(&s.supervisor));
         let holder = seen.holder.flatten().and_then(|pid| Some(Id { pid, start: procfs::start_time(pid)? }));
         let mut all = true;

@@ -6,19 +6,21 @@ use std::path::{Path, PathBuf};
 use pm_common::app::home;
 use pm_common::app::status::{self, Status, SupervisorLine, Told, WorkerLine};
 use pm_common::app::wait::{Id, Sight};
+use pm_common::kernel::procfs;
 
-use crate::check::is_suspended;
 use crate::look::start::{DEFAULT_NAMESPACE, Start};
 
 /// An app at one moment.
 #[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) name: String,
-    pub(crate) dir: PathBuf,
+pub struct App {
+    /// The name of its directory.
+    pub name: String,
+    /// Its directory.
+    pub dir: PathBuf,
     /// How it was started; `None`: not as a service.
     pub(crate) start: Option<Start>,
     /// What its living supervisors say, and whether it runs.
-    pub(crate) sight: Sight,
+    pub sight: Sight,
     /// Where none says anything: whether a process holds the lock, and its pid if that is to be seen from here.
     pub(crate) holder: Option<Option<i32>>,
     /// Where nothing runs: what the last supervisor said as it gave up.
@@ -29,7 +31,7 @@ pub(crate) struct Seen {
     pub(crate) orphaned: Vec<Status>,
 }
 
-impl Seen {
+impl App {
     /// Looks at the app in `dir`.
     pub(crate) fn look(name: &str, dir: &Path) -> io::Result<Self> {
         let mut told = Told::read(dir)?;
@@ -59,25 +61,29 @@ impl Seen {
 
     /// Whether there is more to be seen than a directory: it runs, can be started again, or has left word of its end.
     /// (A run in the foreground that ended well leaves none.)
-    pub(crate) fn is_known(&self) -> bool {
+    #[must_use]
+    pub fn is_known(&self) -> bool {
         let told = !self.orphaned.is_empty() || self.words.is_some() || !self.killed.is_empty();
         self.start.is_some() || self.runs() || told
     }
 
     /// Whether anything of it runs.
-    pub(crate) const fn runs(&self) -> bool {
+    #[must_use]
+    pub const fn runs(&self) -> bool {
         self.sight.runs()
     }
 
     /// The outermost supervisor of an app that ended when that was killed, since the machine was started.
-    pub(crate) fn was_killed(&self) -> Option<&SupervisorLine> {
+    #[must_use]
+    pub fn was_killed(&self) -> Option<&SupervisorLine> {
         let ended = !self.runs() && self.words.is_none() && self.orphaned.is_empty();
         let all = self.killed.iter().filter(|status| ended && status.is_of_this_boot());
         all.map(|status| &status.supervisor).min_by_key(|told| (told.start, told.pid))
     }
 
     /// The workers with their supervisors, by slot and generation; not those that have workers of their own.
-    pub(crate) fn workers(&self) -> Vec<(&SupervisorLine, &WorkerLine)> {
+    #[must_use]
+    pub fn workers(&self) -> Vec<(&SupervisorLine, &WorkerLine)> {
         let each = |s: &'_ Status| s.workers.iter().filter(|w| !w.supervises).count();
         let mut workers = Vec::with_capacity(self.sight.statuses.iter().map(each).sum());
         for status in &self.sight.statuses {
@@ -88,7 +94,8 @@ impl Seen {
     }
 
     /// The workers of supervisors that were killed, and these; as [`Self::workers`].
-    pub(crate) fn orphans(&self) -> Vec<(&SupervisorLine, &WorkerLine)> {
+    #[must_use]
+    pub fn orphans(&self) -> Vec<(&SupervisorLine, &WorkerLine)> {
         self.orphaned.iter().flat_map(|s| s.workers.iter().map(move |w| (&s.supervisor, w))).collect()
     }
 
@@ -98,31 +105,38 @@ impl Seen {
     }
 
     /// The outermost supervisor.
-    pub(crate) fn outermost(&self) -> Option<&SupervisorLine> {
+    #[must_use]
+    pub fn outermost(&self) -> Option<&SupervisorLine> {
         self.sight.statuses.iter().map(|s| &s.supervisor).min_by_key(|s| (s.start, s.pid))
     }
 
     /// The supervisor that has the workers; `None`: it has not said anything yet.
-    pub(crate) fn acting(&self) -> Option<&SupervisorLine> {
+    #[must_use]
+    pub fn acting(&self) -> Option<&SupervisorLine> {
         self.sight.acting()
     }
 
     /// The id that the app keeps for life.
-    pub(crate) fn id(&self) -> Option<u64> {
+    #[must_use]
+    pub fn id(&self) -> Option<u64> {
         self.start.as_ref()?.id
     }
 
     /// The name that it was given: no directory can have each.
-    pub(crate) fn called(&self) -> &str {
+    #[must_use]
+    pub fn called(&self) -> &str {
         self.start.as_ref().and_then(|start| start.given_name.as_deref()).unwrap_or(&self.name)
     }
 
-    pub(crate) fn namespace(&self) -> &str {
+    /// The group of apps that it belongs to.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
         self.start.as_ref().and_then(|s| s.namespace.as_deref()).unwrap_or(DEFAULT_NAMESPACE)
     }
 
     /// `cluster` or `fork`; `None`: nothing says.
-    pub(crate) fn mode(&self) -> Option<&str> {
+    #[must_use]
+    pub fn mode(&self) -> Option<&str> {
         let told = self.start.as_ref().and_then(|s| s.mode.as_deref());
         told.or_else(|| {
             let mut tools =
@@ -133,9 +147,15 @@ impl Seen {
     }
 
     /// The log files (of stdout, of stderr).
-    pub(crate) fn logs(&self) -> [PathBuf; 2] {
+    #[must_use]
+    pub fn logs(&self) -> [PathBuf; 2] {
         let told = |of: fn(&Start) -> &Option<String>| self.start.as_ref().and_then(|s| of(s).as_ref());
         let path = |told: Option<&String>, name: &str| told.map_or_else(|| self.dir.join(name), PathBuf::from);
         [path(told(|s| &s.out), "out.log"), path(told(|s| &s.err), "err.log")]
     }
+}
+
+/// Whether the process is suspended (SIGSTOP).
+pub(crate) fn is_suspended(pid: i32) -> bool {
+    procfs::stat(pid).is_some_and(|stat| stat.state == b'T')
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use crate::look::app::Seen;
+use crate::look::app::App;
 
 /// What is compared of an app.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    pub(crate) fn of(app: &Seen) -> Self {
+    pub(crate) fn of(app: &App) -> Self {
         let script = app.start.as_ref().and_then(|s| s.script.as_ref()).map(PathBuf::from);
         Self {
             name: app.name.clone(),

@@ -4,25 +4,29 @@ pub(crate) mod app;
 pub(crate) mod matching;
 pub(crate) mod samples;
 pub(crate) mod start;
-pub(crate) mod traffic;
-pub(crate) mod unseen;
 pub(crate) mod usage;
 
 use std::ffi::OsString;
 use std::path::Path;
 
-use pm_common::app::home::{Home, directory_name};
+use pm_common::app::home::{Home, Unseen, directory_name, unseen};
 use pm_common::cli::report::{Failure, OrFail as _};
 
-use crate::look::app::Seen;
-use crate::look::start::Start;
-use crate::look::unseen::{EXIT_UNKNOWN, cannot_know};
+use app::App;
+use start::Start;
+
+/// The exit code of: it cannot be known.
+pub(crate) const EXIT_UNKNOWN: u8 = 4;
+/// The most names of apps that one message lists.
+const MOST_NAMES: usize = 20;
 
 /// The apps, and what was named and is none.
 #[derive(Debug, Default)]
-pub(crate) struct Apps {
-    pub(crate) seen: Vec<Seen>,
-    pub(crate) missing: Vec<String>,
+pub struct Apps {
+    /// Those that there are, sorted by name.
+    pub seen: Vec<App>,
+    /// The names that were asked for and that no app has.
+    pub missing: Vec<String>,
 }
 
 impl Apps {
@@ -30,12 +34,12 @@ impl Apps {
     ///
     /// # Errors
     /// 125: the files cannot be read.
-    pub(crate) fn look(home: Option<&Home>, named: &[OsString]) -> Result<Self, Failure> {
+    pub fn look(home: Option<&Home>, named: &[OsString]) -> Result<Self, Failure> {
         let (names, missing) = choose(home, named)?;
         let mut seen = Vec::with_capacity(names.len());
         for name in &names {
             let Some(dir) = home.and_then(|h| h.dir(name)) else { continue };
-            seen.push(Seen::look(name, &dir).or_fail(|| format!("cannot read {}", dir.display()))?);
+            seen.push(App::look(name, &dir).or_fail(|| format!("cannot read {}", dir.display()))?);
         }
         Ok(Self { seen, missing })
     }
@@ -44,7 +48,7 @@ impl Apps {
     ///
     /// # Errors
     /// As [`Self::look`].
-    pub(crate) fn known(home: Option<&Home>, named: &[OsString]) -> Result<Self, Failure> {
+    pub fn known(home: Option<&Home>, named: &[OsString]) -> Result<Self, Failure> {
         let mut apps = Self::look(home, named)?;
         apps.seen.retain(|app| !named.is_empty() || app.is_known());
         Ok(apps)
@@ -56,13 +60,28 @@ impl Apps {
     /// 1: so it is; 4: but they may run.
     pub(crate) fn end(&self, home: Option<&Home>, named: bool) -> Result<u8, Failure> {
         let unseen = if named { self.unseen(home, true) } else { Vec::new() };
-        let missing = |name: &&String| unseen.iter().all(|app| app.name != **name);
-        let missing: Vec<&String> = self.missing.iter().filter(missing).collect();
+        let missing: Vec<_> =
+            self.missing.iter().filter(|name| unseen.iter().all(|app| app.name != **name)).cloned().collect();
         match unseen.first() {
-            _ if !missing.is_empty() => Err(no_such(&missing, home)),
+            _ if !missing.is_empty() => Err(no_app(home, &missing)),
             Some(app) => Err(Failure::with_code(EXIT_UNKNOWN, cannot_know(app))),
             None => Ok(0),
         }
+    }
+
+    /// The apps that may run without a directory: of those that were `named`, or of all. Where all that are known run,
+    /// none is looked for. Of one it cannot be said how it is, and "stopped" would be wrong.
+    pub(crate) fn unseen(&self, home: Option<&Home>, named: bool) -> Vec<Unseen> {
+        if self.missing.is_empty() && !self.seen.is_empty() && self.seen.iter().all(App::runs) {
+            return Vec::new();
+        }
+        let known = |name: &str| self.seen.iter().find(|app| app.name == name);
+        let mut apps = unseen(home);
+        apps.retain(|app| match known(&app.name) {
+            Some(seen) => !seen.runs(),
+            None => !named || self.missing.contains(&app.name),
+        });
+        apps
     }
 }
 
@@ -92,15 +111,66 @@ fn is_directory(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|found| found.is_dir())
 }
 
-fn no_such(names: &[&String], home: Option<&Home>) -> Failure {
-    let names: Vec<_> = names.iter().map(|n| format!("'{n}'")).collect();
-    Failure::with_code(1, format!("no app {}: {}", names.join(", "), place(home)))
+/// The failure (1) of: no app has one of these names; it says which apps there are.
+#[must_use]
+pub fn no_app(home: Option<&Home>, names: &[String]) -> Failure {
+    let quoted: Vec<_> = names.iter().map(|name| format!("'{name}'")).collect();
+    Failure::with_code(1, format!("no app {}{}", quoted.join(", "), there_are(home)))
 }
 
-/// Where there is none.
-pub(crate) fn place(home: Option<&Home>) -> String {
-    home.map_or_else(
-        || "neither PM_HOME nor HOME is set".to_owned(),
-        |home| format!("there is none in {}; pm-stat says which there are", home.path().display()),
+/// Which apps there are, for the end of a message: `; there are: web, api`.
+pub(crate) fn there_are(home: Option<&Home>) -> String {
+    let Some(home) = home else { return ": neither PM_HOME nor HOME is set".to_owned() };
+    let apps = Apps::known(Some(home), &[]).unwrap_or_default().seen;
+    if apps.is_empty() {
+        return format!(": there is none in {}", home.path().display());
+    }
+    let names: Vec<_> = apps.iter().take(MOST_NAMES).map(App::called).collect();
+    let more = apps.len().saturating_sub(MOST_NAMES);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("; there are: {}{more}", names.join(", "))
+}
+
+/// What can be said of an app that runs without a directory.
+pub(crate) fn cannot_know(app: &Unseen) -> String {
+    format!(
+        "cannot know: {} may run (pid={}), but its state could not be written; set PM_HOME to a writable place",
+        app.name, app.pid
     )
+}
+
+/// That it cannot be said how the app is.
+///
+/// # Errors
+/// 4: it may run unseen.
+pub(crate) fn refuse_unseen(home: Option<&Home>, name: &str) -> Result<(), Failure> {
+    let found = unseen(home).into_iter().find(|app| app.name == name);
+    found.map_or(Ok(()), |app| Err(Failure::with_code(EXIT_UNKNOWN, cannot_know(&app))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_there_is_no_such_app_says_which_there_are() {
+        let place = tempfile::tempdir().expect("a directory");
+        let home = Home::find(|name| (name == "PM_HOME").then(|| place.path().into())).expect("named");
+        let said = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            no_app(Some(&home), &names).message
+        };
+        assert_eq!(said(&["x"]), format!("no app 'x': there is none in {}", place.path().display()));
+        for at in 0..25 {
+            let dir = place.path().join(format!("app{at:02}"));
+            std::fs::create_dir(&dir).expect("made");
+            assert_eq!(said(&["x"]).matches("app").count(), 1 + at.clamp(0, 20), "a directory alone is no app");
+            std::fs::write(dir.join(start::FILE), "{}").expect("written");
+            if at == 1 {
+                assert_eq!(said(&["x", "y"]), "no app 'x', 'y'; there are: app00, app01");
+            }
+        }
+        assert!(said(&["x"]).ends_with("app18, app19 and 5 more"), "{}", said(&["x"]));
+        assert_eq!(no_app(None, &["x".to_owned()]).message, "no app 'x': neither PM_HOME nor HOME is set");
+    }
 }

@@ -7,12 +7,12 @@ use pm_common::policy::exit::signal_name;
 use serde_json::{Map, Value};
 
 use crate::check::{killed, orphans, suspended_supervisor, without_above};
-use crate::look::app::Seen;
+use crate::look::app::App;
 use crate::look::start;
-use crate::look::traffic;
 use crate::show::row::Row;
 use crate::show::table::{Entry, render};
 use crate::show::text::{Now, bytes, clean, how, percent};
+use crate::show::traffic;
 use crate::show::words;
 
 /// The description of the app that all these rows are of.
@@ -65,7 +65,7 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
     facts.into_iter().filter_map(|(key, value)| Some((key, value.filter(|v| !v.is_empty())?))).collect()
 }
 
-fn warning(app: &Seen) -> Option<String> {
+fn warning(app: &App) -> Option<String> {
     suspended_supervisor(app).or_else(|| without_above(app)).or_else(|| orphans(app)).or_else(|| killed(app))
 }
 
@@ -106,7 +106,7 @@ fn connections(rows: &[Row<'_>]) -> Option<String> {
     Some([open, waiting].into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
-fn supervisors(app: &Seen) -> Option<String> {
+fn supervisors(app: &App) -> Option<String> {
     let mut all: Vec<_> = app.sight.statuses.iter().map(|s| &s.supervisor).collect();
     all.sort_by_key(|s| (s.start, s.pid));
     let texts: Vec<_> = all.iter().map(|s| format!("{} {} (pid {})", s.tool, s.version, s.pid)).collect();

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use pm_common::app::status::{SupervisorLine, WorkerState};
 use pm_common::kernel::procfs;
 
-use crate::look::app::Seen;
-use crate::look::traffic;
+use crate::look::app::App;
 use crate::look::usage::Usage;
 use crate::show::row::Row;
 use crate::show::text::clean;
+use crate::show::traffic;
 
 /// A family of figures of one name.
 struct Family {
@@ -30,7 +30,7 @@ const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> 
 }
 
 /// A figure of an app; `None`: it has none.
-type OfApp = fn(&Seen) -> Option<f64>;
+type OfApp = fn(&App) -> Option<f64>;
 /// A figure of a worker.
 type OfWorker = fn(&Row<'_>) -> Option<f64>;
 
@@ -89,7 +89,7 @@ const WAITING: Family = gauge(
     "TCP connections that wait in the queues of the app's workers, each queue counted once.",
 );
 
-fn told(app: &Seen, of: impl FnOnce(&SupervisorLine) -> f64) -> Option<f64> {
+fn told(app: &App, of: impl FnOnce(&SupervisorLine) -> f64) -> Option<f64> {
     app.acting().map(of)
 }
 
@@ -111,7 +111,7 @@ fn boot_time_s() -> f64 {
 }
 
 /// The text.
-pub(crate) fn text(apps: &[Seen], rows: &[Row<'_>]) -> String {
+pub(crate) fn text(apps: &[App], rows: &[Row<'_>]) -> String {
     let workers = one_per_slot(rows);
     let mut text = String::new();
     for (family, of) in APP {
@@ -160,7 +160,7 @@ fn write(text: &mut String, family: &Family, samples: impl Iterator<Item = (Stri
     }
 }
 
-fn labels(app: &Seen, slot: Option<u32>) -> String {
+fn labels(app: &App, slot: Option<u32>) -> String {
     let slot = slot.map_or_else(String::new, |slot| format!(",slot=\"{slot}\""));
     format!("app=\"{}\",namespace=\"{}\"{slot}", escaped(&app.name), escaped(app.namespace()))
 }

@@ -8,4 +8,5 @@ pub(crate) mod order;
 pub(crate) mod row;
 pub(crate) mod table;
 pub(crate) mod text;
+pub(crate) mod traffic;
 pub(crate) mod words;

@@ -30,7 +30,7 @@ fn figure(value: Option<f64>) -> f64 {
 
 /// An order.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Order {
+pub struct Order {
     compare: Compare,
     reversed: bool,
 }
@@ -40,7 +40,7 @@ impl Order {
     ///
     /// # Errors
     /// 125: it is none of these.
-    pub(crate) fn parse(option: &str, value: &OsStr) -> Result<Self, Failure> {
+    pub fn parse(option: &str, value: &OsStr) -> Result<Self, Failure> {
         let wrong = || {
             let names: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
             options::bad(option, value, &format!("expected FIELD or FIELD:desc, FIELD one of {}", names.join(", ")))

@@ -4,8 +4,7 @@ use pm_common::app::status::{Counts, Last, SupervisorLine, SupervisorState, Work
 use pm_common::app::wait::Id;
 use serde_json::Value;
 
-use crate::look::app::Seen;
-use crate::look::traffic::Traffic;
+use crate::look::app::App;
 use crate::look::usage::{Meter, Usage};
 use crate::show::line::{line, tenths};
 
@@ -20,10 +19,21 @@ pub(crate) const ORPHANED: &str = "orphaned";
 /// That of a worker whose end its supervisor has not told yet.
 pub(crate) const GONE: &str = "gone";
 
+/// What waits for a worker and what it serves. `None`: not known, or of something that has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Traffic {
+    /// Connections that wait in sockets that are this worker's alone.
+    pub(crate) queue: Option<u64>,
+    /// Connections that wait in sockets that it shares with other workers: the same number for each of them.
+    pub(crate) queue_shared: Option<u64>,
+    /// Connections that it has accepted and not closed.
+    pub(crate) connections: Option<u64>,
+}
+
 /// A row.
 #[derive(Debug, Clone)]
 pub(crate) struct Row<'a> {
-    pub(crate) app: &'a Seen,
+    pub(crate) app: &'a App,
     /// The supervisor whose worker it is, or for an app without a worker, the outermost.
     pub(crate) supervisor: Option<&'a SupervisorLine>,
     pub(crate) worker: Option<&'a WorkerLine>,
@@ -33,12 +43,12 @@ pub(crate) struct Row<'a> {
     /// Since the last `reset`, over restarts of the app; of one that was given up, of all its workers.
     pub(crate) restarts: Option<u64>,
     pub(crate) last: Option<&'a Last>,
-    /// Nothing, until [`crate::look::traffic::add`].
+    /// Nothing, until [`crate::show::traffic::add`].
     pub(crate) traffic: Traffic,
 }
 
 /// The rows of the apps, in their order; then by slot and generation.
-pub(crate) fn rows<'a>(apps: impl IntoIterator<Item = &'a Seen>, meter: &mut Meter) -> Vec<Row<'a>> {
+pub(crate) fn rows<'a>(apps: impl IntoIterator<Item = &'a App>, meter: &mut Meter) -> Vec<Row<'a>> {
     let all: Vec<_> = apps.into_iter().map(|app| (app, app.workers(), app.orphans())).collect();
     meter.prepare(all.iter().map(|(_, workers, orphans)| (workers.len() + orphans.len()).max(1)).sum());
     let mut rows = Vec::new();
@@ -64,7 +74,7 @@ pub(crate) fn rows<'a>(apps: impl IntoIterator<Item = &'a Seen>, meter: &mut Met
 }
 
 fn worker<'a>(
-    app: &'a Seen,
+    app: &'a App,
     supervisor: &'a SupervisorLine,
     told: &'a WorkerLine,
     counts: &Counts,
@@ -93,7 +103,7 @@ const fn was_asked(told: &WorkerLine) -> bool {
 
 /// The row of an app that has no worker to show: its supervisor's state, or `running` where a process holds the lock
 /// without a word, or how it ended.
-fn whole<'a>(app: &'a Seen, meter: &mut Meter) -> Row<'a> {
+fn whole<'a>(app: &'a App, meter: &mut Meter) -> Row<'a> {
     let supervisor = app.outermost();
     let ended = app.words.iter().flat_map(|s| &s.workers);
     let pid = supervisor.map(|s| s.pid).or(app.holder.flatten());
@@ -111,7 +121,7 @@ fn whole<'a>(app: &'a Seen, meter: &mut Meter) -> Row<'a> {
 }
 
 /// The state of an app as a whole.
-pub(crate) fn state_of_app(app: &Seen) -> &'static str {
+pub(crate) fn state_of_app(app: &App) -> &'static str {
     match (app.outermost(), &app.holder) {
         (Some(told), _) if told.state == SupervisorState::GaveUp => ERRORED,
         (Some(told), _) => told.state.word(),

@@ -14,14 +14,14 @@ use rustix::process::geteuid;
 
 use crate::follow::watch::timespec;
 use crate::look::Apps;
-use crate::look::app::Seen;
+use crate::look::app::App;
 use crate::look::samples::Samples;
-use crate::look::traffic;
 use crate::look::usage::Meter;
 use crate::once::colours;
 use crate::show::row;
 use crate::show::table::Entry;
 use crate::show::text::Now;
+use crate::show::traffic;
 
 mod keys;
 mod screen;
@@ -52,7 +52,7 @@ struct Logs {
 
 impl Logs {
     /// `None`: a link of another user's leads to the app.
-    fn of(app: &Seen, home: Option<&Home>) -> Option<Self> {
+    fn of(app: &App, home: Option<&Home>) -> Option<Self> {
         let owner = home?.owner_of(&app.name).ok()?;
         Some(Self { paths: app.logs(), only_of: Some(owner).filter(|uid| *uid != geteuid().as_raw()) })
     }
@@ -72,7 +72,7 @@ struct Top {
 ///
 /// # Errors
 /// 125: there is no terminal, or the files cannot be read.
-pub(crate) fn top(home: Option<&Home>, named: &[OsString], pss: bool) -> Result<u8, Failure> {
+pub fn top(home: Option<&Home>, named: &[OsString], pss: bool) -> Result<u8, Failure> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Err(Failure::own("--top needs a terminal, as stdin and as stdout; --table prints the same once"));
     }

@@ -13,13 +13,15 @@ use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::time::Span;
 use pm_common::sys::clock;
 
-/// What the command line asks to wait for.
+/// What to wait for.
 #[derive(Debug)]
-pub(crate) struct Wait {
-    app: String,
-    goal: Goal,
-    /// How long, and in the words of the user.
-    timeout: Option<(Span, String)>,
+pub struct Wait {
+    /// The name of the app's directory.
+    pub app: String,
+    /// What it shall be.
+    pub goal: Goal,
+    /// How long, and in the words of the user; `None`: as long as something may still come of it.
+    pub timeout: Option<(Span, String)>,
 }
 
 impl Wait {
@@ -51,13 +53,13 @@ impl Wait {
     ///
     /// # Errors
     /// 1: it cannot come to that any more, or the roll was aborted; 124: the time is up; 125: the files cannot be read.
-    pub(crate) fn run(self, home: Option<&Home>) -> Result<u8, Failure> {
+    pub fn run(self, home: Option<&Home>) -> Result<u8, Failure> {
         let deadline = self.timeout.as_ref().map(|(span, _)| clock::now() + *span);
         let Some(dir) = home.and_then(|h| h.dir(&self.app)) else {
             return Err(Failure::own("no directory to look into: neither PM_HOME nor HOME is set"));
         };
         if !dir.is_dir() {
-            crate::look::unseen::refuse(home, &self.app)?;
+            crate::look::refuse_unseen(home, &self.app)?;
         }
         let doing = || format!("cannot watch {}", dir.display());
         let mut watch = Watch::new(&dir).or_fail(doing)?;

@@ -6,7 +6,7 @@ use pm_common::app::status::{Last, Roll, SupervisorLine, WorkerLine, WorkerState
 use pm_common::app::wait::Id;
 use serde_json::Value;
 
-use crate::look::app::Seen;
+use crate::look::app::App;
 use crate::show::line::line;
 use crate::show::row::{GONE, SCHEMA, state_of_app};
 
@@ -14,7 +14,7 @@ use crate::show::row::{GONE, SCHEMA, state_of_app};
 const REMOVED: &str = "removed";
 
 /// One line for each change, in the order: supervisors, workers, rolls, the app as a whole; `None`: the app is not there.
-pub(crate) fn changes(before: Option<&Seen>, after: Option<&Seen>, at_ms: u64) -> String {
+pub(crate) fn changes(before: Option<&App>, after: Option<&App>, at_ms: u64) -> String {
     let Some(app) = after.or(before) else { return String::new() };
     let teller = Teller { app, at_ms };
     let lines = [
@@ -30,19 +30,19 @@ type Supervisors<'a> = BTreeMap<Id, &'a SupervisorLine>;
 /// A worker's slot and generation are numbers of its supervisor.
 type Workers<'a> = BTreeMap<(Id, u32, u64), &'a WorkerLine>;
 
-fn supervisors(app: Option<&Seen>) -> Supervisors<'_> {
+fn supervisors(app: Option<&App>) -> Supervisors<'_> {
     let all = app.into_iter().flat_map(|app| &app.sight.statuses).map(|s| &s.supervisor);
     all.map(|s| (Id::of(s), s)).collect()
 }
 
-fn workers(app: Option<&Seen>) -> Workers<'_> {
-    let all = app.into_iter().flat_map(Seen::workers);
+fn workers(app: Option<&App>) -> Workers<'_> {
+    let all = app.into_iter().flat_map(App::workers);
     all.map(|(s, w)| ((Id::of(s), w.slot, w.generation), w)).collect()
 }
 
 /// Makes the lines of an app.
 struct Teller<'a> {
-    app: &'a Seen,
+    app: &'a App,
     at_ms: u64,
 }
 
@@ -134,7 +134,7 @@ impl Teller<'_> {
         self.tell("roll", vec![("supervisor_pid", Value::from(supervisor.pid)), ("roll", roll.to_json())])
     }
 
-    fn whole(&self, before: Option<&Seen>, after: Option<&Seen>) -> String {
+    fn whole(&self, before: Option<&App>, after: Option<&App>) -> String {
         let (was, state) = (before.map(state_of_app), after.map_or(REMOVED, state_of_app));
         if was == Some(state) {
             return String::new();

@@ -15,19 +15,19 @@ fn worker(slot: u32, generation: u64, state: WorkerState) -> WorkerLine {
     WorkerLine { pid: Some(100 + slot as i32), ..WorkerLine::new(slot, generation, state) }
 }
 
-fn seen(statuses: Vec<Status>) -> Seen {
+fn seen(statuses: Vec<Status>) -> App {
     let locked = !statuses.is_empty();
     let sight = Sight { statuses, locked, ..Sight::default() };
     let (name, dir) = ("web".to_owned(), PathBuf::from("/x/web"));
-    Seen { name, dir, start: None, sight, holder: None, words: None, killed: Vec::new(), orphaned: Vec::new() }
+    App { name, dir, start: None, sight, holder: None, words: None, killed: Vec::new(), orphaned: Vec::new() }
 }
 
-fn running(workers: Vec<WorkerLine>) -> Seen {
+fn running(workers: Vec<WorkerLine>) -> App {
     seen(vec![Status { supervisor: supervisor(7, SupervisorState::Ready), workers }])
 }
 
 /// The changes in short: what, who, from what to what.
-fn told(before: Option<&Seen>, after: Option<&Seen>) -> Vec<String> {
+fn told(before: Option<&App>, after: Option<&App>) -> Vec<String> {
     let text = changes(before, after, 5);
     let values = text.lines().map(|l| serde_json::from_str::<Value>(l).expect("JSON"));
     let word = |v: &Value, key: &str| v.get(key).map_or_else(String::new, |v| v.to_string().replace('"', ""));

@@ -1,8 +1,7 @@
 //! `--table`: the rows for people, in columns that fit the terminal. Pure: what comes in is plain, what goes out is text.
 
 use crate::look::start::DEFAULT_NAMESPACE;
-use crate::look::traffic::Traffic;
-use crate::show::row::Row;
+use crate::show::row::{Row, Traffic};
 use crate::show::text::{Now, bytes, clean, ended, fit, percent, span, width};
 use crate::show::words;
 

@@ -8,18 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pm_common::kernel::procfs;
 use pm_common::kernel::sock_diag::{self, Socket};
 
-use crate::show::row::Row;
-
-/// The figures of one worker. `None`: not known, or of something that has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Traffic {
-    /// Connections that wait in sockets that are this worker's alone.
-    pub(crate) queue: Option<u64>,
-    /// Connections that wait in sockets that it shares with other workers: the same number for each of them.
-    pub(crate) queue_shared: Option<u64>,
-    /// Connections that it has accepted and not closed.
-    pub(crate) connections: Option<u64>,
-}
+use crate::show::row::{Row, Traffic};
 
 /// Adds the figures to the rows; where nothing listens at a TCP port, nothing is asked.
 pub(crate) fn add(rows: &mut [Row<'_>]) {
@@ -28,11 +17,11 @@ pub(crate) fn add(rows: &mut [Row<'_>]) {
         return;
     }
     let Ok(sockets) = sock_diag::at_ports(&ports) else { return };
-    let seen = Seen::of(&sockets);
+    let queues = Queues::of(&sockets);
     let shared = shared(rows);
     let mut open = Open::of(&sockets);
     for row in rows.iter_mut().filter(|row| row.usage.is_some()) {
-        let (waiting, both) = seen.queues(row, &shared);
+        let (waiting, both) = queues.queues(row, &shared);
         let ours = ports_of(row);
         let here = waiting.is_some() || both.is_some() || row.pid.and_then(procfs::shares_network) == Some(true);
         let connections = if ours.is_empty() || !here { None } else { open.of_worker(row, &ours) };
@@ -62,9 +51,9 @@ fn shared(rows: &[Row<'_>]) -> BTreeSet<u64> {
 }
 
 /// The listeners that the kernel told of.
-struct Seen(BTreeMap<u64, u64>);
+struct Queues(BTreeMap<u64, u64>);
 
-impl Seen {
+impl Queues {
     fn of(sockets: &[Socket]) -> Self {
         Self(sockets.iter().filter_map(|one| Some((one.inode, one.waiting?.into()))).collect())
     }
