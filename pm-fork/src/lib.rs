@@ -10,6 +10,7 @@ use pm_common::cli::options::Asked;
 use pm_common::cli::report::{self, Failure};
 
 mod apps;
+mod asked;
 mod described;
 pub mod ecosystem;
 pub mod log;
@@ -17,7 +18,7 @@ mod request;
 mod start;
 
 use apps::{input, logs, saved, scale, signals, stop};
-use request::Request;
+use asked::Request;
 pub use request::TOOL;
 use start::launch;
 
@@ -33,13 +34,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     };
     let (request, patience) = request::parse(parsed)?;
     if request.writes() {
-        saved::home()?.check_ours()?;
+        apps::home()?.check_ours()?;
     }
     match request {
         Request::Chain(service) => launch::start(&service, &patience),
         Request::Described(asked) => described::run(&asked, &patience),
         Request::Again(asked) => saved::again(&asked, &patience),
-        Request::Signal { signal, update_env, names } => signals::each(&names, |home, name| {
+        Request::Signal { signal, update_env, names } => apps::each(&names, |home, name| {
             if update_env {
                 saved::update_env(home, name)?;
             }
@@ -49,13 +50,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
                 signals::signal(home, name, &signal)
             }
         }),
-        Request::Send { line, names } => signals::each(&names, |home, name| input::send(home, name, &line)),
+        Request::Send { line, names } => apps::each(&names, |home, name| input::send(home, name, &line)),
         Request::Stop(names) => stop::run(&names, patience.asked.then_some(patience.timeout)),
-        Request::Scale { by, names } => signals::each(&names, |home, name| scale::scale(home, name, by)),
-        Request::Reset(names) => signals::each(&names, signals::reset),
-        Request::Flush(names) => signals::each(&names, logs::flush),
-        Request::Logs(names) => signals::each(&names, logs::print),
-        Request::Remove(names) => signals::each(&names, signals::remove),
+        Request::Scale { by, names } => apps::each(&names, |home, name| scale::scale(home, name, by)),
+        Request::Reset(names) => apps::each(&names, signals::reset),
+        Request::Flush(names) => apps::each(&names, logs::flush),
+        Request::Logs(names) => apps::each(&names, logs::print),
+        Request::Remove(names) => apps::each(&names, signals::remove),
         Request::Save => saved::save(),
         Request::Keep => saved::keep(),
     }

@@ -11,7 +11,10 @@ use pm_common::policy::exit::signal_number;
 use pm_common::policy::time::Span;
 use pm_common::sys::passed;
 
+use crate::apps;
 use crate::apps::scale::Scale;
+use crate::apps::signals::Signal;
+use crate::asked::{Again, Description, Request};
 use crate::start::launch::{Patience, Until};
 use crate::start::service::{self, Service};
 
@@ -58,103 +61,6 @@ pub const TOOL: Tool = Tool {
 
 /// The signal that has workers replaced.
 const HUP: u8 = nix::libc::SIGHUP as u8;
-
-/// What is asked for.
-#[derive(Debug)]
-pub(crate) enum Request {
-    /// To start a chain.
-    Chain(Box<Service>),
-    /// To start, or look at, what is described.
-    Described(Description),
-    /// To start again.
-    Again(Again),
-    /// To send a signal.
-    /// To end apps.
-    Stop(Vec<String>),
-    Signal {
-        signal: Signal,
-        update_env: bool,
-        names: Vec<String>,
-    },
-    /// To write a line to what apps read.
-    Send {
-        line: Vec<u8>,
-        names: Vec<String>,
-    },
-    /// To have another number of workers.
-    Scale {
-        by: Scale,
-        names: Vec<String>,
-    },
-    /// To count the restarts from 0 on.
-    Reset(Vec<String>),
-    /// To empty the logs.
-    Flush(Vec<String>),
-    /// To say where the logs are.
-    Logs(Vec<String>),
-    /// To forget apps.
-    Remove(Vec<String>),
-    /// To print all apps.
-    Save,
-    /// To keep a list of apps.
-    Keep,
-}
-
-impl Request {
-    /// Whether files in the directory of all apps are made, changed or removed. (A chain looks at its directory itself.)
-    pub(crate) const fn writes(&self) -> bool {
-        match self {
-            Self::Chain(_) | Self::Logs(_) => false,
-            Self::Described(asked) => !asked.dry_run,
-            Self::Signal { update_env, .. } => *update_env,
-            Self::Again(_)
-            | Self::Stop(_)
-            | Self::Send { .. }
-            | Self::Scale { .. }
-            | Self::Reset(_)
-            | Self::Flush(_)
-            | Self::Remove(_)
-            | Self::Save
-            | Self::Keep => true,
-        }
-    }
-}
-
-/// A signal, and who is to get it.
-#[derive(Debug)]
-pub(crate) struct Signal {
-    pub(crate) number: u8,
-    /// In the words of the user.
-    pub(crate) word: String,
-    /// The workers, instead of the outermost process.
-    pub(crate) to_workers: bool,
-}
-
-/// What is to be started again, and how.
-#[derive(Debug)]
-pub(crate) struct Again {
-    pub(crate) names: Vec<String>,
-    pub(crate) update_env: bool,
-    /// Also what runs.
-    pub(crate) restart: bool,
-}
-
-/// What is described, and where.
-#[derive(Debug, Default)]
-pub(crate) struct Description {
-    /// The file; `None`: the fields alone.
-    pub(crate) file: Option<PathBuf>,
-    pub(crate) only: Vec<String>,
-    pub(crate) env_name: Option<String>,
-    pub(crate) sets: Vec<(String, String)>,
-    /// The arguments of the app from fields alone.
-    pub(crate) args: Vec<OsString>,
-    pub(crate) update: bool,
-    pub(crate) dry_run: bool,
-    pub(crate) force: bool,
-    /// What runs is stopped first.
-    pub(crate) restart: bool,
-}
 
 /// The options as they are given.
 #[derive(Debug, Default)]
@@ -308,20 +214,6 @@ impl Given {
     }
 }
 
-impl Description {
-    fn with(self, rest: Vec<OsString>) -> Result<Self, Failure> {
-        if self.file.is_none() && self.sets.is_empty() {
-            return Err(Failure::own("no FILE: -f says where the apps are described; see pm-fork --help"));
-        }
-        if self.file.is_some() && !rest.is_empty() {
-            return Err(Failure::own(
-                "arguments are for an app from --set alone; with -f, say --set args=... for each",
-            ));
-        }
-        Ok(Self { args: rest, ..self })
-    }
-}
-
 /// A chain in the caller's directory and environment.
 fn chain(mut start: Start, cwd: Option<PathBuf>, argv: Vec<OsString>) -> Result<Service, Failure> {
     if argv.is_empty() {
@@ -330,7 +222,7 @@ fn chain(mut start: Start, cwd: Option<PathBuf>, argv: Vec<OsString>) -> Result<
     pm_common::cli::chain::check(&TOOL, &argv)?;
     start.cwd = match cwd {
         Some(dir) => dir,
-        None => crate::described::here()?,
+        None => apps::here()?,
     };
     if start.namespace.is_empty() {
         "default".clone_into(&mut start.namespace);

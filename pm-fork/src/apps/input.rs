@@ -8,7 +8,7 @@ use std::path::Path;
 use pm_common::app::home::{Folder, Home, Mode, Start};
 use pm_common::cli::report::{Failure, OrFail as _, reason};
 
-use crate::apps::signals::{holder, known_dir, not_running};
+use crate::apps::{holder, known_dir, not_running};
 
 /// The name of the FIFO.
 pub(crate) const INPUT: &str = "stdin";

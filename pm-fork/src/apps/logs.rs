@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use pm_common::app::home::{self, Folder, Home, Start};
 use pm_common::cli::report::{self, Failure, OrFail as _, reason};
 
-use crate::apps::signals;
+use crate::apps::known_dir;
 
 /// A log of an app.
 struct Log {
@@ -52,7 +52,7 @@ pub(crate) fn of_both(argv: &[OsString]) -> Option<&Path> {
 /// # Errors
 /// 1: there is no such app; 125: a log cannot be emptied.
 pub(crate) fn flush(home: &Home, name: &str) -> Result<(), Failure> {
-    let dir = signals::known_dir(home, name)?;
+    let dir = known_dir(home, name)?;
     let folder = Folder::open_to_write(&dir).or_fail(|| format!("cannot use {}", dir.display()))?;
     let mut failed = false;
     let start = start(&dir, name)?;
@@ -74,7 +74,7 @@ pub(crate) fn flush(home: &Home, name: &str) -> Result<(), Failure> {
 /// # Errors
 /// 1: there is no such app; 125: how it was started cannot be read.
 pub(crate) fn print(home: &Home, name: &str) -> Result<(), Failure> {
-    let dir = signals::known_dir(home, name)?;
+    let dir = known_dir(home, name)?;
     let owner = home.owner_of(name)?;
     let start = start(&dir, name)?;
     let tool = |word: &OsString| Path::new(word).file_name().is_some_and(|base| base == "pm-log");

@@ -1,4 +1,16 @@
-//! Apps that are known: looked at by name, signalled, stopped, scaled, started again.
+//! Apps that are known: found by name, signalled, stopped, scaled, started again.
+
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use pm_common::app::home::{self, Claim, Home, Lock, Start};
+use pm_common::app::orphans;
+use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::kernel::procfs;
+use pm_common::sys::process;
+
+use crate::start::service;
 
 pub(crate) mod input;
 pub(crate) mod logs;
@@ -6,3 +18,165 @@ pub(crate) mod saved;
 pub(crate) mod scale;
 pub(crate) mod signals;
 pub(crate) mod stop;
+
+/// How often the holder of a lock may change under our hands before we believe that it is not chance.
+const TRIES: u32 = 20;
+
+/// The directory of all apps.
+///
+/// # Errors
+/// 125: nothing says where it is.
+pub(crate) fn home() -> Result<Home, Failure> {
+    Home::find(|name| std::env::var_os(name))
+        .ok_or_else(|| Failure::own("no directory for the apps: neither PM_HOME nor HOME is set"))
+}
+
+/// The caller's directory, by the name that the caller has for it.
+///
+/// # Errors
+/// It cannot be told.
+pub(crate) fn here() -> Result<PathBuf, Failure> {
+    use std::os::unix::fs::MetadataExt as _;
+    let physical = std::env::current_dir().or_fail(|| "cannot tell the working directory".to_owned())?;
+    let id = |path: &Path| path.metadata().ok().map(|m| (m.dev(), m.ino()));
+    let logical = std::env::var_os("PWD").map(PathBuf::from);
+    Ok(logical.filter(|pwd| pwd.is_absolute() && id(pwd) == id(&physical)).unwrap_or(physical))
+}
+
+/// Does something to each app, whatever becomes of the others; 1 if it could not be done to one, 124 if all that kept it
+/// from being done is that the time was up.
+pub(crate) fn each(names: &[String], act: impl Fn(&Home, &str) -> Result<(), Failure>) -> Result<u8, Failure> {
+    let home = home()?;
+    let mut code = 0;
+    for name in names {
+        if let Err(failure) = act(&home, name) {
+            code = if failure.code == EXIT_TIMED_OUT && code != 1 { EXIT_TIMED_OUT } else { 1 };
+            report::fatal(failure, &[]);
+        }
+    }
+    Ok(code)
+}
+
+/// How the app was started.
+///
+/// # Errors
+/// 1: it is not known; 125: what is written of it cannot be read.
+pub(crate) fn known(home: &Home, name: &str) -> Result<Start, Failure> {
+    let dir = home.dir(name).unwrap_or_default();
+    let start =
+        Start::read_ours(&dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))?;
+    let mut start = start.ok_or_else(|| unknown(home, &dir, name))?;
+    // What counts is the directory; one that was renamed by hand is another app.
+    name.clone_into(&mut start.name);
+    start.given_name = start.given_name.filter(|given| home::directory_name(given) == name);
+    Ok(start)
+}
+
+fn unknown(home: &Home, dir: &Path, name: &str) -> Failure {
+    let why = match (dir.is_dir(), home::holder(dir).ok().flatten()) {
+        (true, Some(holder)) => {
+            let pid = holder.map_or_else(String::new, |pid| format!(" (pid={pid})"));
+            format!(
+                "app '{name}' runs in the foreground{pid}: 'pm reload {name}' replaces its workers; to start it anew is for who \
+                 started it there: a terminal, a container, a unit"
+            )
+        }
+        (true, None) => format!("app '{name}' ran in the foreground: who started it there has to do that again"),
+        (false, _) => format!("no app '{name}' in {}", home.path().display()),
+    };
+    Failure::with_code(1, why)
+}
+
+/// Makes sure that root signals for another user only what that user could signal too (kill(2)): who can write an
+/// app's files could name any process in them, and have root end it.
+///
+/// # Errors
+/// 125: it is another's.
+pub(crate) fn check_owner(home: &Home, name: &str, pid: i32) -> Result<(), Failure> {
+    let owner = home.owner_of(name)?;
+    if owner == nix::unistd::geteuid().as_raw() {
+        return Ok(());
+    }
+    match procfs::uids(pid) {
+        Some([real, _, saved]) if real == owner || saved == owner => Ok(()),
+        uids => {
+            let whose = uids.map_or_else(|| "gone".to_owned(), |[_, effective, _]| format!("user {effective}'s"));
+            Err(Failure::own(format!(
+                "app '{name}' is user {owner}'s, and process {pid} is {whose}: it is not signalled"
+            )))
+        }
+    }
+}
+
+/// The process that holds the app's lock.
+///
+/// # Errors
+/// 125: it has no pid here, or the lock cannot be read.
+pub(crate) fn holder(dir: &Path, name: &str) -> Result<Option<i32>, Failure> {
+    match home::holder(dir) {
+        Ok(None) => Ok(None),
+        Ok(Some(Some(pid))) => Ok(Some(pid)),
+        Ok(Some(None)) => Err(Failure::own(format!("app '{name}' runs in another pid namespace: signal it there"))),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).or_fail(|| format!("app '{name}': cannot read its lock")),
+    }
+}
+
+/// The process that holds the app's lock, pinned: the number was its own when the pidfd was opened.
+///
+/// # Errors
+/// As [`holder`]; 125: the lock is of a process that is gone. It shared its descriptors with one that goes on
+/// (CLONE_FILES, clone(2)), which none of ours does.
+pub(crate) fn pinned_holder(dir: &Path, name: &str) -> Result<Option<(i32, OwnedFd)>, Failure> {
+    for _ in 0..TRIES {
+        let Some(pid) = holder(dir, name)? else { return Ok(None) };
+        let Ok(pidfd) = process::open_pidfd(pid) else { continue };
+        if holder(dir, name)? == Some(pid) {
+            return Ok(Some((pid, pidfd)));
+        }
+    }
+    let lock = dir.join("lock");
+    Err(Failure::own(format!(
+        "app '{name}': no process can be found that holds {}: see who has it open (fuser {0}), and end that",
+        lock.display()
+    )))
+}
+
+/// That the app does not run, or that there is none.
+pub(crate) fn not_running(home: &Home, dir: &Path, name: &str) -> Failure {
+    if dir.is_dir() {
+        return Failure::with_code(1, format!("app '{name}' is not running"));
+    }
+    Failure::with_code(1, format!("no app '{name}' in {}", home.path().display()))
+}
+
+/// The directory of an app.
+///
+/// # Errors
+/// 1: there is no such app.
+pub(crate) fn known_dir(home: &Home, name: &str) -> Result<PathBuf, Failure> {
+    let dir = home.dir(name).unwrap_or_default();
+    if dir.is_dir() { Ok(dir) } else { Err(not_running(home, &dir, name)) }
+}
+
+/// Whether workers of killed supervisors are left in the directory: their pids.
+pub(crate) fn left(dir: &Path) -> Vec<i32> {
+    let left = orphans::of(dir).unwrap_or_default();
+    left.iter().flat_map(|status| &status.workers).filter_map(|worker| worker.pid).collect()
+}
+
+/// Writes down how an app is to be started, and starts nothing.
+///
+/// # Errors
+/// 125: it runs, or its files cannot be written.
+pub(crate) fn write_down(mut start: Start) -> Result<(), Failure> {
+    let home = home()?;
+    let name = start.name.clone();
+    let doing = || format!("app '{name}': cannot write {}", home.path().join(&name).join(home::START).display());
+    let dir = home::make(&home, &name)?;
+    let Claim::Ours(_lock) = Lock::claim(&dir).or_fail(doing)? else {
+        return Err(Failure::with_code(1, format!("app '{name}' is running")));
+    };
+    let at = start.started_at_ms;
+    home::with_id(&home, &name, |id| service::write_start(&dir, &mut start, id, at)).or_fail(doing)
+}

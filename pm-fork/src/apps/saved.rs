@@ -1,32 +1,23 @@
 //! Apps that are written down: `--save`, `-f` of what that wrote, `--again`.
 
-use pm_common::app::home::{self, Claim, Folder, Home, Lock, Start};
+use pm_common::app::home::{self, Folder, Home, Start};
 use pm_common::app::status;
 use pm_common::cli::report::{self, Failure, OrFail as _};
 use serde_json::{Value, json};
 
+use crate::apps::{self, known, write_down};
+use crate::asked::{Again, Description};
 use crate::described::file::{self, Saved};
-use crate::described::summary;
-use crate::request::{Again, Description};
 use crate::start::launch::{self, Patience};
 use crate::start::service::{self, Service, WORKERS};
 use crate::start::stop_first;
-
-/// The directory of all apps.
-///
-/// # Errors
-/// 125: nothing says where it is.
-pub(crate) fn home() -> Result<Home, Failure> {
-    Home::find(|name| std::env::var_os(name))
-        .ok_or_else(|| Failure::own("no directory for the apps: neither PM_HOME nor HOME is set"))
-}
 
 /// Starts apps as they were started before; one that cannot be does not stop the others.
 ///
 /// # Errors
 /// 125: there is no place for apps.
 pub(crate) fn again(asked: &Again, patience: &Patience) -> Result<u8, Failure> {
-    let home = home()?;
+    let home = apps::home()?;
     let (mut services, mut failed) = (Vec::new(), false);
     for name in &asked.names {
         match known(&home, name) {
@@ -50,7 +41,8 @@ pub(crate) fn again(asked: &Again, patience: &Patience) -> Result<u8, Failure> {
     let ready =
         if asked.restart { Some(stop_first::stop_first(&home, std::mem::take(&mut services), &[])) } else { None };
     let failed = failed || ready.as_ref().is_some_and(|ready| ready.failed);
-    let code = summary(&launch::start_all(ready.as_ref().map_or(&services, |ready| &ready.services), patience)?);
+    let code =
+        launch::summary(&launch::start_all(ready.as_ref().map_or(&services, |ready| &ready.services), patience)?);
     Ok(if failed { 1 } else { code })
 }
 
@@ -85,42 +77,12 @@ pub(crate) fn update_env(home: &Home, name: &str) -> Result<(), Failure> {
         .or_fail(|| format!("cannot write in {}", dir.display()))
 }
 
-/// How the app was started.
-///
-/// # Errors
-/// 1: it is not known; 125: what is written of it cannot be read.
-pub(crate) fn known(home: &Home, name: &str) -> Result<Start, Failure> {
-    let dir = home.dir(name).unwrap_or_default();
-    let start =
-        Start::read_ours(&dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))?;
-    let mut start = start.ok_or_else(|| unknown(home, &dir, name))?;
-    // What counts is the directory; one that was renamed by hand is another app.
-    name.clone_into(&mut start.name);
-    start.given_name = start.given_name.filter(|given| home::directory_name(given) == name);
-    Ok(start)
-}
-
-fn unknown(home: &Home, dir: &std::path::Path, name: &str) -> Failure {
-    let why = match (dir.is_dir(), home::holder(dir).ok().flatten()) {
-        (true, Some(holder)) => {
-            let pid = holder.map_or_else(String::new, |pid| format!(" (pid={pid})"));
-            format!(
-                "app '{name}' runs in the foreground{pid}: 'pm reload {name}' replaces its workers; to start it anew is for who \
-                 started it there: a terminal, a container, a unit"
-            )
-        }
-        (true, None) => format!("app '{name}' ran in the foreground: who started it there has to do that again"),
-        (false, _) => format!("no app '{name}' in {}", home.path().display()),
-    };
-    Failure::with_code(1, why)
-}
-
 /// Prints every app that is known, and how many there are; 1: there is one more, which cannot be read.
 ///
 /// # Errors
 /// 125: the directory cannot be read.
 pub(crate) fn save() -> Result<u8, Failure> {
-    let home = home()?;
+    let home = apps::home()?;
     let names = home.apps().or_fail(|| format!("cannot read {}", home.path().display()))?;
     let (mut all, mut code) = (Vec::new(), 0);
     for name in &names {
@@ -157,7 +119,7 @@ const SAVED_BEFORE: &str = ".saved.bak";
 /// # Errors
 /// 125: it is no such list, or cannot be written; then the one before is as it was.
 pub(crate) fn keep() -> Result<u8, Failure> {
-    let home = home()?;
+    let home = apps::home()?;
     let list = file::saved_list()?;
     let place = home.path();
     home.make().or_fail(|| format!("cannot make {}", place.display()))?;
@@ -198,7 +160,7 @@ pub(crate) fn run(asked: &Description, saved: Vec<Saved>, patience: &Patience) -
             "saved apps come back as they were: --set, --env, --update and --restart are for descriptions",
         ));
     }
-    let home = home()?;
+    let home = apps::home()?;
     let wanted = |app: &Saved| asked.only.is_empty() || asked.only.contains(&app.start.name);
     let (mut services, mut failed) = (Vec::new(), false);
     for app in saved.into_iter().filter(wanted) {
@@ -211,7 +173,7 @@ pub(crate) fn run(asked: &Description, saved: Vec<Saved>, patience: &Patience) -
             report::fatal(failure, &[]);
         }
     }
-    let code = summary(&launch::start_all(&services, patience)?);
+    let code = launch::summary(&launch::start_all(&services, patience)?);
     Ok(if failed { 1 } else { code })
 }
 
@@ -229,20 +191,4 @@ fn bring_back(home: &Home, app: Saved, services: &mut Vec<Service>) -> Result<()
         services.push(Service { start, described, keep_workers: true, ..Service::default() });
     }
     Ok(())
-}
-
-/// Writes down how an app is to be started, and starts nothing.
-///
-/// # Errors
-/// 125: it runs, or its files cannot be written.
-pub(crate) fn write_down(mut start: Start) -> Result<(), Failure> {
-    let home = home()?;
-    let name = start.name.clone();
-    let doing = || format!("app '{name}': cannot write {}", home.path().join(&name).join(home::START).display());
-    let dir = home::make(&home, &name)?;
-    let Claim::Ours(_lock) = Lock::claim(&dir).or_fail(doing)? else {
-        return Err(Failure::with_code(1, format!("app '{name}' is running")));
-    };
-    let at = start.started_at_ms;
-    home::with_id(&home, &name, |id| service::write_start(&dir, &mut start, id, at)).or_fail(doing)
 }

@@ -16,8 +16,8 @@ use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::time::Span;
 use pm_common::sys::clock;
 
-use crate::apps::signals;
-use crate::request::Signal;
+use crate::apps::known_dir;
+use crate::apps::signals::{self, Signal};
 use crate::start::service::{WORKERS, workers_asked_for};
 
 /// How long a supervisor may take to say how many workers there are: it is being started, or stopped.
@@ -93,7 +93,7 @@ impl Count {
 /// 1: it is none, is in fork mode, would have no workers, or its supervisor cannot do it; 124: a supervisor is suspended,
 /// or does not do it within the time that its rules allow; 125: the files cannot be written.
 pub(crate) fn scale(home: &Home, name: &str, by: Scale) -> Result<(), Failure> {
-    let dir = signals::known_dir(home, name)?;
+    let dir = known_dir(home, name)?;
     let turns = Turns::new(home).or_fail(|| format!("app '{name}': cannot wait for its turn"))?;
     turns.take(name).or_fail(|| format!("app '{name}': cannot wait for its turn"))?;
     let mut app = Scaled { home, name, watch: watch(&dir)? };

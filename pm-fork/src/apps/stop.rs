@@ -21,7 +21,7 @@ use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::{clock, process};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::apps::{saved, signals};
+use crate::apps;
 
 /// What a stop may take beyond the grace: the processes between the links, a loaded machine.
 const SLACK: Span = Span::secs(10);
@@ -33,7 +33,7 @@ const TRIES: u32 = 20;
 /// # Errors
 /// 125: there is no place for apps.
 pub(crate) fn run(names: &[String], timeout: Option<Span>) -> Result<u8, Failure> {
-    let home = saved::home()?;
+    let home = apps::home()?;
     let code = stop(&home, names, timeout).into_values().max().unwrap_or(0);
     names.iter().filter_map(|name| home.dir(name)).for_each(|dir| status::forget_killed(&dir));
     Ok(code)
@@ -129,10 +129,10 @@ impl Stopping {
     fn begin(home: &Home, name: &str) -> Result<Option<Self>, Failure> {
         let dir = home.dir(name).unwrap_or_default();
         for _ in 0..TRIES {
-            let Some((pid, pidfd)) = signals::pinned_holder(&dir, name)? else { return Ok(None) };
+            let Some((pid, pidfd)) = apps::pinned_holder(&dir, name)? else { return Ok(None) };
             let statuses = status::read(&dir).unwrap_or_default();
             let Some(start) = procfs::start_time(pid) else { continue };
-            signals::check_owner(home, name, pid)?;
+            apps::check_owner(home, name, pid)?;
             let doing = || format!("app '{name}': cannot send TERM to process {pid}");
             process::signal(pidfd.as_fd(), nix::libc::SIGTERM as u8).or_fail(doing)?;
             let told = clock::now();
@@ -142,7 +142,7 @@ impl Stopping {
             return Ok(Some(Self { name, dir, pid, start, pidfd, supervisors, told, until, killed: false }));
         }
         let why = "has its lock, and nothing is to be seen of it in /proc (hidepid?): stop it as its owner, or as root";
-        let pid = signals::holder(&dir, name)?.map_or_else(String::new, |pid| format!(" {pid}"));
+        let pid = apps::holder(&dir, name)?.map_or_else(String::new, |pid| format!(" {pid}"));
         Err(Failure::own(format!("app '{name}': process{pid} {why}")))
     }
 
@@ -162,7 +162,7 @@ impl Stopping {
 
     /// A supervisor below the process that has ended may have heard nothing: then it has the lock by now.
     fn ended(&mut self, home: &Home) -> Result<bool, Failure> {
-        let next = signals::holder(&self.dir, &self.name)?;
+        let next = apps::holder(&self.dir, &self.name)?;
         if next.is_none_or(|pid| !self.supervisors.contains(&pid)) {
             return Ok(false);
         }
@@ -236,10 +236,4 @@ fn allowed(statuses: &[Status]) -> Span {
     let rules = statuses.iter().filter_map(|status| policy_options::from_json(&status.supervisor.policy));
     let grace = rules.map(|rules| rules.stop_delay + rules.grace).max();
     grace.map_or(Rules::default().grace, |grace| grace + SLACK)
-}
-
-/// Whether workers of killed supervisors are left in the directory: their pids.
-pub(crate) fn left(dir: &Path) -> Vec<i32> {
-    let left = orphans::of(dir).unwrap_or_default();
-    left.iter().flat_map(|status| &status.workers).filter_map(|worker| worker.pid).collect()
 }

@@ -5,14 +5,14 @@ pub(crate) mod update;
 
 use std::path::{Path, PathBuf};
 
-use pm_common::app::home::{self, Home, Start};
-use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::app::home::{self, Start};
+use pm_common::cli::report::{self, Failure};
 use serde_json::{Map, Value, json};
 
-use crate::apps::saved;
+use crate::apps::{self, saved};
+use crate::asked::Description;
 use crate::described::file::Contents;
-use crate::ecosystem::{self, Context, Machine, Plan};
-use crate::request::Description;
+use crate::ecosystem::{self, Context, Plan, RealMachine};
 use crate::start::launch::{self, Patience};
 use crate::start::service::{self, Service};
 use crate::start::stop_first;
@@ -53,42 +53,19 @@ fn act(asked: &Description, plans: &[Plan], context: &Context, patience: &Patien
     }
     let parked = park(plans, context);
     let codes = launch::start_all(&services, patience)?;
-    Ok(if parked { summary(&codes) } else { 1 })
+    Ok(if parked { launch::summary(&codes) } else { 1 })
 }
 
 fn restart(services: Vec<Service>, plans: &[Plan], context: &Context, patience: &Patience) -> Result<u8, Failure> {
     let parking: Vec<&str> = plans.iter().filter(|plan| !plan.autostart).map(|plan| plan.name.as_str()).collect();
-    let ready = stop_first::stop_first(&saved::home()?, services, &parking);
+    let ready = stop_first::stop_first(&apps::home()?, services, &parking);
     let parked = park(plans, context);
     let codes = launch::start_all(&ready.services, patience)?;
-    Ok(if parked && !ready.failed { summary(&codes) } else { 1 })
-}
-
-/// 1 if any has failed; 124 if the time was up for those that are not ready.
-pub(crate) fn summary(codes: &[u8]) -> u8 {
-    match codes.iter().filter(|code| **code != 0).collect::<Vec<_>>().as_slice() {
-        [] => 0,
-        failed if failed.iter().all(|code| **code == EXIT_TIMED_OUT) => EXIT_TIMED_OUT,
-        _ => 1,
-    }
-}
-
-/// The caller's directory, by the name that the caller has for it.
-///
-/// # Errors
-/// It cannot be told.
-pub(crate) fn here() -> Result<PathBuf, Failure> {
-    use std::os::unix::fs::MetadataExt as _;
-    let physical = std::env::current_dir().or_fail(|| "cannot tell the working directory".to_owned())?;
-    let id = |path: &Path| path.metadata().ok().map(|m| (m.dev(), m.ino()));
-    let logical = std::env::var_os("PWD").map(PathBuf::from);
-    Ok(logical.filter(|pwd| pwd.is_absolute() && id(pwd) == id(&physical)).unwrap_or(physical))
+    Ok(if parked && !ready.failed { launch::summary(&codes) } else { 1 })
 }
 
 fn context(asked: &Description, deploy: &Value) -> Result<Context, Failure> {
-    let home = Home::find(|name| std::env::var_os(name));
-    let home = home.ok_or_else(|| Failure::own("no directory for the apps: neither PM_HOME nor HOME is set"))?;
-    let cwd = here()?;
+    let (home, cwd) = (apps::home()?, apps::here()?);
     let file = asked.file.as_ref().filter(|file| *file != Path::new("-"));
     let deployed = asked.env_name.as_ref().and_then(|name| deploy.get(name)?.get("env")?.as_object().cloned());
     Ok(Context {
@@ -103,10 +80,10 @@ fn context(asked: &Description, deploy: &Value) -> Result<Context, Failure> {
 
 /// The plans for the apps that are asked for; one that fails is said and counted.
 fn plans(asked: &Description, apps: &[Value], context: &Context, failed: &mut u32) -> Result<Vec<Plan>, Failure> {
-    let world = Machine::new(std::env::var_os("PATH"));
+    let machine = RealMachine::new(std::env::var_os("PATH"));
     let (mut plans, mut known): (Vec<Plan>, Vec<String>) = (Vec::new(), Vec::new());
     for app in apps {
-        match plan(asked, app, context, &world) {
+        match plan(asked, app, context, &machine) {
             Ok(plan) if !asked.selects(&plan) => known.push(plan.name),
             Ok(plan) => match taken(&plan, &plans, context) {
                 Some(why) => fail(failed, &format!("'{}'", plan.called()), &why),
@@ -161,11 +138,11 @@ fn given_name<'a>(asked: &'a Description, app: &'a Value) -> &'a str {
     text("name").or_else(|| text("script")).unwrap_or("(no name)")
 }
 
-fn plan(asked: &Description, app: &Value, context: &Context, world: &Machine) -> Result<Plan, String> {
+fn plan(asked: &Description, app: &Value, context: &Context, machine: &RealMachine) -> Result<Plan, String> {
     let (mut app, warnings) = ecosystem::normalise(app)?;
     ecosystem::set(&mut app, &asked.sets)?;
     asked.add_args(&mut app)?;
-    ecosystem::plan(&app, context, world, warnings)
+    ecosystem::plan(&app, context, machine, warnings)
 }
 
 impl Plan {
@@ -266,7 +243,7 @@ fn rename_if_running(start: &mut Start, context: &Context) {
 fn park(plans: &[Plan], context: &Context) -> bool {
     let mut all = true;
     for plan in plans.iter().filter(|plan| !plan.autostart) {
-        match saved::write_down(start(plan, context)) {
+        match apps::write_down(start(plan, context)) {
             Ok(()) => report::info(format_args!("app '{}' is stopped, as autostart is false", plan.name)),
             Err(failure) => {
                 all = false;

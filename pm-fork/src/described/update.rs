@@ -6,7 +6,7 @@ use pm_common::app::home::{self, Home, Start};
 use pm_common::cli::report::{self, Failure, OrFail as _};
 use serde_json::{Map, Value, json};
 
-use crate::apps::saved;
+use crate::apps;
 use crate::described;
 use crate::ecosystem::{Context, Plan};
 use crate::start::service;
@@ -46,7 +46,7 @@ const ON_PAPER: [&str; 3] = ["namespace", "autostart", "force"];
 /// # Errors
 /// 125: stdout cannot be written.
 pub(crate) fn run(plans: &[Plan], context: &Context) -> Result<u8, Failure> {
-    let home = saved::home()?;
+    let home = apps::home()?;
     let mut code = 0;
     for plan in plans {
         match update(plan, context, &home) {

@@ -34,7 +34,7 @@ fn files(reader: &Reader<'_>, cwd: &Path) -> Result<Map<String, Value>, String> 
     for name in names.iter().filter(|name| !name.is_empty()) {
         let path = below(cwd, &reader.expanded("env_file", name)?);
         let cannot = |why| format!("env_file: cannot read {}: {why}", path.display());
-        let text = reader.world.text(&path).map_err(cannot)?;
+        let text = reader.machine.text(&path).map_err(cannot)?;
         all.extend(dotenv::parse(&text).into_iter().map(|(name, value)| (name, Value::from(value))));
     }
     Ok(all)

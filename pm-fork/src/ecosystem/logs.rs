@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Reader, World, below};
+use super::{Machine, Reader, below};
 
 /// The one form of time that is written.
 const ISO: &str = "YYYY-MM-DDTHH:mm:ss";
@@ -61,11 +61,11 @@ impl Logs {
     }
 
     /// The writer, if one is needed.
-    pub(crate) fn chain(&self, world: &dyn World) -> Vec<OsString> {
+    pub(crate) fn chain(&self, machine: &dyn Machine) -> Vec<OsString> {
         if self.writer.is_empty() && self.both.is_none() {
             return Vec::new();
         }
-        let mut words = vec![world.tool("pm-log")];
+        let mut words = vec![machine.tool("pm-log")];
         words.extend(self.writer.iter().map(OsString::from));
         for (option, path) in [("--out", &self.out), ("--err", &self.err), ("--both", &self.both)] {
             words.extend(path.iter().flat_map(|path| [option.into(), path.clone().into_os_string()]));

@@ -1,5 +1,5 @@
 //! What PM2 calls an ecosystem: descriptions of apps, and what each becomes here. Pure: what must be known of files and
-//! users is asked of a [`World`].
+//! users is asked of a [`Machine`].
 //!
 //! A description is brought to one form first ([`fields`]: names, types), then each group of fields becomes its part of
 //! the chain. A field that we have nothing for is warned about by name, and the app is started without it; a value that
@@ -15,14 +15,14 @@ mod dotenv;
 mod environment;
 pub mod fields;
 mod logs;
+mod machine;
 mod program;
 mod rules;
 mod user;
 mod value;
-mod world;
 
 pub use fields::{normalise, set};
-pub use world::{Account, Head, Machine, World};
+pub use machine::{Account, Head, Machine, RealMachine};
 
 /// Where and how descriptions are read: the same for all apps of a file.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ pub const APP_ENV: &str = "app.env";
 pub(crate) struct Reader<'a> {
     pub(crate) app: &'a Map<String, Value>,
     pub(crate) context: &'a Context,
-    pub(crate) world: &'a dyn World,
+    pub(crate) machine: &'a dyn Machine,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -106,10 +106,10 @@ pub(crate) struct Reader<'a> {
 pub fn plan(
     app: &Map<String, Value>,
     context: &Context,
-    world: &dyn World,
+    machine: &dyn Machine,
     warnings: Vec<String>,
 ) -> Result<Plan, String> {
-    let mut reader = Reader { app, context, world, warnings };
+    let mut reader = Reader { app, context, machine, warnings };
     reader.unsupported();
     let program = program::Program::of(&mut reader)?;
     let (name, given_name) = reader.name(&program)?;
@@ -127,12 +127,12 @@ pub fn plan(
         }
     }
     let env_file = ["--env-file".into(), dir.join(APP_ENV).into_os_string()];
-    let mut argv = logs.chain(world);
-    argv.push(world.tool("pm-restart"));
+    let mut argv = logs.chain(machine);
+    argv.push(machine.tool("pm-restart"));
     argv.extend(rules.iter().map(OsString::from));
     match &cluster.workers {
-        Some(_) => argv.extend(cluster.chain(world).into_iter().chain(env_file).chain(logs.of_workers())),
-        None => argv.extend(cluster.chain(world).into_iter().chain(env_file)),
+        Some(_) => argv.extend(cluster.chain(machine).into_iter().chain(env_file).chain(logs.of_workers())),
+        None => argv.extend(cluster.chain(machine).into_iter().chain(env_file)),
     }
     argv.extend(account.chain);
     argv.extend(cluster.wrapper());
@@ -196,7 +196,7 @@ impl Reader<'_> {
         let home = match user {
             "" => user::home(self)?,
             // A file may be called so.
-            _ => match self.world.account(user) {
+            _ => match self.machine.account(user) {
                 Some(account) => account.home,
                 None => return Ok(path.to_owned()),
             },

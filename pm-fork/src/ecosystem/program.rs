@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pm_common::node::program::keeps_channel;
 
-use super::world::{Head, World};
+use super::machine::{Head, Machine};
 use super::{Reader, below};
 
 /// The interpreters of PM2's table, by a script's ending.
@@ -72,7 +72,7 @@ impl Program {
         let args = reader.words("args")?;
         let mut program = Self { name: script.name(), cwd, ..Self::default() };
         program.command = match &script {
-            Script::Line(_) => reader.world.which("sh"),
+            Script::Line(_) => reader.machine.which("sh"),
             Script::Command(_, path) => Some(path.clone()),
             Script::File(..) | Script::Package(..) => None,
         };
@@ -157,10 +157,10 @@ impl Script {
 
 /// What the script is, and the directory to run it in.
 fn find(reader: &Reader<'_>, given: &str) -> Result<(Script, PathBuf), String> {
-    let (context, world) = (reader.context, reader.world);
+    let (context, machine) = (reader.context, reader.machine);
     let named = reader.path("cwd")?.filter(|cwd| !cwd.is_empty());
     let cwd = named.as_ref().map_or_else(|| context.cwd.clone(), |dir| below(&context.cwd, dir));
-    if !world.dir(&cwd) {
+    if !machine.dir(&cwd) {
         return Err(format!("cwd: there is no directory {}", cwd.display()));
     }
     // As with PM2 a description's paths begin where the caller is; but beside its file it is found from anywhere.
@@ -168,30 +168,30 @@ fn find(reader: &Reader<'_>, given: &str) -> Result<(Script, PathBuf), String> {
     let beside = context.config.as_deref().and_then(Path::parent).filter(|_| named.is_none());
     for dir in std::iter::once(cwd.as_path()).chain(beside) {
         let found = below(dir, &path);
-        if let Some(head) = world.file(&found) {
+        if let Some(head) = machine.file(&found) {
             return Ok((Script::File(word(&path), found, head), dir.to_owned()));
         }
     }
-    if let Some(path) = world.which(given) {
+    if let Some(path) = machine.which(given) {
         return Ok((Script::Command(given.to_owned(), path), cwd));
     }
     if given.contains(char::is_whitespace) {
         return Ok((Script::Line(given.to_owned()), cwd));
     }
     let (given, path) = (path.as_str(), below(&cwd, &path));
-    if world.dir(&path) {
-        return package(world, given, &path).map(|package| (package, cwd));
+    if machine.dir(&path) {
+        return package(machine, given, &path).map(|package| (package, cwd));
     }
     Err(format!("script: there is no file {}, and no command of that name", path.display()))
 }
 
 /// A directory that Node can run, as `node .` does.
-fn package(world: &dyn World, given: &str, path: &Path) -> Result<Script, String> {
-    if ["package.json", "index.js"].iter().any(|file| world.file(&path.join(file)).is_some()) {
+fn package(machine: &dyn Machine, given: &str, path: &Path) -> Result<Script, String> {
+    if ["package.json", "index.js"].iter().any(|file| machine.file(&path.join(file)).is_some()) {
         return Ok(Script::Package(word(given), path.to_owned()));
     }
     let shown = path.display();
-    Err(match CONFIGS.iter().find(|file| world.file(&path.join(file)).is_some()) {
+    Err(match CONFIGS.iter().find(|file| machine.file(&path.join(file)).is_some()) {
         Some(file) => format!("script: {shown} is a directory: to start what is described in it, name its {file}"),
         None => format!("script: {shown} is a directory with no package.json and no index.js: name the script in it"),
     })
@@ -208,7 +208,7 @@ fn by_ending(reader: &Reader<'_>, path: &Path) -> Option<String> {
     let ending = path.extension()?.to_str()?;
     if matches!(ending, "ts" | "tsx" | "mts" | "cts") {
         // Node takes the types away since 22.18.
-        return Some(if reader.world.which("bun").is_some() { "bun" } else { "node" }.to_owned());
+        return Some(if reader.machine.which("bun").is_some() { "bun" } else { "node" }.to_owned());
     }
     BY_ENDING.iter().find(|(known, _)| *known == ending).map(|(_, interpreter)| (*interpreter).to_owned())
 }
@@ -224,9 +224,9 @@ fn by_contents(head: &Head) -> Option<String> {
 
 fn check(reader: &Reader<'_>, cwd: &Path, interpreter: &str) -> Result<(), String> {
     let found = if interpreter.contains('/') {
-        reader.world.file(&below(cwd, interpreter)).is_some_and(|file| file.executable)
+        reader.machine.file(&below(cwd, interpreter)).is_some_and(|file| file.executable)
     } else {
-        reader.world.which(interpreter).is_some()
+        reader.machine.which(interpreter).is_some()
     };
     if found {
         return Ok(());

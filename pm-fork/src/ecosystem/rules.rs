@@ -8,7 +8,7 @@ use pm_common::policy::exit::signal_number;
 
 use super::program::Program;
 use super::value::Millis;
-use super::{Reader, World};
+use super::{Machine, Reader};
 
 /// The longest delay of a growing backoff, as in PM2.
 const LONGEST_BACKOFF: Millis = 15_000;
@@ -121,7 +121,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) fn of(reader: &mut Reader<'_>, program: &Program) -> Result<Self, String> {
         let instances = reader.text("instances")?.filter(|text| !text.is_empty());
-        let count = instances.as_deref().map(|text| workers(text, reader.world)).transpose()?;
+        let count = instances.as_deref().map(|text| workers(text, reader.machine)).transpose()?;
         let forced = mode(reader)?;
         let several = count.is_some_and(|count| count > 1);
         let cluster = forced.unwrap_or_else(|| count.is_some() && program.clusters);
@@ -141,8 +141,8 @@ impl Cluster {
     }
 
     /// What stands between the policy and the program: a pm-cluster with its options, or more of pm-restart's.
-    pub(crate) fn chain(&self, world: &dyn World) -> Vec<OsString> {
-        let tool = self.workers.map(|_| world.tool("pm-cluster"));
+    pub(crate) fn chain(&self, machine: &dyn Machine) -> Vec<OsString> {
+        let tool = self.workers.map(|_| machine.tool("pm-cluster"));
         tool.into_iter().chain(self.options.iter().map(OsString::from)).collect()
     }
 
@@ -181,8 +181,8 @@ fn ready(reader: &mut Reader<'_>, program: &Program, cluster: bool) -> Result<Ve
     Ok(message.into_iter().chain(timeout).flatten().collect())
 }
 
-fn workers(text: &str, world: &dyn World) -> Result<u32, String> {
-    cpus::parse_workers(text, world.cpus()).map_err(|_| {
+fn workers(text: &str, machine: &dyn Machine) -> Result<u32, String> {
+    cpus::parse_workers(text, machine.cpus()).map_err(|_| {
         format!(
             "instances: '{text}': a number of workers? 0 or max is one for each CPU, -1 one fewer; {} at most",
             cpus::MOST_WORKERS

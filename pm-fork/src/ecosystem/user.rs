@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::Reader;
-use super::world::Account;
+use super::machine::Account;
 
 /// Who the program runs as.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ impl User {
         let (uid, gid) = (reader.text("uid")?, reader.text("gid")?);
         let group = gid.as_deref().map(|name| group(reader, name)).transpose()?;
         let account = uid.as_deref().map(|name| account(reader, name)).transpose()?;
-        let ours = reader.world.uid();
+        let ours = reader.machine.uid();
         let same = account.as_ref().is_none_or(|account| account.uid == ours) && group.is_none();
         if same {
             return Ok(Self::default());
@@ -28,7 +28,7 @@ impl User {
             let field = if group.is_some() { "gid" } else { "uid" };
             return Err(format!("{field}: only root can run an app as somebody else, and this is user {ours}"));
         }
-        if reader.world.which("setpriv").is_none() {
+        if reader.machine.which("setpriv").is_none() {
             return Err("uid: there is no command 'setpriv'; install util-linux".to_owned());
         }
         Ok(Self::changed(account.as_ref(), group))
@@ -51,21 +51,21 @@ impl User {
 pub(crate) fn home(reader: &Reader<'_>) -> Result<String, String> {
     let uid = reader.text("uid")?;
     let account = uid.as_deref().map(|name| account(reader, name)).transpose()?;
-    if let Some(account) = account.filter(|account| account.uid != reader.world.uid()) {
+    if let Some(account) = account.filter(|account| account.uid != reader.machine.uid()) {
         return Ok(account.home);
     }
     let told = reader.context.var("HOME").filter(|home| home.starts_with('/')).map(str::to_owned);
-    let known = || reader.world.account(&reader.world.uid().to_string()).map(|account| account.home);
+    let known = || reader.machine.account(&reader.machine.uid().to_string()).map(|account| account.home);
     Ok(told.or_else(known).unwrap_or_default())
 }
 
 /// A number that no user has is one to run as all the same.
 fn account(reader: &Reader<'_>, name: &str) -> Result<Account, String> {
     let stranger = |uid| Account { uid, gid: uid, name: String::new(), home: String::new() };
-    let account = reader.world.account(name).or_else(|| name.parse().ok().map(stranger));
+    let account = reader.machine.account(name).or_else(|| name.parse().ok().map(stranger));
     account.ok_or_else(|| format!("uid: there is no user '{name}'"))
 }
 
 fn group(reader: &Reader<'_>, name: &str) -> Result<u32, String> {
-    reader.world.group(name).ok_or_else(|| format!("gid: there is no group '{name}'"))
+    reader.machine.group(name).ok_or_else(|| format!("gid: there is no group '{name}'"))
 }

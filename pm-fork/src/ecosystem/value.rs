@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::Reader;
-use super::fields::{FIELDS, Fate};
 
 /// A duration of a description, in milliseconds.
 pub(crate) type Millis = u64;
@@ -109,24 +108,6 @@ impl Reader<'_> {
                 list.iter().map(word).collect()
             }
             Some(other) => plain(other).map(|word| vec![word]).ok_or_else(|| format!("{field}: {other} is not text")),
-        }
-    }
-
-    /// Warns of what is asked for and not done.
-    pub(crate) fn unsupported(&mut self) {
-        let on = |value: &Value| {
-            !matches!(value, Value::Bool(false)) && value != "false" && value != 0 && value != "0" && value != ""
-        };
-        for field in FIELDS {
-            if let Fate::Missing(why) = field.fate
-                && self.app.get(field.name).is_some_and(on)
-            {
-                self.warnings.push(format!("{}: {why}", field.name));
-            }
-        }
-        if self.app.get("treekill").is_some_and(|v| !on(v)) {
-            let why = "treekill: the signal goes to the program alone, but all that it leaves behind is ended with it";
-            self.warnings.push(why.to_owned());
         }
     }
 }

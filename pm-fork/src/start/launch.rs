@@ -17,15 +17,8 @@ use pm_common::supervise::err_log::ErrLog;
 use pm_common::sys::daemon::{self, Fork};
 use pm_common::sys::{clock, process};
 
-use crate::start::service::Service;
+use crate::start::service::{ABOUT_TO_EXEC, FIELDS, Service};
 use crate::start::{failed, port};
-
-/// What the child writes before it executes the chain, then what to say of it, each field before a NUL; without it, it
-/// did not get that far.
-pub(crate) const ABOUT_TO_EXEC: u8 = b'x';
-
-/// The fields that it says: the name, the directory, the words behind "started", and the path and size of both logs.
-pub(crate) const FIELDS: usize = 7;
 
 /// Until when a start is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +76,15 @@ pub(crate) fn start_all(services: &[Service], patience: &Patience) -> Result<Vec
     }
     codes.extend(wait(&started, patience)?);
     Ok(codes)
+}
+
+/// 1 if any has failed; 124 if the time was up for those that are not ready.
+pub(crate) fn summary(codes: &[u8]) -> u8 {
+    match codes.iter().filter(|code| **code != 0).collect::<Vec<_>>().as_slice() {
+        [] => 0,
+        failed if failed.iter().all(|code| **code == EXIT_TIMED_OUT) => EXIT_TIMED_OUT,
+        _ => 1,
+    }
 }
 
 /// Makes the service's process, and waits until it is the chain. `None`: that is not to be waited for.

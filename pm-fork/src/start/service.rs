@@ -24,7 +24,6 @@ use rustix::fs::Access;
 use crate::apps::{input, logs};
 use crate::ecosystem::APP_ENV;
 use crate::start::failed;
-use crate::start::launch::{ABOUT_TO_EXEC, FIELDS};
 
 /// The file with the number of workers that was asked for after the start.
 pub(crate) const WORKERS: &str = "workers";
@@ -34,6 +33,13 @@ const TRIAL: &str = ".trial";
 
 /// What another chain told the caller, and is not the new service's; beside what no link passes on.
 const NOT_INHERITED: [&str; 1] = ["NODE_APP_INSTANCE"];
+
+/// Says to the caller that the chain comes next; then what to say of it, each field before a NUL. Without it, the child
+/// did not get that far.
+pub(crate) const ABOUT_TO_EXEC: u8 = b'x';
+
+/// How many fields there are: the name, the directory, the words behind "started", and the path and size of both logs.
+pub(crate) const FIELDS: usize = 7;
 
 /// The caller's environment, as far as it is a service's too.
 pub(crate) fn inherited() -> Vec<(OsString, OsString)> {

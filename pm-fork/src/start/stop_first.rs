@@ -9,7 +9,7 @@ use pm_common::app::home::{Home, Turns};
 use pm_common::app::status::{self, Counts};
 use pm_common::cli::report;
 
-use crate::apps::{signals, stop};
+use crate::apps::{self, stop};
 use crate::start::service::Service;
 
 /// What can be started now, and nothing of it runs.
@@ -47,7 +47,7 @@ fn turns(home: &Home, names: &[String]) -> Option<Turns> {
 /// One that could not be started is better left running.
 fn is_possible(home: &Home, service: &Service, names: &mut Vec<String>) -> bool {
     let name = &service.start.name;
-    let runs = |dir: &PathBuf| signals::holder(dir, name).is_ok_and(|holder| holder.is_some());
+    let runs = |dir: &PathBuf| apps::holder(dir, name).is_ok_and(|holder| holder.is_some());
     let Some(dir) = home.dir(name).filter(runs) else { return true };
     let Err(failure) = service.check(&dir) else { return true };
     report::fatal(format_args!("app '{name}' is left running: {failure}"), &[]);

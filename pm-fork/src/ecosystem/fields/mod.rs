@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::value;
+use super::{Reader, value};
 
 /// How a value that comes as text (`--set KEY=VALUE`) is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +239,26 @@ pub fn set(app: &mut Map<String, Value>, sets: &[(String, String)]) -> Result<()
         app.insert(name.to_owned(), value);
     }
     Ok(())
+}
+
+impl Reader<'_> {
+    /// Warns of what is asked for and not done.
+    pub(crate) fn unsupported(&mut self) {
+        let on = |value: &Value| {
+            !matches!(value, Value::Bool(false)) && value != "false" && value != 0 && value != "0" && value != ""
+        };
+        for field in FIELDS {
+            if let Missing(why) = field.fate
+                && self.app.get(field.name).is_some_and(on)
+            {
+                self.warnings.push(format!("{}: {why}", field.name));
+            }
+        }
+        if self.app.get("treekill").is_some_and(|v| !on(v)) {
+            let why = "treekill: the signal goes to the program alone, but all that it leaves behind is ended with it";
+            self.warnings.push(why.to_owned());
+        }
+    }
 }
 
 #[cfg(test)]

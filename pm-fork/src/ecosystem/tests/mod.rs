@@ -47,7 +47,7 @@ impl Fake {
     }
 }
 
-impl World for Fake {
+impl Machine for Fake {
     fn file(&self, path: &Path) -> Option<Head> {
         self.files.get(path).cloned()
     }
@@ -97,12 +97,12 @@ pub(super) fn context() -> Context {
 }
 
 /// The plan of a description as it stands in a file, with `script: app.js` where it has none.
-pub(super) fn planned_in(mut app: Value, context: &Context, world: &Fake) -> Result<Plan, String> {
+pub(super) fn planned_in(mut app: Value, context: &Context, machine: &Fake) -> Result<Plan, String> {
     if app.get("script").is_none() && !["exec", "cmd", "command"].iter().any(|key| app.get(key).is_some()) {
         app["script"] = json!("app.js");
     }
     let (app, warnings) = normalise(&app)?;
-    plan(&app, context, world, warnings)
+    plan(&app, context, machine, warnings)
 }
 
 pub(super) fn planned(app: Value) -> Result<Plan, String> {

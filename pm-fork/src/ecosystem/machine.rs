@@ -32,7 +32,7 @@ pub struct Account {
 }
 
 /// What a plan asks.
-pub trait World {
+pub trait Machine {
     /// A regular file; `None`: there is none.
     fn file(&self, path: &Path) -> Option<Head>;
     /// What a regular file holds, or why that cannot be read.
@@ -64,11 +64,11 @@ const LARGEST_TEXT: u64 = 8 << 20;
 
 /// The machine that we run on.
 #[derive(Debug)]
-pub struct Machine {
+pub struct RealMachine {
     path: OsString,
 }
 
-impl Machine {
+impl RealMachine {
     /// With the PATH of the caller.
     #[must_use]
     pub fn new(path: Option<OsString>) -> Self {
@@ -81,7 +81,7 @@ impl Machine {
     }
 }
 
-impl World for Machine {
+impl Machine for RealMachine {
     fn file(&self, path: &Path) -> Option<Head> {
         let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
         let executable = metadata.permissions().mode() & 0o111 != 0;

@@ -1,0 +1,105 @@
+//! What a command line of pm-fork asks for.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use pm_common::cli::report::Failure;
+
+use crate::apps::scale::Scale;
+use crate::apps::signals::Signal;
+use crate::start::service::Service;
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// To start a chain.
+    Chain(Box<Service>),
+    /// To start, or look at, what is described.
+    Described(Description),
+    /// To start again.
+    Again(Again),
+    /// To end apps.
+    Stop(Vec<String>),
+    /// To send a signal.
+    Signal { signal: Signal, update_env: bool, names: Vec<String> },
+    /// To write a line to what apps read.
+    Send { line: Vec<u8>, names: Vec<String> },
+    /// To have another number of workers.
+    Scale { by: Scale, names: Vec<String> },
+    /// To count the restarts from 0 on.
+    Reset(Vec<String>),
+    /// To empty the logs.
+    Flush(Vec<String>),
+    /// To say where the logs are.
+    Logs(Vec<String>),
+    /// To forget apps.
+    Remove(Vec<String>),
+    /// To print all apps.
+    Save,
+    /// To keep a list of apps.
+    Keep,
+}
+
+impl Request {
+    /// Whether files in the directory of all apps are made, changed or removed. (A chain looks at its directory itself.)
+    pub(crate) const fn writes(&self) -> bool {
+        match self {
+            Self::Chain(_) | Self::Logs(_) => false,
+            Self::Described(asked) => !asked.dry_run,
+            Self::Signal { update_env, .. } => *update_env,
+            Self::Again(_)
+            | Self::Stop(_)
+            | Self::Send { .. }
+            | Self::Scale { .. }
+            | Self::Reset(_)
+            | Self::Flush(_)
+            | Self::Remove(_)
+            | Self::Save
+            | Self::Keep => true,
+        }
+    }
+}
+
+/// What is to be started again, and how.
+#[derive(Debug)]
+pub(crate) struct Again {
+    pub(crate) names: Vec<String>,
+    pub(crate) update_env: bool,
+    /// Also what runs.
+    pub(crate) restart: bool,
+}
+
+/// What is described, and where.
+#[derive(Debug, Default)]
+pub(crate) struct Description {
+    /// The file; `None`: the fields alone.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) only: Vec<String>,
+    pub(crate) env_name: Option<String>,
+    pub(crate) sets: Vec<(String, String)>,
+    /// The arguments of the app from fields alone.
+    pub(crate) args: Vec<OsString>,
+    pub(crate) update: bool,
+    pub(crate) dry_run: bool,
+    pub(crate) force: bool,
+    /// What runs is stopped first.
+    pub(crate) restart: bool,
+}
+
+impl Description {
+    /// The description with the arguments of its app.
+    ///
+    /// # Errors
+    /// 125: nothing is described, or it is a file that the arguments cannot be for.
+    pub(crate) fn with(self, rest: Vec<OsString>) -> Result<Self, Failure> {
+        if self.file.is_none() && self.sets.is_empty() {
+            return Err(Failure::own("no FILE: -f says where the apps are described; see pm-fork --help"));
+        }
+        if self.file.is_some() && !rest.is_empty() {
+            return Err(Failure::own(
+                "arguments are for an app from --set alone; with -f, say --set args=... for each",
+            ));
+        }
+        Ok(Self { args: rest, ..self })
+    }
+}
