@@ -11,7 +11,7 @@ use pm_common::node::message::{Message, Outgoing};
 use pm_common::policy::WorkerId;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::worker::ReadyBy;
-use pm_common::supervise::{AdapterToken, Plan, Source};
+use pm_common::supervise::{Plan, Source};
 use pm_common::sys::{fdpass, passed};
 
 /// The channels of the children; more than one only while what an earlier one left behind ends.
@@ -39,9 +39,9 @@ impl Channels {
         Ok(())
     }
 
-    pub(crate) fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
+    pub(crate) fn sources<'a>(&'a self, out: &mut Vec<Source<'a, WorkerId>>) {
         out.extend(self.open.iter().map(|(id, channel)| Source {
-            token: AdapterToken::Channel(*id),
+            token: *id,
             fd: channel.as_fd(),
             read: channel.wants_read(),
             write: channel.wants_write(),

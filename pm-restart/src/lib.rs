@@ -18,7 +18,7 @@ use pm_common::policy::time::Span;
 use pm_common::supervise::release::{Origin, Release};
 use pm_common::supervise::store::MOST_KEPT;
 use pm_common::supervise::{
-    Adapter, AdapterToken, Outputs, Plan, Publisher, Scope, Setup, Source, Succession, Supervise, environment,
+    Adapter, Outputs, Plan, Publisher, Scope, Setup, Source, Succession, Supervise, Turn, environment,
 };
 use pm_common::sys::passed::{self, Passed};
 
@@ -70,6 +70,12 @@ struct Plain {
 }
 
 impl Adapter for Plain {
+    /// Whose channel it is.
+    type Token = WorkerId;
+
+    fn turn(_: WorkerId) -> Turn {
+        Turn::Said
+    }
     fn prepare(&mut self, id: WorkerId, _: &Release, plan: &mut Plan) -> io::Result<()> {
         if !self.sockets.is_empty() {
             let each = self.sockets.iter().map(|socket| socket.fd.try_clone_to_owned());
@@ -78,12 +84,6 @@ impl Adapter for Plain {
         }
         self.channels.prepare(id, plan)
     }
-    fn started(&mut self, _: WorkerId, _: i32) {}
-    fn steer_in(&mut self, _: WorkerId) {}
-    fn steer_off(&mut self, _: WorkerId) {}
-    fn drain(&mut self, _: WorkerId, _: bool) -> bool {
-        false
-    }
     fn say_stop(&mut self, id: WorkerId) -> bool {
         self.channels.say_stop(id)
     }
@@ -91,15 +91,10 @@ impl Adapter for Plain {
         self.channels.ended(id);
         false
     }
-    fn release_slot(&mut self, _: u32) {}
-    fn finish(&mut self) {}
-    fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
+    fn sources<'a>(&'a self, out: &mut Vec<Source<'a, WorkerId>>) {
         self.channels.sources(out);
     }
-    fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>) {
-        if let AdapterToken::Channel(id) = token {
-            self.channels.read(id, events);
-        }
+    fn ready(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
+        self.channels.read(id, events);
     }
-    fn settle(&mut self, _: &mut VecDeque<Event>) {}
 }

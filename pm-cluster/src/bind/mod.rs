@@ -23,7 +23,7 @@ use pm_common::kernel::procfs::Proc;
 use pm_common::policy::WorkerId;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::Mono;
-use pm_common::supervise::{AdapterToken, Plan, Source};
+use pm_common::supervise::{Plan, Source};
 use pm_common::sys::fdpass;
 use pm_common::sys::seccomp::{self, Call, Listener, Next, Notice};
 use pm_common::sys::socket;
@@ -190,13 +190,9 @@ impl Binds {
     }
 
     /// What to wait for.
-    pub fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
-        for (who, watched) in &self.watched {
-            if let Some(listener) = watched.listener.as_ref().filter(|_| !self.resting.contains_key(who)) {
-                let token = AdapterToken::Calls(*who);
-                out.push(Source { token, fd: listener.as_fd(), read: true, write: false });
-            }
-        }
+    pub fn sources(&self) -> impl Iterator<Item = Source<'_, WorkerId>> {
+        let heard = self.watched.iter().filter(|(who, _)| !self.resting.contains_key(who));
+        heard.filter_map(|(who, watched)| Some(Source::to_read(*who, watched.listener.as_ref()?.as_fd())))
     }
 
     fn answer_all(&mut self, who: WorkerId, listeners: &mut Listeners, events: &mut VecDeque<Event>) {

@@ -9,7 +9,7 @@ use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::supervise::release::Release;
-use pm_common::supervise::{Adapter, AdapterToken, Listens, Plan, Source};
+use pm_common::supervise::{Adapter, Listens, Plan, Source, Turn};
 use pm_common::sys::{clock, fdpass, socket};
 
 use super::stop::say_stop;
@@ -40,7 +40,29 @@ impl Cluster {
     }
 }
 
+/// Names what we wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Token {
+    /// A worker's channel.
+    Channel(WorkerId),
+    /// A call of a worker's tree that waits for our answer; it may come from what a worker left behind.
+    Calls(WorkerId),
+    /// A question to a worker.
+    Health(WorkerId),
+    /// A socket of ours.
+    Lane(LaneRef),
+}
+
 impl Adapter for Cluster {
+    type Token = Token;
+
+    fn turn(token: Token) -> Turn {
+        match token {
+            Token::Channel(_) | Token::Calls(_) => Turn::Said,
+            Token::Health(_) | Token::Lane(_) => Turn::Rest,
+        }
+    }
+
     fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
         if let Some(with_channel) = self.binds.settle_fanout()? {
             self.drain.with_channel = with_channel;
@@ -166,23 +188,23 @@ impl Adapter for Cluster {
         self.listeners.close_all();
     }
 
-    fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
+    fn sources<'a>(&'a self, out: &mut Vec<Source<'a, Token>>) {
         for (id, worker) in &self.workers {
             if let Some(channel) = &worker.channel {
-                let token = AdapterToken::Channel(*id);
+                let token = Token::Channel(*id);
                 let (read, write) = (channel.wants_read(), channel.wants_write());
                 out.push(Source { token, fd: channel.as_fd(), read, write });
             }
         }
-        self.binds.sources(out);
-        self.health.iter().for_each(|health| health.sources(out));
+        out.extend(self.binds.sources().map(|source| source.named(Token::Calls)));
+        out.extend(self.health.iter().flat_map(Health::sources).map(|source| source.named(Token::Health)));
     }
 
-    fn crowd<'a>(&'a self, out: &mut Vec<Source<'a>>) {
+    fn crowd<'a>(&'a self, out: &mut Vec<Source<'a, Token>>) {
         for (lane, fd) in self.listeners.given() {
-            out.push(Source { token: AdapterToken::Listener(lane.number()), fd, read: false, write: false });
+            out.push(Source { token: Token::Lane(lane), fd, read: false, write: false });
         }
-        self.lag.sources(&self.listeners, out);
+        out.extend(self.lag.sources(&self.listeners).map(|source| source.named(Token::Lane)));
         // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
         if self.accept_again.is_some() {
             return;
@@ -193,27 +215,24 @@ impl Adapter for Cluster {
             let taken = last.filter(|(known, _)| *known == key).map_or_else(|| self.can_take(key), |(_, taken)| taken);
             last = Some((key, taken));
             if taken {
-                out.push(Source { token: AdapterToken::Listener(lane.number()), fd, read: true, write: false });
+                out.push(Source::to_read(Token::Lane(lane), fd));
             }
         }
     }
 
-    fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>) {
+    fn ready(&mut self, token: Token, events: &mut VecDeque<Event>) {
         match token {
-            AdapterToken::Listener(number) => {
-                let lane = LaneRef::numbered(number);
-                match self.listeners.look_if_shut(lane) {
-                    Some((id, address)) => self.has_shut(id, address, events),
-                    None => self.accept(lane),
-                }
-            }
-            AdapterToken::Calls(id) => self.binds.answer(id, &mut self.listeners, events),
-            AdapterToken::Health(id) => {
+            Token::Lane(lane) => match self.listeners.look_if_shut(lane) {
+                Some((id, address)) => self.has_shut(id, address, events),
+                None => self.accept(lane),
+            },
+            Token::Calls(id) => self.binds.answer(id, &mut self.listeners, events),
+            Token::Health(id) => {
                 if let Some(health) = &mut self.health {
                     health.go_on(id, &mut self.listeners, events);
                 }
             }
-            AdapterToken::Channel(id) => {
+            Token::Channel(id) => {
                 if self.read(id, events) == Received::Closed
                     && let Some(worker) = self.workers.get_mut(&id)
                 {

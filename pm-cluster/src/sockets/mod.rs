@@ -67,28 +67,11 @@ pub enum How {
 }
 
 /// One of our listening sockets. It stays valid as a name when the socket is gone (nothing is accepted then).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LaneRef {
     entry: u64,
     lane: usize,
 }
-
-impl LaneRef {
-    /// The name as a number, for a poll set.
-    #[must_use]
-    pub fn number(self) -> u64 {
-        self.entry << LANE_BITS | self.lane as u64
-    }
-
-    /// The name that has this number.
-    #[must_use]
-    pub fn numbered(number: u64) -> Self {
-        Self { entry: number >> LANE_BITS, lane: (number & ((1 << LANE_BITS) - 1)) as usize }
-    }
-}
-
-/// Bits of a lane's number within its address: far more than there can be lanes.
-const LANE_BITS: u32 = 20;
 
 /// A lane that no worker holds: what waits there is to be accepted and handed on.
 #[derive(Debug)]

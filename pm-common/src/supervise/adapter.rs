@@ -30,17 +30,29 @@ pub struct Plan {
     pub boots: bool,
 }
 
-/// A descriptor that an adapter waits for.
+/// A descriptor that is waited for, and what it is called where it is.
 #[derive(Debug)]
-pub struct Source<'a> {
+pub struct Source<'a, T> {
     /// What to call `Adapter::ready` with.
-    pub token: AdapterToken,
+    pub token: T,
     /// The descriptor.
     pub fd: BorrowedFd<'a>,
     /// Wait until it can be read.
     pub read: bool,
     /// Wait until it can be written.
     pub write: bool,
+}
+
+impl<'a, T> Source<'a, T> {
+    /// One that is waited for until it can be read.
+    pub const fn to_read(token: T, fd: BorrowedFd<'a>) -> Self {
+        Self { token, fd, read: true, write: false }
+    }
+
+    /// The same descriptor under another name.
+    pub fn named<U>(self, name: impl FnOnce(T) -> U) -> Source<'a, U> {
+        Source { token: name(self.token), fd: self.fd, read: self.read, write: self.write }
+    }
 }
 
 /// How a worker listens, for people.
@@ -54,65 +66,71 @@ pub struct Listens {
     pub sockets: Vec<u64>,
 }
 
-/// Names an adapter's source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AdapterToken {
-    /// Something a worker says: looked at before exits, so that one who says "ready" and dies was ready first.
-    Channel(WorkerId),
-    /// A call of a worker's tree that waits for our answer; it may come from what a worker left behind.
-    Calls(WorkerId),
-    /// A question to a worker.
-    Health(WorkerId),
-    /// Anything else: looked at last.
-    Listener(u64),
+/// When in a turn of the loop a source is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Before exits: what a worker says, so that one who says "ready" and dies was ready first.
+    Said,
+    /// After all else.
+    Rest,
 }
 
-/// What a tool adds to the loop.
+/// What a tool adds to the loop. A hook that is left out does nothing.
 pub trait Adapter {
+    /// Names a source. Those of one [`Turn`] are looked at in its order.
+    type Token: Copy + Ord;
+
+    /// When a source is looked at.
+    fn turn(token: Self::Token) -> Turn;
     /// Adds what this worker needs before it is started, to what its release gives it.
     ///
     /// # Errors
     /// No descriptors, no memory: the start counts as failed and is tried again.
-    fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()>;
-    /// It was started.
-    fn started(&mut self, id: WorkerId, pid: i32);
-    /// New connections may go to it.
-    fn steer_in(&mut self, id: WorkerId);
-    /// No new connections go to it.
-    fn steer_off(&mut self, id: WorkerId);
-    /// It shall finish its work and end; false: it cannot be asked in any other way than by the stop signal. Where it
-    /// can, `Event::Drained` follows once it has finished. `linger`: clients that ask nothing may be waited for.
-    fn drain(&mut self, id: WorkerId, linger: bool) -> bool;
-    /// It shall end, and is told so with a message; false: it cannot be, and the stop signal is sent.
+    fn prepare(&mut self, _id: WorkerId, _: &Release, _: &mut Plan) -> io::Result<()> {
+        Ok(())
+    }
+    /// The worker was started, as this process.
+    fn started(&mut self, _: WorkerId, _pid: i32) {}
+    /// New connections may go to the worker.
+    fn steer_in(&mut self, _: WorkerId) {}
+    /// No new connections go to the worker.
+    fn steer_off(&mut self, _: WorkerId) {}
+    /// The worker shall finish its work and end; false: it cannot be asked in any other way than by the stop signal.
+    /// Where it can, `Event::Drained` follows once it has finished. `linger`: clients that ask nothing may be waited for.
+    fn drain(&mut self, _: WorkerId, _linger: bool) -> bool {
+        false
+    }
+    /// The worker shall end, and is told so with a message; false: it cannot be, and the stop signal is sent.
     fn say_stop(&mut self, _: WorkerId) -> bool {
         false
     }
-    /// It ended in this way (`None`: it could not be started); true: over something of ours, so that it is to be started
+    /// The worker ended with `exit` (`None`: it never started); true: over something of ours, so that it is to be started
     /// again at once, and its end is not counted.
-    fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool;
+    fn ended(&mut self, _: WorkerId, _exit: Option<Exit>) -> bool {
+        false
+    }
     /// The slot is gone for good.
-    fn release_slot(&mut self, slot: u32);
+    fn release_slot(&mut self, _slot: u32) {}
     /// The supervisor stops: nothing needs to be kept for a next worker. Called as soon as that is known, and at the end.
-    fn finish(&mut self);
-    /// What to wait for.
-    fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>);
-    /// The same, for those of which there may be thousands ([`AdapterToken::Listener`]): while there is much else to do
-    /// they are looked at less often.
-    fn crowd<'a>(&'a self, _out: &mut Vec<Source<'a>>) {}
+    fn finish(&mut self) {}
+    /// Adds what to wait for.
+    fn sources<'a>(&'a self, _: &mut Vec<Source<'a, Self::Token>>) {}
+    /// Adds those of which there may be thousands: while there is much else to do they are looked at less often.
+    fn crowd<'a>(&'a self, _: &mut Vec<Source<'a, Self::Token>>) {}
     /// A source is ready.
-    fn ready(&mut self, token: AdapterToken, events: &mut VecDeque<Event>);
+    fn ready(&mut self, _: Self::Token, _: &mut VecDeque<Event>) {}
     /// When `settle` is to be called, if nothing else happens; `None`: there is no need. `settle` moves it on once it
     /// has passed.
     fn deadline(&self) -> Option<Mono> {
         None
     }
     /// Once after each turn, before waiting: what was put off.
-    fn settle(&mut self, events: &mut VecDeque<Event>);
+    fn settle(&mut self, _: &mut VecDeque<Event>) {}
     /// The bytes that are left where the memory of all workers together is limited; `None`: it is not.
     fn memory_left(&self) -> Option<u64> {
         None
     }
-    /// The children that it has started, and waits for itself.
+    /// The children that the adapter has started, and waits for itself.
     fn children(&self) -> Vec<i32> {
         Vec::new()
     }

@@ -41,7 +41,7 @@ use crate::supervise::release::{Origin, Releases};
 use crate::sys::clock;
 use crate::sys::signals::{Caught, Sender, Signals};
 
-pub use adapter::{Adapter, AdapterToken, Listens, Plan, Source};
+pub use adapter::{Adapter, Listens, Plan, Source, Turn};
 use hear::Hearing;
 use input::Input;
 use manager::Manager;
@@ -62,18 +62,21 @@ const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// What the loop waits for, in the order in which it is looked at within a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Token {
+enum Token<T> {
     Notify(WorkerId),
-    Channel(WorkerId),
-    Calls(WorkerId),
+    /// One of the adapter's ([`Turn::Said`]).
+    Said(T),
     Exit(WorkerId),
     Leftovers(WorkerId),
     Below(WorkerId),
     Above,
     Signals,
-    Health(WorkerId),
-    Listener(u64),
+    /// One of the adapter's ([`Turn::Rest`]).
+    Rest(T),
 }
+
+/// What is polled, each with its name.
+type PollSet<'a, T> = (Vec<Token<T>>, Vec<PollFd<'a>>);
 
 /// A supervisor: the machine, its processes, and the tool's adapter.
 #[derive(Debug)]
@@ -255,7 +258,7 @@ impl<A: Adapter> Supervise<A> {
     }
 
     /// Waits for the next thing to happen; gives what is ready, in the order to look at it.
-    fn wait(&mut self) -> Result<Vec<Token>, Failure> {
+    fn wait(&mut self) -> Result<Vec<Token<A::Token>>, Failure> {
         // A worker that opens a thousand addresses has us here twice for each.
         if !self.crowd_pace.is_over() {
             let (tokens, mut fds) = self.poll_set();
@@ -285,7 +288,7 @@ impl<A: Adapter> Supervise<A> {
     }
 
     /// All that there are few of.
-    fn poll_set(&self) -> (Vec<Token>, Vec<PollFd<'_>>) {
+    fn poll_set(&self) -> PollSet<'_, A::Token> {
         let mut tokens = vec![Token::Signals];
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         if let Some((pidfd, _)) = &self.above {
@@ -300,28 +303,25 @@ impl<A: Adapter> Supervise<A> {
         }
         let mut sources = Vec::new();
         self.adapter.sources(&mut sources);
-        add(sources, &mut tokens, &mut fds);
+        add::<A>(sources, &mut tokens, &mut fds);
         (tokens, fds)
     }
 
-    fn whole_poll_set(&self) -> (Vec<Token>, Vec<PollFd<'_>>) {
+    fn whole_poll_set(&self) -> PollSet<'_, A::Token> {
         let (mut tokens, mut fds) = self.poll_set();
         let mut sources = Vec::new();
         self.adapter.crowd(&mut sources);
-        add(sources, &mut tokens, &mut fds);
+        add::<A>(sources, &mut tokens, &mut fds);
         (tokens, fds)
     }
 
-    fn look(&mut self, token: Token) {
+    fn look(&mut self, token: Token<A::Token>) {
         match token {
             Token::Notify(id) => {
                 self.read_notification(id);
             }
             Token::Below(id) => self.supervisor_below_ended(id),
-            Token::Channel(id) => self.adapter.ready(AdapterToken::Channel(id), &mut self.events),
-            Token::Calls(id) => self.adapter.ready(AdapterToken::Calls(id), &mut self.events),
-            Token::Health(id) => self.adapter.ready(AdapterToken::Health(id), &mut self.events),
-            Token::Listener(n) => self.adapter.ready(AdapterToken::Listener(n), &mut self.events),
+            Token::Said(token) | Token::Rest(token) => self.adapter.ready(token, &mut self.events),
             Token::Exit(id) => self.leader_ended(id),
             Token::Leftovers(id) => self.look_at_leftovers(id),
             Token::Above => {
@@ -347,13 +347,15 @@ impl<A: Adapter> Supervise<A> {
 }
 
 /// Adds what an adapter waits for.
-fn add<'a>(sources: Vec<Source<'a>>, tokens: &mut Vec<Token>, fds: &mut Vec<PollFd<'a>>) {
+fn add<'a, A: Adapter>(
+    sources: Vec<Source<'a, A::Token>>,
+    tokens: &mut Vec<Token<A::Token>>,
+    fds: &mut Vec<PollFd<'a>>,
+) {
     for source in sources {
-        tokens.push(match source.token {
-            AdapterToken::Channel(id) => Token::Channel(id),
-            AdapterToken::Calls(id) => Token::Calls(id),
-            AdapterToken::Health(id) => Token::Health(id),
-            AdapterToken::Listener(n) => Token::Listener(n),
+        tokens.push(match A::turn(source.token) {
+            Turn::Said => Token::Said(source.token),
+            Turn::Rest => Token::Rest(source.token),
         });
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, source.read);
@@ -363,11 +365,15 @@ fn add<'a>(sources: Vec<Source<'a>>, tokens: &mut Vec<Token>, fds: &mut Vec<Poll
 }
 
 /// Waits; gives what is ready, in the order to look at it, and whether all could be waited for at a time.
-fn poll(tokens: Vec<Token>, fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<(bool, Vec<Token>), Failure> {
+fn poll<T: Ord>(
+    tokens: Vec<Token<T>>,
+    fds: &mut [PollFd<'_>],
+    timeout: Option<&Timespec>,
+) -> Result<(bool, Vec<Token<T>>), Failure> {
     let fits = poll::wait(fds, timeout).or_fail(|| "cannot wait for events".to_owned())?;
     // Any of POLLIN, POLLOUT, POLLHUP, POLLERR is a reason to look: a pipe's end comes as POLLHUP alone.
     let ready = tokens.into_iter().zip(fds).filter(|(_, fd)| !fd.revents().is_empty());
-    let mut due: Vec<Token> = ready.map(|(token, _)| token).collect();
+    let mut due: Vec<Token<T>> = ready.map(|(token, _)| token).collect();
     due.sort_unstable();
     Ok((fits, due))
 }

@@ -15,8 +15,8 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::policy::worker::ReadyBy;
+use pm_common::supervise::Source;
 use pm_common::supervise::release::Release;
-use pm_common::supervise::{AdapterToken, Source};
 use pm_common::sys::{clock, socket};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -160,20 +160,8 @@ impl Health {
     }
 
     /// What to wait for.
-    pub fn sources<'a>(&'a self, out: &mut Vec<Source<'a>>) {
-        for (who, check) in &self.checks {
-            let token = AdapterToken::Health(*who);
-            match &check.attempt {
-                Some(Attempt::Asking(asking)) => {
-                    let (read, write) = (asking.sent, !asking.sent);
-                    out.push(Source { token, fd: asking.socket.as_fd(), read, write });
-                }
-                Some(Attempt::Running(run)) => {
-                    out.extend(run.sources().map(|fd| Source { token, fd, read: true, write: false }));
-                }
-                None => {}
-            }
-        }
+    pub fn sources(&self) -> impl Iterator<Item = Source<'_, WorkerId>> {
+        self.checks.iter().flat_map(|(who, check)| check.attempt.iter().flat_map(|attempt| attempt.sources(*who)))
     }
 
     /// The processes of the commands that run.
@@ -258,6 +246,15 @@ impl Question {
 }
 
 impl Attempt {
+    fn sources(&self, who: WorkerId) -> Vec<Source<'_, WorkerId>> {
+        match self {
+            Self::Asking(Asking { socket, sent, .. }) => {
+                vec![Source { token: who, fd: socket.as_fd(), read: *sent, write: !sent }]
+            }
+            Self::Running(run) => run.sources().map(|fd| Source::to_read(who, fd)).collect(),
+        }
+    }
+
     fn go_on(&mut self, question: &Question) -> Shown {
         match (self, question) {
             (Self::Asking(asking), Question::Url(url)) => asking.go_on(url),

@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn look(listener: &TcpListener) -> Evidence {
-        let (lane, who) = (LaneRef::numbered(0), WorkerId { slot: 0, generation: 1 });
+        let (lane, who) = (LaneRef::default(), WorkerId { slot: 0, generation: 1 });
         let port = listener.local_addr().expect("bound").port();
         let held = Held { lane, fd: listener.as_fd(), who, address: "", port, has_others: false };
         Looks::default().at(&held, us(), socket::accept_queue(listener).expect("listens")).expect("a monitor")

@@ -21,7 +21,7 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::lag::{Beat, Pulse, Stall, Verdict, Watched};
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::supervise::{AdapterToken, Source};
+use pm_common::supervise::Source;
 use pm_common::sys::{clock, socket};
 
 use crate::sockets::view::Held;
@@ -84,15 +84,9 @@ impl Lag {
     }
 
     /// What to wait for.
-    pub(crate) fn sources<'a>(&'a self, listeners: &'a Listeners, out: &mut Vec<Source<'a>>) {
-        if self.glance.is_none() {
-            out.extend(self.polled(listeners).map(|held| Source {
-                token: AdapterToken::Listener(held.lane.number()),
-                fd: held.fd,
-                read: true,
-                write: false,
-            }));
-        }
+    pub(crate) fn sources<'a>(&'a self, listeners: &'a Listeners) -> impl Iterator<Item = Source<'a, LaneRef>> {
+        let polled = self.glance.is_none().then(|| self.polled(listeners));
+        polled.into_iter().flatten().map(|held| Source::to_read(held.lane, held.fd))
     }
 
     /// When to look next.

@@ -124,7 +124,7 @@ impl Process {
         !self.ended
     }
 
-    pub(super) fn sources(&self, id: WorkerId) -> Vec<(Token, BorrowedFd<'_>)> {
+    pub(super) fn sources<T>(&self, id: WorkerId) -> Vec<(Token<T>, BorrowedFd<'_>)> {
         let mut sources = vec![(Token::Notify(id), borrowed(&self.notify))];
         if self.ended {
             sources.extend(self.leftovers.iter().map(|fd| (Token::Leftovers(id), borrowed(fd))));
