@@ -15,6 +15,7 @@ use std::ffi::{OsStr, OsString};
 use pm_common::app::home::AppDir;
 use pm_common::cli::options::Asked;
 use pm_common::cli::report::{Failure, OrFail as _, print};
+use pm_common::cli::tables::PM_CLUSTER;
 use pm_common::policy::steering::Spread;
 use pm_common::policy::supervisor::{Shape, Supervisor};
 use pm_common::policy::time::Span;
@@ -30,7 +31,6 @@ use cluster::Cluster;
 use cluster::settings::Drain;
 use command::listen::Declared;
 use command::options;
-pub use command::options::TOOL;
 use node::preload::Preload;
 use pm_common::node::program::{self, Node, base_name};
 use sockets::{Listeners, Mode};
@@ -40,7 +40,7 @@ use sockets::{Listeners, Mode};
 /// # Errors
 /// Bad usage, or the kernel refuses what a supervisor needs: exit code 125.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
-    let parsed = match TOOL.parse(args)? {
+    let parsed = match PM_CLUSTER.parse(args)? {
         Asked::Print(text) => return print(&text),
         Asked::Run(parsed) => parsed,
     };

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 
 use pm_common::cli::options::Asked;
 use pm_common::cli::report::{self, Failure};
+use pm_common::cli::tables::PM_FORK;
 
 mod apps;
 mod asked;
@@ -19,7 +20,6 @@ mod start;
 
 use apps::{input, logs, saved, scale, signals, stop};
 use asked::Request;
-pub use request::TOOL;
 use start::launch;
 
 /// Runs the tool; the arguments are those after the program's name.
@@ -28,7 +28,7 @@ use start::launch;
 /// 125: bad usage, the name is running, a file cannot be opened; 126, 127: the chain's program cannot be executed; else
 /// the chain's own code, if it ends before it is ready; 124: the time is up.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
-    let parsed = match TOOL.parse(args)? {
+    let parsed = match PM_FORK.parse(args)? {
         Asked::Run(parsed) => parsed,
         Asked::Print(text) => return report::print(&text),
     };
@@ -59,13 +59,5 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Request::Remove(names) => apps::each(&names, signals::remove),
         Request::Save => saved::save(),
         Request::Keep => saved::keep(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_man_page_names_every_option() {
-        assert_eq!(super::TOOL.undocumented(include_str!("../../man/pm-fork.1")), [""; 0]);
     }
 }

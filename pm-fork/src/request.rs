@@ -5,8 +5,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use pm_common::app::home::{Start, check_name, directory_name};
-use pm_common::cli::options::{self, Opt, Parsed, Tool, opt, switch};
+use pm_common::cli::options::{self, Parsed};
 use pm_common::cli::report::{Failure, reason};
+use pm_common::cli::tables::PM_FORK;
 use pm_common::policy::exit::signal_number;
 use pm_common::policy::time::Span;
 use pm_common::sys::passed;
@@ -17,47 +18,6 @@ use crate::apps::signals::Signal;
 use crate::asked::{Again, Description, Request};
 use crate::start::launch::{Patience, Until};
 use crate::start::service::{self, Service};
-
-/// The command line.
-pub const TOOL: Tool = Tool {
-    name: "pm-fork",
-    usage: "[options] CHAIN...\n       pm-fork -f FILE|- [options]\n       pm-fork --set script=FILE [--set ...] [-- ARGS...]\n       \
-            pm-fork --again|--stop|--remove|--scale N|--reset|--flush|--logs|--signal SIG|--send LINE NAME...",
-    about: "Becomes a background service with a name and log files, then runs CHAIN.",
-    options: &[
-        opt("name", "NAME", "the app's name [after the first file in CHAIN]"),
-        opt("namespace", "NAME", "its group of apps [default]"),
-        opt("cwd", "DIR", "the directory to run in [this one]"),
-        opt("out", "FILE", "append stdout to FILE [out.log of the app]"),
-        opt("err", "FILE", "append stderr to FILE [err.log of the app]"),
-        opt("wait", "WHAT", "return once it is ready, started, or at once: none [ready]"),
-        opt("timeout", "TIME", "wait no longer, and exit 124 [30s]"),
-        Opt { short: Some('f'), long: "file", value: Some("FILE"), help: "start the apps of an ecosystem file" },
-        opt("only", "A,B", "of the file: these apps"),
-        opt("env", "NAME", "of the file: env_NAME over env"),
-        opt("set", "KEY=VALUE", "a field of PM2's for each app, over what the file says"),
-        switch("update", "say what the file changes of apps that run, and write their variables"),
-        switch("force", "an app whose name runs gets a number behind its name"),
-        switch("dry-run", "start nothing, print what would be"),
-        switch("again", "start stopped apps as they were started before"),
-        switch("update-env", "with --again, --signal HUP: in this environment"),
-        switch("restart", "with --again or -f: stop first what runs, if it can be started again"),
-        opt("signal", "SIG", "send the apps' outermost processes a signal"),
-        opt("send", "LINE", "write a line to what the apps read, in fork mode"),
-        switch("stop", "end apps, and what killed supervisors left of them"),
-        switch("workers", "with --signal: their workers, instead"),
-        opt("scale", "N|+N|-N", "have so many workers, or so many more or fewer"),
-        switch("reset", "count the restarts from 0 on"),
-        switch("flush", "empty the logs"),
-        switch("logs", "print of each log: app, stream, slot, text or json, file"),
-        switch("remove", "forget stopped apps, and delete their logs"),
-        switch("save", "print all apps as -f takes them"),
-        switch("keep", "what --save printed, on stdin, becomes the saved list"),
-    ],
-    examples: "  pm-fork pm-restart --max-mem 512M pm-cluster -n 0 node app.js\n  \
-               pm-fork -f ecosystem.config.js --only web --env production\n",
-    elsewhere: &[],
-};
 
 /// The signal that has workers replaced.
 const HUP: u8 = nix::libc::SIGHUP as u8;
@@ -219,7 +179,7 @@ fn chain(mut start: Start, cwd: Option<PathBuf>, argv: Vec<OsString>) -> Result<
     if argv.is_empty() {
         return Err(Failure::own("nothing to run: give a command behind the options; see pm-fork --help"));
     }
-    pm_common::cli::chain::check(&TOOL, &argv)?;
+    pm_common::cli::chain::check(&PM_FORK, &argv)?;
     start.cwd = match cwd {
         Some(dir) => dir,
         None => apps::here()?,
@@ -269,7 +229,7 @@ mod tests {
     use super::*;
 
     fn asked(line: &str) -> Result<Request, Failure> {
-        match TOOL.parse(line.split_whitespace().map(OsString::from))? {
+        match PM_FORK.parse(line.split_whitespace().map(OsString::from))? {
             Asked::Run(parsed) => parse(parsed).map(|(request, _)| request),
             Asked::Print(_) => panic!("printed"),
         }

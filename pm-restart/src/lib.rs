@@ -11,6 +11,7 @@ use pm_common::app::home::AppDir;
 use pm_common::cli::options::Asked;
 use pm_common::cli::policy_options::{PM_POLICY, to_json};
 use pm_common::cli::report::{Failure, OrFail as _, print};
+use pm_common::cli::tables::PM_RESTART;
 use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::{Event, RollRule, Shape, Supervisor};
@@ -23,7 +24,6 @@ use pm_common::supervise::{
 use pm_common::sys::passed::{self, Passed};
 
 use channels::Channels;
-pub use options::TOOL;
 
 const FREE: &str = "cannot keep descriptors free";
 
@@ -32,7 +32,7 @@ const FREE: &str = "cannot keep descriptors free";
 /// # Errors
 /// Bad usage, or the kernel refuses what a supervisor needs: exit code 125.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
-    let parsed = match TOOL.parse(args)? {
+    let parsed = match PM_RESTART.parse(args)? {
         Asked::Print(text) => return print(&text),
         Asked::Run(parsed) => parsed,
     };

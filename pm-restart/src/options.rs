@@ -4,56 +4,20 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use pm_common::cli::chain;
-use pm_common::cli::options::{self, Parsed, Tool, opt};
-use pm_common::cli::policy_options::{self, GRACE, STOP_DELAY, STOP_GROUP, STOP_SIGNAL};
+use pm_common::cli::options::{self, Parsed};
+use pm_common::cli::policy_options;
 use pm_common::cli::report::Failure;
+use pm_common::cli::tables::{BELONGS_TO_CLUSTER, PM_RESTART};
 use pm_common::node::program;
 use pm_common::policy::rules::Rules;
 use pm_common::policy::time::Span;
 use pm_common::policy::worker::{ReadyBy, ReadyRule};
-
-/// pm-restart, as its command line sees it.
-pub const TOOL: Tool = Tool {
-    name: "pm-restart",
-    usage: "[options] CHAIN...",
-    about: "Restarts CHAIN when it ends or grows too fat; a pm-cluster in it does so with each of its workers.",
-    options: &[
-        opt("name", "NAME", "the app's name (derived from CHAIN)"),
-        opt("max-mem", "SIZE", "most memory of a worker's process tree: 512M, 2G (no limit)"),
-        opt("max-lag", "TIME", "longest that a pm-cluster's worker keeps clients waiting (no limit)"),
-        opt("restart", "WHEN", "always, on-failure or never (always)"),
-        opt("stop-codes", "LIST", "exit codes after which it is not restarted: 0,3"),
-        opt("backoff", "MIN..MAX", "delay between failed starts, doubling (100ms..15s)"),
-        opt("restart-delay", "TIME", "instead: exactly this before each restart; MIN..MAX: growing"),
-        opt("stable", "TIME", "up this long, earlier failures are forgotten (10s)"),
-        opt("intensity", "N/TIME", "more restarts than N within TIME: give up (16/60s)"),
-        GRACE,
-        STOP_DELAY,
-        STOP_SIGNAL,
-        STOP_GROUP,
-        opt("ready", "EVIDENCE", "alive (for 1s), message (process.send('ready')) or notify (alive)"),
-        opt("ready-timeout", "TIME", "not ready by then: the start has failed (30s)"),
-        opt("env-file", "FILE", "variables for CHAIN; HUP reads them again where it is no supervisor"),
-        opt("mem-interval", "TIME", "how often memory is looked at, with --max-mem (1s)"),
-    ],
-    examples: "  pm-restart node app.js\n  pm-restart --max-mem 512M pm-cluster -n 0 node app.js\n",
-    elsewhere: &[
-        ("-n", BELONGS_TO_CLUSTER),
-        ("--workers", BELONGS_TO_CLUSTER),
-        ("--balance", BELONGS_TO_CLUSTER),
-        ("--soak", BELONGS_TO_CLUSTER),
-        ("-i", "copies are made by pm-cluster, behind: pm-restart [options] pm-cluster -n N PROG ARGS..."),
-        ("--max-memory-restart", "the limit is --max-mem"),
-    ],
-};
 
 /// A plain child that is alive this long counts as ready: there is nothing better to go by.
 const ALIVE_AFTER: Span = Span::secs(1);
 /// A child that shall say that it is ready does so by then. (A supervisor does so in its own time.)
 const READY_TIMEOUT: Span = Span::secs(30);
 
-const BELONGS_TO_CLUSTER: &str =
-    "it belongs to pm-cluster, behind: pm-restart [options] pm-cluster [options] PROG ARGS...";
 const NEEDS_CLUSTER: &str = "--max-lag is for the workers of a pm-cluster, and the command names none: pm-restart --max-lag TIME \
      pm-cluster -n 1 PROG ARGS...";
 
@@ -91,7 +55,7 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     if parsed.rest.is_empty() {
         return Err(Failure::own("no program given; see pm-restart --help"));
     }
-    chain::check(&TOOL, &parsed.rest)?;
+    chain::check(&PM_RESTART, &parsed.rest)?;
     let asks = |wanted: &str| parsed.options.iter().find(|(option, _)| *option == wanted);
     if asks("backoff").is_some() && asks("restart-delay").is_some() {
         return Err(Failure::own("--backoff and --restart-delay do not go together: give one of them"));
@@ -125,22 +89,5 @@ fn evidence(option: &str, value: &OsStr) -> Result<ReadyBy, Failure> {
         Some("message") => Ok(ReadyBy::Message),
         Some("notify") => Ok(ReadyBy::Notify),
         _ => Err(options::bad(option, value, "expected alive, message or notify (listen is pm-cluster's)")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::TOOL;
-
-    #[test]
-    fn the_manual_names_every_option() {
-        assert_eq!(TOOL.undocumented(include_str!("../../man/pm-restart.1")), Vec::<String>::new());
-    }
-
-    #[test]
-    fn the_help_fits_a_screen() {
-        let help = TOOL.help();
-        assert!(help.lines().count() <= 24, "{help}");
-        assert!(help.lines().all(|line| line.len() <= 100), "{help}");
     }
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    pm_common::cli::report::run(pm_stat::TOOL.name, || pm_stat::run(std::env::args_os().skip(1)))
+    pm_common::cli::report::run("pm-stat", || pm_stat::run(std::env::args_os().skip(1)))
 }

@@ -4,9 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use pm_common::cli::chain;
-use pm_common::cli::options::{self, Opt, Parsed, Tool, opt};
-use pm_common::cli::policy_options::{self, ENV_FILE, GRACE, STOP_DELAY, STOP_GROUP, STOP_SIGNAL};
+use pm_common::cli::options::{self, Parsed};
+use pm_common::cli::policy_options;
 use pm_common::cli::report::Failure;
+use pm_common::cli::tables::PM_CLUSTER;
 use pm_common::node::program::base_name;
 use pm_common::policy::rules::Rules;
 use pm_common::policy::supervisor::{MOST_WORKERS, RollRule};
@@ -19,57 +20,6 @@ use crate::command::listen::Declared;
 use crate::sockets::Mode;
 use pm_common::kernel::cpus;
 
-/// pm-cluster, as its command line sees it.
-pub const TOOL: Tool = Tool {
-    name: "pm-cluster",
-    usage: "[options] [--] PROG ARGS...",
-    about: "Runs N copies of PROG behind the address that it listens on; replaces those that die.",
-    options: &[
-        Opt {
-            short: Some('n'),
-            long: "workers",
-            value: Some("N"),
-            help: "copies; 0 or max: one per usable CPU, -1: one fewer (0)",
-        },
-        opt("name", "NAME", "the app's name (derived from PROG and ARGS)"),
-        GRACE,
-        STOP_DELAY,
-        STOP_SIGNAL,
-        STOP_GROUP,
-        opt("ready", "EVIDENCE", "listen, message (process.send('ready')) or notify (listen)"),
-        opt("health", "URL", "ready once this is answered well: http://:PORT/PATH"),
-        opt("health-cmd", "CMD", "ready once this command (sh -c) exits with 0; see the manual"),
-        opt("ready-after", "TIME", "with listen: alive this long is ready too (1s)"),
-        opt("ready-timeout", "TIME", "not ready by then: the start has failed (30s)"),
-        opt("soak", "TIME", "a reload's first new worker must live this long before it serves (1s)"),
-        opt("parallel", "K", "workers that a reload starts at a time after the first (1)"),
-        opt("overlap", "K", "workers that may still be draining while a reload goes on (N)"),
-        ENV_FILE,
-        opt("out", "FILE", "append the workers' output to FILE; %s in it is the slot"),
-        opt("err", "FILE", "the same for their errors"),
-        Opt { short: None, long: "no-preload", value: None, help: "no drain script in Node workers" },
-        opt("balance", "HOW", "lanes, shared or rr (lanes)"),
-        opt("listen", "ADDR", "open [HOST]:PORT or unix:PATH and pass it on (LISTEN_FDS); repeatable"),
-        opt("fanout", "HOW", "programs that bind: auto, lanes, shared, inherit or off (auto)"),
-        Opt { short: None, long: "probe", value: None, help: "print what this machine allows, and end" },
-    ],
-    examples: "  pm-restart --max-mem 512M pm-cluster -n 4 node app.js\n",
-    elsewhere: &[
-        ("--max-mem", BELONGS_TO_RESTART),
-        ("--max-lag", BELONGS_TO_RESTART),
-        ("--restart", BELONGS_TO_RESTART),
-        ("--stop-codes", BELONGS_TO_RESTART),
-        ("--backoff", BELONGS_TO_RESTART),
-        ("--stable", BELONGS_TO_RESTART),
-        ("--intensity", BELONGS_TO_RESTART),
-        ("--mem-interval", BELONGS_TO_RESTART),
-        ("-i", "the number of workers is -n"),
-        ("--instances", "the number of workers is -n"),
-    ],
-};
-
-const BELONGS_TO_RESTART: &str =
-    "it belongs to pm-restart, in front: pm-restart [options] pm-cluster [options] PROG ARGS...";
 /// What the command line means.
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -222,22 +172,5 @@ fn check_chain(rest: &[OsString]) -> Result<(), Failure> {
             "pm-restart goes in front of pm-cluster: pm-restart [options] pm-cluster [options] PROG ARGS...",
         ));
     }
-    chain::check(&TOOL, rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::TOOL;
-
-    #[test]
-    fn the_manual_names_every_option() {
-        assert_eq!(TOOL.undocumented(include_str!("../../../man/pm-cluster.1")), Vec::<String>::new());
-    }
-
-    #[test]
-    fn the_help_fits_a_screen() {
-        let help = TOOL.help();
-        assert!(help.lines().count() <= 28, "{help}");
-        assert!(help.lines().all(|line| line.len() <= 100), "{help}");
-    }
+    chain::check(&PM_CLUSTER, rest)
 }

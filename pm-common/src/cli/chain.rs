@@ -1,15 +1,76 @@
-//! What stands behind the options of a tool: mistakes that a look at the words shows before anything is started.
+//! A chain: the tools in it, and mistakes that a look at its words shows before anything is started.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::cli::options::Tool;
+use crate::cli::options::{Asked, Parsed, Tool};
 use crate::cli::report::Failure;
+use crate::cli::tables;
 
 /// Long options that Node has, too.
 const NODES_TOO: [&str; 2] = ["env-file", "force"];
+
+/// A tool in a chain, such as `pm-cluster -n 2` in `pm-restart pm-cluster -n 2 node app.js`.
+#[derive(Debug)]
+pub struct Link {
+    /// The tool.
+    pub tool: &'static Tool,
+    /// The number of the word in the chain that its first option is, or would be.
+    pub at: usize,
+    /// Its options; none, if they are not what it understands.
+    pub parsed: Parsed,
+}
+
+impl Link {
+    /// The value of an option by its long name (empty: a switch); `None`: it is not given.
+    #[must_use]
+    pub fn value(&self, option: &str) -> Option<&OsStr> {
+        let mut given = self.parsed.options.iter().rev();
+        given.find(|(name, _)| *name == option).map(|(_, value)| value.as_os_str())
+    }
+}
+
+/// The tools of a chain, and the words that are neither a tool nor an option of one.
+#[must_use]
+pub fn links(chain: &[OsString]) -> (Vec<Link>, Vec<&OsStr>) {
+    let (mut links, mut words, mut at) = (Vec::new(), Vec::new(), 0);
+    while let Some(word) = chain.get(at) {
+        at += 1;
+        let Some(tool) = tables::tool(word) else {
+            words.push(word.as_os_str());
+            continue;
+        };
+        let behind = chain.get(at..).unwrap_or_default();
+        let parsed = match tool.parse(behind.iter().cloned()) {
+            Ok(Asked::Run(parsed)) => parsed,
+            Ok(Asked::Print(_)) | Err(_) => Parsed { rest: behind.to_vec(), ..Parsed::default() },
+        };
+        let first = at;
+        at = chain.len() - parsed.rest.len();
+        links.push(Link { tool, at: first, parsed });
+    }
+    (links, words)
+}
+
+/// The chain with another number of workers for its pm-cluster; as it is if it has none.
+#[must_use]
+pub fn with_workers(chain: &[OsString], workers: u32) -> Vec<OsString> {
+    let Some(cluster) = links(chain).0.into_iter().find(|link| link.tool.name == tables::PM_CLUSTER.name) else {
+        return chain.to_vec();
+    };
+    let (front, mut rest) = chain.split_at(cluster.at);
+    let mut chain = front.to_vec();
+    chain.extend(["-n".into(), workers.to_string().into()]);
+    for ((option, _), words) in cluster.parsed.options.iter().zip(cluster.parsed.words) {
+        let (given, after) = rest.split_at(words);
+        chain.extend_from_slice(if *option == "workers" { &[] } else { given });
+        rest = after;
+    }
+    chain.extend_from_slice(rest);
+    chain
+}
 
 /// Makes sure that no pm-fork is behind this tool, and that the tool's own options are not behind the program.
 ///
@@ -44,26 +105,21 @@ pub fn check(tool: &Tool, chain: &[OsString]) -> Result<(), Failure> {
 /// Where an option of the tool is among those of the program, and how many words it has.
 fn misplaced(tool: &Tool, args: &[OsString]) -> Option<(usize, usize)> {
     let options = args.iter().take_while(|word| word.as_bytes().starts_with(b"-") && *word != "--");
-    options.enumerate().find_map(|(at, word)| Some((at, length(tool, word.to_str()?)?)))
+    options.enumerate().find_map(|(at, _)| Some((at, length(tool, args.get(at..)?)?)))
 }
 
-/// How many words the tool's option that begins so has; `None`: it is none of its.
-fn length(tool: &Tool, word: &str) -> Option<usize> {
-    let (name, attached) = word.split_once('=').map_or((word, false), |(name, _)| (name, true));
-    if let Some(long) = name.strip_prefix("--") {
-        let option = tool.options.iter().find(|option| option.long == long && !NODES_TOO.contains(&long))?;
-        return Some(if option.value.is_some() && !attached { 2 } else { 1 });
-    }
-    let mut letters = name.strip_prefix('-')?.chars();
-    let letter = letters.next()?;
-    let option = tool.options.iter().find(|option| option.short == Some(letter))?;
-    let number = letters.as_str();
-    match (option.value, number) {
-        (Some(_), "") => Some(2),
-        (Some(_), number) if number.parse::<i32>().is_ok() => Some(1),
-        (None, "") => Some(1),
+/// How many words the tool's option that they begin with has; `None`: it is none of its.
+fn length(tool: &Tool, words: &[OsString]) -> Option<usize> {
+    let parsed = (1..=words.len().min(2)).find_map(|length| match tool.parse(words.iter().take(length).cloned()) {
+        Ok(Asked::Run(parsed)) if parsed.rest.is_empty() => Some(parsed),
         _ => None,
-    }
+    })?;
+    let [(option, value)] = parsed.options.as_slice() else { return None };
+    let [length] = parsed.words.as_slice() else { return None };
+    // Node has -n no more than `-nx` is one of ours.
+    let short = *length == 1 && !words.first()?.as_bytes().starts_with(b"--");
+    let number = value.to_str().is_some_and(|value| value.parse::<i32>().is_ok());
+    (!NODES_TOO.contains(option) && (!short || number)).then_some(*length)
 }
 
 /// What was meant by a program that is a file of the directory: `pm-cluster app.js` for `node app.js`.
@@ -90,14 +146,14 @@ pub fn hint(program: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::options::{Opt, opt, switch};
+    use crate::cli::options::{opt, switch};
 
     const TOOL: Tool = Tool {
         name: "pm-x",
         usage: "",
         about: "",
         options: &[
-            Opt { short: Some('n'), long: "workers", value: Some("N"), help: "" },
+            opt("workers", "N", "").short('n'),
             opt("grace", "TIME", ""),
             opt("env-file", "FILE", ""),
             switch("stop-group", ""),
@@ -111,6 +167,34 @@ mod tests {
         check(&TOOL, &words).map_err(|failure| failure.message)
     }
 
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_number_of_workers_is_that_of_the_chains_cluster() {
+        for (before, after) in [
+            (
+                "pm-restart pm-cluster -n 2 --ready message node app.js",
+                "pm-restart pm-cluster -n 5 --ready message node app.js",
+            ),
+            ("/x/pm-cluster --workers max node -n 3", "/x/pm-cluster -n 5 node -n 3"),
+            (
+                "pm-cluster --no-preload -n4 --grace 3s --workers=2 -- node -n 3",
+                "pm-cluster -n 5 --no-preload --grace 3s -- node -n 3",
+            ),
+            ("pm-cluster --stop-group -n 2 --grace=3s node", "pm-cluster -n 5 --stop-group --grace=3s node"),
+            ("pm-cluster -n2 --stop-group node", "pm-cluster -n 5 --stop-group node"),
+            ("pm-cluster --name -n -n -1 node", "pm-cluster -n 5 --name -n node"),
+            ("pm-cluster node app.js", "pm-cluster -n 5 node app.js"),
+            ("pm-cluster", "pm-cluster -n 5"),
+            ("pm-restart node -n 2", "pm-restart node -n 2"),
+            ("pm-restart --name pm-cluster node", "pm-restart --name pm-cluster node"),
+        ] {
+            assert_eq!(with_workers(&words(before), 5), words(after), "{before}");
+        }
+    }
+
     #[test]
     fn an_option_behind_node_is_shown_in_its_place() {
         for (line, right) in [
@@ -118,7 +202,6 @@ mod tests {
             ("node -n2 app.js -n 3", "pm-x -n2 node app.js -n 3"),
             ("/x/nodejs --no-warnings --grace=3s app.js", "pm-x --grace=3s /x/nodejs --no-warnings app.js"),
             ("node --stop-group --x app.js", "pm-x --stop-group node --x app.js"),
-            ("node --workers", "pm-x --workers node"),
         ] {
             let said = checked(line).expect_err(line);
             assert!(said.ends_with(&format!("options of pm-x go in front: {right}")), "{said}");

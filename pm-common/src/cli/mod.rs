@@ -4,3 +4,4 @@ pub mod chain;
 pub mod options;
 pub mod policy_options;
 pub mod report;
+pub mod tables;

@@ -36,6 +36,22 @@ pub const fn switch(long: &'static str, help: &'static str) -> Opt {
     Opt { short: None, long, value: None, help }
 }
 
+impl Opt {
+    /// The same with a short letter.
+    #[must_use]
+    pub const fn short(self, letter: char) -> Self {
+        Self { short: Some(letter), ..self }
+    }
+
+    fn is(&self, arg: &Arg<'_>) -> bool {
+        match *arg {
+            Arg::Short(letter) => self.short == Some(letter),
+            Arg::Long(name) => self.long == name,
+            Arg::Value(_) => false,
+        }
+    }
+}
+
 /// A tool, as its command line sees it.
 #[derive(Debug)]
 pub struct Tool {
@@ -58,6 +74,8 @@ pub struct Tool {
 pub struct Parsed {
     /// The options in the order given, by long name; a switch has an empty value.
     pub options: Vec<(&'static str, OsString)>,
+    /// How many words of the command line each of them is: `-n4` is one, `-n 4` two.
+    pub words: Vec<usize>,
     /// The first argument that is no option, and all after it.
     pub rest: Vec<OsString>,
 }
@@ -80,26 +98,27 @@ impl Tool {
         let mut parser = lexopt::Parser::from_args(args);
         parser.set_short_equals(false);
         let mut parsed = Parsed::default();
-        while let Some(arg) = parser.next().map_err(|e| self.usage_failure(&e))? {
-            let option = match arg {
-                Arg::Short('h') | Arg::Long("help") => return Ok(Asked::Print(self.help())),
-                Arg::Short('V') | Arg::Long("version") => return Ok(Asked::Print(self.version())),
-                Arg::Short(letter) => self.options.iter().find(|o| o.short == Some(letter)),
-                Arg::Long(name) => self.options.iter().find(|o| o.long == name),
-                Arg::Value(first) => {
+        let words_left = |parser: &mut lexopt::Parser| parser.try_raw_args().map_or(0, |left| left.as_slice().len());
+        loop {
+            let before = words_left(&mut parser);
+            let option = match parser.next().map_err(|e| self.usage_failure(&e))? {
+                None => return Ok(Asked::Run(parsed)),
+                Some(Arg::Short('h') | Arg::Long("help")) => return Ok(Asked::Print(self.help())),
+                Some(Arg::Short('V') | Arg::Long("version")) => return Ok(Asked::Print(self.version())),
+                Some(Arg::Value(first)) => {
                     parsed.rest.push(first);
                     parsed.rest.extend(parser.raw_args().map_err(|e| self.usage_failure(&e))?);
                     return Ok(Asked::Run(parsed));
                 }
+                Some(arg) => self.options.iter().find(|option| option.is(&arg)).ok_or_else(|| self.unknown(&arg))?,
             };
-            let Some(option) = option else { return Err(self.unknown(&arg)) };
             let value = match option.value {
                 Some(_) => parser.value().map_err(|e| self.usage_failure(&e))?,
                 None => OsString::new(),
             };
             parsed.options.push((option.long, value));
+            parsed.words.push(before.saturating_sub(words_left(&mut parser)));
         }
-        Ok(Asked::Run(parsed))
     }
 
     fn unknown(&self, arg: &Arg<'_>) -> Failure {

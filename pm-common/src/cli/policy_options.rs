@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::options::{self, Opt};
+use crate::cli::options;
 use crate::cli::report::Failure;
 use crate::policy::exit::signal_number;
 use crate::policy::rules::{Pause, Restart, Rules};
@@ -12,34 +12,6 @@ use crate::policy::time::Span;
 
 /// The variable that carries the policy down the chain.
 pub const PM_POLICY: &str = "PM_POLICY";
-
-/// From the stop signal to KILL.
-pub const GRACE: Opt =
-    Opt { short: None, long: "grace", value: Some("TIME"), help: "from the stop signal to KILL (8s)" };
-/// From TERM to the begin of the stop.
-pub const STOP_DELAY: Opt = Opt {
-    short: None,
-    long: "stop-delay",
-    value: Some("TIME"),
-    help: "after TERM workers go on serving for this long (0s)",
-};
-/// What asks a worker to stop.
-pub const STOP_SIGNAL: Opt = Opt {
-    short: None,
-    long: "stop-signal",
-    value: Some("SIG"),
-    help: "what asks a worker to stop; message: Node's 'shutdown' (TERM)",
-};
-/// Whom that goes to.
-pub const STOP_GROUP: Opt =
-    Opt { short: None, long: "stop-group", value: None, help: "asks all of its process group, not its leader alone" };
-/// Variables for the workers.
-pub const ENV_FILE: Opt = Opt {
-    short: None,
-    long: "env-file",
-    value: Some("FILE"),
-    help: "variables for workers, read again at each reload",
-};
 
 /// In place of a signal: `process.on('message')` hears 'shutdown'.
 const MESSAGE: &str = "message";

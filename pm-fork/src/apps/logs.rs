@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use nix::libc::{O_NOCTTY, O_NONBLOCK};
 use nix::unistd::geteuid;
 use pm_common::app::home::{self, Folder, Home, Start};
+use pm_common::cli::chain;
+use pm_common::cli::options::Tool;
 use pm_common::cli::report::{self, Failure, OrFail as _, reason};
+use pm_common::cli::tables::{PM_CLUSTER, PM_LOG};
 
 use crate::apps::known_dir;
 
@@ -25,11 +28,11 @@ struct Log {
 /// The logs of the app in `dir`: those in its directory, or those that its description or its chain names.
 fn logs(dir: &Path, start: &Start) -> Vec<Log> {
     let mut all = Vec::new();
-    let streams = [("out", &start.out, "out.log", "--out"), ("err", &start.err, "err.log", "--err")];
-    for (stream, given, own, option) in streams {
+    let streams = [("out", &start.out, "out.log"), ("err", &start.err, "err.log")];
+    for (stream, given, own) in streams {
         let path = given.clone().unwrap_or_else(|| dir.join(own));
         all.push(Log { stream, slot: None, path, own: given.is_none().then(|| own.to_owned()) });
-        for (slot, path) in slot_files(dir, start, option) {
+        for (slot, path) in slot_files(dir, start, stream) {
             let in_dir = path.parent() == Some(dir);
             let own = path.file_name().and_then(OsStr::to_str).filter(|_| in_dir).map(str::to_owned);
             all.push(Log { stream, slot: Some(slot), path, own });
@@ -38,13 +41,15 @@ fn logs(dir: &Path, start: &Start) -> Vec<Log> {
     all
 }
 
-/// The file that a pm-log in front of the chain writes both streams to, beside those of each.
-pub(crate) fn of_both(argv: &[OsString]) -> Option<&Path> {
-    let base = |word: &OsString| Path::new(word).file_name().map(OsStr::to_owned).unwrap_or_default();
-    let (first, rest) = argv.split_first()?;
-    let options = rest.iter().take_while(|word| base(word) != "pm-restart" && base(word) != "pm-cluster");
-    let mut behind = options.skip_while(|word| *word != "--both");
-    behind.nth(1).filter(|_| base(first) == "pm-log").map(Path::new)
+/// What a tool of the app's chain was given for an option.
+fn option(start: &Start, tool: &Tool, option: &str) -> Option<OsString> {
+    let links = chain::links(&start.argv).0;
+    links.iter().filter(|link| link.tool.name == tool.name).find_map(|link| link.value(option).map(OsStr::to_owned))
+}
+
+/// The file that the pm-log of the chain writes both streams to, beside those of each.
+pub(crate) fn of_both(start: &Start) -> Option<PathBuf> {
+    option(start, &PM_LOG, "both").map(|path| start.cwd.join(path))
 }
 
 /// Empties the logs of an app.
@@ -56,7 +61,7 @@ pub(crate) fn flush(home: &Home, name: &str) -> Result<(), Failure> {
     let folder = Folder::open_to_write(&dir).or_fail(|| format!("cannot use {}", dir.display()))?;
     let mut failed = false;
     let start = start(&dir, name)?;
-    let both = of_both(&start.argv).map(|path| Log { stream: "both", slot: None, path: path.to_owned(), own: None });
+    let both = of_both(&start).map(|path| Log { stream: "both", slot: None, path, own: None });
     for log in logs(&dir, &start).into_iter().chain(both) {
         let emptied = log.own.as_ref().map_or_else(|| empty(&log.path), |own| folder.truncate(own).map(drop));
         if let Err(e) = emptied {
@@ -77,8 +82,7 @@ pub(crate) fn print(home: &Home, name: &str) -> Result<(), Failure> {
     let dir = known_dir(home, name)?;
     let owner = home.owner_of(name)?;
     let start = start(&dir, name)?;
-    let tool = |word: &OsString| Path::new(word).file_name().is_some_and(|base| base == "pm-log");
-    let json = start.argv.iter().any(tool) && start.argv.iter().any(|word| word == "--json");
+    let json = option(&start, &PM_LOG, "json").is_some();
     let mut text = String::new();
     for log in logs(&dir, &start) {
         let theirs = owner != geteuid().as_raw() && !is_a_file_of(&log.path, owner);
@@ -120,12 +124,11 @@ fn empty(path: &Path) -> io::Result<()> {
     if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
 }
 
-/// The files of slots, where a chain's `--out` or `--err` has `%s` in its name, by slot.
+/// The files of slots, where the `--out` or `--err` of the chain's pm-cluster has `%s` in its name, by slot.
 ///
 /// A relative name is one in the app's directory.
-fn slot_files(app: &Path, start: &Start, option: &str) -> Vec<(String, PathBuf)> {
-    let mut after = start.argv.iter().skip_while(|word| *word != option).skip(1);
-    let Some(path) = after.next().map(|path| app.join(path)) else { return Vec::new() };
+fn slot_files(app: &Path, start: &Start, stream: &str) -> Vec<(String, PathBuf)> {
+    let Some(path) = option(start, &PM_CLUSTER, stream).map(|path| app.join(path)) else { return Vec::new() };
     let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else { return Vec::new() };
     let Some((before, behind)) = name.split_once("%s") else { return Vec::new() };
     let slot = |name: &str| {
@@ -145,10 +148,11 @@ mod tests {
     #[test]
     fn a_file_for_both_streams_is_that_of_pm_log_alone() {
         let of = |line: &str| {
-            let argv: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-            of_both(&argv).map(Path::to_owned)
+            let argv = line.split(' ').map(OsString::from).collect();
+            of_both(&Start { argv, cwd: "/srv".into(), ..Start::default() })
         };
         assert_eq!(of("/x/pm-log --time --both /b --out /o pm-restart node --both c"), Some("/b".into()));
+        assert_eq!(of("pm-log --out --both --both=b pm-restart node"), Some("/srv/b".into()));
         for line in ["pm-restart node --both c", "pm-log --time pm-restart node --both c", "pm-log --both"] {
             assert_eq!(of(line), None, "{line}");
         }
@@ -160,7 +164,8 @@ mod tests {
         for name in ["a-0.log", "a-11.log", "a-2.log", "a-x.log", "a-.log", "b-1.log"] {
             std::fs::write(dir.path().join(name), "").expect("written");
         }
-        let argv = ["pm-cluster", "--out", "a-%s.log", "--err", "b.log", "x"].map(OsString::from).to_vec();
+        let argv = ["pm-cluster", "--out=a-%s.log", "--err", "b.log", "x", "--err", "a-%s.log"];
+        let argv = argv.map(OsString::from).to_vec();
         let start = Start { argv, out: Some("/o".into()), ..Start::default() };
         let found = logs(dir.path(), &start);
         let told: Vec<_> =

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    pm_common::cli::report::run(pm_fork::log::TOOL.name, || pm_fork::log::run(std::env::args_os().skip(1)))
+    pm_common::cli::report::run("pm-log", || pm_fork::log::run(std::env::args_os().skip(1)))
 }

@@ -7,8 +7,9 @@
 use std::ffi::OsString;
 
 use pm_common::cli::chain;
-use pm_common::cli::options::{Asked, Tool, opt, switch};
+use pm_common::cli::options::Asked;
 use pm_common::cli::report::{self, Failure};
+use pm_common::cli::tables::PM_LOG;
 
 mod file;
 mod format;
@@ -22,44 +23,17 @@ mod writer;
 
 use settings::Settings;
 
-/// The command line.
-pub const TOOL: Tool = Tool {
-    name: "pm-log",
-    usage: "[options] [CHAIN...]",
-    about: "Writes the lines of CHAIN, or of its input, to files that it rotates.",
-    options: &[
-        opt("out", "FILE", "where stdout goes [out.log of the app, else stdout]"),
-        opt("err", "FILE", "where stderr goes [err.log of the app, else stderr]"),
-        opt("both", "FILE", "where both go, beside these"),
-        switch("time", "put the time (UTC) in front of each line"),
-        switch("json", "write each line as a JSON object"),
-        opt("max-size", "SIZE", "rotate a file before it is larger than this"),
-        opt("every", "DURATION", "rotate at each new period: 1d is at midnight UTC"),
-        opt("keep", "N", "rotated files that are kept: FILE.1 to FILE.N [10]"),
-    ],
-    examples: "pm-fork pm-log --time --max-size 10M pm-restart pm-cluster -n 0 node app.js\n",
-    elsewhere: &[("--name", "say it to pm-fork, in front of pm-log")],
-};
-
 /// Runs the tool; the arguments are those after the program's name.
 ///
 /// # Errors
 /// 125: bad usage, a file cannot be opened; 126, 127: the chain's program cannot be executed.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
-    let parsed = match TOOL.parse(args)? {
+    let parsed = match PM_LOG.parse(args)? {
         Asked::Run(parsed) => parsed,
         Asked::Print(text) => return report::print(&text),
     };
     let chain = parsed.rest.clone();
-    chain::check(&TOOL, &chain)?;
+    chain::check(&PM_LOG, &chain)?;
     let settings = Settings::from_options(parsed, |name| std::env::var_os(name))?;
     if chain.is_empty() { link::filter(&settings) } else { link::chain(&settings, &chain) }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_man_page_names_every_option() {
-        assert_eq!(super::TOOL.undocumented(include_str!("../../../man/pm-log.1")), [""; 0]);
-    }
 }

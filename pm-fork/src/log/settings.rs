@@ -181,7 +181,8 @@ mod tests {
     use pm_common::cli::options::Asked;
 
     fn settings(line: &str) -> Result<Settings, String> {
-        let Ok(Asked::Run(parsed)) = crate::log::TOOL.parse(line.split_whitespace().map(OsString::from)) else {
+        let Ok(Asked::Run(parsed)) = pm_common::cli::tables::PM_LOG.parse(line.split_whitespace().map(OsString::from))
+        else {
             panic!("{line}")
         };
         let env = |name: &str| (name == "PM_DIR").then(|| OsString::from("/pm/web"));

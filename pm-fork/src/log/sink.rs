@@ -160,8 +160,10 @@ impl Sink {
 
     /// A warning as a line.
     fn line(&self, text: &str, now: Wall) -> Vec<u8> {
-        let (text, head) =
-            (format!("{}: warning: {text}", super::TOOL.name), self.format.head(Stream::Err.name(), now));
+        let (text, head) = (
+            format!("{}: warning: {text}", pm_common::cli::tables::PM_LOG.name),
+            self.format.head(Stream::Err.name(), now),
+        );
         let mut line = Vec::new();
         self.format.append(&head, Piece { text: text.as_bytes(), begins: true, ends: true }, &mut line);
         line

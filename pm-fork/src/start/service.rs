@@ -174,7 +174,7 @@ impl Service {
 
     fn exec(&self, app: &AppDir, pipe: &mut File, said: &[Vec<u8>]) -> Result<std::convert::Infallible, Failure> {
         let argv = match app.dir().and_then(workers_asked_for).filter(|_| self.keep_workers) {
-            Some(workers) => home::argv_with_workers(&self.start.argv, workers),
+            Some(workers) => chain::with_workers(&self.start.argv, workers),
             None => self.start.argv.clone(),
         };
         let Some((program, args)) = argv.split_first() else { return Err(Failure::own("nothing to run")) };
@@ -220,8 +220,9 @@ impl Service {
     }
 
     fn logs(&self, dir: Option<&Path>) -> Result<[File; 2], Failure> {
-        let Start { out, err, argv, .. } = &self.start;
-        if let (true, Some(dir)) = (self.described, logs::of_both(argv).and_then(Path::parent)) {
+        let Start { out, err, .. } = &self.start;
+        let both = logs::of_both(&self.start);
+        if let (true, Some(dir)) = (self.described, both.as_deref().and_then(Path::parent)) {
             std::fs::create_dir_all(dir).or_fail(|| format!("cannot make {}", dir.display()))?;
         }
         Ok([self.log(out.as_deref(), dir, "out.log")?, self.log(err.as_deref(), dir, "err.log")?])

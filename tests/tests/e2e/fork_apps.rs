@@ -19,6 +19,20 @@ fn scene() -> Scene {
     scene
 }
 
+/// The number that was asked for last holds, wherever in its options pm-cluster's own number stands.
+#[test]
+fn a_number_of_workers_outlives_a_restart_whatever_options_stand_beside_it() {
+    for options in ["--stop-group -n 2", "-n2 --stop-group", "--no-preload --workers=2 --grace=3s --stop-group"] {
+        let scene = scene();
+        let start = format!("--name web pm-restart --stop-group pm-cluster {options} node app.js");
+        let _ = run(&scene, &start).ok();
+        let _ = run(&scene, "--scale 5 web").ok();
+        let _ = run(&scene, "--again --restart web").ok();
+        assert_eq!(stat::workers(&scene).len(), 5, "{options}");
+        let _ = run(&scene, "--stop web").ok();
+    }
+}
+
 #[test]
 fn it_returns_when_the_app_serves_and_says_where() {
     let scene = scene();

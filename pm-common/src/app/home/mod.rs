@@ -29,7 +29,7 @@ pub use name::{check as check_name, implied as implied_name, of_directory as dir
 pub(crate) use place::create_file;
 use place::{Trouble, check_dir, check_home, make_dir};
 pub use place::{read_regular, read_regular_of};
-pub use start::{LARGEST as LARGEST_START, Mode, START, Start, argv_with_workers};
+pub use start::{LARGEST as LARGEST_START, Mode, START, Start};
 pub use turn::Turns;
 pub use unseen::{Unseen, unseen};
 

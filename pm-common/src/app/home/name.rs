@@ -5,14 +5,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::cli::chain;
 use crate::cli::report::Failure;
 
 /// The longest name in bytes; with a number and an ending behind it, it still fits a file name (255).
 const LONGEST: usize = 120;
-/// The programs whose options are not the app's.
-const TOOLS: [&str; 5] = ["pm-cluster", "pm-fork", "pm-log", "pm-restart", "pm-stat"];
-/// Their options that have no value.
-const SWITCHES: [&str; 4] = ["--json", "--no-preload", "--stop-group", "--time"];
 /// Options of Node and others whose value is a file, but not the app.
 const FILE_OPTIONS: [&str; 7] =
     ["-r", "--require", "--import", "--loader", "--experimental-loader", "--env-file", "--env-file-if-exists"];
@@ -43,7 +40,8 @@ pub fn of_directory(given: &str) -> String {
 /// # Errors
 /// 125: no app can have this name.
 pub(super) fn explicit(given: Option<&str>, chain: &[OsString]) -> Result<Option<String>, Failure> {
-    let name = given.map_or_else(|| scan(chain).name, |n| Some(n.into()));
+    let outermost = || chain::links(chain).0.iter().find_map(|link| link.value("name").map(OsStr::to_owned));
+    let name = given.map_or_else(outermost, |n| Some(n.into()));
     let Some(name) = name else { return Ok(None) };
     let bad = |why: &str| crate::cli::options::bad("name", &name, why);
     let text = name.to_str().ok_or_else(|| bad("not valid UTF-8"))?;
@@ -56,19 +54,19 @@ pub(super) fn explicit(given: Option<&str>, chain: &[OsString]) -> Result<Option
 /// An executable without extension is an interpreter (`/usr/bin/node`) unless no other file is named.
 #[must_use]
 pub fn implied(chain: &[OsString]) -> String {
-    let scan = scan(chain);
-    let mut files = scan.words.iter().filter_map(|w| Some((Path::new(w), Kind::of(w)?)));
+    let words = programs(chain);
+    let mut files = words.iter().filter_map(|w| Some((Path::new(w), Kind::of(w)?)));
     let script = files.clone().find(|(_, kind)| *kind == Kind::Script);
     match script.or_else(|| files.next()) {
         Some((path, _)) => sanitised(path.file_stem().unwrap_or_default()),
-        None => sanitised(scan.words.first().and_then(|w| Path::new(w).file_name()).unwrap_or_default()),
+        None => sanitised(words.first().and_then(|w| Path::new(w).file_name()).unwrap_or_default()),
     }
 }
 
 /// The script that a chain runs: the first file among its arguments that is no program.
 #[must_use]
 pub fn script(chain: &[OsString]) -> Option<PathBuf> {
-    let mut files = scan(chain).words.into_iter().map(Path::new);
+    let mut files = programs(chain).into_iter().map(Path::new);
     files.find(|path| Kind::of(path.as_os_str()) == Some(Kind::Script)).map(Path::to_owned)
 }
 
@@ -91,60 +89,17 @@ impl Kind {
     }
 }
 
-/// A chain without the pm tools and their options.
-#[derive(Debug, Default)]
-struct Scan<'a> {
-    /// The value of the first `--name` of a pm tool.
-    name: Option<OsString>,
-    /// The program and its arguments, and those of the programs between.
-    words: Vec<&'a OsStr>,
-}
-
-fn scan(chain: &[OsString]) -> Scan<'_> {
-    let mut scan = Scan::default();
-    let mut rest = chain;
-    while let Some((word, after)) = rest.split_first() {
-        rest = after;
-        if is_tool(word) {
-            rest = skip_options(rest, &mut scan.name);
-        } else if FILE_OPTIONS.iter().any(|o| word == o) {
-            rest = rest.get(1..).unwrap_or_default();
-        } else {
-            scan.words.push(word);
+/// The program of a chain and its arguments, and those of the programs between the tools.
+fn programs(chain: &[OsString]) -> Vec<&OsStr> {
+    let mut words = chain::links(chain).1.into_iter();
+    let mut programs = Vec::new();
+    while let Some(word) = words.next() {
+        match FILE_OPTIONS.iter().any(|option| word == *option) {
+            true => drop(words.next()),
+            false => programs.push(word),
         }
     }
-    scan
-}
-
-fn is_tool(word: &OsStr) -> bool {
-    Path::new(word).file_name().is_some_and(|base| TOOLS.iter().any(|tool| base == *tool))
-}
-
-/// Skips the options of a tool: each may have its value in the same word (`-n4`, `--name=web`) or in the next.
-fn skip_options<'a>(mut rest: &'a [OsString], name: &mut Option<OsString>) -> &'a [OsString] {
-    while let Some((word, after)) = rest.split_first() {
-        let bytes = word.as_bytes();
-        if !bytes.starts_with(b"-") || bytes == b"-" {
-            break;
-        }
-        rest = after;
-        if bytes == b"--" {
-            break;
-        }
-        if let Some(value) = bytes.strip_prefix(b"--name=") {
-            name.get_or_insert_with(|| OsStr::from_bytes(value).to_owned());
-        }
-        let alone = SWITCHES.iter().any(|switch| word == switch)
-            || bytes.contains(&b'=')
-            || (!bytes.starts_with(b"--") && bytes.len() > 2);
-        if !alone && let Some((value, after)) = rest.split_first() {
-            if bytes == b"--name" {
-                name.get_or_insert_with(|| value.clone());
-            }
-            rest = after;
-        }
-    }
-    rest
+    programs
 }
 
 /// Makes a name of any text.

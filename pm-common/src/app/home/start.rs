@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::files::{Folder, replace_file};
+use crate::cli::{chain, tables};
 
 /// The file's name.
 pub const START: &str = "start.json";
@@ -35,7 +36,8 @@ impl Mode {
     /// What a chain makes of the app.
     #[must_use]
     pub fn of(chain: &[OsString]) -> Self {
-        if chain.iter().any(|word| is_cluster(word)) { Self::Cluster } else { Self::Fork }
+        let mut tools = chain::links(chain).0.into_iter().map(|link| link.tool.name);
+        if tools.any(|name| name == tables::PM_CLUSTER.name) { Self::Cluster } else { Self::Fork }
     }
 
     /// The word that stands in files and output.
@@ -46,47 +48,6 @@ impl Mode {
             Self::Cluster => "cluster",
         }
     }
-}
-
-fn is_cluster(word: &OsStr) -> bool {
-    Path::new(word).file_name().is_some_and(|base| base == "pm-cluster")
-}
-
-/// The chain with another number of workers for its pm-cluster; as it is if it has none.
-#[must_use]
-pub fn argv_with_workers(argv: &[OsString], workers: u32) -> Vec<OsString> {
-    let Some(at) = argv.iter().position(|word| is_cluster(word)) else { return argv.to_vec() };
-    let (front, mut rest) = argv.split_at(at + 1);
-    let mut argv = front.to_vec();
-    argv.extend(["-n".into(), workers.to_string().into()]);
-    while let Some((option, length)) = option(rest) {
-        let (words, after) = rest.split_at(length);
-        if option != Number::Workers {
-            argv.extend_from_slice(words);
-        }
-        rest = after;
-    }
-    argv.extend_from_slice(rest);
-    argv
-}
-
-#[derive(PartialEq, Eq)]
-enum Number {
-    Workers,
-    Other,
-}
-
-/// The option of a pm-cluster in front of these words, and how many of them it is; `None`: its program comes next.
-fn option(words: &[OsString]) -> Option<(Number, usize)> {
-    let word = words.first()?.as_bytes();
-    if !word.starts_with(b"-") || word == b"-" || word == b"--" {
-        return None;
-    }
-    let long = word.starts_with(b"--");
-    let name = if long { word.split(|&byte| byte == b'=').next()? } else { word.get(..2)? };
-    let alone = if long { name.len() < word.len() || name == b"--no-preload" } else { word.len() > 2 };
-    let number = if matches!(name, b"-n" | b"--workers") { Number::Workers } else { Number::Other };
-    Some((number, if alone { 1 } else { 2.min(words.len()) }))
 }
 
 /// How an app was started.
@@ -306,25 +267,9 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_workers_is_that_of_the_chains_cluster() {
-        for (before, after) in [
-            (
-                "pm-restart pm-cluster -n 2 --ready message node app.js",
-                "pm-restart pm-cluster -n 5 --ready message node app.js",
-            ),
-            ("/x/pm-cluster --workers max node -n 3", "/x/pm-cluster -n 5 node -n 3"),
-            (
-                "pm-cluster --no-preload -n4 --grace 3s --workers=2 -- node -n 3",
-                "pm-cluster -n 5 --no-preload --grace 3s -- node -n 3",
-            ),
-            ("pm-cluster node app.js", "pm-cluster -n 5 node app.js"),
-            ("pm-cluster", "pm-cluster -n 5"),
-            ("pm-restart node -n 2", "pm-restart node -n 2"),
-        ] {
-            assert_eq!(argv_with_workers(&words(before), 5), words(after), "{before}");
-        }
+    fn a_chain_with_a_cluster_in_it_is_in_cluster_mode() {
         assert_eq!(
-            (Mode::of(&words("a /b/pm-cluster c")), Mode::of(&words("pm-restart c"))),
+            (Mode::of(&words("a /b/pm-cluster c")), Mode::of(&words("pm-restart --name pm-cluster c"))),
             (Mode::Cluster, Mode::Fork)
         );
     }
