@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod cpus;
+pub mod host;
 pub mod listeners;
 pub mod memory;
 pub mod procfs;

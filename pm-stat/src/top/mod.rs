@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use pm_common::app::home::Home;
 use pm_common::cli::report::{Failure, OrFail as _, reason};
+use pm_common::kernel::host::Host;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::clock;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -18,26 +19,35 @@ use crate::look::app::App;
 use crate::look::samples::Samples;
 use crate::look::usage::Meter;
 use crate::once::colours;
-use crate::show::row;
+use crate::show::row::{self, Row};
 use crate::show::table::Entry;
 use crate::show::text::Now;
 use crate::show::traffic;
 
+mod act;
 mod keys;
 mod screen;
+mod state;
 mod tail;
 mod terminal;
 
-use keys::{Key, Sort};
-use screen::{Panes, View, frame};
+use act::Doing;
+use keys::Stroke;
+use screen::{View, frame};
+use state::{Act, Effect, State};
+use tail::LogLine;
 use terminal::Terminal;
 
 /// How often the figures are measured anew.
 const REFRESH: Span = Span::secs(1);
+/// How long after an escape the rest of a sequence may come: what a terminal sends, it sends at once.
+const ESCAPE: Span = Span::millis(100);
 
 /// A row, and whose logs to show for it.
 #[derive(Debug)]
 struct Item {
+    /// The name of the app's directory; that of the entry is for the eye.
+    name: String,
     entry: Entry,
     logs: Option<Logs>,
 }
@@ -60,11 +70,15 @@ impl Logs {
 
 /// What is shown, and how.
 #[derive(Debug)]
-struct Top {
+struct Top<'a> {
+    home: Option<&'a Home>,
+    named: &'a [OsString],
     items: Vec<Item>,
-    selected: usize,
-    sort: Sort,
-    reversed: bool,
+    state: State,
+    /// The log of this app as it was when it was scrolled or searched: its lines stay where they are.
+    held: Option<(String, Vec<LogLine>)>,
+    doing: Option<Doing>,
+    host: Option<Host>,
     meter: Meter,
 }
 
@@ -78,10 +92,11 @@ pub fn top(home: Option<&Home>, named: &[OsString], pss: bool) -> Result<u8, Fai
     }
     let samples = home.map(|h| Samples::load(h.path())).unwrap_or_default();
     let meter = Meter::new(pss, samples);
-    let mut top = Top { items: Vec::new(), selected: 0, sort: Sort::Name, reversed: false, meter };
-    top.measure(home, named)?;
+    let (items, state) = (Vec::new(), State::default());
+    let mut top = Top { home, named, items, state, held: None, doing: None, host: None, meter };
+    top.measure()?;
     let mut terminal = Terminal::take().or_fail(|| "cannot set the terminal".to_owned())?;
-    match top.show_until_quit(&mut terminal, home, named) {
+    match top.show_until_quit(&mut terminal) {
         // The terminal is gone, and nobody is left to be told.
         Err(End::Io(e)) if e.raw_os_error() == Some(Errno::IO.raw_os_error()) => Ok(0),
         Err(End::Io(e)) => Err(Failure::own(format!("cannot use the terminal: {}", reason(&e)))),
@@ -108,105 +123,160 @@ impl From<Failure> for End {
     }
 }
 
-impl Top {
-    fn show_until_quit(&mut self, terminal: &mut Terminal, home: Option<&Home>, named: &[OsString]) -> Result<(), End> {
+impl Top<'_> {
+    fn show_until_quit(&mut self, terminal: &mut Terminal) -> Result<(), End> {
         let mut pending = Vec::new();
         let mut next = clock::now() + REFRESH;
         loop {
             self.show()?;
-            let (keyboard, signalled) = wait(terminal, next)?;
-            if signalled {
+            let deadline = if pending.is_empty() { next } else { next.min(clock::now() + ESCAPE) };
+            let woken = wait(terminal, self.doing.as_ref(), deadline)?;
+            if woken.signal {
                 terminal.obey()?;
             }
-            if keyboard && !read_keys(&mut pending)? {
+            if woken.keys && !read_keys(&mut pending)? {
                 return Ok(());
             }
-            for key in keys::take(&mut pending) {
-                match key {
-                    Key::Quit => return Ok(()),
-                    other => self.press(other),
+            for stroke in keys::take(&mut pending, !woken.keys) {
+                if !self.press(stroke)? {
+                    return Ok(());
                 }
             }
+            self.doing.iter_mut().for_each(Doing::look);
             if next <= clock::now() {
-                self.measure(home, named)?;
+                self.measure()?;
                 next = clock::now() + REFRESH;
             }
         }
     }
 
-    fn measure(&mut self, home: Option<&Home>, named: &[OsString]) -> Result<(), Failure> {
-        let apps = Apps::known(home, named)?;
+    fn measure(&mut self) -> Result<(), Failure> {
+        let apps = Apps::known(self.home, self.named)?;
         let now = Now::read();
-        let item = |row: &row::Row<'_>| Item { entry: Entry::of(row, now), logs: Logs::of(row.app, home) };
+        let item = |row: &Row<'_>| Item {
+            name: row.app.name.clone(),
+            entry: Entry::of(row, now),
+            logs: Logs::of(row.app, self.home),
+        };
         let mut rows = row::rows(&apps.seen, &mut self.meter);
         traffic::add(&mut rows);
         let items = rows.iter().map(item).collect();
         self.meter.samples.turn();
+        self.host = Host::look();
         self.exchange(items);
         Ok(())
     }
 
     /// Takes these items for the old ones; the same one stays selected, if it is still there.
     fn exchange(&mut self, items: Vec<Item>) {
-        let key = |item: &Item| (item.entry.app.clone(), item.entry.slot, item.entry.generation);
-        let selected = self.items.get(self.selected).map(key);
+        let key = |item: &Item| (item.name.clone(), item.entry.slot, item.entry.generation);
+        let selected = self.items.get(self.state.selected).map(key);
         self.items = items;
-        screen::sort(&mut self.items, |item| &item.entry, self.sort, self.reversed);
-        if let Some(selected) = selected {
-            // Its slot's next worker is the next best.
+        screen::sort(&mut self.items, |item| &item.entry, self.state.sort, self.state.reversed);
+        let at = selected.and_then(|selected| {
+            // Its slot's next worker is the next best, and then any of its app.
+            let slot = |item: &Item| (&item.name, item.entry.slot) == (&selected.0, selected.1);
             let same = self.items.iter().position(|item| key(item) == selected);
-            let slot = || self.items.iter().position(|i| (&i.entry.app, i.entry.slot) == (&selected.0, selected.1));
-            self.selected = same.or_else(slot).unwrap_or(self.selected);
-        }
-        self.selected = self.selected.min(self.items.len().saturating_sub(1));
+            let next = same.or_else(|| self.items.iter().position(slot));
+            next.or_else(|| self.items.iter().position(|item| item.name == selected.0))
+        });
+        self.state.selected = at.unwrap_or(self.state.selected).min(self.items.len().saturating_sub(1));
     }
 
-    fn press(&mut self, key: Key) {
-        let last = self.items.len().saturating_sub(1);
-        match key {
-            Key::Quit => {}
-            Key::First => self.selected = 0,
-            Key::Last => self.selected = last,
-            Key::Move(rows) => self.selected = self.selected.saturating_add_signed(rows).min(last),
-            Key::Sort(by) => {
-                // The same key again turns the order.
-                self.reversed = by == self.sort && !self.reversed;
-                self.sort = by;
-                let items = std::mem::take(&mut self.items);
-                let selected = self.selected;
-                self.exchange(items);
-                self.selected = selected.min(last);
-            }
+    /// Does what the stroke says; `false`: it ends here.
+    fn press(&mut self, stroke: Stroke) -> Result<bool, Failure> {
+        if self.doing.as_ref().is_some_and(Doing::has_ended) {
+            self.doing = None;
         }
+        let log = self.held().unwrap_or_else(|| self.log(usize::MAX));
+        let apps: Vec<_> = self.items.iter().map(|item| item.name.clone()).collect();
+        let apps: Vec<_> = apps.iter().map(String::as_str).collect();
+        let texts: Vec<_> = log.iter().map(|line| line.text.as_str()).collect();
+        let effect = self.state.press(stroke, &apps, &texts);
+        let app = self.selected().map(|item| item.name.clone());
+        let holds = self.state.scrolled > 0 || !self.state.pattern.is_empty();
+        self.held = app.filter(|_| holds).map(|app| (app, log));
+        match effect {
+            None => {}
+            Some(Effect::Quit) => return Ok(false),
+            Some(Effect::Sort) => {
+                let items = std::mem::take(&mut self.items);
+                let selected = self.state.selected;
+                self.exchange(items);
+                self.state.selected = selected;
+            }
+            Some(Effect::Do(act, app)) => self.begin(act, &app)?,
+        }
+        Ok(true)
+    }
+
+    fn begin(&mut self, act: Act, app: &str) -> Result<(), Failure> {
+        // What it is now, not a second ago.
+        let apps = Apps::look(self.home, &[app.into()])?;
+        self.doing = apps.seen.first().map(|app| Doing::begin(act, app));
+        Ok(())
+    }
+
+    fn selected(&self) -> Option<&Item> {
+        self.items.get(self.state.selected)
+    }
+
+    /// The log that is held, if it is that of the selected app.
+    fn held(&self) -> Option<Vec<LogLine>> {
+        let (app, log) = self.held.as_ref()?;
+        self.selected().filter(|item| item.name == *app).map(|_| log.clone())
+    }
+
+    /// The last lines of the selected app's logs.
+    fn log(&self, count: usize) -> Vec<LogLine> {
+        let logs = self.selected().and_then(|item| item.logs.as_ref());
+        logs.map(|logs| tail::tail(&logs.paths, logs.only_of, count)).unwrap_or_default()
     }
 
     fn show(&self) -> io::Result<()> {
         let (width, height) = terminal::size();
         let entries: Vec<_> = self.items.iter().map(|item| item.entry.clone()).collect();
-        let count = Panes::of(height, entries.len()).logs;
-        let logs = self.items.get(self.selected).and_then(|item| item.logs.as_ref());
-        let logs = logs.map(|logs| tail::tail(&logs.paths, logs.only_of, count)).unwrap_or_default();
-        let view = View {
+        let said = self.doing.as_ref().map(Doing::lines).unwrap_or_default();
+        let held = self.held();
+        let mut view = View {
             entries: &entries,
-            selected: self.selected,
-            sort: self.sort,
-            reversed: self.reversed,
-            logs: &logs,
+            state: &self.state,
+            logs: &[],
+            held: held.as_ref().map(Vec::len),
+            said: &said,
+            host: self.host,
             width,
             height,
             colour: colours(),
         };
+        let count = view.panes().logs;
+        let logs = match held {
+            None => self.log(count),
+            Some(mut log) => {
+                log.truncate(log.len().saturating_sub(self.state.scrolled));
+                log.split_off(log.len().saturating_sub(count))
+            }
+        };
+        view.logs = &logs;
         terminal::show(&frame(&view))
     }
 }
 
-/// Sleeps until a key, a signal or the deadline: whether there are keys, and signals.
-fn wait(terminal: &Terminal, deadline: Mono) -> io::Result<(bool, bool)> {
+/// What has ended a sleep.
+struct Woken {
+    keys: bool,
+    signal: bool,
+}
+
+/// Sleeps until a key, a signal, something of what is being done, or the deadline.
+fn wait(terminal: &Terminal, doing: Option<&Doing>, deadline: Mono) -> io::Result<Woken> {
     let (stdin, signals) = (rustix::stdio::stdin(), terminal.signals());
-    let mut fds = [PollFd::new(&stdin, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+    let mut fds = vec![PollFd::new(&stdin, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+    fds.extend(doing.into_iter().flat_map(Doing::fds).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+    let ready = |fds: &[PollFd<'_>], at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
     match poll(&mut fds, Some(&timespec(deadline, clock::now()))) {
-        Ok(_) => Ok((!fds[0].revents().is_empty(), !fds[1].revents().is_empty())),
-        Err(Errno::INTR) => Ok((false, true)),
+        Ok(_) => Ok(Woken { keys: ready(&fds, 0), signal: ready(&fds, 1) }),
+        Err(Errno::INTR) => Ok(Woken { keys: false, signal: true }),
         Err(e) => Err(e.into()),
     }
 }

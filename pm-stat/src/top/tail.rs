@@ -14,11 +14,35 @@ const LARGEST: u64 = 64 << 10;
 /// The columns from one tabulator stop to the next.
 const TAB: &str = "    ";
 
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    /// Of stdout.
+    Out,
+    /// A tool of ours says in stderr what is no trouble.
+    Info,
+    /// Any other of stderr.
+    Err,
+}
+
+impl Level {
+    fn of(text: &str, is_err: bool) -> Self {
+        // A time may stand before it.
+        let mut pairs = text.split(' ').take(4).zip(text.split(' ').skip(1));
+        let ours = |(tool, level): (&str, &str)| tool.starts_with("pm") && tool.ends_with(':') && level == "info:";
+        match is_err {
+            false => Self::Out,
+            true if pairs.any(ours) => Self::Info,
+            true => Self::Err,
+        }
+    }
+}
+
 /// A line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LogLine {
-    pub(crate) is_err: bool,
-    pub(crate) text: String,
+pub(super) struct LogLine {
+    pub(super) level: Level,
+    pub(super) text: String,
 }
 
 /// The end of a log, and when it was written to last.
@@ -32,7 +56,7 @@ struct Log {
 
 /// The last `count` lines of both logs (stdout, stderr): that of the one that was written to last stand below. `only_of`:
 /// of no link, and only of files of this user.
-pub(crate) fn tail(logs: &[PathBuf; 2], only_of: Option<u32>, count: usize) -> Vec<LogLine> {
+pub(super) fn tail(logs: &[PathBuf; 2], only_of: Option<u32>, count: usize) -> Vec<LogLine> {
     let [out, err] = logs.each_ref().map(|path| read(path, only_of).unwrap_or_default());
     let same = out.file == err.file && !out.lines.is_empty();
     merged(&out, if same { &[] } else { &err.lines }, err.written, count)
@@ -43,7 +67,7 @@ fn merged(out: &Log, err: &[String], err_written: (i64, i64), count: usize) -> V
     let of_err = err.len().min((count / 2).max(count.saturating_sub(out.lines.len())));
     let last = |lines: &[String], n: usize, is_err| -> Vec<LogLine> {
         let from = lines.len().saturating_sub(n);
-        lines.iter().skip(from).map(|text| LogLine { is_err, text: text.clone() }).collect()
+        lines.iter().skip(from).map(|text| LogLine { level: Level::of(text, is_err), text: text.clone() }).collect()
     };
     let (mut out_lines, mut err_lines) = (last(&out.lines, count - of_err, false), last(err, of_err, true));
     if err_written >= out.written {
@@ -76,7 +100,7 @@ fn read(path: &Path, only_of: Option<u32>) -> Option<Log> {
 }
 
 /// The text without colours and whatever else is meant for a terminal.
-fn plain(line: &str) -> String {
+pub(super) fn plain(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
@@ -105,13 +129,26 @@ mod tests {
     use super::*;
 
     fn texts(lines: &[LogLine]) -> Vec<String> {
-        lines.iter().map(|l| format!("{}{}", if l.is_err { "!" } else { "" }, l.text)).collect()
+        lines.iter().map(|l| format!("{}{}", if l.level == Level::Err { "!" } else { "" }, l.text)).collect()
     }
 
     #[test]
     fn nothing_of_a_line_reaches_the_terminal_but_its_text() {
         assert_eq!(plain("\x1b[31;1mred\x1b[0m\tx\x1b]0;title\x07y\x1bcz"), "red    xyz");
         assert_eq!(plain("10%\r20%\r\x07done\x1b["), "\u{fffd}done");
+    }
+
+    #[test]
+    fn what_a_tool_says_of_no_trouble_is_no_error() {
+        for (text, level) in [
+            ("pm-cluster: info: rolled", Level::Info),
+            ("2026-01-02T03:04:05Z pm-restart: info: worker ended", Level::Info),
+            ("pm-cluster: warning: x", Level::Err),
+            ("my info: x", Level::Err),
+            ("", Level::Err),
+        ] {
+            assert_eq!((Level::of(text, true), Level::of(text, false)), (level, Level::Out), "{text}");
+        }
     }
 
     #[test]

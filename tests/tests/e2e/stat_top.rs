@@ -85,6 +85,78 @@ fn keys_sort_select_and_quit() {
     stop(&scene);
 }
 
+/// A second key does it, pm-fork's words are shown, and the screen goes on meanwhile.
+#[test]
+fn an_app_is_restarted_reloaded_and_stopped_by_two_keys() {
+    let scene = Scene::new();
+    let (_chain, mut terminal) = shown(&scene);
+    let pids = || stat::workers(&scene).iter().filter_map(stat::Line::pid).collect::<Vec<_>>();
+    let before = pids();
+    press(&mut terminal, b"S");
+    terminal.hear("stop talk? y: yes, any other key: no", 1);
+    press(&mut terminal, b"n");
+    press(&mut terminal, b"L");
+    terminal.hear("reload talk? y: yes", 1);
+    assert_eq!(pids(), before, "nothing was done by one key");
+    press(&mut terminal, b"y");
+    terminal.hear("reload talk: under way", 1);
+    terminal.hear("reload talk: done", 1);
+    let rolled = pids();
+    assert!(rolled.len() == 2 && rolled.iter().all(|pid| !before.contains(pid)), "{before:?} {rolled:?}");
+    press(&mut terminal, b"R");
+    terminal.hear("restart talk? y: yes", 1);
+    press(&mut terminal, b"y");
+    terminal.hear("restart talk: done", 1);
+    wait::until("new workers", || (pids().len() == 2 && pids().iter().all(|pid| !rolled.contains(pid))).then_some(()));
+    press(&mut terminal, b"S");
+    terminal.hear("stop talk? y: yes", 2);
+    press(&mut terminal, b"y");
+    terminal.hear("stop talk: done", 1);
+    terminal.hear("1 app, 0 online, 1 stopped", 1);
+    // What cannot be done says why, in the words of the tool.
+    std::fs::remove_file(scene.dir().join("pm/talk/start.json")).expect("there");
+    press(&mut terminal, b"R");
+    terminal.hear("restart talk? y: yes", 2);
+    press(&mut terminal, b"y");
+    terminal.hear("restart talk: failed", 1);
+    terminal.hear("pm-fork: fatal:", 1);
+    press(&mut terminal, b"q");
+    assert_eq!(terminal.code(), Some(0));
+    assert!(is_cooked(&terminal) && scene.processes().is_empty());
+}
+
+/// Info is no error, and the log stays where it was scrolled to.
+#[test]
+fn a_log_is_searched_and_scrolled() {
+    let scene = Scene::new().with("TERM", "xterm");
+    let (_chain, mut terminal) = shown(&scene);
+    let logs = scene.dir().join("pm/talk");
+    let lines: String = (0..500).map(|n| format!("line {n} of the log\n")).collect();
+    std::fs::write(
+        logs.join("err.log"),
+        format!("{lines}pm-cluster: info: no trouble\npm-cluster: warning: trouble\n"),
+    )
+    .expect("written");
+    terminal.hear("\x1b[31m! pm-cluster: warning: trouble", 1);
+    terminal.hear("\x1b[2K  pm-cluster: info: no trouble", 1);
+    press(&mut terminal, "/line 日".as_bytes());
+    terminal.hear("search the log for: line 日_", 1);
+    press(&mut terminal, b"\x7f42 \r");
+    terminal.hear("\x1b[7m! line 42 of the log", 1);
+    terminal.hear("/line 42   n above  N below  Esc ends the search", 1);
+    // What is written meanwhile moves nothing.
+    std::fs::write(logs.join("err.log"), "said later\n").expect("written");
+    press(&mut terminal, b"\x1b[5~");
+    terminal.hear("! line 32 of the log", 1);
+    assert!(!terminal.seen().contains("said later"));
+    press(&mut terminal, b"\x1b");
+    terminal.hear("said later", 1);
+    terminal.hear("host: load ", 1);
+    press(&mut terminal, b"q");
+    assert_eq!(terminal.code(), Some(0));
+    stop(&scene);
+}
+
 #[test]
 fn it_fits_any_size() {
     let scene = Scene::new();

@@ -323,6 +323,14 @@ pub fn is_supervisor(stat: &Stat) -> bool {
     stat.comm.as_bytes() == b"pm-restart" || is_cluster(stat)
 }
 
+/// A file of /proc that is about no process.
+#[must_use]
+pub fn text(path: &str) -> Option<String> {
+    let mut proc = Proc::default();
+    proc.read_from(format_args!("/proc/{path}"), false)?;
+    String::from_utf8(proc.text).ok()
+}
+
 /// The random name of this boot of the machine; `None` where the kernel does not say.
 #[must_use]
 pub fn boot_id() -> Option<String> {
@@ -330,9 +338,7 @@ pub fn boot_id() -> Option<String> {
     // Only what was read is kept: descriptors may be lacking for a moment.
     static ID: OnceLock<String> = OnceLock::new();
     if ID.get().is_none() {
-        let mut proc = Proc::default();
-        proc.read_from(format_args!("/proc/sys/kernel/random/boot_id"), true)?;
-        let _ = ID.set(String::from_utf8(proc.text).ok()?.trim_end().to_owned());
+        let _ = ID.set(text("sys/kernel/random/boot_id")?.trim_end().to_owned());
     }
     ID.get().cloned()
 }
