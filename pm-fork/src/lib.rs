@@ -15,6 +15,7 @@ mod asked;
 mod described;
 pub mod ecosystem;
 pub mod log;
+pub mod pm;
 mod request;
 mod start;
 

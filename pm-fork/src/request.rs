@@ -9,7 +9,6 @@ use pm_common::cli::options::{self, Parsed};
 use pm_common::cli::report::{Failure, reason};
 use pm_common::cli::tables::PM_FORK;
 use pm_common::policy::exit::signal_number;
-use pm_common::policy::time::Span;
 use pm_common::sys::passed;
 
 use crate::apps;
@@ -52,7 +51,7 @@ struct Given {
 /// 125: a bad value, options that do not go together, nothing to do.
 pub(crate) fn parse(parsed: Parsed) -> Result<(Request, Patience), Failure> {
     let mut given = Given::default();
-    let mut patience = Patience { until: Until::Ready, timeout: Span::secs(30), text: "30s".to_owned(), asked: false };
+    let mut patience = Patience::default();
     for (option, value) in &parsed.options {
         match *option {
             "wait" => patience.until = until(option, value)?,
@@ -87,7 +86,7 @@ impl Given {
             "name" => self.start.name = name(text()?)?,
             "namespace" => self.start.namespace = text()?,
             "file" => self.described.file = Some(PathBuf::from(value)),
-            "only" => self.described.only.extend(text()?.split(',').map(|one| one.trim().to_owned())),
+            "only" => self.described.only.extend(crate::described::names(&text()?)),
             "env" => self.described.env_name = Some(text()?),
             "set" => self.described.sets.push(key_value(option, value)?),
             "update" => self.described.update = true,
@@ -278,7 +277,9 @@ mod tests {
     #[test]
     fn each_way_to_ask_is_understood() {
         assert!(matches!(asked("--wait=none --name x true"), Ok(Request::Chain(s)) if s.start.name == "x"));
-        assert!(matches!(asked("-f x --only a,b --only c"), Ok(Request::Described(d)) if d.only == ["a", "b", "c"]));
+        assert!(
+            matches!(asked("-f x --only a,b --only c"), Ok(Request::Described(d)) if d.only == ["a", "b", "a,b", "c"])
+        );
         assert!(matches!(asked("--set script=a -- --name"), Ok(Request::Described(d)) if d.args == ["--name"]));
         assert!(
             matches!(asked("--again --update-env a b a"), Ok(Request::Again(a)) if a.names.len() == 2 && a.update_env && !a.restart)

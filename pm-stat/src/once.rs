@@ -1,6 +1,6 @@
 //! What is printed once, and that is all.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
@@ -120,20 +120,28 @@ pub struct Matched {
 /// # Errors
 /// 125: the files cannot be read.
 pub fn matching(home: Option<&Home>, targets: &[OsString]) -> Result<Matched, Failure> {
-    let apps: Vec<_> = Apps::look(home, &[])?.seen.iter().map(Candidate::of).collect();
+    let apps = Apps::look(home, &[])?.seen;
     let mut matched = Matched::default();
     for target in targets {
-        let found = matching_names(target, &paths(target), &apps);
+        let found = meant(&apps, target);
         if found.is_empty() {
             matched.unknown.push(no_app(home, &[target.to_string_lossy().into_owned()]));
         }
-        for name in found {
-            if !matched.names.iter().any(|known| known == name) {
-                matched.names.push(name.to_owned());
+        for app in found {
+            if !matched.names.contains(&app.name) {
+                matched.names.push(app.name.clone());
             }
         }
     }
     Ok(matched)
+}
+
+/// Which of these apps a target means.
+#[must_use]
+pub fn meant<'a>(apps: &'a [App], target: &OsStr) -> Vec<&'a App> {
+    let candidates: Vec<_> = apps.iter().map(Candidate::of).collect();
+    let names = matching_names(target, &paths(target), &candidates);
+    apps.iter().filter(|app| names.contains(&app.name.as_str())).collect()
 }
 
 /// Prints what [`matching`] finds.
@@ -148,6 +156,6 @@ pub(crate) fn print_matching(home: Option<&Home>, targets: &[OsString]) -> Resul
 }
 
 /// The target as absolute paths, as it is and with links resolved.
-fn paths(target: &OsString) -> Vec<PathBuf> {
+pub fn paths(target: &OsStr) -> Vec<PathBuf> {
     [std::path::absolute(target), std::fs::canonicalize(target)].into_iter().flatten().collect()
 }

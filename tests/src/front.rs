@@ -66,7 +66,10 @@ impl Front {
              console.log('up')\n",
         );
         let _ = scene.file("idle.js", "console.log('idle'); console.error('oops'); setInterval(() => {}, 1e6)\n");
-        Self { scene, pm: place.join("pm") }
+        // The front in Rust, as long as both are there.
+        let rust = std::env::var_os("PM_TEST_FRONT").is_some_and(|which| which == "rust");
+        let pm = if rust { crate::bins::tools() } else { place }.join("pm");
+        Self { scene, pm }
     }
 
     /// The command `pm ...`; `$T` and the like are not replaced.

@@ -65,6 +65,11 @@ pub fn signal_number(text: &str) -> Option<u8> {
     u8::try_from(index).ok()
 }
 
+/// The names of the signals, without SIG, in the order of their numbers.
+pub fn signal_names() -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().filter(|name| !name.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ pub mod affinity;
 pub mod clock;
 pub mod credentials;
 pub mod daemon;
+pub mod environ;
 pub mod fdpass;
 pub mod hurry;
 pub mod inotify;

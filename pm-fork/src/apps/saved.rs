@@ -82,7 +82,23 @@ pub(crate) fn update_env(home: &Home, name: &str) -> Result<(), Failure> {
 /// # Errors
 /// 125: the directory cannot be read.
 pub(crate) fn save() -> Result<u8, Failure> {
-    let home = apps::home()?;
+    let list = list(&apps::home()?)?;
+    report::print(&list.text).map(|printed| printed.max(list.code))
+}
+
+/// The apps that are known, as they are saved.
+pub(crate) struct List {
+    pub(crate) text: String,
+    pub(crate) count: usize,
+    /// 1: there is one more, which cannot be read, and that was said.
+    pub(crate) code: u8,
+}
+
+/// The list of all apps.
+///
+/// # Errors
+/// 125: the directory cannot be read.
+pub(crate) fn list(home: &Home) -> Result<List, Failure> {
     let names = home.apps().or_fail(|| format!("cannot read {}", home.path().display()))?;
     let (mut all, mut code) = (Vec::new(), 0);
     for name in &names {
@@ -93,7 +109,7 @@ pub(crate) fn save() -> Result<u8, Failure> {
             report::info(format_args!("not saved: app '{name}' is user {owner}'s, who can save it"));
             continue;
         }
-        match known(&home, name) {
+        match known(home, name) {
             Ok(start) => all.push(start),
             // Started by hand, with no pm-fork: who did that has to do it again.
             Err(failure) if failure.code == 1 => {}
@@ -104,23 +120,29 @@ pub(crate) fn save() -> Result<u8, Failure> {
         }
     }
     all.sort_by_key(|start| start.id);
-    let mut text: String = all.iter().map(|start| format!("{}\n", saved(&home, start))).collect();
+    let mut text: String = all.iter().map(|start| format!("{}\n", saved(home, start))).collect();
     text += &format!("{}\n", json!({ "saved": all.len() }));
-    report::print(&text).map(|printed| printed.max(code))
+    Ok(List { text, count: all.len(), code })
 }
 
 /// The list of saved apps, in the directory of all apps: no app can be called so.
-const SAVED: &str = ".saved";
+pub(crate) const SAVED: &str = ".saved";
 /// The list before it.
-const SAVED_BEFORE: &str = ".saved.bak";
+pub(crate) const SAVED_BEFORE: &str = ".saved.bak";
 
 /// Keeps what `save` printed, from stdin, in the place of the list that was kept before, which is kept too.
 ///
 /// # Errors
 /// 125: it is no such list, or cannot be written; then the one before is as it was.
 pub(crate) fn keep() -> Result<u8, Failure> {
-    let home = apps::home()?;
-    let list = file::saved_list()?;
+    keep_list(&apps::home()?, &file::saved_list()?).map(|()| 0)
+}
+
+/// Keeps this list.
+///
+/// # Errors
+/// 125: it cannot be written; then the one before is as it was.
+pub(crate) fn keep_list(home: &Home, list: &str) -> Result<(), Failure> {
     let place = home.path();
     home.make().or_fail(|| format!("cannot make {}", place.display()))?;
     let doing = || format!("cannot write {}, which is as it was", place.join(SAVED).display());
@@ -134,8 +156,7 @@ pub(crate) fn keep() -> Result<u8, Failure> {
             report::warning(format_args!("{} is no saved list, and is replaced: {why}", path.display()));
         }
     }
-    folder.replace_for_good(SAVED, list.as_bytes()).or_fail(doing)?;
-    Ok(0)
+    folder.replace_for_good(SAVED, list.as_bytes()).or_fail(doing)
 }
 
 fn saved(home: &Home, start: &Start) -> Value {

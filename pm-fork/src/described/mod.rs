@@ -22,46 +22,88 @@ use crate::start::stop_first;
 /// # Errors
 /// 125: the file cannot be read, or holds none of the apps that are asked for.
 pub(crate) fn run(asked: &Description, patience: &Patience) -> Result<u8, Failure> {
-    let contents = match &asked.file {
-        Some(file) => file::read(file)?,
-        None => Contents::Described(file::from_fields(), Value::Null),
-    };
-    match contents {
+    match read(asked)? {
         Contents::Saved(saved) => saved::run(asked, saved, patience),
         Contents::Described(apps, deploy) => {
-            let context = context(asked, &deploy)?;
-            let mut failed = 0;
-            let plans = plans(asked, &apps, &context, &mut failed)?;
-            let code = act(asked, &plans, &context, patience)?;
-            Ok(if failed > 0 { 1 } else { code })
+            let planned = Planned::of(asked, &apps, &deploy)?;
+            let code = planned.act(asked, patience)?;
+            Ok(if planned.failed > 0 { 1 } else { code })
         }
     }
 }
 
-fn act(asked: &Description, plans: &[Plan], context: &Context, patience: &Patience) -> Result<u8, Failure> {
-    if asked.dry_run {
-        let lines: String = plans.iter().map(|plan| format!("{}\n", dry(plan))).collect();
-        return report::print(&lines);
+/// Reads what is asked for: the file, or the fields alone.
+///
+/// # Errors
+/// 125: it cannot be read.
+pub(crate) fn read(asked: &Description) -> Result<Contents, Failure> {
+    match &asked.file {
+        Some(file) => file::read(file),
+        None => Ok(Contents::Described(file::from_fields(), Value::Null)),
     }
-    if asked.update {
-        return update::run(plans, context);
-    }
-    plans.iter().for_each(warn);
-    let services: Vec<_> = plans.iter().filter_map(|plan| service(plan, context, asked.force)).collect();
-    if asked.restart {
-        return restart(services, plans, context, patience);
-    }
-    let parked = park(plans, context);
-    let codes = launch::start_all(&services, patience)?;
-    Ok(if parked { launch::summary(&codes) } else { 1 })
 }
 
-fn restart(services: Vec<Service>, plans: &[Plan], context: &Context, patience: &Patience) -> Result<u8, Failure> {
-    let parking: Vec<&str> = plans.iter().filter(|plan| !plan.autostart).map(|plan| plan.name.as_str()).collect();
-    let ready = stop_first::stop_first(&apps::home()?, services, &parking);
-    let parked = park(plans, context);
-    let codes = launch::start_all(&ready.services, patience)?;
-    Ok(if parked && !ready.failed { launch::summary(&codes) } else { 1 })
+/// What descriptions come to.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) context: Context,
+    /// How many come to nothing, which was said.
+    pub(crate) failed: u32,
+}
+
+impl Planned {
+    /// The plans for those of the apps that are asked for.
+    ///
+    /// # Errors
+    /// 125: there is none.
+    pub(crate) fn of(asked: &Description, apps: &[Value], deploy: &Value) -> Result<Self, Failure> {
+        let context = context(asked, deploy)?;
+        let mut failed = 0;
+        let plans = plans(asked, apps, &context, &mut failed)?;
+        Ok(Self { plans, context, failed })
+    }
+
+    fn act(&self, asked: &Description, patience: &Patience) -> Result<u8, Failure> {
+        if asked.dry_run {
+            let lines: String = self.plans.iter().map(|plan| format!("{}\n", dry(plan))).collect();
+            return report::print(&lines);
+        }
+        if asked.update {
+            return update::run(&self.plans, &self.context);
+        }
+        self.start(|_| true, asked, patience)
+    }
+
+    /// Starts those that are wanted; with `--restart` what runs of them is stopped first.
+    ///
+    /// # Errors
+    /// 125: there is no place for apps.
+    pub(crate) fn start(
+        &self,
+        wanted: impl Fn(&Plan) -> bool,
+        asked: &Description,
+        patience: &Patience,
+    ) -> Result<u8, Failure> {
+        let plans: Vec<&Plan> = self.plans.iter().filter(|plan| wanted(plan)).collect();
+        plans.iter().for_each(|plan| warn(plan));
+        let services: Vec<_> = plans.iter().filter_map(|plan| service(plan, &self.context, asked.force)).collect();
+        let parking: Vec<&Plan> = plans.into_iter().filter(|plan| !plan.autostart).collect();
+        let names: Vec<&str> = parking.iter().map(|plan| plan.name.as_str()).collect();
+        let ready = match asked.restart {
+            true => stop_first::stop_first(&apps::home()?, services, &names),
+            false => stop_first::Ready::all(services),
+        };
+        let parked = park(&parking, &self.context);
+        let codes = launch::start_all(&ready.services, patience)?;
+        Ok(if parked && !ready.failed { launch::summary(&codes) } else { 1 })
+    }
+}
+
+/// The names in a list of them; a name may hold a comma itself.
+pub(crate) fn names(list: &str) -> Vec<String> {
+    let all = list.contains(',').then(|| list.to_owned());
+    list.split(',').map(|one| one.trim().to_owned()).chain(all).collect()
 }
 
 fn context(asked: &Description, deploy: &Value) -> Result<Context, Failure> {
@@ -240,9 +282,9 @@ fn rename_if_running(start: &mut Start, context: &Context) {
 }
 
 /// Writes down what is not to be started (`autostart: false`); false: one could not be.
-fn park(plans: &[Plan], context: &Context) -> bool {
+fn park(plans: &[&Plan], context: &Context) -> bool {
     let mut all = true;
-    for plan in plans.iter().filter(|plan| !plan.autostart) {
+    for plan in plans {
         match apps::write_down(start(plan, context)) {
             Ok(()) => report::info(format_args!("app '{}' is stopped, as autostart is false", plan.name)),
             Err(failure) => {

@@ -13,7 +13,7 @@ use crate::start::service;
 
 /// How a change comes into force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
+pub(crate) enum Action {
     /// It does not run.
     Start,
     /// Nothing has to happen.
@@ -38,6 +38,14 @@ impl Action {
     }
 }
 
+/// What a description changes of an app.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) action: Action,
+    /// The fields that differ.
+    pub(crate) changed: BTreeSet<String>,
+}
+
 /// Fields that only our own files know of.
 const ON_PAPER: [&str; 3] = ["namespace", "autostart", "force"];
 
@@ -50,7 +58,16 @@ pub(crate) fn run(plans: &[Plan], context: &Context) -> Result<u8, Failure> {
     let mut code = 0;
     for plan in plans {
         match update(plan, context, &home) {
-            Ok(line) => drop(report::print(&format!("{line}\n"))?),
+            Ok(Change { action, changed }) => {
+                if !matches!(action, Action::Start | Action::Restart) {
+                    // Who starts it hears of them then.
+                    described::warn(plan);
+                }
+                let line = json!({
+                    "app": plan.name, "action": action.word(), "workers": plan.workers, "changed": changed,
+                });
+                report::print(&format!("{line}\n"))?;
+            }
             Err(failure) => {
                 code = 1;
                 report::fatal(format_args!("app '{}': {failure}", plan.name), &[]);
@@ -60,7 +77,11 @@ pub(crate) fn run(plans: &[Plan], context: &Context) -> Result<u8, Failure> {
     Ok(code)
 }
 
-fn update(plan: &Plan, context: &Context, home: &Home) -> Result<Value, Failure> {
+/// Compares the plan with the app that is known, and writes what a reload reads.
+///
+/// # Errors
+/// 125: that cannot be written.
+pub(crate) fn update(plan: &Plan, context: &Context, home: &Home) -> Result<Change, Failure> {
     let dir = home.dir(&plan.name).unwrap_or_default();
     let runs = home::holder(&dir).is_ok_and(|holder| holder.is_some());
     let before = Start::read(&dir).ok().flatten();
@@ -71,10 +92,6 @@ fn update(plan: &Plan, context: &Context, home: &Home) -> Result<Value, Failure>
         None => Action::Restart,
         Some(_) => action(&changed),
     };
-    if !matches!(action, Action::Start | Action::Restart) {
-        // Who starts it hears of them then.
-        described::warn(plan);
-    }
     if let (Some(before), true) = (before, matches!(action, Action::Same | Action::Scale | Action::Reload)) {
         // The caller's environment is not the description's: it stays what it was at the start.
         let mut new = Start { env: before.env, ..new };
@@ -88,7 +105,7 @@ fn update(plan: &Plan, context: &Context, home: &Home) -> Result<Value, Failure>
             let _ = home::remove_file(&dir, service::WORKERS);
         }
     }
-    Ok(json!({ "app": plan.name, "action": action.word(), "workers": plan.workers, "changed": changed }))
+    Ok(Change { action, changed })
 }
 
 /// The fields that differ.

@@ -41,6 +41,12 @@ pub(crate) struct Patience {
     pub(crate) asked: bool,
 }
 
+impl Default for Patience {
+    fn default() -> Self {
+        Self { until: Until::Ready, timeout: Span::secs(30), text: "30s".to_owned(), asked: false }
+    }
+}
+
 /// A service that runs.
 struct Started {
     name: String,

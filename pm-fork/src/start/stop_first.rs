@@ -21,6 +21,13 @@ pub(crate) struct Ready {
     _turns: Option<Turns>,
 }
 
+impl Ready {
+    /// These, whatever runs.
+    pub(crate) const fn all(services: Vec<Service>) -> Self {
+        Self { services, failed: false, _turns: None }
+    }
+}
+
 /// Stops what runs of these services, and `others`, each in its turn; one that does not end is not started.
 pub(crate) fn stop_first(home: &Home, mut services: Vec<Service>, others: &[&str]) -> Ready {
     let mut names: Vec<String> = services.iter().map(|service| service.start.name.clone()).collect();

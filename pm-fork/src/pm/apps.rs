@@ -1,0 +1,140 @@
+//! Verbs that do something to apps that are known, and to the list of them.
+
+use pm_common::app::home::Home;
+use pm_common::app::status;
+use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure};
+use pm_common::policy::exit::{signal_names, signal_number};
+
+use crate::apps::scale::Scale;
+use crate::apps::signals::Signal;
+use crate::apps::{input, logs, saved, signals, stop as stopping};
+use crate::pm::call::Call;
+use crate::pm::show::table;
+use crate::pm::targets;
+
+/// The directory of all apps, to write in.
+///
+/// # Errors
+/// 125: there is none, or it is not ours.
+pub(crate) fn ours() -> Result<Home, Failure> {
+    let home = crate::apps::home()?;
+    home.check_ours()?;
+    Ok(home)
+}
+
+/// Does something to each app that is meant.
+fn each(call: &Call, act: impl Fn(&Home, &str) -> Result<(), Failure>) -> Result<u8, Failure> {
+    ours()?;
+    let chosen = targets::or_all(call)?;
+    Ok(crate::apps::each(&chosen.names, act)?.max(chosen.code()))
+}
+
+pub(crate) fn stop(call: &Call) -> Result<u8, Failure> {
+    ours()?;
+    let chosen = targets::chosen(call)?;
+    let stopped = stopping::run(&chosen.names, None)?;
+    table(call, stopped.min(1).max(chosen.code()))
+}
+
+pub(crate) fn kill(call: &Call) -> Result<u8, Failure> {
+    ours()?;
+    let names: Vec<_> = targets::all()?.into_iter().filter(|app| app.is_known()).map(|app| app.name).collect();
+    let code = stopping::run(&names, None)?.min(1);
+    match (code, names.is_empty()) {
+        (0, true) => report::info("no apps"),
+        (0, false) => report::info("all apps are stopped; pm start all starts them again"),
+        _ => {}
+    }
+    table(call, 1).map(|_| code)
+}
+
+pub(crate) fn delete(call: &Call) -> Result<u8, Failure> {
+    let home = ours()?;
+    let chosen = targets::chosen(call)?;
+    let running = stopping::stop(&home, &chosen.names, None);
+    let ended: Vec<_> = chosen.names.iter().filter(|name| !running.contains_key(*name)).cloned().collect();
+    ended.iter().filter_map(|name| home.dir(name)).for_each(|dir| status::forget_killed(&dir));
+    let removed = crate::apps::each(&ended, signals::remove)?;
+    table(call, removed.min(1).max(u8::from(!running.is_empty())).max(chosen.code()))
+}
+
+pub(crate) fn scale(call: &Call) -> Result<u8, Failure> {
+    let [app, count] = call.targets.as_slice() else {
+        return Err(Failure::own("scale needs an app and a number: pm scale APP N, +N or -N"));
+    };
+    ours()?;
+    let by = Scale::parse("scale", count.as_ref())?;
+    if !targets::is_config(app) {
+        targets::no_file(call)?;
+    }
+    let chosen = targets::of(call, std::slice::from_ref(app))?;
+    let code = crate::apps::each(&chosen.names, |home, name| crate::apps::scale::scale(home, name, by))?;
+    table(call, if code == EXIT_TIMED_OUT { code } else { code.min(1) })
+}
+
+pub(crate) fn flush(call: &Call) -> Result<u8, Failure> {
+    each(call, logs::flush)
+}
+
+pub(crate) fn reset(call: &Call) -> Result<u8, Failure> {
+    if call.targets.is_empty() {
+        return targets::chosen(call).map(|chosen| chosen.code());
+    }
+    let code = each(call, signals::reset)?;
+    table(call, code)
+}
+
+pub(crate) fn send_signal(call: &Call) -> Result<u8, Failure> {
+    let [word, apps @ ..] = call.targets.as_slice() else {
+        return Err(Failure::own("sendSignal needs a signal and a target: pm sendSignal SIGUSR2 APP"));
+    };
+    let Some(number) = signal_number(word) else {
+        let names: Vec<_> = signal_names().collect();
+        return Err(Failure::own(format!(
+            "no signal '{word}': there are {}, and numbers from 1 to 64",
+            names.join(" ")
+        )));
+    };
+    if apps.is_empty() {
+        return Err(Failure::own("sendSignal needs a target: pm sendSignal SIGUSR2 APP"));
+    }
+    let signal = Signal { number, word: word.to_uppercase(), to_workers: true };
+    let chosen = targets::of(call, apps)?;
+    let code = crate::apps::each(&chosen.names, |home, name| signals::signal_workers(home, name, &signal))?;
+    table(call, code.min(1).max(chosen.code()))
+}
+
+pub(crate) fn send(call: &Call) -> Result<u8, Failure> {
+    let [app, words @ ..] = call.targets.as_slice() else {
+        return Err(Failure::own("send needs an app and a line: pm send APP LINE"));
+    };
+    if words.is_empty() {
+        return Err(Failure::own("send needs a line behind the app: pm send APP LINE"));
+    }
+    ours()?;
+    let chosen = targets::of(call, std::slice::from_ref(app))?;
+    let line = [words.join(" ").as_bytes(), b"\n"].concat();
+    let code = crate::apps::each(&chosen.names, |home, name| input::send(home, name, &line))?;
+    if code == 0 {
+        report::info(format_args!("sent a line to '{app}'"));
+    }
+    Ok(code.min(1))
+}
+
+pub(crate) fn save(call: &Call) -> Result<u8, Failure> {
+    let home = ours()?;
+    // Where one app cannot be saved, the others are.
+    let list = saved::list(&home)?;
+    if list.count == 0 && !call.has("force") {
+        return Err(Failure::with_code(1, "there is no app to save: with --force that is saved"));
+    }
+    saved::keep_list(&home, &list.text)?;
+    report::info(format_args!("saved {} apps in {}", list.count, home.path().join(saved::SAVED).display()));
+    Ok(list.code)
+}
+
+pub(crate) fn cleardump(_: &Call) -> Result<u8, Failure> {
+    saved::keep_list(&ours()?, "{\"saved\":0}\n")?;
+    report::info("no app is saved any more");
+    Ok(0)
+}

@@ -1,0 +1,220 @@
+//! A verb, and a call of it: how what stands behind it is parsed.
+
+use std::ffi::{OsStr, OsString};
+
+use lexopt::Arg;
+use pm_common::cli::options::{Opt, text};
+use pm_common::cli::report::Failure;
+
+use crate::pm::nearest::nearest;
+use crate::pm::options::{COMMON, Effect, FIELDS, FieldOpt, NOTHING};
+
+/// A verb.
+#[derive(Debug)]
+pub(crate) struct Verb {
+    pub(crate) name: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+    /// What stands behind it.
+    pub(crate) usage: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) options: &'static [Opt],
+    /// Whether it takes the options that set a field of an app.
+    pub(crate) fields: bool,
+    /// Whether nothing behind it is an option.
+    pub(crate) raw: bool,
+    pub(crate) example: &'static str,
+    /// The tools and signals that do the same.
+    pub(crate) made_of: &'static str,
+    pub(crate) run: fn(&Call) -> Result<u8, Failure>,
+}
+
+impl Verb {
+    pub(crate) const fn new(name: &'static str, usage: &'static str, run: fn(&Call) -> Result<u8, Failure>) -> Self {
+        Self {
+            name,
+            aliases: &[],
+            usage,
+            about: "",
+            options: &[],
+            fields: false,
+            raw: false,
+            example: "",
+            made_of: "",
+            run,
+        }
+    }
+
+    /// Whether apps can be named behind it.
+    pub(crate) fn takes_apps(&self) -> bool {
+        ["TARGET", "APP"].iter().any(|word| self.usage.contains(word))
+    }
+
+    pub(crate) fn is_called(&self, word: &str) -> bool {
+        self.name == word || self.aliases.contains(&word)
+    }
+}
+
+/// A call of a verb.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) verb: &'static Verb,
+    /// The options of the verb, by long name; a switch has an empty value.
+    pub(crate) options: Vec<(&'static str, OsString)>,
+    /// The fields that are set.
+    pub(crate) sets: Vec<(String, String)>,
+    pub(crate) targets: Vec<String>,
+    /// What is behind `--`, of a verb that starts apps.
+    pub(crate) args: Vec<OsString>,
+}
+
+impl Call {
+    /// A call without a word behind the verb.
+    pub(crate) const fn new(verb: &'static Verb) -> Self {
+        Self { verb, options: Vec::new(), sets: Vec::new(), targets: Vec::new(), args: Vec::new() }
+    }
+
+    /// Whether the switch is there.
+    pub(crate) fn has(&self, long: &str) -> bool {
+        self.options.iter().any(|(option, _)| *option == long)
+    }
+
+    /// The value of the option, given last.
+    pub(crate) fn value(&self, long: &str) -> Option<&OsStr> {
+        self.options.iter().rfind(|(option, _)| *option == long).map(|(_, value)| value.as_os_str())
+    }
+
+    /// The same, as text.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub(crate) fn text(&self, long: &str) -> Result<Option<&str>, Failure> {
+        self.value(long).map(|value| text(long, value)).transpose()
+    }
+
+    /// Takes what stands behind the verb.
+    ///
+    /// # Errors
+    /// An option that the verb does not have, or whose value is missing.
+    pub(crate) fn parse(mut self, words: Vec<OsString>) -> Result<Self, Failure> {
+        if self.verb.raw {
+            self.targets = words.into_iter().map(utf8).collect::<Result<_, _>>()?;
+            return Ok(self);
+        }
+        let mut parser = lexopt::Parser::from_args(words);
+        parser.set_short_equals(false);
+        loop {
+            if let Some(mut raw) = parser.try_raw_args() {
+                let next = raw.peek().map(OsStr::to_string_lossy).unwrap_or_default().into_owned();
+                if next == "--" {
+                    self.rest(raw.skip(1).collect())?;
+                    return Ok(self);
+                }
+                if next.starts_with('-') && next[1..].starts_with(|c: char| c.is_ascii_digit()) {
+                    raw.next();
+                    self.targets.push(next);
+                    continue;
+                }
+            }
+            let Some(arg) = parser.next().map_err(|e| self.wrong(&e.to_string()))? else { return Ok(self) };
+            match arg {
+                Arg::Value(word) => self.targets.push(utf8(word)?),
+                Arg::Short(letter) => self.option(&format!("-{letter}"), &mut parser)?,
+                Arg::Long(name) => {
+                    let name = format!("--{name}");
+                    self.option(&name, &mut parser)?;
+                }
+            }
+        }
+    }
+
+    fn rest(&mut self, words: Vec<OsString>) -> Result<(), Failure> {
+        if self.verb.name == "start" {
+            self.args = words;
+            return Ok(());
+        }
+        words.into_iter().try_for_each(|word| utf8(word).map(|word| self.targets.push(word)))
+    }
+
+    fn option(&mut self, given: &str, parser: &mut lexopt::Parser) -> Result<(), Failure> {
+        let is = |opt: &&Opt| {
+            given.strip_prefix("--") == Some(opt.long) || opt.short.is_some_and(|letter| given == format!("-{letter}"))
+        };
+        let of_apps = if self.verb.takes_apps() { NOTHING } else { &[] };
+        let known = self.verb.options.iter().chain(COMMON).chain(of_apps).find(is);
+        if let Some(opt) = known {
+            let value = match opt.value {
+                Some(_) => parser.value().map_err(|_| self.wrong(&format!("{given} needs a value")))?,
+                None => OsString::new(),
+            };
+            self.options.push((opt.long, value));
+            return Ok(());
+        }
+        let fields: &'static [FieldOpt] = if self.verb.fields { FIELDS } else { &[] };
+        let Some(field) = fields.iter().find(|field| is(&&field.opt)) else {
+            return Err(no_option(self.verb, given));
+        };
+        self.set(field, given, parser)
+    }
+
+    fn set(&mut self, field: &FieldOpt, given: &str, parser: &mut lexopt::Parser) -> Result<(), Failure> {
+        let mut put = |value: String| self.sets.push((field.name.to_owned(), value));
+        let next = |parser: &mut lexopt::Parser, is: &dyn Fn(&str) -> bool| {
+            let raw = parser.try_raw_args()?.next_if(|word| word.to_str().is_some_and(is))?;
+            raw.into_string().ok()
+        };
+        match field.effect {
+            Effect::Is(value) => put(value.to_owned()),
+            Effect::Or(default) => {
+                let attached = parser.optional_value().map(utf8).transpose()?;
+                let value = attached.or_else(|| next(parser, &|word| !word.is_empty() && !word.starts_with('-')));
+                put(value.unwrap_or_else(|| default.to_owned()));
+            }
+            Effect::Directory => {
+                let attached = parser.optional_value().map(utf8).transpose()?;
+                let value = attached.or_else(|| next(parser, &|word| std::path::Path::new(word).is_dir()));
+                put(value.unwrap_or_else(|| "true".to_owned()));
+            }
+            Effect::Codes => {
+                let numbers = |word: &str| word.bytes().all(|b| b.is_ascii_digit() || b == b',');
+                let mut value = Some(utf8(parser.value().map_err(|_| needs_a_value(given))?)?);
+                while let Some(codes) = value {
+                    codes.split(',').for_each(|code| put(code.to_owned()));
+                    value = next(parser, &numbers);
+                }
+            }
+            Effect::Value => put(utf8(parser.value().map_err(|_| needs_a_value(given))?)?),
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, what: &str) -> Failure {
+        Failure::own(format!("{what}; see pm {} --help", self.verb.name))
+    }
+}
+
+fn needs_a_value(option: &str) -> Failure {
+    Failure::own(format!("{option} needs a value"))
+}
+
+fn utf8(word: OsString) -> Result<String, Failure> {
+    word.into_string().map_err(|word| Failure::own(format!("'{}' is not UTF-8", word.to_string_lossy())))
+}
+
+/// That the verb does not have this option.
+fn no_option(verb: &Verb, given: &str) -> Failure {
+    let fields = if verb.fields { FIELDS } else { &[] };
+    let known = verb.options.iter().chain(COMMON).chain(fields.iter().map(|field| &field.opt));
+    let near = nearest(given.trim_start_matches('-'), known.map(|opt| opt.long));
+    let why = match near.filter(|_| given.starts_with("--")) {
+        Some(near) => format!("is --{near} meant?"),
+        None if verb.name == "start" => {
+            format!("an option of the app stands behind --: pm start app.js -- {given}")
+        }
+        None if !verb.takes_apps() && !matches!(verb.usage, "[systemd]" | "[simple]" | "[VERB]") => {
+            "it takes no target, and nothing of an app".to_owned()
+        }
+        None => "an app's are for start, or stand in a config file".to_owned(),
+    };
+    let name = verb.name;
+    Failure::with_code(1, format!("{name} has no option {given}: {why} (pm {name} --help)"))
+}

@@ -1,0 +1,127 @@
+//! `pm --help`, `pm VERB --help`, and what is said of a verb that is not there.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use pm_common::cli::options::Opt;
+use pm_common::cli::report::{self, Failure};
+
+use crate::pm::call::{Call, Verb};
+use crate::pm::nearest::nearest;
+use crate::pm::options::{COMMON, FIELDS};
+use crate::pm::verbs::{self, ELSEWHERE, VERBS};
+
+const HELP: &str = "\
+Usage: pm VERB [TARGET...] [options] [-- ARGS OF THE APP]
+TARGET: all, a name, id, namespace, /regex/, script, config file, - (stdin)
+ start TARGET         without a target: ecosystem.config.js, .cjs, .mjs, .ts
+ stop|restart|delete TARGET       reload TARGET: cluster mode loses no request
+ scale APP N|+N|-N                startOrRestart FILE, startOrReload FILE
+ list [--sort F], jlist, prettylist, monit
+ describe APP, env APP, id APP, pid [APP], send APP LINE
+ logs [TARGET] [--lines N] [--err|--out] [--json|--format|--raw] [--nostream]
+ flush [TARGET], reset TARGET, reloadLogs, sendSignal SIG TARGET, kill
+ save, resurrect, cleardump       startup, unstartup (systemd)   logrotate
+ init [simple], ping, update, version             pm help VERB: all of a verb
+With start:
+ -n NAME  -i N|max  --namespace NS  --cwd DIR  --interpreter PROG|none
+ --uid USER  --gid GROUP  --node-args \"ARGS\"  --max-memory-restart 512M
+ --max-restarts N  --restart-delay MS  --no-autorestart  --stop-exit-codes N,N
+ -k --kill-timeout MS  --wait-ready  --listen-timeout MS
+ -o --output FILE  -e --error FILE  -l --log FILE  --time  --log-type json
+ -f --force  --no-daemon: in the foreground  --dry-run: say what would run
+With a config file: --only NAME,NAME  --env NAME  and what start takes
+-a --update-env: take this shell's variables.  -s --silent: no table.
+Files: ~/.pm/APP/ or $PM_HOME/APP/.  More: man pm; what of PM2 works is said in
+";
+
+/// Prints what there is.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub(crate) fn all() -> Result<u8, Failure> {
+    report::print(&text())
+}
+
+pub(crate) fn text() -> String {
+    format!(
+        "{HELP}  {}\n",
+        manual().map_or_else(|| "scripts/PM2.md of the source".to_owned(), |p| p.display().to_string())
+    )
+}
+
+/// Where the list of what works is: of an installation, or of the source.
+fn manual() -> Option<PathBuf> {
+    let beside = std::env::current_exe().ok()?.parent()?.to_owned();
+    let places = ["../share/doc/pm/PM2.md", "../../scripts/PM2.md"].map(|place| beside.join(place));
+    places.into_iter().find_map(|place| place.canonicalize().ok())
+}
+
+/// Prints what a verb is.
+///
+/// # Errors
+/// There is none of that name, or stdout cannot be written.
+pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
+    match call.targets.first() {
+        None => all(),
+        Some(word) => report::print(&of(verbs::find(word).ok_or_else(|| no_verb(word))?)),
+    }
+}
+
+/// The text of `pm VERB --help`.
+pub(crate) fn of(verb: &Verb) -> String {
+    let usage = [verb.name, "[options]", verb.usage].join(" ").replace("  ", " ");
+    let mut text = format!("usage: pm {usage}\n{}\n", verb.about);
+    if !verb.aliases.is_empty() {
+        let _ = writeln!(text, "also called: {}", verb.aliases.join(", "));
+    }
+    text.push('\n');
+    let fields = if verb.fields { FIELDS } else { &[] };
+    let options: Vec<&Opt> = verb.options.iter().chain(fields.iter().map(|field| &field.opt)).chain(COMMON).collect();
+    let left = |opt: &Opt| {
+        let letter = opt.short.map_or_else(|| "    ".to_owned(), |letter| format!("-{letter}, "));
+        format!("  {letter}--{}{}", opt.long, opt.value.map_or_else(String::new, |value| format!(" {value}")))
+    };
+    let width = options.iter().map(|opt| left(opt).len()).max().unwrap_or(0);
+    for opt in options {
+        let _ = writeln!(text, "{:width$}  {}", left(opt), opt.help);
+    }
+    let _ = write!(text, "\nexample:  {}\nmade of:  {}\n", verb.example, verb.made_of);
+    text
+}
+
+/// That there is no such verb.
+pub(crate) fn no_verb(word: &str) -> Failure {
+    if let Some((_, instead)) = ELSEWHERE.iter().find(|(names, _)| names.contains(&word)) {
+        return Failure::with_code(1, format!("'{word}' of PM2 is not here; instead: {instead}"));
+    }
+    let names = VERBS.iter().flat_map(|verb| std::iter::once(verb.name).chain(verb.aliases.iter().copied()));
+    let hint = nearest(word, names).map_or_else(String::new, |near| format!("is '{near}' meant? "));
+    Failure::with_code(1, format!("no verb '{word}'; {hint}pm --help lists them"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_fits_a_screen_and_names_every_verb() {
+        let all = text();
+        assert!(all.lines().count() <= 24 && HELP.lines().all(|line| line.len() <= 80), "{all}");
+        let words: Vec<_> = all.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        for verb in VERBS {
+            assert!(words.contains(&verb.name), "{}", verb.name);
+        }
+    }
+
+    #[test]
+    fn each_verb_says_what_it_is_made_of_with_an_example() {
+        for verb in VERBS {
+            let text = of(verb);
+            assert!(text.contains(&format!("example:  pm {}", verb.name)) || text.contains("$(pm pid"), "{text}");
+            assert!(!verb.made_of.is_empty() && !verb.about.is_empty(), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+            assert!(verb.options.iter().all(|opt| text.contains(&format!("--{}", opt.long))), "{text}");
+        }
+    }
+}

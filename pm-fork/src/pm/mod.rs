@@ -1,0 +1,81 @@
+//! The front: verbs as PM2 has them, over the functions that the tools call, in this process.
+//!
+//! `verbs` is the table of them, `call` how a line is parsed, `options` what several take, `targets` which apps are meant.
+
+mod apps;
+mod boot;
+mod call;
+mod help;
+mod logs;
+mod nearest;
+mod options;
+mod renew;
+mod say;
+mod show;
+mod start;
+mod targets;
+mod verbs;
+
+use std::ffi::OsString;
+
+use pm_common::cli::report::{EXIT_OWN, Failure};
+use pm_common::sys::environ;
+
+use call::Call;
+
+/// Runs a verb; the arguments are those after the program's name.
+///
+/// # Errors
+/// 1: what was asked for was not done, or makes no sense; 124: a wait was given up.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
+    let mut words = args.into_iter().collect::<std::collections::VecDeque<_>>();
+    find_tools();
+    let mut silent = false;
+    let word = loop {
+        let word = words.pop_front().map(|word| word.to_string_lossy().into_owned());
+        match word.as_deref() {
+            Some("-s" | "--silent") => silent = true,
+            Some("--no-color") => environ::set("NO_COLOR", "1"),
+            Some("-v" | "-V" | "--version") => break "version".to_owned(),
+            Some("-h" | "--help") => return help::all(),
+            Some(word) => break word.to_owned(),
+            None => return Err(Failure::with_code(1, help::text().trim_end())),
+        }
+    };
+    let verb = verbs::find(&word).ok_or_else(|| help::no_verb(&word))?;
+    let mut call = Call::new(verb).parse(words.into()).map_err(as_pm)?;
+    if call.has("help") {
+        return pm_common::cli::report::print(&help::of(verb));
+    }
+    if verb.name == "help" {
+        return help::run(&call);
+    }
+    if verb.usage.is_empty() && !call.targets.is_empty() {
+        return Err(Failure::with_code(1, format!("{} takes no target, and nothing of an app", verb.name)));
+    }
+    if silent {
+        call.options.push(("silent", OsString::new()));
+    }
+    if call.has("no-color") {
+        environ::set("NO_COLOR", "1");
+    }
+    (verb.run)(&call).map_err(as_pm)
+}
+
+/// As in PM2, a failure is 1.
+fn as_pm(failure: Failure) -> Failure {
+    let code = if failure.code == EXIT_OWN { 1 } else { failure.code };
+    Failure { code, ..failure }
+}
+
+/// The links of a chain are looked for in PATH: those that are beside this program come first.
+fn find_tools() {
+    let Some(beside) = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned())) else { return };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if beside.join("pm-fork").exists() && std::env::split_paths(&path).all(|dir| dir != beside) {
+        let dirs = std::iter::once(beside).chain(std::env::split_paths(&path));
+        if let Ok(path) = std::env::join_paths(dirs) {
+            environ::set("PATH", path);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `restart` and `reload`, of apps that are known and of config files; `start` of a config file, too.
+
+use pm_common::app::wait::Goal;
+use pm_common::cli::report::{self, Failure};
+use pm_stat::Wait;
+
+use crate::apps::scale::{self, Scale};
+use crate::apps::signals::Signal;
+use crate::apps::{saved, signals};
+use crate::asked::{Again, Description};
+use crate::described::file::Contents;
+use crate::described::update::{self, Action};
+use crate::described::{self, Planned};
+use crate::ecosystem::Plan;
+use crate::pm::apps::ours;
+use crate::pm::call::Call;
+use crate::pm::show::table;
+use crate::pm::targets;
+use crate::start::launch::Patience;
+
+pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
+    let (configs, others): (Vec<_>, Vec<_>) =
+        call.targets.iter().cloned().partition(|target| targets::is_config(target));
+    let mut code = 0;
+    if others.is_empty() && configs.is_empty() {
+        targets::chosen(call)?;
+    }
+    for config in &configs {
+        code = apply(call, config)?.max(code);
+    }
+    if !others.is_empty() {
+        if configs.is_empty() {
+            targets::no_file(call)?;
+        }
+        targets::no_fields(call)?;
+        let chosen = targets::of(call, &others)?;
+        code = code.max(chosen.code());
+        code = code.max(if call.verb.name == "restart" {
+            again(call, chosen.names, true)?
+        } else {
+            reload_each(call, &chosen.names)?
+        });
+    }
+    table(call, code.min(1))
+}
+
+/// Starts apps as they were started; `restart`: what runs is stopped first, if it can be started again.
+///
+/// # Errors
+/// 125: there is no place for apps.
+pub(crate) fn again(call: &Call, names: Vec<String>, restart: bool) -> Result<u8, Failure> {
+    ours()?;
+    let asked = Again { names, update_env: call.has("update-env"), restart };
+    if asked.names.is_empty() { Ok(0) } else { saved::again(&asked, &Patience::default()).map(|code| code.min(1)) }
+}
+
+fn reload_each(call: &Call, names: &[String]) -> Result<u8, Failure> {
+    let apps = targets::all()?;
+    let mut code = 0;
+    for app in apps.iter().filter(|app| names.contains(&app.name)) {
+        code =
+            code.max(if app.runs() { reload(call, &app.name)? } else { again(call, vec![app.name.clone()], false)? });
+    }
+    Ok(code)
+}
+
+/// The reload that counts is one asked for after the last that is known now, whoever asks.
+fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
+    let home = ours()?;
+    let apps = targets::all()?;
+    let Some(app) = apps.iter().find(|app| app.name == name) else { return Ok(1) };
+    let since = app.acting().and_then(|told| told.roll.as_ref()).map(|roll| roll.requested);
+    let hup = Signal { number: nix::libc::SIGHUP as u8, word: "HUP".to_owned(), to_workers: false };
+    let asked = || {
+        if call.has("update-env") {
+            saved::update_env(&home, name)?;
+        }
+        signals::signal(&home, name, &hup)?;
+        Wait { app: name.to_owned(), goal: Goal::Rolled { since }, timeout: None }.run(Some(&home))
+    };
+    if let Err(failure) = asked() {
+        if !failure.message.is_empty() {
+            report::fatal(failure, &[]);
+        }
+        return Ok(1);
+    }
+    if app.mode() == Some("fork") {
+        report::info(format_args!(
+            "restarted '{name}' with a gap: in fork mode a reload is a restart; started with -i 1 it loses no request"
+        ));
+    } else {
+        report::info(format_args!("reloaded '{name}'"));
+    }
+    Ok(0)
+}
+
+/// Does what a config file says: starts what does not run; what runs gets the changes, and is restarted or reloaded.
+///
+/// # Errors
+/// It cannot be read, or describes none of the apps that are asked for.
+pub(crate) fn apply(call: &Call, config: &str) -> Result<u8, Failure> {
+    ours()?;
+    let asked = Description { restart: true, ..targets::description(call, Some(config))? };
+    let patience = Patience::default();
+    match described::read(&asked)? {
+        Contents::Saved(list) => saved::run(&Description { restart: false, ..asked }, list, &patience),
+        Contents::Described(apps, deploy) => {
+            let planned = Planned::of(&asked, &apps, &deploy)?;
+            let code = match call.verb.name {
+                "reload" => roll(call, &planned, &asked)?,
+                _ => planned.start(|_| true, &asked, &patience)?,
+            };
+            Ok(code.min(1).max(u8::from(planned.failed > 0)))
+        }
+    }
+}
+
+/// Rolls what runs; what that cannot change is left as it is, unless the user forces it.
+fn roll(call: &Call, planned: &Planned, asked: &Description) -> Result<u8, Failure> {
+    let (mut fresh, mut rolling, mut code): (Vec<&str>, Vec<&Plan>, u8) = (Vec::new(), Vec::new(), 0);
+    let home = crate::apps::home()?;
+    let mut failed = |failure: Failure| {
+        report::fatal(failure, &[]);
+        code = 1;
+    };
+    for plan in &planned.plans {
+        let name = plan.name.as_str();
+        match update::update(plan, &planned.context, &home) {
+            Err(failure) => failed(Failure { message: format!("app '{name}': {failure}"), ..failure }),
+            Ok(change) => match change.action {
+                Action::Start => fresh.push(name),
+                Action::Restart if call.has("force") => fresh.push(name),
+                Action::Restart => {
+                    let changed = change.changed.into_iter().collect::<Vec<_>>().join(", ");
+                    failed(Failure::own(format!(
+                        "'{name}' is left as it is: {changed} changed, which takes a restart, with a gap: pm restart, or -f"
+                    )));
+                }
+                Action::Same | Action::Scale | Action::Reload => {
+                    described::warn(plan);
+                    rolling.push(plan);
+                    if change.changed.contains("instances")
+                        && let Err(failure) = scale::scale(&home, name, Scale::To(plan.workers))
+                    {
+                        failed(failure);
+                    }
+                }
+            },
+        }
+    }
+    if !fresh.is_empty() {
+        code = code.max(planned.start(|plan| fresh.contains(&plan.name.as_str()), asked, &Patience::default())?);
+    }
+    for plan in rolling {
+        code = code.max(reload(call, &plan.name)?);
+    }
+    Ok(code)
+}

@@ -1,0 +1,214 @@
+//! `start`: a config file, apps that are known, a script; `resurrect`; `init`, which writes what to start from.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use pm_common::cli::report::{self, EXIT_OWN, Failure, OrFail as _};
+use pm_stat::App;
+
+use crate::apps::saved;
+use crate::asked::Description;
+use crate::described::file::Contents;
+use crate::described::{self, Planned};
+use crate::ecosystem::Plan;
+use crate::pm::apps::ours;
+use crate::pm::call::Call;
+use crate::pm::show::table;
+use crate::pm::{logs, renew, targets};
+use crate::start::launch::Patience;
+
+pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
+    let nothing = || Failure::own("nothing to start: name a script, or write an ecosystem.config.js (pm init)");
+    let targets = match call.targets.is_empty() {
+        true => vec![targets::usual_config().ok_or_else(nothing)?.to_owned()],
+        false => call.targets.clone(),
+    };
+    let mut code = 0;
+    for target in &targets {
+        match start(call, target) {
+            Ok(one) => code = code.max(one),
+            // The others are started all the same.
+            Err(failure) if targets.len() > 1 => {
+                report::fatal(failure, &[]);
+                code = code.max(1);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if call.has("attach") && code == 0 {
+        let names = wanted(call).map_or_else(Vec::new, |name| vec![name.to_owned()]);
+        return logs::run(&Call { targets: names, ..Call::new(call.verb) });
+    }
+    if call.has("dry-run") { Ok(code) } else { table(call, code) }
+}
+
+/// The name that is asked for.
+fn wanted(call: &Call) -> Option<&str> {
+    call.sets.iter().rfind(|(field, _)| field == "name").map(|(_, name)| name.as_str())
+}
+
+fn start(call: &Call, target: &str) -> Result<u8, Failure> {
+    let config = targets::is_config(target);
+    if !config {
+        targets::no_file(call)?;
+    }
+    if call.has("no-daemon") {
+        return in_the_foreground(call, target, config);
+    }
+    if call.has("dry-run") {
+        return described::run(&asked(call, target, config)?, &Patience::default());
+    }
+    ours()?;
+    if config {
+        return renew::apply(call, target);
+    }
+    if !call.has("force") {
+        let apps = targets::all()?;
+        let found = meant(call, target, targets::meant_by(target, &apps))?;
+        if !found.is_empty() {
+            return start_known(call, &found);
+        }
+    }
+    described::run(&asked(call, target, false)?, &Patience::default())
+}
+
+/// The description that is to be started: a config file, or a script with fields.
+fn asked(call: &Call, target: &str, config: bool) -> Result<Description, Failure> {
+    let description = targets::description(call, config.then_some(target))?;
+    if config {
+        return Ok(description);
+    }
+    let mut sets = vec![("script".to_owned(), target.to_owned())];
+    sets.extend(description.sets);
+    Ok(Description { sets, args: call.args.clone(), force: call.has("force"), ..description })
+}
+
+/// Of the apps that the target means those that are to be started again, and not anew from it.
+fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Vec<&'a App>, Failure> {
+    let with_options = !call.sets.is_empty() || !call.args.is_empty();
+    // What is left of a start that failed is no app.
+    found.retain(|app| app.is_startable() || app.runs());
+    if !Path::new(target).is_file() {
+        if with_options && !found.is_empty() {
+            return Err(Failure::own(format!(
+                "'{target}' is known: to start it with other options, delete it and start its script, or use a config file"
+            )));
+        }
+        return Ok(found);
+    }
+    let stem = Path::new(target).file_stem().unwrap_or_default().to_string_lossy();
+    let name = wanted(call).unwrap_or(&stem);
+    let paths = pm_stat::paths(target.as_ref());
+    let is_this = |script: &Path| paths.iter().any(|path| path == script) || script.exists();
+    let is_one = |app: &App| app.runs() || app.script().is_some_and(is_this);
+    found.retain(|app| {
+        [app.name.as_str(), app.called()].iter().any(|own| *own == name || *own == target) && is_one(app)
+    });
+    if let Some(app) = found.iter().find(|app| app.runs()) {
+        let called = app.called();
+        return Err(Failure::with_code(
+            1,
+            format!("{target} is running as '{called}': restart it, or give -f to start another one"),
+        ));
+    }
+    Ok(if with_options { Vec::new() } else { found })
+}
+
+fn start_known(call: &Call, apps: &[&App]) -> Result<u8, Failure> {
+    for app in apps.iter().filter(|app| app.runs()) {
+        report::info(format_args!("'{}' is running", app.called()));
+    }
+    renew::again(call, apps.iter().filter(|app| !app.runs()).map(|app| app.name.clone()).collect(), false)
+}
+
+/// This process becomes the chain, as a container wants it. Nobody will write the file with the app's variables, so they
+/// are in the environment.
+fn in_the_foreground(call: &Call, target: &str, config: bool) -> Result<u8, Failure> {
+    let asked = asked(call, target, config)?;
+    let Contents::Described(apps, deploy) = described::read(&asked)? else {
+        return Err(Failure::own(format!("--no-daemon runs what is described, and {target} is a list of saved apps")));
+    };
+    let planned = Planned::of(&asked, &apps, &deploy)?;
+    let [plan] = planned.plans.as_slice() else {
+        return Err(Failure::own("--no-daemon runs one app: choose it with --only"));
+    };
+    if planned.failed > 0 {
+        return Ok(1);
+    }
+    described::warn(plan);
+    let argv = without_env_file(plan);
+    let (program, args) = argv.split_first().ok_or_else(|| Failure::own("nothing to run"))?;
+    let mut command = Command::new(program);
+    command.args(args).current_dir(&plan.cwd).env("PWD", &plan.cwd);
+    command.env("PM_APP", &plan.name).envs(plan.app_env.iter().map(|(key, value)| (key, value)));
+    pm_common::sys::process::default_signals();
+    Err(command.exec()).or_fail(|| format!("cannot run {}", program.to_string_lossy()))
+}
+
+fn without_env_file(plan: &Plan) -> Vec<&std::ffi::OsString> {
+    let file = plan.argv.iter().position(|word| word == "--env-file");
+    let is_it = |at: usize| file.is_some_and(|file| at == file || at == file + 1);
+    plan.argv.iter().enumerate().filter(|(at, _)| !is_it(*at)).map(|(_, word)| word).collect()
+}
+
+/// An app that does not come up does not make the rest a failure: 125 does.
+pub(crate) fn resurrect(call: &Call) -> Result<u8, Failure> {
+    let home = ours()?;
+    let [list, before] = [saved::SAVED, saved::SAVED_BEFORE].map(|name| home.path().join(name));
+    let run = |list: &Path| {
+        let asked = Description { file: Some(list.to_owned()), ..Description::default() };
+        match described::run(&asked, &Patience::default()) {
+            Err(failure) => {
+                report::fatal(&failure, &[]);
+                failure.code
+            }
+            Ok(code) => code.min(1),
+        }
+    };
+    let code = match (list.is_file(), before.is_file()) {
+        (true, has_before) => match run(&list) {
+            EXIT_OWN if has_before => {
+                let [list, before] = [&list, &before].map(|path| path.display());
+                report::warning(format_args!(
+                    "took the list before it, {before}: {list} was refused, and is left as it is"
+                ));
+                run(&home.path().join(saved::SAVED_BEFORE))
+            }
+            code => code,
+        },
+        (false, true) => {
+            let [list, shown] = [&list, &before].map(|path| path.display());
+            report::warning(format_args!("took the list before it, {shown}: there is no {list}"));
+            run(&before)
+        }
+        (false, false) => {
+            return Err(Failure::with_code(1, format!("nothing was saved: there is no {}", list.display())));
+        }
+    };
+    table(call, code)
+}
+
+/// What stands in a new config file.
+const SIMPLE: &str = "script: './app.js'";
+const CLUSTER: &str = "script: './app.js',
+      instances: 'max',
+      exec_mode: 'cluster',
+      max_memory_restart: '512M',
+      env: { NODE_ENV: 'development' },
+      env_production: { NODE_ENV: 'production' }";
+
+pub(crate) fn init(call: &Call) -> Result<u8, Failure> {
+    if let Some(file) = targets::usual_config() {
+        return Err(Failure::with_code(1, format!("{file} is there already")));
+    }
+    let fields = match call.targets.as_slice() {
+        [] => CLUSTER,
+        [word] if word == "simple" => SIMPLE,
+        _ => return Err(Failure::own("init takes 'simple', or nothing")),
+    };
+    let text = format!("module.exports = {{\n  apps: [\n    {{\n      name: 'app',\n      {fields}\n    }}\n  ]\n}}\n");
+    std::fs::write("ecosystem.config.js", text).or_fail(|| "cannot write ecosystem.config.js".to_owned())?;
+    report::info("wrote ecosystem.config.js; pm start starts what it describes");
+    Ok(0)
+}

@@ -1,0 +1,292 @@
+//! The table of verbs: what each is called and takes, what it is made of, and what does it; and PM2's that are not here.
+
+use pm_common::cli::options::{Opt, opt, switch};
+
+use crate::pm::call::Verb;
+use crate::pm::options::short;
+use crate::pm::{apps, boot, logs, renew, say, show, start};
+
+const ONLY: Opt = opt("only", "A,B", "of a config file: these apps");
+const ENV: Opt = opt("env", "NAME", "of a config file: env_NAME over env");
+const UPDATE_ENV: Opt = short('a', switch("update-env", "take this shell's variables"));
+const FORCE: Opt = short('f', switch("force", "also where a change takes a restart, with a gap"));
+
+/// All verbs, in the order of the help.
+pub(crate) const VERBS: &[Verb] = &[
+    Verb {
+        about: "Starts a script, a command, a config file, or apps that are known; back when they are ready.",
+        options: &[
+            ONLY,
+            ENV,
+            UPDATE_ENV,
+            short('f', switch("force", "a second app of the script, NAME-2")),
+            switch("no-daemon", "in the foreground, as a container wants it"),
+            switch("dry-run", "start nothing, say what would run"),
+            switch("attach", "then show the logs"),
+        ],
+        fields: true,
+        example: "pm start app.js -i max --max-memory-restart 512M -- --port 3000",
+        made_of: "pm-fork [pm-log] pm-restart [pm-cluster -n N] node app.js; --dry-run prints it",
+        ..Verb::new("start", "[TARGET...] [-- ARGS OF THE APP]", start::run)
+    },
+    Verb {
+        about: "Ends apps, all at once; back when they have ended. They stay in the list.",
+        options: &[ONLY, ENV],
+        example: "pm stop web api",
+        made_of: "pm-fork --stop APP: TERM to the supervisor, which drains its workers and ends them",
+        ..Verb::new("stop", "TARGET...", apps::stop)
+    },
+    Verb {
+        aliases: &["startOrRestart"],
+        about: "Ends apps and starts them as they were started, or as their config file says.",
+        options: &[ONLY, ENV, UPDATE_ENV, FORCE],
+        fields: true,
+        example: "pm restart web --update-env",
+        made_of: "pm-fork --again --restart APP: TERM, the end, a start",
+        ..Verb::new("restart", "TARGET...", renew::run)
+    },
+    Verb {
+        aliases: &["gracefulReload", "startOrReload", "startOrGracefulReload"],
+        about: "Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.",
+        options: &[ONLY, ENV, UPDATE_ENV, FORCE],
+        fields: true,
+        example: "pm reload ecosystem.config.js --env production",
+        made_of: "pm-fork --signal HUP APP; pm-stat --wait rolled APP",
+        ..Verb::new("reload", "TARGET...", renew::run)
+    },
+    Verb {
+        aliases: &["del"],
+        about: "Ends apps and forgets them; their logs go, too.",
+        options: &[ONLY, ENV],
+        example: "pm delete web",
+        made_of: "pm-fork --stop APP; pm-fork --remove APP",
+        ..Verb::new("delete", "TARGET...", apps::delete)
+    },
+    Verb {
+        about: "Gives an app in cluster mode another number of workers.",
+        options: &[ONLY, ENV],
+        example: "pm scale web +2",
+        made_of: "pm-fork --scale N APP: TTIN or TTOU to pm-cluster, for each worker more or fewer",
+        ..Verb::new("scale", "APP N|+N|-N", apps::scale)
+    },
+    Verb {
+        aliases: &["ls", "l", "ps", "status"],
+        about: "Shows what runs, and what could.",
+        options: &[opt("sort", "FIELD", "by name, id, cpu, memory ...; memory:desc")],
+        example: "pm list --sort memory:desc",
+        made_of: "pm-stat --table",
+        ..Verb::new("list", "[TARGET...]", show::list)
+    },
+    Verb {
+        aliases: &["show", "desc", "info"],
+        about: "Says all that is known of apps.",
+        options: &[ONLY, ENV],
+        example: "pm describe web",
+        made_of: "pm-stat --describe APP",
+        ..Verb::new("describe", "TARGET...", show::describe)
+    },
+    Verb {
+        about: "Prints the variables that an app's process was started with.",
+        options: &[ONLY, ENV],
+        example: "pm env web",
+        made_of: "/proc/PID/environ",
+        ..Verb::new("env", "TARGET...", show::env)
+    },
+    Verb {
+        about: "Prints the ids of apps.",
+        options: &[ONLY, ENV],
+        example: "pm id web",
+        made_of: "pm-stat APP, the field id",
+        ..Verb::new("id", "TARGET...", show::ids)
+    },
+    Verb {
+        about: "Prints the processes of workers.",
+        options: &[ONLY, ENV],
+        example: "kill -USR2 $(pm pid web)",
+        made_of: "pm-stat APP, the field pid",
+        ..Verb::new("pid", "[TARGET...]", show::pids)
+    },
+    Verb {
+        about: "Prints the list as PM2's JSON.",
+        options: &[switch("env", "the environment, too (it may hold passwords)")],
+        example: "pm jlist | jq '.[].name'",
+        made_of: "pm-stat --jlist",
+        ..Verb::new("jlist", "[TARGET...]", show::jlist)
+    },
+    Verb {
+        about: "Prints that for people.",
+        options: &[switch("env", "the environment, too (it may hold passwords)")],
+        example: "pm prettylist",
+        made_of: "pm-stat --jlist, by way of node",
+        ..Verb::new("prettylist", "[TARGET...]", show::prettylist)
+    },
+    Verb {
+        aliases: &["dashboard", "dash"],
+        about: "The list, live, with the log of one app; q ends it.",
+        example: "pm monit",
+        made_of: "pm-stat --top",
+        ..Verb::new("monit", "[TARGET...]", show::monit)
+    },
+    Verb {
+        aliases: &["log"],
+        about: "Shows the logs of apps, and what comes.",
+        options: &[
+            opt("lines", "N", "so many of what is there [15]"),
+            switch("err", "stderr alone"),
+            switch("out", "stdout alone"),
+            switch("json", "objects"),
+            switch("format", "key=value"),
+            switch("raw", "the lines alone"),
+            switch("nostream", "what is there, and that is all"),
+            opt("highlight", "TEXT", "on a terminal: TEXT inverted"),
+            switch("timestamp", "nothing: a time is there with start --time"),
+        ],
+        example: "pm logs web --lines 100 --err",
+        made_of: "pm-fork --logs APP; tail -F",
+        ..Verb::new("logs", "[TARGET...]", logs::run)
+    },
+    Verb {
+        about: "Empties the logs of apps, or of all.",
+        options: &[ONLY, ENV],
+        example: "pm flush web",
+        made_of: "pm-fork --flush APP",
+        ..Verb::new("flush", "[TARGET...]", apps::flush)
+    },
+    Verb {
+        about: "Has the restarts counted from 0 on.",
+        options: &[ONLY, ENV],
+        example: "pm reset web",
+        made_of: "pm-fork --reset APP",
+        ..Verb::new("reset", "TARGET...", apps::reset)
+    },
+    Verb {
+        about: "Says why there is nothing to do.",
+        made_of: "USR1 to the supervisor has pm-log open its files anew",
+        example: "pm reloadLogs",
+        ..Verb::new("reloadLogs", "", say::reload_logs)
+    },
+    Verb {
+        about: "Sends the workers of apps a signal.",
+        options: &[ONLY, ENV],
+        example: "pm sendSignal SIGUSR2 web",
+        made_of: "pm-fork --signal SIG --workers APP",
+        ..Verb::new("sendSignal", "SIGNAL TARGET...", apps::send_signal)
+    },
+    Verb {
+        about: "Writes a line to what an app reads, in fork mode.",
+        raw: true,
+        example: "pm send console '.help'",
+        made_of: "pm-fork --send LINE APP: the FIFO ~/.pm/APP/stdin",
+        ..Verb::new("send", "APP LINE", apps::send)
+    },
+    Verb {
+        aliases: &["dump"],
+        about: "Keeps the list of apps, for resurrect.",
+        options: &[short('f', switch("force", "an empty list, too"))],
+        example: "pm save",
+        made_of: "pm-fork --save | pm-fork --keep",
+        ..Verb::new("save", "", apps::save)
+    },
+    Verb {
+        about: "Brings back the apps that were saved: what ran is started.",
+        example: "pm resurrect",
+        made_of: "pm-fork -f ~/.pm/.saved",
+        ..Verb::new("resurrect", "", start::resurrect)
+    },
+    Verb {
+        about: "Saves that there is no app.",
+        example: "pm cleardump",
+        made_of: "pm-fork --keep",
+        ..Verb::new("cleardump", "", apps::cleardump)
+    },
+    Verb {
+        about: "Ends all apps; they stay in the list.",
+        example: "pm kill",
+        made_of: "pm-fork --stop, of all",
+        ..Verb::new("kill", "", apps::kill)
+    },
+    Verb {
+        about: "Has a user's saved apps brought back at boot, by systemd.",
+        options: boot::OPTIONS,
+        example: "pm startup -u deploy",
+        made_of: "a unit in /etc/systemd/system that runs pm resurrect, pm reload all, pm kill",
+        ..Verb::new("startup", "[systemd]", boot::startup)
+    },
+    Verb {
+        about: "Takes that back.",
+        options: boot::OPTIONS,
+        example: "pm unstartup -u deploy",
+        made_of: "systemctl disable, and the unit removed",
+        ..Verb::new("unstartup", "[systemd]", boot::unstartup)
+    },
+    Verb {
+        about: "Has logrotate rotate a user's logs.",
+        options: boot::OPTIONS,
+        example: "pm logrotate -u deploy",
+        made_of: "a file in /etc/logrotate.d, with copytruncate",
+        ..Verb::new("logrotate", "", boot::logrotate)
+    },
+    Verb {
+        aliases: &["ecosystem"],
+        about: "Writes an ecosystem.config.js to begin with.",
+        example: "pm init simple",
+        made_of: "a file",
+        ..Verb::new("init", "[simple]", start::init)
+    },
+    Verb {
+        about: "Answers; no daemon is there to be asked.",
+        example: "pm ping",
+        made_of: "nothing",
+        ..Verb::new("ping", "", say::ping)
+    },
+    Verb {
+        aliases: &["updatePM2"],
+        about: "Says why there is nothing to do.",
+        example: "pm update",
+        made_of: "USR2 to a supervisor has it take the new tool in place",
+        ..Verb::new("update", "", say::update)
+    },
+    Verb {
+        about: "Prints the version.",
+        example: "pm version",
+        made_of: "nothing",
+        ..Verb::new("version", "", say::version)
+    },
+    Verb {
+        about: "Prints what all verbs are, or one.",
+        example: "pm help reload",
+        made_of: "nothing",
+        // Answered in front of the table.
+        ..Verb::new("help", "[VERB]", say::version)
+    },
+];
+
+/// Verbs of PM2 that are not here, and what to use instead.
+pub(crate) const ELSEWHERE: &[(&[&str], &str)] = &[
+    (&["attach"], "pm logs APP shows what it writes, pm send APP LINE writes to it"),
+    (&["deploy"], "copy the code (rsync, git pull), then pm reload ecosystem.config.js"),
+    (&["serve", "expose"], "a web server: npx serve DIR, caddy file-server; pm start keeps it running"),
+    (&["slist", "sysinfos", "report"], "pm jlist, pm describe APP, pm-stat --check"),
+    (&["completion"], "completions come with scripts/install"),
+    (
+        &["set", "get", "multiset", "unset", "conf", "config"],
+        "nothing is configured: options are given to start, or stand in ecosystem.config.js",
+    ),
+    (
+        &["install", "uninstall", "module:update", "module:generate", "publish", "package", "autoinstall"],
+        "there are no modules: pm logrotate rotates logs, pm-stat --openmetrics has figures for a collector",
+    ),
+    (&["trigger"], "pm send APP LINE, or pm sendSignal SIG APP"),
+    (
+        &["link", "unlink", "plus", "register", "login", "logout", "open", "monitor", "unmonitor"],
+        "no service of others: pm monit, and pm-stat --openmetrics for a collector",
+    ),
+    (&["pull", "forward", "backward"], "git pull, then pm reload APP"),
+    (&["inspect", "profile:cpu", "profile:mem"], "pm start app.js --node-args --inspect"),
+    (&["examples"], "pm help VERB has one each"),
+];
+
+/// The verb of this name.
+pub(crate) fn find(word: &str) -> Option<&'static Verb> {
+    VERBS.iter().find(|verb| verb.is_called(word))
+}
