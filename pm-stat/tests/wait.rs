@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pm_common::app::status::{DIRECTORY, Roll, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pm_common::app::status::{DIRECTORY, RollReport, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 use pm_common::kernel::procfs;
 use tempfile::TempDir;
 
@@ -160,7 +160,7 @@ impl Cat {
     }
 
     fn rolled(&self, requested: u64, ended: u64, ok: bool) -> SupervisorLine {
-        let roll = Roll { requested, started: requested, ended, ok: Some(ok), ..Roll::default() };
+        let roll = RollReport { requested, started: requested, ended, ok: Some(ok), ..RollReport::default() };
         SupervisorLine { roll: Some(roll), ..self.ready() }
     }
 
@@ -203,7 +203,7 @@ fn an_aborted_roll_is_told_with_its_reason() {
     let (home, cat) = (Home::new(), Cat::new());
     home.put(&cat.rolled(1, 0, true), &[]);
     let waiter = home.wait("rolled", &[]).asleep(1);
-    let roll = Roll {
+    let roll = RollReport {
         requested: 1,
         started: 1,
         ended: 1,

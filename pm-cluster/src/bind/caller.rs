@@ -5,7 +5,7 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use pm_common::sys::seccomp;
+use pm_common::sys::reach;
 use pm_common::sys::socket::Protocol;
 use rustix::fs::{Mode, OFlags};
 
@@ -100,7 +100,7 @@ impl Caller {
     /// The protocol of a socket that we cannot have a duplicate of.
     pub(super) fn protocol(self, number: i32) -> Protocol {
         let path = format!("/proc/{}/fd/{number}", self.0);
-        let name = seccomp::attribute(&path, "system.sockprotoname").unwrap_or_default();
+        let name = reach::attribute(&path, "system.sockprotoname").unwrap_or_default();
         match name.split(|b| *b == 0).next() {
             Some(b"TCP" | b"TCPv6") => Protocol::Tcp,
             Some(b"MPTCP" | b"MPTCPv6") => Protocol::Mptcp,

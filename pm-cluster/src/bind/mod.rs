@@ -25,7 +25,8 @@ use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::Mono;
 use pm_common::supervise::{Plan, Source};
 use pm_common::sys::fdpass;
-use pm_common::sys::seccomp::{self, Call, Listener, Next, Notice};
+use pm_common::sys::reach;
+use pm_common::sys::seccomp::{self, Arrival, Call, Listener, Notice};
 use pm_common::sys::socket;
 
 use crate::node::inspector;
@@ -199,9 +200,9 @@ impl Binds {
         for _ in 0..CALLS_PER_TURN {
             let Some(listener) = self.watched.get(&who).and_then(|watched| watched.listener.as_ref()) else { return };
             match listener.next() {
-                Next::Notice(notice) => self.on_call(who, notice, listeners, events),
-                Next::Nothing => return,
-                Next::Gone => {
+                Arrival::Notice(notice) => self.on_call(who, notice, listeners, events),
+                Arrival::Nothing => return,
+                Arrival::Gone => {
                     self.watched.remove(&who);
                     return;
                 }
@@ -292,7 +293,7 @@ impl Binds {
     }
 
     fn address(&mut self, asked: &Asked, (thread, at, length): (i32, usize, usize)) -> Option<SocketAddr> {
-        match seccomp::read_memory(thread, at, length.min(LONGEST_ADDRESS)) {
+        match reach::read_memory(thread, at, length.min(LONGEST_ADDRESS)) {
             Ok(bytes) => {
                 self.note_unix(asked, &bytes);
                 decide::socket_address(&bytes)

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use pm_common::policy::WorkerId;
-use pm_common::sys::{limits, seccomp, socket};
+use pm_common::sys::{limits, reach, socket};
 
 use super::caller::Descriptor;
 use super::decide::Pending;
@@ -29,7 +29,7 @@ impl Binds {
         if self.fanout == Fanout::Made {
             return None;
         }
-        let taken = seccomp::take_descriptor(asked.process.0, asked.fd);
+        let taken = reach::take_descriptor(asked.process.0, asked.fd);
         if let Some(error) = taken.as_ref().err().filter(|error| limits::is_want(error)) {
             self.cannot("keep a duplicate of what a worker binds", error);
         }

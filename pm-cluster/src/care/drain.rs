@@ -9,7 +9,7 @@ use pm_common::kernel::procfs::Proc;
 use pm_common::kernel::sock_diag::{self, Connection, SeenPorts};
 use pm_common::policy::WorkerId;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::sys::{clock, process};
+use pm_common::sys::{clock, pidfd, process};
 
 use crate::bind::caller::Caller;
 use crate::bind::sockets_of;
@@ -92,7 +92,7 @@ impl Drains {
         let number = SIGNAL.as_raw() as u8;
         for pid in tree {
             // First the descriptor, so that what is looked at is what is signalled.
-            let Ok(process) = process::open_pidfd(pid) else { continue };
+            let Ok(process) = pidfd::open(pid) else { continue };
             let is_node = matches!(Caller(pid).program().as_str(), "node" | "nodejs");
             if is_node && self.proc.catches(pid, number) {
                 let _ = process::signal(process.as_fd(), number);

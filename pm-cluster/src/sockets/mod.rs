@@ -19,6 +19,7 @@ use crate::node::key::{self, Wanted};
 use crate::sockets::address::{Entry, Source};
 use crate::sockets::lanes::Standing;
 use addresses::Entries;
+use pm_common::app::status;
 use pm_common::kernel::listeners;
 use pm_common::node::query::Query;
 use room::Asker;
@@ -356,7 +357,7 @@ fn refusal(wanted: &Wanted, error: &io::Error) -> String {
     let Wanted::Tcp { address, .. } = *wanted else { return format!("a worker cannot listen reason={reason}") };
     let said = format!("a worker cannot listen address=tcp:{address} reason={reason}");
     match listeners::first_listener(address).filter(|_| error.raw_os_error() == Some(EADDRINUSE)) {
-        Some(inode) => format!("{said} by={}", listeners::holder(inode)),
+        Some(inode) => format!("{said} by={}", status::socket_holder(inode)),
         None => said,
     }
 }

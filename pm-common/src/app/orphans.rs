@@ -20,7 +20,7 @@ use crate::cli::report::{self, Failure};
 use crate::kernel::procfs::{self, Proc};
 use crate::policy::rules::Rules;
 use crate::policy::time::{Mono, Span};
-use crate::sys::{clock, process};
+use crate::sys::{clock, pidfd, process};
 
 /// How long a process may take to be gone after KILL: one that waits for a broken disk is not to hold us up for ever.
 const KILLED: Span = Span::secs(10);
@@ -84,14 +84,14 @@ pub fn end_before_start(app: &AppDir) -> Result<(), Failure> {
     // Not by way of `of`: a look at the lock would drop ours.
     let Ok((living, killed)) = status::read_all(dir) else { return Ok(()) };
     let left = status::orphaned(&killed, &living, None);
-    end(Ending::begin(app.name(), dir, &left).into_iter().collect()).into_iter().collect()
+    end(EndOfOrphans::begin(app.name(), dir, &left).into_iter().collect()).into_iter().collect()
 }
 
 /// Ends all of these at the same time, and forgets their supervisors; the results are in their order.
 ///
 /// # Errors
 /// 125: it cannot be ended.
-pub fn end(mut endings: Vec<Ending>) -> Vec<Result<(), Failure>> {
+pub fn end(mut endings: Vec<EndOfOrphans>) -> Vec<Result<(), Failure>> {
     loop {
         let now = clock::now();
         let next = endings.iter_mut().filter_map(|ending| ending.step(now)).min();
@@ -101,7 +101,7 @@ pub fn end(mut endings: Vec<Ending>) -> Vec<Result<(), Failure>> {
         // An error is a signal, or want of memory: each turn looks at all anyway.
         let _ = poll(&mut fds, Some(&timespec(next, clock::now())));
     }
-    endings.into_iter().map(Ending::result).collect()
+    endings.into_iter().map(EndOfOrphans::result).collect()
 }
 
 /// One of them.
@@ -126,7 +126,7 @@ enum Phase {
 
 /// The end of what one app has left.
 #[derive(Debug)]
-pub struct Ending {
+pub struct EndOfOrphans {
     app: String,
     dir: PathBuf,
     whose: Whose,
@@ -137,7 +137,7 @@ pub struct Ending {
     refused: Option<(i32, io::Error)>,
 }
 
-impl Ending {
+impl EndOfOrphans {
     /// Says who is ended, and sends the stop signal. `None`: there is nobody.
     #[must_use]
     pub fn begin(app: &str, dir: &Path, left: &[Status]) -> Option<Self> {
@@ -184,7 +184,7 @@ impl Ending {
             return;
         }
         // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one with its number.
-        let pidfd = process::open_pidfd(pid).ok().filter(|_| procfs::is_alive(pid, start));
+        let pidfd = pidfd::open(pid).ok().filter(|_| procfs::is_alive(pid, start));
         let pidfd = pidfd.filter(|_| self.whose.may_end(pid));
         self.members.extend(pidfd.map(|pidfd| (pid, Member { start, pidfd, leads })));
     }

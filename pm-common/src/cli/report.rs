@@ -1,4 +1,4 @@
-//! Messages for people, and the exit codes of our own failures.
+//! Messages for people, and failures with their exit codes.
 //!
 //! One `write(2)` per line to stderr, so that lines of several processes do not mix; no timestamp, the log has its own.
 
@@ -7,14 +7,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// A wait that timed out (timeout(1)'s code).
-pub const EXIT_TIMED_OUT: u8 = 124;
-/// Our own failure or bad usage (the code of env(1), nohup(1), timeout(1)).
-pub const EXIT_OWN: u8 = 125;
-/// The program was found but could not be executed.
-pub const EXIT_NOT_EXECUTABLE: u8 = 126;
-/// The program was not found.
-pub const EXIT_NOT_FOUND: u8 = 127;
+pub use crate::policy::exit::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN, EXIT_TIMED_OUT};
 
 static PROGRAM: OnceLock<&'static str> = OnceLock::new();
 /// A line of [`progress`] stands on the terminal.

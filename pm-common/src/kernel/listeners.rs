@@ -5,13 +5,11 @@
 //! and a person should know. Seen are sockets on exactly our address and port; one on a more specific address takes its
 //! connections by the kernel's own rule and is not looked for.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
 
-use crate::app::home::Home;
-use crate::app::status;
+use crate::kernel::procfs::{self, Stat};
 use crate::kernel::sock_diag;
 
 /// TCP_LISTEN, as /proc/net/tcp shows it.
@@ -91,43 +89,23 @@ pub fn first_listener(address: SocketAddr) -> Option<u64> {
     all.into_iter().find_map(|address| listeners_on(address).ok()?.first().copied())
 }
 
-/// Who holds the socket of that number, for a message: `app 'web' (pid 4711)`, `node (pid 4711)` of what is no app here,
-/// or why that cannot be said.
-#[must_use]
-pub fn holder(inode: u64) -> String {
-    let wanted = format!("socket:[{inode}]");
-    let mut hidden = false;
-    for pid in pids() {
-        match holds(Path::new(&format!("/proc/{pid}/fd")), &wanted) {
-            Ok(true) => return format!("{} (pid {pid})", app(pid).unwrap_or_else(|| name(pid))),
-            Ok(false) => {}
-            Err(error) => hidden |= error.kind() == io::ErrorKind::PermissionDenied,
+/// The process that holds the socket of that number, or why that cannot be said.
+///
+/// # Errors
+/// It is another user's, or cannot be seen from here.
+pub fn holder(inode: u64) -> Result<Stat, &'static str> {
+    let (mut found, mut hidden) = (false, false);
+    for pid in procfs::pids() {
+        let looked = procfs::each_socket(pid, |socket| {
+            found = socket == inode;
+            !found
+        });
+        hidden |= looked.is_err();
+        if found && let Some(stat) = procfs::stat(pid) {
+            return Ok(stat);
         }
     }
-    let why = if hidden { "another user's process" } else { "a process that cannot be seen from here" };
-    why.to_owned()
-}
-
-fn pids() -> Vec<u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let mut pids: Vec<u32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    pids.sort_unstable();
-    pids
-}
-
-fn holds(descriptors: &Path, wanted: &str) -> io::Result<bool> {
-    let mut entries = fs::read_dir(descriptors)?.flatten();
-    Ok(entries.any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted)))
-}
-
-fn app(pid: u32) -> Option<String> {
-    let home = Home::find(|name| std::env::var_os(name))?;
-    status::app_of(&home, pid.try_into().ok()?).map(|app| format!("app '{app}'"))
-}
-
-fn name(pid: u32) -> String {
-    let comm = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    String::from_utf8_lossy(&comm).trim_end().to_owned()
+    Err(if hidden { "another user's process" } else { "a process that cannot be seen from here" })
 }
 
 #[cfg(test)]
@@ -176,12 +154,12 @@ mod tests {
             let address = listener.local_addr().expect("bound");
             assert_eq!(listeners_on(address).expect("readable"), [inode]);
             assert_eq!(listeners_in_table(address).expect("readable"), [inode]);
-            assert!(holder(inode).ends_with(&format!("(pid {})", std::process::id())), "{}", holder(inode));
+            assert_eq!(holder(inode).map(|stat| stat.pid), Ok(std::process::id() as i32));
         }
     }
 
     #[test]
     fn a_socket_that_nobody_holds_is_not_blamed_on_a_process() {
-        assert!(!holder(u64::MAX).contains("pid"));
+        assert!(holder(u64::MAX).is_err());
     }
 }

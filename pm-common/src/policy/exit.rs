@@ -1,6 +1,15 @@
-//! How a process ended.
+//! How a process ended, and the exit codes that are our own.
 
 use std::fmt;
+
+/// A wait that timed out (timeout(1)'s code).
+pub const EXIT_TIMED_OUT: u8 = 124;
+/// Our own failure or bad usage (the code of env(1), nohup(1), timeout(1)).
+pub const EXIT_OWN: u8 = 125;
+/// The program was found but could not be executed.
+pub const EXIT_NOT_EXECUTABLE: u8 = 126;
+/// The program was not found.
+pub const EXIT_NOT_FOUND: u8 = 127;
 
 /// The end of a process, as waitid(2) tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

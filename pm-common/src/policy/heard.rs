@@ -9,7 +9,7 @@ use std::fmt;
 
 /// Where the sender of a message stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Standpoint {
     /// In the worker's tree, or orphaned from a worker of ours.
     Inside,
     /// Alive, and anywhere else.
@@ -24,7 +24,7 @@ pub struct Speaker {
     /// Its real uid, if the kernel told one.
     pub uid: Option<u32>,
     /// Where it stands.
-    pub place: Place,
+    pub place: Standpoint,
     /// It is the process that announced itself as the supervisor of this worker.
     pub supervises: bool,
 }
@@ -84,13 +84,13 @@ impl fmt::Display for Refusal {
 pub fn hear(word: Word, speaker: Speaker, users: Users<'_>) -> Result<(), Refusal> {
     let uid = speaker.uid.filter(|uid| users.trusted.contains(uid)).ok_or(Refusal::User)?;
     match (word, speaker.place) {
-        (_, Place::Outside) => Err(Refusal::Outside),
+        (_, Standpoint::Outside) => Err(Refusal::Outside),
         // Anybody's: the same number stands for all users from outside of our namespace.
-        (_, Place::Unseen) if users.nameless == Some(uid) => Err(Refusal::User),
-        (Word::Announcement, Place::Unseen) => Err(Refusal::Gone),
-        (_, Place::Unseen) if uid == 0 && !users.root && !speaker.supervises => Err(Refusal::Gone),
+        (_, Standpoint::Unseen) if users.nameless == Some(uid) => Err(Refusal::User),
+        (Word::Announcement, Standpoint::Unseen) => Err(Refusal::Gone),
+        (_, Standpoint::Unseen) if uid == 0 && !users.root && !speaker.supervises => Err(Refusal::Gone),
         (Word::OfSupervisor, _) if !speaker.supervises => Err(Refusal::NoSupervisor),
-        (Word::Ordinary | Word::Announcement | Word::OfSupervisor, Place::Inside | Place::Unseen) => Ok(()),
+        (Word::Ordinary | Word::Announcement | Word::OfSupervisor, Standpoint::Inside | Standpoint::Unseen) => Ok(()),
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
     const OVERFLOW: u32 = 65534;
     const ANOTHER: u32 = 1001;
 
-    const PLACES: [Place; 3] = [Place::Inside, Place::Outside, Place::Unseen];
+    const PLACES: [Standpoint; 3] = [Standpoint::Inside, Standpoint::Outside, Standpoint::Unseen];
     const WORDS: [Word; 3] = [Word::Ordinary, Word::Announcement, Word::OfSupervisor];
 
     fn each(mut check: impl FnMut(Word, Speaker, Users<'_>)) {
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn who_is_alive_elsewhere_is_never_heard() {
         each(|word, speaker, users| {
-            if speaker.place == Place::Outside {
+            if speaker.place == Standpoint::Outside {
                 assert!(hear(word, speaker, users).is_err(), "{word:?} {speaker:?} {users:?}");
             }
         });
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn only_who_is_there_announces_itself() {
         each(|word, speaker, users| {
-            if word == Word::Announcement && speaker.place != Place::Inside {
+            if word == Word::Announcement && speaker.place != Standpoint::Inside {
                 assert!(hear(word, speaker, users).is_err(), "{speaker:?} {users:?}");
             }
         });
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_uid_that_is_anybodys_tells_nothing_of_who_is_gone() {
         each(|word, speaker, users| {
-            if speaker.place == Place::Unseen && speaker.uid == Some(OVERFLOW) && users.nameless.is_some() {
+            if speaker.place == Standpoint::Unseen && speaker.uid == Some(OVERFLOW) && users.nameless.is_some() {
                 assert_eq!(hear(word, speaker, users), Err(Refusal::User), "{word:?} {speaker:?} {users:?}");
             }
         });
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn root_is_not_believed_when_it_is_gone_where_nothing_is_roots() {
         each(|word, speaker, users| {
-            if speaker.uid == Some(ROOT) && speaker.place == Place::Unseen && !users.root && !speaker.supervises {
+            if speaker.uid == Some(ROOT) && speaker.place == Standpoint::Unseen && !users.root && !speaker.supervises {
                 assert!(hear(word, speaker, users).is_err(), "{word:?} {speaker:?} {users:?}");
             }
         });
@@ -183,12 +183,12 @@ mod tests {
         let mut heard = 0;
         each(|word, speaker, users| {
             let user = speaker.uid.is_some_and(|uid| users.trusted.contains(&uid));
-            let named = speaker.place == Place::Inside || speaker.uid != users.nameless;
+            let named = speaker.place == Standpoint::Inside || speaker.uid != users.nameless;
             let place = match word {
-                Word::Announcement => speaker.place == Place::Inside,
-                Word::Ordinary | Word::OfSupervisor => speaker.place != Place::Outside,
+                Word::Announcement => speaker.place == Standpoint::Inside,
+                Word::Ordinary | Word::OfSupervisor => speaker.place != Standpoint::Outside,
             };
-            let anybodys = speaker.uid == Some(ROOT) && speaker.place == Place::Unseen && !users.root;
+            let anybodys = speaker.uid == Some(ROOT) && speaker.place == Standpoint::Unseen && !users.root;
             let place = place && (!anybodys || speaker.supervises);
             let may = user && named && place && (word != Word::OfSupervisor || speaker.supervises);
             assert_eq!(hear(word, speaker, users).is_ok(), may, "{word:?} {speaker:?} {users:?}");

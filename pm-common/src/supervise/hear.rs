@@ -7,13 +7,13 @@ use super::{Adapter, Scope, Supervise};
 use crate::cli::report;
 use crate::kernel::procfs::{self, Proc, Stat};
 use crate::policy::WorkerId;
-use crate::policy::heard::{Place, Refusal, Speaker, Users, Word, hear};
+use crate::policy::heard::{Refusal, Speaker, Standpoint, Users, Word, hear};
 use crate::policy::supervisor::Event;
 use crate::policy::time::{Mono, Span};
 use crate::policy::worker::ReadyBy;
 use crate::supervise::notify::{Assignment, Datagram};
 use crate::sys::credentials::Sender;
-use crate::sys::{clock, process};
+use crate::sys::{clock, pidfd, process};
 
 /// Looks at the ancestors of a sender again when one of them ended meanwhile.
 const CLIMBS: usize = 4;
@@ -166,16 +166,16 @@ impl<A: Adapter> Supervise<A> {
 
     fn speaker(&mut self, id: WorkerId, sender: &Sender) -> Speaker {
         let Some(process) = self.processes.get(&id) else {
-            return Speaker { uid: sender.uid, place: Place::Outside, supervises: false };
+            return Speaker { uid: sender.uid, place: Standpoint::Outside, supervises: false };
         };
         let announced = process.supervisor.as_ref().map(|(_, pid)| *pid);
         let supervises = sender.pid.is_some() && sender.pid == announced;
         let place = match sender.pid {
             // Of another pid namespace, and not below ours.
-            None => Place::Outside,
+            None => Standpoint::Outside,
             // Not reaped yet: the number is its own.
-            Some(pid) if pid == process.child.pid => Place::Inside,
-            Some(_) if !self.hearing.sees => Place::Unseen,
+            Some(pid) if pid == process.child.pid => Standpoint::Inside,
+            Some(_) if !self.hearing.sees => Standpoint::Unseen,
             Some(pid) => {
                 let leader = process.child.pid;
                 let mut others = self.leaders();
@@ -227,43 +227,49 @@ fn sender_is_root(sender: &Sender) -> bool {
 fn pin(sender: &Sender) -> Option<OwnedFd> {
     match &sender.pidfd {
         Some(pidfd) => pidfd.try_clone().ok(),
-        None => process::open_pidfd(sender.pid?).ok(),
+        None => pidfd::open(sender.pid?).ok(),
     }
 }
 
 /// Where this process stands. `other`: a child of ours that is, with all below it, no part of the worker.
-fn place_of(proc: &mut Proc, pid: i32, pidfd: Option<&OwnedFd>, leader: i32, other: impl Fn(&Stat) -> bool) -> Place {
+fn place_of(
+    proc: &mut Proc,
+    pid: i32,
+    pidfd: Option<&OwnedFd>,
+    leader: i32,
+    other: impl Fn(&Stat) -> bool,
+) -> Standpoint {
     let opened = match pidfd {
         Some(_) => None,
-        None => match process::open_pidfd(pid) {
+        None => match pidfd::open(pid) {
             Ok(fd) => Some(fd),
-            Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => return Place::Unseen,
+            Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => return Standpoint::Unseen,
             // Out of descriptors: what /proc says has to do.
             Err(_) => None,
         },
     };
-    let place = (0..CLIMBS).find_map(|_| climb(proc, pid, leader, &other)).unwrap_or(Place::Unseen);
+    let place = (0..CLIMBS).find_map(|_| climb(proc, pid, leader, &other)).unwrap_or(Standpoint::Unseen);
     // What was read may have been of a later process with its number.
     let held = pidfd.or(opened.as_ref()).is_none_or(|fd| process::exists(fd.as_fd()));
-    if held { place } else { Place::Unseen }
+    if held { place } else { Standpoint::Unseen }
 }
 
 /// Goes up from this process; `None`: one of its ancestors ended meanwhile.
-fn climb(proc: &mut Proc, pid: i32, leader: i32, other: impl Fn(&Stat) -> bool) -> Option<Place> {
+fn climb(proc: &mut Proc, pid: i32, leader: i32, other: impl Fn(&Stat) -> bool) -> Option<Standpoint> {
     let own = own_pid();
-    let Some(mut at) = proc.stat(pid) else { return Some(Place::Unseen) };
+    let Some(mut at) = proc.stat(pid) else { return Some(Standpoint::Unseen) };
     for _ in 0..procfs::LARGEST_TREE {
         if at.pid == leader {
-            return Some(Place::Inside);
+            return Some(Standpoint::Inside);
         }
         if at.ppid == own {
-            return Some(if other(&at) { Place::Outside } else { Place::Inside });
+            return Some(if other(&at) { Standpoint::Outside } else { Standpoint::Inside });
         }
         if at.ppid <= 0 || at.pid == own {
-            return Some(Place::Outside);
+            return Some(Standpoint::Outside);
         }
         // A parent is older than its child, be it the first one or a reaper.
         at = proc.stat(at.ppid).filter(|parent| parent.start_time <= at.start_time)?;
     }
-    Some(Place::Outside)
+    Some(Standpoint::Outside)
 }

@@ -39,7 +39,7 @@ use crate::policy::supervisor::{Action, Asker, Event, Supervisor};
 use crate::policy::time::{Mono, Span};
 use crate::supervise::release::{Origin, Releases};
 use crate::sys::clock;
-use crate::sys::signals::{Caught, Sender, Signals};
+use crate::sys::signals::{Caught, SignalSender, Signals};
 
 pub use adapter::{Adapter, Listens, Plan, Source, Turn};
 use hear::Hearing;
@@ -150,7 +150,7 @@ impl<A: Adapter> Supervise<A> {
     pub fn begin(mut setup: Setup<A>) -> Result<Self, Failure> {
         let mut proc = Proc::default();
         let inherited = Inherited::look(&mut proc);
-        crate::sys::process::can_watch().or_fail(|| "cannot watch processes".to_owned())?;
+        crate::sys::pidfd::can_watch().or_fail(|| "cannot watch processes".to_owned())?;
         let releases = setup.succession.take_over(&mut setup.machine, &mut setup.publisher, setup.origin)?;
         // One that whoever started us talks to us over is not for our children.
         let channel = std::env::var("NODE_CHANNEL_FD").ok().and_then(|number| number.parse().ok());
@@ -169,7 +169,7 @@ impl<A: Adapter> Supervise<A> {
             events: VecDeque::from([Event::Start]),
             signals,
             manager,
-            above: setup.publisher.above().and_then(|pid| Some((crate::sys::process::open_pidfd(pid).ok()?, pid))),
+            above: setup.publisher.above().and_then(|pid| Some((crate::sys::pidfd::open(pid).ok()?, pid))),
             input: if setup.scope == Scope::Tree { Input::ours() } else { Input::Nothing },
             outputs: setup.outputs,
             publisher: setup.publisher,
@@ -379,11 +379,11 @@ fn poll<T: Ord>(
 }
 
 /// Who it is that asks us to stop.
-fn asker(sender: Sender) -> Asker {
+fn asker(sender: SignalSender) -> Asker {
     match sender {
-        Sender::Terminal => Asker::Terminal,
-        Sender::Process(Some(pid)) if procfs::is_restart_above(pid) => Asker::Above,
-        Sender::Process(_) => Asker::Other,
+        SignalSender::Terminal => Asker::Terminal,
+        SignalSender::Process(Some(pid)) if procfs::is_restart_above(pid) => Asker::Above,
+        SignalSender::Process(_) => Asker::Other,
     }
 }
 

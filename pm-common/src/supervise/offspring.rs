@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use nix::sys::signal::Signal;
 
-use super::perform::signal_of;
 use super::processes::own_pid;
+use super::processes::signal_of;
 use super::{Adapter, Scope, Supervise};
 use crate::cli::report;
 use crate::kernel::procfs::{self, Stat};

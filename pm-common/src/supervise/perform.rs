@@ -5,14 +5,14 @@ use std::os::fd::AsFd;
 use nix::sys::signal::Signal;
 
 use super::outputs::Opened;
-use super::processes::Process;
+use super::processes::{Process, signal_of};
 use super::{Adapter, Plan, Scope, Supervise};
 use crate::cli::chain;
 use crate::cli::report::{self, EXIT_OWN};
 use crate::kernel::procfs;
 use crate::policy::WorkerId;
 use crate::policy::record::{Record, some_of};
-use crate::policy::supervisor::{Action, Event, Release, Request, StopKind};
+use crate::policy::supervisor::{Action, Event, Release, Request};
 use crate::supervise::notify::{Assignment, NotifySocket};
 use crate::sys::clock;
 use crate::sys::limits;
@@ -244,12 +244,4 @@ struct Unstarted {
 fn cannot_run(program: &str, SpawnError { code, error }: &SpawnError) -> Unstarted {
     let message = format!("cannot run {program}: {}{}", report::reason(error), chain::hint(program));
     Unstarted { code: *code, message }
-}
-
-/// What a supervisor is told, so that it stops as we do: only TERM lets idle clients linger.
-pub(super) const fn signal_of(kind: StopKind) -> Signal {
-    match kind {
-        StopKind::Term => Signal::SIGTERM,
-        StopKind::Int => Signal::SIGINT,
-    }
 }

@@ -11,10 +11,10 @@ use super::pace::Pace;
 use super::processes::Process;
 use super::{Adapter, Listens};
 use crate::app::home::AppDir;
+use crate::app::status::Id;
 use crate::app::status::{
-    Last, Roll, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
+    Last, RollReport, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
 };
-use crate::app::wait::Id;
 use crate::cli::policy_options;
 use crate::cli::report;
 use crate::kernel::procfs;
@@ -176,8 +176,8 @@ impl Publisher {
         self.last_words = log.map(ErrLog::last_lines).unwrap_or_default();
     }
 
-    fn roll(&mut self, view: RollView) -> Roll {
-        Roll {
+    fn roll(&mut self, view: RollView) -> RollReport {
+        RollReport {
             requested: view.requested,
             started: view.started,
             ended: view.ended,

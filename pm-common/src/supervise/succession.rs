@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use super::Publisher;
 use super::journal::{Journal, KeptRelease, State};
-use crate::app::wait::Id;
+use crate::app::status::Id;
 use crate::cli::report::{self, Failure};
 use crate::policy::supervisor::{Carried, Supervisor};
 use crate::supervise::notify::{Assignment, Upward};

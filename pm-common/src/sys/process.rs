@@ -11,10 +11,10 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
-use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
+use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
-use crate::cli::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN};
-use crate::policy::exit::Exit;
+use super::pidfd;
+use crate::policy::exit::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN, Exit};
 
 /// What to start.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
     }
     let mut child = command.spawn().map_err(spawn_error)?;
     let pid = i32::try_from(child.id()).unwrap_or_default();
-    match open_pidfd(pid) {
+    match pidfd::open(pid) {
         Ok(pidfd) => Ok(Child { pid, pidfd }),
         Err(error) => {
             // Out of descriptors just now: without a pidfd we could not watch it, so it must not live.
@@ -174,29 +174,6 @@ fn place_at(fd: RawFd, number: RawFd) -> io::Result<()> {
     // SAFETY: the number is reserved, so that nothing of the child's own is replaced; no memory is touched.
     let done = unsafe { libc::dup2(fd, number) };
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// A pidfd of a process that cannot be reaped meanwhile (a child of ours, or one whose identity is checked after).
-///
-/// # Errors
-/// pidfd_open(2): no such process, out of descriptors.
-pub fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
-    let pid = rustix::process::Pid::from_raw(pid).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    Ok(pidfd_open(pid, PidfdFlags::empty())?)
-}
-
-/// Whether processes can be watched here at all, which nothing else can stand in for.
-///
-/// # Errors
-/// pidfd_open(2) is missing or forbidden, with the remedy. Want of descriptors, which passes, is none.
-pub fn can_watch() -> io::Result<()> {
-    match open_pidfd(std::process::id() as i32).map_err(|error| error.raw_os_error().map(Errno::from_raw)) {
-        Err(Some(errno @ (Errno::ENOSYS | Errno::EPERM | Errno::EACCES))) => Err(io::Error::other(format!(
-            "pidfd_open: {}; it needs Linux 5.3 or later, and a sandbox (seccomp, gVisor) that allows this call",
-            errno.desc()
-        ))),
-        Ok(_) | Err(_) => Ok(()),
-    }
 }
 
 /// How a child ended, if it has; it stays a zombie, so that its pid and group number stay its own.

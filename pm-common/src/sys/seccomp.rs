@@ -6,7 +6,6 @@
 //! ENOSYS, so that nothing hangs.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::libc;
@@ -123,9 +122,9 @@ fn filter(flags: libc::c_ulong) -> Result<RawFd, i32> {
     RawFd::try_from(made).ok().filter(|fd| *fd >= 0).ok_or_else(nix::errno::Errno::last_raw)
 }
 
-/// Room for one descriptor, aligned as cmsg(3) wants it.
+/// NoticeRoom for one descriptor, aligned as cmsg(3) wants it.
 #[repr(C)]
-union Control {
+union DescriptorRoom {
     _align: libc::cmsghdr,
     bytes: [u8; 32],
 }
@@ -133,7 +132,7 @@ union Control {
 /// sendmsg(2) with no allocation, as between fork and exec none is allowed.
 fn send(to: RawFd, errno: i32, descriptor: Option<RawFd>) {
     let mut text = errno.to_ne_bytes();
-    let mut control = Control { bytes: [0; 32] };
+    let mut control = DescriptorRoom { bytes: [0; 32] };
     let mut iov = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: text.len() };
     // SAFETY: all zeroes are a valid msghdr (null pointers, no lengths).
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -210,7 +209,7 @@ pub enum Call {
 
 /// What a look at a listener found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum Arrival {
     /// A call that waits.
     Notice(Notice),
     /// None waits now.
@@ -231,29 +230,29 @@ impl AsFd for Listener {
 
 /// More than `struct seccomp_notif` takes on any kernel so far (80 bytes).
 #[repr(C, align(8))]
-struct Room([u8; 512]);
+struct NoticeRoom([u8; 512]);
 
 impl Listener {
     /// The next call that waits. Never blocks.
     #[must_use]
-    pub fn next(&self) -> Next {
+    pub fn next(&self) -> Arrival {
         // The ioctl itself would wait; where poll(2) says that there is one, it does not.
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         if poll(&mut fds, Some(&at_once)).is_err() {
-            return Next::Nothing;
+            return Arrival::Nothing;
         }
         let seen = fds[0].revents();
         if !seen.contains(PollFlags::IN) {
             let gone = seen.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
-            return if gone { Next::Gone } else { Next::Nothing };
+            return if gone { Arrival::Gone } else { Arrival::Nothing };
         }
-        self.receive().map_or(Next::Nothing, Next::Notice)
+        self.receive().map_or(Arrival::Nothing, Arrival::Notice)
     }
 
     fn receive(&self) -> Option<Notice> {
         // The kernel insists on zeroes.
-        let mut room = Room([0; 512]);
+        let mut room = NoticeRoom([0; 512]);
         let into = (&raw mut room).cast::<libc::seccomp_notif>();
         // SAFETY: the kernel writes one struct seccomp_notif, which the room holds with much to spare.
         let done = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, into) };
@@ -315,39 +314,6 @@ impl Listener {
         let done = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const order) };
         if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
-}
-
-/// Reads memory of another process; shorter than asked for where it ends.
-///
-/// # Errors
-/// That of process_vm_readv(2): EPERM, EFAULT, ESRCH.
-pub fn read_memory(thread: i32, address: usize, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    let from = nix::sys::uio::RemoteIoVec { base: address, len: length };
-    let pid = nix::unistd::Pid::from_raw(thread);
-    let got = nix::sys::uio::process_vm_readv(pid, &mut [io::IoSliceMut::new(&mut bytes)], &[from])?;
-    bytes.truncate(got);
-    Ok(bytes)
-}
-
-/// A duplicate of a descriptor of another process (its leader's pid, not a thread's).
-///
-/// # Errors
-/// That of pidfd_open(2) and pidfd_getfd(2): EPERM, ENOSYS before Linux 5.6, EBADF.
-pub fn take_descriptor(process: i32, number: i32) -> io::Result<OwnedFd> {
-    let process = super::process::open_pidfd(process)?;
-    let flags = rustix::process::PidfdGetfdFlags::empty();
-    Ok(rustix::process::pidfd_getfd(process, number, flags)?)
-}
-
-/// The value of an extended attribute of what a path of /proc leads to; at most 255 bytes.
-///
-/// # Errors
-/// That of getxattr(2).
-pub fn attribute(path: &str, name: &str) -> io::Result<Vec<u8>> {
-    let mut room = [MaybeUninit::<u8>::uninit(); 255];
-    let (value, _) = rustix::fs::getxattr(path, name, &mut room)?;
-    Ok(value.to_vec())
 }
 
 #[cfg(test)]

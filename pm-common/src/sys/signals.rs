@@ -17,14 +17,14 @@ pub enum Caught {
     /// A child ended (or stopped): look.
     Child,
     /// Stop.
-    Stop(StopKind, Sender),
+    Stop(StopKind, SignalSender),
     /// Reload, or scale by one.
     Asked(Request),
 }
 
 /// Where a signal came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sender {
+pub enum SignalSender {
     /// A key was pressed at the terminal.
     Terminal,
     /// The process of this number, 0 if it cannot be seen from here; `None`: the kernel does not say.
@@ -81,8 +81,8 @@ impl AsFd for Signals {
 /// them, and a HUP of a terminal that goes away means stop.
 fn meaning(origin: &Origin) -> Option<Caught> {
     let from_kernel = matches!(origin.cause, Cause::Kernel);
-    let process = Sender::Process(origin.process.map(|process| process.pid));
-    let sender = if from_kernel { Sender::Terminal } else { process };
+    let process = SignalSender::Process(origin.process.map(|process| process.pid));
+    let sender = if from_kernel { SignalSender::Terminal } else { process };
     Some(match origin.signal {
         libc::SIGCHLD => Caught::Child,
         // Images with STOPSIGNAL SIGQUIT mean an end in order.

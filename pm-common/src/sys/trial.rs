@@ -9,8 +9,8 @@ use nix::sys::wait::WaitStatus;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::daemon::{Fork, fork};
-use super::seccomp::{self, Call, Listener, Next, Notice};
-use super::{fdpass, socket};
+use super::seccomp::{self, Arrival, Call, Listener, Notice};
+use super::{fdpass, reach, socket};
 
 /// How long the child may take for one step: it is never reached but on a machine that stands still.
 const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
@@ -89,15 +89,15 @@ fn watch(from: BorrowedFd<'_>, child: i32) -> io::Result<Trial> {
         wait(&mut fds)?;
         let child_ended = !fds[1].revents().is_empty();
         match listener.next() {
-            Next::Notice(notice) => {
+            Arrival::Notice(notice) => {
                 if trial.is_none() {
                     trial = look(&listener, notice, child);
                 }
                 listener.proceed(notice.id);
             }
-            Next::Nothing if child_ended => break,
-            Next::Nothing => {}
-            Next::Gone => break,
+            Arrival::Nothing if child_ended => break,
+            Arrival::Nothing => {}
+            Arrival::Gone => break,
         }
     }
     trial.ok_or_else(|| io::Error::other("the process that tried it ended before it had bound"))
@@ -110,8 +110,8 @@ fn wait(fds: &mut [PollFd<'_>]) -> io::Result<()> {
 
 fn look(listener: &Listener, notice: Notice, child: i32) -> Option<Trial> {
     let Call::Bind { fd, address, length } = notice.call else { return None };
-    let read = seccomp::read_memory(notice.thread, address, length.min(16)).map(drop);
-    let take = seccomp::take_descriptor(child, fd).map(drop);
+    let read = reach::read_memory(notice.thread, address, length.min(16)).map(drop);
+    let take = reach::take_descriptor(child, fd).map(drop);
     let made = socket::tcp_unbound(any_port());
     let put = made.and_then(|made| listener.put(notice.id, made.as_fd(), fd, true));
     Some(Trial { watch: Ok(()), read, take, put })

@@ -8,7 +8,7 @@ use pm_common::app::home::{self, Claim, Home, Lock, Start};
 use pm_common::app::orphans;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::kernel::procfs;
-use pm_common::sys::process;
+use pm_common::sys::pidfd;
 
 use crate::start::service;
 
@@ -130,7 +130,7 @@ pub(crate) fn holder(dir: &Path, name: &str) -> Result<Option<i32>, Failure> {
 pub(crate) fn pinned_holder(dir: &Path, name: &str) -> Result<Option<(i32, OwnedFd)>, Failure> {
     for _ in 0..TRIES {
         let Some(pid) = holder(dir, name)? else { return Ok(None) };
-        let Ok(pidfd) = process::open_pidfd(pid) else { continue };
+        let Ok(pidfd) = pidfd::open(pid) else { continue };
         if holder(dir, name)? == Some(pid) {
             return Ok(Some((pid, pidfd)));
         }

@@ -10,7 +10,7 @@ use nix::libc::{SIGTTIN, SIGTTOU};
 use pm_common::app::home::{self, Home, Mode, Start, Turns};
 use pm_common::app::status::SupervisorState;
 use pm_common::app::wait::patience::suspended;
-use pm_common::app::wait::{Decision, Goal, Patience, Sight, Teller, Verdict, Watch};
+use pm_common::app::wait::{Decision, Goal, Patience, Sight, Teller, WaitEnd, Watch};
 use pm_common::cli::options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::time::Span;
@@ -178,8 +178,8 @@ impl Scaled<'_> {
         loop {
             let sight = self.look()?;
             match decision.look(&sight) {
-                Some(Verdict::Reached) => return Ok(()),
-                Some(Verdict::Failed { message, quoted }) => {
+                Some(WaitEnd::Reached) => return Ok(()),
+                Some(WaitEnd::Failed { message, quoted }) => {
                     report::quote(&quoted);
                     return Err(Failure::with_code(1, message));
                 }

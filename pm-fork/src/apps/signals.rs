@@ -7,7 +7,7 @@ use pm_common::app::home::{Claim, Home, Lock};
 use pm_common::app::status::{self, Counts};
 use pm_common::cli::report::{Failure, OrFail as _};
 use pm_common::kernel::procfs;
-use pm_common::sys::process;
+use pm_common::sys::{pidfd, process};
 
 use crate::apps::{check_owner, known_dir, left, not_running, pinned_holder};
 use crate::start::failed;
@@ -43,7 +43,7 @@ pub(crate) fn signal_workers(home: &Home, name: &str, signal: &Signal) -> Result
     let workers = statuses.iter().flat_map(|status| &status.workers).filter(|worker| !worker.supervises);
     let mut told = false;
     for (pid, start) in workers.filter_map(|worker| worker.pid.zip(worker.start)) {
-        let Ok(pidfd) = process::open_pidfd(pid) else { continue };
+        let Ok(pidfd) = pidfd::open(pid) else { continue };
         // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one with its number.
         if procfs::is_alive(pid, start) {
             check_owner(home, name, pid)?;

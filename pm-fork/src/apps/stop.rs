@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use pm_common::app::home::Home;
-use pm_common::app::orphans::{self, Ending, Whose};
+use pm_common::app::orphans::{self, EndOfOrphans, Whose};
 use pm_common::app::status::{self, Status, SupervisorState};
 use pm_common::app::wait::Teller;
 use pm_common::app::wait::watch::timespec;
@@ -18,7 +18,7 @@ use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::kernel::procfs;
 use pm_common::policy::rules::Rules;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::sys::{clock, process};
+use pm_common::sys::{clock, pidfd, process};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::apps;
@@ -43,7 +43,7 @@ pub(crate) fn run(names: &[String], timeout: Option<Span>) -> Result<u8, Failure
 /// exit code that it comes to.
 pub(crate) fn stop(home: &Home, names: &[String], timeout: Option<Span>) -> BTreeMap<String, u8> {
     let mut failed = stop_supervised(home, names, timeout);
-    let left = |name: &str| Ending::begin(name, &home.dir(name)?, &orphans::of(&home.dir(name)?).ok()?);
+    let left = |name: &str| EndOfOrphans::begin(name, &home.dir(name)?, &orphans::of(&home.dir(name)?).ok()?);
     let all = names.iter().filter_map(|name| Some((name, left(name)?)));
     let (names, endings): (Vec<_>, Vec<_>) = all.unzip();
     for (name, result) in names.into_iter().zip(orphans::end(endings)) {
@@ -221,7 +221,7 @@ fn go_on(name: &str, dir: &Path, holder: i32, statuses: &[Status]) {
             continue;
         }
         seen.push(pid);
-        let pidfd = process::open_pidfd(pid).ok();
+        let pidfd = pidfd::open(pid).ok();
         let pidfd = pidfd.filter(|_| start.is_none_or(|start| procfs::is_alive(pid, start)));
         let pidfd = pidfd.filter(|_| whose.may_end(pid));
         let sent = pidfd.is_some_and(|pidfd| process::signal(pidfd.as_fd(), nix::libc::SIGCONT as u8).is_ok());

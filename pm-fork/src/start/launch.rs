@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use pm_common::app::status::{Ended, WorkerLine, WorkerState};
 use pm_common::app::wait::patience::suspended;
-use pm_common::app::wait::{Decision, Goal, Sight, Teller, Verdict, Watch, wait_for_any};
+use pm_common::app::wait::{Decision, Goal, Sight, Teller, WaitEnd, Watch, wait_for_any};
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::exit::Exit;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::supervise::err_log::ErrLog;
 use pm_common::sys::daemon::{self, Fork};
-use pm_common::sys::{clock, process};
+use pm_common::sys::{clock, pidfd, process};
 
 use crate::start::service::{ABOUT_TO_EXEC, FIELDS, Service};
 use crate::start::{failed, port};
@@ -276,7 +276,7 @@ impl Started {
             return Ok(None);
         }
         let watch = Watch::new(&self.dir).or_fail(|| format!("cannot watch {}", self.dir.display()))?;
-        let pidfd = process::open_pidfd(self.pid).or_fail(|| format!("cannot watch process {}", self.pid))?;
+        let pidfd = pidfd::open(self.pid).or_fail(|| format!("cannot watch process {}", self.pid))?;
         let decision = Decision::new(&self.name, Goal::Ready);
         let (sight, warned, since) = (Sight::default(), false, clock::now());
         Ok(Some(Awaited { started: self, pidfd, watch, decision, sight, warned, since }))
@@ -292,7 +292,7 @@ impl Awaited<'_> {
             return Ok(Some(self.ended(exit)));
         }
         // A supervisor that gives up ends in a moment, and with it the chain: its code says more than that it did.
-        if self.decision.look(&self.sight) == Some(Verdict::Reached) {
+        if self.decision.look(&self.sight) == Some(WaitEnd::Reached) {
             self.started.say(&self.evidence(), self.alive());
             return Ok(Some(0));
         }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
+use pm_common::app::status;
 use pm_common::kernel::listeners;
 
 /// What Node, Python, Go, Java and others say of a port that is taken, in small letters.
@@ -13,7 +14,7 @@ pub(crate) fn taken(app: &str, lines: &[String]) -> String {
     let own = format!("app '{app}' ");
     let held = ports(lines).into_iter().find_map(|port| {
         let inode = listeners::first_listener(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))?;
-        Some((port, listeners::holder(inode))).filter(|(_, holder)| !holder.starts_with(&own))
+        Some((port, status::socket_holder(inode))).filter(|(_, holder)| !holder.starts_with(&own))
     });
     held.map_or_else(String::new, |(port, holder)| format!("; port {port} is taken by {holder}"))
 }

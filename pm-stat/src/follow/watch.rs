@@ -10,11 +10,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use pm_common::app::status;
-use pm_common::app::wait::Id;
+use pm_common::app::status::Id;
 use pm_common::kernel::procfs;
 use pm_common::policy::time::Mono;
 use pm_common::sys::inotify::instance;
-use pm_common::sys::{clock, process};
+use pm_common::sys::{clock, pidfd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::io::Errno;
@@ -179,7 +179,7 @@ impl Watch {
             if self.pidfds.contains_key(&id) {
                 continue;
             }
-            let pidfd = match process::open_pidfd(id.pid) {
+            let pidfd = match pidfd::open(id.pid) {
                 // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one.
                 Ok(pidfd) => Some(pidfd).filter(|_| procfs::is_alive(id.pid, id.start)),
                 Err(e) if e.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => None,

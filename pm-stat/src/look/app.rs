@@ -4,8 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pm_common::app::home;
+use pm_common::app::status::Id;
 use pm_common::app::status::{self, Status, SupervisorLine, Told, WorkerLine};
-use pm_common::app::wait::{Id, Sight};
+use pm_common::app::wait::Sight;
 use pm_common::kernel::procfs;
 
 use crate::look::start::{DEFAULT_NAMESPACE, Start};

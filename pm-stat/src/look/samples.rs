@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use pm_common::app::home::Folder;
-use pm_common::app::wait::Id;
+use pm_common::app::status::Id;
 use pm_common::kernel::procfs;
 
 use crate::look::start;

@@ -1,6 +1,6 @@
 //! What processes use, from /proc: memory and CPU time of a worker with all below it.
 
-use pm_common::app::wait::Id;
+use pm_common::app::status::Id;
 use pm_common::kernel::procfs::{self, Proc, Stat};
 
 use crate::look::samples::{Sample, Samples};

@@ -1,7 +1,7 @@
 //! What every output shows: one row for each worker, and for an app without a worker to show, one of its own.
 
+use pm_common::app::status::Id;
 use pm_common::app::status::{Counts, Last, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
-use pm_common::app::wait::Id;
 use serde_json::Value;
 
 use crate::look::app::App;

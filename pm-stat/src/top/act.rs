@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
 use pm_common::cli::report::reason;
-use pm_common::sys::process::open_pidfd;
+use pm_common::sys::pidfd;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::state::Act;
@@ -134,6 +134,6 @@ fn run(command: &[OsString]) -> io::Result<Running> {
     command.args(words).stdin(Stdio::null()).stdout(write.try_clone()?).stderr(write);
     // The keys of the terminal are for the screen: Ctrl-C ends that, not what it has begun.
     let child = command.process_group(0).spawn()?;
-    let pidfd = open_pidfd(i32::try_from(child.id()).unwrap_or(0))?;
+    let pidfd = pidfd::open(i32::try_from(child.id()).unwrap_or(0))?;
     Ok(Running { child, pidfd, output: Some(File::from(read)) })
 }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 
 use pm_common::app::home::{Home, check_name};
 use pm_common::app::wait::patience::suspended;
-use pm_common::app::wait::{Decision, Goal, Patience, Teller, Verdict, Watch};
+use pm_common::app::wait::{Decision, Goal, Patience, Teller, WaitEnd, Watch};
 use pm_common::cli::options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::time::Span;
@@ -69,8 +69,8 @@ impl Wait {
         loop {
             let sight = watch.look().or_fail(doing)?;
             match decision.look(&sight) {
-                Some(Verdict::Reached) => return Ok(0),
-                Some(Verdict::Failed { message, quoted }) => {
+                Some(WaitEnd::Reached) => return Ok(0),
+                Some(WaitEnd::Failed { message, quoted }) => {
                     report::fatal(message, &quoted);
                     return Err(Failure::with_code(1, ""));
                 }

@@ -1,6 +1,8 @@
-use pm_common::app::status::{Roll, RollRunning, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pm_common::app::status::{
+    Id, RollReport, RollRunning, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
+};
 
-use pm_common::app::wait::{Id, Sight};
+use pm_common::app::wait::Sight;
 
 use super::*;
 
@@ -35,7 +37,7 @@ fn cluster(pid: i32) -> Status {
 
 fn rolls(pid: i32, requested: u64, ended: u64, ok: Option<bool>) -> Status {
     let mut status = cluster(pid);
-    status.supervisor.roll = Some(Roll { requested, started: ended, ended, ok, ..Roll::default() });
+    status.supervisor.roll = Some(RollReport { requested, started: ended, ended, ok, ..RollReport::default() });
     status
 }
 
@@ -66,8 +68,8 @@ fn verdicts(goal: Goal, sights: &[Sight]) -> Vec<String> {
     let mut decision = Decision::new("web", goal);
     let word = |verdict| match verdict {
         None => "-".to_owned(),
-        Some(Verdict::Reached) => "0".to_owned(),
-        Some(Verdict::Failed { message, .. }) => message,
+        Some(WaitEnd::Reached) => "0".to_owned(),
+        Some(WaitEnd::Failed { message, .. }) => message,
     };
     sights.iter().map(|sight| word(decision.look(sight))).collect()
 }
@@ -121,7 +123,7 @@ fn an_aborted_roll_says_where_and_why() {
         "the reload of web was aborted: slot=0: the new worker ended before it was ready code=1; the old workers go on"
             .to_owned();
     let verdict = Decision::new("web", since(0)).look(&sight(&[status]));
-    assert_eq!(verdict, Some(Verdict::Failed { message, quoted: stderr }));
+    assert_eq!(verdict, Some(WaitEnd::Failed { message, quoted: stderr }));
     let untold = verdicts(since(0), &[sight(&[rolls(7, 1, 1, None)])]);
     assert_eq!(
         untold,
@@ -150,7 +152,7 @@ fn a_roll_ends_with_its_supervisor() {
 fn the_rolls_are_those_of_the_innermost_supervisor() {
     // The pm-restart is there first, and knows nothing of a pm-cluster yet.
     let mut restart = above(6, false, 0);
-    restart.supervisor.roll = Some(Roll { requested: 5, ended: 5, ok: Some(true), ..Roll::default() });
+    restart.supervisor.roll = Some(RollReport { requested: 5, ended: 5, ok: Some(true), ..RollReport::default() });
     let steps = [
         sight(std::slice::from_ref(&restart)),
         sight(&[above(6, true, 0)]),

@@ -377,7 +377,7 @@ mod tests {
         health.listens(who, "tcp:127.0.0.1:1");
         health.look(&mut listeners, &mut events);
         let pid = health.children().next().expect("it runs");
-        let watched = pm_common::sys::process::open_pidfd(pid).expect("our child");
+        let watched = pm_common::sys::pidfd::open(pid).expect("our child");
         health.forget(who, &mut listeners);
         let mut fds = [rustix::event::PollFd::new(&watched, rustix::event::PollFlags::IN)];
         let patience = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };

@@ -8,6 +8,7 @@ use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::{clock, socket};
 
 use super::{Lane, Lanes};
+use pm_common::app::status;
 use pm_common::kernel::listeners;
 
 /// A socket of the group, in the kernel's order.
@@ -121,7 +122,7 @@ impl Lanes {
                 self.group.push(Member::Foreign(inode));
             }
             if self.foreign.told.insert(inode) {
-                let (address, by) = (self.address, listeners::holder(inode));
+                let (address, by) = (self.address, status::socket_holder(inode));
                 warnings.push(format!("another program listens on an address of ours address=tcp:{address} by={by}"));
             }
         }

@@ -23,7 +23,7 @@ const TMPFS: [&str; 2] = ["/run", "/dev/shm"];
 
 /// Why the directories of the apps are where they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum HomeOrigin {
     /// Named by PM_HOME, so that what is wrong with it is the user's to know.
     Named,
     /// `~/.pm`.
@@ -36,8 +36,8 @@ impl Home {
     /// Makes sure that what is written here outlives a reboot, and may grow without filling the memory.
     pub(super) fn lasts(&self) -> Result<(), Trouble> {
         match &self.origin {
-            Origin::Named | Origin::Usual => Ok(()),
-            Origin::InsteadOf(usual) => Err(usual.clone().map_or(Trouble::Homeless, Trouble::Barred)),
+            HomeOrigin::Named | HomeOrigin::Usual => Ok(()),
+            HomeOrigin::InsteadOf(usual) => Err(usual.clone().map_or(Trouble::Homeless, Trouble::Barred)),
         }
     }
 
@@ -59,7 +59,7 @@ pub(super) fn tell(home: Option<&Home>, app: &AppDir) {
 pub(super) fn find(env: impl Fn(&str) -> Option<OsString>) -> Option<Home> {
     let given = |name: &str| env(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     if let Some(path) = given("PM_HOME") {
-        return std::path::absolute(path).ok().map(|path| Home { path, origin: Origin::Named });
+        return std::path::absolute(path).ok().map(|path| Home { path, origin: HomeOrigin::Named });
     }
     let home = given("HOME").filter(|p| p.is_absolute()).or_else(home_of_passwd);
     choose(home.map(|home| home.join(".pm")), geteuid().as_raw(), is_barred, can_stand_in)
@@ -75,10 +75,10 @@ fn choose(
     if usual.as_deref().is_none_or(is_barred) {
         let mut places = TMPFS.iter().map(|dir| Path::new(dir).join(format!("pm-{uid}")));
         if let Some(path) = places.find(|path| can_stand_in(path)) {
-            return Some(Home { path, origin: Origin::InsteadOf(usual) });
+            return Some(Home { path, origin: HomeOrigin::InsteadOf(usual) });
         }
     }
-    usual.map(|path| Home { path, origin: Origin::Usual })
+    usual.map(|path| Home { path, origin: HomeOrigin::Usual })
 }
 
 pub(super) fn home_of_passwd() -> Option<PathBuf> {
@@ -153,13 +153,13 @@ mod tests {
             choose(usual.map(PathBuf::from), 7, |_| barred, can).map(|home| (home.path, home.origin))
         };
         let both = ["/run/pm-7", "/dev/shm/pm-7"];
-        let instead = |usual: Option<&str>| Origin::InsteadOf(usual.map(PathBuf::from));
+        let instead = |usual: Option<&str>| HomeOrigin::InsteadOf(usual.map(PathBuf::from));
         let usual = Some("/h/.pm");
         for (case, wanted) in [
-            (chosen(usual, false, &both), Some(("/h/.pm", Origin::Usual))),
+            (chosen(usual, false, &both), Some(("/h/.pm", HomeOrigin::Usual))),
             (chosen(usual, true, &both), Some(("/run/pm-7", instead(usual)))),
             (chosen(usual, true, &both[1..]), Some(("/dev/shm/pm-7", instead(usual)))),
-            (chosen(usual, true, &["/run/pm-8"]), Some(("/h/.pm", Origin::Usual))),
+            (chosen(usual, true, &["/run/pm-8"]), Some(("/h/.pm", HomeOrigin::Usual))),
             (chosen(None, false, &both), Some(("/run/pm-7", instead(None)))),
             (chosen(None, false, &[]), None),
         ] {

@@ -22,7 +22,7 @@ mod turn;
 mod unseen;
 
 pub use files::{Folder, read_file, remove_file, replace_file};
-use find::Origin;
+use find::HomeOrigin;
 pub use ids::with_id;
 pub use lock::{Claim, Lock};
 pub use name::{check as check_name, implied as implied_name, of_directory as directory_name, script as script_of};
@@ -45,7 +45,7 @@ pub const DIR: &str = "PM_DIR";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     path: PathBuf,
-    origin: Origin,
+    origin: HomeOrigin,
 }
 
 impl Home {
@@ -297,7 +297,7 @@ impl AppDir {
                 "no directory for the app '{name}' and its logs: {}; set PM_HOME to a directory that you can write",
                 trouble.text()
             ))),
-            Err(trouble @ Trouble::Foreign(..)) if home.is_some_and(|home| home.origin == Origin::Named) => {
+            Err(trouble @ Trouble::Foreign(..)) if home.is_some_and(|home| home.origin == HomeOrigin::Named) => {
                 Err(Failure::own(trouble.text()))
             }
             Err(trouble) => {

@@ -7,9 +7,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Status, SupervisorLine, WorkerLine};
+use super::{Id, Status, SupervisorLine, WorkerLine};
 use crate::app::home;
-use crate::app::wait::Id;
 
 /// The file in the app's directory with the counts at the last reset.
 const RESET: &str = "reset";

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::roll::Roll;
-use crate::app::wait::Id;
+use super::json::{count, small, text, texts};
+use super::roll::RollReport;
 use crate::policy::exit::{Exit, signal_name};
 
 /// The version of the form of the lines; a reader skips lines of a later one.
@@ -33,6 +33,36 @@ macro_rules! words {
             }
         }
     };
+}
+
+/// A process, for ever: its pid may be another's later, but not with the same start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id {
+    /// Its pid.
+    pub pid: i32,
+    /// In clock ticks since boot.
+    pub start: u64,
+}
+
+impl Id {
+    /// The supervisor that wrote the line.
+    #[must_use]
+    pub const fn of(line: &SupervisorLine) -> Self {
+        Self { pid: line.pid, start: line.start }
+    }
+
+    /// The process as JSON.
+    #[must_use]
+    pub fn to_json(self) -> Value {
+        json!({"pid": self.pid, "start": self.start})
+    }
+
+    /// The value of such JSON; `None`: it is something else.
+    #[must_use]
+    pub fn from_json(value: &Value) -> Option<Self> {
+        let pid = i32::try_from(value.get("pid")?.as_i64()?).ok()?;
+        Some(Self { pid, start: value.get("start")?.as_u64()? })
+    }
 }
 
 words! {
@@ -99,7 +129,7 @@ pub struct SupervisorLine {
     /// Where it listens.
     pub addresses: Vec<String>,
     /// Its rolls; `None`: it knows of none.
-    pub roll: Option<Roll>,
+    pub roll: Option<RollReport>,
 }
 
 /// How a process ended.
@@ -176,7 +206,7 @@ impl SupervisorLine {
             "schema": SCHEMA, "kind": "supervisor", "app": self.app, "tool": self.tool, "version": self.version,
             "pid": self.pid, "start": self.start, "first": self.first.map(Id::to_json), "boot": self.boot,
             "state": self.state.word(), "since_ms": self.since_ms, "workers": self.workers, "ready": self.ready, "policy": self.policy,
-            "addresses": self.addresses, "roll": self.roll.as_ref().map(Roll::to_json),
+            "addresses": self.addresses, "roll": self.roll.as_ref().map(RollReport::to_json),
         })
     }
 
@@ -200,7 +230,7 @@ impl SupervisorLine {
             ready: small(line, "ready").unwrap_or(0),
             policy: line.get("policy").and_then(Value::as_object).cloned().unwrap_or_default(),
             addresses: texts(line, "addresses"),
-            roll: line.get("roll").and_then(Roll::from_json),
+            roll: line.get("roll").and_then(RollReport::from_json),
         })
     }
 }
@@ -294,23 +324,6 @@ impl Last {
             at_boot_ms: count(value, "at_boot_ms"),
         })
     }
-}
-
-pub(super) fn text(line: &Value, key: &str) -> Option<String> {
-    line.get(key)?.as_str().map(str::to_owned)
-}
-
-pub(super) fn texts(line: &Value, key: &str) -> Vec<String> {
-    let all = line.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    all.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()
-}
-
-pub(super) fn count(line: &Value, key: &str) -> Option<u64> {
-    line.get(key)?.as_u64()
-}
-
-pub(super) fn small(line: &Value, key: &str) -> Option<u32> {
-    u32::try_from(count(line, key)?).ok()
 }
 
 /// A process: 0 and less would mean a group, or us, to kill(2).

@@ -13,6 +13,7 @@ use crate::cli::report;
 use crate::kernel::procfs;
 
 mod counts;
+mod json;
 mod left;
 mod line;
 mod owner;
@@ -21,10 +22,10 @@ mod roll;
 
 pub use counts::Counts;
 pub use left::{forget_killed, killed, lost_above, orphaned, was_killed};
-pub use line::{Ended, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
-pub use owner::app_of;
+pub use line::{Ended, Id, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+pub use owner::{app_of, socket_holder};
 use pair::Pair;
-pub use roll::{Roll, RollRunning};
+pub use roll::{RollReport, RollRunning};
 
 /// The directory of the status files, in that of the app.
 pub const DIRECTORY: &str = "status.d";

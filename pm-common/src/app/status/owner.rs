@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::read;
 use crate::app::home::Home;
-use crate::kernel::procfs;
+use crate::kernel::listeners;
+use crate::kernel::procfs::{self, Stat};
 
 /// The app that the process belongs to: its supervisor, its worker, or below one of these.
 #[must_use]
@@ -18,4 +19,18 @@ pub fn app_of(home: &Home, pid: i32) -> Option<String> {
         }
     }
     procfs::with_ancestors(pid).find_map(|pid| owners.get(&pid).cloned())
+}
+
+/// Who holds the socket of that number, for a message: `app 'web' (pid 4711)`, `node (pid 4711)` of what is no app here,
+/// or why that cannot be said.
+#[must_use]
+pub fn socket_holder(inode: u64) -> String {
+    let app = |pid| Some(format!("app '{}'", app_of(&Home::find(|name| std::env::var_os(name))?, pid)?));
+    match listeners::holder(inode) {
+        Ok(Stat { pid, comm, .. }) => {
+            let name = || String::from_utf8_lossy(comm.as_bytes()).into_owned();
+            format!("{} (pid {pid})", app(pid).unwrap_or_else(name))
+        }
+        Err(why) => why.to_owned(),
+    }
 }

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::line::{count, small, text, texts};
+use super::json::{count, small, text, texts};
 
 /// The rolls of a supervisor, by number: `ended <= started <= requested`, each grows only, all 0 at its start.
 ///
 /// Whoever asked for the roll with number N waits until `ended >= N`: several requests during a roll are answered by
 /// one more, which has the number of the last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Roll {
+pub struct RollReport {
     /// The last one asked for.
     pub requested: u64,
     /// The last one begun.
@@ -43,7 +43,7 @@ pub struct RollRunning {
     pub awaiting: String,
 }
 
-impl Roll {
+impl RollReport {
     /// The value as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {

@@ -24,9 +24,9 @@ fn me() -> SupervisorLine {
     }
 }
 
-fn roll() -> Roll {
+fn roll() -> RollReport {
     let awaiting = "drain of an older worker".to_owned();
-    Roll {
+    RollReport {
         requested: 9,
         started: 8,
         ended: 7,
@@ -164,7 +164,7 @@ fn a_disk_that_is_full_for_a_while_is_survived() {
 #[test]
 fn a_roll_is_read_as_far_as_it_is_known() {
     for bad in [json!(null), json!(7), json!({"requested": 1, "started": 1}), json!({"ended": "1"})] {
-        assert_eq!(Roll::from_json(&bad), None, "{bad}");
+        assert_eq!(RollReport::from_json(&bad), None, "{bad}");
         let mut line = me().to_json();
         line["roll"] = bad;
         assert_eq!(SupervisorLine::from_json(&line), Some(SupervisorLine { roll: None, ..me() }), "the rest is read");
@@ -173,7 +173,7 @@ fn a_roll_is_read_as_far_as_it_is_known() {
     line.as_object_mut().expect("an object").remove("roll");
     assert_eq!(SupervisorLine::from_json(&line).and_then(|l| l.roll), None);
     let least = json!({"requested": 2, "started": 1, "ended": 0, "running": {"done": 0}, "later": true});
-    assert_eq!(Roll::from_json(&least), Some(Roll { requested: 2, started: 1, ..Roll::default() }));
+    assert_eq!(RollReport::from_json(&least), Some(RollReport { requested: 2, started: 1, ..RollReport::default() }));
 }
 
 /// What a supervisor wrote that is no more: of a worker that still lives, pid and start.

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
-
-use crate::app::status::{Roll, Status, SupervisorLine, SupervisorState};
+use crate::app::status::{Id, RollReport, Status, SupervisorLine, SupervisorState};
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,36 +29,6 @@ impl fmt::Display for Goal {
             Self::Stopped => f.write_str("stopped"),
             Self::Workers(n) => write!(f, "workers={n}"),
         }
-    }
-}
-
-/// A process, for ever: its pid may be another's later, but not with the same start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Id {
-    /// Its pid.
-    pub pid: i32,
-    /// In clock ticks since boot.
-    pub start: u64,
-}
-
-impl Id {
-    /// The supervisor that wrote the line.
-    #[must_use]
-    pub const fn of(line: &SupervisorLine) -> Self {
-        Self { pid: line.pid, start: line.start }
-    }
-
-    /// It as JSON.
-    #[must_use]
-    pub fn to_json(self) -> Value {
-        json!({"pid": self.pid, "start": self.start})
-    }
-
-    /// The value of such JSON; `None`: it is something else.
-    #[must_use]
-    pub fn from_json(value: &Value) -> Option<Self> {
-        let pid = i32::try_from(value.get("pid")?.as_i64()?).ok()?;
-        Some(Self { pid, start: value.get("start")?.as_u64()? })
     }
 }
 
@@ -96,7 +64,7 @@ impl Sight {
 
 /// How a wait ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum WaitEnd {
     /// It is what was waited for.
     Reached,
     /// It is not, and will not be.
@@ -108,7 +76,7 @@ pub enum Verdict {
     },
 }
 
-impl Verdict {
+impl WaitEnd {
     const fn failed(message: String) -> Self {
         Self::Failed { message, quoted: Vec::new() }
     }
@@ -139,15 +107,15 @@ impl<'a> Decision<'a> {
     }
 
     /// Takes in the next sight. `None`: wait for another.
-    pub fn look(&mut self, sight: &Sight) -> Option<Verdict> {
+    pub fn look(&mut self, sight: &Sight) -> Option<WaitEnd> {
         let runs = sight.runs();
         self.seen_running |= runs;
         match self.goal {
-            Goal::Stopped => (!runs).then_some(Verdict::Reached),
+            Goal::Stopped => (!runs).then_some(WaitEnd::Reached),
             Goal::Rolled { since } => self.gone(sight).or_else(|| self.rolled(since, sight.acting()?)),
             Goal::Ready | Goal::Workers(_) if runs => sight.acting().and_then(|line| self.state(line)),
             Goal::Ready | Goal::Workers(_) if self.seen_running => {
-                Some(Verdict::failed(format!("{} ended before it was {}", self.app, self.goal)))
+                Some(WaitEnd::failed(format!("{} ended before it was {}", self.app, self.goal)))
             }
             // Whoever starts an app in the background may be slower than we are.
             Goal::Ready | Goal::Workers(_) => None,
@@ -155,21 +123,21 @@ impl<'a> Decision<'a> {
     }
 
     /// What a wait for a roll waits for is gone.
-    fn gone(&self, sight: &Sight) -> Option<Verdict> {
+    fn gone(&self, sight: &Sight) -> Option<WaitEnd> {
         let app = self.app;
         match &self.target {
             Some(Target { id, tool, number }) if !sight.living.contains(id) => {
                 let pid = id.pid;
-                Some(Verdict::failed(format!("{tool} of {app} ended before the reload did: pid={pid} roll={number}")))
+                Some(WaitEnd::failed(format!("{tool} of {app} ended before the reload did: pid={pid} roll={number}")))
             }
-            None if !sight.runs() => Some(Verdict::failed(format!("{app} is not running"))),
+            None if !sight.runs() => Some(WaitEnd::failed(format!("{app} is not running"))),
             Some(_) | None => None,
         }
     }
 
-    fn rolled(&mut self, since: Option<u64>, line: &SupervisorLine) -> Option<Verdict> {
+    fn rolled(&mut self, since: Option<u64>, line: &SupervisorLine) -> Option<WaitEnd> {
         let id = Id::of(line);
-        let none = Roll::default();
+        let none = RollReport::default();
         let roll = line.roll.as_ref().unwrap_or(&none);
         // At first a pm-restart may have been all there was to see; the rolls are those of the pm-cluster below it.
         let target = self.target.take_if(|t| t.id == id).unwrap_or_else(|| Target {
@@ -183,15 +151,15 @@ impl<'a> Decision<'a> {
             // Numbers grow only: this one was read from another supervisor, and would be waited for in vain.
             let (tool, pid, last) = (&line.tool, line.pid, roll.requested);
             let message = format!("{} knows no roll {since}, so it was started anew since then", self.app);
-            return Some(Verdict::failed(format!("{message}: {tool} pid={pid} requested={last}")));
+            return Some(WaitEnd::failed(format!("{message}: {tool} pid={pid} requested={last}")));
         }
         if roll.ended < number {
             return (line.state == SupervisorState::GaveUp).then(|| self.gave_up(line));
         }
-        Some(if roll.ok == Some(true) { Verdict::Reached } else { self.aborted(roll, line) })
+        Some(if roll.ok == Some(true) { WaitEnd::Reached } else { self.aborted(roll, line) })
     }
 
-    fn aborted(&self, roll: &Roll, line: &SupervisorLine) -> Verdict {
+    fn aborted(&self, roll: &RollReport, line: &SupervisorLine) -> WaitEnd {
         let slot = roll.slot.map_or_else(String::new, |slot| format!("slot={slot}: "));
         let reason = if roll.reason.is_empty() { "no reason is known" } else { &roll.reason };
         let message = match line.tool.as_str() {
@@ -202,11 +170,11 @@ impl<'a> Decision<'a> {
             "pm-restart" => format!("the restart of {} failed: {reason}; it is down, and tried again", self.app),
             _ => format!("the reload of {} was aborted: {slot}{reason}; the old workers go on", self.app),
         };
-        Verdict::Failed { message, quoted: roll.stderr.clone() }
+        WaitEnd::Failed { message, quoted: roll.stderr.clone() }
     }
 
     /// For `Ready` and `Workers`.
-    fn state(&self, line: &SupervisorLine) -> Option<Verdict> {
+    fn state(&self, line: &SupervisorLine) -> Option<WaitEnd> {
         let reached = match self.goal {
             Goal::Workers(n) => (line.workers, line.ready) == (n, n),
             // A supervisor stays "ready" while its workers are started anew: that none serves must not be hidden.
@@ -215,12 +183,12 @@ impl<'a> Decision<'a> {
         match line.state {
             SupervisorState::GaveUp => Some(self.gave_up(line)),
             SupervisorState::Stopping => None,
-            SupervisorState::Starting | SupervisorState::Ready => reached.then_some(Verdict::Reached),
+            SupervisorState::Starting | SupervisorState::Ready => reached.then_some(WaitEnd::Reached),
         }
     }
 
-    fn gave_up(&self, line: &SupervisorLine) -> Verdict {
-        Verdict::failed(format!("{} of {} gave up: pid={}", line.tool, self.app, line.pid))
+    fn gave_up(&self, line: &SupervisorLine) -> WaitEnd {
+        WaitEnd::failed(format!("{} of {} gave up: pid={}", line.tool, self.app, line.pid))
     }
 
     /// What is missing, for people whose time is up.
@@ -250,12 +218,12 @@ impl<'a> Decision<'a> {
 }
 
 /// The number of the roll that is waited for, as things are when the wait begins.
-fn first_after(roll: &Roll, since: Option<u64>) -> u64 {
+fn first_after(roll: &RollReport, since: Option<u64>) -> u64 {
     // Without a number to go by, the one asked for last is meant if it has not ended, else the next.
     since.map_or_else(|| roll.requested.max(roll.ended.saturating_add(1)), |n| n.saturating_add(1))
 }
 
-fn awaited_of_roll(number: u64, roll: Option<&Roll>) -> String {
+fn awaited_of_roll(number: u64, roll: Option<&RollReport>) -> String {
     match roll.map(|r| (r, &r.running)) {
         Some((roll, Some(run))) => format!(
             "roll={number} running={} slot={} done={}/{} awaiting={}",

@@ -7,7 +7,7 @@ pub mod patience;
 mod teller;
 pub mod watch;
 
-pub use decide::{Decision, Goal, Id, Sight, Verdict};
+pub use decide::{Decision, Goal, Sight, WaitEnd};
 pub use patience::Patience;
 pub use teller::Teller;
 pub use watch::{Watch, wait_for_any};

@@ -109,8 +109,8 @@ fn step(statuses: &[Status]) -> Span {
 
 #[cfg(test)]
 mod tests {
-    use super::super::decide::Id;
     use super::*;
+    use crate::app::status::Id;
 
     fn sight(state: SupervisorState, suspended: bool) -> Sight {
         let id = Id { pid: 7, start: 70 };

@@ -10,16 +10,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::app::home;
-use crate::app::status::{self, Status};
+use crate::app::status::{self, Id, Status};
 use crate::kernel::procfs;
 use crate::policy::time::Mono;
 use crate::sys::inotify::instance;
-use crate::sys::{clock, process};
+use crate::sys::{clock, pidfd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, WatchFlags};
 use rustix::io::Errno;
 
-use super::decide::{Id, Sight};
+use super::decide::Sight;
 
 /// How often a process may end under our hands before we make do with what we have.
 const TRIES: u32 = 20;
@@ -192,7 +192,7 @@ pub fn wait_for_any(apps: &[&Watch], others: &[BorrowedFd<'_>], deadline: Option
 
 /// A pidfd of the process; `None`: it is gone.
 fn pidfd_of(id: Id) -> io::Result<Option<OwnedFd>> {
-    match process::open_pidfd(id.pid) {
+    match pidfd::open(id.pid) {
         // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one with its number.
         Ok(pidfd) => Ok(Some(pidfd).filter(|_| procfs::is_alive(id.pid, id.start))),
         Err(e) if e.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(None),

@@ -208,9 +208,7 @@ impl Proc {
         }
         let mut table = std::mem::take(&mut self.table);
         table.clear();
-        if let Some(all) = self.open(format_args!("/proc"), OFlags::DIRECTORY) {
-            each_number(all, |pid| table.extend(self.stat(pid).map(|s| (s.ppid, pid))));
-        }
+        table.extend(pids().into_iter().filter_map(|pid| Some((self.stat(pid)?.ppid, pid))));
         table.sort_unstable();
         self.table = table;
     }
@@ -250,6 +248,17 @@ fn each_number(directory: OwnedFd, mut with: impl FnMut(i32)) {
             with(number);
         }
     }
+}
+
+/// All processes that can be seen, by number.
+#[must_use]
+pub fn pids() -> Vec<i32> {
+    let mut pids = Vec::new();
+    if let Some(all) = Proc::default().open(format_args!("/proc"), OFlags::DIRECTORY) {
+        each_number(all, |pid| pids.push(pid));
+    }
+    pids.sort_unstable();
+    pids
 }
 
 /// What /proc/PID/stat says; `None` if there is no such process.

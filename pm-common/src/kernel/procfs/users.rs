@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
-use super::{Proc, Stat, each_number};
+use super::{Proc, Stat, pids};
 
 /// What stands for a user without a uid in a user namespace, where the kernel does not say (user_namespaces(7)).
 const OVERFLOW: u32 = 65534;
@@ -18,10 +16,7 @@ impl Proc {
 
     /// The living processes of this effective user, of all that can be seen.
     pub fn of_user(&mut self, uid: u32) -> Vec<Stat> {
-        let mut pids = Vec::new();
-        if let Some(all) = self.open(format_args!("/proc"), OFlags::DIRECTORY) {
-            each_number(all, |pid| pids.push(pid));
-        }
+        let mut pids = pids();
         pids.retain(|pid| self.uids(*pid).is_some_and(|[_, effective, _]| effective == uid));
         pids.into_iter().filter_map(|pid| self.stat(pid)).filter(|stat| !stat.is_zombie()).collect()
     }

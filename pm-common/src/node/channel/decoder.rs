@@ -31,7 +31,7 @@ pub(super) enum Line<'a> {
 
 /// What the line under way is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Kind {
+enum LineKind {
     /// Its first bytes do not tell yet.
     #[default]
     Unknown,
@@ -46,12 +46,12 @@ enum Kind {
 }
 
 /// How the lines begin. None is the beginning of another.
-const BEGINNINGS: [(&[u8], Kind); 5] = [
-    (b"{\"cmd\":\"NODE_CLUSTER\"", Kind::Cluster),
-    (b"{\"cmd\":\"NODE_HANDLE\"", Kind::Handle),
-    (b"{\"cmd\":\"NODE_HANDLE_ACK\"", Kind::Ack),
-    (b"{\"cmd\":\"NODE_HANDLE_NACK\"", Kind::Nack),
-    (b"\"ready\"", Kind::Ready),
+const BEGINNINGS: [(&[u8], LineKind); 5] = [
+    (b"{\"cmd\":\"NODE_CLUSTER\"", LineKind::Cluster),
+    (b"{\"cmd\":\"NODE_HANDLE\"", LineKind::Handle),
+    (b"{\"cmd\":\"NODE_HANDLE_ACK\"", LineKind::Ack),
+    (b"{\"cmd\":\"NODE_HANDLE_NACK\"", LineKind::Nack),
+    (b"\"ready\"", LineKind::Ready),
 ];
 
 /// Enough bytes to tell what a line is.
@@ -62,7 +62,7 @@ const HEAD: usize = 1 + b"{\"cmd\":\"NODE_HANDLE_NACK\"".len();
 pub(super) struct Decoder {
     /// Of the line under way: its head, or all of it if it is a cluster message.
     line: Vec<u8>,
-    kind: Kind,
+    kind: LineKind,
     /// Descriptors that came and were not claimed by a message yet.
     unclaimed: usize,
     marked: bool,
@@ -83,7 +83,7 @@ impl Decoder {
             rest = behind.get(1..).unwrap_or_default();
         }
         self.extend(rest);
-        let may_claim = self.kind == Kind::Handle || (self.kind == Kind::Unknown && !self.line.is_empty());
+        let may_claim = self.kind == LineKind::Handle || (self.kind == LineKind::Unknown && !self.line.is_empty());
         if self.unclaimed > usize::from(may_claim) {
             self.unclaimed = usize::from(may_claim);
             each(Line::Offence("it sent descriptors that belong to no message"));
@@ -103,19 +103,19 @@ impl Decoder {
 
     fn extend(&mut self, part: &[u8]) {
         let mut part = part;
-        if self.kind == Kind::Unknown {
+        if self.kind == LineKind::Unknown {
             let (head, rest) = part.split_at(part.len().min(HEAD - self.line.len()));
             self.line.extend_from_slice(head);
             self.classify();
             part = rest;
         }
         match self.kind {
-            Kind::Cluster if self.line.len() + part.len() <= LONGEST => self.line.extend_from_slice(part),
-            Kind::Cluster => self.kind = Kind::TooLong,
-            Kind::Ready if !part.is_empty() => self.kind = Kind::Other,
+            LineKind::Cluster if self.line.len() + part.len() <= LONGEST => self.line.extend_from_slice(part),
+            LineKind::Cluster => self.kind = LineKind::TooLong,
+            LineKind::Ready if !part.is_empty() => self.kind = LineKind::Other,
             _ => {}
         }
-        if !matches!(self.kind, Kind::Unknown | Kind::Cluster) {
+        if !matches!(self.kind, LineKind::Unknown | LineKind::Cluster) {
             self.line = Vec::new();
         }
     }
@@ -129,30 +129,30 @@ impl Decoder {
         let undecided = BEGINNINGS.iter().any(|(beginning, _)| beginning.starts_with(head) && head != *beginning);
         let found = BEGINNINGS.iter().find(|(beginning, _)| head.starts_with(beginning));
         self.kind = match found {
-            Some((beginning, Kind::Ready)) if head.len() > beginning.len() => Kind::Other,
+            Some((beginning, LineKind::Ready)) if head.len() > beginning.len() => LineKind::Other,
             Some((_, kind)) => *kind,
-            None if undecided => Kind::Unknown,
-            None => Kind::Other,
+            None if undecided => LineKind::Unknown,
+            None => LineKind::Other,
         };
         self.marked |= mark && found.is_some();
     }
 
     fn finish(&mut self, each: &mut impl FnMut(Line<'_>)) {
         match std::mem::take(&mut self.kind) {
-            Kind::Cluster => {
+            LineKind::Cluster => {
                 let line = std::mem::take(&mut self.line);
                 each(Line::Cluster(line.strip_prefix(&[MARK]).unwrap_or(&line)));
             }
-            Kind::Ready => each(Line::Ready),
-            Kind::Handle => {
+            LineKind::Ready => each(Line::Ready),
+            LineKind::Handle => {
                 let arrived = self.unclaimed > 0;
                 self.unclaimed -= usize::from(arrived);
                 each(Line::Handle { arrived });
             }
-            Kind::Ack => each(Line::Ack),
-            Kind::Nack => each(Line::Nack),
-            Kind::TooLong => each(Line::Offence("it sent a cluster message of over 64 KiB")),
-            Kind::Unknown | Kind::Other => {}
+            LineKind::Ack => each(Line::Ack),
+            LineKind::Nack => each(Line::Nack),
+            LineKind::TooLong => each(Line::Offence("it sent a cluster message of over 64 KiB")),
+            LineKind::Unknown | LineKind::Other => {}
         }
         self.line.clear();
     }

@@ -108,6 +108,4 @@ impl AsFd for Channel {
 }
 
 #[cfg(test)]
-mod fuzz;
-#[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::app::wait::Id;
+use crate::app::status::Id;
 use crate::policy::Last;
 use crate::policy::exit::Exit;
 use crate::policy::supervisor::{Carried, CarriedRolls, CarriedSlot, Heard};

@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::Signal;
 
-use super::perform::signal_of;
 use super::{Adapter, Supervise, Token, borrowed};
 use crate::cli::report;
 use crate::kernel::cgroup;
@@ -15,9 +14,10 @@ use crate::kernel::procfs::{Proc, Stat};
 use crate::policy::WorkerId;
 use crate::policy::exit::Exit;
 use crate::policy::oom::OomKills;
-use crate::policy::supervisor::Event;
+use crate::policy::supervisor::{Event, StopKind};
 use crate::supervise::notify::NotifySocket;
 use crate::sys::clock;
+use crate::sys::pidfd;
 use crate::sys::process::{self, Child};
 
 /// How often one look strikes at children that fork faster than a scan of the tree: some milliseconds in all.
@@ -182,7 +182,7 @@ impl Process {
     fn watch(&mut self, left: &[Stat]) -> bool {
         // Opened, then looked at again: a pid that ended in between could already be another's.
         let open = |stat: &Stat| {
-            let fd = process::open_pidfd(stat.pid).ok()?;
+            let fd = pidfd::open(stat.pid).ok()?;
             (crate::kernel::procfs::start_time(stat.pid) == Some(stat.start_time)).then_some(fd)
         };
         self.leftovers.clear();
@@ -375,4 +375,12 @@ impl<A: Adapter> Supervise<A> {
 
 pub(super) fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// What a supervisor is told, so that it stops as we do: only TERM lets idle clients linger.
+pub(super) const fn signal_of(kind: StopKind) -> Signal {
+    match kind {
+        StopKind::Term => Signal::SIGTERM,
+        StopKind::Int => Signal::SIGINT,
+    }
 }

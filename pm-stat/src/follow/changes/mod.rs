@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pm_common::app::status::{Last, Roll, SupervisorLine, WorkerLine, WorkerState};
-use pm_common::app::wait::Id;
+use pm_common::app::status::Id;
+use pm_common::app::status::{Last, RollReport, SupervisorLine, WorkerLine, WorkerState};
 use serde_json::Value;
 
 use crate::look::app::App;
@@ -130,7 +130,7 @@ impl Teller<'_> {
         changed.collect()
     }
 
-    fn roll(&self, supervisor: Id, roll: &Roll) -> String {
+    fn roll(&self, supervisor: Id, roll: &RollReport) -> String {
         self.tell("roll", vec![("supervisor_pid", Value::from(supervisor.pid)), ("roll", roll.to_json())])
     }
 

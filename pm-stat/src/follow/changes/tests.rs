@@ -83,7 +83,7 @@ fn a_roll_is_told_as_it_goes_on() {
     let rolling = |requested, done| {
         let mut app = running(Vec::new());
         let running = Some(pm_common::app::status::RollRunning { done, of: 2, ..Default::default() });
-        let roll = Roll { requested, running, ..Roll::default() };
+        let roll = RollReport { requested, running, ..RollReport::default() };
         app.sight.statuses[0].supervisor.roll = Some(roll);
         app
     };

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::conversation::Conversation;
-use super::decoder::LONGEST;
+use super::super::conversation::Conversation;
+use super::super::decoder::LONGEST;
 use crate::node::message::{Message, Outgoing};
 
 /// Real messages of workers, old and new.
@@ -131,7 +131,7 @@ impl Bench {
                 self.counts.unwanted += 1;
                 self.flush(1);
             }
-            let longest = if rest.len() > 2000 { super::READ } else { rest.len() + 40 };
+            let longest = if rest.len() > 2000 { super::super::READ } else { rest.len() + 40 };
             let (part, behind) = rest.split_at((1 + self.random.below(longest)).min(rest.len()));
             let descriptors = if self.random.one_in(10) { self.random.below(4) } else { 0 };
             self.conversation.take_in(part, descriptors, &mut self.heard);

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::*;
 
+mod fuzz;
+
 /// The worker's end.
 struct Worker(OwnedFd);
 
