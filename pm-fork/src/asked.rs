@@ -12,31 +12,31 @@ use crate::start::service::Service;
 /// What is asked for.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// To start a chain.
+    /// Start a chain.
     Chain(Box<Service>),
-    /// To start, or look at, what is described.
+    /// Start, or look at, what is described.
     Described(Description),
-    /// To start again.
+    /// Start again.
     Again(Again),
-    /// To end apps.
+    /// End apps.
     Stop(Vec<String>),
-    /// To send a signal.
+    /// Send a signal.
     Signal { signal: Signal, update_env: bool, names: Vec<String> },
-    /// To write a line to what apps read.
+    /// Write a line to what apps read.
     Send { line: Vec<u8>, names: Vec<String> },
-    /// To have another number of workers.
+    /// Have another number of workers.
     Scale { by: Scale, names: Vec<String> },
-    /// To count the restarts from 0 on.
+    /// Count the restarts from 0 on.
     Reset(Vec<String>),
-    /// To empty the logs.
+    /// Empty the logs.
     Flush(Vec<String>),
-    /// To say where the logs are.
+    /// Say where the logs are.
     Logs(Vec<String>),
-    /// To forget apps.
+    /// Forget apps.
     Remove(Vec<String>),
-    /// To print all apps.
+    /// Print all apps.
     Save,
-    /// To keep a list of apps.
+    /// Keep a list of apps.
     Keep,
 }
 
@@ -65,7 +65,7 @@ impl Request {
 pub(crate) struct Again {
     pub(crate) names: Vec<String>,
     pub(crate) update_env: bool,
-    /// Also what runs.
+    /// Whether what runs is started again too.
     pub(crate) restart: bool,
 }
 

@@ -37,7 +37,7 @@ pub const fn switch(long: &'static str, help: &'static str) -> Opt {
 }
 
 impl Opt {
-    /// The same with a short letter.
+    /// The option with a short letter, too.
     #[must_use]
     pub const fn short(self, letter: char) -> Self {
         Self { short: Some(letter), ..self }

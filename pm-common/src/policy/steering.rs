@@ -94,7 +94,7 @@ impl Run {
     }
 }
 
-/// The same, with some source ports whose connections go to one lane each, in service or not.
+/// Makes the program of [`program`] with some source ports whose connections go to one lane each, in service or not.
 #[must_use]
 pub fn program_with(lanes: &[u32], spread: Spread, sources: &[(u16, u32)]) -> Option<Vec<Instruction>> {
     let rest = program(lanes, spread)?;

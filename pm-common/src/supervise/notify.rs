@@ -262,7 +262,7 @@ impl Upward {
         let _ = waits && words.iter().all(said);
     }
 
-    /// The same as [`Self::send`], for who wants to know why.
+    /// Sends lines as [`Self::send`] does, for who wants to know why that failed.
     ///
     /// # Errors
     /// Those of sendto(2): `WouldBlock` if its queue is full.
@@ -273,7 +273,7 @@ impl Upward {
         Ok(())
     }
 
-    /// The same, and a duplicate of a descriptor goes with it.
+    /// Sends lines with a duplicate of a descriptor.
     pub fn send_with(&self, lines: &[Assignment], fd: BorrowedFd<'_>) -> bool {
         let mut text = String::new();
         lines.iter().for_each(|line| line.write(&mut text));

@@ -80,7 +80,8 @@ pub fn sockets() -> Vec<Passed> {
     sockets_for(&[Some(rustix::process::getpid()), rustix::process::getppid()])
 }
 
-/// The same, but for those of our parent: it may be an app, whose sockets are not those of another that it starts.
+/// The sockets that we were started with, less those of our parent: it may be an app, whose sockets are not those of
+/// another that it starts.
 #[must_use]
 pub fn own_sockets() -> Vec<Passed> {
     sockets_for(&[Some(rustix::process::getpid())])

@@ -34,7 +34,7 @@ pub(crate) fn home() -> Result<Home, Failure> {
 /// The caller's directory, by the name that the caller has for it.
 ///
 /// # Errors
-/// It cannot be told.
+/// 125: it cannot be told.
 pub(crate) fn here() -> Result<PathBuf, Failure> {
     use std::os::unix::fs::MetadataExt as _;
     let physical = std::env::current_dir().or_fail(|| "cannot tell the working directory".to_owned())?;
@@ -142,7 +142,7 @@ pub(crate) fn pinned_holder(dir: &Path, name: &str) -> Result<Option<(i32, Owned
     )))
 }
 
-/// That the app does not run, or that there is none.
+/// The failure of an app that does not run, or of which there is none.
 pub(crate) fn not_running(home: &Home, dir: &Path, name: &str) -> Failure {
     if dir.is_dir() {
         return Failure::with_code(1, format!("app '{name}' is not running"));

@@ -159,7 +159,7 @@ fn same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// As pm-fork opens it: a FIFO without a reader is an error, where it would else hold us up; and a terminal does not
+/// Opens a log as pm-fork does: a FIFO without a reader is an error, where it would else hold us up; and a terminal does not
 /// become that of our session.
 fn append(path: &Path, private: bool) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY | if private { libc::O_NOFOLLOW } else { 0 };

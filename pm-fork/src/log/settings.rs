@@ -151,7 +151,7 @@ impl Settings {
     }
 }
 
-/// From the caller's directory: the writer has another one.
+/// The path, read from the caller's directory: the writer has another one.
 fn place(option: &str, value: &OsStr) -> Result<Place, Failure> {
     let path = std::path::absolute(Path::new(value)).map_err(|e| options::bad(option, value, &reason(&e)))?;
     Ok(Place { path, private: false })

@@ -83,7 +83,7 @@ impl Call {
         self.options.iter().rfind(|(option, _)| *option == long).map(|(_, value)| value.as_os_str())
     }
 
-    /// The same, as text.
+    /// The value as text.
     ///
     /// # Errors
     /// It is not UTF-8.

@@ -160,7 +160,7 @@ impl Started {
     }
 }
 
-/// One that is waited for.
+/// An app that is waited for.
 struct Awaited<'a> {
     started: &'a Started,
     pidfd: OwnedFd,

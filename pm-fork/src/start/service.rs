@@ -89,7 +89,7 @@ impl Service {
         failed
     }
 
-    /// The same, with the lock of the app.
+    /// Becomes the chain, with the lock of the app.
     fn become_in(
         &mut self,
         app: &AppDir,

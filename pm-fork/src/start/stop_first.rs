@@ -51,7 +51,7 @@ fn turns(home: &Home, names: &[String]) -> Option<Turns> {
     Some(turns)
 }
 
-/// One that could not be started is better left running.
+/// Whether a service can be started: one that cannot is better left running.
 fn is_possible(home: &Home, service: &Service, names: &mut Vec<String>) -> bool {
     let name = &service.start.name;
     let runs = |dir: &PathBuf| apps::holder(dir, name).is_ok_and(|holder| holder.is_some());

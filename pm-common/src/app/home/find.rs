@@ -41,7 +41,7 @@ impl Home {
         }
     }
 
-    /// The same where it is `required`, as for logs.
+    /// Makes sure of the same as [`Self::lasts`] where that is `required`, as for logs.
     pub(super) fn lasts_if(&self, required: bool) -> Result<(), Trouble> {
         if required { self.lasts() } else { Ok(()) }
     }

@@ -55,8 +55,8 @@ pub(super) fn explicit(given: Option<&str>, chain: &[OsString]) -> Result<Option
 #[must_use]
 pub fn implied(chain: &[OsString]) -> String {
     let words = programs(chain);
-    let mut files = words.iter().filter_map(|w| Some((Path::new(w), Kind::of(w)?)));
-    let script = files.clone().find(|(_, kind)| *kind == Kind::Script);
+    let mut files = words.iter().filter_map(|w| Some((Path::new(w), FileKind::of(w)?)));
+    let script = files.clone().find(|(_, kind)| *kind == FileKind::Script);
     match script.or_else(|| files.next()) {
         Some((path, _)) => sanitised(path.file_stem().unwrap_or_default()),
         None => sanitised(words.first().and_then(|w| Path::new(w).file_name()).unwrap_or_default()),
@@ -67,17 +67,17 @@ pub fn implied(chain: &[OsString]) -> String {
 #[must_use]
 pub fn script(chain: &[OsString]) -> Option<PathBuf> {
     let mut files = programs(chain).into_iter().map(Path::new);
-    files.find(|path| Kind::of(path.as_os_str()) == Some(Kind::Script)).map(Path::to_owned)
+    files.find(|path| FileKind::of(path.as_os_str()) == Some(FileKind::Script)).map(Path::to_owned)
 }
 
 /// A file that an argument names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FileKind {
     Script,
     Program,
 }
 
-impl Kind {
+impl FileKind {
     /// `None`: no regular file.
     fn of(word: &OsStr) -> Option<Self> {
         let metadata = std::fs::metadata(word).ok().filter(std::fs::Metadata::is_file)?;

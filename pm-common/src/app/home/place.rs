@@ -167,7 +167,7 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_regular_of(path, most).map(|(bytes, _)| bytes)
 }
 
-/// The same, and whose file it is.
+/// Reads a regular file as [`read_regular`] does, and says whose it is.
 ///
 /// # Errors
 /// As [`read_regular`].

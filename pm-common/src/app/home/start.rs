@@ -104,7 +104,7 @@ impl Start {
         Self::read_in(Folder::open(dir))
     }
 
-    /// The same, to start it: only ours. In a PM_HOME of several users, one could have another run what he likes.
+    /// Reads it to start the app: only ours. In a PM_HOME of several users, one could have another run what he likes.
     ///
     /// # Errors
     /// As [`Start::read`]; or the directory is another user's.

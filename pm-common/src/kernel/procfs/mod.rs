@@ -90,11 +90,6 @@ impl Proc {
         Some(parse::numbers(&self.text).collect())
     }
 
-    /// The resident memory of the tree in bytes: pages that processes share count once for each.
-    pub fn tree_rss(&mut self, root: i32, descend: impl FnMut(&Stat) -> bool) -> u64 {
-        self.tree(root, descend).iter().map(Stat::rss_bytes).sum()
-    }
-
     /// The memory of the tree in bytes, shared pages divided among those that share them; RSS where that is unreadable.
     pub fn tree_pss(&mut self, root: i32, descend: impl FnMut(&Stat) -> bool) -> u64 {
         self.tree(root, descend);
@@ -283,12 +278,6 @@ pub fn start_time(pid: i32) -> Option<u64> {
 #[must_use]
 pub fn is_alive(pid: i32, start_time: u64) -> bool {
     stat(pid).is_some_and(|s| s.start_time == start_time && !s.is_zombie())
-}
-
-/// The living processes below `root`, without itself, parents before their children.
-#[must_use]
-pub fn descendants(root: i32) -> Vec<i32> {
-    Proc::default().tree(root, |_| true).iter().map(|s| s.pid).filter(|&pid| pid != root).collect()
 }
 
 /// The process, its parent, and so on up.

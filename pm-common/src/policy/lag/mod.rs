@@ -27,7 +27,8 @@ use super::time::{Mono, Span};
 /// A lane that stands still for so long gets no more connections, if there is another. Longer than a server that lives
 /// well is busy with one request, and shorter than clients are patient.
 pub const WINDOW: Span = Span::secs(2);
-/// The same for a worker that still reads from the clients that it has: a turn of an event loop with hundreds of requests.
+/// How long a lane may stand still whose worker still reads from the clients that it has: a turn of an event loop with
+/// hundreds of requests.
 pub const BUSY_WINDOW: Span = Span::secs(15);
 /// The pauses between looks: at first as short as a busy server needs to take the next, doubled up to the longest.
 const FIRST_PAUSE: Span = Span::millis(250);

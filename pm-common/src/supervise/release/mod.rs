@@ -63,7 +63,7 @@ impl Releases {
         Self::begin_at(origin, 0)
     }
 
-    /// The same, where so many were resolved before: a number names one release for ever.
+    /// Resolves the first release where so many were resolved before: a number names one release for ever.
     ///
     /// # Errors
     /// As `Origin::resolve`.
@@ -171,7 +171,7 @@ impl Origin {
     }
 }
 
-/// The same directory, by device and inode.
+/// Whether two paths are the same directory, by device and inode.
 fn same(a: &Path, b: &Path) -> bool {
     let id = |path: &Path| path.metadata().ok().map(|m| (m.dev(), m.ino()));
     id(a).is_some() && id(a) == id(b)

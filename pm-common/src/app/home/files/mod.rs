@@ -52,7 +52,7 @@ impl Folder {
         )?)
     }
 
-    /// The same for the directory of all apps, which may be a link: as with those that lead there, one of ours or root's.
+    /// Opens the directory of all apps to write in it. It may be a link: as with those that lead there, one of ours or root's.
     ///
     /// # Errors
     /// As [`Folder::open_to_write`].
@@ -121,7 +121,7 @@ impl Folder {
         written.inspect_err(|_| _ = self.remove(&new))
     }
 
-    /// The same, and waits until the disk has it.
+    /// Replaces a file as [`Folder::replace`] does, and waits until the disk has it.
     ///
     /// # Errors
     /// As [`Folder::replace`].
