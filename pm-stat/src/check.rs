@@ -5,7 +5,7 @@ use pm_common::app::status::{Last, Status, SupervisorLine, SupervisorState, Work
 use pm_common::app::wait::patience;
 use pm_common::kernel::procfs;
 
-use crate::look::app::{App, is_suspended};
+use crate::look::app::App;
 use crate::show::text::how;
 
 /// Why the app is not as it shall be; `None`: it is.
@@ -14,7 +14,10 @@ use crate::show::text::how;
 pub(crate) fn complaint(app: &App, named: bool) -> Option<String> {
     match (app.runs(), app.acting(), &app.words) {
         (true, Some(told), _) => {
-            let now = suspended_supervisor(app).or_else(|| of_running(app, told)).or_else(|| of_processes(app));
+            let now = suspended_supervisor(app)
+                .or_else(|| of_running(app, told))
+                .or_else(|| of_processes(app))
+                .or_else(|| suspended_workers(app));
             now.or_else(|| without_above(app)).or_else(|| orphans(app))
         }
         (true, None, _) => of_silent(app).or_else(|| orphans(app)),
@@ -51,14 +54,32 @@ pub(crate) fn suspended_supervisor(app: &App) -> Option<String> {
 
 /// What a supervisor says of its workers may be older than what has become of them.
 fn of_processes(app: &App) -> Option<String> {
+    let gone = |(_, pid, start): &(u32, i32, u64)| !procfs::is_alive(*pid, *start);
+    let (slot, pid, _) = ready(app).find(gone)?;
+    Some(format!("slot {slot} has ended, and its supervisor has not said so: pid={pid}"))
+}
+
+/// The slots that are said to be ready, with their processes.
+fn ready(app: &App) -> impl Iterator<Item = (u32, i32, u64)> {
     let workers = app.workers().into_iter().map(|(_, worker)| worker);
-    let ready = workers.filter(|worker| worker.state == WorkerState::Ready);
-    ready.filter_map(|worker| Some((worker.slot, worker.pid?, worker.start?))).find_map(|(slot, pid, start)| {
-        if !procfs::is_alive(pid, start) {
-            return Some(format!("slot {slot} has ended, and its supervisor has not said so: pid={pid}"));
-        }
-        is_suspended(pid).then(|| suspended(&format!("slot {slot}"), pid))
-    })
+    workers.filter(|w| w.state == WorkerState::Ready).filter_map(|w| Some((w.slot, w.pid?, w.start?)))
+}
+
+/// A worker that is suspended (SIGSTOP) serves nobody, and is ready as far as its supervisor knows.
+pub(crate) fn suspended_workers(app: &App) -> Option<String> {
+    let is_suspended = |(_, pid, start): &(u32, i32, u64)| {
+        procfs::stat(*pid).is_some_and(|stat| stat.start_time == *start && stat.is_suspended())
+    };
+    let all: Vec<_> = ready(app).filter(is_suspended).collect();
+    let slots: Vec<_> = all.iter().map(|(slot, ..)| slot.to_string()).collect();
+    let pids: Vec<_> = all.iter().map(|(_, pid, _)| pid.to_string()).collect();
+    let (noun, be, them) = match all.len() {
+        0 => return None,
+        1 => ("slot", "is", "it"),
+        _ => ("slots", "are", "them"),
+    };
+    let (slots, list, kill) = (slots.join(", "), pids.join(","), pids.join(" "));
+    Some(format!("{noun} {slots} {be} suspended: pid={list}; to let {them} go on: kill -CONT {kill}"))
 }
 
 /// That the supervisor above the one that acts was killed: no other process would start that one again.
@@ -93,10 +114,6 @@ pub(crate) fn orphans(app: &App) -> Option<String> {
         list(&pids),
         name = app.name
     ))
-}
-
-fn suspended(who: &str, pid: i32) -> String {
-    format!("{who} is suspended: pid={pid}; to let it go on: kill -CONT {pid}")
 }
 
 /// A plain program that runs is all that it can be; a supervisor that says nothing is not ready.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use pm_common::app::home::Home;
 use pm_common::cli::report::{self, Failure, print};
 
-use crate::check::{complaint, killed, suspended_supervisor, without_above};
+use crate::check::{complaint, killed, suspended_supervisor, suspended_workers, without_above};
 use crate::look::app::App;
 use crate::look::matching::{Candidate, matching as matching_names};
 use crate::look::samples::Samples;
@@ -64,7 +64,7 @@ fn text(apps: &[App], rows: &[Row<'_>], form: Form) -> String {
 /// What no row of the table can say: that a supervisor does nothing, or that nobody would start one again.
 fn notes(apps: &[App]) -> String {
     let notes = apps.iter().flat_map(|app| {
-        let each = [suspended_supervisor(app), without_above(app), killed(app)];
+        let each = [suspended_supervisor(app), suspended_workers(app), without_above(app), killed(app)];
         each.into_iter().flatten().map(|why| format!("{}: {}\n", clean(&app.name), clean(&why)))
     });
     notes.collect()

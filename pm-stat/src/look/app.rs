@@ -3,13 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pm_common::app::home;
+use pm_common::app::home::{self, Brief, DEFAULT_NAMESPACE};
 use pm_common::app::status::Id;
 use pm_common::app::status::{self, Status, SupervisorLine, Told, WorkerLine};
 use pm_common::app::wait::Sight;
 use pm_common::kernel::procfs;
-
-use crate::look::start::{DEFAULT_NAMESPACE, Start};
 
 /// An app at one moment.
 #[derive(Debug)]
@@ -19,7 +17,7 @@ pub struct App {
     /// Its directory.
     pub dir: PathBuf,
     /// How it was started; `None`: not as a service.
-    pub(crate) start: Option<Start>,
+    pub(crate) start: Option<Brief>,
     /// What its living supervisors say, and whether it runs.
     pub sight: Sight,
     /// Where none says anything: whether a process holds the lock, and its pid if that is to be seen from here.
@@ -45,13 +43,16 @@ impl App {
         }
         let (statuses, killed) = (std::mem::take(&mut told.living), std::mem::take(&mut told.killed));
         let holder = holder.filter(|_| statuses.is_empty());
-        let suspended = statuses.iter().map(|status| &status.supervisor).filter(|told| is_suspended(told.pid));
+        let suspended = statuses
+            .iter()
+            .map(|status| &status.supervisor)
+            .filter(|told| procfs::stat(told.pid).is_some_and(|stat| stat.is_suspended()));
         let suspended = suspended.map(Id::of).collect();
         let runs = holder.is_some() || !statuses.is_empty();
         Ok(Self {
             name: name.to_owned(),
             dir: dir.to_owned(),
-            start: Start::read(dir),
+            start: Brief::read(dir),
             orphaned: status::orphaned(&killed, &statuses, holder.flatten()),
             killed,
             sight: Sight { statuses, suspended, locked: runs, ..Sight::default() },
@@ -162,13 +163,8 @@ impl App {
     /// The log files (of stdout, of stderr).
     #[must_use]
     pub fn logs(&self) -> [PathBuf; 2] {
-        let told = |of: fn(&Start) -> &Option<String>| self.start.as_ref().and_then(|s| of(s).as_ref());
+        let told = |of: fn(&Brief) -> &Option<String>| self.start.as_ref().and_then(|s| of(s).as_ref());
         let path = |told: Option<&String>, name: &str| told.map_or_else(|| self.dir.join(name), PathBuf::from);
         [path(told(|s| &s.out), "out.log"), path(told(|s| &s.err), "err.log")]
     }
-}
-
-/// Whether the process is suspended (SIGSTOP).
-pub(crate) fn is_suspended(pid: i32) -> bool {
-    procfs::stat(pid).is_some_and(|stat| stat.state == b'T')
 }

@@ -3,17 +3,15 @@
 pub(crate) mod app;
 pub(crate) mod matching;
 pub(crate) mod samples;
-pub(crate) mod start;
 pub(crate) mod usage;
 
 use std::ffi::OsString;
 use std::path::Path;
 
-use pm_common::app::home::{Home, Unseen, directory_name, unseen};
+use pm_common::app::home::{Brief, Home, Unseen, directory_name, unseen};
 use pm_common::cli::report::{Failure, OrFail as _};
 
 use app::App;
-use start::Start;
 
 /// The exit code of: it cannot be known.
 pub(crate) const EXIT_UNKNOWN: u8 = 4;
@@ -102,7 +100,7 @@ fn choose(home: Option<&Home>, named: &[OsString]) -> Result<(Vec<String>, Vec<S
 /// The name of the directory of an app that was given this name, if there is one.
 fn listed_name(home: &Home, given: String) -> String {
     let name = directory_name(&given);
-    let is_it = |dir: &Path| Start::read(dir).and_then(|start| start.given_name).as_ref() == Some(&given);
+    let is_it = |dir: &Path| Brief::read(dir).and_then(|start| start.given_name).as_ref() == Some(&given);
     if name != given && home.dir(&name).as_deref().is_some_and(is_it) { name } else { given }
 }
 
@@ -165,7 +163,7 @@ mod tests {
             let dir = place.path().join(format!("app{at:02}"));
             std::fs::create_dir(&dir).expect("made");
             assert_eq!(said(&["x"]).matches("app").count(), 1 + at.clamp(0, 20), "a directory alone is no app");
-            std::fs::write(dir.join(start::FILE), "{}").expect("written");
+            std::fs::write(dir.join(pm_common::app::home::START), "{}").expect("written");
             if at == 1 {
                 assert_eq!(said(&["x", "y"]), "no app 'x', 'y'; there are: app00, app01");
             }

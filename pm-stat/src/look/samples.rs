@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use pm_common::app::home::Folder;
+use pm_common::app::home::{Folder, LARGEST_START, read_file};
 use pm_common::app::status::Id;
 use pm_common::kernel::procfs;
-
-use crate::look::start;
 
 /// The file, in the directory of all apps; the dot keeps it from being an app.
 const FILE: &str = ".samples";
@@ -54,8 +52,8 @@ impl Samples {
 
     /// The samples that the last run left in the directory of all apps.
     pub(crate) fn load(home: &Path) -> Self {
-        let text = start::read(&home.join(FILE)).unwrap_or_default();
-        Self { before: parse(&text, &boot()), next: BTreeMap::new() }
+        let text = read_file(home, FILE, LARGEST_START).unwrap_or_default();
+        Self { before: parse(&String::from_utf8_lossy(&text), &boot()), next: BTreeMap::new() }
     }
 
     /// Leaves them for the next run, if the directory is ours; that it cannot be written is nobody's trouble.
@@ -69,7 +67,11 @@ impl Samples {
         self.before.retain(|_, sample| (0.0..=LONGEST_S).contains(&(now_s - sample.at_s)));
         self.before.extend(std::mem::take(&mut self.next));
         let text = text_of(&self.before, &boot());
-        let _ = Folder::open_place(place).and_then(|folder| folder.replace(FILE, text.as_bytes()));
+        let _ = Folder::open_place(place).and_then(|folder| {
+            // ext4 writes a file to the disk at once that takes the place of another, which costs more than all the rest.
+            folder.remove(FILE)?;
+            folder.replace(FILE, text.as_bytes())
+        });
     }
 }
 

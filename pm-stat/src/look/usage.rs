@@ -1,7 +1,7 @@
 //! What processes use, from /proc: memory and CPU time of a worker with all below it.
 
 use pm_common::app::status::Id;
-use pm_common::kernel::procfs::{self, Proc, Stat};
+use pm_common::kernel::procfs::{self, Proc, Stat, Table};
 
 use crate::look::samples::{Sample, Samples};
 
@@ -23,6 +23,8 @@ pub(crate) struct Usage {
     pub(crate) cpu_pct: f64,
     /// The process and all below it.
     pub(crate) pids: Vec<i32>,
+    /// It is suspended (SIGSTOP): whatever its supervisor says, it does nothing.
+    pub(crate) suspended: bool,
 }
 
 /// Measures processes.
@@ -57,7 +59,7 @@ impl Meter {
             self.proc.tree(pid, |_| true)
         };
         let root = tree.first().filter(|s| s.pid == pid && start.is_none_or(|start| s.start_time == start))?;
-        let key = Id { pid, start: root.start_time };
+        let (key, suspended) = (Id { pid, start: root.start_time }, root.is_suspended());
         let pids = tree.iter().map(|s| s.pid).collect();
         let ticks = tree.iter().map(Stat::cpu_ticks).sum::<u64>();
         let (rss_bytes, uptime_s) = (tree.iter().map(Stat::rss_bytes).sum(), procfs::uptime(root));
@@ -65,46 +67,7 @@ impl Meter {
         let since_start = if uptime_s > 0.0 { 100.0 * cpu_s / uptime_s } else { 0.0 };
         let cpu_pct = self.samples.percent(key, Sample { at_s: procfs::since_boot(), cpu_s }).unwrap_or(since_start);
         let pss_bytes = self.pss.then(|| self.proc.tree_pss(pid, |_| true));
-        Some(Usage { key, uptime_s, rss_bytes, pss_bytes, cpu_s, cpu_pct, pids })
-    }
-}
-
-/// All processes of the machine at one moment.
-#[derive(Debug)]
-struct Table {
-    /// By pid.
-    stats: Vec<Stat>,
-    /// Parent, and the place of the child in `stats`; sorted.
-    children: Vec<(i32, usize)>,
-}
-
-impl Table {
-    fn read(proc: &mut Proc) -> Self {
-        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
-        Self::of(pids.filter_map(|pid| proc.stat(pid)).collect())
-    }
-
-    fn of(mut stats: Vec<Stat>) -> Self {
-        stats.sort_unstable_by_key(|s| s.pid);
-        let mut children: Vec<_> = stats.iter().enumerate().map(|(at, s)| (s.ppid, at)).collect();
-        children.sort_unstable();
-        Self { stats, children }
-    }
-
-    /// The process and all below it, itself first; without zombies, but with what is below them.
-    fn tree(&self, root: i32, tree: &mut Vec<Stat>) {
-        let Ok(at) = self.stats.binary_search_by_key(&root, |s| s.pid) else { return };
-        tree.extend(self.stats.get(at));
-        let mut next = 0;
-        // A process cannot be below itself; but the table was not read in one moment.
-        while let Some(pid) = tree.get(next).map(|s| s.pid).filter(|_| tree.len() < procfs::LARGEST_TREE) {
-            let from = self.children.partition_point(|&(parent, _)| parent < pid);
-            let below = self.children.iter().skip(from).take_while(|&&(parent, _)| parent == pid);
-            tree.extend(below.filter_map(|&(_, at)| self.stats.get(at)));
-            next += 1;
-        }
-        tree.retain(|s| !s.is_zombie());
+        Some(Usage { key, uptime_s, rss_bytes, pss_bytes, cpu_s, cpu_pct, pids, suspended })
     }
 }
 
@@ -138,7 +101,7 @@ mod tests {
     #[test]
     fn a_process_that_is_not_there_has_no_tree() {
         let mut tree = Vec::new();
-        Table::of(Vec::new()).tree(1, &mut tree);
+        Table::default().tree(1, &mut tree);
         assert!(tree.is_empty());
         assert_eq!(Meter::default().measure(i32::MAX, None), None);
     }

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use pm_common::app::home::brief;
 use pm_common::app::status::SupervisorLine;
 use pm_common::policy::exit::signal_name;
 use serde_json::{Map, Value};
 
-use crate::check::{killed, orphans, suspended_supervisor, without_above};
+use crate::check::{killed, orphans, suspended_supervisor, suspended_workers, without_above};
 use crate::look::app::App;
-use crate::look::start;
 use crate::show::row::Row;
 use crate::show::table::{Entry, render};
 use crate::show::text::{Now, bytes, clean, how, percent};
@@ -18,7 +18,7 @@ use crate::show::words;
 /// The description of the app that all these rows are of.
 pub(crate) fn describe(rows: &[Row<'_>], now: Now, room: Option<usize>, colour: bool) -> String {
     let Some(first) = rows.first() else { return String::new() };
-    let facts = facts(rows, first, &start::whole(&first.app.dir, false));
+    let facts = facts(rows, first, &brief::whole(&first.app.dir, false));
     let width = facts.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
     let mut text: String = facts.iter().map(|(key, value)| format!("{key:width$}  {}\n", clean(value))).collect();
     if rows.iter().any(|row| row.worker.is_some()) {
@@ -32,7 +32,7 @@ pub(crate) fn describe(rows: &[Row<'_>], now: Now, room: Option<usize>, colour: 
 fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let app = first.app;
     let [out, err] = app.logs();
-    let told = |key: &str| start.get(key).and_then(start::text);
+    let told = |key: &str| start.get(key).and_then(brief::text);
     let used = rows.iter().filter_map(|row| row.usage.as_ref());
     let acting = app.acting();
     let facts = [
@@ -66,7 +66,8 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
 }
 
 fn warning(app: &App) -> Option<String> {
-    suspended_supervisor(app).or_else(|| without_above(app)).or_else(|| orphans(app)).or_else(|| killed(app))
+    let suspended = suspended_supervisor(app).or_else(|| suspended_workers(app));
+    suspended.or_else(|| without_above(app)).or_else(|| orphans(app)).or_else(|| killed(app))
 }
 
 /// That of its rows, where one serves that of this one.
@@ -143,7 +144,7 @@ fn plain(key: &str, value: &Value) -> String {
 
 /// The command as a shell would take it.
 fn command(argv: &[Value]) -> String {
-    let words: Vec<_> = argv.iter().filter_map(start::text).map(|word| quoted(&word)).collect();
+    let words: Vec<_> = argv.iter().filter_map(brief::text).map(|word| quoted(&word)).collect();
     words.join(" ")
 }
 

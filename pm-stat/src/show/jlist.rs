@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use pm_common::app::home::brief;
 use pm_common::app::status::now_ms;
 use serde_json::{Map, Value, json};
 
-use crate::look::start;
 use crate::show::row::Row;
 use crate::show::words;
 
@@ -15,7 +15,7 @@ pub(crate) fn jlist(rows: &[Row<'_>], with_env: bool) -> String {
     let items: Vec<String> = rows
         .iter()
         .map(|row| {
-            let start = starts.entry(row.app.name.as_str()).or_insert_with(|| start::whole(&row.app.dir, with_env));
+            let start = starts.entry(row.app.name.as_str()).or_insert_with(|| brief::whole(&row.app.dir, with_env));
             item(row, start, with_env, now_ms()).to_string()
         })
         .collect();
@@ -27,7 +27,7 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
     let started_ms = usage.map(|u| now_ms.saturating_sub((u.uptime_s * 1000.0) as u64));
     let [out, err] = row.app.logs();
     let described = |key: &str| start.get("app").and_then(|app| app.get(key)).cloned();
-    let text = |key: &str| start.get(key).and_then(start::text);
+    let text = |key: &str| start.get(key).and_then(brief::text);
     let mode = row.app.mode().unwrap_or("fork");
     let mut env = json!({
         "name": row.app.called(), "namespace": row.app.namespace(), "status": words::pm2(row.state),
@@ -79,5 +79,5 @@ fn list(value: Option<Value>) -> Value {
 fn environment(start: &Map<String, Value>) -> Map<String, Value> {
     // The variables of the description are set over those that the chain is started with.
     let all = ["env", "app_env"].into_iter().filter_map(|key| start.get(key)?.as_object()).flatten();
-    all.filter_map(|(name, value)| Some((name.clone(), Value::from(start::text(value)?)))).collect()
+    all.filter_map(|(name, value)| Some((name.clone(), Value::from(brief::text(value)?)))).collect()
 }

@@ -166,6 +166,7 @@ impl Row<'_> {
             ("pid", runs.then(|| Value::from(self.pid))),
             ("state", Some(Value::from(self.state))),
             ("ready_by", told.map(|w| Value::from(w.ready_by.as_deref()))),
+            ("suspended", usage.filter(|u| u.suspended && told.is_some()).map(|_| Value::from(true))),
             ("uptime_s", runs.then(|| number(|u| u.uptime_s))),
             ("restarts", self.restarts.map(Value::from)),
             ("last", (told.is_some() || self.last.is_some()).then(|| self.last.map_or(Value::Null, Last::to_json))),

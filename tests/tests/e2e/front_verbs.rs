@@ -1,7 +1,7 @@
 //! The verbs of `pm` but for `start`: targets, exit codes, what they leave.
 
 use pm_tests::front::Front;
-use pm_tests::{fork, http, proc, wait};
+use pm_tests::{fork, http, proc, stat, wait};
 use serde_json::Value;
 
 #[test]
@@ -99,6 +99,21 @@ fn names_that_look_like_options_are_names() {
 
 /// PM2 refuses the second one.
 #[test]
+fn a_list_right_after_a_reload_has_no_row_of_a_worker_that_is_gone() {
+    let front = Front::new();
+    front.ok("start app.js -i 2");
+    for round in 0..3 {
+        front.ok("reload app");
+        for look in 0..20 {
+            let workers = stat::workers(&front.scene);
+            let list = front.ok("list").out;
+            let is_true = workers.iter().all(|w| w.pid().is_some() && !["gone", "backoff"].contains(&w.state()));
+            assert!(is_true && !list.contains("waiting restart"), "round {round}, look {look}: {workers:?}\n{list}");
+        }
+    }
+}
+
+#[test]
 fn two_reloads_at_once_are_both_good() {
     let front = Front::new();
     front.ok("start app.js -i 2");
@@ -152,14 +167,14 @@ fn a_config_file_is_applied_as_a_whole() {
     write("script: 'one.js', instances: 2, env: { A: 1, B: 2 }");
     front.ok("start");
     assert!(answer().starts_with("one12"), "{}", answer());
-    let supervisor = pm_tests::stat::workers(&front.scene)[0].number("supervisor_pid");
+    let supervisor = stat::workers(&front.scene)[0].number("supervisor_pid");
     write("script: 'one.js', instances: 2, env: { B: 3 }");
     front.ok("reload ecosystem.config.js");
     assert!(answer().starts_with("oneundefined3"), "a variable that was removed is removed: {}", answer());
     write("script: 'one.js', instances: 3, env: { B: 3 }");
     front.ok("reload ecosystem.config.js");
     assert_eq!(front.pids("web").len(), 3);
-    assert_eq!(pm_tests::stat::workers(&front.scene)[0].number("supervisor_pid"), supervisor, "no restart so far");
+    assert_eq!(stat::workers(&front.scene)[0].number("supervisor_pid"), supervisor, "no restart so far");
     for (workers, variable) in [(2, 5), (3, 3)] {
         write(&format!("script: 'one.js', instances: {workers}, env: {{ B: {variable} }}"));
         front.ok("reload ecosystem.config.js");
@@ -172,7 +187,7 @@ fn a_config_file_is_applied_as_a_whole() {
     let told = "'web' is left as it is: cwd, env, exec_mode, instances, script changed, which takes a restart";
     assert!(said.err.contains(told), "{said:?}");
     assert!(answer().starts_with("oneundefined3"), "{}", answer());
-    assert_eq!(pm_tests::stat::workers(&front.scene)[0].number("supervisor_pid"), supervisor, "it was not touched");
+    assert_eq!(stat::workers(&front.scene)[0].number("supervisor_pid"), supervisor, "it was not touched");
     front.ok("startOrRestart ecosystem.config.js");
     assert!(answer().starts_with("twoundefined4") && answer().ends_with("/sub"), "{}", answer());
     assert_eq!(front.jlist()[0]["pm2_env"]["exec_mode"], "fork_mode");

@@ -19,6 +19,25 @@ fn suspended(front: &Front) -> u32 {
     cluster
 }
 
+/// As far as its supervisor knows it is ready.
+#[test]
+fn a_suspended_worker_is_shown_wherever_its_app_is() {
+    let front = Front::new();
+    front.ok("start sleep --name nap -- 1000");
+    let worker = stat::workers(&front.scene)[0].pid().expect("it runs");
+    proc::send(worker, SIGSTOP);
+    wait::until("it to be suspended", || (proc::state(worker) == Some('T')).then_some(()));
+    let remedy = format!("nap: slot 0 is suspended: pid={worker}; to let it go on: kill -CONT {worker}");
+    let list = front.ok("list").out;
+    assert!(list.contains(&remedy) && !list.contains("online"), "{list}");
+    assert!(front.ok("describe nap").out.contains("slot 0 is suspended"));
+    assert_eq!(stat::workers(&front.scene)[0].0["suspended"], true);
+    proc::send(worker, SIGCONT);
+    wait::until("it to go on", || (proc::state(worker) != Some('T')).then_some(()));
+    let list = front.ok("list").out;
+    assert!(!list.contains("suspended") && list.contains("online"), "{list}");
+}
+
 #[test]
 fn a_suspended_supervisor_is_shown_wherever_its_app_is() {
     let front = Front::new();

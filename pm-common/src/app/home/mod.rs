@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::report::{self, Failure};
 use crate::kernel::procfs;
 
+pub mod brief;
 mod files;
 mod find;
 mod ids;
@@ -21,6 +22,7 @@ mod start;
 mod turn;
 mod unseen;
 
+pub use brief::Brief;
 pub use files::{Folder, read_file, remove_file, replace_file};
 use find::HomeOrigin;
 pub use ids::with_id;
@@ -29,7 +31,7 @@ pub use name::{check as check_name, implied as implied_name, of_directory as dir
 pub(crate) use place::create_file;
 use place::{Trouble, check_dir, check_home, make_dir};
 pub use place::{read_regular, read_regular_of};
-pub use start::{LARGEST as LARGEST_START, Mode, START, Start};
+pub use start::{DEFAULT_NAMESPACE, LARGEST as LARGEST_START, Mode, START, Start};
 pub use turn::Turns;
 pub use unseen::{Unseen, unseen};
 

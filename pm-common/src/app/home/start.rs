@@ -13,6 +13,8 @@ use crate::cli::{chain, tables};
 
 /// The file's name.
 pub const START: &str = "start.json";
+/// The namespace of an app that was given none.
+pub const DEFAULT_NAMESPACE: &str = "default";
 /// How our own file begins.
 const ID_FIRST: &str = "{\"id\":";
 /// As much of the file as an id can need.
@@ -183,7 +185,7 @@ impl Start {
             given_name: text("given_name").map(str::to_owned),
             interpreter: text("interpreter").map(str::to_owned),
             command: path("command"),
-            namespace: text("namespace").unwrap_or("default").to_owned(),
+            namespace: text("namespace").unwrap_or(DEFAULT_NAMESPACE).to_owned(),
             mode: if text("mode") == Some("cluster") { Mode::Cluster } else { Mode::Fork },
             argv: value.get("argv")?.as_array()?.iter().map(unraw).collect::<Option<_>>()?,
             cwd: path("cwd")?,
@@ -215,7 +217,7 @@ fn raw(text: &OsStr) -> Value {
     text.to_str().map_or_else(|| json!({ "bytes": text.as_bytes() }), Value::from)
 }
 
-fn unraw(value: &Value) -> Option<OsString> {
+pub(super) fn unraw(value: &Value) -> Option<OsString> {
     if let Some(text) = value.as_str() {
         return Some(text.into());
     }

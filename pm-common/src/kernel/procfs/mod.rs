@@ -13,10 +13,12 @@ use rustix::time::{ClockId, clock_gettime};
 
 mod parse;
 mod sockets;
+mod table;
 mod users;
 
 pub use parse::{Comm, Stat};
 pub use sockets::{each_socket, shares_network};
+pub use table::Table;
 pub use users::{has_open, is_ours, nameless_uid};
 
 /// The most processes that a walk of a tree visits: beyond, a fork bomb would hold up its supervisor.
@@ -29,8 +31,8 @@ pub struct Proc {
     text: Vec<u8>,
     list: Vec<u8>,
     tree: Vec<Stat>,
-    /// Parent and child, of every process: filled only where the kernel has no `children` files.
-    table: Vec<(i32, i32)>,
+    /// Filled only where the kernel has no `children` files.
+    table: Table,
     /// Whether the kernel has `children` files (CONFIG_PROC_CHILDREN); `None`: not looked yet.
     lists_children: Option<bool>,
 }
@@ -166,9 +168,7 @@ impl Proc {
     fn add_children(&mut self, pid: i32, threads: i64, tree: &mut Vec<Stat>) {
         if self.lists_children == Some(false) {
             let table = std::mem::take(&mut self.table);
-            let from = table.partition_point(|&(parent, _)| parent < pid);
-            let all = table.get(from..).unwrap_or_default();
-            all.iter().take_while(|&&(parent, _)| parent == pid).for_each(|&(_, child)| self.add(child, tree));
+            table.children(pid).for_each(|child| self.add(child.pid, tree));
             self.table = table;
         } else if threads <= 1 {
             self.add_children_of_thread(pid, pid, tree);
@@ -201,11 +201,7 @@ impl Proc {
         if self.lists_children == Some(true) {
             return;
         }
-        let mut table = std::mem::take(&mut self.table);
-        table.clear();
-        table.extend(pids().into_iter().filter_map(|pid| Some((self.stat(pid)?.ppid, pid))));
-        table.sort_unstable();
-        self.table = table;
+        self.table = Table::read(self);
     }
 
     fn read(&mut self, pid: i32, name: &str, at_once: bool) -> Option<()> {

@@ -30,6 +30,12 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// Whether somebody has suspended it (SIGSTOP).
+    #[must_use]
+    pub const fn is_suspended(&self) -> bool {
+        self.state == b'T'
+    }
+
     /// Ended, but not yet waited for.
     #[must_use]
     pub const fn is_zombie(&self) -> bool {

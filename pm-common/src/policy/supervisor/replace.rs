@@ -7,8 +7,8 @@ use super::super::worker::{Due, ReadyBy, ReadyRule};
 use super::roll::trial_ended;
 use super::stops::{begin_drain, drain_slot};
 use super::{
-    Action, BTreeSet, Exit, Goal, Life, MOST_WORKERS, Mono, Place, Release, Replacement, Request, Seat, Slot, Span,
-    Supervisor, Why, Worker, WorkerId, as_slot,
+    Action, BTreeSet, Exit, Goal, Last, Life, MOST_WORKERS, Mono, Place, Release, Replacement, Request, Seat, Slot,
+    Span, Supervisor, Why, Worker, WorkerId, as_slot,
 };
 
 impl Supervisor {
@@ -182,6 +182,8 @@ impl Supervisor {
             out.push(Action::Say(Record::Replaced { id, why: end.why }));
         }
         if let Seat::Taken(mut old) = std::mem::replace(&mut slot.seat, Seat::of(successor)) {
+            // Why there is another in the seat is known now; how the old one ends, when it has.
+            slot.last = Some(Last { exit: None, why: end.why, at: now });
             begin_drain(number, &mut old, end, out);
             slot.retiring.push(old);
         }

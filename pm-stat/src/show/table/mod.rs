@@ -1,6 +1,7 @@
 //! `--table`: the rows for people, in columns that fit the terminal. Pure: what comes in is plain, what goes out is text.
 
-use crate::look::start::DEFAULT_NAMESPACE;
+use pm_common::app::home::DEFAULT_NAMESPACE;
+
 use crate::show::row::{Row, Traffic};
 use crate::show::text::{Now, bytes, clean, ended, fit, percent, span, width};
 use crate::show::words;
@@ -46,7 +47,7 @@ impl Entry {
             pid: row.pid,
             uptime_s: usage.map(|u| u.uptime_s),
             restarts: row.restarts,
-            status: words::pm2(row.state),
+            status: if usage.is_some_and(|u| u.suspended) { "suspended" } else { words::pm2(row.state) },
             cpu_pct: usage.map(|u| u.cpu_pct),
             memory: usage.map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)),
             traffic: row.traffic,

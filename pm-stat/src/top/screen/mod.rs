@@ -105,7 +105,7 @@ fn paint(view: &View<'_>, code: &str, text: &str) -> String {
 fn state_of_app(statuses: &[&str]) -> &'static str {
     let any = |wanted: &[&str]| statuses.iter().any(|status| wanted.contains(status));
     match () {
-        () if any(&["errored", "waiting restart", "orphaned"]) => "failing",
+        () if any(&["errored", "waiting restart", "orphaned", "suspended"]) => "failing",
         () if any(&["online"]) => "online",
         () if any(&["stopped"]) => "stopped",
         () => "starting",

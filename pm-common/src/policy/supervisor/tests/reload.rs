@@ -31,6 +31,8 @@ fn slot_by_slot_each_new_one_ready_before_its_old_one_goes() {
         ]
     );
     let actions = bench.on(notify(w(1, 2)));
+    let last = bench.world.sup.snapshot().into_iter().find_map(|view| view.last).expect("of the one before");
+    assert_eq!((last.exit, last.why), (None, Why::Reload), "known before the old one has ended");
     assert_eq!(deeds(&actions), [Action::Drain(w(1, 1))]);
     assert_eq!(said(&actions), [&Record::Rolled { workers: 2, number: 1 }]);
     assert_eq!(bench.on(Event::Drained(w(0, 1))), [Action::Stop(w(0, 1))]);

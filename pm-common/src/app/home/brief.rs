@@ -1,42 +1,43 @@
-//! `start.json`: how an app was started. It holds the app's whole environment, so what is not asked for is skipped as it
-//! is read.
+//! What a look at an app needs of its `start.json`, which holds its whole environment: what is not asked for is skipped as
+//! it is read. Where there are a thousand apps to list, that is most of the work.
 
-use std::ffi::OsStr;
 use std::fmt;
-use std::io;
 use std::path::Path;
 
-use pm_common::app::home;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The file's name in the app's directory.
-pub(crate) const FILE: &str = "start.json";
-/// The namespace of an app that was given none.
-pub(crate) const DEFAULT_NAMESPACE: &str = "default";
+use super::files::read_file;
+use super::start::{LARGEST, START, unraw};
 
-/// What every look at an app needs of its start.
+/// What every look at an app needs of how it was started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Start {
-    pub(crate) id: Option<u64>,
-    pub(crate) namespace: Option<String>,
+pub struct Brief {
+    /// Its number.
+    pub id: Option<u64>,
+    /// Its group of apps, if not the default one.
+    pub namespace: Option<String>,
     /// The name that it was given, where no directory can have that.
-    pub(crate) given_name: Option<String>,
-    pub(crate) mode: Option<String>,
-    pub(crate) script: Option<String>,
+    pub given_name: Option<String>,
+    /// `cluster` or `fork`.
+    pub mode: Option<String>,
+    /// The script that it runs.
+    pub script: Option<String>,
     /// Where the output goes, if not to the app's own directory.
-    pub(crate) out: Option<String>,
-    pub(crate) err: Option<String>,
+    pub out: Option<String>,
+    /// Where its errors go.
+    pub err: Option<String>,
 }
 
-impl Start {
+impl Brief {
     /// `None`: the app in `dir` was not put into the background, or the file is not to be understood.
-    pub(crate) fn read(dir: &Path) -> Option<Self> {
-        Self::parse(&read(&dir.join(FILE)).ok()?)
+    #[must_use]
+    pub fn read(dir: &Path) -> Option<Self> {
+        Self::parse(&read(dir))
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        serde_json::Deserializer::from_str(text).deserialize_map(Fields).ok()
+    fn parse(text: &[u8]) -> Option<Self> {
+        serde_json::Deserializer::from_slice(text).deserialize_map(Fields).ok()
     }
 
     fn set(&mut self, key: &str, value: &Value) {
@@ -53,33 +54,33 @@ impl Start {
     }
 }
 
-/// Takes the fields of `Start` out of an object.
+/// Takes the fields of `Brief` out of an object.
 struct Fields;
 
 impl<'de> Visitor<'de> for Fields {
-    type Value = Start;
+    type Value = Brief;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Start, A::Error> {
-        let mut start = Start::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Brief, A::Error> {
+        let mut brief = Brief::default();
         while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {
             if matches!(key.as_ref(), "id" | "namespace" | "given_name" | "mode" | "script" | "out" | "err") {
-                start.set(&key, &map.next_value()?);
+                brief.set(&key, &map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(start)
+        Ok(brief)
     }
 }
 
 /// All of the file of the app in `dir`, the environment only if asked for; empty if there is none.
-pub(crate) fn whole(dir: &Path, with_env: bool) -> Map<String, Value> {
-    let text = read(&dir.join(FILE)).unwrap_or_default();
-    serde_json::Deserializer::from_str(&text).deserialize_map(Whole { with_env }).unwrap_or_default()
+#[must_use]
+pub fn whole(dir: &Path, with_env: bool) -> Map<String, Value> {
+    serde_json::Deserializer::from_slice(&read(dir)).deserialize_map(Whole { with_env }).unwrap_or_default()
 }
 
 /// Takes an object, with or without the environment in it.
@@ -107,21 +108,15 @@ impl<'de> Visitor<'de> for Whole {
     }
 }
 
-/// A file of an app's directory as text; a FIFO or a link of that name leads nobody astray.
-pub(crate) fn read(path: &Path) -> io::Result<String> {
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    String::from_utf8(home::read_file(dir, name, home::LARGEST_START)?).map_err(io::Error::other)
+/// The file of the app in `dir`; empty where it cannot be read.
+fn read(dir: &Path) -> Vec<u8> {
+    read_file(dir, START, LARGEST).unwrap_or_default()
 }
 
 /// A value as text: a string, or the bytes of one that is not UTF-8, as `{"bytes": [..]}`.
-pub(crate) fn text(value: &Value) -> Option<String> {
-    if let Some(text) = value.as_str() {
-        return Some(text.to_owned());
-    }
-    let bytes = value.get("bytes")?.as_array()?.iter().map(|b| b.as_u64().and_then(|b| u8::try_from(b).ok()));
-    Some(String::from_utf8_lossy(&bytes.collect::<Option<Vec<u8>>>()?).into_owned())
+#[must_use]
+pub fn text(value: &Value) -> Option<String> {
+    Some(unraw(value)?.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -133,7 +128,7 @@ mod tests {
         let text = "{\"schema\":1,\"id\":3,\"name\":\"w\\u00e4\",\"namespace\":\"back\",\"mode\":\"cluster\",\
                     \"argv\":[\"a\",{\"bytes\":[255]}],\"env\":{\"A\":{\"bytes\":[1]},\"B\":\"}\"},\"out\":null,\
                     \"err\":{\"bytes\":[47,120]},\"script\":\"/x.js\",\"la\\u0074er\":[[]]}";
-        let wanted = Start {
+        let wanted = Brief {
             id: Some(3),
             namespace: Some("back".to_owned()),
             given_name: None,
@@ -142,10 +137,10 @@ mod tests {
             out: None,
             err: Some("/x".to_owned()),
         };
-        assert_eq!(Start::parse(text), Some(wanted));
-        assert_eq!(Start::parse("{}"), Some(Start::default()));
-        for broken in ["", "[]", "{\"id\":3", "7"] {
-            assert_eq!(Start::parse(broken), None, "{broken}");
+        assert_eq!(Brief::parse(text.as_bytes()), Some(wanted));
+        assert_eq!(Brief::parse(b"{}"), Some(Brief::default()));
+        for broken in ["", "[]", "{\"id\":3", "7"].map(str::as_bytes) {
+            assert_eq!(Brief::parse(broken), None, "{broken:?}");
         }
     }
 
@@ -153,7 +148,7 @@ mod tests {
     fn the_environment_is_read_only_if_asked_for() {
         let dir = tempfile::tempdir().expect("a directory");
         assert!(whole(dir.path(), true).is_empty(), "no file");
-        std::fs::write(dir.path().join(FILE), "{\"env\":{\"A\":\"1\"},\"cwd\":\"/x\"}").expect("written");
+        std::fs::write(dir.path().join(START), "{\"env\":{\"A\":\"1\"},\"cwd\":\"/x\"}").expect("written");
         let keys = |with_env| whole(dir.path(), with_env).keys().cloned().collect::<Vec<_>>();
         assert_eq!((keys(false), keys(true)), (vec!["cwd".to_owned()], vec!["cwd".to_owned(), "env".to_owned()]));
     }
