@@ -1,6 +1,7 @@
 //! What the command lines and messages of all tools have in common.
 
 pub mod chain;
+pub mod nearest;
 pub mod options;
 pub mod policy_options;
 pub mod report;

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use lexopt::Arg;
 
+use crate::cli::nearest::nearest;
 use crate::cli::report::Failure;
 use crate::policy::time::Span;
 
@@ -22,18 +23,23 @@ pub struct Opt {
     pub value: Option<&'static str>,
     /// One line for `--help`, the default in it.
     pub help: &'static str,
+    /// What the value may be, where its word does not say it: `always|never`, `SIG|message`. Words in capitals stand for
+    /// something; FILE, DIR, SIG and APP for what a shell can complete.
+    pub may_be: Option<&'static str>,
+    /// `--help` has no more than its name: the manual tells it.
+    pub rare: bool,
 }
 
 /// An option with a value.
 #[must_use]
 pub const fn opt(long: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: Some(value), help }
+    Opt { value: Some(value), ..switch(long, help) }
 }
 
 /// An option that is there or not.
 #[must_use]
 pub const fn switch(long: &'static str, help: &'static str) -> Opt {
-    Opt { short: None, long, value: None, help }
+    Opt { short: None, long, value: None, help, may_be: None, rare: false }
 }
 
 impl Opt {
@@ -41,6 +47,24 @@ impl Opt {
     #[must_use]
     pub const fn short(self, letter: char) -> Self {
         Self { short: Some(letter), ..self }
+    }
+
+    /// The same, of which the value is one of these.
+    #[must_use]
+    pub const fn one_of(self, forms: &'static str) -> Self {
+        Self { may_be: Some(forms), ..self }
+    }
+
+    /// The same, which only the manual tells of.
+    #[must_use]
+    pub const fn rare(self) -> Self {
+        Self { rare: true, ..self }
+    }
+
+    /// What its value may be; `None`: it has none.
+    #[must_use]
+    pub fn forms(&self) -> Option<&'static str> {
+        self.may_be.or(self.value)
     }
 
     fn is(&self, arg: &Arg<'_>) -> bool {
@@ -127,9 +151,12 @@ impl Tool {
             Arg::Long(name) => format!("--{name}"),
             Arg::Value(value) => value.to_string_lossy().into_owned(),
         };
-        match self.elsewhere.iter().find(|(option, _)| *option == given) {
-            Some((_, instead)) => Failure::own(format!("invalid option '{given}': {instead}")),
-            None => Failure::own(format!("invalid option '{given}'; see {} --help", self.name)),
+        let own = || self.options.iter().map(|option| option.long).chain(["help", "version"]);
+        let near = || nearest(given.strip_prefix("--")?, own());
+        match (self.elsewhere.iter().find(|(option, _)| *option == given), near()) {
+            (Some((_, instead)), _) => Failure::own(format!("invalid option '{given}': {instead}")),
+            (None, Some(near)) => Failure::own(format!("invalid option '{given}': did you mean --{near}?")),
+            (None, None) => Failure::own(format!("invalid option '{given}'; see {} --help", self.name)),
         }
     }
 
@@ -141,7 +168,7 @@ impl Tool {
         format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION"))
     }
 
-    /// The text of `--help`: it fits a screen of 80 columns and 24 lines or little more.
+    /// The text of `--help`: it fits a screen of 80 columns and 24 lines.
     #[must_use]
     pub fn help(&self) -> String {
         let mut text = format!("usage: {} {}\n{}\n\n", self.name, self.usage, self.about);
@@ -150,38 +177,32 @@ impl Tool {
             let value = o.value.map_or_else(String::new, |v| format!(" {v}"));
             format!("  {short}--{}{value}", o.long)
         };
-        let width = self.options.iter().map(|o| left(o).len()).max().unwrap_or(0);
-        for option in self.options {
+        let (rare, told): (Vec<&Opt>, Vec<&Opt>) = self.options.iter().partition(|option| option.rare);
+        let width = told.iter().map(|o| left(o).len()).max().unwrap_or(0);
+        for option in told {
             let _ = writeln!(text, "{:width$}  {}", left(option), option.help);
         }
         let _ = writeln!(text, "{:width$}  this text; -V, --version: the version", "  -h, --help");
+        text.push_str(&in_manual(self.name, &rare));
         if !self.examples.is_empty() {
             let _ = write!(text, "\n{}", self.examples);
         }
         text
     }
-
-    /// The options, `--help` and `--version` among them, that a man page (in mdoc or man macros) does not name.
-    #[must_use]
-    pub fn undocumented(&self, man_text: &str) -> Vec<String> {
-        // mdoc writes `.Fl -name` or `.Fl n`, man `\-\-name`.
-        let fonts = ["\\fB", "\\fI", "\\fR", "\\fP"];
-        let page = fonts.iter().fold(man_text.replace("\\-", "-"), |page, font| page.replace(font, ""));
-        let page = page.replace("Fl ", "-");
-        let long = self.options.iter().map(|o| o.long).chain(["help", "version"]).map(|name| format!("--{name}"));
-        let short = self.options.iter().filter_map(|o| o.short).chain(['h', 'V']).map(|letter| format!("-{letter}"));
-        long.chain(short).filter(|option| !names(&page, option)).collect()
-    }
 }
 
-/// Whether the option stands in the text as a whole word.
-fn names(page: &str, option: &str) -> bool {
-    let part_of_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    page.match_indices(option).any(|(at, _)| {
-        let before = page.get(..at).and_then(|text| text.chars().next_back());
-        let after = page.get(at + option.len()..).and_then(|text| text.chars().next());
-        !before.is_some_and(part_of_word) && !after.is_some_and(part_of_word)
-    })
+/// The names of the options that `--help` leaves to the manual, in lines of less than 80 columns.
+fn in_manual(tool: &str, options: &[&Opt]) -> String {
+    let Some((last, others)) = options.split_last() else { return String::new() };
+    let mut lines = vec![format!("  and, told of in man {tool}:")];
+    for (option, end) in others.iter().map(|option| (option, ",")).chain([(last, "")]) {
+        let word = format!(" --{}{end}", option.long);
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() < 80 => line.push_str(&word),
+            _ => lines.push(format!("   {word}")),
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 /// An option's value as text.
@@ -264,7 +285,7 @@ mod tests {
         name: "t",
         usage: "[options] PROG",
         about: "About.",
-        options: &[Opt { short: Some('n'), long: "workers", value: Some("N"), help: "how many" }],
+        options: &[opt("workers", "N", "how many").short('n')],
         examples: "",
         elsewhere: &[("--instances", "say -n")],
     };
@@ -291,17 +312,10 @@ mod tests {
         assert!(failure.message.contains("--bogus"), "{failure}");
         let failure = parse(&["--instances", "4"]).expect_err("refused");
         assert_eq!(failure.message, "invalid option '--instances': say -n");
-    }
-
-    #[test]
-    fn a_man_page_is_searched_for_whole_options() {
-        let mdoc = ".It Fl n , Fl -workers Ar N\n.It Fl h , Fl -help\n.It Fl V , Fl -version\n";
-        let man = "\\fB\\-n\\fR, \\fB\\-\\-workers\\fR \\-h \\-\\-help \\-V \\-\\-version";
-        for page in [mdoc, man] {
-            assert_eq!(TOOL.undocumented(page), [""; 0]);
-            assert_eq!(TOOL.undocumented(&page.replace("workers", "workers-max")), ["--workers"]);
+        for (misspelt, near) in [("--wrokers", "workers"), ("--work", "workers"), ("--hlep", "help")] {
+            let failure = parse(&[misspelt]).expect_err("refused");
+            assert_eq!(failure.message, format!("invalid option '{misspelt}': did you mean --{near}?"));
         }
-        assert_eq!(TOOL.undocumented("--help --version"), ["--workers", "-n", "-h", "-V"]);
     }
 
     #[test]

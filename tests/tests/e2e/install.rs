@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use pm_common::cli::tables;
 use pm_tests::bins;
 use pm_tests::chain::Chain;
 use pm_tests::scene::Scene;
 
 const TOOLS: [&str; 5] = ["pm-fork", "pm-log", "pm-restart", "pm-cluster", "pm-stat"];
 const BASH: &str = include_str!("../../../scripts/completions/pm.bash");
-const ZSH: &str = include_str!("../../../scripts/completions/_pm");
+const FISH: &str = include_str!("../../../scripts/completions/pm.fish");
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -45,7 +46,8 @@ fn the_installed_tools_run_by_themselves() {
     let scene = Scene::with_node(24);
     let prefix = installed(&scene);
     for tool in TOOLS {
-        for file in [format!("bin/{tool}"), format!("share/man/man1/{tool}.1")] {
+        let fish = format!("share/fish/vendor_completions.d/{tool}.fish");
+        for file in [format!("bin/{tool}"), format!("share/man/man1/{tool}.1"), fish] {
             assert!(prefix.join(&file).is_file(), "{file}");
         }
     }
@@ -123,29 +125,50 @@ fn offered(scene: &Scene, words: &[&str]) -> BTreeSet<String> {
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
-/// The long options in the table of a help, apart from the completion's own way to find them.
-fn options(scene: &Scene, tool: &str) -> BTreeSet<String> {
-    let output = scene.command(&[tool, "--help"]).output().expect(tool);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let table = text.split("\n\n").nth(1).expect("a table").lines();
-    let long = table.filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")));
-    long.map(str::to_owned).chain(["--help".to_owned(), "--version".to_owned()]).collect()
-}
-
 #[test]
-fn the_options_of_each_tool_are_completed() {
+fn the_options_of_each_tool_and_their_values_are_completed() {
     let scene = Scene::new();
-    for tool in TOOLS {
-        let all = options(&scene, tool);
-        assert!(all.len() > 2);
-        assert_eq!(offered(&scene, &[tool, "-"]), all, "{tool}");
+    for tool in tables::ALL {
+        let long = tool.options.iter().map(|option| option.long).chain(["help", "version"]);
+        assert_eq!(offered(&scene, &[tool.name, "-"]), long.map(|name| format!("--{name}")).collect(), "{}", tool.name);
     }
     // In a chain those of the last tool; behind its program files, as for any program.
     let chain = ["pm-fork", "--name", "web", "pm-log", "--time", "pm-restart", "--max-mem", "1G", "pm-cluster"];
-    assert_eq!(offered(&scene, &[&chain[..], &["--wor"]].concat()), BTreeSet::from(["--workers".to_owned()]));
-    assert_eq!(offered(&scene, &[&chain[..], &["-n", "4", "node", "--"]].concat()), BTreeSet::new());
+    let more = |words: &[&str]| offered(&scene, &[&chain[..], words].concat());
+    assert_eq!(more(&["--wor"]), words("--workers"));
+    assert_eq!(more(&["--balance", ""]), words("lanes shared rr"));
+    assert_eq!(more(&["--stop-signal", "TER"]), words("TERM"));
+    // Of --restart=never bash makes three words.
+    assert_eq!(offered(&scene, &["pm-restart", "--restart", "=", "n"]), words("never"));
+    assert_eq!(more(&["--stop-group", "--balance=rr", "-n", "4", "node", "--"]), words(""));
     assert!(offered(&scene, &["pm-fork", "pm-res"]).contains("pm-restart"), "commands");
-    assert_eq!(offered(&scene, &["pm-fork", "--out", "pm-res"]), BTreeSet::new(), "a file");
+    assert_eq!(offered(&scene, &["pm-fork", "--out", "pm-res"]), words(""), "a file");
+}
+
+fn words(line: &str) -> BTreeSet<String> {
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+/// What fish offers, where there is a fish.
+#[test]
+fn fish_completes_the_same() {
+    let scene = Scene::new();
+    let _ = scene.file("pm.fish", FISH);
+    let offered = |line: &str| {
+        let script = format!("source $T/pm.fish; complete -C '{line}'").replace("$T", &scene.expand("$T"));
+        let output = scene.command(&["fish", "--no-config", "-c", &script]).output().expect("seen below");
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().filter_map(|line| line.split('\t').next()).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    if scene.command(&["fish", "--version"]).output().is_err() {
+        return;
+    }
+    assert_eq!(offered("pm-restart --max-mem 1G pm-cluster --wor"), words("--workers"));
+    assert_eq!(offered("pm-restart --restart "), words("always on-failure never"));
+    assert_eq!(offered("pm-restart --restart=n"), words("--restart=never"));
+    assert_eq!(offered("pm-cluster --stop-signal TER"), words("TERM"));
+    assert_eq!(offered("pm-cluster -n 4 node --"), words(""));
 }
 
 #[test]
@@ -159,27 +182,8 @@ fn verbs_and_apps_are_completed() {
     let targets = ["all", "my\\ app", "web"].map(str::to_owned);
     assert_eq!(offered(&scene, &["pm", "stop", ""]), targets.into());
     assert_eq!(offered(&scene, &["pm-stat", "w"]), BTreeSet::from(["web".to_owned()]));
-    assert_eq!(offered(&scene, &["pm-stat", "--wait", ""]), BTreeSet::new());
-}
-
-/// The words between a marker and the quote or bracket that ends the list.
-fn listed(text: &str, marker: &str, end: char) -> BTreeSet<String> {
-    let list = text.split(marker).nth(1).and_then(|rest| rest.split(end).next()).expect(marker);
-    list.split_whitespace().map(str::to_owned).collect()
-}
-
-#[test]
-fn both_shells_know_the_verbs_that_pm_has() {
-    let verbs = listed(BASH, "_pm_verbs='", '\'');
-    assert_eq!(listed(ZSH, "verbs=(", ')'), verbs);
-    // Without the script there is nothing to be in step with.
-    let Ok(pm) = fs::read_to_string(root().join("scripts/pm")) else { return };
-    let cases = pm.rsplit("case $verb in").next().expect("the verbs");
-    let labels =
-        cases.lines().filter_map(|line| line.split_once(')').filter(|_| line.starts_with(char::is_alphabetic)));
-    let known: BTreeSet<String> =
-        labels.flat_map(|(labels, _)| labels.split('|').map(|word| word.trim().to_owned())).collect();
-    assert!(verbs.is_subset(&known), "{:?}", verbs.difference(&known));
+    assert_eq!(offered(&scene, &["pm-stat", "--wait", ""]), words("ready rolled stopped"));
+    assert_eq!(offered(&scene, &["pm-fork", "--stop", "w"]), words("web"));
 }
 
 #[test]

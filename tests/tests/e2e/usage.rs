@@ -59,6 +59,8 @@ fn an_unknown_option() {
     refused("pm-cluster --bogus PROG", "--bogus");
     refused("pm-restart --bogus PROG", "--bogus");
     refused("pm-restart -x PROG", "-x");
+    refused("pm-restart --max-memm 512M PROG", "invalid option '--max-memm': did you mean --max-mem?");
+    refused("pm-cluster --max-mem 512M PROG", "it belongs to pm-restart");
 }
 
 #[test]

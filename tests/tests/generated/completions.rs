@@ -1,0 +1,68 @@
+//! The table in a completion: a line for each option, its fields apart by tabs, a dot for what there is not.
+
+use std::fmt::Write as _;
+
+use pm_common::cli::options::{Opt, Tool, switch};
+use pm_common::cli::tables;
+
+/// The completion with the table of today; `quote` is a quote within quotes in its shell.
+pub(crate) fn of(text: &str, quote: &str) -> String {
+    let (begin, end) = ("\n# table\n", "# end of the table\n");
+    let (head, rest) = text.split_once(begin).expect("the begin of the table");
+    let (_, tail) = rest.split_once(end).expect("the end of the table");
+    format!("{head}{begin}{}{end}{tail}", table().replace('\'', quote))
+}
+
+fn table() -> String {
+    let mut table = String::new();
+    for tool in tables::ALL {
+        row(&mut table, [tool.name, "BEHIND", "", "", behind(tool), tool.about]);
+        for option in tool.options.iter().chain(&COMMON) {
+            let of_apps = if is_of_apps(tool, option) { "APP" } else { "" };
+            rows(&mut table, tool.name, option, of_apps);
+        }
+    }
+    row(&mut table, ["pm", "BEHIND", "", "", "", "what a PM2 user types"]);
+    for verb in VERBS.split_whitespace() {
+        row(&mut table, ["pm", verb, "", "", "", ""]);
+        row(&mut table, [&format!("pm {verb}"), "BEHIND", "", "", if verb == "start" { "TARGET|FILE" } else { "TARGET" }, ""]);
+        for option in OPTIONS.split_whitespace() {
+            row(&mut table, [&format!("pm {verb}"), option, "", "", "", ""]);
+        }
+    }
+    table
+}
+
+/// What pm can be told.
+const VERBS: &str = "start stop restart reload delete scale startOrRestart startOrReload list jlist prettylist monit \
+                     describe env id pid send logs flush reset reloadLogs sendSignal kill save resurrect cleardump startup \
+                     unstartup logrotate init ping update version help";
+const OPTIONS: &str = "--name --instances --namespace --cwd --interpreter --uid --gid --node-args --max-memory-restart \
+                       --max-restarts --restart-delay --no-autorestart --stop-exit-codes --kill-timeout --wait-ready \
+                       --listen-timeout --output --error --log --time --log-type --force --no-daemon --dry-run --only --env \
+                       --update-env --silent --lines --err --out --json --format --raw --nostream --help";
+
+/// What every tool has.
+pub(crate) const COMMON: [Opt; 2] =
+    [switch("help", "what there is").short('h'), switch("version", "the version").short('V')];
+
+fn rows(table: &mut String, key: &str, option: &Opt, behind: &str) {
+    let letter = option.short.map(|letter| format!("-{letter}")).unwrap_or_default();
+    let values = option.forms().unwrap_or_default();
+    row(table, [key, &format!("--{}", option.long), &letter, values, behind, option.help]);
+}
+
+fn row(table: &mut String, fields: [&str; 6]) {
+    let _ = writeln!(table, "{}", fields.map(|field| if field.is_empty() { "." } else { field }).join("\t"));
+}
+
+/// What stands behind a tool's options.
+fn behind(tool: &Tool) -> &'static str {
+    if tool.usage.lines().next().is_some_and(|line| line.ends_with("[APP...]")) { "APP" } else { "CHAIN" }
+}
+
+/// Whether apps are named behind the option.
+fn is_of_apps(tool: &Tool, option: &Opt) -> bool {
+    let lines = tool.usage.lines().filter(|line| line.ends_with("APP..."));
+    lines.flat_map(|line| line.split([' ', '|'])).any(|word| word.strip_prefix("--") == Some(option.long))
+}
