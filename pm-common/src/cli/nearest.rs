@@ -13,3 +13,27 @@ pub fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&
     let near = all.filter(|(how, _)| *how >= ALIKE);
     near.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, other)| other)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found_and_none_far_away() {
+        let words = ["start", "list", "reload", "describe", "name", "max-memory-restart"];
+        for (word, wanted) in [
+            ("strat", Some("start")),
+            ("lst", Some("list")),
+            ("reloda", Some("reload")),
+            ("describ", Some("describe")),
+            ("LIST", Some("list")),
+            ("nmae", Some("name")),
+            ("max-mem", Some("max-memory-restart")),
+            ("frobnicate", None),
+            ("port", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(word, words.into_iter()), wanted, "{word}");
+        }
+    }
+}

@@ -3,10 +3,10 @@
 use std::ffi::{OsStr, OsString};
 
 use lexopt::Arg;
+use pm_common::cli::nearest::nearest;
 use pm_common::cli::options::{Opt, text};
 use pm_common::cli::report::Failure;
 
-use crate::pm::nearest::nearest;
 use crate::pm::options::{COMMON, Effect, FIELDS, FieldOpt, NOTHING};
 
 /// A verb.

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use pm_common::cli::nearest::nearest;
 use pm_common::cli::options::Opt;
 use pm_common::cli::report::{self, Failure};
 
 use crate::pm::call::{Call, Verb};
-use crate::pm::nearest::nearest;
 use crate::pm::options::{COMMON, FIELDS};
 use crate::pm::verbs::{self, ELSEWHERE, VERBS};
 

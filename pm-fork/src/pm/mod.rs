@@ -7,7 +7,6 @@ mod boot;
 mod call;
 mod help;
 mod logs;
-mod nearest;
 mod options;
 mod renew;
 mod say;

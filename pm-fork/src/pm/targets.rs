@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use pm_common::cli::nearest::nearest;
 use pm_common::cli::report::{self, Failure, OrFail as _};
 use pm_stat::{App, Apps};
 
@@ -12,7 +13,6 @@ use crate::asked::Description;
 use crate::described::file::Contents;
 use crate::described::{self, Planned};
 use crate::pm::call::Call;
-use crate::pm::nearest::nearest;
 
 /// The apps that are meant.
 #[derive(Debug, Default)]

@@ -25,7 +25,10 @@ fn table() -> String {
     row(&mut table, ["pm", "BEHIND", "", "", "", "what a PM2 user types"]);
     for verb in VERBS.split_whitespace() {
         row(&mut table, ["pm", verb, "", "", "", ""]);
-        row(&mut table, [&format!("pm {verb}"), "BEHIND", "", "", if verb == "start" { "TARGET|FILE" } else { "TARGET" }, ""]);
+        row(
+            &mut table,
+            [&format!("pm {verb}"), "BEHIND", "", "", if verb == "start" { "TARGET|FILE" } else { "TARGET" }, ""],
+        );
         for option in OPTIONS.split_whitespace() {
             row(&mut table, [&format!("pm {verb}"), option, "", "", "", ""]);
         }
