@@ -38,6 +38,15 @@ id  name   mode     slot  gen      pid  uptime  ↺  status     cpu     mem  las
 }
 
 #[test]
+fn names_of_wide_characters_stand_in_line() {
+    let named = |app: &str| Entry { app: app.to_owned(), ..web() };
+    let text = render(&[named("日本語"), named("👍"), named("e\u{301}t\u{e9}"), named("web")], None, false);
+    let before = |line: &str| line.find("cluster").or(line.find("mode")).map(|at| width(line.split_at(at).0));
+    let at: Vec<_> = text.lines().map(before).collect();
+    assert!(at.iter().all(|column| *column == Some(12)), "{at:?}\n{text}");
+}
+
+#[test]
 fn a_namespace_is_shown_where_one_is_not_the_default() {
     assert!(!render(&[web()], None, false).contains("namespace"));
     let back = Entry { namespace: "back".to_owned(), ..web() };
