@@ -14,7 +14,6 @@ use rustix::process::geteuid;
 
 use crate::app::home::{self, AppDir};
 use crate::app::status::{self, Status};
-use crate::app::wait::watch::timespec;
 use crate::cli::policy_options;
 use crate::cli::report::{self, Failure};
 use crate::kernel::procfs::{self, Proc};
@@ -99,7 +98,7 @@ pub fn end(mut endings: Vec<EndOfOrphans>) -> Vec<Result<(), Failure>> {
         let members = endings.iter().flat_map(|ending| ending.members.values());
         let mut fds: Vec<_> = members.map(|m| PollFd::new(&m.pidfd, PollFlags::IN)).collect();
         // An error is a signal, or want of memory: each turn looks at all anyway.
-        let _ = poll(&mut fds, Some(&timespec(next, clock::now())));
+        let _ = poll(&mut fds, Some(&clock::until(next)));
     }
     endings.into_iter().map(EndOfOrphans::result).collect()
 }

@@ -276,7 +276,7 @@ impl<A: Adapter> Supervise<A> {
             self.publisher.deadline(self.news),
             self.manager.deadline(),
         ];
-        let timeout = deadlines.into_iter().flatten().min().map(|at| timespec(at, clock::now()));
+        let timeout = deadlines.into_iter().flatten().min().map(clock::until);
         let (fits, due) = poll(tokens, &mut fds, timeout.as_ref())?;
         self.crowd_pace = pace;
         if !fits && !std::mem::replace(&mut self.crowded, true) {
@@ -385,13 +385,6 @@ fn asker(sender: SignalSender) -> Asker {
         SignalSender::Process(Some(pid)) if procfs::is_restart_above(pid) => Asker::Above,
         SignalSender::Process(_) => Asker::Other,
     }
-}
-
-/// The time until `at`, for poll(2); nanoseconds, so that a wake-up is never early and then spins.
-fn timespec(at: Mono, now: Mono) -> Timespec {
-    let left = at.since(now).0;
-    let tv_sec = i64::try_from(left / 1_000_000_000).unwrap_or(i64::MAX);
-    Timespec { tv_sec, tv_nsec: i64::try_from(left % 1_000_000_000).unwrap_or(0) }
 }
 
 /// Borrows a descriptor for a poll set.

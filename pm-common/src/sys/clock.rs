@@ -1,5 +1,6 @@
 //! The clocks.
 
+use rustix::event::Timespec;
 use rustix::time::ClockId;
 
 use crate::policy::time::{Mono, Span};
@@ -10,6 +11,14 @@ pub fn now() -> Mono {
     let t = rustix::time::clock_gettime(ClockId::Monotonic);
     let secs = u64::try_from(t.tv_sec).unwrap_or(0);
     Mono(secs.saturating_mul(1_000_000_000).saturating_add(u64::try_from(t.tv_nsec).unwrap_or(0)))
+}
+
+/// The time until `at`, for poll(2); nanoseconds, so that a wake-up is never early and then spins.
+#[must_use]
+pub fn until(at: Mono) -> Timespec {
+    let left = at.since(now()).0;
+    let tv_sec = i64::try_from(left / 1_000_000_000).unwrap_or(i64::MAX);
+    Timespec { tv_sec, tv_nsec: i64::try_from(left % 1_000_000_000).unwrap_or(0) }
 }
 
 /// What to add to a `Mono`, in milliseconds, to get the times of other clocks, as they are at this moment.

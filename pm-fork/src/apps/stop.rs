@@ -12,7 +12,6 @@ use pm_common::app::home::Home;
 use pm_common::app::orphans::{self, EndOfOrphans, Whose};
 use pm_common::app::status::{self, Status, SupervisorState};
 use pm_common::app::wait::Teller;
-use pm_common::app::wait::watch::timespec;
 use pm_common::cli::policy_options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::kernel::procfs;
@@ -103,7 +102,7 @@ fn state(stopping: &[Stopping]) -> String {
 fn pause(stopping: &[Stopping], until: Mono) {
     let until = stopping.iter().map(|one| one.until).chain([until]).min();
     let mut fds: Vec<_> = stopping.iter().map(|one| PollFd::new(&one.pidfd, PollFlags::IN)).collect();
-    let timeout = until.map(|at| timespec(at, clock::now()));
+    let timeout = until.map(clock::until);
     // An error is a signal, or want of memory: each turn looks at all anyway.
     let _ = poll(&mut fds, timeout.as_ref());
 }

@@ -15,7 +15,7 @@ use pm_common::kernel::procfs;
 use pm_common::policy::time::Mono;
 use pm_common::sys::inotify::instance;
 use pm_common::sys::{clock, pidfd};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
@@ -111,7 +111,7 @@ impl Watch {
         let stdout = rustix::stdio::stdout();
         let mut fds = vec![PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(&stdout, PollFlags::empty())];
         fds.extend(self.pidfds.values().map(|(_, fd)| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
-        match poll(&mut fds, deadline.map(|at| timespec(at, clock::now())).as_ref()) {
+        match poll(&mut fds, deadline.map(clock::until).as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
@@ -190,11 +190,4 @@ impl Watch {
         }
         Ok(all)
     }
-}
-
-/// The time until `at`, for poll(2); nanoseconds, so that a wake-up is never early and then spins.
-pub(crate) fn timespec(at: Mono, now: Mono) -> Timespec {
-    let left = at.since(now).0;
-    let tv_sec = i64::try_from(left / 1_000_000_000).unwrap_or(i64::MAX);
-    Timespec { tv_sec, tv_nsec: i64::try_from(left % 1_000_000_000).unwrap_or(0) }
 }

@@ -13,7 +13,6 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::follow::watch::timespec;
 use crate::look::Apps;
 use crate::look::app::App;
 use crate::look::samples::Samples;
@@ -274,7 +273,7 @@ fn wait(terminal: &Terminal, doing: Option<&Doing>, deadline: Mono) -> io::Resul
     let mut fds = vec![PollFd::new(&stdin, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
     fds.extend(doing.into_iter().flat_map(Doing::fds).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
     let ready = |fds: &[PollFd<'_>], at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
-    match poll(&mut fds, Some(&timespec(deadline, clock::now()))) {
+    match poll(&mut fds, Some(&clock::until(deadline))) {
         Ok(_) => Ok(Woken { keys: ready(&fds, 0), signal: ready(&fds, 1) }),
         Err(Errno::INTR) => Ok(Woken { keys: false, signal: true }),
         Err(e) => Err(e.into()),

@@ -15,7 +15,7 @@ use crate::kernel::procfs;
 use crate::policy::time::Mono;
 use crate::sys::inotify::instance;
 use crate::sys::{clock, pidfd};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, WatchFlags};
 use rustix::io::Errno;
 
@@ -184,7 +184,7 @@ pub fn wait_for_any(apps: &[&Watch], others: &[BorrowedFd<'_>], deadline: Option
     let pidfds = apps.iter().flat_map(|app| app.living.values().chain(app.holder.iter().map(|(_, fd)| fd)));
     let fds = apps.iter().map(|app| &app.inotify).chain(pidfds).map(AsFd::as_fd).chain(others.iter().copied());
     let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-    match poll(&mut fds, deadline.map(|at| timespec(at, clock::now())).as_ref()) {
+    match poll(&mut fds, deadline.map(clock::until).as_ref()) {
         Ok(_) | Err(Errno::INTR) => apps.iter().try_for_each(|app| app.drain()),
         Err(e) => Err(e.into()),
     }
@@ -198,12 +198,4 @@ fn pidfd_of(id: Id) -> io::Result<Option<OwnedFd>> {
         Err(e) if e.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(None),
         Err(e) => Err(e),
     }
-}
-
-/// The time until `at`, for poll(2); nanoseconds, so that a wake-up is never early and then spins.
-#[must_use]
-pub fn timespec(at: Mono, now: Mono) -> Timespec {
-    let left = at.since(now).0;
-    let tv_sec = i64::try_from(left / 1_000_000_000).unwrap_or(i64::MAX);
-    Timespec { tv_sec, tv_nsec: i64::try_from(left % 1_000_000_000).unwrap_or(0) }
 }
