@@ -9,12 +9,15 @@ mod rules;
 mod tree;
 
 /// What does not obey yet: a file or folder, the rule (a piece of what it says), and why.
-const NOT_YET: [(&str, &str, &str); 6] = [
+const NOT_YET: [(&str, &str, &str); 9] = [
     ("pm-cluster/src/sockets/", "must not know", "its room is being made"),
     ("pm-cluster/src/sockets/", "imports ", "its room is being made"),
     ("pm-cluster/src/care/", "must not know", "its room is being made"),
     ("pm-cluster/", "a type ", "its words are being chosen"),
-    ("pm-common/src/policy/", "", "its files are being sorted by theme"),
+    ("pm-common/src/policy/", "is for tests alone", "the simulated world and the walks stand beside the machine"),
+    ("pm-common/src/policy/", "a type ", "the machine's words are being chosen"),
+    ("pm-common/src/policy/record.rs", "`fmt` has", "one arm for each message"),
+    ("pm-common/src/policy/supervisor/mod.rs", "longer than", "its files are being sorted by theme"),
     ("pm-common/", "a type `Release`", "policy's is to have another name"),
 ];
 
