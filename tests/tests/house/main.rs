@@ -17,7 +17,7 @@ const NOT_YET: [(&str, &str, &str); 9] = [
     ("pm-common/src/policy/", "is for tests alone", "the simulated world and the walks stand beside the machine"),
     ("pm-common/src/policy/", "a type ", "the machine's words are being chosen"),
     ("pm-common/src/policy/record.rs", "`fmt` has", "one arm for each message"),
-    ("pm-common/src/policy/supervisor/mod.rs", "longer than", "its files are being sorted by theme"),
+    ("pm-common/src/policy/supervisor/", "longer than", "its files are being sorted by theme"),
     ("pm-common/", "a type `Release`", "policy's is to have another name"),
 ];
 
