@@ -117,6 +117,38 @@ pub fn quote(lines: &[String]) {
     lines.iter().for_each(|text| write_line(format!("  {}", escaped(text))));
 }
 
+/// How much a message of ours means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Worth a line.
+    Info,
+    /// Somebody should look.
+    Warning,
+    /// What was asked for was not done.
+    Fatal,
+}
+
+/// The level of a line in a log that a supervisor of ours wrote; `None`: the app wrote it.
+///
+/// The line is as its stream held it, with pm-log's time in front, or an object of pm-log's.
+#[must_use]
+pub fn level_of(line: &[u8]) -> Option<Level> {
+    const MESSAGE: &[u8] = b",\"message\":\"";
+    let text = if line.starts_with(b"{\"timestamp\":") {
+        let at = line.windows(MESSAGE.len()).position(|window| window == MESSAGE)?;
+        line.get(at + MESSAGE.len()..)?
+    } else {
+        // 2026-11-22T09:05:07.031Z
+        let timed = line.get(23..25) == Some(b"Z ") && line.get(10) == Some(&b'T');
+        if timed { line.get(25..)? } else { line }
+    };
+    let tools = ["restart", "cluster", "fork", "log"].iter();
+    let rest = text.strip_prefix(b"pm-")?;
+    let rest = tools.filter_map(|tool| rest.strip_prefix(tool.as_bytes())).find_map(|rest| rest.strip_prefix(b": "))?;
+    let levels = [("info: ", Level::Info), ("warning: ", Level::Warning), ("fatal: ", Level::Fatal)];
+    levels.into_iter().find(|(word, _)| rest.starts_with(word.as_bytes())).map(|(_, level)| level)
+}
+
 /// A line under a level of its own choosing: `PROGRAM: LEVEL: TEXT`.
 fn line(level: &str, message: &str) {
     write_line(text(level, message));
@@ -178,6 +210,26 @@ mod tests {
     fn an_error_is_said_without_rusts_tail() {
         let error = std::io::Error::from_raw_os_error(nix::libc::EADDRINUSE);
         assert_eq!(reason(&error), "Address already in use");
+    }
+
+    #[test]
+    fn a_line_of_a_supervisor_is_known_however_pm_log_wrote_it() {
+        for (line, level) in [
+            ("pm-restart: info: the child ended", Some(Level::Info)),
+            ("2026-11-22T09:05:07.031Z pm-cluster: warning: x", Some(Level::Warning)),
+            (
+                r#"{"timestamp":"2026-11-22T09:05:07.031Z","type":"err","app":"x","message":"pm-log: fatal: y"}"#,
+                Some(Level::Fatal),
+            ),
+            ("pm-x: info: y", None),
+            ("pm-restart: error: y", None),
+            ("x pm-restart: info: y", None),
+            ("{\"timestamp\":", None),
+            ("2026-11-22T09:05:07.031Z ", None),
+            ("", None),
+        ] {
+            assert_eq!(level_of(line.as_bytes()), level, "{line}");
+        }
     }
 
     #[test]

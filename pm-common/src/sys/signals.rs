@@ -77,6 +77,24 @@ impl AsFd for Signals {
     }
 }
 
+/// Ends this process with 130 at INT, and 143 at TERM or HUP, also as PID 1 and while a write waits for a reader. What
+/// the caller has had ignored (nohup(1), `&` in a script) stays ignored.
+///
+/// # Errors
+/// sigaction(2) refused.
+pub fn end_in_order() -> io::Result<()> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    for (signal, code) in [(libc::SIGINT, 130), (libc::SIGTERM, 143), (libc::SIGHUP, 143)] {
+        if ignored & 1 << (signal - 1) == 0 {
+            let now = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+            signal_hook::flag::register_conditional_shutdown(signal, code, now)?;
+        }
+    }
+    Ok(())
+}
+
 /// A terminal sends HUP, TTIN and TTOU too (`SI_KERNEL`): only a process asks for a reload or another worker with
 /// them, and a HUP of a terminal that goes away means stop.
 fn meaning(origin: &Origin) -> Option<Caught> {

@@ -14,13 +14,16 @@ use pm_common::cli::options::Tool;
 use pm_common::cli::report::{self, Failure, OrFail as _, reason};
 use pm_common::cli::tables::{PM_CLUSTER, PM_LOG};
 
-use crate::apps::known_dir;
+use crate::apps::{known_dir, named};
 
 /// A log of an app.
-struct Log {
-    stream: &'static str,
-    slot: Option<String>,
-    path: PathBuf,
+#[derive(Debug)]
+pub(crate) struct Log {
+    /// `out` or `err`.
+    pub(crate) stream: &'static str,
+    /// The slot that alone writes it.
+    pub(crate) slot: Option<String>,
+    pub(crate) path: PathBuf,
     /// Its name in the app's own directory; `None`: the user has named the file.
     own: Option<String>,
 }
@@ -70,6 +73,50 @@ pub(crate) fn flush(home: &Home, name: &str) -> Result<(), Failure> {
         }
     }
     if failed { Err(Failure::own(format!("app '{name}': not all logs were emptied"))) } else { Ok(()) }
+}
+
+/// The logs of an app, and how to show them.
+#[derive(Debug, Default)]
+pub(crate) struct AppLogs {
+    pub(crate) id: Option<u64>,
+    /// The name that the app was given.
+    pub(crate) called: String,
+    /// pm-log writes them, as objects.
+    pub(crate) json: bool,
+    /// Another user, whose files alone they may be: they could name any of ours.
+    pub(crate) only_of: Option<u32>,
+    pub(crate) files: Vec<Log>,
+    /// A supervisor was started by hand, and not by pm-fork.
+    by_hand: bool,
+}
+
+impl AppLogs {
+    /// Whether what the app writes goes to where it was started, and to no file.
+    pub(crate) fn none_written(&self) -> bool {
+        self.by_hand && !self.files.iter().any(|log| log.path.exists())
+    }
+}
+
+/// The logs of an app.
+///
+/// # Errors
+/// 1: there is no such app; 125: how it was started cannot be read.
+pub(crate) fn of(home: &Home, name: &str) -> Result<AppLogs, Failure> {
+    let dir = known_dir(home, name)?;
+    let owner = home.owner_of(name)?;
+    let start =
+        Start::read(&dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))?;
+    let by_hand = start.is_none();
+    let start = named(start.unwrap_or_default(), name);
+    let tool = |word: &OsString| Path::new(word).file_name().is_some_and(|base| base == "pm-log");
+    Ok(AppLogs {
+        id: start.id,
+        called: start.called().to_owned(),
+        json: start.argv.iter().any(tool) && start.argv.iter().any(|word| word == "--json"),
+        only_of: Some(owner).filter(|owner| *owner != geteuid().as_raw()),
+        files: logs(&dir, &start),
+        by_hand,
+    })
 }
 
 /// Prints a line for each log of an app: its name, the stream, the slot or `-`, `text` or `json`, the file.

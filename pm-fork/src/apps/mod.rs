@@ -65,11 +65,13 @@ pub(crate) fn known(home: &Home, name: &str) -> Result<Start, Failure> {
     let dir = home.dir(name).unwrap_or_default();
     let start =
         Start::read_ours(&dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))?;
-    let mut start = start.ok_or_else(|| unknown(home, &dir, name))?;
-    // What counts is the directory; one that was renamed by hand is another app.
-    name.clone_into(&mut start.name);
-    start.given_name = start.given_name.filter(|given| home::directory_name(given) == name);
-    Ok(start)
+    start.map(|start| named(start, name)).ok_or_else(|| unknown(home, &dir, name))
+}
+
+/// The same with the name of its directory, which counts: one that was renamed by hand is another app.
+pub(crate) fn named(start: Start, name: &str) -> Start {
+    let given_name = start.given_name.filter(|given| home::directory_name(given) == name);
+    Start { name: name.to_owned(), given_name, ..start }
 }
 
 fn unknown(home: &Home, dir: &Path, name: &str) -> Failure {

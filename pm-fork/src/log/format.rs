@@ -83,7 +83,7 @@ impl Format {
 
 /// A JSON string of any bytes: what is no UTF-8 becomes U+FFFD, and control characters (those of terminals from 7F to
 /// 9F too) are escaped.
-fn json_string(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn json_string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for chunk in bytes.utf8_chunks() {
         escape(chunk.valid(), out);

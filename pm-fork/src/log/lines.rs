@@ -5,18 +5,18 @@ pub(super) const LONGEST: usize = 64 << 10;
 
 /// A line, or a piece of a long one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Piece<'a> {
+pub(crate) struct Piece<'a> {
     /// The text without its newline.
-    pub(super) text: &'a [u8],
+    pub(crate) text: &'a [u8],
     /// The line begins here.
-    pub(super) begins: bool,
+    pub(crate) begins: bool,
     /// The line ends here.
-    pub(super) ends: bool,
+    pub(crate) ends: bool,
 }
 
 /// The lines of one stream.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     /// The line that is not complete.
     held: Vec<u8>,
     /// A piece of it has been passed on.
@@ -25,7 +25,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Passes on the lines that `bytes` complete.
-    pub(super) fn push(&mut self, bytes: &[u8], mut take: impl FnMut(Piece<'_>)) {
+    pub(crate) fn push(&mut self, bytes: &[u8], mut take: impl FnMut(Piece<'_>)) {
         let mut rest = bytes;
         while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
             let (line, after) = rest.split_at(at);
@@ -39,7 +39,7 @@ impl Lines {
     }
 
     /// Passes on what is held: nothing follows, and a last line is a line, newline or not.
-    pub(super) fn finish(&mut self, mut take: impl FnMut(Piece<'_>)) {
+    pub(crate) fn finish(&mut self, mut take: impl FnMut(Piece<'_>)) {
         if self.begun || !self.held.is_empty() {
             self.complete(b"", &mut take);
         }

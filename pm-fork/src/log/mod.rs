@@ -12,9 +12,9 @@ use pm_common::cli::report::{self, Failure};
 use pm_common::cli::tables::PM_LOG;
 
 mod file;
-mod format;
+pub(crate) mod format;
 mod guard;
-mod lines;
+pub(crate) mod lines;
 mod link;
 mod rotation;
 mod settings;

@@ -1,7 +1,13 @@
-//! What has to be said to the system once, by root: that saved apps come back after a boot, that logs are rotated.
+//! What has to be said to the system once, by root: that a user's saved apps come back after a boot, that logs are rotated.
+//!
+//! Who is not root is told what to type.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::unistd::{Group, User, geteuid};
 use pm_common::cli::options::{Opt, opt, switch};
-use pm_common::cli::report::Failure;
+use pm_common::cli::report::{self, Failure, OrFail as _};
 
 use crate::pm::call::Call;
 use crate::pm::options::short;
@@ -15,14 +21,238 @@ pub(crate) const OPTIONS: &[Opt] = &[
     switch("print", "write nothing, print what would be written"),
 ];
 
-pub(crate) fn startup(_call: &Call) -> Result<u8, Failure> {
-    Err(Failure::own("not yet"))
+/// What starts machines elsewhere, as PM2 calls it; all that begins with `ubuntu`, too.
+const OTHERS: [&str; 12] = [
+    "openrc",
+    "upstart",
+    "systemv",
+    "launchd",
+    "darwin",
+    "rcd",
+    "rcd-openbsd",
+    "smf",
+    "centos",
+    "redhat",
+    "gentoo",
+    "amazon",
+];
+/// It is there while systemd runs the machine (sd_booted(3)).
+const BOOTED: &str = "/run/systemd/system";
+
+/// Whose apps they are, and what is written for them.
+struct Boot<'a> {
+    call: &'a Call,
+    user: String,
+    their_home: String,
+    pm_home: String,
+    /// The name of the unit, and of the rules.
+    name: String,
+    /// The program `pm`.
+    pm: String,
+    path: String,
 }
 
-pub(crate) fn unstartup(_call: &Call) -> Result<u8, Failure> {
-    Err(Failure::own("not yet"))
+impl<'a> Boot<'a> {
+    fn of(call: &'a Call) -> Result<Self, Failure> {
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let ours = || User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
+        let text = |option: &str| call.text(option).map(|value| value.map(str::to_owned));
+        let user = text("user")?.or_else(|| var("SUDO_USER")).or_else(ours).unwrap_or_else(|| geteuid().to_string());
+        let pm = std::env::current_exe().or_fail(|| "cannot find pm itself".to_owned())?.display().to_string();
+        if let Some(other) = call.targets.iter().find(|word| *word != "systemd") {
+            let known = OTHERS.contains(&other.as_str()) || other.starts_with("ubuntu");
+            return Err(fatal(if known {
+                format!("{other} is not supported, systemd is; elsewhere have it run as {user} at boot: {pm} resurrect")
+            } else {
+                format!("{} takes no '{other}': see pm {0} --help", call.verb.name)
+            }));
+        }
+        let known = || User::from_name(&user).ok().flatten().map(|user| user.dir.display().to_string());
+        let their_home = text("hp")?.or_else(known).ok_or_else(|| fatal(format!("there is no user '{user}'")))?;
+        let pm_home = var("PM_HOME").unwrap_or_else(|| format!("{their_home}/.pm"));
+        let name = text("service-name")?.unwrap_or_else(|| format!("pm-{user}"));
+        Ok(Self { call, user, their_home, pm_home, name, pm, path: var("PATH").unwrap_or_default() })
+    }
+
+    fn unit_path(&self) -> PathBuf {
+        PathBuf::from(format!("/etc/systemd/system/{}.service", self.name))
+    }
+
+    /// The unit is active once all are back, and the supervisors live on; at the stop they end their workers in order, and
+    /// systemd only what was left then. An app that did not come back (1), or ran out of memory, is no reason to end the
+    /// others. Restart= would be of no use: systemd has no process to watch, and each pm-restart is one that watches.
+    fn unit(&self) -> String {
+        let online = if self.call.has("wait-ip") { "network-online.target" } else { "" };
+        let (user, pm) = (&self.user, exec_word(&self.pm));
+        let (path, home) = (quoted(&format!("PATH={}", self.path)), quoted(&format!("PM_HOME={}", self.pm_home)));
+        format!(
+            "[Unit]\n\
+             Description=Apps of {user}, kept by pm\n\
+             Documentation=man:pm(1)\n\
+             After=network.target {online}\n\
+             Wants={online}\n\
+             \n\
+             [Service]\n\
+             Type=oneshot\n\
+             RemainAfterExit=yes\n\
+             User={user}\n\
+             Environment={path} {home}\n\
+             ExecStart={pm} --silent resurrect\n\
+             SuccessExitStatus=1\n\
+             ExecReload={pm} --silent reload all\n\
+             ExecStop={pm} --silent kill\n\
+             TimeoutStopSec=5min\n\
+             KillMode=control-group\n\
+             OOMPolicy=continue\n\
+             LimitNOFILE=1048576\n\
+             LimitNPROC=infinity\n\
+             LimitCORE=infinity\n\
+             TasksMax=infinity\n\
+             \n\
+             [Install]\n\
+             WantedBy=multi-user.target\n"
+        )
+    }
+
+    /// With copytruncate, because what an app has open nobody can exchange.
+    fn rotation(&self) -> Result<String, Failure> {
+        let user = User::from_name(&self.user).ok().flatten();
+        let user = user.ok_or_else(|| fatal(format!("there is no user '{}'", self.user)))?;
+        let group = Group::from_gid(user.gid).ok().flatten().map_or_else(|| user.gid.to_string(), |group| group.name);
+        let (home, user) = (&self.pm_home, &self.user);
+        Ok(format!(
+            "\"{home}\"/*/out.log \"{home}\"/*/err.log {{\n    su {user} {group}\n    weekly\n    rotate 12\n    \
+             missingok\n    notifempty\n    compress\n    delaycompress\n    copytruncate\n}}\n"
+        ))
+    }
+
+    /// Who is not root is told what root is to type.
+    fn need_root(&self) -> Result<(), Failure> {
+        if geteuid().is_root() {
+            return Ok(());
+        }
+        let home = std::env::var("PM_HOME").ok().filter(|home| !home.is_empty()).map(|home| format!("PM_HOME={home}"));
+        let path = format!("PATH={}", self.path);
+        let words = [&path].into_iter().chain(&home);
+        let verb =
+            [&self.pm, self.call.verb.name, "-u", &self.user, "--hp", &self.their_home, "--service-name", &self.name];
+        let words = words.map(String::as_str).chain(verb).chain(self.call.has("wait-ip").then_some("--wait-ip"));
+        let line: String = words.map(|word| format!(" '{}'", word.replace('\'', "'\\''"))).collect();
+        report::fatal("only root can do that; copy and paste:", &[]);
+        report::print(&format!("sudo env{line}\n"))?;
+        Err(Failure::with_code(1, ""))
+    }
 }
 
-pub(crate) fn logrotate(_call: &Call) -> Result<u8, Failure> {
-    Err(Failure::own("not yet"))
+/// Has the saved apps brought back at boot.
+pub(crate) fn startup(call: &Call) -> Result<u8, Failure> {
+    let boot = Boot::of(call)?;
+    if call.has("print") {
+        return report::print(&boot.unit());
+    }
+    boot.need_root()?;
+    let (unit, pm, user) = (boot.unit_path(), &boot.pm, &boot.user);
+    if !systemctl(&["--version"]).is_ok_and(|code| code == 0) {
+        return Err(fatal(format!("there is no systemd here; have it run as {user} at boot: {pm} resurrect")));
+    }
+    write(&unit, &boot.unit())?;
+    reload_systemd()?;
+    done(&["enable", &format!("{}.service", boot.name)])?;
+    let unit = unit.display();
+    if Path::new(BOOTED).is_dir() {
+        report::info(format_args!("wrote {unit}; what pm save saves will be started at boot"));
+    } else {
+        report::warning(format_args!(
+            "wrote {unit}, but systemd does not run here: where something else starts the machine, have that run as \
+             {user}: {pm} resurrect"
+        ));
+    }
+    Ok(0)
+}
+
+/// Takes that back.
+pub(crate) fn unstartup(call: &Call) -> Result<u8, Failure> {
+    let boot = Boot::of(call)?;
+    let (unit, service) = (boot.unit_path(), format!("{}.service", boot.name));
+    if call.has("print") {
+        let path = unit.display();
+        return report::print(&format!("systemctl disable {service}\nrm {path}\nsystemctl daemon-reload\n"));
+    }
+    boot.need_root()?;
+    if !unit.is_file() {
+        return Err(fatal(format!("there is no {}", unit.display())));
+    }
+    done(&["disable", &service])?;
+    std::fs::remove_file(&unit).or_fail(|| format!("cannot remove {}", unit.display()))?;
+    reload_systemd()?;
+    report::info(format_args!("removed {}; nothing is started at boot", unit.display()));
+    Ok(0)
+}
+
+/// Has logrotate rotate the logs.
+pub(crate) fn logrotate(call: &Call) -> Result<u8, Failure> {
+    let boot = Boot::of(call)?;
+    let rules = boot.rotation()?;
+    if call.has("print") {
+        return report::print(&rules);
+    }
+    boot.need_root()?;
+    if !Path::new("/etc/logrotate.d").is_dir() {
+        return Err(fatal("there is no /etc/logrotate.d: install logrotate first".to_owned()));
+    }
+    let path = PathBuf::from(format!("/etc/logrotate.d/{}", boot.name));
+    write(&path, &rules)?;
+    report::info(format_args!("wrote {}", path.display()));
+    Ok(0)
+}
+
+fn fatal(message: String) -> Failure {
+    Failure::with_code(1, message)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).or_fail(|| format!("cannot write {}", path.display()))
+}
+
+/// Runs systemctl, which says itself what is wrong.
+fn systemctl(words: &[&str]) -> std::io::Result<i32> {
+    let mut command = Command::new("systemctl");
+    if words == ["--version"] {
+        command.stdout(std::process::Stdio::null());
+    }
+    Ok(command.args(words).status()?.code().unwrap_or(1))
+}
+
+fn done(words: &[&str]) -> Result<(), Failure> {
+    match systemctl(words).or_fail(|| "cannot run systemctl".to_owned())? {
+        0 => Ok(()),
+        _ => Err(Failure::with_code(1, "")),
+    }
+}
+
+/// Has systemd look at its units, if it runs here.
+fn reload_systemd() -> Result<(), Failure> {
+    if Path::new(BOOTED).is_dir() { done(&["daemon-reload"]) } else { Ok(()) }
+}
+
+/// A word of a unit, in which `%` and `\` mean something (systemd.syntax(7)).
+fn quoted(word: &str) -> String {
+    let word = word.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('\n', "\\n");
+    format!("\"{word}\"")
+}
+
+/// A word of a command in a unit, in which `$` does, too (systemd.service(5)).
+fn exec_word(word: &str) -> String {
+    quoted(word).replace('$', "$$")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_of_a_unit_means_itself() {
+        assert_eq!(quoted("100% \"odd\" \\ $home\n"), r#""100%% \"odd\" \\ $home\n""#);
+        assert_eq!(exec_word("$x"), "\"$$x\"");
+    }
 }

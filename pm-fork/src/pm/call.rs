@@ -55,7 +55,7 @@ impl Verb {
 }
 
 /// A call of a verb.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) verb: &'static Verb,
     /// The options of the verb, by long name; a switch has an empty value.

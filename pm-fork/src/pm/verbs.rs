@@ -130,19 +130,9 @@ pub(crate) const VERBS: &[Verb] = &[
     Verb {
         aliases: &["log"],
         about: "Shows the logs of apps, and what comes.",
-        options: &[
-            opt("lines", "N", "so many of what is there [15]"),
-            switch("err", "stderr alone"),
-            switch("out", "stdout alone"),
-            switch("json", "objects"),
-            switch("format", "key=value"),
-            switch("raw", "the lines alone"),
-            switch("nostream", "what is there, and that is all"),
-            opt("highlight", "TEXT", "on a terminal: TEXT inverted"),
-            switch("timestamp", "nothing: a time is there with start --time"),
-        ],
+        options: logs::OPTIONS,
         example: "pm logs web --lines 100 --err",
-        made_of: "pm-fork --logs APP; tail -F",
+        made_of: "tail -F ~/.pm/APP/out.log ~/.pm/APP/err.log",
         ..Verb::new("logs", "[TARGET...]", logs::run)
     },
     Verb {

@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use pm_common::cli::report::{self, level_of};
 use rustix::fs::OFlags;
 
 use crate::show::text::clean;
@@ -27,12 +28,9 @@ pub(super) enum Level {
 
 impl Level {
     fn of(text: &str, is_err: bool) -> Self {
-        // A time may stand before it.
-        let mut pairs = text.split(' ').take(4).zip(text.split(' ').skip(1));
-        let ours = |(tool, level): (&str, &str)| tool.starts_with("pm") && tool.ends_with(':') && level == "info:";
         match is_err {
             false => Self::Out,
-            true if pairs.any(ours) => Self::Info,
+            true if level_of(text.as_bytes()) == Some(report::Level::Info) => Self::Info,
             true => Self::Err,
         }
     }
@@ -142,7 +140,7 @@ mod tests {
     fn what_a_tool_says_of_no_trouble_is_no_error() {
         for (text, level) in [
             ("pm-cluster: info: rolled", Level::Info),
-            ("2026-01-02T03:04:05Z pm-restart: info: worker ended", Level::Info),
+            ("2026-01-02T03:04:05.678Z pm-restart: info: worker ended", Level::Info),
             ("pm-cluster: warning: x", Level::Err),
             ("my info: x", Level::Err),
             ("", Level::Err),

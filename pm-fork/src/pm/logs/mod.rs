@@ -1,0 +1,154 @@
+//! `pm logs`: the lines of the apps' logs, each with its app in front; those that are there, and those that come.
+//!
+//! One process and one loop over inotify(7): while nobody writes, nothing wakes. `files` knows the logs, `source` reads
+//! one, `watch` says which changed, `show` writes a line.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+
+use pm_common::cli::options::{Opt, opt, switch};
+use pm_common::cli::report::{self, Failure, OrFail as _};
+use pm_common::sys::signals;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::apps;
+use crate::pm::call::Call;
+use crate::pm::targets;
+
+mod files;
+mod show;
+mod source;
+mod watch;
+
+use files::Files;
+use show::Form;
+use watch::Watch;
+
+/// The options of the verb.
+pub(crate) const OPTIONS: &[Opt] = &[
+    opt("lines", "N", "so many of what is there [15]"),
+    switch("err", "stderr alone"),
+    switch("out", "stdout alone"),
+    switch("json", "objects"),
+    switch("format", "key=value"),
+    switch("raw", "the lines alone"),
+    switch("nostream", "what is there, and that is all"),
+    opt("highlight", "TEXT", "on a terminal: TEXT inverted"),
+    switch("timestamp", "nothing: a time is there with start --time"),
+];
+
+/// So many lines of each log are shown that are there.
+const LINES: u64 = 15;
+
+/// What the command line asks for.
+#[derive(Debug)]
+struct Asked {
+    lines: u64,
+    /// `out` or `err`; `None`: both.
+    stream: Option<&'static str>,
+    form: Form,
+    follow: bool,
+}
+
+impl Asked {
+    /// What the options ask for.
+    ///
+    /// # Errors
+    /// `--lines` is no number.
+    fn from_options(options: &[(&'static str, OsString)]) -> Result<Self, Failure> {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let plain = plain || options.iter().any(|(option, _)| *option == "no-color");
+        let colours = !plain && std::io::stdout().is_terminal();
+        let mut asked = Self { lines: LINES, stream: None, form: Form::Text { colours, marked: None }, follow: true };
+        for (option, value) in options {
+            match *option {
+                "lines" => asked.lines = number(value)?,
+                "err" | "out" => asked.stream = Some(option),
+                "json" => asked.form = Form::Json,
+                "format" => asked.form = Form::Fields,
+                "raw" => asked.form = Form::Raw,
+                "nostream" => asked.follow = false,
+                "highlight" => asked.form.mark(value),
+                "timestamp" => {
+                    report::warning("the lines have no times unless the app was started with --time or --log-type json")
+                }
+                _ => {}
+            }
+        }
+        Ok(asked)
+    }
+}
+
+fn number(value: &OsString) -> Result<u64, Failure> {
+    let parsed = value.to_str().and_then(|text| text.parse().ok());
+    parsed.ok_or_else(|| Failure::own(format!("--lines {}: expected a number", value.display())))
+}
+
+/// Shows the logs of the apps that are meant, of `all` and of a namespace also of those that come.
+///
+/// # Errors
+/// 1: there is no log to show; 125: it cannot be followed.
+pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
+    // Some have a format behind --timestamp.
+    let is_format = |word: &String| ["YYYY", "HH", "mm:"].iter().any(|part| word.contains(part));
+    let with_times = call.has("timestamp");
+    let targets: Vec<String> = call.targets.iter().filter(|word| !(with_times && is_format(word))).cloned().collect();
+    let call = &Call { targets, ..call.clone() };
+    let asked = Asked::from_options(&call.options)?;
+    let mut known = targets::or_all(call)?.names;
+    // A name is one app, and an id may be that of another one later.
+    let is_one = |target: &String| known.contains(target) || target.bytes().all(|byte| byte.is_ascii_digit());
+    let mut several: Vec<String> = call.targets.iter().filter(|target| !is_one(target)).cloned().collect();
+    several.extend(call.targets.is_empty().then(|| "all".to_owned()));
+    let others_may_come = !several.is_empty();
+    let names = move || {
+        let apps = if several.is_empty() { Vec::new() } else { targets::all().unwrap_or_default() };
+        for app in several.iter().flat_map(|target| targets::meant_by(target, &apps)) {
+            if !known.contains(&app.name) {
+                known.push(app.name.clone());
+            }
+        }
+        known.clone()
+    };
+    show(asked, names, others_may_come)
+}
+
+fn show(asked: Asked, names: impl FnMut() -> Vec<String>, others_may_come: bool) -> Result<u8, Failure> {
+    let (home, follow) = (apps::home()?, asked.follow);
+    let cannot = || "cannot follow the logs".to_owned();
+    signals::end_in_order().or_fail(|| "cannot handle signals".to_owned())?;
+    let (mut watch, mut files) = (Watch::new(follow).or_fail(cannot)?, Files::new(asked, names, others_may_come));
+    files.look(&home, &mut watch)?;
+    if files.are_none() {
+        return Ok(1);
+    }
+    if !follow {
+        while files.show() {}
+        files.finish();
+        return Ok(0);
+    }
+    loop {
+        let more = files.show();
+        if files.reader_gone || !wait(&watch, more).or_fail(cannot)? {
+            return Ok(0);
+        }
+        let changed = watch.changed().or_fail(cannot)?;
+        files.written(&changed);
+        if changed.list {
+            files.look(&home, &mut watch)?;
+        }
+    }
+}
+
+/// Sleeps until a file changes, or not at all where there is more to show already; false: nobody reads us any more.
+fn wait(watch: &Watch, more: bool) -> Result<bool, Errno> {
+    let stdout = rustix::stdio::stdout();
+    let mut fds = vec![PollFd::new(&stdout, PollFlags::empty())];
+    fds.extend(watch.fd().map(|inotify| PollFd::from_borrowed_fd(inotify, PollFlags::IN)));
+    match poll(&mut fds, more.then(Timespec::default).as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(fds.first().is_none_or(|stdout| stdout.revents().is_empty()))
+}

@@ -1,0 +1,142 @@
+//! One log: the file that its path leads to, read from where the last lines begin.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use crate::log::lines::{Lines, Piece};
+
+/// So much is read at once.
+pub(super) const CHUNK: usize = 128 << 10;
+
+/// An open log.
+#[derive(Debug)]
+pub(super) struct OpenLog {
+    pub(super) file: File,
+    id: (u64, u64),
+    /// How far it has been read.
+    at: u64,
+    lines: Lines,
+    /// Number of its watch, where it is followed.
+    pub(super) watch: Option<i32>,
+    /// It may hold more.
+    pub(super) more: bool,
+}
+
+impl OpenLog {
+    /// Opens a log, to be read from its beginning. `None`: it is not there yet.
+    ///
+    /// `only_of`: a user, of whom alone it may be. No link is followed then, and what is no regular file is not even
+    /// opened, so that its owner cannot exchange it for anything between two looks.
+    ///
+    /// # Errors
+    /// It is no regular file or not that user's, or may not be read.
+    pub(super) fn open(path: &Path, only_of: Option<u32>) -> io::Result<Option<Self>> {
+        let with = |path: &Path, flags: OFlags| {
+            OpenOptions::new().read(true).custom_flags((flags | OFlags::NOCTTY).bits() as i32).open(path)
+        };
+        let follow = if only_of.is_some() { OFlags::NOFOLLOW } else { OFlags::empty() };
+        let pinned = match with(path, OFlags::PATH | follow) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+            other => other?,
+        };
+        let found = pinned.metadata()?;
+        if !found.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        if only_of.is_some_and(|uid| uid != found.uid()) {
+            return Err(io::Error::other("no file of its user's"));
+        }
+        let file =
+            with(Path::new(&format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pinned))), OFlags::NONBLOCK)?;
+        let id = (found.dev(), found.ino());
+        Ok(Some(Self { file, id, at: 0, lines: Lines::default(), watch: None, more: true }))
+    }
+
+    /// Goes to where the last lines begin.
+    pub(super) fn seek_last(&mut self, lines: u64) -> io::Result<()> {
+        let end = self.file.metadata()?.len();
+        self.at = start_of_last(&self.file, end, lines)?;
+        Ok(())
+    }
+
+    /// Whether it is the same file, under whatever name.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+
+    /// Passes on what was written, up to so many bytes as `buffer` has.
+    pub(super) fn read(&mut self, buffer: &mut [u8], take: impl FnMut(Piece<'_>)) -> io::Result<()> {
+        let mut length = self.file.read_at(buffer, self.at)?;
+        let mut take = take;
+        if length == 0 && self.file.metadata()?.len() < self.at {
+            // It was truncated. Only a shorter file can be told from one that grew.
+            self.at = 0;
+            self.lines.finish(&mut take);
+            length = self.file.read_at(buffer, 0)?;
+        }
+        self.at += length as u64;
+        self.more = length == buffer.len();
+        self.lines.push(buffer.get(..length).unwrap_or_default(), take);
+        Ok(())
+    }
+
+    /// Passes on the line that has not ended: nothing follows it.
+    pub(super) fn finish(&mut self, take: impl FnMut(Piece<'_>)) {
+        self.lines.finish(take);
+    }
+}
+
+/// Where the last so many lines begin; one that has not ended counts.
+fn start_of_last(file: &File, length: u64, lines: u64) -> io::Result<u64> {
+    let mut buffer = vec![0; CHUNK];
+    let (mut end, mut left) = (length, lines);
+    while end > 0 && lines > 0 {
+        let from = end.saturating_sub(CHUNK as u64);
+        let block = buffer.get_mut(..(end - from) as usize).unwrap_or_default();
+        file.read_exact_at(block, from)?;
+        for (at, _) in block.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+            let next = from + at as u64 + 1;
+            if next == length {
+                continue;
+            }
+            left -= 1;
+            if left == 0 {
+                return Ok(next);
+            }
+        }
+        end = from;
+    }
+    Ok(if lines == 0 { length } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_found_from_the_end() {
+        let path = tempfile::tempdir().expect("a directory");
+        let path = path.path().join("log");
+        let long = format!("{}\n", "x".repeat(CHUNK));
+        for (text, lines, wanted) in [
+            ("a\nb\nc\n", 2, "b\nc\n"),
+            ("a\nb\nc", 2, "b\nc"),
+            ("a\nb\n", 9, "a\nb\n"),
+            ("\n\n\n", 2, "\n\n"),
+            ("a\n", 0, ""),
+            ("", 3, ""),
+            (&format!("a\n{long}b\n"), 2, &format!("{long}b\n")),
+            (&long.repeat(3), 1, &long),
+        ] {
+            std::fs::create_dir_all(path.parent().expect("above")).expect("made");
+            std::fs::write(&path, text).expect("written");
+            let file = File::open(&path).expect("there");
+            let start = start_of_last(&file, text.len() as u64, lines).expect("read");
+            assert_eq!(text.get(start as usize..), Some(wanted));
+        }
+    }
+}
