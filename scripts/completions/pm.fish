@@ -110,1298 +110,367 @@ pm-stat	--pss	.	.	.	memory with shared pages divided among their sharers
 pm-stat	--help	-h	.	.	what there is
 pm-stat	--version	-V	.	.	the version
 pm	BEHIND	.	.	.	what a PM2 user types
-pm	start	.	.	.	.
-pm start	BEHIND	.	.	TARGET|FILE	.
-pm start	--name	.	.	.	.
-pm start	--instances	.	.	.	.
-pm start	--namespace	.	.	.	.
-pm start	--cwd	.	.	.	.
-pm start	--interpreter	.	.	.	.
-pm start	--uid	.	.	.	.
-pm start	--gid	.	.	.	.
-pm start	--node-args	.	.	.	.
-pm start	--max-memory-restart	.	.	.	.
-pm start	--max-restarts	.	.	.	.
-pm start	--restart-delay	.	.	.	.
-pm start	--no-autorestart	.	.	.	.
-pm start	--stop-exit-codes	.	.	.	.
-pm start	--kill-timeout	.	.	.	.
-pm start	--wait-ready	.	.	.	.
-pm start	--listen-timeout	.	.	.	.
-pm start	--output	.	.	.	.
-pm start	--error	.	.	.	.
-pm start	--log	.	.	.	.
-pm start	--time	.	.	.	.
-pm start	--log-type	.	.	.	.
-pm start	--force	.	.	.	.
-pm start	--no-daemon	.	.	.	.
-pm start	--dry-run	.	.	.	.
-pm start	--only	.	.	.	.
-pm start	--env	.	.	.	.
-pm start	--update-env	.	.	.	.
-pm start	--silent	.	.	.	.
-pm start	--lines	.	.	.	.
-pm start	--err	.	.	.	.
-pm start	--out	.	.	.	.
-pm start	--json	.	.	.	.
-pm start	--format	.	.	.	.
-pm start	--raw	.	.	.	.
-pm start	--nostream	.	.	.	.
-pm start	--help	.	.	.	.
-pm	stop	.	.	.	.
-pm stop	BEHIND	.	.	TARGET	.
-pm stop	--name	.	.	.	.
-pm stop	--instances	.	.	.	.
-pm stop	--namespace	.	.	.	.
-pm stop	--cwd	.	.	.	.
-pm stop	--interpreter	.	.	.	.
-pm stop	--uid	.	.	.	.
-pm stop	--gid	.	.	.	.
-pm stop	--node-args	.	.	.	.
-pm stop	--max-memory-restart	.	.	.	.
-pm stop	--max-restarts	.	.	.	.
-pm stop	--restart-delay	.	.	.	.
-pm stop	--no-autorestart	.	.	.	.
-pm stop	--stop-exit-codes	.	.	.	.
-pm stop	--kill-timeout	.	.	.	.
-pm stop	--wait-ready	.	.	.	.
-pm stop	--listen-timeout	.	.	.	.
-pm stop	--output	.	.	.	.
-pm stop	--error	.	.	.	.
-pm stop	--log	.	.	.	.
-pm stop	--time	.	.	.	.
-pm stop	--log-type	.	.	.	.
-pm stop	--force	.	.	.	.
-pm stop	--no-daemon	.	.	.	.
-pm stop	--dry-run	.	.	.	.
-pm stop	--only	.	.	.	.
-pm stop	--env	.	.	.	.
-pm stop	--update-env	.	.	.	.
-pm stop	--silent	.	.	.	.
-pm stop	--lines	.	.	.	.
-pm stop	--err	.	.	.	.
-pm stop	--out	.	.	.	.
-pm stop	--json	.	.	.	.
-pm stop	--format	.	.	.	.
-pm stop	--raw	.	.	.	.
-pm stop	--nostream	.	.	.	.
-pm stop	--help	.	.	.	.
-pm	restart	.	.	.	.
-pm restart	BEHIND	.	.	TARGET	.
-pm restart	--name	.	.	.	.
-pm restart	--instances	.	.	.	.
-pm restart	--namespace	.	.	.	.
-pm restart	--cwd	.	.	.	.
-pm restart	--interpreter	.	.	.	.
-pm restart	--uid	.	.	.	.
-pm restart	--gid	.	.	.	.
-pm restart	--node-args	.	.	.	.
-pm restart	--max-memory-restart	.	.	.	.
-pm restart	--max-restarts	.	.	.	.
-pm restart	--restart-delay	.	.	.	.
-pm restart	--no-autorestart	.	.	.	.
-pm restart	--stop-exit-codes	.	.	.	.
-pm restart	--kill-timeout	.	.	.	.
-pm restart	--wait-ready	.	.	.	.
-pm restart	--listen-timeout	.	.	.	.
-pm restart	--output	.	.	.	.
-pm restart	--error	.	.	.	.
-pm restart	--log	.	.	.	.
-pm restart	--time	.	.	.	.
-pm restart	--log-type	.	.	.	.
-pm restart	--force	.	.	.	.
-pm restart	--no-daemon	.	.	.	.
-pm restart	--dry-run	.	.	.	.
-pm restart	--only	.	.	.	.
-pm restart	--env	.	.	.	.
-pm restart	--update-env	.	.	.	.
-pm restart	--silent	.	.	.	.
-pm restart	--lines	.	.	.	.
-pm restart	--err	.	.	.	.
-pm restart	--out	.	.	.	.
-pm restart	--json	.	.	.	.
-pm restart	--format	.	.	.	.
-pm restart	--raw	.	.	.	.
-pm restart	--nostream	.	.	.	.
-pm restart	--help	.	.	.	.
-pm	reload	.	.	.	.
-pm reload	BEHIND	.	.	TARGET	.
-pm reload	--name	.	.	.	.
-pm reload	--instances	.	.	.	.
-pm reload	--namespace	.	.	.	.
-pm reload	--cwd	.	.	.	.
-pm reload	--interpreter	.	.	.	.
-pm reload	--uid	.	.	.	.
-pm reload	--gid	.	.	.	.
-pm reload	--node-args	.	.	.	.
-pm reload	--max-memory-restart	.	.	.	.
-pm reload	--max-restarts	.	.	.	.
-pm reload	--restart-delay	.	.	.	.
-pm reload	--no-autorestart	.	.	.	.
-pm reload	--stop-exit-codes	.	.	.	.
-pm reload	--kill-timeout	.	.	.	.
-pm reload	--wait-ready	.	.	.	.
-pm reload	--listen-timeout	.	.	.	.
-pm reload	--output	.	.	.	.
-pm reload	--error	.	.	.	.
-pm reload	--log	.	.	.	.
-pm reload	--time	.	.	.	.
-pm reload	--log-type	.	.	.	.
-pm reload	--force	.	.	.	.
-pm reload	--no-daemon	.	.	.	.
-pm reload	--dry-run	.	.	.	.
-pm reload	--only	.	.	.	.
-pm reload	--env	.	.	.	.
-pm reload	--update-env	.	.	.	.
-pm reload	--silent	.	.	.	.
-pm reload	--lines	.	.	.	.
-pm reload	--err	.	.	.	.
-pm reload	--out	.	.	.	.
-pm reload	--json	.	.	.	.
-pm reload	--format	.	.	.	.
-pm reload	--raw	.	.	.	.
-pm reload	--nostream	.	.	.	.
-pm reload	--help	.	.	.	.
-pm	delete	.	.	.	.
-pm delete	BEHIND	.	.	TARGET	.
-pm delete	--name	.	.	.	.
-pm delete	--instances	.	.	.	.
-pm delete	--namespace	.	.	.	.
-pm delete	--cwd	.	.	.	.
-pm delete	--interpreter	.	.	.	.
-pm delete	--uid	.	.	.	.
-pm delete	--gid	.	.	.	.
-pm delete	--node-args	.	.	.	.
-pm delete	--max-memory-restart	.	.	.	.
-pm delete	--max-restarts	.	.	.	.
-pm delete	--restart-delay	.	.	.	.
-pm delete	--no-autorestart	.	.	.	.
-pm delete	--stop-exit-codes	.	.	.	.
-pm delete	--kill-timeout	.	.	.	.
-pm delete	--wait-ready	.	.	.	.
-pm delete	--listen-timeout	.	.	.	.
-pm delete	--output	.	.	.	.
-pm delete	--error	.	.	.	.
-pm delete	--log	.	.	.	.
-pm delete	--time	.	.	.	.
-pm delete	--log-type	.	.	.	.
-pm delete	--force	.	.	.	.
-pm delete	--no-daemon	.	.	.	.
-pm delete	--dry-run	.	.	.	.
-pm delete	--only	.	.	.	.
-pm delete	--env	.	.	.	.
-pm delete	--update-env	.	.	.	.
-pm delete	--silent	.	.	.	.
-pm delete	--lines	.	.	.	.
-pm delete	--err	.	.	.	.
-pm delete	--out	.	.	.	.
-pm delete	--json	.	.	.	.
-pm delete	--format	.	.	.	.
-pm delete	--raw	.	.	.	.
-pm delete	--nostream	.	.	.	.
-pm delete	--help	.	.	.	.
-pm	scale	.	.	.	.
-pm scale	BEHIND	.	.	TARGET	.
-pm scale	--name	.	.	.	.
-pm scale	--instances	.	.	.	.
-pm scale	--namespace	.	.	.	.
-pm scale	--cwd	.	.	.	.
-pm scale	--interpreter	.	.	.	.
-pm scale	--uid	.	.	.	.
-pm scale	--gid	.	.	.	.
-pm scale	--node-args	.	.	.	.
-pm scale	--max-memory-restart	.	.	.	.
-pm scale	--max-restarts	.	.	.	.
-pm scale	--restart-delay	.	.	.	.
-pm scale	--no-autorestart	.	.	.	.
-pm scale	--stop-exit-codes	.	.	.	.
-pm scale	--kill-timeout	.	.	.	.
-pm scale	--wait-ready	.	.	.	.
-pm scale	--listen-timeout	.	.	.	.
-pm scale	--output	.	.	.	.
-pm scale	--error	.	.	.	.
-pm scale	--log	.	.	.	.
-pm scale	--time	.	.	.	.
-pm scale	--log-type	.	.	.	.
-pm scale	--force	.	.	.	.
-pm scale	--no-daemon	.	.	.	.
-pm scale	--dry-run	.	.	.	.
-pm scale	--only	.	.	.	.
-pm scale	--env	.	.	.	.
-pm scale	--update-env	.	.	.	.
-pm scale	--silent	.	.	.	.
-pm scale	--lines	.	.	.	.
-pm scale	--err	.	.	.	.
-pm scale	--out	.	.	.	.
-pm scale	--json	.	.	.	.
-pm scale	--format	.	.	.	.
-pm scale	--raw	.	.	.	.
-pm scale	--nostream	.	.	.	.
-pm scale	--help	.	.	.	.
-pm	startOrRestart	.	.	.	.
-pm startOrRestart	BEHIND	.	.	TARGET	.
-pm startOrRestart	--name	.	.	.	.
-pm startOrRestart	--instances	.	.	.	.
-pm startOrRestart	--namespace	.	.	.	.
-pm startOrRestart	--cwd	.	.	.	.
-pm startOrRestart	--interpreter	.	.	.	.
-pm startOrRestart	--uid	.	.	.	.
-pm startOrRestart	--gid	.	.	.	.
-pm startOrRestart	--node-args	.	.	.	.
-pm startOrRestart	--max-memory-restart	.	.	.	.
-pm startOrRestart	--max-restarts	.	.	.	.
-pm startOrRestart	--restart-delay	.	.	.	.
-pm startOrRestart	--no-autorestart	.	.	.	.
-pm startOrRestart	--stop-exit-codes	.	.	.	.
-pm startOrRestart	--kill-timeout	.	.	.	.
-pm startOrRestart	--wait-ready	.	.	.	.
-pm startOrRestart	--listen-timeout	.	.	.	.
-pm startOrRestart	--output	.	.	.	.
-pm startOrRestart	--error	.	.	.	.
-pm startOrRestart	--log	.	.	.	.
-pm startOrRestart	--time	.	.	.	.
-pm startOrRestart	--log-type	.	.	.	.
-pm startOrRestart	--force	.	.	.	.
-pm startOrRestart	--no-daemon	.	.	.	.
-pm startOrRestart	--dry-run	.	.	.	.
-pm startOrRestart	--only	.	.	.	.
-pm startOrRestart	--env	.	.	.	.
-pm startOrRestart	--update-env	.	.	.	.
-pm startOrRestart	--silent	.	.	.	.
-pm startOrRestart	--lines	.	.	.	.
-pm startOrRestart	--err	.	.	.	.
-pm startOrRestart	--out	.	.	.	.
-pm startOrRestart	--json	.	.	.	.
-pm startOrRestart	--format	.	.	.	.
-pm startOrRestart	--raw	.	.	.	.
-pm startOrRestart	--nostream	.	.	.	.
-pm startOrRestart	--help	.	.	.	.
-pm	startOrReload	.	.	.	.
-pm startOrReload	BEHIND	.	.	TARGET	.
-pm startOrReload	--name	.	.	.	.
-pm startOrReload	--instances	.	.	.	.
-pm startOrReload	--namespace	.	.	.	.
-pm startOrReload	--cwd	.	.	.	.
-pm startOrReload	--interpreter	.	.	.	.
-pm startOrReload	--uid	.	.	.	.
-pm startOrReload	--gid	.	.	.	.
-pm startOrReload	--node-args	.	.	.	.
-pm startOrReload	--max-memory-restart	.	.	.	.
-pm startOrReload	--max-restarts	.	.	.	.
-pm startOrReload	--restart-delay	.	.	.	.
-pm startOrReload	--no-autorestart	.	.	.	.
-pm startOrReload	--stop-exit-codes	.	.	.	.
-pm startOrReload	--kill-timeout	.	.	.	.
-pm startOrReload	--wait-ready	.	.	.	.
-pm startOrReload	--listen-timeout	.	.	.	.
-pm startOrReload	--output	.	.	.	.
-pm startOrReload	--error	.	.	.	.
-pm startOrReload	--log	.	.	.	.
-pm startOrReload	--time	.	.	.	.
-pm startOrReload	--log-type	.	.	.	.
-pm startOrReload	--force	.	.	.	.
-pm startOrReload	--no-daemon	.	.	.	.
-pm startOrReload	--dry-run	.	.	.	.
-pm startOrReload	--only	.	.	.	.
-pm startOrReload	--env	.	.	.	.
-pm startOrReload	--update-env	.	.	.	.
-pm startOrReload	--silent	.	.	.	.
-pm startOrReload	--lines	.	.	.	.
-pm startOrReload	--err	.	.	.	.
-pm startOrReload	--out	.	.	.	.
-pm startOrReload	--json	.	.	.	.
-pm startOrReload	--format	.	.	.	.
-pm startOrReload	--raw	.	.	.	.
-pm startOrReload	--nostream	.	.	.	.
-pm startOrReload	--help	.	.	.	.
-pm	list	.	.	.	.
-pm list	BEHIND	.	.	TARGET	.
-pm list	--name	.	.	.	.
-pm list	--instances	.	.	.	.
-pm list	--namespace	.	.	.	.
-pm list	--cwd	.	.	.	.
-pm list	--interpreter	.	.	.	.
-pm list	--uid	.	.	.	.
-pm list	--gid	.	.	.	.
-pm list	--node-args	.	.	.	.
-pm list	--max-memory-restart	.	.	.	.
-pm list	--max-restarts	.	.	.	.
-pm list	--restart-delay	.	.	.	.
-pm list	--no-autorestart	.	.	.	.
-pm list	--stop-exit-codes	.	.	.	.
-pm list	--kill-timeout	.	.	.	.
-pm list	--wait-ready	.	.	.	.
-pm list	--listen-timeout	.	.	.	.
-pm list	--output	.	.	.	.
-pm list	--error	.	.	.	.
-pm list	--log	.	.	.	.
-pm list	--time	.	.	.	.
-pm list	--log-type	.	.	.	.
-pm list	--force	.	.	.	.
-pm list	--no-daemon	.	.	.	.
-pm list	--dry-run	.	.	.	.
-pm list	--only	.	.	.	.
-pm list	--env	.	.	.	.
-pm list	--update-env	.	.	.	.
-pm list	--silent	.	.	.	.
-pm list	--lines	.	.	.	.
-pm list	--err	.	.	.	.
-pm list	--out	.	.	.	.
-pm list	--json	.	.	.	.
-pm list	--format	.	.	.	.
-pm list	--raw	.	.	.	.
-pm list	--nostream	.	.	.	.
-pm list	--help	.	.	.	.
-pm	jlist	.	.	.	.
-pm jlist	BEHIND	.	.	TARGET	.
-pm jlist	--name	.	.	.	.
-pm jlist	--instances	.	.	.	.
-pm jlist	--namespace	.	.	.	.
-pm jlist	--cwd	.	.	.	.
-pm jlist	--interpreter	.	.	.	.
-pm jlist	--uid	.	.	.	.
-pm jlist	--gid	.	.	.	.
-pm jlist	--node-args	.	.	.	.
-pm jlist	--max-memory-restart	.	.	.	.
-pm jlist	--max-restarts	.	.	.	.
-pm jlist	--restart-delay	.	.	.	.
-pm jlist	--no-autorestart	.	.	.	.
-pm jlist	--stop-exit-codes	.	.	.	.
-pm jlist	--kill-timeout	.	.	.	.
-pm jlist	--wait-ready	.	.	.	.
-pm jlist	--listen-timeout	.	.	.	.
-pm jlist	--output	.	.	.	.
-pm jlist	--error	.	.	.	.
-pm jlist	--log	.	.	.	.
-pm jlist	--time	.	.	.	.
-pm jlist	--log-type	.	.	.	.
-pm jlist	--force	.	.	.	.
-pm jlist	--no-daemon	.	.	.	.
-pm jlist	--dry-run	.	.	.	.
-pm jlist	--only	.	.	.	.
-pm jlist	--env	.	.	.	.
-pm jlist	--update-env	.	.	.	.
-pm jlist	--silent	.	.	.	.
-pm jlist	--lines	.	.	.	.
-pm jlist	--err	.	.	.	.
-pm jlist	--out	.	.	.	.
-pm jlist	--json	.	.	.	.
-pm jlist	--format	.	.	.	.
-pm jlist	--raw	.	.	.	.
-pm jlist	--nostream	.	.	.	.
-pm jlist	--help	.	.	.	.
-pm	prettylist	.	.	.	.
-pm prettylist	BEHIND	.	.	TARGET	.
-pm prettylist	--name	.	.	.	.
-pm prettylist	--instances	.	.	.	.
-pm prettylist	--namespace	.	.	.	.
-pm prettylist	--cwd	.	.	.	.
-pm prettylist	--interpreter	.	.	.	.
-pm prettylist	--uid	.	.	.	.
-pm prettylist	--gid	.	.	.	.
-pm prettylist	--node-args	.	.	.	.
-pm prettylist	--max-memory-restart	.	.	.	.
-pm prettylist	--max-restarts	.	.	.	.
-pm prettylist	--restart-delay	.	.	.	.
-pm prettylist	--no-autorestart	.	.	.	.
-pm prettylist	--stop-exit-codes	.	.	.	.
-pm prettylist	--kill-timeout	.	.	.	.
-pm prettylist	--wait-ready	.	.	.	.
-pm prettylist	--listen-timeout	.	.	.	.
-pm prettylist	--output	.	.	.	.
-pm prettylist	--error	.	.	.	.
-pm prettylist	--log	.	.	.	.
-pm prettylist	--time	.	.	.	.
-pm prettylist	--log-type	.	.	.	.
-pm prettylist	--force	.	.	.	.
-pm prettylist	--no-daemon	.	.	.	.
-pm prettylist	--dry-run	.	.	.	.
-pm prettylist	--only	.	.	.	.
-pm prettylist	--env	.	.	.	.
-pm prettylist	--update-env	.	.	.	.
-pm prettylist	--silent	.	.	.	.
-pm prettylist	--lines	.	.	.	.
-pm prettylist	--err	.	.	.	.
-pm prettylist	--out	.	.	.	.
-pm prettylist	--json	.	.	.	.
-pm prettylist	--format	.	.	.	.
-pm prettylist	--raw	.	.	.	.
-pm prettylist	--nostream	.	.	.	.
-pm prettylist	--help	.	.	.	.
-pm	monit	.	.	.	.
-pm monit	BEHIND	.	.	TARGET	.
-pm monit	--name	.	.	.	.
-pm monit	--instances	.	.	.	.
-pm monit	--namespace	.	.	.	.
-pm monit	--cwd	.	.	.	.
-pm monit	--interpreter	.	.	.	.
-pm monit	--uid	.	.	.	.
-pm monit	--gid	.	.	.	.
-pm monit	--node-args	.	.	.	.
-pm monit	--max-memory-restart	.	.	.	.
-pm monit	--max-restarts	.	.	.	.
-pm monit	--restart-delay	.	.	.	.
-pm monit	--no-autorestart	.	.	.	.
-pm monit	--stop-exit-codes	.	.	.	.
-pm monit	--kill-timeout	.	.	.	.
-pm monit	--wait-ready	.	.	.	.
-pm monit	--listen-timeout	.	.	.	.
-pm monit	--output	.	.	.	.
-pm monit	--error	.	.	.	.
-pm monit	--log	.	.	.	.
-pm monit	--time	.	.	.	.
-pm monit	--log-type	.	.	.	.
-pm monit	--force	.	.	.	.
-pm monit	--no-daemon	.	.	.	.
-pm monit	--dry-run	.	.	.	.
-pm monit	--only	.	.	.	.
-pm monit	--env	.	.	.	.
-pm monit	--update-env	.	.	.	.
-pm monit	--silent	.	.	.	.
-pm monit	--lines	.	.	.	.
-pm monit	--err	.	.	.	.
-pm monit	--out	.	.	.	.
-pm monit	--json	.	.	.	.
-pm monit	--format	.	.	.	.
-pm monit	--raw	.	.	.	.
-pm monit	--nostream	.	.	.	.
-pm monit	--help	.	.	.	.
-pm	describe	.	.	.	.
-pm describe	BEHIND	.	.	TARGET	.
-pm describe	--name	.	.	.	.
-pm describe	--instances	.	.	.	.
-pm describe	--namespace	.	.	.	.
-pm describe	--cwd	.	.	.	.
-pm describe	--interpreter	.	.	.	.
-pm describe	--uid	.	.	.	.
-pm describe	--gid	.	.	.	.
-pm describe	--node-args	.	.	.	.
-pm describe	--max-memory-restart	.	.	.	.
-pm describe	--max-restarts	.	.	.	.
-pm describe	--restart-delay	.	.	.	.
-pm describe	--no-autorestart	.	.	.	.
-pm describe	--stop-exit-codes	.	.	.	.
-pm describe	--kill-timeout	.	.	.	.
-pm describe	--wait-ready	.	.	.	.
-pm describe	--listen-timeout	.	.	.	.
-pm describe	--output	.	.	.	.
-pm describe	--error	.	.	.	.
-pm describe	--log	.	.	.	.
-pm describe	--time	.	.	.	.
-pm describe	--log-type	.	.	.	.
-pm describe	--force	.	.	.	.
-pm describe	--no-daemon	.	.	.	.
-pm describe	--dry-run	.	.	.	.
-pm describe	--only	.	.	.	.
-pm describe	--env	.	.	.	.
-pm describe	--update-env	.	.	.	.
-pm describe	--silent	.	.	.	.
-pm describe	--lines	.	.	.	.
-pm describe	--err	.	.	.	.
-pm describe	--out	.	.	.	.
-pm describe	--json	.	.	.	.
-pm describe	--format	.	.	.	.
-pm describe	--raw	.	.	.	.
-pm describe	--nostream	.	.	.	.
-pm describe	--help	.	.	.	.
-pm	env	.	.	.	.
-pm env	BEHIND	.	.	TARGET	.
-pm env	--name	.	.	.	.
-pm env	--instances	.	.	.	.
-pm env	--namespace	.	.	.	.
-pm env	--cwd	.	.	.	.
-pm env	--interpreter	.	.	.	.
-pm env	--uid	.	.	.	.
-pm env	--gid	.	.	.	.
-pm env	--node-args	.	.	.	.
-pm env	--max-memory-restart	.	.	.	.
-pm env	--max-restarts	.	.	.	.
-pm env	--restart-delay	.	.	.	.
-pm env	--no-autorestart	.	.	.	.
-pm env	--stop-exit-codes	.	.	.	.
-pm env	--kill-timeout	.	.	.	.
-pm env	--wait-ready	.	.	.	.
-pm env	--listen-timeout	.	.	.	.
-pm env	--output	.	.	.	.
-pm env	--error	.	.	.	.
-pm env	--log	.	.	.	.
-pm env	--time	.	.	.	.
-pm env	--log-type	.	.	.	.
-pm env	--force	.	.	.	.
-pm env	--no-daemon	.	.	.	.
-pm env	--dry-run	.	.	.	.
-pm env	--only	.	.	.	.
-pm env	--env	.	.	.	.
-pm env	--update-env	.	.	.	.
-pm env	--silent	.	.	.	.
-pm env	--lines	.	.	.	.
-pm env	--err	.	.	.	.
-pm env	--out	.	.	.	.
-pm env	--json	.	.	.	.
-pm env	--format	.	.	.	.
-pm env	--raw	.	.	.	.
-pm env	--nostream	.	.	.	.
-pm env	--help	.	.	.	.
-pm	id	.	.	.	.
-pm id	BEHIND	.	.	TARGET	.
-pm id	--name	.	.	.	.
-pm id	--instances	.	.	.	.
-pm id	--namespace	.	.	.	.
-pm id	--cwd	.	.	.	.
-pm id	--interpreter	.	.	.	.
-pm id	--uid	.	.	.	.
-pm id	--gid	.	.	.	.
-pm id	--node-args	.	.	.	.
-pm id	--max-memory-restart	.	.	.	.
-pm id	--max-restarts	.	.	.	.
-pm id	--restart-delay	.	.	.	.
-pm id	--no-autorestart	.	.	.	.
-pm id	--stop-exit-codes	.	.	.	.
-pm id	--kill-timeout	.	.	.	.
-pm id	--wait-ready	.	.	.	.
-pm id	--listen-timeout	.	.	.	.
-pm id	--output	.	.	.	.
-pm id	--error	.	.	.	.
-pm id	--log	.	.	.	.
-pm id	--time	.	.	.	.
-pm id	--log-type	.	.	.	.
-pm id	--force	.	.	.	.
-pm id	--no-daemon	.	.	.	.
-pm id	--dry-run	.	.	.	.
-pm id	--only	.	.	.	.
-pm id	--env	.	.	.	.
-pm id	--update-env	.	.	.	.
-pm id	--silent	.	.	.	.
-pm id	--lines	.	.	.	.
-pm id	--err	.	.	.	.
-pm id	--out	.	.	.	.
-pm id	--json	.	.	.	.
-pm id	--format	.	.	.	.
-pm id	--raw	.	.	.	.
-pm id	--nostream	.	.	.	.
-pm id	--help	.	.	.	.
-pm	pid	.	.	.	.
-pm pid	BEHIND	.	.	TARGET	.
-pm pid	--name	.	.	.	.
-pm pid	--instances	.	.	.	.
-pm pid	--namespace	.	.	.	.
-pm pid	--cwd	.	.	.	.
-pm pid	--interpreter	.	.	.	.
-pm pid	--uid	.	.	.	.
-pm pid	--gid	.	.	.	.
-pm pid	--node-args	.	.	.	.
-pm pid	--max-memory-restart	.	.	.	.
-pm pid	--max-restarts	.	.	.	.
-pm pid	--restart-delay	.	.	.	.
-pm pid	--no-autorestart	.	.	.	.
-pm pid	--stop-exit-codes	.	.	.	.
-pm pid	--kill-timeout	.	.	.	.
-pm pid	--wait-ready	.	.	.	.
-pm pid	--listen-timeout	.	.	.	.
-pm pid	--output	.	.	.	.
-pm pid	--error	.	.	.	.
-pm pid	--log	.	.	.	.
-pm pid	--time	.	.	.	.
-pm pid	--log-type	.	.	.	.
-pm pid	--force	.	.	.	.
-pm pid	--no-daemon	.	.	.	.
-pm pid	--dry-run	.	.	.	.
-pm pid	--only	.	.	.	.
-pm pid	--env	.	.	.	.
-pm pid	--update-env	.	.	.	.
-pm pid	--silent	.	.	.	.
-pm pid	--lines	.	.	.	.
-pm pid	--err	.	.	.	.
-pm pid	--out	.	.	.	.
-pm pid	--json	.	.	.	.
-pm pid	--format	.	.	.	.
-pm pid	--raw	.	.	.	.
-pm pid	--nostream	.	.	.	.
-pm pid	--help	.	.	.	.
-pm	send	.	.	.	.
-pm send	BEHIND	.	.	TARGET	.
-pm send	--name	.	.	.	.
-pm send	--instances	.	.	.	.
-pm send	--namespace	.	.	.	.
-pm send	--cwd	.	.	.	.
-pm send	--interpreter	.	.	.	.
-pm send	--uid	.	.	.	.
-pm send	--gid	.	.	.	.
-pm send	--node-args	.	.	.	.
-pm send	--max-memory-restart	.	.	.	.
-pm send	--max-restarts	.	.	.	.
-pm send	--restart-delay	.	.	.	.
-pm send	--no-autorestart	.	.	.	.
-pm send	--stop-exit-codes	.	.	.	.
-pm send	--kill-timeout	.	.	.	.
-pm send	--wait-ready	.	.	.	.
-pm send	--listen-timeout	.	.	.	.
-pm send	--output	.	.	.	.
-pm send	--error	.	.	.	.
-pm send	--log	.	.	.	.
-pm send	--time	.	.	.	.
-pm send	--log-type	.	.	.	.
-pm send	--force	.	.	.	.
-pm send	--no-daemon	.	.	.	.
-pm send	--dry-run	.	.	.	.
-pm send	--only	.	.	.	.
-pm send	--env	.	.	.	.
-pm send	--update-env	.	.	.	.
-pm send	--silent	.	.	.	.
-pm send	--lines	.	.	.	.
-pm send	--err	.	.	.	.
-pm send	--out	.	.	.	.
-pm send	--json	.	.	.	.
-pm send	--format	.	.	.	.
-pm send	--raw	.	.	.	.
-pm send	--nostream	.	.	.	.
-pm send	--help	.	.	.	.
-pm	logs	.	.	.	.
-pm logs	BEHIND	.	.	TARGET	.
-pm logs	--name	.	.	.	.
-pm logs	--instances	.	.	.	.
-pm logs	--namespace	.	.	.	.
-pm logs	--cwd	.	.	.	.
-pm logs	--interpreter	.	.	.	.
-pm logs	--uid	.	.	.	.
-pm logs	--gid	.	.	.	.
-pm logs	--node-args	.	.	.	.
-pm logs	--max-memory-restart	.	.	.	.
-pm logs	--max-restarts	.	.	.	.
-pm logs	--restart-delay	.	.	.	.
-pm logs	--no-autorestart	.	.	.	.
-pm logs	--stop-exit-codes	.	.	.	.
-pm logs	--kill-timeout	.	.	.	.
-pm logs	--wait-ready	.	.	.	.
-pm logs	--listen-timeout	.	.	.	.
-pm logs	--output	.	.	.	.
-pm logs	--error	.	.	.	.
-pm logs	--log	.	.	.	.
-pm logs	--time	.	.	.	.
-pm logs	--log-type	.	.	.	.
-pm logs	--force	.	.	.	.
-pm logs	--no-daemon	.	.	.	.
-pm logs	--dry-run	.	.	.	.
-pm logs	--only	.	.	.	.
-pm logs	--env	.	.	.	.
-pm logs	--update-env	.	.	.	.
-pm logs	--silent	.	.	.	.
-pm logs	--lines	.	.	.	.
-pm logs	--err	.	.	.	.
-pm logs	--out	.	.	.	.
-pm logs	--json	.	.	.	.
-pm logs	--format	.	.	.	.
-pm logs	--raw	.	.	.	.
-pm logs	--nostream	.	.	.	.
-pm logs	--help	.	.	.	.
-pm	flush	.	.	.	.
-pm flush	BEHIND	.	.	TARGET	.
-pm flush	--name	.	.	.	.
-pm flush	--instances	.	.	.	.
-pm flush	--namespace	.	.	.	.
-pm flush	--cwd	.	.	.	.
-pm flush	--interpreter	.	.	.	.
-pm flush	--uid	.	.	.	.
-pm flush	--gid	.	.	.	.
-pm flush	--node-args	.	.	.	.
-pm flush	--max-memory-restart	.	.	.	.
-pm flush	--max-restarts	.	.	.	.
-pm flush	--restart-delay	.	.	.	.
-pm flush	--no-autorestart	.	.	.	.
-pm flush	--stop-exit-codes	.	.	.	.
-pm flush	--kill-timeout	.	.	.	.
-pm flush	--wait-ready	.	.	.	.
-pm flush	--listen-timeout	.	.	.	.
-pm flush	--output	.	.	.	.
-pm flush	--error	.	.	.	.
-pm flush	--log	.	.	.	.
-pm flush	--time	.	.	.	.
-pm flush	--log-type	.	.	.	.
-pm flush	--force	.	.	.	.
-pm flush	--no-daemon	.	.	.	.
-pm flush	--dry-run	.	.	.	.
-pm flush	--only	.	.	.	.
-pm flush	--env	.	.	.	.
-pm flush	--update-env	.	.	.	.
-pm flush	--silent	.	.	.	.
-pm flush	--lines	.	.	.	.
-pm flush	--err	.	.	.	.
-pm flush	--out	.	.	.	.
-pm flush	--json	.	.	.	.
-pm flush	--format	.	.	.	.
-pm flush	--raw	.	.	.	.
-pm flush	--nostream	.	.	.	.
-pm flush	--help	.	.	.	.
-pm	reset	.	.	.	.
-pm reset	BEHIND	.	.	TARGET	.
-pm reset	--name	.	.	.	.
-pm reset	--instances	.	.	.	.
-pm reset	--namespace	.	.	.	.
-pm reset	--cwd	.	.	.	.
-pm reset	--interpreter	.	.	.	.
-pm reset	--uid	.	.	.	.
-pm reset	--gid	.	.	.	.
-pm reset	--node-args	.	.	.	.
-pm reset	--max-memory-restart	.	.	.	.
-pm reset	--max-restarts	.	.	.	.
-pm reset	--restart-delay	.	.	.	.
-pm reset	--no-autorestart	.	.	.	.
-pm reset	--stop-exit-codes	.	.	.	.
-pm reset	--kill-timeout	.	.	.	.
-pm reset	--wait-ready	.	.	.	.
-pm reset	--listen-timeout	.	.	.	.
-pm reset	--output	.	.	.	.
-pm reset	--error	.	.	.	.
-pm reset	--log	.	.	.	.
-pm reset	--time	.	.	.	.
-pm reset	--log-type	.	.	.	.
-pm reset	--force	.	.	.	.
-pm reset	--no-daemon	.	.	.	.
-pm reset	--dry-run	.	.	.	.
-pm reset	--only	.	.	.	.
-pm reset	--env	.	.	.	.
-pm reset	--update-env	.	.	.	.
-pm reset	--silent	.	.	.	.
-pm reset	--lines	.	.	.	.
-pm reset	--err	.	.	.	.
-pm reset	--out	.	.	.	.
-pm reset	--json	.	.	.	.
-pm reset	--format	.	.	.	.
-pm reset	--raw	.	.	.	.
-pm reset	--nostream	.	.	.	.
-pm reset	--help	.	.	.	.
-pm	reloadLogs	.	.	.	.
-pm reloadLogs	BEHIND	.	.	TARGET	.
-pm reloadLogs	--name	.	.	.	.
-pm reloadLogs	--instances	.	.	.	.
-pm reloadLogs	--namespace	.	.	.	.
-pm reloadLogs	--cwd	.	.	.	.
-pm reloadLogs	--interpreter	.	.	.	.
-pm reloadLogs	--uid	.	.	.	.
-pm reloadLogs	--gid	.	.	.	.
-pm reloadLogs	--node-args	.	.	.	.
-pm reloadLogs	--max-memory-restart	.	.	.	.
-pm reloadLogs	--max-restarts	.	.	.	.
-pm reloadLogs	--restart-delay	.	.	.	.
-pm reloadLogs	--no-autorestart	.	.	.	.
-pm reloadLogs	--stop-exit-codes	.	.	.	.
-pm reloadLogs	--kill-timeout	.	.	.	.
-pm reloadLogs	--wait-ready	.	.	.	.
-pm reloadLogs	--listen-timeout	.	.	.	.
-pm reloadLogs	--output	.	.	.	.
-pm reloadLogs	--error	.	.	.	.
-pm reloadLogs	--log	.	.	.	.
-pm reloadLogs	--time	.	.	.	.
-pm reloadLogs	--log-type	.	.	.	.
-pm reloadLogs	--force	.	.	.	.
-pm reloadLogs	--no-daemon	.	.	.	.
-pm reloadLogs	--dry-run	.	.	.	.
-pm reloadLogs	--only	.	.	.	.
-pm reloadLogs	--env	.	.	.	.
-pm reloadLogs	--update-env	.	.	.	.
-pm reloadLogs	--silent	.	.	.	.
-pm reloadLogs	--lines	.	.	.	.
-pm reloadLogs	--err	.	.	.	.
-pm reloadLogs	--out	.	.	.	.
-pm reloadLogs	--json	.	.	.	.
-pm reloadLogs	--format	.	.	.	.
-pm reloadLogs	--raw	.	.	.	.
-pm reloadLogs	--nostream	.	.	.	.
-pm reloadLogs	--help	.	.	.	.
-pm	sendSignal	.	.	.	.
-pm sendSignal	BEHIND	.	.	TARGET	.
-pm sendSignal	--name	.	.	.	.
-pm sendSignal	--instances	.	.	.	.
-pm sendSignal	--namespace	.	.	.	.
-pm sendSignal	--cwd	.	.	.	.
-pm sendSignal	--interpreter	.	.	.	.
-pm sendSignal	--uid	.	.	.	.
-pm sendSignal	--gid	.	.	.	.
-pm sendSignal	--node-args	.	.	.	.
-pm sendSignal	--max-memory-restart	.	.	.	.
-pm sendSignal	--max-restarts	.	.	.	.
-pm sendSignal	--restart-delay	.	.	.	.
-pm sendSignal	--no-autorestart	.	.	.	.
-pm sendSignal	--stop-exit-codes	.	.	.	.
-pm sendSignal	--kill-timeout	.	.	.	.
-pm sendSignal	--wait-ready	.	.	.	.
-pm sendSignal	--listen-timeout	.	.	.	.
-pm sendSignal	--output	.	.	.	.
-pm sendSignal	--error	.	.	.	.
-pm sendSignal	--log	.	.	.	.
-pm sendSignal	--time	.	.	.	.
-pm sendSignal	--log-type	.	.	.	.
-pm sendSignal	--force	.	.	.	.
-pm sendSignal	--no-daemon	.	.	.	.
-pm sendSignal	--dry-run	.	.	.	.
-pm sendSignal	--only	.	.	.	.
-pm sendSignal	--env	.	.	.	.
-pm sendSignal	--update-env	.	.	.	.
-pm sendSignal	--silent	.	.	.	.
-pm sendSignal	--lines	.	.	.	.
-pm sendSignal	--err	.	.	.	.
-pm sendSignal	--out	.	.	.	.
-pm sendSignal	--json	.	.	.	.
-pm sendSignal	--format	.	.	.	.
-pm sendSignal	--raw	.	.	.	.
-pm sendSignal	--nostream	.	.	.	.
-pm sendSignal	--help	.	.	.	.
-pm	kill	.	.	.	.
-pm kill	BEHIND	.	.	TARGET	.
-pm kill	--name	.	.	.	.
-pm kill	--instances	.	.	.	.
-pm kill	--namespace	.	.	.	.
-pm kill	--cwd	.	.	.	.
-pm kill	--interpreter	.	.	.	.
-pm kill	--uid	.	.	.	.
-pm kill	--gid	.	.	.	.
-pm kill	--node-args	.	.	.	.
-pm kill	--max-memory-restart	.	.	.	.
-pm kill	--max-restarts	.	.	.	.
-pm kill	--restart-delay	.	.	.	.
-pm kill	--no-autorestart	.	.	.	.
-pm kill	--stop-exit-codes	.	.	.	.
-pm kill	--kill-timeout	.	.	.	.
-pm kill	--wait-ready	.	.	.	.
-pm kill	--listen-timeout	.	.	.	.
-pm kill	--output	.	.	.	.
-pm kill	--error	.	.	.	.
-pm kill	--log	.	.	.	.
-pm kill	--time	.	.	.	.
-pm kill	--log-type	.	.	.	.
-pm kill	--force	.	.	.	.
-pm kill	--no-daemon	.	.	.	.
-pm kill	--dry-run	.	.	.	.
-pm kill	--only	.	.	.	.
-pm kill	--env	.	.	.	.
-pm kill	--update-env	.	.	.	.
-pm kill	--silent	.	.	.	.
-pm kill	--lines	.	.	.	.
-pm kill	--err	.	.	.	.
-pm kill	--out	.	.	.	.
-pm kill	--json	.	.	.	.
-pm kill	--format	.	.	.	.
-pm kill	--raw	.	.	.	.
-pm kill	--nostream	.	.	.	.
-pm kill	--help	.	.	.	.
-pm	save	.	.	.	.
-pm save	BEHIND	.	.	TARGET	.
-pm save	--name	.	.	.	.
-pm save	--instances	.	.	.	.
-pm save	--namespace	.	.	.	.
-pm save	--cwd	.	.	.	.
-pm save	--interpreter	.	.	.	.
-pm save	--uid	.	.	.	.
-pm save	--gid	.	.	.	.
-pm save	--node-args	.	.	.	.
-pm save	--max-memory-restart	.	.	.	.
-pm save	--max-restarts	.	.	.	.
-pm save	--restart-delay	.	.	.	.
-pm save	--no-autorestart	.	.	.	.
-pm save	--stop-exit-codes	.	.	.	.
-pm save	--kill-timeout	.	.	.	.
-pm save	--wait-ready	.	.	.	.
-pm save	--listen-timeout	.	.	.	.
-pm save	--output	.	.	.	.
-pm save	--error	.	.	.	.
-pm save	--log	.	.	.	.
-pm save	--time	.	.	.	.
-pm save	--log-type	.	.	.	.
-pm save	--force	.	.	.	.
-pm save	--no-daemon	.	.	.	.
-pm save	--dry-run	.	.	.	.
-pm save	--only	.	.	.	.
-pm save	--env	.	.	.	.
-pm save	--update-env	.	.	.	.
-pm save	--silent	.	.	.	.
-pm save	--lines	.	.	.	.
-pm save	--err	.	.	.	.
-pm save	--out	.	.	.	.
-pm save	--json	.	.	.	.
-pm save	--format	.	.	.	.
-pm save	--raw	.	.	.	.
-pm save	--nostream	.	.	.	.
-pm save	--help	.	.	.	.
-pm	resurrect	.	.	.	.
-pm resurrect	BEHIND	.	.	TARGET	.
-pm resurrect	--name	.	.	.	.
-pm resurrect	--instances	.	.	.	.
-pm resurrect	--namespace	.	.	.	.
-pm resurrect	--cwd	.	.	.	.
-pm resurrect	--interpreter	.	.	.	.
-pm resurrect	--uid	.	.	.	.
-pm resurrect	--gid	.	.	.	.
-pm resurrect	--node-args	.	.	.	.
-pm resurrect	--max-memory-restart	.	.	.	.
-pm resurrect	--max-restarts	.	.	.	.
-pm resurrect	--restart-delay	.	.	.	.
-pm resurrect	--no-autorestart	.	.	.	.
-pm resurrect	--stop-exit-codes	.	.	.	.
-pm resurrect	--kill-timeout	.	.	.	.
-pm resurrect	--wait-ready	.	.	.	.
-pm resurrect	--listen-timeout	.	.	.	.
-pm resurrect	--output	.	.	.	.
-pm resurrect	--error	.	.	.	.
-pm resurrect	--log	.	.	.	.
-pm resurrect	--time	.	.	.	.
-pm resurrect	--log-type	.	.	.	.
-pm resurrect	--force	.	.	.	.
-pm resurrect	--no-daemon	.	.	.	.
-pm resurrect	--dry-run	.	.	.	.
-pm resurrect	--only	.	.	.	.
-pm resurrect	--env	.	.	.	.
-pm resurrect	--update-env	.	.	.	.
-pm resurrect	--silent	.	.	.	.
-pm resurrect	--lines	.	.	.	.
-pm resurrect	--err	.	.	.	.
-pm resurrect	--out	.	.	.	.
-pm resurrect	--json	.	.	.	.
-pm resurrect	--format	.	.	.	.
-pm resurrect	--raw	.	.	.	.
-pm resurrect	--nostream	.	.	.	.
-pm resurrect	--help	.	.	.	.
-pm	cleardump	.	.	.	.
-pm cleardump	BEHIND	.	.	TARGET	.
-pm cleardump	--name	.	.	.	.
-pm cleardump	--instances	.	.	.	.
-pm cleardump	--namespace	.	.	.	.
-pm cleardump	--cwd	.	.	.	.
-pm cleardump	--interpreter	.	.	.	.
-pm cleardump	--uid	.	.	.	.
-pm cleardump	--gid	.	.	.	.
-pm cleardump	--node-args	.	.	.	.
-pm cleardump	--max-memory-restart	.	.	.	.
-pm cleardump	--max-restarts	.	.	.	.
-pm cleardump	--restart-delay	.	.	.	.
-pm cleardump	--no-autorestart	.	.	.	.
-pm cleardump	--stop-exit-codes	.	.	.	.
-pm cleardump	--kill-timeout	.	.	.	.
-pm cleardump	--wait-ready	.	.	.	.
-pm cleardump	--listen-timeout	.	.	.	.
-pm cleardump	--output	.	.	.	.
-pm cleardump	--error	.	.	.	.
-pm cleardump	--log	.	.	.	.
-pm cleardump	--time	.	.	.	.
-pm cleardump	--log-type	.	.	.	.
-pm cleardump	--force	.	.	.	.
-pm cleardump	--no-daemon	.	.	.	.
-pm cleardump	--dry-run	.	.	.	.
-pm cleardump	--only	.	.	.	.
-pm cleardump	--env	.	.	.	.
-pm cleardump	--update-env	.	.	.	.
-pm cleardump	--silent	.	.	.	.
-pm cleardump	--lines	.	.	.	.
-pm cleardump	--err	.	.	.	.
-pm cleardump	--out	.	.	.	.
-pm cleardump	--json	.	.	.	.
-pm cleardump	--format	.	.	.	.
-pm cleardump	--raw	.	.	.	.
-pm cleardump	--nostream	.	.	.	.
-pm cleardump	--help	.	.	.	.
-pm	startup	.	.	.	.
-pm startup	BEHIND	.	.	TARGET	.
-pm startup	--name	.	.	.	.
-pm startup	--instances	.	.	.	.
-pm startup	--namespace	.	.	.	.
-pm startup	--cwd	.	.	.	.
-pm startup	--interpreter	.	.	.	.
-pm startup	--uid	.	.	.	.
-pm startup	--gid	.	.	.	.
-pm startup	--node-args	.	.	.	.
-pm startup	--max-memory-restart	.	.	.	.
-pm startup	--max-restarts	.	.	.	.
-pm startup	--restart-delay	.	.	.	.
-pm startup	--no-autorestart	.	.	.	.
-pm startup	--stop-exit-codes	.	.	.	.
-pm startup	--kill-timeout	.	.	.	.
-pm startup	--wait-ready	.	.	.	.
-pm startup	--listen-timeout	.	.	.	.
-pm startup	--output	.	.	.	.
-pm startup	--error	.	.	.	.
-pm startup	--log	.	.	.	.
-pm startup	--time	.	.	.	.
-pm startup	--log-type	.	.	.	.
-pm startup	--force	.	.	.	.
-pm startup	--no-daemon	.	.	.	.
-pm startup	--dry-run	.	.	.	.
-pm startup	--only	.	.	.	.
-pm startup	--env	.	.	.	.
-pm startup	--update-env	.	.	.	.
-pm startup	--silent	.	.	.	.
-pm startup	--lines	.	.	.	.
-pm startup	--err	.	.	.	.
-pm startup	--out	.	.	.	.
-pm startup	--json	.	.	.	.
-pm startup	--format	.	.	.	.
-pm startup	--raw	.	.	.	.
-pm startup	--nostream	.	.	.	.
-pm startup	--help	.	.	.	.
-pm	unstartup	.	.	.	.
-pm unstartup	BEHIND	.	.	TARGET	.
-pm unstartup	--name	.	.	.	.
-pm unstartup	--instances	.	.	.	.
-pm unstartup	--namespace	.	.	.	.
-pm unstartup	--cwd	.	.	.	.
-pm unstartup	--interpreter	.	.	.	.
-pm unstartup	--uid	.	.	.	.
-pm unstartup	--gid	.	.	.	.
-pm unstartup	--node-args	.	.	.	.
-pm unstartup	--max-memory-restart	.	.	.	.
-pm unstartup	--max-restarts	.	.	.	.
-pm unstartup	--restart-delay	.	.	.	.
-pm unstartup	--no-autorestart	.	.	.	.
-pm unstartup	--stop-exit-codes	.	.	.	.
-pm unstartup	--kill-timeout	.	.	.	.
-pm unstartup	--wait-ready	.	.	.	.
-pm unstartup	--listen-timeout	.	.	.	.
-pm unstartup	--output	.	.	.	.
-pm unstartup	--error	.	.	.	.
-pm unstartup	--log	.	.	.	.
-pm unstartup	--time	.	.	.	.
-pm unstartup	--log-type	.	.	.	.
-pm unstartup	--force	.	.	.	.
-pm unstartup	--no-daemon	.	.	.	.
-pm unstartup	--dry-run	.	.	.	.
-pm unstartup	--only	.	.	.	.
-pm unstartup	--env	.	.	.	.
-pm unstartup	--update-env	.	.	.	.
-pm unstartup	--silent	.	.	.	.
-pm unstartup	--lines	.	.	.	.
-pm unstartup	--err	.	.	.	.
-pm unstartup	--out	.	.	.	.
-pm unstartup	--json	.	.	.	.
-pm unstartup	--format	.	.	.	.
-pm unstartup	--raw	.	.	.	.
-pm unstartup	--nostream	.	.	.	.
-pm unstartup	--help	.	.	.	.
-pm	logrotate	.	.	.	.
-pm logrotate	BEHIND	.	.	TARGET	.
-pm logrotate	--name	.	.	.	.
-pm logrotate	--instances	.	.	.	.
-pm logrotate	--namespace	.	.	.	.
-pm logrotate	--cwd	.	.	.	.
-pm logrotate	--interpreter	.	.	.	.
-pm logrotate	--uid	.	.	.	.
-pm logrotate	--gid	.	.	.	.
-pm logrotate	--node-args	.	.	.	.
-pm logrotate	--max-memory-restart	.	.	.	.
-pm logrotate	--max-restarts	.	.	.	.
-pm logrotate	--restart-delay	.	.	.	.
-pm logrotate	--no-autorestart	.	.	.	.
-pm logrotate	--stop-exit-codes	.	.	.	.
-pm logrotate	--kill-timeout	.	.	.	.
-pm logrotate	--wait-ready	.	.	.	.
-pm logrotate	--listen-timeout	.	.	.	.
-pm logrotate	--output	.	.	.	.
-pm logrotate	--error	.	.	.	.
-pm logrotate	--log	.	.	.	.
-pm logrotate	--time	.	.	.	.
-pm logrotate	--log-type	.	.	.	.
-pm logrotate	--force	.	.	.	.
-pm logrotate	--no-daemon	.	.	.	.
-pm logrotate	--dry-run	.	.	.	.
-pm logrotate	--only	.	.	.	.
-pm logrotate	--env	.	.	.	.
-pm logrotate	--update-env	.	.	.	.
-pm logrotate	--silent	.	.	.	.
-pm logrotate	--lines	.	.	.	.
-pm logrotate	--err	.	.	.	.
-pm logrotate	--out	.	.	.	.
-pm logrotate	--json	.	.	.	.
-pm logrotate	--format	.	.	.	.
-pm logrotate	--raw	.	.	.	.
-pm logrotate	--nostream	.	.	.	.
-pm logrotate	--help	.	.	.	.
-pm	init	.	.	.	.
-pm init	BEHIND	.	.	TARGET	.
-pm init	--name	.	.	.	.
-pm init	--instances	.	.	.	.
-pm init	--namespace	.	.	.	.
-pm init	--cwd	.	.	.	.
-pm init	--interpreter	.	.	.	.
-pm init	--uid	.	.	.	.
-pm init	--gid	.	.	.	.
-pm init	--node-args	.	.	.	.
-pm init	--max-memory-restart	.	.	.	.
-pm init	--max-restarts	.	.	.	.
-pm init	--restart-delay	.	.	.	.
-pm init	--no-autorestart	.	.	.	.
-pm init	--stop-exit-codes	.	.	.	.
-pm init	--kill-timeout	.	.	.	.
-pm init	--wait-ready	.	.	.	.
-pm init	--listen-timeout	.	.	.	.
-pm init	--output	.	.	.	.
-pm init	--error	.	.	.	.
-pm init	--log	.	.	.	.
-pm init	--time	.	.	.	.
-pm init	--log-type	.	.	.	.
-pm init	--force	.	.	.	.
-pm init	--no-daemon	.	.	.	.
-pm init	--dry-run	.	.	.	.
-pm init	--only	.	.	.	.
-pm init	--env	.	.	.	.
-pm init	--update-env	.	.	.	.
-pm init	--silent	.	.	.	.
-pm init	--lines	.	.	.	.
-pm init	--err	.	.	.	.
-pm init	--out	.	.	.	.
-pm init	--json	.	.	.	.
-pm init	--format	.	.	.	.
-pm init	--raw	.	.	.	.
-pm init	--nostream	.	.	.	.
-pm init	--help	.	.	.	.
-pm	ping	.	.	.	.
-pm ping	BEHIND	.	.	TARGET	.
-pm ping	--name	.	.	.	.
-pm ping	--instances	.	.	.	.
-pm ping	--namespace	.	.	.	.
-pm ping	--cwd	.	.	.	.
-pm ping	--interpreter	.	.	.	.
-pm ping	--uid	.	.	.	.
-pm ping	--gid	.	.	.	.
-pm ping	--node-args	.	.	.	.
-pm ping	--max-memory-restart	.	.	.	.
-pm ping	--max-restarts	.	.	.	.
-pm ping	--restart-delay	.	.	.	.
-pm ping	--no-autorestart	.	.	.	.
-pm ping	--stop-exit-codes	.	.	.	.
-pm ping	--kill-timeout	.	.	.	.
-pm ping	--wait-ready	.	.	.	.
-pm ping	--listen-timeout	.	.	.	.
-pm ping	--output	.	.	.	.
-pm ping	--error	.	.	.	.
-pm ping	--log	.	.	.	.
-pm ping	--time	.	.	.	.
-pm ping	--log-type	.	.	.	.
-pm ping	--force	.	.	.	.
-pm ping	--no-daemon	.	.	.	.
-pm ping	--dry-run	.	.	.	.
-pm ping	--only	.	.	.	.
-pm ping	--env	.	.	.	.
-pm ping	--update-env	.	.	.	.
-pm ping	--silent	.	.	.	.
-pm ping	--lines	.	.	.	.
-pm ping	--err	.	.	.	.
-pm ping	--out	.	.	.	.
-pm ping	--json	.	.	.	.
-pm ping	--format	.	.	.	.
-pm ping	--raw	.	.	.	.
-pm ping	--nostream	.	.	.	.
-pm ping	--help	.	.	.	.
-pm	update	.	.	.	.
-pm update	BEHIND	.	.	TARGET	.
-pm update	--name	.	.	.	.
-pm update	--instances	.	.	.	.
-pm update	--namespace	.	.	.	.
-pm update	--cwd	.	.	.	.
-pm update	--interpreter	.	.	.	.
-pm update	--uid	.	.	.	.
-pm update	--gid	.	.	.	.
-pm update	--node-args	.	.	.	.
-pm update	--max-memory-restart	.	.	.	.
-pm update	--max-restarts	.	.	.	.
-pm update	--restart-delay	.	.	.	.
-pm update	--no-autorestart	.	.	.	.
-pm update	--stop-exit-codes	.	.	.	.
-pm update	--kill-timeout	.	.	.	.
-pm update	--wait-ready	.	.	.	.
-pm update	--listen-timeout	.	.	.	.
-pm update	--output	.	.	.	.
-pm update	--error	.	.	.	.
-pm update	--log	.	.	.	.
-pm update	--time	.	.	.	.
-pm update	--log-type	.	.	.	.
-pm update	--force	.	.	.	.
-pm update	--no-daemon	.	.	.	.
-pm update	--dry-run	.	.	.	.
-pm update	--only	.	.	.	.
-pm update	--env	.	.	.	.
-pm update	--update-env	.	.	.	.
-pm update	--silent	.	.	.	.
-pm update	--lines	.	.	.	.
-pm update	--err	.	.	.	.
-pm update	--out	.	.	.	.
-pm update	--json	.	.	.	.
-pm update	--format	.	.	.	.
-pm update	--raw	.	.	.	.
-pm update	--nostream	.	.	.	.
-pm update	--help	.	.	.	.
-pm	version	.	.	.	.
-pm version	BEHIND	.	.	TARGET	.
-pm version	--name	.	.	.	.
-pm version	--instances	.	.	.	.
-pm version	--namespace	.	.	.	.
-pm version	--cwd	.	.	.	.
-pm version	--interpreter	.	.	.	.
-pm version	--uid	.	.	.	.
-pm version	--gid	.	.	.	.
-pm version	--node-args	.	.	.	.
-pm version	--max-memory-restart	.	.	.	.
-pm version	--max-restarts	.	.	.	.
-pm version	--restart-delay	.	.	.	.
-pm version	--no-autorestart	.	.	.	.
-pm version	--stop-exit-codes	.	.	.	.
-pm version	--kill-timeout	.	.	.	.
-pm version	--wait-ready	.	.	.	.
-pm version	--listen-timeout	.	.	.	.
-pm version	--output	.	.	.	.
-pm version	--error	.	.	.	.
-pm version	--log	.	.	.	.
-pm version	--time	.	.	.	.
-pm version	--log-type	.	.	.	.
-pm version	--force	.	.	.	.
-pm version	--no-daemon	.	.	.	.
-pm version	--dry-run	.	.	.	.
-pm version	--only	.	.	.	.
-pm version	--env	.	.	.	.
-pm version	--update-env	.	.	.	.
-pm version	--silent	.	.	.	.
-pm version	--lines	.	.	.	.
-pm version	--err	.	.	.	.
-pm version	--out	.	.	.	.
-pm version	--json	.	.	.	.
-pm version	--format	.	.	.	.
-pm version	--raw	.	.	.	.
-pm version	--nostream	.	.	.	.
-pm version	--help	.	.	.	.
-pm	help	.	.	.	.
-pm help	BEHIND	.	.	TARGET	.
-pm help	--name	.	.	.	.
-pm help	--instances	.	.	.	.
-pm help	--namespace	.	.	.	.
-pm help	--cwd	.	.	.	.
-pm help	--interpreter	.	.	.	.
-pm help	--uid	.	.	.	.
-pm help	--gid	.	.	.	.
-pm help	--node-args	.	.	.	.
-pm help	--max-memory-restart	.	.	.	.
-pm help	--max-restarts	.	.	.	.
-pm help	--restart-delay	.	.	.	.
-pm help	--no-autorestart	.	.	.	.
-pm help	--stop-exit-codes	.	.	.	.
-pm help	--kill-timeout	.	.	.	.
-pm help	--wait-ready	.	.	.	.
-pm help	--listen-timeout	.	.	.	.
-pm help	--output	.	.	.	.
-pm help	--error	.	.	.	.
-pm help	--log	.	.	.	.
-pm help	--time	.	.	.	.
-pm help	--log-type	.	.	.	.
-pm help	--force	.	.	.	.
-pm help	--no-daemon	.	.	.	.
-pm help	--dry-run	.	.	.	.
-pm help	--only	.	.	.	.
-pm help	--env	.	.	.	.
-pm help	--update-env	.	.	.	.
-pm help	--silent	.	.	.	.
-pm help	--lines	.	.	.	.
-pm help	--err	.	.	.	.
-pm help	--out	.	.	.	.
-pm help	--json	.	.	.	.
-pm help	--format	.	.	.	.
-pm help	--raw	.	.	.	.
-pm help	--nostream	.	.	.	.
-pm help	--help	.	.	.	.
+pm	start	.	.	.	Starts a script, a command, a config file, or apps that are known; back when they are ready.
+pm start	BEHIND	.	.	TARGET|FILE	Starts a script, a command, a config file, or apps that are known; back when they are ready.
+pm start	--only	.	A,B	.	of a config file: these apps
+pm start	--env	.	NAME	.	of a config file: env_NAME over env
+pm start	--update-env	-a	.	.	take this shell\'s variables
+pm start	--force	-f	.	.	a second app of the script, NAME-2
+pm start	--no-daemon	.	.	.	in the foreground, as a container wants it
+pm start	--dry-run	.	.	.	start nothing, say what would run
+pm start	--attach	.	.	.	then show the logs
+pm start	--name	-n	NAME	.	its name [after the script]
+pm start	--instances	-i	N|max	.	cluster mode, with so many workers
+pm start	--namespace	.	NAME	.	its group of apps
+pm start	--cwd	.	DIR	.	where it runs [here]
+pm start	--interpreter	.	PROG	.	what runs the script; none: itself
+pm start	--interpreter-args	.	ARGS	.	as --node-args
+pm start	--node-args	.	ARGS	.	options of Node
+pm start	--execute-command	-x	.	.	fork mode
+pm start	--uid	.	USER	.	run as this user
+pm start	--user	-u	USER	.	as --uid
+pm start	--gid	.	GROUP	.	and group
+pm start	--max-memory-restart	.	SIZE	.	replace a worker above it: 512M
+pm start	--max-restarts	.	N	.	give up after so many
+pm start	--min-uptime	.	MS	.	up so long, a start has succeeded
+pm start	--restart-delay	.	MS	.	wait before each restart
+pm start	--exp-backoff-restart-delay	.	MS	.	the same, growing
+pm start	--no-autorestart	.	.	.	a job: its end is its end
+pm start	--stop-exit-codes	.	N,N	.	these are no failure
+pm start	--kill-timeout	-k	MS	.	for a stop, before KILL
+pm start	--wait-ready	.	.	.	ready is: process.send(\'ready\')
+pm start	--listen-timeout	.	MS	.	to be ready within
+pm start	--shutdown-with-message	.	.	.	\'shutdown\' instead of a signal
+pm start	--output	-o	FILE	.	what it writes to stdout
+pm start	--error	-e	FILE	.	and to stderr
+pm start	--log	-l	FILE	.	both
+pm start	--disable-logs	.	.	.	no files
+pm start	--merge-logs	.	.	.	one file for all workers, as always
+pm start	--time	.	.	.	a time in front of each line
+pm start	--log-type	.	json	.	each line is an object
+pm start	--log-date-format	.	F	.	a time; its format is RFC 3339
+pm start	--filter-env	.	NAME	.	not these variables
+pm start	--source-map-support	.	.	.	Node\'s --enable-source-maps
+pm start	--no-autostart	.	.	.	write it down, start nothing
+pm start	--no-treekill	.	.	.	the signal goes to the program alone
+pm start	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
+pm start	--cron	-c	T	.	not here: a warning
+pm start	--cron-restart	.	T	.	not here: a warning
+pm start	--watch	.	.	.	not here: a warning
+pm start	--ignore-watch	.	P	.	not here: a warning
+pm start	--watch-delay	.	MS	.	not here: a warning
+pm start	--silent	-s	.	.	no table behind it
+pm start	--no-color	.	.	.	no colours
+pm start	--help	-h	.	.	this text
+pm	stop	.	.	.	Ends apps, all at once; back when they have ended. They stay in the list.
+pm stop	BEHIND	.	.	TARGET	Ends apps, all at once; back when they have ended. They stay in the list.
+pm stop	--only	.	A,B	.	of a config file: these apps
+pm stop	--env	.	NAME	.	of a config file: env_NAME over env
+pm stop	--silent	-s	.	.	no table behind it
+pm stop	--no-color	.	.	.	no colours
+pm stop	--help	-h	.	.	this text
+pm	restart	.	.	.	Ends apps and starts them as they were started, or as their config file says.
+pm restart	BEHIND	.	.	TARGET|FILE	Ends apps and starts them as they were started, or as their config file says.
+pm startOrRestart	BEHIND	.	restart	TARGET|FILE	Ends apps and starts them as they were started, or as their config file says.
+pm restart	--only	.	A,B	.	of a config file: these apps
+pm restart	--env	.	NAME	.	of a config file: env_NAME over env
+pm restart	--update-env	-a	.	.	take this shell\'s variables
+pm restart	--force	-f	.	.	also where a change takes a restart, with a gap
+pm restart	--name	-n	NAME	.	its name [after the script]
+pm restart	--instances	-i	N|max	.	cluster mode, with so many workers
+pm restart	--namespace	.	NAME	.	its group of apps
+pm restart	--cwd	.	DIR	.	where it runs [here]
+pm restart	--interpreter	.	PROG	.	what runs the script; none: itself
+pm restart	--interpreter-args	.	ARGS	.	as --node-args
+pm restart	--node-args	.	ARGS	.	options of Node
+pm restart	--execute-command	-x	.	.	fork mode
+pm restart	--uid	.	USER	.	run as this user
+pm restart	--user	-u	USER	.	as --uid
+pm restart	--gid	.	GROUP	.	and group
+pm restart	--max-memory-restart	.	SIZE	.	replace a worker above it: 512M
+pm restart	--max-restarts	.	N	.	give up after so many
+pm restart	--min-uptime	.	MS	.	up so long, a start has succeeded
+pm restart	--restart-delay	.	MS	.	wait before each restart
+pm restart	--exp-backoff-restart-delay	.	MS	.	the same, growing
+pm restart	--no-autorestart	.	.	.	a job: its end is its end
+pm restart	--stop-exit-codes	.	N,N	.	these are no failure
+pm restart	--kill-timeout	-k	MS	.	for a stop, before KILL
+pm restart	--wait-ready	.	.	.	ready is: process.send(\'ready\')
+pm restart	--listen-timeout	.	MS	.	to be ready within
+pm restart	--shutdown-with-message	.	.	.	\'shutdown\' instead of a signal
+pm restart	--output	-o	FILE	.	what it writes to stdout
+pm restart	--error	-e	FILE	.	and to stderr
+pm restart	--log	-l	FILE	.	both
+pm restart	--disable-logs	.	.	.	no files
+pm restart	--merge-logs	.	.	.	one file for all workers, as always
+pm restart	--time	.	.	.	a time in front of each line
+pm restart	--log-type	.	json	.	each line is an object
+pm restart	--log-date-format	.	F	.	a time; its format is RFC 3339
+pm restart	--filter-env	.	NAME	.	not these variables
+pm restart	--source-map-support	.	.	.	Node\'s --enable-source-maps
+pm restart	--no-autostart	.	.	.	write it down, start nothing
+pm restart	--no-treekill	.	.	.	the signal goes to the program alone
+pm restart	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
+pm restart	--cron	-c	T	.	not here: a warning
+pm restart	--cron-restart	.	T	.	not here: a warning
+pm restart	--watch	.	.	.	not here: a warning
+pm restart	--ignore-watch	.	P	.	not here: a warning
+pm restart	--watch-delay	.	MS	.	not here: a warning
+pm restart	--silent	-s	.	.	no table behind it
+pm restart	--no-color	.	.	.	no colours
+pm restart	--help	-h	.	.	this text
+pm	reload	.	.	.	Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.
+pm reload	BEHIND	.	.	TARGET|FILE	Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.
+pm gracefulReload	BEHIND	.	reload	TARGET|FILE	Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.
+pm startOrReload	BEHIND	.	reload	TARGET|FILE	Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.
+pm startOrGracefulReload	BEHIND	.	reload	TARGET|FILE	Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.
+pm reload	--only	.	A,B	.	of a config file: these apps
+pm reload	--env	.	NAME	.	of a config file: env_NAME over env
+pm reload	--update-env	-a	.	.	take this shell\'s variables
+pm reload	--force	-f	.	.	also where a change takes a restart, with a gap
+pm reload	--name	-n	NAME	.	its name [after the script]
+pm reload	--instances	-i	N|max	.	cluster mode, with so many workers
+pm reload	--namespace	.	NAME	.	its group of apps
+pm reload	--cwd	.	DIR	.	where it runs [here]
+pm reload	--interpreter	.	PROG	.	what runs the script; none: itself
+pm reload	--interpreter-args	.	ARGS	.	as --node-args
+pm reload	--node-args	.	ARGS	.	options of Node
+pm reload	--execute-command	-x	.	.	fork mode
+pm reload	--uid	.	USER	.	run as this user
+pm reload	--user	-u	USER	.	as --uid
+pm reload	--gid	.	GROUP	.	and group
+pm reload	--max-memory-restart	.	SIZE	.	replace a worker above it: 512M
+pm reload	--max-restarts	.	N	.	give up after so many
+pm reload	--min-uptime	.	MS	.	up so long, a start has succeeded
+pm reload	--restart-delay	.	MS	.	wait before each restart
+pm reload	--exp-backoff-restart-delay	.	MS	.	the same, growing
+pm reload	--no-autorestart	.	.	.	a job: its end is its end
+pm reload	--stop-exit-codes	.	N,N	.	these are no failure
+pm reload	--kill-timeout	-k	MS	.	for a stop, before KILL
+pm reload	--wait-ready	.	.	.	ready is: process.send(\'ready\')
+pm reload	--listen-timeout	.	MS	.	to be ready within
+pm reload	--shutdown-with-message	.	.	.	\'shutdown\' instead of a signal
+pm reload	--output	-o	FILE	.	what it writes to stdout
+pm reload	--error	-e	FILE	.	and to stderr
+pm reload	--log	-l	FILE	.	both
+pm reload	--disable-logs	.	.	.	no files
+pm reload	--merge-logs	.	.	.	one file for all workers, as always
+pm reload	--time	.	.	.	a time in front of each line
+pm reload	--log-type	.	json	.	each line is an object
+pm reload	--log-date-format	.	F	.	a time; its format is RFC 3339
+pm reload	--filter-env	.	NAME	.	not these variables
+pm reload	--source-map-support	.	.	.	Node\'s --enable-source-maps
+pm reload	--no-autostart	.	.	.	write it down, start nothing
+pm reload	--no-treekill	.	.	.	the signal goes to the program alone
+pm reload	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
+pm reload	--cron	-c	T	.	not here: a warning
+pm reload	--cron-restart	.	T	.	not here: a warning
+pm reload	--watch	.	.	.	not here: a warning
+pm reload	--ignore-watch	.	P	.	not here: a warning
+pm reload	--watch-delay	.	MS	.	not here: a warning
+pm reload	--silent	-s	.	.	no table behind it
+pm reload	--no-color	.	.	.	no colours
+pm reload	--help	-h	.	.	this text
+pm	delete	.	.	.	Ends apps and forgets them; their logs go, too.
+pm delete	BEHIND	.	.	TARGET	Ends apps and forgets them; their logs go, too.
+pm del	BEHIND	.	delete	TARGET	Ends apps and forgets them; their logs go, too.
+pm delete	--only	.	A,B	.	of a config file: these apps
+pm delete	--env	.	NAME	.	of a config file: env_NAME over env
+pm delete	--silent	-s	.	.	no table behind it
+pm delete	--no-color	.	.	.	no colours
+pm delete	--help	-h	.	.	this text
+pm	scale	.	.	.	Gives an app in cluster mode another number of workers.
+pm scale	BEHIND	.	.	APP	Gives an app in cluster mode another number of workers.
+pm scale	--only	.	A,B	.	of a config file: these apps
+pm scale	--env	.	NAME	.	of a config file: env_NAME over env
+pm scale	--silent	-s	.	.	no table behind it
+pm scale	--no-color	.	.	.	no colours
+pm scale	--help	-h	.	.	this text
+pm	list	.	.	.	Shows what runs, and what could.
+pm list	BEHIND	.	.	TARGET	Shows what runs, and what could.
+pm ls	BEHIND	.	list	TARGET	Shows what runs, and what could.
+pm l	BEHIND	.	list	TARGET	Shows what runs, and what could.
+pm ps	BEHIND	.	list	TARGET	Shows what runs, and what could.
+pm status	BEHIND	.	list	TARGET	Shows what runs, and what could.
+pm list	--sort	.	FIELD	.	by name, id, cpu, memory ...; memory:desc
+pm list	--silent	-s	.	.	no table behind it
+pm list	--no-color	.	.	.	no colours
+pm list	--help	-h	.	.	this text
+pm	describe	.	.	.	Says all that is known of apps.
+pm describe	BEHIND	.	.	TARGET	Says all that is known of apps.
+pm show	BEHIND	.	describe	TARGET	Says all that is known of apps.
+pm desc	BEHIND	.	describe	TARGET	Says all that is known of apps.
+pm info	BEHIND	.	describe	TARGET	Says all that is known of apps.
+pm describe	--only	.	A,B	.	of a config file: these apps
+pm describe	--env	.	NAME	.	of a config file: env_NAME over env
+pm describe	--silent	-s	.	.	no table behind it
+pm describe	--no-color	.	.	.	no colours
+pm describe	--help	-h	.	.	this text
+pm	env	.	.	.	Prints the variables that an app\'s process was started with.
+pm env	BEHIND	.	.	TARGET	Prints the variables that an app\'s process was started with.
+pm env	--only	.	A,B	.	of a config file: these apps
+pm env	--env	.	NAME	.	of a config file: env_NAME over env
+pm env	--silent	-s	.	.	no table behind it
+pm env	--no-color	.	.	.	no colours
+pm env	--help	-h	.	.	this text
+pm	id	.	.	.	Prints the ids of apps.
+pm id	BEHIND	.	.	TARGET	Prints the ids of apps.
+pm id	--only	.	A,B	.	of a config file: these apps
+pm id	--env	.	NAME	.	of a config file: env_NAME over env
+pm id	--silent	-s	.	.	no table behind it
+pm id	--no-color	.	.	.	no colours
+pm id	--help	-h	.	.	this text
+pm	pid	.	.	.	Prints the processes of workers.
+pm pid	BEHIND	.	.	TARGET	Prints the processes of workers.
+pm pid	--only	.	A,B	.	of a config file: these apps
+pm pid	--env	.	NAME	.	of a config file: env_NAME over env
+pm pid	--silent	-s	.	.	no table behind it
+pm pid	--no-color	.	.	.	no colours
+pm pid	--help	-h	.	.	this text
+pm	jlist	.	.	.	Prints the list as PM2\'s JSON.
+pm jlist	BEHIND	.	.	TARGET	Prints the list as PM2\'s JSON.
+pm jlist	--env	.	.	.	the environment, too (it may hold passwords)
+pm jlist	--silent	-s	.	.	no table behind it
+pm jlist	--no-color	.	.	.	no colours
+pm jlist	--help	-h	.	.	this text
+pm	prettylist	.	.	.	Prints that for people.
+pm prettylist	BEHIND	.	.	TARGET	Prints that for people.
+pm prettylist	--env	.	.	.	the environment, too (it may hold passwords)
+pm prettylist	--silent	-s	.	.	no table behind it
+pm prettylist	--no-color	.	.	.	no colours
+pm prettylist	--help	-h	.	.	this text
+pm	monit	.	.	.	The list, live, with the log of one app; q ends it.
+pm monit	BEHIND	.	.	TARGET	The list, live, with the log of one app; q ends it.
+pm dashboard	BEHIND	.	monit	TARGET	The list, live, with the log of one app; q ends it.
+pm dash	BEHIND	.	monit	TARGET	The list, live, with the log of one app; q ends it.
+pm monit	--silent	-s	.	.	no table behind it
+pm monit	--no-color	.	.	.	no colours
+pm monit	--help	-h	.	.	this text
+pm	logs	.	.	.	Shows the logs of apps, and what comes.
+pm logs	BEHIND	.	.	TARGET	Shows the logs of apps, and what comes.
+pm log	BEHIND	.	logs	TARGET	Shows the logs of apps, and what comes.
+pm logs	--lines	.	N	.	so many of what is there [15]
+pm logs	--err	.	.	.	stderr alone
+pm logs	--out	.	.	.	stdout alone
+pm logs	--json	.	.	.	objects
+pm logs	--format	.	.	.	key=value
+pm logs	--raw	.	.	.	the lines alone
+pm logs	--nostream	.	.	.	what is there, and that is all
+pm logs	--highlight	.	TEXT	.	on a terminal: TEXT inverted
+pm logs	--timestamp	.	.	.	nothing: a time is there with start --time
+pm logs	--silent	-s	.	.	no table behind it
+pm logs	--no-color	.	.	.	no colours
+pm logs	--help	-h	.	.	this text
+pm	flush	.	.	.	Empties the logs of apps, or of all.
+pm flush	BEHIND	.	.	TARGET	Empties the logs of apps, or of all.
+pm flush	--only	.	A,B	.	of a config file: these apps
+pm flush	--env	.	NAME	.	of a config file: env_NAME over env
+pm flush	--silent	-s	.	.	no table behind it
+pm flush	--no-color	.	.	.	no colours
+pm flush	--help	-h	.	.	this text
+pm	reset	.	.	.	Has the restarts counted from 0 on.
+pm reset	BEHIND	.	.	TARGET	Has the restarts counted from 0 on.
+pm reset	--only	.	A,B	.	of a config file: these apps
+pm reset	--env	.	NAME	.	of a config file: env_NAME over env
+pm reset	--silent	-s	.	.	no table behind it
+pm reset	--no-color	.	.	.	no colours
+pm reset	--help	-h	.	.	this text
+pm	reloadLogs	.	.	.	Says why there is nothing to do.
+pm reloadLogs	BEHIND	.	.	.	Says why there is nothing to do.
+pm reloadLogs	--silent	-s	.	.	no table behind it
+pm reloadLogs	--no-color	.	.	.	no colours
+pm reloadLogs	--help	-h	.	.	this text
+pm	sendSignal	.	.	.	Sends the workers of apps a signal.
+pm sendSignal	BEHIND	.	.	SIG|TARGET	Sends the workers of apps a signal.
+pm sendSignal	--only	.	A,B	.	of a config file: these apps
+pm sendSignal	--env	.	NAME	.	of a config file: env_NAME over env
+pm sendSignal	--silent	-s	.	.	no table behind it
+pm sendSignal	--no-color	.	.	.	no colours
+pm sendSignal	--help	-h	.	.	this text
+pm	send	.	.	.	Writes a line to what an app reads, in fork mode.
+pm send	BEHIND	.	.	APP	Writes a line to what an app reads, in fork mode.
+pm send	--silent	-s	.	.	no table behind it
+pm send	--no-color	.	.	.	no colours
+pm send	--help	-h	.	.	this text
+pm	save	.	.	.	Keeps the list of apps, for resurrect.
+pm save	BEHIND	.	.	.	Keeps the list of apps, for resurrect.
+pm dump	BEHIND	.	save	.	Keeps the list of apps, for resurrect.
+pm save	--force	-f	.	.	an empty list, too
+pm save	--silent	-s	.	.	no table behind it
+pm save	--no-color	.	.	.	no colours
+pm save	--help	-h	.	.	this text
+pm	resurrect	.	.	.	Brings back the apps that were saved: what ran is started.
+pm resurrect	BEHIND	.	.	.	Brings back the apps that were saved: what ran is started.
+pm resurrect	--silent	-s	.	.	no table behind it
+pm resurrect	--no-color	.	.	.	no colours
+pm resurrect	--help	-h	.	.	this text
+pm	cleardump	.	.	.	Saves that there is no app.
+pm cleardump	BEHIND	.	.	.	Saves that there is no app.
+pm cleardump	--silent	-s	.	.	no table behind it
+pm cleardump	--no-color	.	.	.	no colours
+pm cleardump	--help	-h	.	.	this text
+pm	kill	.	.	.	Ends all apps; they stay in the list.
+pm kill	BEHIND	.	.	.	Ends all apps; they stay in the list.
+pm kill	--silent	-s	.	.	no table behind it
+pm kill	--no-color	.	.	.	no colours
+pm kill	--help	-h	.	.	this text
+pm	startup	.	.	.	Has a user\'s saved apps brought back at boot, by systemd.
+pm startup	BEHIND	.	.	systemd	Has a user\'s saved apps brought back at boot, by systemd.
+pm startup	--user	-u	USER	.	whose apps [who runs this, or sudo]
+pm startup	--hp	.	HOME	.	the home of that user
+pm startup	--service-name	.	NAME	.	of the unit [pm-USER]
+pm startup	--wait-ip	.	.	.	at boot, after the network is up
+pm startup	--print	.	.	.	write nothing, print what would be written
+pm startup	--silent	-s	.	.	no table behind it
+pm startup	--no-color	.	.	.	no colours
+pm startup	--help	-h	.	.	this text
+pm	unstartup	.	.	.	Takes that back.
+pm unstartup	BEHIND	.	.	systemd	Takes that back.
+pm unstartup	--user	-u	USER	.	whose apps [who runs this, or sudo]
+pm unstartup	--hp	.	HOME	.	the home of that user
+pm unstartup	--service-name	.	NAME	.	of the unit [pm-USER]
+pm unstartup	--wait-ip	.	.	.	at boot, after the network is up
+pm unstartup	--print	.	.	.	write nothing, print what would be written
+pm unstartup	--silent	-s	.	.	no table behind it
+pm unstartup	--no-color	.	.	.	no colours
+pm unstartup	--help	-h	.	.	this text
+pm	logrotate	.	.	.	Has logrotate rotate a user\'s logs.
+pm logrotate	BEHIND	.	.	.	Has logrotate rotate a user\'s logs.
+pm logrotate	--user	-u	USER	.	whose apps [who runs this, or sudo]
+pm logrotate	--hp	.	HOME	.	the home of that user
+pm logrotate	--service-name	.	NAME	.	of the unit [pm-USER]
+pm logrotate	--wait-ip	.	.	.	at boot, after the network is up
+pm logrotate	--print	.	.	.	write nothing, print what would be written
+pm logrotate	--silent	-s	.	.	no table behind it
+pm logrotate	--no-color	.	.	.	no colours
+pm logrotate	--help	-h	.	.	this text
+pm	init	.	.	.	Writes an ecosystem.config.js to begin with.
+pm init	BEHIND	.	.	simple	Writes an ecosystem.config.js to begin with.
+pm ecosystem	BEHIND	.	init	simple	Writes an ecosystem.config.js to begin with.
+pm init	--silent	-s	.	.	no table behind it
+pm init	--no-color	.	.	.	no colours
+pm init	--help	-h	.	.	this text
+pm	ping	.	.	.	Answers; no daemon is there to be asked.
+pm ping	BEHIND	.	.	.	Answers; no daemon is there to be asked.
+pm ping	--silent	-s	.	.	no table behind it
+pm ping	--no-color	.	.	.	no colours
+pm ping	--help	-h	.	.	this text
+pm	update	.	.	.	Says why there is nothing to do.
+pm update	BEHIND	.	.	.	Says why there is nothing to do.
+pm updatePM2	BEHIND	.	update	.	Says why there is nothing to do.
+pm update	--silent	-s	.	.	no table behind it
+pm update	--no-color	.	.	.	no colours
+pm update	--help	-h	.	.	this text
+pm	version	.	.	.	Prints the version.
+pm version	BEHIND	.	.	.	Prints the version.
+pm version	--silent	-s	.	.	no table behind it
+pm version	--no-color	.	.	.	no colours
+pm version	--help	-h	.	.	this text
+pm	help	.	.	.	Prints what all verbs are, or one.
+pm help	BEHIND	.	.	start|stop|restart|reload|delete|scale|list|describe|env|id|pid|jlist|prettylist|monit|logs|flush|reset|reloadLogs|sendSignal|send|save|resurrect|cleardump|kill|startup|unstartup|logrotate|init|ping|update|version|help	Prints what all verbs are, or one.
+pm help	--silent	-s	.	.	no table behind it
+pm help	--no-color	.	.	.	no colours
+pm help	--help	-h	.	.	this text
 # end of the table
 '
 set -g __pm_rows (string split \n -- $__pm_table)
@@ -1462,6 +531,8 @@ function __pm_offers
             set key $base
             set rest $found[5]
         else if test $key = pm; and set found (__pm_find "pm $word" BEHIND)
+            # Another name of a verb has the verb in the place of its values.
+            test $found[4] = .; or set word $found[4]
             set key "pm $word"
             set rest $found[5]
         else if test "$rest" = CHAIN

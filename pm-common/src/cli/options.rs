@@ -171,24 +171,27 @@ impl Tool {
     /// The text of `--help`: it fits a screen of 80 columns and 24 lines.
     #[must_use]
     pub fn help(&self) -> String {
+        let help = switch("help", "this text; -V, --version: the version").short('h');
+        let (rare, mut told): (Vec<&Opt>, Vec<&Opt>) = self.options.iter().partition(|option| option.rare);
+        told.push(&help);
         let mut text = format!("usage: {} {}\n{}\n\n", self.name, self.usage, self.about);
-        let left = |o: &Opt| {
-            let short = o.short.map_or_else(|| "    ".to_owned(), |c| format!("-{c}, "));
-            let value = o.value.map_or_else(String::new, |v| format!(" {v}"));
-            format!("  {short}--{}{value}", o.long)
-        };
-        let (rare, told): (Vec<&Opt>, Vec<&Opt>) = self.options.iter().partition(|option| option.rare);
-        let width = told.iter().map(|o| left(o).len()).max().unwrap_or(0);
-        for option in told {
-            let _ = writeln!(text, "{:width$}  {}", left(option), option.help);
-        }
-        let _ = writeln!(text, "{:width$}  this text; -V, --version: the version", "  -h, --help");
-        text.push_str(&in_manual(self.name, &rare));
+        text += &(listed(&told) + &in_manual(self.name, &rare));
         if !self.examples.is_empty() {
             let _ = write!(text, "\n{}", self.examples);
         }
         text
     }
+}
+
+/// A line for each option: its letter, its name, its value, and what it does.
+#[must_use]
+pub fn listed(options: &[&Opt]) -> String {
+    let left = |option: &Opt| {
+        let short = option.short.map_or_else(|| "    ".to_owned(), |letter| format!("-{letter}, "));
+        format!("  {short}--{}{}", option.long, option.value.map_or_else(String::new, |value| format!(" {value}")))
+    };
+    let width = options.iter().map(|option| left(option).len()).max().unwrap_or(0);
+    options.iter().map(|option| format!("{:width$}  {}\n", left(option), option.help)).collect()
 }
 
 /// The names of the options that `--help` leaves to the manual, in lines of less than 80 columns.

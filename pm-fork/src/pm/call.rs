@@ -11,15 +11,18 @@ use crate::pm::options::{COMMON, Effect, FIELDS, FieldOpt, NOTHING};
 
 /// A verb.
 #[derive(Debug)]
-pub(crate) struct Verb {
-    pub(crate) name: &'static str,
-    pub(crate) aliases: &'static [&'static str],
+pub struct Verb {
+    /// What it is called.
+    pub name: &'static str,
+    /// What else it is called.
+    pub aliases: &'static [&'static str],
     /// What stands behind it.
-    pub(crate) usage: &'static str,
-    pub(crate) about: &'static str,
+    pub usage: &'static str,
+    /// A sentence or two.
+    pub about: &'static str,
     pub(crate) options: &'static [Opt],
-    /// Whether it takes the options that set a field of an app.
-    pub(crate) fields: bool,
+    /// Whether it takes the options that set a field of an app, and config files.
+    pub fields: bool,
     /// Whether nothing behind it is an option.
     pub(crate) raw: bool,
     pub(crate) example: &'static str,
@@ -42,6 +45,13 @@ impl Verb {
             made_of: "",
             run,
         }
+    }
+
+    /// The options that its help tells of: its own, those of fields, and what all verbs take.
+    #[must_use]
+    pub fn all_options(&self) -> Vec<&'static Opt> {
+        let fields = if self.fields { FIELDS } else { &[] };
+        self.options.iter().chain(fields.iter().map(|field| &field.opt)).chain(COMMON).collect()
     }
 
     /// Whether apps can be named behind it.
@@ -202,9 +212,8 @@ fn utf8(word: OsString) -> Result<String, Failure> {
 
 /// That the verb does not have this option.
 fn no_option(verb: &Verb, given: &str) -> Failure {
-    let fields = if verb.fields { FIELDS } else { &[] };
-    let known = verb.options.iter().chain(COMMON).chain(fields.iter().map(|field| &field.opt));
-    let near = nearest(given.trim_start_matches('-'), known.map(|opt| opt.long));
+    let known = verb.all_options().into_iter().map(|option| option.long);
+    let near = nearest(given.trim_start_matches('-'), known);
     let why = match near.filter(|_| given.starts_with("--")) {
         Some(near) => format!("is --{near} meant?"),
         None if verb.name == "start" => {

@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use pm_common::cli::nearest::nearest;
-use pm_common::cli::options::Opt;
+use pm_common::cli::options;
 use pm_common::cli::report::{self, Failure};
 
 use crate::pm::call::{Call, Verb};
-use crate::pm::options::{COMMON, FIELDS};
 use crate::pm::verbs::{self, ELSEWHERE, VERBS};
 
 const HELP: &str = "\
@@ -76,16 +75,7 @@ pub(crate) fn of(verb: &Verb) -> String {
         let _ = writeln!(text, "also called: {}", verb.aliases.join(", "));
     }
     text.push('\n');
-    let fields = if verb.fields { FIELDS } else { &[] };
-    let options: Vec<&Opt> = verb.options.iter().chain(fields.iter().map(|field| &field.opt)).chain(COMMON).collect();
-    let left = |opt: &Opt| {
-        let letter = opt.short.map_or_else(|| "    ".to_owned(), |letter| format!("-{letter}, "));
-        format!("  {letter}--{}{}", opt.long, opt.value.map_or_else(String::new, |value| format!(" {value}")))
-    };
-    let width = options.iter().map(|opt| left(opt).len()).max().unwrap_or(0);
-    for opt in options {
-        let _ = writeln!(text, "{:width$}  {}", left(opt), opt.help);
-    }
+    text += &options::listed(&verb.all_options());
     let _ = write!(text, "\nexample:  {}\nmade of:  {}\n", verb.example, verb.made_of);
     text
 }

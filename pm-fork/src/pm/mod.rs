@@ -21,6 +21,13 @@ use pm_common::cli::report::{EXIT_OWN, Failure};
 use pm_common::sys::environ;
 
 use call::Call;
+pub use call::Verb;
+
+/// All verbs, in the order of the help.
+#[must_use]
+pub fn verbs() -> &'static [Verb] {
+    verbs::VERBS
+}
 
 /// Runs a verb; the arguments are those after the program's name.
 ///

@@ -180,7 +180,11 @@ fn verbs_and_apps_are_completed() {
     let scene = scene.with("PATH", format!("{}:/usr/bin:/bin", tools.display()));
     assert_eq!(offered(&scene, &["pm", "res"]), ["reset", "restart", "resurrect"].map(str::to_owned).into());
     let targets = ["all", "my\\ app", "web"].map(str::to_owned);
-    assert_eq!(offered(&scene, &["pm", "stop", ""]), targets.into());
+    for words in [&["pm", "stop", ""][..], &["pm", "-s", "log", "--lines", "9", ""]] {
+        assert_eq!(offered(&scene, words), targets.clone().into());
+    }
+    assert_eq!(offered(&scene, &["pm", "stop", "--e"]), words("--env"));
+    assert_eq!(offered(&scene, &["pm", "start", "app.js", "--max-mem"]), words("--max-memory-restart"));
     assert_eq!(offered(&scene, &["pm-stat", "w"]), BTreeSet::from(["web".to_owned()]));
     assert_eq!(offered(&scene, &["pm-stat", "--wait", ""]), words("ready rolled stopped"));
     assert_eq!(offered(&scene, &["pm-fork", "--stop", "w"]), words("web"));

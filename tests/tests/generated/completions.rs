@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use pm_common::cli::options::{Opt, Tool, switch};
 use pm_common::cli::tables;
+use pm_fork::pm::Verb;
 
 /// The completion with the table of today; `quote` is a quote within quotes in its shell.
 pub(crate) fn of(text: &str, quote: &str) -> String {
@@ -23,27 +24,31 @@ fn table() -> String {
         }
     }
     row(&mut table, ["pm", "BEHIND", "", "", "", "what a PM2 user types"]);
-    for verb in VERBS.split_whitespace() {
-        row(&mut table, ["pm", verb, "", "", "", ""]);
-        row(
-            &mut table,
-            [&format!("pm {verb}"), "BEHIND", "", "", if verb == "start" { "TARGET|FILE" } else { "TARGET" }, ""],
-        );
-        for option in OPTIONS.split_whitespace() {
-            row(&mut table, [&format!("pm {verb}"), option, "", "", "", ""]);
+    let verbs = pm_fork::pm::verbs();
+    let all: Vec<&str> = verbs.iter().map(|verb| verb.name).collect();
+    for verb in verbs {
+        let (key, behind) = (format!("pm {}", verb.name), behind_verb(verb, &all));
+        row(&mut table, ["pm", verb.name, "", "", "", verb.about]);
+        row(&mut table, [&key, "BEHIND", "", "", &behind, verb.about]);
+        for alias in verb.aliases {
+            row(&mut table, [&format!("pm {alias}"), "BEHIND", "", verb.name, &behind, verb.about]);
         }
+        verb.all_options().into_iter().for_each(|option| rows(&mut table, &key, option, ""));
     }
     table
 }
 
-/// What pm can be told.
-const VERBS: &str = "start stop restart reload delete scale startOrRestart startOrReload list jlist prettylist monit \
-                     describe env id pid send logs flush reset reloadLogs sendSignal kill save resurrect cleardump startup \
-                     unstartup logrotate init ping update version help";
-const OPTIONS: &str = "--name --instances --namespace --cwd --interpreter --uid --gid --node-args --max-memory-restart \
-                       --max-restarts --restart-delay --no-autorestart --stop-exit-codes --kill-timeout --wait-ready \
-                       --listen-timeout --output --error --log --time --log-type --force --no-daemon --dry-run --only --env \
-                       --update-env --silent --lines --err --out --json --format --raw --nostream --help";
+/// What stands behind a verb: what its usage says, and a file where that may be a config file.
+fn behind_verb(verb: &Verb, all: &[&str]) -> String {
+    match verb.usage {
+        "[VERB]" => all.join("|"),
+        usage if usage.starts_with("SIGNAL") => "SIG|TARGET".to_owned(),
+        usage if usage.contains("TARGET") && verb.fields => "TARGET|FILE".to_owned(),
+        usage if usage.contains("TARGET") => "TARGET".to_owned(),
+        usage if usage.starts_with("APP") => "APP".to_owned(),
+        usage => usage.trim_matches(['[', ']']).to_owned(),
+    }
+}
 
 /// What every tool has.
 pub(crate) const COMMON: [Opt; 2] =

@@ -20,6 +20,7 @@ fn files() -> Vec<(PathBuf, String)> {
     let manuals = pm_common::cli::tables::ALL.map(|tool| (tool, format!("man/{}.1", tool.name)));
     let mut all: Vec<_> =
         manuals.into_iter().map(|(tool, path)| made((path, &|text| manual::of(tool, text)))).collect();
+    all.push(made(("man/pm.1".to_owned(), &manual::of_pm)));
     for (name, quote) in [("pm.bash", "'\\''"), ("_pm", "'\\''"), ("pm.fish", "\\'")] {
         all.push(made((format!("scripts/completions/{name}"), &|text| completions::of(text, quote))));
     }

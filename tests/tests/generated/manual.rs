@@ -17,8 +17,27 @@ pub(crate) fn of(tool: &Tool, text: &str) -> String {
     with_section(&text, "OPTIONS", |section| with_heads(tool.name, &options, section))
 }
 
+/// The manual of pm with the synopsis of today: the verbs that are used alike in one line.
+///
+/// # Panics
+/// Where the manual tells nothing of a verb.
+pub(crate) fn of_pm(text: &str) -> String {
+    let mut usages: Vec<(&str, Vec<&str>)> = Vec::new();
+    for verb in pm_fork::pm::verbs() {
+        let told = |line: &str| line.contains("Cm ") && line.split([' ', ',']).any(|word| word == verb.name);
+        let prose = text.split_once(".Sh DESCRIPTION").map_or("", |(_, prose)| prose);
+        assert!(prose.lines().any(told), "pm.1 has no .It Cm {}", verb.name);
+        match usages.iter_mut().find(|(usage, _)| *usage == verb.usage) {
+            Some((_, verbs)) => verbs.push(verb.name),
+            None => usages.push((verb.usage, vec![verb.name])),
+        }
+    }
+    let lines = usages.into_iter().map(|(usage, verbs)| format!("{} [options] {usage}\n", verbs.join("|")));
+    with_section(text, "SYNOPSIS", |_| synopsis("pm", &lines.clone().collect::<String>()))
+}
+
 /// The text with another content of this section.
-pub(crate) fn with_section(text: &str, name: &str, new: impl Fn(&str) -> String) -> String {
+fn with_section(text: &str, name: &str, new: impl Fn(&str) -> String) -> String {
     let head = format!(".Sh {name}\n");
     let (before, rest) = text.split_once(&head).unwrap_or_else(|| panic!("no section {name}"));
     let end = rest.find("\n.Sh ").map_or(rest.len(), |at| at + 1);
@@ -27,7 +46,7 @@ pub(crate) fn with_section(text: &str, name: &str, new: impl Fn(&str) -> String)
 }
 
 /// The usage, as mdoc has it.
-pub(crate) fn synopsis(name: &str, usage: &str) -> String {
+fn synopsis(name: &str, usage: &str) -> String {
     let mut text = String::new();
     for line in usage.lines() {
         text.push_str(".Nm\n");
@@ -47,6 +66,7 @@ pub(crate) fn synopsis(name: &str, usage: &str) -> String {
 /// Words with their macros: options, what stands for something (in capitals), and what is written so.
 fn macros(words: &str) -> String {
     let (mut said, mut last) = (Vec::new(), "");
+    let plain = |word: &str| word.starts_with(char::is_lowercase) && word.chars().all(char::is_alphanumeric);
     let spaced = words.replace('|', " | ").replace("...", " ...");
     for word in spaced.split_whitespace() {
         let (of, word) = match word.strip_prefix('-') {
@@ -55,7 +75,7 @@ fn macros(words: &str) -> String {
                 continue;
             }
             Some(option) if !option.is_empty() && !option.contains(char::is_uppercase) => ("Fl", option),
-            _ if word == "options" || word.contains(char::is_uppercase) => ("Ar", word),
+            _ if word == "options" || word.contains(char::is_uppercase) && !plain(word) => ("Ar", word),
             _ => ("Cm", word),
         };
         if of == "Fl" || of != last {
