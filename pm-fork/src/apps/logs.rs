@@ -108,11 +108,10 @@ pub(crate) fn of(home: &Home, name: &str) -> Result<AppLogs, Failure> {
         Start::read(&dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))?;
     let by_hand = start.is_none();
     let start = named(start.unwrap_or_default(), name);
-    let tool = |word: &OsString| Path::new(word).file_name().is_some_and(|base| base == "pm-log");
     Ok(AppLogs {
         id: start.id,
         called: start.called().to_owned(),
-        json: start.argv.iter().any(tool) && start.argv.iter().any(|word| word == "--json"),
+        json: option(&start, &PM_LOG, "json").is_some(),
         only_of: Some(owner).filter(|owner| *owner != geteuid().as_raw()),
         files: logs(&dir, &start),
         by_hand,
@@ -126,16 +125,13 @@ pub(crate) fn of(home: &Home, name: &str) -> Result<AppLogs, Failure> {
 /// # Errors
 /// 1: there is no such app; 125: how it was started cannot be read.
 pub(crate) fn print(home: &Home, name: &str) -> Result<(), Failure> {
-    let dir = known_dir(home, name)?;
-    let owner = home.owner_of(name)?;
-    let start = start(&dir, name)?;
-    let json = option(&start, &PM_LOG, "json").is_some();
-    let mut text = String::new();
-    for log in logs(&dir, &start) {
-        let theirs = owner != geteuid().as_raw() && !is_a_file_of(&log.path, owner);
+    let AppLogs { files, only_of, json, .. } = of(home, name)?;
+    let (mut text, kind) = (String::new(), if json { "json" } else { "text" });
+    for log in files {
+        let theirs = only_of.is_some_and(|owner| !is_a_file_of(&log.path, owner));
         match log.path.to_str().filter(|path| !path.contains('\n') && !theirs) {
             Some(path) => {
-                let (slot, kind) = (log.slot.as_deref().unwrap_or("-"), if json { "json" } else { "text" });
+                let slot = log.slot.as_deref().unwrap_or("-");
                 text.push_str(&format!("{name}\t{}\t{slot}\t{kind}\t{path}\n", log.stream));
             }
             None => report::warning(format_args!(
