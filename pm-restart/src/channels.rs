@@ -1,16 +1,22 @@
 //! Node's channel of a child that is Node: `process.send` and `process.on('message')` work, and it is no cluster worker.
 //!
-//! Of what it sends only `ready` is heard, and nothing is kept.
+//! Of what it sends only `ready` is heard, and what a script that Node loads first says of the app: that it has been loaded,
+//! and whether it could serve. Nothing is kept.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, RawFd};
 
 use pm_common::node::channel::{Channel, Received};
 use pm_common::node::message::{Message, Outgoing};
+use pm_common::node::preload::Preload;
+use pm_common::node::preload::blame::{Progress, Trust, Verdict};
 use pm_common::policy::WorkerId;
+use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
-use pm_common::policy::worker::ReadyBy;
+use pm_common::policy::worker::{Loads, ReadyBy};
+use pm_common::supervise::release::Release;
 use pm_common::supervise::{Plan, Source};
 use pm_common::sys::{fdpass, passed};
 
@@ -19,28 +25,52 @@ use pm_common::sys::{fdpass, passed};
 pub(crate) struct Channels {
     /// The number under which a child finds its channel; `None`: it gets none.
     number: Option<RawFd>,
-    open: BTreeMap<WorkerId, Channel>,
+    open: BTreeMap<WorkerId, Open>,
+    preload: Preload,
+    /// Whether the releases can load the script.
+    trust: Trust,
+    /// The program and its arguments.
+    argv: Vec<OsString>,
+}
+
+/// A child's channel, and how it was started.
+#[derive(Debug)]
+struct Open {
+    /// `None`: it has closed its end.
+    channel: Option<Channel>,
+    start: Progress,
 }
 
 impl Channels {
     /// Reserves the number of the channel, behind those of the sockets that are passed.
-    pub(crate) fn new(wanted: bool, sockets: usize) -> io::Result<Self> {
+    ///
+    /// `says`: the program shall say when it has been loaded.
+    pub(crate) fn new(wanted: bool, says: bool, sockets: usize, argv: &[OsString]) -> io::Result<Self> {
         let number = wanted.then(|| passed::place(sockets)).transpose()?;
-        Ok(Self { number, open: BTreeMap::new() })
+        let preload = if wanted && says { Preload::place() } else { Preload::off() };
+        Ok(Self { number, open: BTreeMap::new(), preload, trust: Trust::default(), argv: argv.to_vec() })
     }
 
-    pub(crate) fn prepare(&mut self, id: WorkerId, plan: &mut Plan) -> io::Result<()> {
+    pub(crate) fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
         let Some(number) = self.number else { return Ok(()) };
         let (ours, theirs) = fdpass::pair()?;
         plan.place = Some((theirs, number));
         plan.env.push(("NODE_CHANNEL_FD".into(), number.to_string().into()));
         plan.env.push(("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into()));
-        self.open.insert(id, Channel::new(ours));
+        // One without a number in a cluster does not say that it has connected.
+        let mut start = Progress { release: release.number, online: true, ..Progress::default() };
+        if self.trust.wants_script(release.number) {
+            let script = self.preload.env(release.node_options(), &self.argv, None, false);
+            start.with_script = !script.is_empty();
+            plan.env.extend(script);
+        }
+        self.open.insert(id, Open { channel: Some(Channel::new(ours)), start });
         Ok(())
     }
 
     pub(crate) fn sources<'a>(&'a self, out: &mut Vec<Source<'a, WorkerId>>) {
-        out.extend(self.open.iter().map(|(id, channel)| Source {
+        let open = self.open.iter().filter_map(|(id, open)| Some((id, open.channel.as_ref()?)));
+        out.extend(open.map(|(id, channel)| Source {
             token: *id,
             fd: channel.as_fd(),
             read: channel.wants_read(),
@@ -50,7 +80,8 @@ impl Channels {
 
     /// Reads once what the child says; a channel that it has closed is closed here, too.
     pub(crate) fn read(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
-        let Some(channel) = self.open.get_mut(&id) else { return };
+        let Some(Open { channel: closes @ Some(_), start }) = self.open.get_mut(&id) else { return };
+        let Some(channel) = closes else { return };
         let mut messages = Vec::new();
         if channel.wants_write() {
             channel.flush(&mut messages);
@@ -58,20 +89,34 @@ impl Channels {
         let received = channel.receive(&mut messages);
         // What it does against the protocol harms nobody: nothing of ours depends on it.
         channel.take_complaint();
-        let ready = messages.contains(&Message::Ready);
-        events.extend(ready.then_some(Event::SaidReady(id, ReadyBy::Message)));
+        start.loaded |= messages.contains(&Message::Loaded);
+        events.extend(messages.iter().filter_map(|message| match message {
+            Message::Ready => Some(Event::SaidReady(id, ReadyBy::Message)),
+            Message::Loaded => Some(Event::Boots(id)),
+            Message::Booted { server } => Some(Event::Booted(id, Loads::of(*server))),
+            _ => None,
+        }));
         if received == Received::Closed {
-            self.open.remove(&id);
+            *closes = None;
+            // Nobody is left to say that it has been loaded.
+            events.push_back(Event::Booted(id, Loads::Unknown));
         }
     }
 
     /// Says `shutdown`; false: nobody can hear it.
     pub(crate) fn say_stop(&mut self, id: WorkerId) -> bool {
-        self.open.get_mut(&id).is_some_and(|channel| channel.send(&Outgoing::Shutdown).is_some())
+        self.open
+            .get_mut(&id)
+            .and_then(|open| open.channel.as_mut())
+            .is_some_and(|channel| channel.send(&Outgoing::Shutdown).is_some())
     }
 
-    /// Its leader has ended: whoever inherited its end of the channel holds nothing up.
-    pub(crate) fn ended(&mut self, id: WorkerId) {
-        self.open.remove(&id);
+    /// Its leader has ended: whoever inherited its end of the channel holds nothing up. True: it may have ended over the
+    /// script.
+    pub(crate) fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool {
+        // What it said last.
+        self.read(id, &mut VecDeque::new());
+        let start = self.open.remove(&id).map(|open| open.start);
+        start.zip(exit).is_some_and(|(start, exit)| self.trust.ended(&start, exit) != Verdict::Own)
     }
 }

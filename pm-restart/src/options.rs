@@ -10,13 +10,7 @@ use pm_common::cli::report::Failure;
 use pm_common::cli::tables::{BELONGS_TO_CLUSTER, PM_RESTART};
 use pm_common::node::program;
 use pm_common::policy::rules::Rules;
-use pm_common::policy::time::Span;
 use pm_common::policy::worker::{ReadyBy, ReadyRule};
-
-/// A plain child that is alive this long counts as ready: there is nothing better to go by.
-const ALIVE_AFTER: Span = Span::secs(1);
-/// A child that shall say that it is ready does so by then. (A supervisor does so in its own time.)
-const READY_TIMEOUT: Span = Span::secs(30);
 
 const NEEDS_CLUSTER: &str = "--max-lag is for the workers of a pm-cluster, and the command names none: pm-restart --max-lag TIME \
      pm-cluster -n 1 PROG ARGS...";
@@ -40,11 +34,12 @@ pub(crate) struct Options {
 /// Merges the options over the policy of a pm-restart above, if there is one.
 pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     let (mut name, mut env_file, mut rules) = (None, None, policy_options::inherited()?);
-    let mut ready = ReadyRule { evidence: ReadyBy::Listen, alive_after: ALIVE_AFTER, timeout: READY_TIMEOUT };
+    let mut ready = ReadyRule::default();
     for (option, value) in &parsed.options {
         match *option {
             "env-file" => env_file = Some(PathBuf::from(value)),
             "ready" => ready.evidence = evidence(option, value)?,
+            "ready-after" => ready.wait_for_listen(options::patience(option, value)?),
             "ready-timeout" => ready.timeout = options::duration(option, value)?,
             "name" => name = Some(options::text(option, value)?.to_owned()),
             _ => {
@@ -63,7 +58,9 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     if asks("max-lag").is_some() && !names_cluster(&parsed.rest) {
         return Err(Failure::own(NEEDS_CLUSTER));
     }
-    if let Some((option, _)) = asks("ready").or_else(|| asks("ready-timeout")).filter(|_| names_cluster(&parsed.rest)) {
+    if let Some((option, _)) =
+        ["ready", "ready-after", "ready-timeout"].into_iter().find_map(asks).filter(|_| names_cluster(&parsed.rest))
+    {
         return Err(Failure::own(format!("--{option}: {BELONGS_TO_CLUSTER}")));
     }
     let with_channel = with_channel(&parsed.rest, ready.evidence == ReadyBy::Message, rules.stop_message)?;
@@ -85,9 +82,10 @@ fn with_channel(chain: &[OsString], by_message: bool, stop_message: bool) -> Res
 
 fn evidence(option: &str, value: &OsStr) -> Result<ReadyBy, Failure> {
     match value.to_str() {
-        Some("alive") => Ok(ReadyBy::Listen),
+        // What a plain child was ready by once.
+        Some("listen" | "alive") => Ok(ReadyBy::Listen),
         Some("message") => Ok(ReadyBy::Message),
         Some("notify") => Ok(ReadyBy::Notify),
-        _ => Err(options::bad(option, value, "expected alive, message or notify (listen is pm-cluster's)")),
+        _ => Err(options::bad(option, value, "expected listen, message or notify")),
     }
 }

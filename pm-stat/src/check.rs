@@ -7,6 +7,7 @@ use pm_common::kernel::procfs;
 
 use crate::look::app::App;
 use crate::show::text::how;
+use crate::show::words::NOT_LISTENING;
 
 /// Why the app is not as it shall be; `None`: it is.
 ///
@@ -33,7 +34,7 @@ pub(crate) fn complaint(app: &App, named: bool) -> Option<String> {
 fn of_running(app: &App, told: &SupervisorLine) -> Option<String> {
     let count = format!("{} of {} workers ready", told.ready, told.workers);
     let begun = match told.state {
-        SupervisorState::Ready if told.ready >= told.workers => return None,
+        SupervisorState::Ready if told.ready >= told.workers => return of_guesses(app),
         SupervisorState::Ready => String::new(),
         state => format!("{}: ", state.word()),
     };
@@ -45,6 +46,12 @@ fn of_running(app: &App, told: &SupervisorLine) -> Option<String> {
         None => None,
     };
     Some(begun + &count + &not_ready.filter_map(trouble).next().unwrap_or_default())
+}
+
+/// A worker that lives, and has shown nothing else yet.
+fn of_guesses(app: &App) -> Option<String> {
+    let guess = app.workers().into_iter().find(|(_, worker)| worker.is_guess())?;
+    Some(format!("slot {} {NOT_LISTENING}", guess.1.slot))
 }
 
 /// One that is suspended (SIGSTOP) says what was true before.

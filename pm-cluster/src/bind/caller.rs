@@ -127,12 +127,7 @@ impl Caller {
         if name.trim_end() == "InspectorIo" {
             return true;
         }
-        let words = |name: &str| fs::read(format!("/proc/{}/{name}", self.0)).unwrap_or_default();
-        let (line, environment) = (words("cmdline"), words("environ"));
-        let options = environment.split(|b| *b == 0).find_map(|entry| entry.strip_prefix(b"NODE_OPTIONS="));
-        let options = String::from_utf8_lossy(options.unwrap_or_default());
-        let line = String::from_utf8_lossy(&line);
-        Inspector::of(&options, line.split('\0').skip(1)).port == port
+        Inspector::of_process(self.0).port == port
     }
 
     /// The name of the file that it executes.

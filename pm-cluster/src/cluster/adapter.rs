@@ -8,6 +8,7 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
+use pm_common::policy::worker::Loads;
 use pm_common::supervise::release::Release;
 use pm_common::supervise::{Adapter, Listens, Plan, Source, Turn};
 use pm_common::sys::{clock, fdpass, socket};
@@ -16,11 +17,9 @@ use super::stop::say_stop;
 use super::{Cluster, LAST_READS, Worker};
 use crate::care::health::Health;
 use crate::care::lag::Lag;
-use crate::cluster::settings::node_options;
 use crate::command::listen;
 use crate::sockets::LaneRef;
 use pm_common::node::channel::{Channel, Received};
-use pm_common::node::program::Node;
 
 impl Cluster {
     fn forget_health(&mut self, id: WorkerId) {
@@ -81,12 +80,10 @@ impl Adapter for Cluster {
             plan.place = Some((theirs, number));
             worker.channel = Some(Channel::new(ours));
             self.next_id += 1;
-            plan.argv = self.inspectors.command_line(id, &self.drain.argv, node_options(release).unwrap_or_default());
+            plan.argv = self.inspectors.command_line(id, &self.drain.argv, release.node_options().unwrap_or_default());
         }
         let script = self.drain.script(release, &self.trust);
         worker.start.with_script = !script.is_empty() && self.drain.is_heard;
-        // Only of Node it is known that it will say so: anything else could be waited for in vain.
-        plan.boots = worker.start.with_script && self.drain.with_channel && self.drain.node == Node::Itself;
         plan.env.extend(script);
         self.binds.prepare(id, channel, plan)?;
         if self.drain.with_channel {
@@ -240,7 +237,7 @@ impl Adapter for Cluster {
                     self.handoff.gone(id);
                     // Nobody is left to say that it has been loaded (sudo closes what it does not know).
                     if !std::mem::replace(&mut worker.booted, true) {
-                        events.push_back(Event::Booted(id));
+                        events.push_back(Event::Booted(id, Loads::Unknown));
                     }
                     // What it binds itself may have work left.
                     if !self.drains.has(id) {

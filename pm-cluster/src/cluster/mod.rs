@@ -9,7 +9,7 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::policy::worker::ReadyBy;
+use pm_common::policy::worker::{Loads, ReadyBy};
 use pm_common::sys::clock;
 
 use crate::bind::Binds;
@@ -20,7 +20,7 @@ use crate::cluster::settings::Drain;
 use crate::node::handoff::Handoff;
 use crate::node::inspector;
 use crate::node::key;
-use crate::node::preload::blame::{Start, Trust, Verdict};
+use crate::node::preload::blame::{Progress, Trust, Verdict};
 use crate::sockets::{How, LaneRef, Listeners};
 use pm_common::node::channel::{Channel, Received};
 use pm_common::node::message::{Message, Outgoing};
@@ -71,7 +71,7 @@ struct Worker {
     /// The keys that it listens on.
     open: BTreeSet<String>,
     /// How it was started. Once it is online it is Node (or speaks as Node does).
-    start: Start,
+    start: Progress,
     /// It has said that its program has been loaded, or can no longer say so.
     booted: bool,
     /// Ready, and not on its way out.
@@ -120,12 +120,14 @@ impl Cluster {
                 if let Some(worker) = self.workers.get_mut(&id) {
                     worker.start.loaded = true;
                 }
+                // It will say when its program is, too: until then, that it lives shows nothing.
+                events.push_back(Event::Boots(id));
             }
-            Message::Booted => {
+            Message::Booted { server } => {
                 if let Some(worker) = self.workers.get_mut(&id) {
                     worker.booted = true;
                 }
-                events.push_back(Event::Booted(id));
+                events.push_back(Event::Booted(id, Loads::of(server)));
             }
             Message::Pong => self.lag.answered(id, clock::now(), &mut self.listeners),
             Message::Query { seq, query } => self.answer(id, seq, &query, events),
@@ -282,7 +284,7 @@ impl Cluster {
     }
 
     /// Whether the worker ended over the drain script rather than over itself.
-    fn is_excused(&mut self, id: WorkerId, start: &Start, exit: Exit) -> bool {
+    fn is_excused(&mut self, id: WorkerId, start: &Progress, exit: Exit) -> bool {
         let verdict = self.trust.ended(start, exit);
         if verdict == Verdict::First {
             let (slot, generation) = (id.slot, id.generation);

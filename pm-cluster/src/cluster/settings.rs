@@ -1,6 +1,6 @@
 //! What workers get so that they can leave in order.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::fd::RawFd;
 
 use pm_common::policy::time::Span;
@@ -44,11 +44,6 @@ impl Drain {
         if !(self.with_channel || self.node == Node::Below) || !trust.wants_script(release.number) {
             return Vec::new();
         }
-        self.preload.env(node_options(release), &self.argv, self.linger, self.node == Node::Below)
+        self.preload.env(release.node_options(), &self.argv, Some(self.linger), self.node == Node::Below)
     }
-}
-
-/// NODE_OPTIONS of a release.
-pub(crate) fn node_options(release: &Release) -> Option<&OsStr> {
-    release.env.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, value)| value.as_os_str())
 }

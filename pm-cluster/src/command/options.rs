@@ -42,13 +42,12 @@ pub(crate) struct Options {
 
 /// Merges the options over the policy of the chain above; looks at the chain for mistakes that would only show later.
 pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
-    let rule = ReadyRule { evidence: ReadyBy::Listen, alive_after: Span::secs(1), timeout: Span::secs(30) };
     let rules = policy_options::inherited()?;
     let mut options = Options {
         workers: cpus::usable(),
         name: None,
         rules,
-        ready: rule,
+        ready: ReadyRule::default(),
         balance: None,
         parallel: 1,
         soak: Span::secs(1),
@@ -82,7 +81,7 @@ impl Options {
             }
             "name" => self.name = Some(options::text(option, value)?.to_owned()),
             "ready" => self.ready.evidence = evidence(option, value)?,
-            "ready-after" => self.ready.alive_after = options::duration(option, value)?,
+            "ready-after" => self.ready.wait_for_listen(options::patience(option, value)?),
             "ready-timeout" => self.ready.timeout = options::duration(option, value)?,
             "soak" => self.soak = options::duration(option, value)?,
             "parallel" => self.parallel = count(option, value)?,

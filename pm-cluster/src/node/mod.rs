@@ -4,9 +4,9 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 pub(crate) mod handoff;
-pub(crate) mod inspector;
+pub(crate) use pm_common::node::inspector;
 pub mod key;
-pub mod preload;
+pub use pm_common::node::preload;
 
 /// Connections are kept by us until their worker says that it has them.
 pub(crate) type Connection = Rc<OwnedFd>;

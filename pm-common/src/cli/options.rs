@@ -229,6 +229,14 @@ pub fn duration(option: &str, value: &OsStr) -> Result<Span, Failure> {
     Span::from_duration(parsed).ok_or_else(|| bad(option, value, "longer than a year"))
 }
 
+/// A duration, or `never`.
+///
+/// # Errors
+/// One clear line, exit code 125.
+pub fn patience(option: &str, value: &OsStr) -> Result<Option<Span>, Failure> {
+    if value == "never" { Ok(None) } else { duration(option, value).map(Some) }
+}
+
 /// The smallest size: below, the unit was forgotten.
 const SMALLEST: u64 = 1 << 20;
 

@@ -6,4 +6,5 @@ pub mod host;
 pub mod listeners;
 pub mod memory;
 pub mod procfs;
+pub mod serving;
 pub mod sock_diag;

@@ -28,19 +28,19 @@ pub struct Connection {
 }
 
 // linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
+pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// The older request: its form is another, and it gives both families at one go.
 const TCPDIAG_GETSOCK: u16 = 18;
 const REQUEST_DUMP: u16 = 0x301; // NLM_F_REQUEST | NLM_F_DUMP
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const INFO: u16 = 2; // INET_DIAG_INFO
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 const MESSAGE: usize = 72;
 const TCP: u8 = 6;
 /// ESTABLISHED and CLOSE_WAIT.
 const CONNECTED: u32 = 1 << 1 | 1 << 8;
-const LISTEN: u32 = 1 << 10;
+pub(super) const LISTEN: u32 = 1 << 10;
 const LISTENING: u8 = 10;
 /// INET_DIAG_REQ_BYTECODE, and its operations: local port at least, at most.
 const FILTER: u16 = 1;
@@ -85,7 +85,7 @@ pub fn at_ports(ports: &BTreeSet<u16>) -> io::Result<Vec<Socket>> {
 }
 
 /// `struct inet_diag_req`, and the filter: a program whose jumps are in bytes; one past its end refuses.
-fn request_of_range(first: u16, last: u16, details: u8, states: u32) -> Vec<u8> {
+pub(super) fn request_of_range(first: u16, last: u16, details: u8, states: u32) -> Vec<u8> {
     let length = HEADER as u32 + 60 + 4 + 16;
     let mut bytes = header(length, TCPDIAG_GETSOCK);
     // Any family, address, port and interface.
@@ -104,7 +104,7 @@ fn request_of_range(first: u16, last: u16, details: u8, states: u32) -> Vec<u8> 
     bytes
 }
 
-fn header(length: u32, kind: u16) -> Vec<u8> {
+pub(super) fn header(length: u32, kind: u16) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length as usize);
     bytes.extend(length.to_ne_bytes());
     bytes.extend(kind.to_ne_bytes());
@@ -187,7 +187,7 @@ fn dump(first: u16, last: u16, states: u32) -> io::Result<Vec<(u16, Connection)>
     Ok(found)
 }
 
-fn monitor() -> io::Result<OwnedFd> {
+pub(super) fn monitor() -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC;
     Ok(rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?)
 }
@@ -204,7 +204,7 @@ fn request(family: u8, port: u16) -> Vec<u8> {
 }
 
 /// Reads a dump to its end, and calls `with` for each `struct inet_diag_msg`.
-fn receive(socket: &OwnedFd, mut with: impl FnMut(&[u8])) -> io::Result<()> {
+pub(super) fn receive(socket: &OwnedFd, mut with: impl FnMut(&[u8])) -> io::Result<()> {
     let mut room = vec![0; 32768];
     loop {
         // A dump is made as it is read: it never has us wait.
@@ -263,11 +263,11 @@ fn connection(body: &[u8]) -> Option<Connection> {
     })
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
 }
 
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
+pub(super) fn half(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
 }
 

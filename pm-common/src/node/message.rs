@@ -50,7 +50,10 @@ pub enum Message {
     /// The drain script is loaded.
     Loaded,
     /// So is the app, and it listens on nothing yet.
-    Booted,
+    Booted {
+        /// It has loaded something that it could serve with.
+        server: bool,
+    },
     /// The drain script answers [`Outgoing::Ping`].
     Pong,
     /// Not from the worker: the descriptor sent with `seq` did not arrive, and no more attempts are made.
@@ -137,7 +140,7 @@ impl Message {
         Ok(match text("act") {
             Some("online") => Some(Self::Online),
             Some("pmLoaded") => Some(Self::Loaded),
-            Some("pmBooted") => Some(Self::Booted),
+            Some("pmBooted") => Some(Self::Booted { server: value.get("server") != Some(&Value::Bool(false)) }),
             Some("pmPong") => Some(Self::Pong),
             Some("queryServer") => Some(Self::Query { seq: seq()?, query: parse_query(value)? }),
             Some("listening") => Some(Self::Listening(parse_query(value)?)),

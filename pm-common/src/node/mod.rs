@@ -2,6 +2,8 @@
 //! end of it, `message` and `query` what is said, `program` tells who is to have one.
 
 pub mod channel;
+pub mod inspector;
 pub mod message;
+pub mod preload;
 pub mod program;
 pub mod query;

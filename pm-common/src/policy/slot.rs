@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::exit::Exit;
 use super::rules::Intensity;
 use super::time::{Mono, Span};
-use super::worker::{Due, ReadyBy, ReadyRule, Why, Worker};
+use super::worker::{ReadyRule, Why, Worker};
 
 /// Who fills the slot, or what it waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,10 +181,7 @@ impl Slot {
     /// A new worker of the next generation, from this release.
     pub(super) fn next_worker(&mut self, now: Mono, rule: &ReadyRule, release: u64) -> Worker {
         self.generation += 1;
-        // Alive is evidence only where there is nothing better to ask for.
-        let guess = rule.evidence == ReadyBy::Listen && self.baseline.is_empty();
-        let due = if guess { Due::Alive(now + rule.alive_after) } else { Due::Proof(now + rule.timeout) };
-        Worker::new(self.generation, now, due, release)
+        Worker::new(self.generation, now, rule, !self.baseline.is_empty(), release)
     }
 
     /// Learns from the worker in the seat, as it leaves it, what its successor must listen on.

@@ -17,7 +17,10 @@ pub enum ReadyBy {
     Notify,
     /// It answered the health check.
     Health,
-    /// Nothing better than that it is still alive.
+    /// It has loaded nothing that it could serve with, or was up for the whole ready timeout and listened on nothing: it
+    /// serves nobody.
+    Idle,
+    /// Nothing better than that it is still alive: a guess, and it may be about to listen.
     Alive,
 }
 
@@ -30,8 +33,15 @@ impl ReadyBy {
             Self::Message => "message",
             Self::Notify => "notify",
             Self::Health => "health",
+            Self::Idle => "idle",
             Self::Alive => "alive",
         }
+    }
+
+    /// Whether nothing shows that anybody is served.
+    #[must_use]
+    pub const fn serves_nobody(self) -> bool {
+        matches!(self, Self::Idle | Self::Alive)
     }
 }
 
@@ -40,10 +50,77 @@ impl ReadyBy {
 pub struct ReadyRule {
     /// `Listen`, `Message`, `Notify` or `Health`; READY=1 is always good.
     pub evidence: ReadyBy,
-    /// With `Listen` and no baseline: alive this long is ready.
-    pub alive_after: Span,
+    /// With `Listen` and no baseline: alive this long, and quiet, is ready; `None`: only who listens is.
+    pub alive_after: Option<Span>,
+    /// The same for a program that has loaded something to serve with.
+    pub listen_time: Span,
     /// A worker that is not ready by then has failed to start.
     pub timeout: Span,
+}
+
+impl Default for ReadyRule {
+    /// Waits for a listener, and guesses as late as PM2 does (its listen_timeout is 3 s, and the manual's example 5 s).
+    fn default() -> Self {
+        Self {
+            evidence: ReadyBy::Listen,
+            alive_after: Some(Span::secs(1)),
+            listen_time: Span::secs(5),
+            timeout: Span::secs(30),
+        }
+    }
+}
+
+impl ReadyRule {
+    /// So long it is waited for that a worker listens; `None`: until the ready timeout, and who does not has failed.
+    pub fn wait_for_listen(&mut self, time: Option<Span>) {
+        self.alive_after = time;
+        self.listen_time = time.unwrap_or(self.listen_time);
+    }
+
+    /// What a worker that starts now waits for; `held`: to the addresses of the one before it.
+    pub(super) fn due(&self, now: Mono, held: bool) -> Due {
+        // Alive is evidence only where there is nothing better to ask for.
+        match self.alive_after.filter(|_| self.evidence == ReadyBy::Listen && !held) {
+            Some(span) => Due::Alive(now + half(span)),
+            None => Due::Proof(now + self.timeout),
+        }
+    }
+
+    /// How long it is waited for that a program listens which could; `None`: another sign was asked for, or it must.
+    #[must_use]
+    pub fn listen_time(&self) -> Option<Span> {
+        self.alive_after.filter(|_| self.evidence == ReadyBy::Listen).map(|_| self.listen_time)
+    }
+
+    /// One that has not listened in so long serves nobody.
+    #[must_use]
+    pub fn longest(&self) -> Span {
+        self.timeout.max(self.alive_after.unwrap_or_default())
+    }
+}
+
+/// Two looks at a worker, one this long after the other, show whether it is quiet.
+pub(super) fn half(span: Span) -> Span {
+    Span(span.0 / 2).max(Span(1))
+}
+
+/// What a program has loaded by the time its main module has been evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Loads {
+    /// Nothing that it could serve with.
+    Nothing,
+    /// Something that it could serve with.
+    Server,
+    /// Nobody is left to tell.
+    Unknown,
+}
+
+impl Loads {
+    /// As the script in Node says it.
+    #[must_use]
+    pub const fn of(server: bool) -> Self {
+        if server { Self::Server } else { Self::Nothing }
+    }
 }
 
 /// Why a worker ended, or is being ended.
@@ -126,7 +203,7 @@ impl fmt::Display for Why {
 /// What a starting worker waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Alive at this time, it is ready (unless better evidence comes first).
+    /// At this time it is looked at: quiet, it is ready (unless better evidence comes first).
     Alive(Mono),
     /// Without proof by this time, it has failed.
     Proof(Mono),
@@ -168,6 +245,8 @@ pub(super) struct Worker {
     pub(super) generation: u64,
     pub(super) started: Mono,
     pub(super) life: Life,
+    /// Up so long without listening, it has shown that it serves nobody.
+    pub(super) idle_at: Mono,
     /// The leader's end, while others of its group still live.
     pub(super) exit: Option<Exit>,
     /// It announced itself as a supervisor: memory and health are its own business.
@@ -197,11 +276,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(generation: u64, now: Mono, due: Due, release: u64) -> Self {
+    pub(super) fn new(generation: u64, now: Mono, rule: &ReadyRule, held: bool, release: u64) -> Self {
         Self {
             generation,
             started: now,
-            life: Life::Starting(due),
+            life: Life::Starting(rule.due(now, held)),
+            idle_at: now + rule.longest(),
             exit: None,
             supervises: false,
             gave_up: false,
@@ -225,11 +305,10 @@ impl Worker {
 
     /// It has shown nothing yet but that it lives, and stands in for none that was excused.
     pub(super) fn is_excusable(&self) -> bool {
-        let alive = |by: &ReadyBy| *by == ReadyBy::Alive;
         !self.again
             && match &self.life {
                 Life::Starting(_) => true,
-                Life::Soaking { by, .. } | Life::Ready { by, .. } => alive(by),
+                Life::Soaking { by, .. } | Life::Ready { by, .. } => by.serves_nobody(),
                 Life::Draining { .. } | Life::Killing { .. } => false,
             }
     }
@@ -249,6 +328,7 @@ impl Worker {
             Life::Starting(Due::Alive(at) | Due::Proof(at)) => Some(at),
             Life::Soaking { until, .. } => Some(until),
             Life::Draining { kill_at, .. } => Some(kill_at),
+            Life::Ready { by: ReadyBy::Alive, .. } if !self.supervises => Some(self.idle_at),
             Life::Starting(Due::Said) | Life::Ready { .. } | Life::Killing { .. } => None,
         }
     }

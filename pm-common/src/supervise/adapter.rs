@@ -26,8 +26,6 @@ pub struct Plan {
     pub watch: Option<OwnedFd>,
     /// Sockets that it finds from descriptor 3 on (`sys::passed`).
     pub sockets: Vec<OwnedFd>,
-    /// It will say when its program has been loaded (`Event::Booted`): until then, that it lives shows nothing.
-    pub boots: bool,
 }
 
 /// A descriptor that is waited for, and what it is called where it is.
@@ -104,6 +102,8 @@ pub trait Adapter {
     fn say_stop(&mut self, _: WorkerId) -> bool {
         false
     }
+    /// Look where it listens by now, where nothing tells of it.
+    fn look_where_it_listens(&mut self, _: WorkerId, _: &mut VecDeque<Event>) {}
     /// The worker ended with `exit` (`None`: it never started); true: over something of ours, so that it is to be started
     /// again at once, and its end is not counted.
     fn ended(&mut self, _: WorkerId, _exit: Option<Exit>) -> bool {

@@ -4,13 +4,13 @@
 //! Node's protocol, pm-restart nothing.
 
 mod adapter;
-mod manager;
-
+mod at_work;
 pub mod environment;
 pub mod err_log;
 mod hear;
 mod input;
 pub mod journal;
+mod manager;
 mod moments;
 pub mod notify;
 mod offspring;

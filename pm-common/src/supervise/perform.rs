@@ -32,6 +32,7 @@ impl<A: Adapter> Supervise<A> {
             Action::Stop(id) => self.send_stop(id),
             Action::StopLeftovers(id) => self.stop_leftovers(id),
             Action::Kill(id) => self.kill(id),
+            Action::Look(id) => self.look_at_work(id),
             Action::Measure(id) => self.measure(id),
             Action::LookForRoom => self.look_for_room(),
             Action::Forward(id, request) => self.forward(id, request),
@@ -105,8 +106,7 @@ impl<A: Adapter> Supervise<A> {
 
     fn spawn(&mut self, id: WorkerId, release: Release) {
         match self.try_spawn(id, release) {
-            Ok((process, boots)) => {
-                self.events.extend(boots.then_some(Event::Boots(id)));
+            Ok(process) => {
                 self.adapter.started(id, process.child.pid);
                 self.processes.insert(id, process);
             }
@@ -118,7 +118,7 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    fn try_spawn(&mut self, id: WorkerId, release: Release) -> Result<(Process, bool), Unstarted> {
+    fn try_spawn(&mut self, id: WorkerId, release: Release) -> Result<Process, Unstarted> {
         limits::raise_descriptors();
         let outputs = self.outputs.open(id.slot).map_err(|e| Unstarted { code: EXIT_OWN, message: e.to_string() })?;
         if let Some(file) = self.outputs.err_of(id.slot) {
@@ -160,7 +160,7 @@ impl<A: Adapter> Supervise<A> {
             alone: false,
         });
         let child = child.map_err(|error| cannot_run(&program, &error))?;
-        Ok((Process::new(child, (notify, name)), plan.boots))
+        Ok(Process::new(child, (notify, name)))
     }
 
     /// The stop signal is the app's; to a supervisor below it would mean something else (HUP: reload), so that one is

@@ -256,6 +256,7 @@ fn policy(machine: &Supervisor) -> Map<String, Value> {
             // For those who wait: how long a step of a start or a reload may take.
             let shape = machine.shape();
             map.insert("ready_timeout_ns".to_owned(), Value::from(shape.ready.timeout.0));
+            map.insert("listen_ns".to_owned(), shape.ready.listen_time().map(|span| span.0).into());
             map.insert("soak_ns".to_owned(), Value::from(shape.roll.soak.0));
             map
         }

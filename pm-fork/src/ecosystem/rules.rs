@@ -170,15 +170,25 @@ fn ready(reader: &mut Reader<'_>, program: &Program, cluster: bool) -> Result<Ve
     if let Some(why) = unheard {
         reader.warnings.push(format!("wait_ready: {why}; it is not waited for"));
     }
-    let timeout = reader.millis("listen_timeout")?.filter(|ms| *ms > 0);
-    if timeout.is_some() && !cluster && !asked {
-        let why = "listen_timeout: without wait_ready or a cluster there is nothing to wait for";
-        reader.warnings.push(why.to_owned());
-    }
-    let message = by_message.then(|| ["--ready".to_owned(), "message".to_owned()]);
-    let timeout = timeout.filter(|_| cluster || by_message);
-    let timeout = timeout.map(|ms| ["--ready-timeout".to_owned(), format!("{ms}ms")]);
-    Ok(message.into_iter().chain(timeout).flatten().collect())
+    let listens = match reader.text("wait")?.as_deref() {
+        None => false,
+        Some("listen") if asked => {
+            return Err("wait: listen: not beside wait_ready, which waits for a message".to_owned());
+        }
+        Some("listen") => true,
+        Some(other) => return Err(format!("wait: '{other}': listen is all that it can be")),
+    };
+    let timeout = reader.millis("listen_timeout")?.filter(|ms| *ms > 0).map(|ms| format!("{ms}ms"));
+    let after = match (listens, by_message) {
+        (true, _) => Some("never".to_owned()),
+        (false, true) => None,
+        (false, false) => timeout.clone(),
+    };
+    let option = |name: &str, value: Option<String>| value.map(|value| [name.to_owned(), value]);
+    let message = by_message.then(|| "message".to_owned());
+    let timeout = timeout.filter(|_| cluster || by_message || listens);
+    let all = [option("--ready", message), option("--ready-after", after), option("--ready-timeout", timeout)];
+    Ok(all.into_iter().flatten().flatten().collect())
 }
 
 fn workers(text: &str, machine: &dyn Machine) -> Result<u32, String> {

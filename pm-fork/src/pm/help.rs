@@ -26,7 +26,7 @@ With start:
  -n NAME  -i N|max  --namespace NS  --cwd DIR  --interpreter PROG|none
  --uid USER  --gid GROUP  --node-args \"ARGS\"  --max-memory-restart 512M
  --max-restarts N  --restart-delay MS  --no-autorestart  --stop-exit-codes N,N
- -k --kill-timeout MS  --wait-ready  --listen-timeout MS
+ -k --kill-timeout MS  --wait-ready  --wait-listen  --listen-timeout MS
  -o --output FILE  -e --error FILE  -l --log FILE  --time  --log-type json
  -f --force  --no-daemon: in the foreground  --dry-run: say what would run
 With a config file: --only NAME,NAME  --env NAME  and what start takes

@@ -56,7 +56,8 @@ pub(crate) const FIELDS: &[FieldOpt] = &[
     field(opt("stop-exit-codes", "N,N", "these are no failure"), "stop_exit_codes", Effect::Codes),
     field(short('k', opt("kill-timeout", "MS", "for a stop, before KILL")), "kill_timeout", Effect::Value),
     field(switch("wait-ready", "ready is: process.send('ready')"), "wait_ready", Effect::Is("true")),
-    field(opt("listen-timeout", "MS", "to be ready within"), "listen_timeout", Effect::Value),
+    field(switch("wait-listen", "it must listen"), "wait", Effect::Is("listen")),
+    field(opt("listen-timeout", "MS", "to listen, or be ready, within"), "listen_timeout", Effect::Value),
     field(
         switch("shutdown-with-message", "'shutdown' instead of a signal"),
         "shutdown_with_message",

@@ -13,11 +13,13 @@ use pm_common::app::wait::{Decision, Goal, Sight, Teller, WaitEnd, Watch, wait_f
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::exit::Exit;
 use pm_common::policy::time::{Mono, Span};
+use pm_common::policy::worker::ReadyBy;
 use pm_common::supervise::err_log::ErrLog;
 use pm_common::sys::daemon::{self, Fork};
 use pm_common::sys::{clock, pidfd, process};
 
 use crate::start::service::{ABOUT_TO_EXEC, FIELDS, Service};
+use crate::start::wrote::Wrote;
 use crate::start::{failed, port};
 
 /// Until when a start is waited for.
@@ -172,28 +174,8 @@ struct Awaited<'a> {
     since: Mono,
 }
 
-/// The lines that are quoted of what a failing app wrote to stderr: Node's report of a port that is taken has 28.
-const QUOTED: usize = 40;
-/// The lines of what it wrote to stdout, which is rarely the reason.
-const QUOTED_OUT: usize = 10;
-
-/// What the app has written since its start.
-struct Wrote {
-    err: ErrLog,
-    /// `None`: both go to one file.
-    out: Option<ErrLog>,
-}
-
-impl Wrote {
-    /// The last lines of both.
-    fn last(&self) -> Vec<String> {
-        let err = self.err.last(QUOTED);
-        match self.out.as_ref().map(|out| out.last(QUOTED_OUT)).filter(|out| !out.is_empty()) {
-            Some(out) => [vec!["stdout:".to_owned()], out, vec!["stderr:".to_owned()], err].concat(),
-            None => err,
-        }
-    }
-}
+/// What the line of a start ends with, where nobody can tell yet.
+const NOT_LISTENING: &str = "; not listening yet";
 
 /// So many workers of a slot that ended before any was ready are reason enough to say so and go.
 const TRIES: u64 = 3;
@@ -243,7 +225,8 @@ fn wait_for(mut awaited: Vec<Awaited<'_>>, deadline: Mono, text: &str) -> Result
             return Ok(codes);
         }
         tell(&mut teller, &awaited);
-        pause(&awaited, deadline.min(teller.next()))?;
+        let late = awaited.iter().filter_map(Awaited::listens_by).filter(|at| *at > clock::now()).min();
+        pause(&awaited, deadline.min(teller.next()).min(late.unwrap_or(deadline)))?;
     }
 }
 
@@ -293,7 +276,11 @@ impl Awaited<'_> {
         }
         // A supervisor that gives up ends in a moment, and with it the chain: its code says more than that it did.
         if self.decision.look(&self.sight) == Some(WaitEnd::Reached) {
-            self.started.say(&self.evidence(), self.alive());
+            self.started.say(&self.evidence(), self.served());
+            return Ok(Some(0));
+        }
+        if self.listens_late() {
+            self.started.say("", NOT_LISTENING);
             return Ok(Some(0));
         }
         if self.keeps_failing() {
@@ -301,6 +288,19 @@ impl Awaited<'_> {
         }
         self.warn_of_a_failed_start();
         Ok(None)
+    }
+
+    /// Until when it is waited for that it listens, where that is not for as long as it takes. A little longer than its
+    /// supervisor waits, which knows more.
+    fn listens_by(&self) -> Option<Mono> {
+        let time = self.sight.acting()?.policy.get("listen_ns")?.as_u64()?;
+        Some(self.since + Span(time) + Span(time / 4))
+    }
+
+    /// All its workers live and none has failed: nothing can be said of it but that it does not listen yet.
+    fn listens_late(&self) -> bool {
+        let lives = |worker: &WorkerLine| worker.pid.is_some() && worker.restarts == 0;
+        self.listens_by().is_some_and(|at| at <= clock::now()) && self.workers().all(lives)
     }
 
     /// No worker serves, and one slot has lost several, or one that took its time: whoever waits would wait for as long as
@@ -380,14 +380,13 @@ impl Awaited<'_> {
         field("ready_by", by) + &field("listen", listen)
     }
 
-    /// What that does not show.
-    fn alive(&self) -> &'static str {
-        let alive = |worker: &WorkerLine| worker.ready_by.as_deref() == Some("alive");
-        let Some(line) = self.sight.acting().filter(|line| line.addresses.is_empty()) else { return "" };
-        match self.sight.statuses.iter().flat_map(|status| &status.workers).any(alive) {
-            true if line.tool == "pm-cluster" => "; up for a while, not listening yet",
-            true => "; up for a while (whether it listens is not known)",
-            false => "",
+    /// What that comes to.
+    fn served(&self) -> &'static str {
+        let idle = |worker: &WorkerLine| worker.ready_by.as_deref() == Some(ReadyBy::Idle.word());
+        match self.sight.acting().filter(|line| line.addresses.is_empty()) {
+            Some(_) if self.workers().any(WorkerLine::is_guess) => NOT_LISTENING,
+            Some(_) if self.workers().any(idle) => "; it serves nobody",
+            Some(_) | None => "",
         }
     }
 }

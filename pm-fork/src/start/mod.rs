@@ -5,3 +5,4 @@ pub(crate) mod launch;
 pub(crate) mod port;
 pub(crate) mod service;
 pub(crate) mod stop_first;
+mod wrote;

@@ -72,7 +72,8 @@ fn warning(app: &App) -> Option<String> {
 
 /// That of its rows, where one serves that of this one.
 fn status(rows: &[Row<'_>], first: &Row<'_>) -> &'static str {
-    words::pm2(rows.iter().find(|row| row.state == "ready").unwrap_or(first).state)
+    let ready = rows.iter().filter(|row| row.state == "ready");
+    words::of(ready.min_by_key(|row| row.is_guess()).unwrap_or(first))
 }
 
 fn last_of(rows: &[Row<'_>]) -> Option<String> {

@@ -30,7 +30,7 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
     let text = |key: &str| start.get(key).and_then(brief::text);
     let mode = row.app.mode().unwrap_or("fork");
     let mut env = json!({
-        "name": row.app.called(), "namespace": row.app.namespace(), "status": words::pm2(row.state),
+        "name": row.app.called(), "namespace": row.app.namespace(), "status": words::for_programs(row),
         "restart_time": row.restarts.unwrap_or(0), "unstable_restarts": 0, "pm_uptime": started_ms, "created_at": created(row, start),
         "exec_mode": format!("{mode}_mode"), "instances": row.app.acting().map_or_else(|| workers_of(start), |s| json!(s.workers)),
         "NODE_APP_INSTANCE": row.worker.map(|w| w.slot), "pm_cwd": text("cwd"), "pm_exec_path": text("script").or_else(|| text("command")),

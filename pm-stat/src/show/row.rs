@@ -133,6 +133,11 @@ pub(crate) fn state_of_app(app: &App) -> &'static str {
 }
 
 impl Row<'_> {
+    /// Whether it is ready because it lives, which is a guess.
+    pub(crate) fn is_guess(&self) -> bool {
+        self.state == WorkerState::Ready.word() && self.worker.is_some_and(WorkerLine::is_guess)
+    }
+
     /// Whether the worker was asked to end, and has ended.
     fn has_left(&self) -> bool {
         self.pid.is_none() && self.worker.is_some_and(was_asked)

@@ -1,5 +1,7 @@
 //! The words for states: ours in the JSON lines, PM2's where people and programs look that come from there.
 
+use crate::show::row::Row;
+
 /// Each state, as the JSON lines have it, and PM2's word for it: in the table, the live table, `--describe` and `--jlist`.
 const WORDS: [(&str, &str); 14] = [
     ("starting", "launching"),
@@ -21,8 +23,21 @@ const WORDS: [(&str, &str); 14] = [
     ("stopped", "stopped"),
 ];
 
+/// One that lives, and has shown nothing else yet: it may be about to listen.
+pub(crate) const NOT_LISTENING: &str = "not listening yet";
+
+/// The word for the state of a row, for people.
+pub(crate) fn of(row: &Row<'_>) -> &'static str {
+    if row.is_guess() { NOT_LISTENING } else { pm2(row.state) }
+}
+
+/// The same for programs, which know PM2's words alone.
+pub(crate) fn for_programs(row: &Row<'_>) -> &'static str {
+    pm2(if row.is_guess() { "starting" } else { row.state })
+}
+
 /// The word that PM2 has for a state.
-pub(crate) fn pm2(state: &str) -> &'static str {
+fn pm2(state: &str) -> &'static str {
     WORDS.iter().find(|(ours, _)| *ours == state).map_or("stopped", |(_, word)| word)
 }
 

@@ -16,7 +16,7 @@ const CLIENT: u32 = 24;
 /// Runs a script of the fixtures to its end; its output if it was content. A file takes it: a pipe would stay open for
 /// as long as a worker that hangs.
 fn run(scene: &Scene, script: &str, args: &[&str]) -> String {
-    let drain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pm-cluster/src/node/preload/drain.cjs");
+    let drain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pm-common/src/node/preload/drain.cjs");
     let script = scene.expand(&format!("$F/drain/{script}"));
     let mut command = scene.command(&[&["node", script.as_str(), drain.to_str().expect("UTF-8")], args].concat());
     let out = scene.file("out", "");
@@ -36,9 +36,9 @@ fn drains_on(major: u32) {
 /// The same script without a file, as a module in the option itself.
 fn drains_without_file_on(major: u32) {
     let restricted = [OsString::from("--experimental-permission")];
-    let env = Preload::off().env(None, &restricted, Span::ZERO, false);
+    let env = Preload::off().env(None, &restricted, Some(Span::ZERO), false);
     assert_eq!(env, [], "off is off");
-    let env = Preload::place().env(None, &restricted, Span::ZERO, false);
+    let env = Preload::place().env(None, &restricted, Some(Span::ZERO), false);
     let (_, option) = env.into_iter().find(|(key, _)| key == "PM_PRELOAD").expect("an option");
     let scene = Scene::with_node(major).with("OPTION", option);
     let cases = ["in flight", "one more request", "after the linger", "do not inherit", "ES modules", "threads"];

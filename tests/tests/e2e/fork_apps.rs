@@ -49,10 +49,10 @@ fn it_returns_when_the_app_serves_and_says_where() {
 }
 
 #[test]
-fn an_app_that_does_not_listen_is_said_to_be_alive() {
+fn an_app_that_does_not_listen_is_said_to_serve_nobody() {
     let scene = scene();
     let said = run(&scene, "pm-restart pm-cluster -n 1 node idle.js").ok();
-    assert!(said.err.trim_end().ends_with("; up for a while, not listening yet"), "{said:?}");
+    assert!(said.err.trim_end().ends_with("; it serves nobody"), "{said:?}");
 }
 
 #[test]

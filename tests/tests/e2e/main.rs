@@ -63,6 +63,7 @@ mod stop_delay;
 mod stop_requests;
 mod successor;
 mod terminal;
+mod truth;
 mod usage;
 mod waits;
 mod want;

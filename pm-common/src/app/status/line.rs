@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::json::{count, small, text, texts};
 use super::roll::RollReport;
 use crate::policy::exit::{Exit, signal_name};
+use crate::policy::worker::ReadyBy;
 
 /// The version of the form of the lines; a reader skips lines of a later one.
 pub const SCHEMA: u64 = 1;
@@ -255,6 +256,12 @@ impl WorkerLine {
             until_ms: None,
             supervises: false,
         }
+    }
+
+    /// Whether it is ready because it lives, which is a guess: it may be about to listen.
+    #[must_use]
+    pub fn is_guess(&self) -> bool {
+        self.state == WorkerState::Ready && self.ready_by.as_deref() == Some(ReadyBy::Alive.word())
     }
 
     /// The line as JSON.

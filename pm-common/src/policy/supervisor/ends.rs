@@ -129,11 +129,15 @@ impl Supervisor {
     }
 
     /// What the ended worker listened on last may differ from what its successor was held to so far.
-    fn hold_to_baseline(&mut self, now: Mono, number: u32, place: Place, out: &mut Vec<Action>) {
+    pub(super) fn hold_to_baseline(&mut self, now: Mono, number: u32, place: Place, out: &mut Vec<Action>) {
         let rule = self.shape.ready.clone();
         let Some((slot, _)) = self.slot(number) else { return };
         let baseline = slot.baseline.clone();
         let Some(worker) = slot.worker_mut(place) else { return };
+        // That it lived was all that it had shown.
+        if matches!(worker.life, Life::Soaking { by, .. } if by.serves_nobody()) && !baseline.is_empty() {
+            worker.life = Life::Starting(Due::Alive(now));
+        }
         let Life::Starting(due) = &mut worker.life else { return };
         if rule.evidence != ReadyBy::Listen {
             return;

@@ -4,6 +4,7 @@
 //! `Event::Tick`; `snapshot()` is what pm-stat shows. It knows no pid, no descriptor and no clock, so that every rule
 //! can be tested without a process. The tools perform the actions and feed the results back.
 
+mod alive;
 mod carried;
 #[cfg(test)]
 mod carried_seen;
@@ -136,7 +137,8 @@ impl Supervisor {
             Event::SpawnFailed(id, code) => self.on_ended(now, id, Exit::Code(code), false, true, out),
             Event::Ended { id, exit, leftovers } => self.on_ended(now, id, exit, leftovers, false, out),
             Event::Boots(id) => self.on_boots(now, id),
-            Event::Booted(id) => self.on_booted(now, id),
+            Event::Booted(id, loads) => self.on_booted(now, id, loads, out),
+            Event::Looked { id, busy } => self.on_looked(now, id, busy, out),
             Event::Binds(id) => self.on_binds(now, id),
             Event::Excused(id) => self.on_excused(id),
             Event::OutOfMemory(id) => self.on_out_of_memory(id),
@@ -249,7 +251,7 @@ impl Supervisor {
         let Some(worker) = slot.worker_mut(place) else { return };
         // A port that is opened on demand, long after the start, is none that a successor will open by itself.
         let on_demand =
-            matches!(worker.life, Life::Ready { since, by } if by != ReadyBy::Alive && now.since(since) > stable);
+            matches!(worker.life, Life::Ready { since, by } if !by.serves_nobody() && now.since(since) > stable);
         if fixed && !on_demand {
             worker.listening.insert(address);
         }
@@ -260,13 +262,14 @@ impl Supervisor {
                 }
             }
             Life::Ready { by, .. } => {
-                if *by == ReadyBy::Alive {
+                if by.serves_nobody() {
                     *by = ReadyBy::Listen;
                 }
                 out.push(Action::SteerIn(id));
             }
             Life::Soaking { .. } | Life::Draining { .. } | Life::Killing { .. } => {}
         }
+        self.hold_successor(now, id, out);
     }
 
     fn on_closed(&mut self, id: WorkerId, address: &str) {
@@ -305,6 +308,7 @@ impl Supervisor {
         slot.was_ready = true;
         let Some(worker) = slot.worker_mut(place) else { return };
         let before = worker.clone();
+        let by = if by == ReadyBy::Alive && before.idle_at <= now { ReadyBy::Idle } else { by };
         *worker = Worker { life: Life::Ready { since: now, by }, was_ready: true, trial: false, ..before.clone() };
         let awaited = self.is_awaited(id.slot, &before);
         if awaited {
@@ -333,11 +337,12 @@ impl Supervisor {
     }
 
     fn on_supervises_no_more(&mut self, now: Mono, id: WorkerId) {
-        let alive_at = now + self.shape.ready.alive_after;
+        let rule = self.shape.ready.clone();
         if let Some(worker) = self.worker(id) {
             worker.supervises = false;
+            worker.idle_at = now + rule.longest();
             if let Life::Starting(due @ Due::Said) = &mut worker.life {
-                *due = Due::Alive(alive_at);
+                *due = rule.due(now, false);
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::super::lag::Stall;
 use super::super::record::{Next, Record, lacking};
 use super::super::rules::Intensity;
-use super::super::worker::{Due, ReadyBy, ReadyRule};
+use super::super::worker::{Due, ReadyBy};
 use super::roll::trial_ended;
 use super::stops::{begin_drain, drain_slot};
 use super::{
@@ -217,50 +217,20 @@ impl Supervisor {
         out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Restart(delay) }));
     }
 
-    /// Starting workers whose time has come: ready because alive, or failed for want of proof.
+    /// Workers whose time has come: looked at, ready, or failed for want of proof.
     pub(super) fn starts_due(&mut self, now: Mono, number: usize, out: &mut Vec<Action>) {
         let Some(slot) = self.slots.get(number) else { return };
         let starting: Vec<(u64, Life)> = slot.workers().map(|w| (w.generation, w.life.clone())).collect();
-        let ReadyRule { alive_after, timeout, .. } = self.shape.ready;
+        let timeout = self.shape.ready.timeout;
         for (generation, life) in starting {
             let id = WorkerId { slot: as_slot(number), generation };
             match life {
-                Life::Starting(Due::Alive(at)) if at <= now && self.worker(id).is_some_and(|w| w.is_refused()) => {
-                    self.not_ready_in_time(now, id, alive_after, out);
-                }
-                Life::Starting(Due::Alive(at)) if at <= now => self.became_ready(now, id, ReadyBy::Alive, out),
+                Life::Starting(Due::Alive(at)) if at <= now => self.look_or_settle(now, id, out),
                 Life::Starting(Due::Proof(at)) if at <= now => self.not_ready_in_time(now, id, timeout, out),
                 Life::Soaking { until, by, .. } if until <= now => self.has_soaked(now, id, by, out),
+                Life::Ready { by: ReadyBy::Alive, .. } => self.settle_if_due(now, id),
                 _ => {}
             }
-        }
-    }
-
-    /// The time that a program takes to load says nothing about what it is going to do. One that never says that it is
-    /// loaded (it computes, or has taken the channel away) is alive after the ready timeout.
-    pub(super) fn on_boots(&mut self, now: Mono, id: WorkerId) {
-        let latest = now + self.shape.ready.timeout.max(self.shape.ready.alive_after);
-        self.put_off_alive(id, latest);
-    }
-
-    pub(super) fn on_booted(&mut self, now: Mono, id: WorkerId) {
-        let at = now + self.shape.ready.alive_after;
-        self.put_off_alive(id, at);
-    }
-
-    /// One that binds for ever and never listens is alive after the ready timeout.
-    pub(super) fn on_binds(&mut self, now: Mono, id: WorkerId) {
-        let (alive_after, timeout) = (self.shape.ready.alive_after, self.shape.ready.timeout);
-        let Some(worker) = self.worker(id) else { return };
-        let latest = worker.started + timeout.max(alive_after);
-        if let Life::Starting(Due::Alive(at)) = &mut worker.life {
-            *at = (*at).max(latest.min(now + alive_after));
-        }
-    }
-
-    fn put_off_alive(&mut self, id: WorkerId, until: Mono) {
-        if let Some(Life::Starting(Due::Alive(at))) = self.worker(id).map(|worker| &mut worker.life) {
-            *at = until;
         }
     }
 
@@ -272,7 +242,7 @@ impl Supervisor {
         }
     }
 
-    fn not_ready_in_time(&mut self, now: Mono, id: WorkerId, after: Span, out: &mut Vec<Action>) {
+    pub(super) fn not_ready_in_time(&mut self, now: Mono, id: WorkerId, after: Span, out: &mut Vec<Action>) {
         let end = self.ending(now, Why::NotReady);
         let asks_listen = self.shape.ready.evidence == ReadyBy::Listen;
         let Some((slot, place)) = self.find(id) else { return };

@@ -6,7 +6,7 @@ use super::super::lag::Stall;
 use super::super::record::Record;
 use super::super::slot::Last;
 use super::super::time::{Mono, Span};
-use super::super::worker::{ReadyBy, ReadyRule};
+use super::super::worker::{Loads, ReadyBy, ReadyRule};
 
 /// What a requested stop was asked by; it decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,7 +67,9 @@ pub enum Event {
     /// It is being loaded, and will say when that is done: being alive is no evidence until then.
     Boots(WorkerId),
     /// Its program has been loaded, and runs.
-    Booted(WorkerId),
+    Booted(WorkerId, Loads),
+    /// `Action::Look` found it at work (computing, or starting others), or quiet.
+    Looked { id: WorkerId, busy: bool },
     /// Its bind to a port was answered, maybe late: that it lives is no evidence before it has had time to listen.
     Binds(WorkerId),
     /// Its end, which follows, is not its own fault: it is to be started again at once. Once only, for its successor.
@@ -140,6 +142,8 @@ pub enum Action {
     StopLeftovers(WorkerId),
     /// Send KILL to its whole group.
     Kill(WorkerId),
+    /// Look whether it is at work, and answer with `Event::Looked`, at once: busy, where it was never looked at before.
+    Look(WorkerId),
     /// Measure its memory and answer with `Event::Memory`.
     Measure(WorkerId),
     /// Look how much memory is left for one more worker, and answer with `Event::Room`.

@@ -170,7 +170,7 @@ impl World {
             }
             Action::Stop(id) | Action::StopLeftovers(id) => return self.asked_to_end(*id, action),
             Action::Kill(id) => return self.kill(*id, action),
-            Action::Measure(id) | Action::Forward(id, _) => {
+            Action::Look(id) | Action::Measure(id) | Action::Forward(id, _) => {
                 self.proc(*id, action)?;
             }
             Action::Finish(code) => {

@@ -15,6 +15,7 @@ use crate::policy::WorkerId;
 use crate::policy::exit::Exit;
 use crate::policy::oom::OomKills;
 use crate::policy::supervisor::{Event, StopKind};
+use crate::supervise::at_work::AtWork;
 use crate::supervise::notify::NotifySocket;
 use crate::sys::clock;
 use crate::sys::pidfd;
@@ -65,6 +66,8 @@ pub(super) struct Process {
     pub(super) asked: bool,
     /// Its leader has ended well, and nobody had asked it to.
     pub(super) has_left: bool,
+    /// What it was at when it was looked at last.
+    pub(super) at_work: Option<AtWork>,
     /// Supervisors below it that are no link of this chain.
     others: Vec<i32>,
     /// Whom it was seen to run as.
@@ -100,6 +103,7 @@ impl Process {
             is_told: false,
             asked: false,
             has_left: false,
+            at_work: None,
             killed: false,
             refused: false,
             others: Vec::new(),

@@ -41,6 +41,14 @@ pub struct Release {
     pub program: PathBuf,
 }
 
+impl Release {
+    /// Its NODE_OPTIONS.
+    #[must_use]
+    pub fn node_options(&self) -> Option<&OsStr> {
+        self.env.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, value)| value.as_os_str())
+    }
+}
+
 /// The releases that workers are started from.
 #[derive(Debug)]
 pub struct Releases {

@@ -89,6 +89,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("treekill", &[], Switch, Mapped),
     field("shutdown_with_message", &[], Switch, Mapped),
     field("wait_ready", &[], Switch, Mapped),
+    field("wait", &[], Text, Mapped),
     field("listen_timeout", &[], Text, Mapped),
     field("cron_restart", &["cron"], Text, Missing("not yet: it is not restarted at set times")),
     field("watch", &[], SwitchOrText, Missing(NO_WATCH)),

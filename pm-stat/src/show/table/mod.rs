@@ -47,7 +47,7 @@ impl Entry {
             pid: row.pid,
             uptime_s: usage.map(|u| u.uptime_s),
             restarts: row.restarts,
-            status: if usage.is_some_and(|u| u.suspended) { "suspended" } else { words::pm2(row.state) },
+            status: if usage.is_some_and(|u| u.suspended) { "suspended" } else { words::of(row) },
             cpu_pct: usage.map(|u| u.cpu_pct),
             memory: usage.map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)),
             traffic: row.traffic,

@@ -14,7 +14,7 @@ mod stop;
 use super::world::World;
 use super::*;
 use crate::policy::record::Next;
-use crate::policy::worker::ReadyRule;
+use crate::policy::worker::{Loads, ReadyRule};
 
 /// Seconds.
 const fn s(n: u64) -> Span {
@@ -68,12 +68,15 @@ const INT: Event = Event::Stop(StopKind::Int, Asker::Terminal);
 /// A world that panics with what went wrong.
 struct Bench {
     world: World,
+    /// Who was looked at before: of the others it cannot be said that they are quiet.
+    looked: BTreeSet<WorkerId>,
 }
 
 impl Bench {
     fn new(workers: u32, overlap: bool, rules: Rules, evidence: ReadyBy) -> (Self, Vec<Action>) {
-        let ready = ReadyRule { evidence, alive_after: s(1), timeout: s(30) };
-        let mut bench = Self { world: World::new(rules, Shape { workers, overlap, ready, roll: AT_ONCE }) };
+        let ready = ReadyRule { evidence, ..ReadyRule::default() };
+        let shape = Shape { workers, overlap, ready, roll: AT_ONCE };
+        let mut bench = Self { world: World::new(rules, shape), looked: BTreeSet::new() };
         let first = bench.on(Event::Start);
         (bench, first)
     }
@@ -107,10 +110,21 @@ impl Bench {
         self.tick()
     }
 
-    /// Steps to the next deadline and ticks.
+    /// Steps to the next deadline and ticks. Who is looked at is quiet.
     fn tick(&mut self) -> Vec<Action> {
         let done = self.world.tick().and_then(|actions| self.world.check_successor().map(|()| actions));
-        done.unwrap_or_else(|why| panic!("tick: {why}"))
+        let mut actions = done.unwrap_or_else(|why| panic!("tick: {why}"));
+        for id in self.looks(&actions) {
+            let busy = self.looked.insert(id);
+            actions.extend(self.on(Event::Looked { id, busy }));
+        }
+        actions.retain(|action| !matches!(action, Action::Look(_)));
+        actions
+    }
+
+    /// Who is to be looked at.
+    fn looks(&self, actions: &[Action]) -> Vec<WorkerId> {
+        actions.iter().filter_map(|a| if let Action::Look(id) = a { Some(*id) } else { None }).collect()
     }
 
     /// Lets this time pass, with every deadline in it.

@@ -52,12 +52,108 @@ fn each_kind_of_evidence_alone() {
 #[test]
 fn alive_is_ready_only_where_listen_is_asked_for_and_is_promoted() {
     let mut bench = starting(ReadyBy::Listen);
-    assert_eq!(bench.due(), Some(s(1)));
-    assert_eq!(bench.tick(), [Action::SteerIn(w(0, 1)), Action::AnnounceReady]);
+    assert_eq!(bench.until_next(), (s(1), vec![Action::SteerIn(w(0, 1)), Action::AnnounceReady]));
     assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
-    assert_eq!(bench.due(), None, "all ready and no limit: nothing to wait for");
+    assert_eq!(bench.due(), Some(s(29)), "until it has shown that it serves nobody");
     assert_eq!(bench.on(listen(w(0, 1), A)), [Action::SteerIn(w(0, 1))]);
     assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Listen));
+    assert_eq!(bench.due(), None, "all ready and no limit: nothing to wait for");
+}
+
+#[test]
+fn one_that_has_not_listened_by_the_ready_timeout_serves_nobody_and_may_listen_later() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.until_next();
+    assert_eq!(bench.wait(s(28)), []);
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
+    assert_eq!(bench.wait(s(1)), []);
+    assert_eq!((bench.ready_by(w(0, 1)), bench.due()), (Some(ReadyBy::Idle), None));
+    bench.on(listen(w(0, 1), A));
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Listen));
+}
+
+#[test]
+fn one_at_work_is_waited_for_until_it_is_quiet_or_the_ready_timeout_is_over() {
+    let busy = |bench: &mut Bench, from: Mono| {
+        while bench.world.now < from + s(9) {
+            let actions = bench.world.tick().expect("it ticks");
+            assert_eq!(actions, [Action::Look(w(0, 1))]);
+            assert_eq!(bench.on(Event::Looked { id: w(0, 1), busy: true }), []);
+        }
+    };
+    let mut bench = starting(ReadyBy::Listen);
+    let from = bench.world.now;
+    busy(&mut bench, from);
+    let quiet = bench.on(Event::Looked { id: w(0, 1), busy: false });
+    assert_eq!(quiet, [Action::SteerIn(w(0, 1)), Action::AnnounceReady]);
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
+
+    let mut bench = starting(ReadyBy::Listen);
+    busy(&mut bench, from);
+    while bench.world.tick().expect("it ticks") == [Action::Look(w(0, 1))] {}
+    assert_eq!((bench.world.now.since(from), bench.ready_by(w(0, 1))), (s(30), Some(ReadyBy::Idle)));
+}
+
+#[test]
+fn one_that_has_loaded_nothing_to_serve_with_is_ready_at_once() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(Event::Boots(w(0, 1)));
+    let actions = bench.on(Event::Booted(w(0, 1), Loads::Nothing));
+    assert_eq!(actions, [Action::SteerIn(w(0, 1)), Action::AnnounceReady]);
+    assert_eq!((bench.ready_by(w(0, 1)), bench.due()), (Some(ReadyBy::Idle), None));
+
+    let mut bench = starting(ReadyBy::Listen);
+    bench.until_next();
+    assert_eq!(bench.on(Event::Booted(w(0, 1), Loads::Nothing)), []);
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Idle), "it took longer than most");
+
+    // Another sign was asked for, or the one before it listened: that it has not yet is no news.
+    for evidence in [ReadyBy::Message, ReadyBy::Notify, ReadyBy::Health] {
+        let mut bench = starting(evidence);
+        assert_eq!(bench.on(Event::Booted(w(0, 1), Loads::Nothing)), []);
+        assert_eq!(bench.ready_by(w(0, 1)), None);
+    }
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(listen(w(0, 1), A));
+    let id = replaced(&mut bench, w(0, 1));
+    assert_eq!(bench.on(Event::Booted(id, Loads::Nothing)), []);
+}
+
+#[test]
+fn where_only_listening_counts_neither_time_nor_idleness_helps() {
+    let ready = ReadyRule { alive_after: None, ..ReadyRule::default() };
+    let shape = Shape { workers: 1, overlap: true, ready, roll: AT_ONCE };
+    let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
+    bench.on(Event::Start);
+    for event in [Event::Boots(w(0, 1)), Event::Booted(w(0, 1), Loads::Nothing), Event::Binds(w(0, 1))] {
+        assert_eq!(bench.on(event), []);
+    }
+    assert_eq!(bench.due(), Some(s(30)));
+    assert_eq!(deeds(&bench.tick()), [Action::Stop(w(0, 1))]);
+    assert_eq!(deeds(&bench.on(crash(w(0, 1)))), []);
+    bench.tick();
+    assert_eq!(bench.on(listen(w(0, 2), A)), [Action::SteerIn(w(0, 2)), Action::AnnounceReady]);
+}
+
+/// Today's answer was to put one that refuses in the place of one that serves.
+#[test]
+fn a_successor_is_held_to_what_its_worker_begins_to_listen_on_while_it_starts() {
+    for soak in [Span::ZERO, s(1)] {
+        let roll = RollRule { soak, ..AT_ONCE };
+        let shape = Shape { workers: 1, overlap: true, ready: ReadyRule::default(), roll };
+        let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
+        bench.on(Event::Start);
+        bench.until_next();
+        assert_eq!(bench.reload(), [spawn_next(w(0, 2))]);
+        if soak > Span::ZERO {
+            bench.wait(Span::millis(1500));
+        }
+        bench.on(listen(w(0, 1), A));
+        assert_eq!(deeds(&bench.wait(s(20))), [], "alive is no evidence any more");
+        let actions = bench.on(listen(w(0, 2), A));
+        assert_eq!(actions.contains(&Action::Drain(w(0, 1))), soak == Span::ZERO, "{actions:?}");
+        assert!(rolled(&actions) || rolled(&bench.wait(soak)));
+    }
 }
 
 #[test]
@@ -66,21 +162,25 @@ fn the_time_to_load_is_not_the_time_alive() {
     assert_eq!(bench.on(Event::Boots(w(0, 1))), []);
     assert_eq!(bench.due(), Some(s(30)));
     bench.wait(s(4));
-    assert_eq!(bench.on(Event::Booted(w(0, 1))), []);
-    assert_eq!(bench.due(), Some(s(1)));
-    bench.tick();
+    assert_eq!(bench.on(Event::Booted(w(0, 1), Loads::Server)), []);
+    assert_eq!(bench.until_next().0, s(5));
     assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
 
     let mut bench = starting(ReadyBy::Listen);
     bench.on(Event::Boots(w(0, 1)));
     bench.tick();
-    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive), "it computes, and says nothing");
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Idle), "it computes, and says nothing");
+
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(Event::Boots(w(0, 1)));
+    bench.on(Event::Booted(w(0, 1), Loads::Unknown));
+    assert_eq!(bench.until_next().0, s(1), "it has taken the channel away");
 
     for evidence in [ReadyBy::Message, ReadyBy::Health] {
         let mut bench = starting(evidence);
         bench.on(Event::Boots(w(0, 1)));
         bench.wait(s(4));
-        bench.on(Event::Booted(w(0, 1)));
+        bench.on(Event::Booted(w(0, 1), Loads::Server));
         assert_eq!(bench.due(), Some(s(26)), "being alive was never asked for");
     }
 }
@@ -155,16 +255,15 @@ fn one_that_was_refused_and_listens_on_nothing_is_not_ready_because_it_lives() {
     let refused = |id| Event::Refused { id, what: "cannot listen address=x reason=taken".to_string() };
     let mut bench = starting(ReadyBy::Listen);
     assert_eq!(bench.on(refused(w(0, 1))), []);
-    assert_eq!(bench.due(), Some(s(1)), "it may yet find another");
-    let actions = bench.tick();
+    let (after, actions) = bench.until_next();
+    assert_eq!(after, s(1), "it may yet find another");
     assert_eq!(deeds(&actions), [Action::Stop(w(0, 1))]);
     let [late] = said(&actions)[..] else { panic!("{actions:?}") };
     let line = "worker not ready in time slot=0 generation=1 after=1000ms; cannot listen address=x reason=taken";
     assert_eq!(late.to_string(), line);
     let ended = bench.on(ended(w(0, 1), Exit::Code(0)));
     assert!(matches!(next(&ended), Some(Next::Restart(delay)) if delay > Span::ZERO), "{ended:?}");
-    bench.tick();
-    assert_eq!(deeds(&bench.tick()), [Action::AnnounceReady], "its successor was refused nothing");
+    assert!(bench.wait(s(2)).contains(&Action::AnnounceReady), "its successor was refused nothing");
 
     let mut bench = starting(ReadyBy::Listen);
     bench.on(refused(w(0, 1)));
@@ -191,7 +290,7 @@ fn a_new_release_that_is_refused_what_it_wants_aborts_the_reload() {
     let mut bench = Bench::cluster(1, Rules::default());
     bench.reload();
     bench.on(Event::Refused { id: w(0, 2), what: "cannot listen".to_string() });
-    let actions = bench.tick();
+    let (_, actions) = bench.until_next();
     assert_eq!(deeds(&actions), [Action::Stop(w(0, 2)), Action::DropRelease]);
     assert_eq!(reason(&actions), "not ready after 1000ms; cannot listen");
 }
@@ -280,7 +379,7 @@ fn a_unix_path_counts_when_two_workers_had_it() {
     let mut bench = starting(ReadyBy::Listen);
     bench.on(listen(w(0, 1), PATH));
     let second = replaced(&mut bench, w(0, 1));
-    assert_eq!(bench.due(), Some(s(1)), "seen once");
+    assert_eq!(bench.due(), Some(Span::millis(500)), "seen once");
     bench.on(listen(second, PATH));
     let third = replaced(&mut bench, second);
     assert_eq!(bench.due(), Some(s(30)), "seen twice");

@@ -253,7 +253,7 @@ fn a_crash_after_the_trial_gives_the_new_one_the_seat_and_its_failure_costs_noth
     let actions = bench.on(crash(w(1, 1)));
     assert_eq!((next(&actions), deeds(&actions)), (Some(Next::Replaced), vec![]));
     assert_eq!(bench.states(1), [(2, "starting")]);
-    let mut other = Bench { world: bench.world.clone() };
+    let mut other = Bench { world: bench.world.clone(), looked: bench.looked.clone() };
     assert!(rolled(&other.on(notify(w(1, 2)))));
     let actions = bench.on(crash(w(1, 2)));
     assert_eq!(deeds(&actions), [Action::DropRelease, spawn(w(1, 3))], "from the old release again");
@@ -268,7 +268,7 @@ fn a_slot_that_started_anew_after_the_trial_is_waited_for() {
     assert_eq!(deeds(&bench.on(crash(w(2, 1)))), [spawn(w(2, 2))], "its turn has not come: the slot's own rules");
     let actions = bench.on(notify(w(1, 2)));
     assert_eq!((deeds(&actions), rolled(&actions)), (vec![Action::Drain(w(1, 1))], false));
-    let mut other = Bench { world: bench.world.clone() };
+    let mut other = Bench { world: bench.world.clone(), looked: bench.looked.clone() };
     assert!(rolled(&other.on(notify(w(2, 2)))));
     let actions = bench.on(crash(w(2, 2)));
     assert_eq!(deeds(&actions), [Action::DropRelease, spawn(w(2, 3))]);
@@ -286,7 +286,7 @@ fn a_worker_that_still_starts_is_replaced_as_well() {
 fn a_new_worker_is_held_to_what_the_old_one_listened_on_last() {
     let mut bench = Bench::cluster(1, Rules::default());
     bench.reload();
-    assert_eq!(bench.due(), Some(s(1)), "no baseline yet");
+    assert_eq!(bench.due(), Some(Span::millis(500)), "no baseline yet");
     bench.on(listen(w(0, 1), A));
     bench.on(crash(w(0, 1)));
     bench.on(notify(w(0, 3)));
@@ -325,7 +325,7 @@ fn a_reload_is_tried_even_if_everything_has_failed_meanwhile() {
     assert_eq!(bench.on(RELOAD), [Action::ResolveRelease]);
     assert_eq!(deeds(&bench.on(crash(w(0, 1)))), [], "we do not give up yet");
     assert_eq!((bench.states(0), bench.tick()), (vec![(1, "failed")], vec![spawn_next(w(0, 2))]));
-    let mut other = Bench { world: bench.world.clone() };
+    let mut other = Bench { world: bench.world.clone(), looked: bench.looked.clone() };
     assert!(rolled(&other.on(notify(w(0, 2)))));
     assert_eq!(other.states(0), [(2, "ready")]);
     let actions = bench.on(crash(w(0, 2)));

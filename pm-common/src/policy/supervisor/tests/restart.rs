@@ -280,7 +280,7 @@ fn an_end_that_is_excused_costs_nothing_and_the_next_one_counts() {
 #[test]
 fn one_that_is_ready_only_because_it_lives_is_excused() {
     let (mut bench, _) = Bench::new(1, true, Rules::default(), ReadyBy::Listen);
-    bench.tick();
+    bench.until_next();
     assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
     bench.on(Event::Excused(w(0, 1)));
     assert_eq!(deeds(&bench.on(crash(w(0, 1)))), [spawn(w(0, 2))]);

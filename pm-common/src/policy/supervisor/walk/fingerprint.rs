@@ -81,8 +81,11 @@ fn hash_worker(world: &World, slot: u32, worker: &Worker, matters: bool) -> u64 
     let mut h = DefaultHasher::new();
     std::mem::discriminant(&worker.life).hash(&mut h);
     match &worker.life {
-        Life::Starting(due) => std::mem::discriminant(due).hash(&mut h),
-        Life::Soaking { .. } | Life::Ready { .. } => {}
+        Life::Starting(due) => {
+            (std::mem::discriminant(due), worker.idle_at.since(now)).hash(&mut h);
+        }
+        Life::Soaking { by, .. } => (by.serves_nobody(), worker.idle_at.since(now)).hash(&mut h),
+        Life::Ready { .. } => {}
         Life::Draining { why, told, asked_again, .. } => (matters.then_some(why), told, asked_again).hash(&mut h),
         Life::Killing { why, .. } => matters.then_some(why).hash(&mut h),
     }

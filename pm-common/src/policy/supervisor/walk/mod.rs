@@ -20,7 +20,7 @@ use super::world::World;
 use super::*;
 use crate::policy::lag::Stall;
 use crate::policy::rules::Restart;
-use crate::policy::worker::ReadyRule;
+use crate::policy::worker::{Loads, ReadyRule};
 
 const ADDRESS: &str = "tcp:127.0.0.1:1";
 const LIMIT: u64 = 100;
@@ -46,6 +46,8 @@ struct Menu {
     stable: Span,
     backoff: Span,
     roll: RollRule,
+    /// Within it a worker may be looked at, and say that it is loaded, where it is longer than the time alive.
+    timeout: Span,
     /// Begin with every worker ready; else with every worker starting.
     from_ready: bool,
     most_living: usize,
@@ -80,7 +82,12 @@ fn rules(menu: Menu) -> Rules {
 }
 
 fn shape(menu: Menu, workers: u32, overlap: bool) -> Shape {
-    let ready = ReadyRule { evidence: ReadyBy::Listen, alive_after: Span(1), timeout: Span(1) };
+    let ready = ReadyRule {
+        evidence: ReadyBy::Listen,
+        alive_after: Some(Span(1)),
+        listen_time: Span(1),
+        timeout: menu.timeout,
+    };
     Shape { workers, overlap, ready, roll: menu.roll }
 }
 
@@ -126,6 +133,10 @@ fn worker_events(id: WorkerId, worker: &Worker, menu: Menu, all: &mut Vec<Event>
         let fails = menu.spawn_fails && worker.listening.is_empty() && !worker.supervises;
         all.extend(fails.then_some(Event::SpawnFailed(id, 125)));
         all.push(Event::SaidReady(id, ReadyBy::Notify));
+    }
+    if matches!(worker.life, Life::Starting(Due::Alive(_))) && menu.timeout > Span(1) {
+        all.extend([true, false].map(|busy| Event::Looked { id, busy }));
+        all.extend([Loads::Nothing, Loads::Server].map(|loads| Event::Booted(id, loads)));
     }
     if menu.addresses {
         let address = ADDRESS.to_string();
@@ -249,6 +260,7 @@ const MENU: Menu = Menu {
     stable: Span(1),
     backoff: Span(3),
     roll: RollRule { parallel: 1, soak: Span(1), overlap: 1, heeds_memory: false },
+    timeout: Span(1),
     from_ready: false,
     most_living: 4,
     most_states: 40_000,
@@ -354,6 +366,25 @@ fn one_slot_excuses() {
 #[test]
 fn one_slot_memory_and_reload() {
     walk_all("one slot, memory and reload", Menu { memory: true, reload: true, ..SLOW }, 1, true, 300);
+}
+
+/// One that only lives, one that is idle, and one that listens later than its successor starts.
+#[test]
+fn cluster_looks() {
+    let menu = Menu { addresses: true, reload: true, timeout: Span(3), most_states: CUT, whole: false, ..MENU };
+    walk_all("cluster, looks", menu, 2, true, CUT);
+}
+
+#[test]
+fn one_slot_looks() {
+    let menu = Menu { addresses: true, reload: true, timeout: Span(2), ..SLOW };
+    walk_all("one slot, looks", menu, 1, true, 300);
+}
+
+#[test]
+fn pm_restart_looks() {
+    let menu = Menu { addresses: true, reload: true, below: true, timeout: Span(2), ..SLOW };
+    walk_all("pm-restart, looks", menu, 1, false, 300);
 }
 
 #[test]

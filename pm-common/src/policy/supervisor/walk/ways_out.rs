@@ -5,6 +5,7 @@ use super::super::*;
 use super::fingerprint::fingerprint;
 use super::{ADDRESS, LIMIT};
 use crate::policy::lag::Stall;
+use crate::policy::worker::Loads;
 
 /// From every state: a late event (in turn one of each kind) does nothing, and there are ways to the end.
 pub(super) fn check_ways_out(world: &World, turn: usize) -> Result<(), (&'static str, String)> {
@@ -18,7 +19,7 @@ pub(super) fn check_ways_out(world: &World, turn: usize) -> Result<(), (&'static
 
 fn late_event(world: &World, turn: usize) -> Result<(), String> {
     let Some(id) = world.dead else { return Ok(()) };
-    let event = match turn % 14 {
+    let event = match turn % 16 {
         0 => Event::Ended { id, exit: Exit::Code(1), leftovers: false },
         1 => Event::SpawnFailed(id, 127),
         2 => Event::Listening { id, address: ADDRESS.to_string(), fixed: true },
@@ -30,6 +31,8 @@ fn late_event(world: &World, turn: usize) -> Result<(), String> {
         8 => Event::Drained(id),
         9 => Event::Excused(id),
         13 => Event::Boots(id),
+        14 => Event::Booted(id, Loads::Nothing),
+        15 => Event::Looked { id, busy: false },
         12 => Event::Lag { id, how: Stall::Loop, after: Span(9) },
         10 if !world.asks_for_room() => Event::Room { left: Some(0), needs: 1 },
         _ => Event::Gone(id),

@@ -3,7 +3,7 @@
 //! Node ends at once when it cannot read a script of NODE_OPTIONS, and a worker may have any uid (`su`, `setpriv` or
 //! `process.setuid` in the chain). So the file must be readable by all, and every directory above it passable.
 
-pub(crate) mod blame;
+pub mod blame;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -13,10 +13,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use pm_common::cli::report;
-use pm_common::kernel::procfs;
-use pm_common::policy::time::Span;
-use pm_common::sys::random;
+use crate::cli::report;
+use crate::kernel::procfs;
+use crate::policy::time::Span;
+use crate::sys::random;
 use rustix::process::Signal;
 
 /// The script itself.
@@ -86,7 +86,8 @@ impl Preload {
     }
 
     /// What a worker's environment needs to load the script: NODE_OPTIONS with the script behind what it `inherited`,
-    /// PM_PRELOAD (the text that was added) and PM_LINGER_MS. Nothing where the script is off.
+    /// PM_PRELOAD (the text that was added) and PM_LINGER_MS. Nothing where the script is off. Without a `linger` the
+    /// script only says when the app has been loaded.
     ///
     /// `below`: the server may be a process below the worker, without a channel ([`SIGNAL`]).
     ///
@@ -96,7 +97,7 @@ impl Preload {
         &mut self,
         inherited: Option<&OsStr>,
         argv: &[OsString],
-        linger: Span,
+        linger: Option<Span>,
         below: bool,
     ) -> Vec<(OsString, OsString)> {
         let inherited = inherited.filter(|options| !options.is_empty());
@@ -105,14 +106,10 @@ impl Preload {
         let mut options = inherited.map(OsStr::to_owned).unwrap_or_default();
         let added = if options.is_empty() { option } else { format!(" {option}") };
         options.push(&added);
-        let linger = linger.as_millis().to_string();
+        let linger = linger.map(|span| ("PM_LINGER_MS".into(), span.as_millis().to_string().into()));
         let signal = below.then(|| ("PM_DRAIN_SIGNAL".into(), SIGNAL_NAME.into()));
-        let all = [
-            ("NODE_OPTIONS".into(), options),
-            ("PM_PRELOAD".into(), added.into()),
-            ("PM_LINGER_MS".into(), linger.into()),
-        ];
-        all.into_iter().chain(signal).collect()
+        let all = [("NODE_OPTIONS".into(), options), ("PM_PRELOAD".into(), added.into())];
+        all.into_iter().chain(linger).chain(signal).collect()
     }
 
     /// The option of Node that loads the script.

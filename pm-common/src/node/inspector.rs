@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::net::TcpListener;
 
-use pm_common::policy::WorkerId;
+use crate::policy::WorkerId;
 
-use pm_common::node::program::base_name;
+use crate::node::program::base_name;
 
 /// Node's port where none is given (`node --help`, `--inspect`).
 const DEFAULT_PORT: u16 = 9229;
@@ -35,13 +35,13 @@ const TAKE_A_WORD: [&str; 12] = [
 
 /// What Node's options say about its inspector.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Inspector {
+pub struct Inspector {
     /// It listens from the start.
-    pub(crate) starts: bool,
+    pub starts: bool,
     /// Where; Node's own default if it is not given.
     host: Option<String>,
     /// From which port on.
-    pub(crate) port: u16,
+    pub port: u16,
 }
 
 impl Default for Inspector {
@@ -52,11 +52,21 @@ impl Default for Inspector {
 
 impl Inspector {
     /// Reads Node's own words: those of NODE_OPTIONS first, then those before the program's name.
-    pub(crate) fn of<'a>(options: &'a str, args: impl Iterator<Item = &'a str>) -> Self {
+    pub fn of<'a>(options: &'a str, args: impl Iterator<Item = &'a str>) -> Self {
         let mut inspector = Self::default();
         inspector.read(options.split_whitespace());
         inspector.read(args);
         inspector
+    }
+
+    /// That of a process of Node.
+    #[must_use]
+    pub fn of_process(pid: i32) -> Self {
+        let words = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let (line, environment) = (words("cmdline"), words("environ"));
+        let options = environment.split(|b| *b == 0).find_map(|entry| entry.strip_prefix(b"NODE_OPTIONS="));
+        let options = String::from_utf8_lossy(options.unwrap_or_default());
+        Self::of(&options, String::from_utf8_lossy(&line).split('\0').skip(1))
     }
 
     /// Reads options up to the program's name; gives the number of the word after which a later option wins.
@@ -105,13 +115,21 @@ impl Inspector {
     }
 }
 
+/// Whether this address of a process is that of its debugger.
+#[must_use]
+pub fn is_of(pid: i32, address: &str) -> bool {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let is_node = matches!(base_name(program.as_os_str()).as_str(), "node" | "nodejs");
+    is_node && address.rsplit(':').next() == Some(&Inspector::of_process(pid).port.to_string())
+}
+
 /// The ports that workers' inspectors were given.
 #[derive(Debug, Default)]
-pub(crate) struct Ports(BTreeMap<WorkerId, u16>);
+pub struct Ports(BTreeMap<WorkerId, u16>);
 
 impl Ports {
     /// Gives a worker the first port from `from` on that no other worker has, and that `binds`.
-    pub(crate) fn give(&mut self, who: WorkerId, from: u16, mut binds: impl FnMut(u16) -> bool) -> Option<u16> {
+    pub fn give(&mut self, who: WorkerId, from: u16, mut binds: impl FnMut(u16) -> bool) -> Option<u16> {
         let free = |port: &u16| !self.0.values().any(|given| given == port);
         let port = (from..=u16::MAX).take(MOST_TRIED).filter(free).find(|port| binds(*port))?;
         self.0.insert(who, port);
@@ -119,12 +137,12 @@ impl Ports {
     }
 
     /// A worker has ended: its port is free.
-    pub(crate) fn gone(&mut self, who: WorkerId) {
+    pub fn gone(&mut self, who: WorkerId) {
         self.0.remove(&who);
     }
 
     /// The command line of a worker that is Node itself, where its inspector starts with it; `None`: as it was.
-    pub(crate) fn command_line(&mut self, who: WorkerId, argv: &[OsString], options: &OsStr) -> Option<Vec<OsString>> {
+    pub fn command_line(&mut self, who: WorkerId, argv: &[OsString], options: &OsStr) -> Option<Vec<OsString>> {
         let is_node = |word: &OsString| matches!(base_name(word).as_str(), "node" | "nodejs");
         let node = argv.iter().position(is_node)? + 1;
         let words: Vec<String> = argv.iter().skip(node).map(|word| word.to_string_lossy().into_owned()).collect();

@@ -7,29 +7,29 @@
 
 use std::collections::BTreeMap;
 
-use pm_common::policy::exit::Exit;
+use crate::policy::exit::Exit;
 
 /// Releases that are remembered: the current one, the one before it and the next are in use.
 const REMEMBERED: usize = 8;
 
 /// How a worker was started, and how far it came.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Start {
+pub struct Progress {
     /// The number of its release.
-    pub(crate) release: u64,
+    pub release: u64,
     /// It was given the script.
-    pub(crate) with_script: bool,
+    pub with_script: bool,
     /// It has connected its channel: Node does so before it loads any script.
-    pub(crate) online: bool,
+    pub online: bool,
     /// The script has said that it is loaded.
-    pub(crate) loaded: bool,
+    pub loaded: bool,
     /// It has listened.
-    pub(crate) listened: bool,
+    pub listened: bool,
 }
 
 /// What is known of releases whose workers ended before the script was loaded.
 #[derive(Debug, Default)]
-pub(crate) struct Trust {
+pub struct Trust {
     doubts: BTreeMap<u64, Doubt>,
 }
 
@@ -45,7 +45,7 @@ struct Doubt {
 
 /// What an end says about the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Nothing.
     Own,
     /// It may have been the script, and nobody has been told yet.
@@ -56,19 +56,19 @@ pub(crate) enum Verdict {
 
 impl Trust {
     /// Whether the next worker of the release is to be given the script.
-    pub(crate) fn wants_script(&self, release: u64) -> bool {
+    pub fn wants_script(&self, release: u64) -> bool {
         self.doubts.get(&release).is_none_or(|doubt| doubt.with_script)
     }
 
     /// A worker listens.
-    pub(crate) fn listened(&mut self, start: &Start) {
+    pub fn listened(&mut self, start: &Progress) {
         if let Some(doubt) = self.doubts.get_mut(&start.release).filter(|_| !start.with_script) {
             *doubt = Doubt { with_script: false, proven: true, ..*doubt };
         }
     }
 
     /// A worker ended.
-    pub(crate) fn ended(&mut self, start: &Start, exit: Exit) -> Verdict {
+    pub fn ended(&mut self, start: &Progress, exit: Exit) -> Verdict {
         if start.listened || !matches!(exit, Exit::Code(1 | 9)) {
             return Verdict::Own;
         }
@@ -100,12 +100,12 @@ impl Trust {
 mod tests {
     use super::*;
 
-    const UNLOADED: Start = Start { release: 0, with_script: true, online: true, loaded: false, listened: false };
-    const WITHOUT: Start = Start { with_script: false, ..UNLOADED };
+    const UNLOADED: Progress = Progress { release: 0, with_script: true, online: true, loaded: false, listened: false };
+    const WITHOUT: Progress = Progress { with_script: false, ..UNLOADED };
 
     #[test]
     fn only_an_end_before_the_script_was_loaded_is_the_scripts() {
-        let offline = Start { online: false, ..UNLOADED };
+        let offline = Progress { online: false, ..UNLOADED };
         let cases = [
             (UNLOADED, Exit::Code(1), Verdict::First),
             (UNLOADED, Exit::Code(9), Verdict::First),
@@ -113,8 +113,8 @@ mod tests {
             (offline, Exit::Code(1), Verdict::Own),
             (UNLOADED, Exit::Code(0), Verdict::Own),
             (UNLOADED, Exit::Signal(9), Verdict::Own),
-            (Start { loaded: true, ..UNLOADED }, Exit::Code(1), Verdict::Own),
-            (Start { listened: true, ..UNLOADED }, Exit::Code(1), Verdict::Own),
+            (Progress { loaded: true, ..UNLOADED }, Exit::Code(1), Verdict::Own),
+            (Progress { listened: true, ..UNLOADED }, Exit::Code(1), Verdict::Own),
             (WITHOUT, Exit::Code(1), Verdict::Own),
         ];
         for (start, exit, verdict) in cases {
@@ -151,7 +151,7 @@ mod tests {
     fn few_releases_are_remembered() {
         let mut trust = Trust::default();
         for release in 0..100 {
-            trust.ended(&Start { release, ..UNLOADED }, Exit::Code(1));
+            trust.ended(&Progress { release, ..UNLOADED }, Exit::Code(1));
         }
         assert_eq!((trust.doubts.len(), trust.wants_script(99)), (REMEMBERED, false));
     }

@@ -90,7 +90,7 @@ fn a_directory_that_others_cannot_pass_or_could_tamper_with_is_left_out() {
 fn a_copy_that_was_swept_away_is_made_again() {
     let mut preload = copied(passable().path());
     preload.parents = temporary_directories();
-    let env = preload.env(None, &[], Span::secs(6), false);
+    let env = preload.env(None, &[], Some(Span::secs(6)), false);
     seen_by_node(env);
 }
 
@@ -101,17 +101,17 @@ fn node_reads_it_whatever_the_path_and_leaves_no_trace() {
     fs::create_dir(&odd).expect("made");
     fs::set_permissions(&odd, Permissions::from_mode(0o755)).expect("chmod");
     let mut preload = copied(&odd);
-    let env = preload.env(None, &[], Span::secs(6), false);
+    let env = preload.env(None, &[], Some(Span::secs(6)), false);
     assert_eq!((get(&env, "NODE_OPTIONS"), get(&env, "PM_LINGER_MS")), (get(&env, "PM_PRELOAD"), "6000"));
     assert_eq!(seen_by_node(env), "undefined undefined undefined");
-    let env = preload.env(Some(OsStr::new("--no-warnings --max-old-space-size=99")), &[], Span::ZERO, false);
+    let env = preload.env(Some(OsStr::new("--no-warnings --max-old-space-size=99")), &[], Some(Span::ZERO), false);
     assert_eq!(seen_by_node(env), "--no-warnings --max-old-space-size=99 undefined undefined");
 }
 
 #[test]
 fn without_a_file_it_is_in_the_environment() {
     let mut preload = Preload { place: Place::Inline, parents: Vec::new() };
-    let env = preload.env(Some(OsStr::new("--no-warnings")), &[], Span::millis(10), false);
+    let env = preload.env(Some(OsStr::new("--no-warnings")), &[], Some(Span::millis(10)), false);
     let added = get(&env, "PM_PRELOAD");
     assert!(added.starts_with(" --import data:") && !added[1..].contains(['"', '\\', '\n', '#', '?']), "{added}");
     assert!(added.len() < 32 << 10, "{} bytes", added.len());
@@ -124,16 +124,20 @@ fn where_the_app_may_read_few_files_it_is_in_the_environment() {
     let parent = passable();
     let mut preload = copied(parent.path());
     let restricted = [OsString::from("node"), OsString::from("--experimental-permission")];
-    assert!(get(&preload.env(None, &restricted, Span::ZERO, false), "NODE_OPTIONS").starts_with("--import data:"));
+    assert!(
+        get(&preload.env(None, &restricted, Some(Span::ZERO), false), "NODE_OPTIONS").starts_with("--import data:")
+    );
     let options = OsStr::new("--experimental-permission");
-    assert!(get(&preload.env(Some(options), &[], Span::ZERO, false), "PM_PRELOAD").starts_with(" --import data:"));
+    assert!(
+        get(&preload.env(Some(options), &[], Some(Span::ZERO), false), "PM_PRELOAD").starts_with(" --import data:")
+    );
     let free = [OsString::from("node"), OsString::from("--permission")];
-    assert!(get(&preload.env(None, &free, Span::ZERO, false), "PM_PRELOAD").starts_with("--require \""));
+    assert!(get(&preload.env(None, &free, Some(Span::ZERO), false), "PM_PRELOAD").starts_with("--require \""));
 }
 
 #[test]
 fn turned_off_it_sets_nothing() {
-    assert_eq!(Preload::off().env(Some(OsStr::new("--no-warnings")), &[], Span::ZERO, false), []);
+    assert_eq!(Preload::off().env(Some(OsStr::new("--no-warnings")), &[], Some(Span::ZERO), false), []);
 }
 
 #[test]

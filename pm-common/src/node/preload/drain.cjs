@@ -8,9 +8,12 @@
 //   HTTP/2  GOAWAY with the next requests of a session, or after the linger
 //   others  (WebSockets, sockets that the app took over, other protocols) run on; the supervisor's grace ends them
 //
+// Below pm-restart alone it says when the app has been loaded, and does nothing else.
+//
 // Environment, taken out again so that the app's children do not inherit it:
 //   PM_PRELOAD    the text that was added to NODE_OPTIONS
-//   PM_LINGER_MS  how long an idle connection may linger; a field `linger` (ms) in the message goes before it
+//   PM_LINGER_MS  how long an idle connection may linger; a field `linger` (ms) in the message goes before it; without it
+//                 (and without the next) there is no drain
 //   PM_DRAIN_SIGNAL  set where a launcher (npm, a shell) may start the server, which then has no channel: the server is
 //                 asked to leave by this signal, which means nothing by default. Processes above it pass all three on.
 //
@@ -26,6 +29,11 @@ const LOOKS = 4
 const GATHER_MS = 25
 // TERM may reach every process of a chain at once: the supervisor asks us to leave within this time, or never will.
 const SAME_STOP_MS = 1000
+// While an app is loaded it is looked at again after this time, and given up after so many looks.
+const LOADING_MS = 5
+const MOST_LOADING = 1000
+// The modules of Node that something serves with [16..26].
+const SERVES = /^NativeModule (_http_server|http2|worker_threads|internal\/cluster\/(primary|master))$/
 
 const major = parseInt(process.versions.node)
 const watched = new WeakSet()
@@ -429,14 +437,41 @@ function sayLoaded () {
   process.send({ cmd: 'NODE_CLUSTER', act: 'pmLoaded' }, undefined, { swallowErrors: true }, () => {})
 }
 
-// An app that takes long to load is not up for being alive. (A module's imports may take some turns of the loop: there
-// this comes early, as if it had not been said.)
+// ---- What the app has loaded ----
+
+// An app that takes long to load is not up for being alive; and one that has loaded nothing to serve with serves nobody.
+// Of net the channel has need, too: there only a server that was made tells something.
 function sayBooted () {
-  setImmediate(safely(() => {
-    const message = { cmd: 'NODE_CLUSTER', act: 'pmBooted' }
-    if (open.size === 0 && process.connected) process.send(message, undefined, { swallowErrors: true }, () => {})
-  }))
+  const { prototype } = require('net').Server
+  const { on } = prototype
+  let made = false
+  prototype.on = function (...args) {
+    made = true
+    return Reflect.apply(on, this, args)
+  }
+  let looks = 0
+  const look = safely(() => {
+    const still = isLoading()
+    if (still && looks++ < MOST_LOADING) return void setTimeout(look, LOADING_MS).unref()
+    delete prototype.on
+    const server = made || still || hasLoadedServer()
+    const message = { cmd: 'NODE_CLUSTER', act: 'pmBooted', server }
+    if (open.size === 0 && process.connected) send.call(process, message, undefined, { swallowErrors: true }, () => {})
+  })
+  const { send } = process
+  setImmediate(look)
 }
+
+// Files are read, or a module waits for its imports: its main module is, up to Node 20, as long as Node has this listener
+// [private: 16..20]; later ones are loaded in one turn.
+const isLoading = () => resources().some((name) => name.startsWith('FSReq')) ||
+  process.listeners('exit').some((listener) => listener.name === 'handleProcessExit')
+
+// The modules of Node that it has loaded, and those that serve in its stead: threads, and processes that it has started.
+const hasLoadedServer = () => typeof process.getActiveResourcesInfo !== 'function' ||
+  resources().includes('ProcessWrap') || process.moduleLoadList.some((name) => SERVES.test(name))
+
+const resources = () => typeof process.getActiveResourcesInfo === 'function' ? process.getActiveResourcesInfo() : []
 
 safely(() => {
   const { PM_DRAIN_SIGNAL: signal, PM_LINGER_MS: linger } = process.env
@@ -445,9 +480,12 @@ safely(() => {
   if (!signal) leaveEnvironment(process.env)
   // Twice in the options of a chain within a chain: once is enough.
   const here = Symbol.for('pm-cluster.drain')
-  const worker = isWorker()
-  if (process[here] || !(worker || (signal && mayServe()))) return
+  // Below a supervisor of one process nobody asks it to leave.
+  const alone = !signal && ms === undefined
+  const worker = !alone && isWorker()
+  if (process[here] || !(worker || (alone && process.connected) || (signal && mayServe()))) return
   process[here] = true
+  if (alone) return void (isNode && (sayLoaded(), sayBooted()))
   watchServers()
   if (signal) awaitSignal(signal, worker)
   if (!worker) return

@@ -1,0 +1,72 @@
+//! Whether a worker that has not shown yet that it serves is at work: computing, waiting for a CPU or a disk, or starting
+//! others. One that is loading is; one that waits for something to happen is not.
+
+use super::{Adapter, Supervise};
+use crate::kernel::procfs::{Stat, ticks_per_second};
+use crate::policy::WorkerId;
+use crate::policy::supervisor::Event;
+use crate::policy::time::Mono;
+use crate::sys::clock;
+
+/// More of the time than this in the CPU is work: what only waits, with a timer or two, takes less.
+const QUIET_SHARE: f64 = 0.05;
+
+/// What a worker's tree was at, at some moment.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct AtWork {
+    at: Mono,
+    ticks: u64,
+    /// Each as pid and start time.
+    processes: Vec<(i32, u64)>,
+    /// A process of it runs, or waits for a CPU or a disk.
+    runs: bool,
+}
+
+impl AtWork {
+    fn of(at: Mono, tree: &[Stat]) -> Self {
+        Self {
+            at,
+            ticks: tree.iter().map(Stat::cpu_ticks).sum(),
+            processes: tree.iter().map(|stat| (stat.pid, stat.start_time)).collect(),
+            runs: tree.iter().any(|stat| matches!(stat.state, b'R' | b'D')),
+        }
+    }
+
+    /// Whether it has worked since it was looked at `before`.
+    fn since(&self, before: &Self) -> bool {
+        let share = self.ticks.saturating_sub(before.ticks) as f64 / ticks_per_second();
+        let new = self.processes.iter().any(|process| !before.processes.contains(process));
+        self.runs || new || share > QUIET_SHARE * self.at.since(before.at).as_secs_f64()
+    }
+}
+
+impl<A: Adapter> Supervise<A> {
+    /// At the first look it is at work, as far as anybody can tell.
+    pub(super) fn look_at_work(&mut self, id: WorkerId) {
+        let Some(process) = self.processes.get_mut(&id).filter(|process| process.is_running()) else { return };
+        let tree = self.proc.tree_of_app(process.child.pid, self.publisher.directory(), |_| true);
+        let now = AtWork::of(clock::now(), &tree);
+        let busy = process.at_work.as_ref().is_none_or(|before| now.since(before));
+        process.at_work = Some(now);
+        self.adapter.look_where_it_listens(id, &mut self.events);
+        self.events.push_back(Event::Looked { id, busy });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::time::Span;
+
+    #[test]
+    fn who_computes_or_starts_others_is_at_work_and_who_waits_is_not() {
+        let before = AtWork { at: Mono(0), ticks: 50, processes: vec![(1, 1)], runs: false };
+        let later = AtWork { at: Mono(0) + Span::secs(1), ..before.clone() };
+        assert!(!later.since(&before));
+        assert!(!AtWork { ticks: 53, ..later.clone() }.since(&before), "a timer now and then");
+        assert!(AtWork { ticks: 60, ..later.clone() }.since(&before));
+        assert!(AtWork { runs: true, ..later.clone() }.since(&before), "it waits for a CPU");
+        assert!(AtWork { processes: vec![(1, 1), (2, 9)], ..later.clone() }.since(&before));
+        assert!(!AtWork { processes: Vec::new(), ticks: 0, ..later }.since(&before), "fewer is no work");
+    }
+}

@@ -1,0 +1,127 @@
+//! Where a child listens, whatever language or launcher it is in: seen from outside, while it starts.
+//!
+//! The looks come the later the older the child is, and end once it was seen listening (what more it opens then is seen
+//! for a moment), or with the ready timeout.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use pm_common::kernel::{procfs, procfs::Proc, serving};
+use pm_common::node::inspector;
+use pm_common::policy::WorkerId;
+use pm_common::policy::supervisor::Event;
+use pm_common::policy::time::{Mono, Span};
+use pm_common::supervise::Listens;
+use pm_common::sys::clock;
+
+/// The first look, and the shortest time between two.
+const FIRST: Span = Span::millis(30);
+/// A child is looked at again after this part of its age.
+const PART_OF_AGE: u64 = 6;
+/// Looks at one that listens: servers open what they have within a moment.
+const MORE: u32 = 3;
+
+/// Who is looked at.
+#[derive(Debug)]
+pub(crate) struct Eyes {
+    proc: Proc,
+    /// The app's own directory: what has another is no part of it.
+    own: Vec<u8>,
+    /// So old, a child is not looked at any more.
+    longest: Span,
+    children: BTreeMap<WorkerId, Child>,
+}
+
+#[derive(Debug)]
+struct Child {
+    pid: i32,
+    started: Mono,
+    /// `None`: no more.
+    next: Option<Mono>,
+    left: u32,
+    /// By the numbers of their sockets.
+    found: BTreeMap<u64, String>,
+}
+
+impl Eyes {
+    pub(crate) fn new(own: Vec<u8>, longest: Span) -> Self {
+        Self { proc: Proc::default(), own, longest, children: BTreeMap::new() }
+    }
+
+    pub(crate) fn started(&mut self, id: WorkerId, pid: i32) {
+        let started = clock::now();
+        let next = Some(started + FIRST);
+        self.children.insert(id, Child { pid, started, next, left: MORE, found: BTreeMap::new() });
+    }
+
+    pub(crate) fn ended(&mut self, id: WorkerId) {
+        self.children.remove(&id);
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        self.children.values().filter_map(|child| child.next).min()
+    }
+
+    /// Looks at the children whose time has come.
+    pub(crate) fn look(&mut self, now: Mono, events: &mut VecDeque<Event>) {
+        let due = self.children.iter().filter(|(_, child)| child.next.is_some_and(|at| at <= now));
+        for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.look_at(id, now, events);
+        }
+    }
+
+    /// Looks at one that has just said something, before that is heard.
+    pub(crate) fn look_soon(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
+        if self.children.get(&id).is_some_and(|child| child.next.is_some()) {
+            let said = std::mem::take(events);
+            self.look_at(id, clock::now(), events);
+            events.extend(said);
+        }
+    }
+
+    fn look_at(&mut self, id: WorkerId, now: Mono, events: &mut VecDeque<Event>) {
+        let Some(child) = self.children.get_mut(&id) else { return };
+        let tree = self.proc.tree_of_app(child.pid, &self.own, |stat| !procfs::is_supervisor(stat));
+        // Its workers are those of the supervisor below, which tells of them.
+        let plain = !tree.iter().any(procfs::is_supervisor);
+        let pids = tree.iter().map(|stat| stat.pid);
+        for (socket, address) in if plain { listeners_of(pids) } else { Vec::new() } {
+            if child.found.insert(socket, address.clone()).is_none() {
+                events.push_back(Event::Listening { id, address, fixed: false });
+            }
+        }
+        child.left -= u32::from(!child.found.is_empty()).min(child.left);
+        let age = now.since(child.started);
+        let goes_on = plain && child.left > 0 && age < self.longest;
+        child.next = goes_on.then(|| now + Span(age.0 / PART_OF_AGE).max(FIRST));
+    }
+
+    pub(crate) fn listening(&self) -> BTreeMap<WorkerId, Listens> {
+        let listens = |child: &Child| {
+            let mut addresses: Vec<String> = child.found.values().cloned().collect();
+            addresses.sort();
+            addresses.dedup();
+            Listens { addresses, by: None, sockets: child.found.keys().copied().collect() }
+        };
+        let found = self.children.iter().filter(|(_, child)| !child.found.is_empty());
+        found.map(|(id, child)| (*id, listens(child))).collect()
+    }
+}
+
+/// The listeners that these processes hold, but the ports of Node's debuggers.
+fn listeners_of(pids: impl Iterator<Item = i32>) -> Vec<(u64, String)> {
+    let mut held: BTreeMap<u64, i32> = BTreeMap::new();
+    for pid in pids {
+        // One of another user's is not to be seen.
+        let _ = procfs::each_socket(pid, |inode| {
+            held.entry(inode).or_insert(pid);
+            true
+        });
+    }
+    if held.is_empty() {
+        return Vec::new();
+    }
+    let all = serving::listeners().unwrap_or_default();
+    let is_service =
+        |(socket, address): &(u64, String)| held.get(socket).is_some_and(|pid| !inspector::is_of(*pid, address));
+    all.into_iter().filter(is_service).collect()
+}

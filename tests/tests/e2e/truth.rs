@@ -1,0 +1,231 @@
+//! What a start says is true when it says it: what serves, what serves nobody, what does not listen yet.
+
+use nix::sys::signal::Signal::{SIGHUP, SIGUSR2};
+use pm_tests::front::Front;
+use pm_tests::scene::Scene;
+use pm_tests::{fork, http, proc, stat, wait};
+
+/// The oldest Node that is tested, and two newer ones.
+const NODES: [u32; 3] = [16, 24, 26];
+/// Alone, and in a cluster.
+const MODES: [&str; 2] = ["", " -i 2"];
+
+/// Longer than what has no better evidence was once up for: it listens then.
+const SLOW: &str = "const s = require('http').createServer((q, r) => r.end(`${process.pid}`)); \
+                    setTimeout(() => s.listen(process.env.PORT), 1500)";
+
+fn front(major: u32) -> Front {
+    let front = Front::with_node(major);
+    for (name, text) in [
+        ("slow.js", SLOW),
+        (
+            "net.js",
+            "const s = require('net').createServer(() => {}); setTimeout(() => s.listen(process.env.PORT), 1500)",
+        ),
+        (
+            "slow.mjs",
+            "import http from 'http'; await null; const s = http.createServer(); setTimeout(() => s.listen(process.env.PORT), 1500)",
+        ),
+        ("lazy.js", "import('./slow.mjs')"),
+        ("parent.js", "require('child_process').spawn(process.execPath, ['slow.js'], { stdio: 'inherit' })"),
+        ("job.mjs", "console.log('up'); setInterval(() => {}, 1e6)"),
+        ("client.js", "require('tls'); require('net').connect(1).on('error', () => {}); setInterval(() => {}, 1e6)"),
+        ("never.js", "require('http'); setInterval(() => {}, 1e6)"),
+        ("throws.js", "require('http'); setTimeout(() => { throw new Error('three') }, 1500)"),
+        // Its imports keep the CPU busy.
+        (
+            "slow.py",
+            "import socket, time, os\nend = time.time() + 2.5\nwhile time.time() < end: pass\n\
+                     s = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\ntime.sleep(1000)\n",
+        ),
+        ("busy.js", "for (const end = Date.now() + 1500; Date.now() < end;); require('./app.js')"),
+        ("package.json", r#"{"scripts": {"start": "node busy.js"}}"#),
+    ] {
+        let _ = front.scene.file(name, text);
+    }
+    front
+}
+
+#[test]
+fn what_has_nothing_to_serve_with_is_online_at_once() {
+    for major in NODES {
+        let front = front(major);
+        for (script, mode) in ["idle.js", "job.mjs", "client.js"].into_iter().flat_map(|s| MODES.map(|mode| (s, mode)))
+        {
+            let said = front.ok(&format!("start {script} --name job{mode} -s"));
+            let line = said.err.lines().find(|line| line.contains("started app 'job'")).unwrap_or_default();
+            assert!(
+                line.contains(" ready_by=idle ") && line.ends_with("; it serves nobody"),
+                "{major} {script}{mode}: {said:?}"
+            );
+            assert!(front.list().iter().all(|app| app == "job:online"), "{major} {script}{mode}: {:?}", front.list());
+            front.ok("delete job");
+        }
+    }
+}
+
+/// Once a start has said that it listens it does, and where is in the list.
+#[test]
+fn a_slow_server_is_waited_for() {
+    for major in NODES {
+        let front = front(major);
+        for (script, mode) in [
+            ("app.js", ""),
+            ("app.js", " -i 2"),
+            ("slow.js", ""),
+            ("slow.js", " -i 2"),
+            ("slow.mjs", ""),
+            ("slow.mjs", " -i 2"),
+            ("net.js", ""),
+            ("lazy.js", ""),
+            ("parent.js", ""),
+            ("slow.py", ""),
+            ("slow.py", " -i 2"),
+        ] {
+            let said = front.ok(&format!("start {script} --name web{mode} -s"));
+            let port = format!(":{}", front.scene.port);
+            let line = said.err.lines().find(|line| line.contains("started app 'web'")).unwrap_or_default();
+            assert!(
+                line.contains(" ready_by=listen listen=tcp:") && line.contains(&port),
+                "{major} {script}{mode}: {said:?}"
+            );
+            assert!(http::Connection::open(front.scene.port).is_ok(), "{major} {script}{mode}");
+            let workers = stat::workers(&front.scene);
+            assert!(
+                workers.iter().all(|line| line.0["listen"].to_string().contains(&port)),
+                "{script}{mode}: {workers:?}"
+            );
+            front.ok("delete web");
+        }
+    }
+}
+
+/// npm needs half a second of its own before it starts anything.
+#[test]
+fn a_slow_server_below_a_launcher_is_waited_for() {
+    let front = front(24);
+    for words in [
+        &["start", "npm", "--name", "web", "--", "start"][..],
+        &["start", "sleep 0.3; node busy.js; true", "--name", "web"],
+    ] {
+        let said = front.ok_words(words);
+        assert!(said.err.contains(" ready_by=listen listen=tcp:"), "{said:?}");
+        front.ok("delete web");
+    }
+}
+
+#[test]
+fn what_could_serve_and_does_not_is_not_online() {
+    for major in NODES {
+        let front = front(major);
+        for mode in MODES {
+            let said = front.ok(&format!("start never.js --name web{mode} -s"));
+            assert!(
+                said.err.contains(" ready_by=alive ") && said.err.contains("; not listening yet"),
+                "{major}{mode}: {said:?}"
+            );
+            assert!(front.list().iter().all(|app| app == "web:launching"), "{major}{mode}: {:?}", front.list());
+            assert!(front.ok("list").out.contains("not listening yet"), "{major}{mode}");
+            let check = stat::run(&front.scene, &["--check"]);
+            assert!(String::from_utf8_lossy(&check.stdout).contains("not listening yet"), "{major}{mode}: {check:?}");
+            let lines = stat::workers(&front.scene);
+            assert!(lines.iter().all(|line| (line.state(), line.text("ready_by")) == ("ready", "alive")), "{lines:?}");
+            front.ok("delete web");
+        }
+    }
+}
+
+/// Whoever was up for the whole ready timeout, and listened on nothing, has shown that it serves nobody.
+#[test]
+fn what_has_not_listened_by_the_ready_timeout_is_online() {
+    let front = front(24);
+    for tools in ["pm-restart", "pm-restart pm-cluster -n 2"] {
+        let line = format!("--name web {tools} --ready-after 100ms --ready-timeout 3s node never.js");
+        let said = fork::run(&front.scene, &line).ok();
+        assert!(said.err.contains("; not listening yet"), "{said:?}");
+        wait::until("it to be online", || front.list().iter().all(|app| app == "web:online").then_some(()));
+        let lines = stat::workers(&front.scene);
+        assert!(lines.iter().all(|line| line.text("ready_by") == "idle"), "{lines:?}");
+        assert!(stat::run(&front.scene, &["--check"]).status.success());
+        front.ok("delete web");
+    }
+}
+
+#[test]
+fn one_that_throws_before_it_listens_is_a_failed_start() {
+    let front = front(24);
+    let _ = front.scene.file("throws.json", r#"{"apps": [{"name": "web", "script": "throws.js"}]}"#);
+    for start in ["throws.js --name web", "throws.js --name web -i 2", "throws.json"] {
+        let said = front.line(&format!("start {start} -s"));
+        assert!(said.code == 1 && said.err.contains("Error: three"), "{start}: {said:?}");
+        front.ok("delete web");
+    }
+}
+
+#[test]
+fn who_must_listen_is_not_ready_for_anything_else() {
+    let front = front(24);
+    let description =
+        r#"{"name": "web", "script": "idle.js", "wait": "listen", "listen_timeout": 1000, "autorestart": false}"#;
+    let _ = front.scene.file("web.json", description);
+    for start in ["web.json", "idle.js --name web -i 2 --wait-listen --listen-timeout 1000 --no-autorestart"] {
+        let said = front.line(&format!("start {start} -s"));
+        assert!(said.code != 0 && said.err.contains("not ready in time"), "{start}: {said:?}");
+        front.ok("delete web");
+    }
+    let said = front.ok("start slow.js --name web --wait-listen -s");
+    assert!(said.err.contains(" ready_by=listen "), "{said:?}");
+    front.ok("delete web");
+}
+
+/// The old worker begins to listen when its successor has started: from then on that is what the successor must do.
+#[test]
+fn a_reload_before_the_first_worker_listens_refuses_nobody() {
+    let scene = Scene::with_node(24);
+    let script = scene.file(
+        "told.js",
+        "const s = require('http').createServer((q, r) => r.end(`${process.pid}`)); \
+         process.on('SIGUSR2', () => s.listen(process.env.PORT)); console.log(JSON.stringify({ at: 'up' }))",
+    );
+    let line = format!("pm-cluster --name web -n 1 --soak 0s --ready-after 1s node {}", script.display());
+    let chain = scene.start(&line);
+    let pid = |place: usize| stat::workers(&scene).get(place).and_then(stat::Line::pid);
+    chain.hear("up", 1);
+    let old = chain.until("a worker", || pid(0));
+    chain.signal(SIGHUP);
+    let all = chain.until("its successor", || Some(stat::workers(&scene)).filter(|all| all.len() == 2));
+    let new = all.iter().filter_map(stat::Line::pid).find(|pid| *pid != old).expect("a successor");
+    chain.hear("up", 2);
+    proc::send(old, SIGUSR2);
+    chain.until("the old one to listen", || http::get(scene.port, "/").ok());
+    // Longer than it is waited for where nobody listens.
+    let later = std::time::Instant::now() + std::time::Duration::from_secs(3);
+    while std::time::Instant::now() < later {
+        assert_eq!(http::get(scene.port, "/").expect("nobody is refused"), old.to_string());
+    }
+    proc::send(new, SIGUSR2);
+    chain.until("the reload", || {
+        let answer = http::get(scene.port, "/").expect("nobody is refused");
+        (answer == new.to_string()).then_some(())
+    });
+    chain.line("reloaded workers=1");
+    chain.stop();
+}
+
+/// An app's children and threads find no trace of the script, and the app's own options stay.
+#[test]
+fn the_script_in_fork_mode_leaves_no_trace() {
+    for major in NODES {
+        let scene = Scene::with_node(major).with("NODE_OPTIONS", "--no-warnings");
+        let text = "console.log(JSON.stringify({ at: 'env', options: process.env.NODE_OPTIONS, \
+                    left: Object.keys(process.env).filter((n) => /^PM_(PRELOAD|LINGER|DRAIN)/.test(n)) })); \
+                    setTimeout(() => console.log(JSON.stringify({ at: 'later', \
+                    own: Object.keys(require('net').Server.prototype).includes('on') })), 300)";
+        let script = scene.file("trace.js", text);
+        let chain = scene.start(&format!("pm-restart node {}", script.display()));
+        let env = &chain.hear("env", 1)[0];
+        assert_eq!((&env["options"], &env["left"]), (&"--no-warnings".into(), &serde_json::json!([])), "{major}");
+        assert_eq!(chain.hear("later", 1)[0]["own"], false, "{major}");
+        chain.stop();
+    }
+}
