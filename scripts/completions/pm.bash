@@ -61,7 +61,8 @@ pm-restart	--grace	.	TIME	.	from the stop signal to KILL (8s)
 pm-restart	--stop-delay	.	TIME	.	after TERM workers go on serving for this long (0s)
 pm-restart	--stop-signal	.	SIG|message	.	asks a worker to stop; message: '\''shutdown'\'' (TERM)
 pm-restart	--stop-group	.	.	.	asks all of its process group, not its leader alone
-pm-restart	--ready	.	alive|message|notify	.	alive (for 1s), message ('\''ready'\'') or notify (alive)
+pm-restart	--ready	.	listen|message|notify	.	listen, message ('\''ready'\'') or notify (listen)
+pm-restart	--ready-after	.	TIME	.	with listen: up so long is ready, too; or never (1s; Node: 5s)
 pm-restart	--ready-timeout	.	TIME	.	not ready by then: the start has failed (30s)
 pm-restart	--env-file	.	FILE	.	variables for CHAIN; a HUP reads them again
 pm-restart	--mem-interval	.	TIME	.	how often memory is looked at, with --max-mem (1s)
@@ -77,7 +78,7 @@ pm-cluster	--stop-group	.	.	.	asks all of its process group, not its leader alon
 pm-cluster	--ready	.	listen|message|notify	.	listen, message ('\''ready'\'') or notify (listen)
 pm-cluster	--health	.	http://[HOST]:PORT/PATH	.	ready once this is answered well: http://:PORT/PATH
 pm-cluster	--health-cmd	.	CMD	.	ready once this command (sh -c) exits with 0
-pm-cluster	--ready-after	.	TIME	.	with listen: alive this long is ready too (1s)
+pm-cluster	--ready-after	.	TIME	.	with listen: up so long is ready, too; or never (1s; Node: 5s)
 pm-cluster	--ready-timeout	.	TIME	.	not ready by then: the start has failed (30s)
 pm-cluster	--soak	.	TIME	.	a reload'\''s first worker must live this long (1s)
 pm-cluster	--parallel	.	K	.	workers that a reload starts at a time (1)
