@@ -141,7 +141,8 @@ pm start	--no-autorestart	.	.	.	a job: its end is its end
 pm start	--stop-exit-codes	.	N,N	.	these are no failure
 pm start	--kill-timeout	-k	MS	.	for a stop, before KILL
 pm start	--wait-ready	.	.	.	ready is: process.send('\''ready'\'')
-pm start	--listen-timeout	.	MS	.	to be ready within
+pm start	--wait-listen	.	.	.	it must listen
+pm start	--listen-timeout	.	MS	.	to listen, or be ready, within
 pm start	--shutdown-with-message	.	.	.	'\''shutdown'\'' instead of a signal
 pm start	--output	-o	FILE	.	what it writes to stdout
 pm start	--error	-e	FILE	.	and to stderr
@@ -198,7 +199,8 @@ pm restart	--no-autorestart	.	.	.	a job: its end is its end
 pm restart	--stop-exit-codes	.	N,N	.	these are no failure
 pm restart	--kill-timeout	-k	MS	.	for a stop, before KILL
 pm restart	--wait-ready	.	.	.	ready is: process.send('\''ready'\'')
-pm restart	--listen-timeout	.	MS	.	to be ready within
+pm restart	--wait-listen	.	.	.	it must listen
+pm restart	--listen-timeout	.	MS	.	to listen, or be ready, within
 pm restart	--shutdown-with-message	.	.	.	'\''shutdown'\'' instead of a signal
 pm restart	--output	-o	FILE	.	what it writes to stdout
 pm restart	--error	-e	FILE	.	and to stderr
@@ -250,7 +252,8 @@ pm reload	--no-autorestart	.	.	.	a job: its end is its end
 pm reload	--stop-exit-codes	.	N,N	.	these are no failure
 pm reload	--kill-timeout	-k	MS	.	for a stop, before KILL
 pm reload	--wait-ready	.	.	.	ready is: process.send('\''ready'\'')
-pm reload	--listen-timeout	.	MS	.	to be ready within
+pm reload	--wait-listen	.	.	.	it must listen
+pm reload	--listen-timeout	.	MS	.	to listen, or be ready, within
 pm reload	--shutdown-with-message	.	.	.	'\''shutdown'\'' instead of a signal
 pm reload	--output	-o	FILE	.	what it writes to stdout
 pm reload	--error	-e	FILE	.	and to stderr
