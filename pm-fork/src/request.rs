@@ -9,6 +9,7 @@ use pm_common::cli::options::{self, Parsed};
 use pm_common::cli::report::{Failure, reason};
 use pm_common::cli::tables::PM_FORK;
 use pm_common::policy::exit::signal_number;
+use pm_common::policy::time::Span;
 use pm_common::sys::passed;
 
 use crate::apps;
@@ -66,6 +67,12 @@ pub(crate) fn parse(parsed: Parsed) -> Result<(Request, Patience), Failure> {
     Ok((given.request(parsed.rest)?, patience))
 }
 
+impl Default for Patience {
+    fn default() -> Self {
+        Self { until: Until::Ready, timeout: Span::secs(30), text: "30s".to_owned(), asked: false }
+    }
+}
+
 fn until(option: &str, value: &OsString) -> Result<Until, Failure> {
     match value.to_str() {
         Some("ready") => Ok(Until::Ready),
@@ -83,6 +90,9 @@ impl Given {
             "cwd" => self.cwd = Some(path()?),
             "out" => self.start.out = Some(path()?),
             "err" => self.start.err = Some(path()?),
+            "name" if text()?.starts_with('-') => {
+                return Err(options::bad(option, value, "a name cannot begin with a dash, as options do"));
+            }
             "name" => self.start.name = name(text()?)?,
             "namespace" => self.start.namespace = text()?,
             "file" => self.described.file = Some(PathBuf::from(value)),

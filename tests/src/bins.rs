@@ -12,7 +12,7 @@ pub const NODE_MAJORS: [u32; 6] = [16, 18, 20, 22, 24, 26];
 #[must_use]
 pub fn tools() -> PathBuf {
     let dir = std::env::var_os("PM_TEST_BIN").map_or_else(|| profile_dir().to_owned(), PathBuf::from);
-    for tool in ["pm-cluster", "pm-restart", "pm-stat"] {
+    for tool in ["pm", "pm-cluster", "pm-restart", "pm-stat"] {
         assert!(dir.join(tool).is_file(), "{tool} is not in {}: run cargo build --workspace first", dir.display());
     }
     dir

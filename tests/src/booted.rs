@@ -11,7 +11,7 @@ use crate::scene::Scene;
 use crate::{any, bins, podman, proc, wait};
 
 /// The tools that it has.
-const TOOLS: [&str; 5] = ["pm-fork", "pm-log", "pm-restart", "pm-cluster", "pm-stat"];
+const TOOLS: [&str; 6] = ["pm", "pm-fork", "pm-log", "pm-restart", "pm-cluster", "pm-stat"];
 
 /// Goes into a control group of its own in each hierarchy that systemd uses, so that two that boot do not share one.
 const ENTER: &str = "for group in $GROUPS; do mkdir $group && echo 0 >$group/cgroup.procs || exit; done; exec \"$@\"";

@@ -1,4 +1,4 @@
-//! `pm`, as a person types it: a copy of the scripts beside nothing, so that the tools are those of the test.
+//! `pm`, as a person types it.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ impl Front {
     /// A new place, with an `app.js` that answers its pid on `PORT`.
     ///
     /// # Panics
-    /// When the scripts cannot be copied.
+    /// When `pm` is not built.
     #[must_use]
     pub fn new() -> Self {
         Self::with_node(NODE)
@@ -50,26 +50,20 @@ impl Front {
     /// The same with a Node of this major version.
     ///
     /// # Panics
-    /// When the scripts cannot be copied.
+    /// When `pm` is not built.
     #[must_use]
     pub fn with_node(major: u32) -> Self {
         let scene = Scene::with_node(major);
-        let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scripts");
         let place = scene.dir().join("front");
         std::fs::create_dir(&place).expect("our own directory");
-        for name in ["pm", "pm-logs", "pm-boot"] {
-            std::fs::copy(scripts.join(name), place.join(name)).expect("the scripts");
-        }
+        std::os::unix::fs::symlink(crate::bins::tools().join("pm"), place.join("pm")).expect("a link");
         let _ = scene.file(
             "app.js",
             "require('http').createServer((q, r) => r.end(`${process.pid}`)).listen(process.env.PORT)\n\
              console.log('up')\n",
         );
         let _ = scene.file("idle.js", "console.log('idle'); console.error('oops'); setInterval(() => {}, 1e6)\n");
-        // The front in Rust, as long as both are there.
-        let rust = std::env::var_os("PM_TEST_FRONT").is_some_and(|which| which == "rust");
-        let pm = if rust { crate::bins::tools() } else { place }.join("pm");
-        Self { scene, pm }
+        Self { scene, pm: place.join("pm") }
     }
 
     /// The command `pm ...`; `$T` and the like are not replaced.

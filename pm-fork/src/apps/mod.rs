@@ -37,7 +37,12 @@ pub(crate) fn home() -> Result<Home, Failure> {
 /// 125: it cannot be told.
 pub(crate) fn here() -> Result<PathBuf, Failure> {
     use std::os::unix::fs::MetadataExt as _;
-    let physical = std::env::current_dir().or_fail(|| "cannot tell the working directory".to_owned())?;
+    let physical = match std::env::current_dir() {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(Failure::own("the working directory was deleted: cd to one that is there"));
+        }
+        other => other.or_fail(|| "cannot tell the working directory".to_owned())?,
+    };
     let id = |path: &Path| path.metadata().ok().map(|m| (m.dev(), m.ino()));
     let logical = std::env::var_os("PWD").map(PathBuf::from);
     Ok(logical.filter(|pwd| pwd.is_absolute() && id(pwd) == id(&physical)).unwrap_or(physical))

@@ -180,6 +180,9 @@ impl Reader<'_> {
         if name == "all" {
             return Err("name: 'all' means every app: choose another".to_owned());
         }
+        if name.starts_with('-') {
+            return Err(format!("name: '{name}': a name cannot begin with a dash, as options do"));
+        }
         let differs = name != given;
         Ok((name, differs.then_some(given)))
     }

@@ -115,6 +115,7 @@ impl Program {
         };
         let mut args = reader.words("node_args")?;
         let Some(interpreter) = interpreter else {
+            head.map_or(Ok(()), |head| check_first_line(reader, path, head))?;
             if !args.is_empty() {
                 reader.warnings.push("node_args: there is no interpreter that takes them".to_owned());
             }
@@ -139,7 +140,8 @@ impl Program {
 
 impl Script {
     fn name(&self) -> String {
-        match self {
+        // No name begins with a dash.
+        let name = match self {
             Self::File(_, path, _) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             Self::Package(_, path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             Self::Command(word, _) => word.clone(),
@@ -151,7 +153,8 @@ impl Script {
                 }
                 name
             }
-        }
+        };
+        name.trim_start_matches('-').to_owned()
     }
 }
 
@@ -220,6 +223,28 @@ fn by_contents(head: &Head) -> Option<String> {
     let itself =
         head.bytes.contains(&0) || (head.executable && (first.is_empty() || first.starts_with(b"#!") && !names_node));
     (!itself).then(|| "node".to_owned())
+}
+
+/// Makes sure that the program is there which the first line of a script names: the kernel says of both that there is no
+/// such file.
+fn check_first_line(reader: &Reader<'_>, path: &Path, head: &Head) -> Result<(), String> {
+    let line = head.bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let Some(line) = line.strip_prefix(b"#!") else { return Ok(()) };
+    let (line, script) = (String::from_utf8_lossy(line), path.display());
+    if line.ends_with('\r') {
+        return Err(format!("script: {script}: its lines end in CR LF, as on Windows: sed -i 's/\\r$//' {script}"));
+    }
+    let mut words = line.split_whitespace();
+    let Some(program) = words.next() else { return Ok(()) };
+    let command = words.next().filter(|word| program.ends_with("/env") && !word.starts_with('-'));
+    let missing = match command {
+        _ if reader.machine.file(Path::new(program)).is_none() => program,
+        Some(command) if reader.machine.which(command).is_none() => command,
+        _ => return Ok(()),
+    };
+    Err(format!(
+        "script: {script}: its first line names {missing}, which is not here: install it, or give --interpreter"
+    ))
 }
 
 fn check(reader: &Reader<'_>, cwd: &Path, interpreter: &str) -> Result<(), String> {

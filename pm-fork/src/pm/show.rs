@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
+use pm_common::app::status::{WorkerLine, WorkerState};
 use pm_common::cli::report::{self, Failure, OrFail as _};
 use pm_common::kernel::procfs;
 use pm_stat::{App, Form, Order};
@@ -102,7 +103,9 @@ pub(crate) fn ids(call: &Call) -> Result<u8, Failure> {
 
 /// The processes of an app's workers, each with its start: a pid alone could be another's by now.
 fn workers(app: &App) -> Vec<(i32, u64)> {
-    let all = app.workers().into_iter().chain(app.orphans());
+    // One that was asked to end is on its way out.
+    let stays = |told: &WorkerLine| !matches!(told.state, WorkerState::Draining | WorkerState::Killing);
+    let all = app.workers().into_iter().filter(|(_, told)| stays(told)).chain(app.orphans());
     all.filter_map(|(_, told)| told.pid.zip(told.start)).collect()
 }
 

@@ -65,7 +65,7 @@ fn start(call: &Call, target: &str) -> Result<u8, Failure> {
     }
     if !call.has("force") {
         let apps = targets::all()?;
-        let found = meant(call, target, targets::meant_by(target, &apps))?;
+        let found = meant(call, target, targets::known_as(target, &apps)?)?;
         if !found.is_empty() {
             return start_known(call, &found);
         }
@@ -87,8 +87,6 @@ fn asked(call: &Call, target: &str, config: bool) -> Result<Description, Failure
 /// Of the apps that the target means those that are to be started again, and not anew from it.
 fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Vec<&'a App>, Failure> {
     let with_options = !call.sets.is_empty() || !call.args.is_empty();
-    // What is left of a start that failed is no app.
-    found.retain(|app| app.is_startable() || app.runs());
     if !Path::new(target).is_file() {
         if with_options && !found.is_empty() {
             return Err(Failure::own(format!(

@@ -30,7 +30,7 @@ impl Chosen {
 }
 
 /// The endings of config files; PM2 wants `.config` in front of those of JavaScript.
-const DATA: [&str; 4] = [".json", ".json5", ".yml", ".yaml"];
+const DATA: [&str; 5] = [".json", ".json5", ".yml", ".yaml", ".toml"];
 const MODULES: [&str; 6] = [".js", ".ts", ".cjs", ".mjs", ".cts", ".mts"];
 /// The config files that are meant where none is named.
 const USUAL: [&str; 4] = ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.mjs", "ecosystem.config.ts"];
@@ -135,21 +135,7 @@ pub(crate) fn all() -> Result<Vec<App>, Failure> {
 }
 
 fn meant(call: &Call, target: &str, apps: &[App]) -> Result<Vec<String>, Failure> {
-    let names = match target.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|regex| !regex.is_empty())
-    {
-        Some(regex) => named_like(regex, apps)?,
-        None if is_config(target) => {
-            let asked = description(call, Some(target))?;
-            return match described::read(&asked)? {
-                Contents::Saved(saved) => Ok(saved.into_iter().map(|app| app.start.name).collect()),
-                Contents::Described(apps, deploy) => {
-                    let plans = Planned::of(&asked, &apps, &deploy)?.plans;
-                    Ok(plans.into_iter().map(|plan| plan.name).collect())
-                }
-            };
-        }
-        None => meant_by(target, apps).into_iter().map(|app| app.name.clone()).collect(),
-    };
+    let names = if is_config(target) { described(call, target)? } else { names(&known_as(target, apps)?) };
     if !names.is_empty() {
         return Ok(names);
     }
@@ -160,13 +146,34 @@ fn meant(call: &Call, target: &str, apps: &[App]) -> Result<Vec<String>, Failure
     })
 }
 
-/// The apps that a word means.
-pub(crate) fn meant_by<'a>(target: &str, apps: &'a [App]) -> Vec<&'a App> {
-    pm_stat::meant(apps, OsStr::new(target))
+fn names(apps: &[&App]) -> Vec<String> {
+    apps.iter().map(|app| app.name.clone()).collect()
+}
+
+/// The apps that a config file describes.
+fn described(call: &Call, file: &str) -> Result<Vec<String>, Failure> {
+    let asked = description(call, Some(file))?;
+    Ok(match described::read(&asked)? {
+        Contents::Saved(saved) => saved.into_iter().map(|app| app.start.name).collect(),
+        Contents::Described(apps, deploy) => {
+            Planned::of(&asked, &apps, &deploy)?.plans.into_iter().map(|plan| plan.name).collect()
+        }
+    })
+}
+
+/// The apps that a word means which is no config file.
+///
+/// # Errors
+/// 125: grep(1) cannot be run.
+pub(crate) fn known_as<'a>(target: &str, apps: &'a [App]) -> Result<Vec<&'a App>, Failure> {
+    match target.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|regex| !regex.is_empty()) {
+        Some(regex) => named_like(regex, apps),
+        None => Ok(pm_stat::meant(apps, OsStr::new(target))),
+    }
 }
 
 /// The apps whose names match: as grep(1) has it.
-fn named_like(regex: &str, apps: &[App]) -> Result<Vec<String>, Failure> {
+fn named_like<'a>(regex: &str, apps: &'a [App]) -> Result<Vec<&'a App>, Failure> {
     let doing = || "cannot run grep".to_owned();
     let mut grep = Command::new("grep");
     let mut child =
@@ -180,7 +187,7 @@ fn named_like(regex: &str, apps: &[App]) -> Result<Vec<String>, Failure> {
     let output = child.wait_with_output().or_fail(doing)?;
     let text = String::from_utf8_lossy(&output.stdout);
     let at = text.lines().filter_map(|line| line.split_once(':')?.0.parse::<usize>().ok());
-    Ok(at.filter_map(|at| known.get(at - 1)).map(|app| app.name.clone()).collect())
+    Ok(at.filter_map(|at| known.get(at - 1).copied()).collect())
 }
 
 /// The description that the call is about: a config file, or fields alone.

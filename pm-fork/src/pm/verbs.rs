@@ -280,3 +280,48 @@ pub(crate) const ELSEWHERE: &[(&[&str], &str)] = &[
 pub(crate) fn find(word: &str) -> Option<&'static Verb> {
     VERBS.iter().find(|verb| verb.is_called(word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pm::options::{COMMON, FIELDS, NOTHING};
+
+    /// The verbs and options that scripts/PM2.md says work are known.
+    #[test]
+    fn what_the_table_says_works_is_there() {
+        let table = include_str!("../../../scripts/PM2.md");
+        let rows: Vec<_> = table.lines().filter(|l| l.starts_with("| `") && l.contains(" | works")).collect();
+        assert!(rows.len() > 50, "{}", rows.len());
+        let of_verbs = VERBS.iter().flat_map(|verb| verb.options);
+        let options = of_verbs.chain(COMMON).chain(NOTHING).chain(FIELDS.iter().map(|field| &field.opt));
+        let long: Vec<_> = options.map(|opt| opt.long).chain(["version"]).collect();
+        for row in rows.iter().take_while(|row| !row.starts_with("| `script`")) {
+            let (first, _) = row.split_once(" | ").expect("two columns");
+            let words = first.split('`').skip(1).step_by(2).flat_map(|code| code.split(' '));
+            for word in words {
+                if let Some(option) = word.strip_prefix("--").filter(|option| !option.is_empty()) {
+                    assert!(long.contains(&option), "{word} of {row}");
+                }
+            }
+            let code: Vec<_> = first.split('`').skip(1).step_by(2).filter(|code| !code.starts_with('-')).collect();
+            for verb in code.iter().filter_map(|code| code.split(' ').next()) {
+                let is_verb = verb.chars().all(char::is_lowercase) && !["max", "none", "all"].contains(&verb);
+                assert!(!is_verb || find(verb).is_some(), "{verb} of {row}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_means_one_verb_and_a_letter_one_option() {
+        let words: Vec<_> = VERBS.iter().flat_map(|verb| verb.aliases.iter().chain([&verb.name])).collect();
+        assert!(words.iter().all(|word| words.iter().filter(|other| other == &word).count() == 1), "{words:?}");
+        assert!(ELSEWHERE.iter().flat_map(|(names, _)| *names).all(|name| find(name).is_none()));
+        for verb in VERBS {
+            let fields = if verb.fields { FIELDS } else { &[] };
+            let options = verb.options.iter().chain(COMMON).chain(fields.iter().map(|field| &field.opt));
+            let letters: Vec<_> = options.filter_map(|opt| opt.short).collect();
+            let once = |letter: &char| letters.iter().filter(|other| *other == letter).count() == 1;
+            assert!(letters.iter().all(once), "{}: {letters:?}", verb.name);
+        }
+    }
+}

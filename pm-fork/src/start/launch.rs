@@ -43,12 +43,6 @@ pub(crate) struct Patience {
     pub(crate) asked: bool,
 }
 
-impl Default for Patience {
-    fn default() -> Self {
-        Self { until: Until::Ready, timeout: Span::secs(30), text: "30s".to_owned(), asked: false }
-    }
-}
-
 /// A service that runs.
 struct Started {
     name: String,
@@ -330,10 +324,13 @@ impl Awaited<'_> {
              as its policy says (pm stop {name} ends that; pm logs {name} shows what it writes){}",
             self.port_taken()
         );
-        // Each try fails alike, as a rule: once is enough.
-        let quoted = if self.warned { Vec::new() } else { self.started.wrote.last() };
-        report::fatal(message, &quoted);
+        report::fatal(message, &self.quoted());
         1
+    }
+
+    /// Each try fails alike, as a rule: once is enough.
+    fn quoted(&self) -> Vec<String> {
+        if self.warned { Vec::new() } else { self.started.wrote.last() }
     }
 
     fn ended(&self, exit: Exit) -> u8 {
@@ -342,8 +339,8 @@ impl Awaited<'_> {
             report::info(format_args!("app '{name}' has ended before it was ready: {exit}"));
         } else {
             failed::remember(&self.started.dir, name, self.started.pid, exit);
-            let message = format!("app '{name}' ended before it was ready: {exit}{}", self.port_taken());
-            report::fatal(message, &self.started.wrote.last());
+            let taken = self.port_taken();
+            report::fatal(format_args!("app '{name}' ended before it was ready: {exit}{taken}"), &self.quoted());
         }
         exit.code()
     }
@@ -394,6 +391,6 @@ impl Awaited<'_> {
 fn ended_in_words(ended: &Ended) -> String {
     match ended {
         Ended::Code(code) => format!("code={code}"),
-        Ended::Signal(name) => format!("signal={name}"),
+        Ended::Signal(name) => format!("signal={}", name.strip_prefix("SIG").unwrap_or(name)),
     }
 }

@@ -130,12 +130,6 @@ impl App {
         self.start.as_ref().and_then(|start| start.given_name.as_deref()).unwrap_or(&self.name)
     }
 
-    /// Whether it can be started again.
-    #[must_use]
-    pub const fn is_startable(&self) -> bool {
-        self.start.is_some()
-    }
-
     /// The script that it was started from.
     #[must_use]
     pub fn script(&self) -> Option<&Path> {

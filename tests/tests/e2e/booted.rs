@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use pm_tests::bins;
 use pm_tests::booted::Booted;
 use pm_tests::http::{self, Connection};
 use pm_tests::load::{Load, Style};
@@ -190,10 +189,6 @@ fn below_a_socket_unit_a_restart_refuses_nobody() {
 fn saved_apps_come_back_by_the_unit_of_pm_startup() {
     let scene = Scene::new();
     let booted = with_the_unit(&scene);
-    for script in ["pm", "pm-boot", "pm-logs"] {
-        let from = bins::examples().join("../../scripts").join(script);
-        std::fs::copy(from, booted.path("/usr/local/bin").join(script)).expect("its mode comes along");
-    }
     booted.ok("install -d -o www-data /var/lib/pm");
     let verbs = "cd /srv/app/current && pm start app.js -i 2 && pm save && pm kill";
     booted.ok(&format!("PM_HOME=/var/lib/pm setpriv --reuid=www-data --clear-groups sh -c '{verbs}'"));

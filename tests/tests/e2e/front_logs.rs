@@ -1,6 +1,7 @@
 //! `pm logs` and `pm flush`.
 
 use nix::sys::signal::Signal;
+use pm_tests::chain::Stream;
 use pm_tests::front::Front;
 use pm_tests::{proc, wait};
 use serde_json::Value;
@@ -170,4 +171,65 @@ fn the_text_of_all_apps_stands_in_one_column() {
     let out = front.ok("logs --nostream --out").out;
     assert_eq!(out, "0|größe | idle\n1|n     | idle\n");
     assert_eq!(front.ok("logs n --nostream --out").out, "1|n | idle\n");
+}
+
+#[test]
+fn apps_that_come_or_change_their_names_while_it_follows_are_shown() {
+    let front = Front::new();
+    front.ok("start idle.js --name one");
+    let logs = front.start(&["logs"]);
+    logs.line("0|one | oops");
+    front.ok("start idle.js --name three");
+    logs.line("1|three | idle");
+    front.ok("stop three");
+    let home = front.scene.dir().join("pm");
+    std::fs::rename(home.join("three"), home.join("four")).expect("renamed");
+    append(&front, "four/out.log", "under a new name\n");
+    logs.line("1|four | under a new name");
+    front.ok("delete four");
+    front.ok("start idle.js --name four");
+    logs.until("the app that was started anew", || {
+        let lines = logs.lines(Stream::Out);
+        (lines.iter().filter(|line| line.contains("|four") && line.ends_with("idle")).count() == 1).then_some(())
+    });
+    assert_eq!(
+        logs.lines(Stream::Out).iter().filter(|line| line.contains("|three") && line.ends_with("idle")).count(),
+        1
+    );
+}
+
+#[test]
+fn what_a_supervisor_says_is_not_taken_for_an_error_of_the_app() {
+    let front = Front::new();
+    front.ok("start idle.js --name one --time");
+    let logs = front.start(&["logs", "--err"]);
+    logs.line("oops");
+    proc::send(front.pids("one")[0], Signal::SIGKILL);
+    let line = logs.line("worker ended");
+    assert!(line.starts_with("pm|one| 2") && line.contains("Z pm-restart: warning: "), "with a time: {line}");
+    let said = front.ok("logs --err --nostream --json").out;
+    let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let kinds: Vec<_> = lines.map(|line| line["type"].as_str().map(str::to_owned).expect("text")).collect();
+    assert_eq!(kinds.iter().filter(|kind| *kind == "pm").count(), 1, "{said}");
+}
+
+#[test]
+fn an_app_in_the_foreground_has_no_log_and_that_is_said() {
+    let front = Front::new();
+    let here = front.start(&["start", "idle.js", "--no-daemon"]);
+    here.line("oops");
+    let said = front.line("logs");
+    assert!(said.code == 1 && said.err.contains("app 'idle' was started in the foreground"), "{said:?}");
+    here.signal(Signal::SIGTERM);
+    here.wait();
+}
+
+/// Lines of both streams in one file are shown once.
+#[test]
+fn a_file_for_both_streams_is_shown_once() {
+    let front = Front::new();
+    front.ok("start idle.js -l both.log");
+    let mut lines: Vec<_> = front.ok("logs --nostream").out.lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["0|idle | idle", "0|idle | oops"]);
 }

@@ -2,18 +2,16 @@
 
 use pm_tests::front::Front;
 
+/// One that an earlier version has let pass.
 #[test]
-fn a_name_may_look_like_an_option() {
+fn a_name_that_looks_like_an_option_is_found_behind_two_dashes() {
     let front = Front::new();
-    for name in ["-x", "--name"] {
-        front.ok_words(&["start", "idle.js", "--name", name]);
-        for verb in ["describe", "pid", "id", "env", "reset", "restart", "reload", "flush", "list", "stop"] {
-            front.ok_words(&[verb, "--", name]);
-        }
-    }
-    assert_eq!(front.list(), ["--name:stopped", "-x:stopped"]);
-    for line in ["start all", "restart all", "logs all --nostream", "delete all"] {
-        front.ok(line);
+    front.ok("start idle.js --name x");
+    front.ok("stop x");
+    let home = front.scene.dir().join("pm");
+    std::fs::rename(home.join("x"), home.join("-x")).expect("there");
+    for verb in ["describe", "pid", "id", "reset", "flush", "list", "stop", "delete"] {
+        front.ok_words(&[verb, "--", "-x"]);
     }
     assert_eq!(front.list(), [""; 0]);
 }
@@ -198,4 +196,48 @@ fn an_option_of_another_verb_is_refused_and_nothing_is_done() {
     assert_eq!(front.list(), ["app:online"]);
     assert!(!front.scene.dir().join("pm/.saved").exists());
     front.ok("kill");
+}
+
+/// Each is one line that says what to do, and nothing is started.
+#[test]
+fn what_is_not_as_meant_is_said_in_one_line() {
+    let front = Front::new();
+    let _ = front.scene.file("x.toml", "[apps]\n");
+    let _ = front.scene.file("a.json", r#"{"app": [{"script": "idle.js"}]}"#);
+    for (name, text) in [("none", "#!/usr/bin/nope\n"), ("env", "#!/usr/bin/env nope\n"), ("dos", "#!/bin/sh\r\n")] {
+        let _ = front.scene.file(name, text);
+    }
+    for (line, part) in [
+        ("strat idle.js", "is 'start' meant?"),
+        ("attach 0", "'attach' of PM2 is not here; instead: pm logs APP"),
+        ("start idle.js --nmae x", "is --name meant?"),
+        ("start idle.js --max-mem 9", "is --max-memory-restart meant?"),
+        ("start idle.js --port 3000", "behind --: pm start app.js -- --port"),
+        ("ping --foo", "ping has no option --foo"),
+        ("ping x", "ping takes no target"),
+        ("start x.toml", "TOML is not read"),
+        ("start a.json", "is 'apps' meant?"),
+        ("start ./none", "its first line names /usr/bin/nope, which is not here"),
+        ("start ./env", "its first line names nope, which is not here"),
+        ("start ./dos", "CR LF"),
+        ("logs", "no apps"),
+        ("flush", "no apps"),
+        ("delete all", "no apps"),
+        ("save", "no app to save"),
+        ("stop -x", "has no option -x"),
+    ] {
+        let said = front.line(line);
+        assert!(said.code == 1 && said.err.lines().count() == 1 && said.err.contains(part), "{line}: {said:?}");
+    }
+    assert!(front.ok("list").err.contains("pm start app.js"), "how to begin");
+    assert_eq!(front.list(), [""; 0]);
+    front.ok_words(&["start", "idle.js", "--name", "a,b"]);
+    let said = front.line("stop a,c");
+    assert!(said.err.contains("no app 'a,c'; there are: a,b"), "{said:?}");
+    front.ok_words(&["stop", "a,b"]);
+    front.ok_words(&["restart", "a,b"]);
+    for verb in ["start", "reload"] {
+        let help = front.ok(&format!("{verb} --help")).out;
+        assert!(help.contains("example:  pm ") && help.contains("made of:  pm-fork "), "{help}");
+    }
 }

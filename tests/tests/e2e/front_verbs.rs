@@ -86,15 +86,17 @@ fn a_reload_serves_all_the_time_and_a_broken_one_is_not_0() {
     assert!(!serving.is_empty() && serving.iter().all(|pid| after.contains(pid)));
 }
 
+/// An option would be taken for one: where a name is given, and where an app is named.
 #[test]
-fn names_that_look_like_options_are_names() {
+fn what_begins_with_a_dash_and_all_are_no_names() {
     let front = Front::new();
-    front.ok("start app.js -i 1 -n -x");
-    for line in ["reload 0", "scale 0 2", "describe 0", "reset 0", "stop 0", "start 0", "delete all"] {
-        front.ok(line);
+    for (name, why) in
+        [("-x", "cannot begin with a dash"), ("-", "cannot begin with a dash"), ("all", "means every app")]
+    {
+        let said = front.pm(&["start", "app.js", "--name", name]);
+        assert!(said.code == 1 && said.err.contains(why) && said.err.lines().count() == 1, "{said:?}");
     }
-    assert!(front.list().is_empty());
-    assert!(front.line("start app.js --name all").err.contains("'all' means every app"));
+    assert_eq!(front.list(), [""; 0]);
 }
 
 /// PM2 refuses the second one.
@@ -309,29 +311,6 @@ fn kill_ends_all_and_forgets_none() {
     assert_eq!(front.list(), ["one:stopped", "two:stopped"]);
     let left: Vec<_> = front.scene.processes().iter().map(|pid| proc::name(*pid)).collect();
     assert!(left.is_empty(), "{left:?}");
-}
-
-/// The verbs and options that scripts/PM2.md says work are known to the scripts.
-#[test]
-fn what_the_table_says_works_is_there() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts");
-    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect(name);
-    let scripts: String = ["pm", "pm-logs", "pm-boot"].iter().map(|name| read(name)).collect();
-    let (_, code) = scripts.split_once("\nHELP\n").expect("the help comes first");
-    let labels: std::collections::BTreeSet<&str> = code.split([' ', '|', ')', '(', '\n']).collect();
-    let table = read("PM2.md");
-    let rows: Vec<_> = table.lines().filter(|l| l.starts_with("| `") && l.contains(" | works")).collect();
-    assert!(rows.len() > 50, "{}", rows.len());
-    for row in rows.iter().take_while(|row| !row.starts_with("| `script`")) {
-        let (first, _) = row.split_once(" | ").expect("two columns");
-        let words = first.split('`').skip(1).step_by(2).flat_map(|code| code.split(' '));
-        let named = |word: &&str| word.starts_with("--") && word.len() > 2 || word.chars().all(char::is_lowercase);
-        for word in
-            words.filter(named).filter(|w| !["max", "none", "all", "json", "with", "blanks\"", "several"].contains(w))
-        {
-            assert!(labels.contains(word), "{word} of {row}");
-        }
-    }
 }
 
 /// Of one that waits to be started again: the list, the description and what programs read.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pm_tests::chain::Chain;
+use pm_tests::front::Front;
 use pm_tests::scene::Scene;
 use pm_tests::{any, http, proc, wait};
 
@@ -132,4 +133,15 @@ fn a_lag_limit_costs_little_with_node() {
         woke = wakeups(&pids);
     }
     chain.stop();
+}
+
+/// It has seen the last line, so it waits.
+#[test]
+fn who_follows_logs_sleeps_while_nobody_writes() {
+    let front = Front::new();
+    front.ok("start idle.js");
+    let logs = front.start(&["logs"]);
+    logs.line("| idle");
+    logs.line("| oops");
+    assert_eq!(wakeups(&[logs.pid()]), [0]);
 }

@@ -44,6 +44,8 @@ function load() {
 
 // In a line: where, what, and what Node has said besides.
 function reason(error) {
+  if (error && error.code === 'ERR_UNKNOWN_FILE_EXTENSION' && /ts$/.test(file))
+    return `Unknown file extension ".ts": Node ${process.version} reads no TypeScript, 22.18 and later do; or write JavaScript`
   const stack = String((error && error.stack) || '')
   const at = [url, file].map((name) => stack.split(name + ':')[1]).find(Boolean)
   const line = at ? `line ${parseInt(at)}: ` : ''

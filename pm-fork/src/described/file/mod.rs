@@ -53,6 +53,7 @@ const MARK: &str = "pm-fork reads from here: ";
 pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
     let (name, ending) = (file.display(), file.extension().and_then(|e| e.to_str()).unwrap_or_default());
     let value = match ending {
+        "toml" => return Err(Failure::own(format!("{name}: TOML is not read: write it as JSON, YAML or JavaScript"))),
         "js" | "cjs" | "mjs" | "ts" | "mts" | "cts" => {
             // Node would say the same in twenty lines.
             bytes(file)?;
@@ -171,6 +172,9 @@ fn apps(value: Value) -> Result<Vec<Value>, String> {
                 self::apps(apps)
             }
             Some(other) => Err(format!("apps: a list is meant, not {other}")),
+            None if map.contains_key("app") && !map.contains_key("script") => {
+                Err("app: no such field; is 'apps' meant?".to_owned())
+            }
             None if map.contains_key("deploy") && map.len() == 1 => Ok(Vec::new()),
             None => Ok(vec![Value::Object(map)]),
         },

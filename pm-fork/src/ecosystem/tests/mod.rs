@@ -29,6 +29,8 @@ impl Fake {
             ("/srv/a.ts", text(false, "")),
             ("/srv/cli", text(true, "#!/usr/bin/env node\n")),
             ("/srv/tool", text(true, "#!/usr/bin/perl\n")),
+            ("/usr/bin/perl", text(true, "")),
+            ("/usr/bin/env", text(true, "")),
             ("/srv/plain", text(false, "x = 1")),
             ("/srv/binary", Head { executable: true, bytes: vec![0x7f, b'E', b'L', b'F', 0] }),
             ("/srv/my app.js", text(false, "")),
