@@ -21,7 +21,7 @@ pub(crate) enum Request {
     /// End apps.
     Stop(Vec<String>),
     /// Send a signal.
-    Signal { signal: Signal, update_env: bool, names: Vec<String> },
+    Signal { signal: Signal, update_env: bool, moved: bool, names: Vec<String> },
     /// Write a line to what apps read.
     Send { line: Vec<u8>, names: Vec<String> },
     /// Have another number of workers.
@@ -46,7 +46,7 @@ impl Request {
         match self {
             Self::Chain(_) | Self::Logs(_) => false,
             Self::Described(asked) => !asked.dry_run,
-            Self::Signal { update_env, .. } => *update_env,
+            Self::Signal { update_env, moved, .. } => *update_env || *moved,
             Self::Again(_)
             | Self::Stop(_)
             | Self::Send { .. }

@@ -41,9 +41,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Request::Chain(service) => launch::start(&service, &patience),
         Request::Described(asked) => described::run(&asked, &patience),
         Request::Again(asked) => saved::again(&asked, &patience),
-        Request::Signal { signal, update_env, names } => apps::each(&names, |home, name| {
+        Request::Signal { signal, update_env, moved, names } => apps::each(&names, |home, name| {
             if update_env {
                 saved::update_env(home, name)?;
+            }
+            if moved {
+                return signals::reload_moved(home, name, &signal);
             }
             if signal.to_workers {
                 signals::signal_workers(home, name, &signal)

@@ -30,6 +30,7 @@ struct Given {
     described: Description,
     again: bool,
     update_env: bool,
+    moved: bool,
     signal: Option<(u8, String)>,
     send: Option<Vec<u8>>,
     stop: bool,
@@ -104,6 +105,7 @@ impl Given {
             "force" => self.described.force = true,
             "again" => self.again = true,
             "update-env" => self.update_env = true,
+            "moved" => self.moved = true,
             "restart" => self.described.restart = true,
             "signal" => self.signal = Some((signal(option, value)?, text()?)),
             "send" => self.send = Some([value.as_bytes(), b"\n"].concat()),
@@ -138,6 +140,9 @@ impl Given {
         if self.update_env && !self.again && !rolls {
             return Err(Failure::own("--update-env is for --again and --signal HUP alone"));
         }
+        if self.moved && (!rolls || self.to_workers) {
+            return Err(Failure::own("--moved is for --signal HUP alone"));
+        }
         if self.described.restart && !self.again && self.described.file.is_none() {
             return Err(Failure::own("--restart goes with --again or -f"));
         }
@@ -167,10 +172,10 @@ impl Given {
         if let Some(line) = self.send {
             return Ok(Request::Send { line, names });
         }
-        let (update_env, to_workers) = (self.update_env, self.to_workers);
+        let (update_env, moved, to_workers) = (self.update_env, self.moved, self.to_workers);
         Ok(match (self.signal, self.scale) {
             (Some((number, word)), _) => {
-                Request::Signal { signal: Signal { number, word, to_workers }, update_env, names }
+                Request::Signal { signal: Signal { number, word, to_workers }, update_env, moved, names }
             }
             (None, Some(by)) => Request::Scale { by, names },
             (None, None) if self.again => Request::Again(Again { names, update_env, restart: self.described.restart }),
@@ -262,6 +267,9 @@ mod tests {
             "--save --again a",
             "--update-env a",
             "--update-env --signal TERM a",
+            "--moved --signal TERM a",
+            "--moved --workers --signal HUP a",
+            "--moved --again a",
             "--restart a",
             "--workers a",
             "--scale x a",

@@ -21,6 +21,7 @@ pm-fork	--force	.	.	.	an app whose name runs gets a number behind its name
 pm-fork	--dry-run	.	.	.	start nothing, print what would be
 pm-fork	--again	.	.	APP	start stopped apps as they were started before
 pm-fork	--update-env	.	.	.	with --again, --signal HUP: in this environment
+pm-fork	--moved	.	.	.	with --signal HUP: the new release may listen elsewhere
 pm-fork	--restart	.	.	.	with --again or -f: stop first what runs, if it can be started again
 pm-fork	--signal	.	SIG	APP	send the apps\' outermost processes a signal
 pm-fork	--send	.	LINE	APP	write a line to what the apps read, in fork mode
@@ -231,6 +232,7 @@ pm reload	--only	.	A,B	.	of a config file: these apps
 pm reload	--env	.	NAME	.	of a config file: env_NAME over env
 pm reload	--update-env	-a	.	.	take this shell\'s variables
 pm reload	--force	-f	.	.	also where a change takes a restart, with a gap
+pm reload	--moved	.	.	.	the new code is meant to listen elsewhere
 pm reload	--name	-n	NAME	.	its name [after the script]
 pm reload	--instances	-i	N|max	.	cluster mode, with so many workers
 pm reload	--namespace	.	NAME	.	its group of apps

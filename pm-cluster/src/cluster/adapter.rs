@@ -176,6 +176,10 @@ impl Adapter for Cluster {
         self.listeners.release_slot(slot);
     }
 
+    fn close_unserved(&mut self) {
+        self.listeners.close_unserved();
+    }
+
     fn finish(&mut self) {
         if !std::mem::replace(&mut self.finished, true) {
             self.take_queues();

@@ -249,6 +249,16 @@ impl Listeners {
         self.sweep();
     }
 
+    /// An address where no worker in service accepts is kept for none that follows: it ends with those that have it.
+    pub fn close_unserved(&mut self) {
+        let standings = &self.standings;
+        let serves = |who: WorkerId| standings.get(&who) == Some(&Standing::InService);
+        for entry in self.entries.values_mut().filter(|entry| !entry.accepting_workers().any(serves)) {
+            entry.forget_slots(&mut self.warnings);
+        }
+        self.sweep();
+    }
+
     /// Accepts all that waits at the stop where this says that somebody takes it; what could not be accepted is left.
     pub fn take_queues(&self, taken: impl Fn(&str) -> bool) -> (Vec<(String, OwnedFd)>, Option<io::Error>) {
         let mut waiting = Vec::new();

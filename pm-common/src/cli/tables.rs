@@ -42,6 +42,7 @@ pub static PM_FORK: Tool = Tool {
         switch("dry-run", "start nothing, print what would be"),
         switch("again", "start stopped apps as they were started before").rare(),
         switch("update-env", "with --again, --signal HUP: in this environment").rare(),
+        switch("moved", "with --signal HUP: the new release may listen elsewhere").rare(),
         switch("restart", "with --again or -f: stop first what runs, if it can be started again").rare(),
         opt("signal", "SIG", "send the apps' outermost processes a signal").rare(),
         opt("send", "LINE", "write a line to what the apps read, in fork mode").rare(),

@@ -1,9 +1,11 @@
 //! The decisions, without a clock, without input or output: time comes in as an argument, actions go out as values.
 
+mod baseline;
 pub mod exit;
 pub mod heard;
 pub mod lag;
 pub mod oom;
+mod opened;
 pub mod record;
 pub mod rules;
 mod slot;

@@ -6,7 +6,7 @@ use super::WorkerId;
 use super::exit::Exit;
 use super::lag::Stall;
 use super::time::Span;
-use super::worker::Why;
+use super::worker::{Why, Worker};
 
 /// Addresses that a message names, at most.
 const MOST_SHOWN: usize = 16;
@@ -85,13 +85,27 @@ pub fn some_of(addresses: &[impl AsRef<str>]) -> String {
     }
 }
 
+/// How a new release is told to be meant as it is, and what else it can be.
+const IF_MEANT: &str = "as the one before it (if that is meant: pm reload APP --moved)";
+
+/// Addresses as people write them.
+fn places<'a>(addresses: impl Iterator<Item = &'a String>) -> String {
+    let plain = |address: &'a String| address.strip_prefix("tcp:").unwrap_or(address);
+    some_of(&addresses.map(plain).collect::<Vec<_>>())
+}
+
+/// What a worker listens on, and what it lacks.
+pub(super) fn listens_elsewhere(worker: &Worker, missing: &[String]) -> String {
+    let (there, missing) = (places(worker.listening.keys()), places(missing.iter()));
+    format!("the new worker listens on {there}, not on {missing} {IF_MEANT}")
+}
+
 /// What a worker that is not ready lacks, as the rest of a sentence.
 pub(super) fn not_listening(missing: &[String]) -> String {
     if missing.is_empty() {
         return String::new();
     }
-    let missing = some_of(missing);
-    format!("; it does not listen on {missing} as the one before it did (a change of address needs a restart)")
+    format!("; it does not listen on {} {IF_MEANT}", places(missing.iter()))
 }
 
 /// The same, with what it was refused.

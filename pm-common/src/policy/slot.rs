@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::exit::Exit;
+use super::opened::Learned;
 use super::rules::Intensity;
 use super::time::{Mono, Span};
 use super::worker::{ReadyRule, Why, Worker};
@@ -62,10 +63,8 @@ pub(super) struct Slot {
     pub(super) leaving: bool,
     /// What the slot's last worker that was ready listened on: its successor must too.
     pub(super) baseline: BTreeSet<String>,
-    /// Unix paths of the ready worker that was learned from last, and its generation.
-    pub(super) paths: (u64, BTreeSet<String>),
-    /// Unix paths of the ready worker before that one: those of both are in the baseline.
-    pub(super) paths_before: BTreeSet<String>,
+    /// What is known of that worker.
+    pub(super) learned: Learned,
 }
 
 /// Where in its slot a worker is.
@@ -74,27 +73,6 @@ pub(super) enum Place {
     Seat,
     Successor,
     Retiring(usize),
-}
-
-/// Where the workers of a slot listened.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Heard<T: Ord> {
-    /// What the next one must listen on.
-    pub baseline: BTreeSet<T>,
-    /// The unix paths of the last one.
-    pub paths: BTreeSet<T>,
-}
-
-impl Heard<&str> {
-    /// The same, with text of its own.
-    pub(super) fn to_owned(&self) -> Heard<String> {
-        let own = |set: &BTreeSet<&str>| set.iter().map(|&address| address.to_owned()).collect();
-        Heard { baseline: own(&self.baseline), paths: own(&self.paths) }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.baseline.is_empty() && self.paths.is_empty()
-    }
 }
 
 impl Slot {
@@ -114,8 +92,7 @@ impl Slot {
             was_ready: false,
             leaving: false,
             baseline,
-            paths: (0, BTreeSet::new()),
-            paths_before: BTreeSet::new(),
+            learned: Learned::default(),
         }
     }
 
@@ -151,16 +128,6 @@ impl Slot {
         }
     }
 
-    /// Whether the worker listens on all that it must.
-    pub(super) fn is_complete(&self, place: Place) -> bool {
-        let worker = match place {
-            Place::Seat => self.incumbent(),
-            Place::Successor => self.successor.as_ref(),
-            Place::Retiring(index) => self.retiring.get(index),
-        };
-        worker.is_some_and(|worker| self.baseline.is_subset(&worker.listening))
-    }
-
     /// Every living worker, the one in the seat first.
     pub(super) fn workers(&self) -> impl Iterator<Item = &Worker> {
         self.incumbent().into_iter().chain(&self.successor).chain(&self.retiring)
@@ -182,36 +149,5 @@ impl Slot {
     pub(super) fn next_worker(&mut self, now: Mono, rule: &ReadyRule, release: u64) -> Worker {
         self.generation += 1;
         Worker::new(self.generation, now, rule, !self.baseline.is_empty(), release)
-    }
-
-    /// Learns from the worker in the seat, as it leaves it, what its successor must listen on.
-    pub(super) fn learn_baseline(&mut self, worker: &Worker) {
-        if !worker.was_ready {
-            return;
-        }
-        let Heard { baseline, paths } = self.heard(worker).to_owned();
-        if self.paths.0 != worker.generation {
-            self.paths_before = std::mem::take(&mut self.paths.1);
-        }
-        (self.baseline, self.paths) = (baseline, (worker.generation, paths));
-    }
-
-    /// What is to be learned from this worker of the slot.
-    ///
-    /// A unix path counts only once two workers had it (it may hold a pid); one worker may be asked several times.
-    pub(super) fn heard<'a>(&'a self, worker: &'a Worker) -> Heard<&'a str> {
-        let (paths, ports): (BTreeSet<&str>, BTreeSet<&str>) =
-            worker.listening.iter().map(String::as_str).partition(|address| address.starts_with("unix:"));
-        let before = if self.paths.0 == worker.generation { &self.paths_before } else { &self.paths.1 };
-        let known = paths.iter().copied().filter(|path| before.contains(*path));
-        Heard { baseline: ports.into_iter().chain(known).collect(), paths }
-    }
-
-    /// What has been learned.
-    pub(super) fn known(&self) -> Heard<&str> {
-        Heard {
-            baseline: self.baseline.iter().map(String::as_str).collect(),
-            paths: self.paths.1.iter().map(String::as_str).collect(),
-        }
     }
 }

@@ -1,9 +1,9 @@
 //! The life of one worker, and the words for it.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use super::exit::Exit;
+use super::opened::Opens;
 use super::time::{Mono, Span};
 
 /// On what evidence a worker counts as ready.
@@ -271,8 +271,14 @@ pub(super) struct Worker {
     pub(super) was_ready: bool,
     /// What it was refused when it wanted to listen, if it was.
     pub(super) refused: Option<String>,
-    /// Addresses that it listens on and that its successors must too.
-    pub(super) listening: BTreeSet<String>,
+    /// It is being loaded, and will say when that is done.
+    pub(super) boots: bool,
+    /// Since when it is up: it listens on something, and has been loaded.
+    pub(super) up: Option<Mono>,
+    /// It is taken as it is, whatever it lacks.
+    pub(super) accepted: bool,
+    /// Where it listens.
+    pub(super) listening: Opens,
 }
 
 impl Worker {
@@ -294,7 +300,10 @@ impl Worker {
             seated: false,
             was_ready: false,
             refused: None,
-            listening: BTreeSet::new(),
+            boots: false,
+            up: None,
+            accepted: false,
+            listening: Opens::new(),
         }
     }
 

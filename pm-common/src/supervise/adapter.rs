@@ -111,6 +111,8 @@ pub trait Adapter {
     }
     /// The slot is gone for good.
     fn release_slot(&mut self, _slot: u32) {}
+    /// Addresses where nobody serves are not kept for later workers.
+    fn close_unserved(&mut self) {}
     /// The supervisor stops: nothing needs to be kept for a next worker. Called as soon as that is known, and at the end.
     fn finish(&mut self) {}
     /// Adds what to wait for.

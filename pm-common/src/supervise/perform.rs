@@ -36,6 +36,7 @@ impl<A: Adapter> Supervise<A> {
             Action::Measure(id) => self.measure(id),
             Action::LookForRoom => self.look_for_room(),
             Action::Forward(id, request) => self.forward(id, request),
+            Action::CloseUnserved => self.adapter.close_unserved(),
             Action::ReleaseSlot(slot) => self.adapter.release_slot(slot),
             Action::AnnounceReady => {
                 self.publish();
@@ -90,11 +91,13 @@ impl<A: Adapter> Supervise<A> {
 
     fn resolve_release(&mut self) {
         self.manager.reloads();
-        self.publisher.roll_begins();
+        let moves = self.publisher.roll_begins();
         self.store.forget_releases();
-        if let Err(failure) = self.releases.resolve_next() {
-            self.events.push_back(Event::ResolveFailed(failure.message));
-        }
+        self.events.push_back(match self.releases.resolve_next() {
+            Err(failure) => Event::ResolveFailed(failure.message),
+            Ok(_) if moves => Event::Moves,
+            Ok(_) => return,
+        });
     }
 
     fn drain(&mut self, id: WorkerId, linger: bool) {

@@ -59,6 +59,8 @@ impl Publisher {
     /// A publisher into the app's directory, if it has one.
     #[must_use]
     pub fn new(tool: &'static str, home: AppDir) -> Self {
+        // Left for a supervisor that is no more.
+        let _ = home.take_moved();
         let (file, err_log) = (StatusFile::new(home.dir(), tool), ErrLog::of(home.dir()));
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         Self {
@@ -159,11 +161,13 @@ impl Publisher {
         }
     }
 
-    pub(super) fn roll_begins(&mut self) {
+    /// A roll begins; whether its release may listen elsewhere.
+    pub(super) fn roll_begins(&mut self) -> bool {
         self.last_words.clear();
         if let Some(log) = &mut self.err_log {
             log.mark();
         }
+        self.home.take_moved()
     }
 
     /// A worker of this slot starts, and its errors go to this file.

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use pm_common::app::home::{Claim, Home, Lock};
+use pm_common::app::home::{Claim, Home, Lock, moved};
 use pm_common::app::status::{self, Counts};
 use pm_common::cli::report::{Failure, OrFail as _};
 use pm_common::kernel::procfs;
@@ -31,6 +31,20 @@ pub(crate) fn signal(home: &Home, name: &str, signal: &Signal) -> Result<(), Fai
     let Some((pid, pidfd)) = pinned_holder(&dir, name)? else { return Err(not_running(home, &dir, name)) };
     check_owner(home, name, pid)?;
     send(&pidfd, name, pid, signal)
+}
+
+/// Sends HUP, for a release that may listen elsewhere.
+///
+/// # Errors
+/// As [`signal`]; 125: its files cannot be written.
+pub(crate) fn reload_moved(home: &Home, name: &str, hup: &Signal) -> Result<(), Failure> {
+    let dir = home.dir(name).unwrap_or_default();
+    if pinned_holder(&dir, name)?.is_none() {
+        return Err(not_running(home, &dir, name));
+    }
+    moved::mark(home, name).or_fail(|| format!("app '{name}': cannot write in {}", dir.display()))?;
+    // What nobody takes would be another reload's.
+    signal(home, name, hup).inspect_err(|_| _ = moved::unmark(home, name))
 }
 
 /// Sends a signal to the workers of an app.

@@ -31,6 +31,7 @@ With start:
  -f --force  --no-daemon: in the foreground  --dry-run: say what would run
 With a config file: --only NAME,NAME  --env NAME  and what start takes
 -a --update-env: take this shell's variables.  -s --silent: no table.
+reload --moved: the new code is meant to listen elsewhere.
 Files: ~/.pm/APP/ or $PM_HOME/APP/.  More: man pm; what of PM2 works is said in
 ";
 

@@ -75,7 +75,10 @@ fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
         if call.has("update-env") {
             saved::update_env(&home, name)?;
         }
-        signals::signal(&home, name, &hup)?;
+        match call.has("moved") {
+            true => signals::reload_moved(&home, name, &hup)?,
+            false => signals::signal(&home, name, &hup)?,
+        }
         Wait { app: name.to_owned(), goal: Goal::Rolled { since }, timeout: None }.run(Some(&home))
     };
     if let Err(failure) = asked() {

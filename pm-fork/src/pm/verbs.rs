@@ -48,10 +48,10 @@ pub(crate) const VERBS: &[Verb] = &[
     Verb {
         aliases: &["gracefulReload", "startOrReload", "startOrGracefulReload"],
         about: "Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.",
-        options: &[ONLY, ENV, UPDATE_ENV, FORCE],
+        options: &[ONLY, ENV, UPDATE_ENV, FORCE, switch("moved", "the new code is meant to listen elsewhere")],
         fields: true,
         example: "pm reload ecosystem.config.js --env production",
-        made_of: "pm-fork --signal HUP APP; pm-stat --wait rolled APP",
+        made_of: "pm-fork --signal HUP [--moved] APP; pm-stat --wait rolled APP",
         ..Verb::new("reload", "TARGET...", renew::run)
     },
     Verb {

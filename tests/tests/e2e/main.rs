@@ -37,6 +37,7 @@ mod links;
 mod listen;
 mod logs;
 mod memory;
+mod moved;
 mod notify;
 mod offspring;
 mod orphans;

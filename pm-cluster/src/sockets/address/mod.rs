@@ -287,6 +287,13 @@ impl Entry {
         }
     }
 
+    /// No next worker of any slot is expected here.
+    pub fn forget_slots(&mut self, warnings: &mut Vec<String>) {
+        for slot in self.slots.clone() {
+            self.release_slot(slot, warnings);
+        }
+    }
+
     /// The lanes that no worker holds, with the slot whose next worker is to get it.
     pub fn unattended(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>, Option<u32>)> {
         let lanes = if let Source::Lanes(lanes) = &self.source { Some(lanes) } else { None };

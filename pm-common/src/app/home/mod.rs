@@ -16,6 +16,7 @@ mod files;
 mod find;
 mod ids;
 mod lock;
+pub mod moved;
 mod name;
 mod place;
 mod start;

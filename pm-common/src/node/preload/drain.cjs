@@ -456,7 +456,7 @@ function sayBooted () {
     delete prototype.on
     const server = made || still || hasLoadedServer()
     const message = { cmd: 'NODE_CLUSTER', act: 'pmBooted', server }
-    if (open.size === 0 && process.connected) send.call(process, message, undefined, { swallowErrors: true }, () => {})
+    if (process.connected) send.call(process, message, undefined, { swallowErrors: true }, () => {})
   })
   const { send } = process
   setImmediate(look)

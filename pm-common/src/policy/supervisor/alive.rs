@@ -4,7 +4,7 @@
 //! the end of the ready timeout serves nobody.
 
 use super::super::worker::{Loads, half};
-use super::{Action, Due, Life, Mono, Place, ReadyBy, Span, Supervisor, Worker, WorkerId};
+use super::{Action, Due, Life, Mono, ReadyBy, Span, Supervisor, Worker, WorkerId};
 
 /// A worker is looked at again after this part of its age: seldom, where it takes long.
 const PART_OF_AGE: u64 = 32;
@@ -14,12 +14,22 @@ impl Supervisor {
     /// loaded (it computes, or has taken the channel away) serves nobody after the ready timeout.
     pub(super) fn on_boots(&mut self, _: Mono, id: WorkerId) {
         if let Some(worker) = self.worker(id) {
+            worker.boots = true;
             let until = worker.idle_at;
             put_off(worker, until);
         }
     }
 
     pub(super) fn on_booted(&mut self, now: Mono, id: WorkerId, loads: Loads, out: &mut Vec<Action>) {
+        if let Some(worker) = self.worker(id) {
+            worker.boots = false;
+            worker.up = worker.up.map(|_| now);
+        }
+        self.settle_by_loads(now, id, loads, out);
+        self.hold(now, id, out);
+    }
+
+    fn settle_by_loads(&mut self, now: Mono, id: WorkerId, loads: Loads, out: &mut Vec<Action>) {
         let rule = self.shape.ready.clone();
         let (Some(alive_after), Some(worker)) = (rule.alive_after, self.worker(id)) else { return };
         let waits = matches!(worker.life, Life::Starting(Due::Alive(_))) && !worker.is_refused();
@@ -82,16 +92,6 @@ impl Supervisor {
         let Some(worker) = self.worker(id).filter(|worker| worker.idle_at <= now && !worker.supervises) else { return };
         if let Life::Ready { by, .. } = &mut worker.life {
             *by = ReadyBy::Idle;
-        }
-    }
-
-    /// The worker in the seat listens for the first time: so must the one that is to replace it.
-    pub(super) fn hold_successor(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
-        let Some((slot, Place::Seat)) = self.find(id) else { return };
-        let Some(incumbent) = slot.incumbent().filter(|worker| worker.is_ready()).cloned() else { return };
-        if slot.successor.is_some() && slot.baseline.is_empty() {
-            slot.learn_baseline(&incumbent);
-            self.hold_to_baseline(now, id.slot, Place::Successor, out);
         }
     }
 }

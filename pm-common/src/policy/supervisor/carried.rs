@@ -1,8 +1,9 @@
 //! What a supervisor's successor must know of it: all that it acknowledged, and nothing that ended with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::slot::{Heard, Last};
+use super::super::opened::{Heard, Learned};
+use super::super::slot::Last;
 use super::roll::Outcome;
 use super::{MOST_WORKERS, Mono, Seat, Slot, Supervisor, Why};
 
@@ -24,6 +25,8 @@ pub struct Carried {
     pub slots: Vec<CarriedSlot>,
     /// Where the workers of the slots listened: what many have in common stands here once.
     pub heard: Vec<Heard<String>>,
+    /// What no worker is held to any more.
+    pub waived: BTreeSet<String>,
     /// What was promised to those who wait for a roll.
     pub rolls: CarriedRolls,
 }
@@ -81,6 +84,7 @@ impl Supervisor {
             wanted: u32::try_from(wanted).unwrap_or(self.wanted),
             slots,
             heard,
+            waived: self.waived.clone(),
             rolls: CarriedRolls {
                 requested: rolls.requested,
                 started: rolls.started,
@@ -104,12 +108,13 @@ impl Supervisor {
     /// Only of the release that a successor starts: what those of another one listened on, it may know nothing of.
     fn carried_heard(&self) -> (Vec<Heard<String>>, Vec<Option<usize>>) {
         let (kept, rolling) = (self.kept_release(), self.is_rolling());
+        let others = self.others();
         let (mut places, mut heard, mut room) = (BTreeMap::new(), Vec::new(), MOST_ADDRESSES);
         let mut which = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
             let known = match slot.incumbent() {
                 Some(worker) if worker.release != kept => None,
-                Some(worker) if worker.was_ready => Some(slot.heard(worker)),
+                Some(worker) if worker.was_ready => Some(slot.heard(worker, &others)),
                 None if rolling => None,
                 Some(_) | None => Some(slot.known()),
             };
@@ -117,7 +122,7 @@ impl Supervisor {
                 which.push(None);
                 continue;
             };
-            let size = known.baseline.len() + known.paths.len();
+            let size = known.baseline.len() + known.others.len();
             let place = places.get(&known).copied().or_else(|| {
                 room = room.checked_sub(size)?;
                 heard.push(known.to_owned());
@@ -148,6 +153,7 @@ impl Supervisor {
         self.gone_generations = carried.slots.iter().take(most).map(|slot| slot.generation).collect();
         let heard = |slot: &CarriedSlot| slot.heard.and_then(|place| carried.heard.get(place)).cloned();
         self.inherited = carried.slots.iter().take(most).map(|slot| (orphaned(slot, now), heard(slot))).collect();
+        self.waived.clone_from(&carried.waived);
         let said = &carried.rolls;
         let (requested, ended) = (said.requested.max(said.started).max(said.ended), said.ended);
         let rolls = &mut self.rolls;
@@ -166,8 +172,9 @@ impl Supervisor {
             slot.generation = before.generation;
             slot.restarts = before.restarts;
             slot.last = before.last;
-            if let Some(Heard { baseline, paths }) = heard {
-                (slot.baseline, slot.paths) = (baseline, (before.generation, paths));
+            if let Some(heard) = heard {
+                slot.learned = Learned::carried(before.generation, &heard);
+                slot.baseline = heard.baseline;
             }
         }
     }

@@ -1,7 +1,6 @@
 //! What follows the end of a worker.
 
 use super::super::record::Next;
-use super::super::worker::{Due, ReadyBy};
 use super::roll::trial_ended;
 use super::{Action, Exit, Goal, Last, Life, Mono, Place, Record, Seat, Slot, Supervisor, Why, Worker, WorkerId};
 
@@ -94,8 +93,8 @@ impl Supervisor {
             self.give_up(now, exit, out);
         }
         let (goal, settled) = (self.goal, self.rolls.is_settled());
+        self.learn(id.slot, worker);
         let Some((slot, _)) = self.slot(id.slot) else { return };
-        slot.learn_baseline(worker);
         if goal != Goal::Run || slot.leaving {
             slot.seat = Seat::Down { since: now };
             return;
@@ -116,7 +115,7 @@ impl Supervisor {
         if why != Why::Reload || next == Next::Failed {
             out.push(Action::Say(Record::Ended { id, exit, why, next }));
         }
-        self.hold_to_baseline(now, id.slot, Place::Successor, out);
+        self.hold_successor(now, id.slot, out);
     }
 
     /// The worker in the seat ended and its replacement is already on its way: that one has the seat now.
@@ -124,31 +123,9 @@ impl Supervisor {
         self.queue.retain(|r| r.slot != number);
         let Some((slot, _)) = self.slot(number) else { return };
         slot.restarts += 1;
+        let id = WorkerId { slot: number, generation: successor.generation };
         slot.seat = Seat::of(successor);
-        self.hold_to_baseline(now, number, Place::Seat, out);
-    }
-
-    /// What the ended worker listened on last may differ from what its successor was held to so far.
-    pub(super) fn hold_to_baseline(&mut self, now: Mono, number: u32, place: Place, out: &mut Vec<Action>) {
-        let rule = self.shape.ready.clone();
-        let Some((slot, _)) = self.slot(number) else { return };
-        let baseline = slot.baseline.clone();
-        let Some(worker) = slot.worker_mut(place) else { return };
-        // That it lived was all that it had shown.
-        if matches!(worker.life, Life::Soaking { by, .. } if by.serves_nobody()) && !baseline.is_empty() {
-            worker.life = Life::Starting(Due::Alive(now));
-        }
-        let Life::Starting(due) = &mut worker.life else { return };
-        if rule.evidence != ReadyBy::Listen {
-            return;
-        }
-        if !baseline.is_empty() && matches!(due, Due::Alive(_)) {
-            *due = Due::Proof(worker.started + rule.timeout);
-        }
-        if !worker.listening.is_empty() && baseline.is_subset(&worker.listening) {
-            let id = WorkerId { slot: number, generation: worker.generation };
-            self.became_ready(now, id, ReadyBy::Listen, out);
-        }
+        self.hold(now, id, out);
     }
 
     /// Decides whether and when the slot gets its next worker.

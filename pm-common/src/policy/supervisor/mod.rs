@@ -10,6 +10,7 @@ mod carried;
 mod carried_seen;
 mod delay;
 mod ends;
+mod listens;
 mod replace;
 mod roll;
 #[cfg(test)]
@@ -38,7 +39,7 @@ use delay::Delay;
 use roll::Rolls;
 use stops::Stopping;
 
-pub use super::slot::Heard;
+pub use super::opened::Heard;
 pub use carried::{Carried, CarriedRolls, CarriedSlot};
 pub use words::{Action, Asker, Event, Release, Request, RollRule, RollView, Running, Shape, StopKind, View};
 
@@ -93,6 +94,10 @@ pub struct Supervisor {
     announce_by: Mono,
     /// Some worker was ready: the program can run.
     ever_ready: bool,
+    /// Addresses that workers do without: no successor is held to them.
+    waived: BTreeSet<String>,
+    /// The time of the last event.
+    now: Mono,
     /// The end that decides our exit code if all workers end for good.
     verdict: Exit,
     random: u64,
@@ -119,6 +124,8 @@ impl Supervisor {
             announced: false,
             announce_by: Mono::default(),
             ever_ready: false,
+            waived: BTreeSet::new(),
+            now: Mono::default(),
             verdict: Exit::Code(0),
             random: seed | 1,
         }
@@ -129,6 +136,7 @@ impl Supervisor {
         if self.goal == Goal::Finished {
             return;
         }
+        self.now = now;
         if event == Event::Tick {
             self.starts_put_off = false;
         }
@@ -145,7 +153,7 @@ impl Supervisor {
             Event::Gone(id) => self.on_gone(id),
             Event::Listening { id, address, fixed } => self.on_listening(now, id, address, fixed, out),
             Event::Refused { id, what } => self.on_refused(id, what),
-            Event::Closed { id, address } => self.on_closed(id, &address),
+            Event::Closed { id, address } => self.on_closed(now, id, &address, out),
             Event::SaidReady(id, by) => self.on_said_ready(now, id, by, out),
             Event::Memory(id, bytes) => self.on_memory(now, id, bytes, out),
             Event::Lag { id, how, after } => self.on_lag(now, id, how, after, out),
@@ -157,6 +165,7 @@ impl Supervisor {
             Event::Drained(id) => self.on_drained(id, out),
             Event::ResolveFailed(reason) => self.on_resolve_failed(reason, out),
             Event::Stop(kind, asker) => self.on_stop(now, kind, asker, out),
+            Event::Moves => self.on_moves(),
             Event::Asked(request) => self.on_asked(now, request, out),
             Event::Tick => self.on_tick(now, out),
         }
@@ -244,41 +253,6 @@ impl Supervisor {
         slot.worker_mut(place)
     }
 
-    fn on_listening(&mut self, now: Mono, id: WorkerId, address: String, fixed: bool, out: &mut Vec<Action>) {
-        let asks_listen = self.shape.ready.evidence == ReadyBy::Listen;
-        let stable = self.rules.stable;
-        let Some((slot, place)) = self.find(id) else { return };
-        let Some(worker) = slot.worker_mut(place) else { return };
-        // A port that is opened on demand, long after the start, is none that a successor will open by itself.
-        let on_demand =
-            matches!(worker.life, Life::Ready { since, by } if !by.serves_nobody() && now.since(since) > stable);
-        if fixed && !on_demand {
-            worker.listening.insert(address);
-        }
-        match &mut worker.life {
-            Life::Starting(_) => {
-                if asks_listen && slot.is_complete(place) {
-                    self.became_ready(now, id, ReadyBy::Listen, out);
-                }
-            }
-            Life::Ready { by, .. } => {
-                if by.serves_nobody() {
-                    *by = ReadyBy::Listen;
-                }
-                out.push(Action::SteerIn(id));
-            }
-            Life::Soaking { .. } | Life::Draining { .. } | Life::Killing { .. } => {}
-        }
-        self.hold_successor(now, id, out);
-    }
-
-    fn on_closed(&mut self, id: WorkerId, address: &str) {
-        // A worker that drains closes everything: that is no change of its mind.
-        if let Some(worker) = self.worker(id).filter(|w| w.is_wanted()) {
-            worker.listening.remove(address);
-        }
-    }
-
     fn on_said_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
         let asked = self.shape.ready.evidence;
         let Some(worker) = self.worker(id) else { return };
@@ -311,6 +285,9 @@ impl Supervisor {
         let by = if by == ReadyBy::Alive && before.idle_at <= now { ReadyBy::Idle } else { by };
         *worker = Worker { life: Life::Ready { since: now, by }, was_ready: true, trial: false, ..before.clone() };
         let awaited = self.is_awaited(id.slot, &before);
+        if by == ReadyBy::Listen {
+            self.compare(id.slot, &before);
+        }
         if awaited {
             self.trial_passed(out);
         }

@@ -1,14 +1,15 @@
 //! Replacing workers: memory, lag, readiness in time, reloads, scaling.
 
 use super::super::lag::Stall;
-use super::super::record::{Next, Record, lacking};
+use super::super::record::{Next, Record};
 use super::super::rules::Intensity;
 use super::super::worker::{Due, ReadyBy};
+use super::listens::not_ready;
 use super::roll::trial_ended;
 use super::stops::{begin_drain, drain_slot};
 use super::{
-    Action, BTreeSet, Exit, Goal, Last, Life, MOST_WORKERS, Mono, Place, Release, Replacement, Request, Seat, Slot,
-    Span, Supervisor, Why, Worker, WorkerId, as_slot,
+    Action, Exit, Goal, Last, Life, MOST_WORKERS, Mono, Place, Release, Replacement, Request, Seat, Slot, Span,
+    Supervisor, Why, Worker, WorkerId, as_slot,
 };
 
 impl Supervisor {
@@ -133,7 +134,8 @@ impl Supervisor {
             let Some((slot, _)) = self.slot(number) else { continue };
             // A slot whose worker has ended meanwhile has a new one anyway.
             let Some(incumbent) = slot.incumbent().filter(|w| w.generation <= upto).cloned() else { continue };
-            slot.learn_baseline(&incumbent);
+            self.learn(number, &incumbent);
+            let Some((slot, _)) = self.slot(number) else { continue };
             let worker = slot.next_worker(now, &rule, came_with);
             let id = WorkerId { slot: number, generation: worker.generation };
             out.push(Action::Spawn { id, release: Release::Current });
@@ -244,29 +246,23 @@ impl Supervisor {
 
     pub(super) fn not_ready_in_time(&mut self, now: Mono, id: WorkerId, after: Span, out: &mut Vec<Action>) {
         let end = self.ending(now, Why::NotReady);
-        let asks_listen = self.shape.ready.evidence == ReadyBy::Listen;
         let Some((slot, place)) = self.find(id) else { return };
-        let baseline = slot.baseline.clone();
-        let Some(worker) = slot.worker_mut(place) else { return };
+        let Some(worker) = slot.worker_mut(place).cloned() else { return };
         // Where another sign was asked for, no address was waited for.
-        let missing: Vec<String> =
-            if asks_listen { baseline.difference(&worker.listening).cloned().collect() } else { Vec::new() };
-        let serves = asks_listen && place == Place::Seat && !worker.listening.is_empty();
-        let tried = worker.clone();
-        if serves && !self.is_awaited(id.slot, &tried) {
-            // Nobody else has the seat: one that serves in part is better than none, and is what the next is held to.
-            out.push(Action::Say(Record::ReadyWithout { id, missing }));
-            self.became_ready(now, id, ReadyBy::Listen, out);
+        let missing = if self.asks_listen() { self.missing(id.slot, &worker) } else { Vec::new() };
+        if self.takes_as_it_is(id.slot, place, &worker, &missing) {
+            self.accept(now, id, missing, out);
             return;
         }
         let Some(worker) = self.worker(id) else { return };
         begin_drain(id.slot, worker, end, out);
         let worker = worker.clone();
-        let refused = worker.refused.clone();
+        // One that is up may have had less time.
+        let after = after.min(now.since(worker.started));
         if self.is_awaited(id.slot, &worker) {
-            let lacks = lacking(&missing, refused.as_deref());
-            self.abort_roll(now, id.slot, format!("not ready after {}ms{lacks}", after.as_millis()), out);
+            self.abort_roll(now, id.slot, not_ready(&worker, after, &missing), out);
         } else {
+            let refused = worker.refused;
             out.push(Action::Say(Record::NotReady { id, after, missing, refused }));
         }
     }
@@ -327,8 +323,8 @@ impl Supervisor {
                 // Its last worker may still be draining out of the seat: that one retires.
                 let old = std::mem::replace(&mut slot.seat, Seat::Backoff { since: now, until: now });
                 if let Seat::Taken(worker) = old {
-                    slot.learn_baseline(&worker);
-                    slot.retiring.push(worker);
+                    slot.retiring.push(worker.clone());
+                    self.learn(self.wanted - 1, &worker);
                 }
             }
             None => {
@@ -353,12 +349,5 @@ impl Supervisor {
             // It succeeds nobody any more: its end must not be taken for that of a replacement.
             slot.retiring.extend(slot.successor.take());
         }
-    }
-
-    /// What all slots listen on: a new slot must too.
-    fn shared_baseline(&self) -> BTreeSet<String> {
-        let ready = self.slots.iter().filter(|s| !s.leaving).filter_map(Slot::incumbent).filter(|w| w.is_ready());
-        let ports = ready.map(|w| w.listening.iter().filter(|a| !a.starts_with("unix:")).cloned().collect());
-        ports.reduce(|a: BTreeSet<String>, b| &a & &b).unwrap_or_default()
     }
 }

@@ -98,6 +98,8 @@ pub enum Event {
     Drained(WorkerId),
     /// `Action::ResolveRelease` found no release, for this reason; said before the next `Tick`.
     ResolveFailed(String),
+    /// The release that `Action::ResolveRelease` found may listen elsewhere; said before the next `Tick`.
+    Moves,
     /// Stop everything; if somebody insists: now.
     Stop(StopKind, Asker),
     /// Reload, or scale by one.
@@ -150,6 +152,8 @@ pub enum Action {
     LookForRoom,
     /// Pass a request on to this worker, which is a supervisor.
     Forward(WorkerId, Request),
+    /// Addresses where no worker serves are kept for none that follows.
+    CloseUnserved,
     /// The slot is gone for good: what is kept for its next worker may go to others.
     ReleaseSlot(u32),
     /// Tell the one above that we are ready.

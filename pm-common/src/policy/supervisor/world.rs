@@ -191,6 +191,7 @@ impl World {
             | Action::AnnounceReady
             | Action::AnnounceStop(_)
             | Action::AnnounceGaveUp
+            | Action::CloseUnserved
             | Action::Say(_) => {}
         }
         Ok(())

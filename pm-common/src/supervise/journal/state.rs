@@ -59,6 +59,7 @@ impl State {
             "workers": {"asked": self.machine.asked, "wanted": self.machine.wanted},
             "slots": self.machine.slots.iter().map(slot_to_json).collect::<Vec<_>>(),
             "heard": self.machine.heard.iter().map(heard_to_json).collect::<Vec<_>>(),
+            "waived": self.machine.waived,
             "rolls": rolls_to_json(&self.machine.rolls),
             "release": {
                 "number": self.release.number,
@@ -88,6 +89,10 @@ impl State {
                 wanted: small(&value["workers"]["wanted"])?,
                 slots: all(&value["slots"], slot_of)?,
                 heard: all(&value["heard"], heard_of).unwrap_or_default(),
+                waived: all(&value["waived"], |text| text.as_str().map(str::to_owned))
+                    .unwrap_or_default()
+                    .into_iter()
+                    .collect(),
                 rolls: rolls_of(&value["rolls"])?,
             },
             release: KeptRelease {
@@ -133,12 +138,12 @@ fn slot_of(value: &Value) -> Option<CarriedSlot> {
 }
 
 fn heard_to_json(heard: &Heard<String>) -> Value {
-    json!({"baseline": heard.baseline, "paths": heard.paths})
+    json!({"baseline": heard.baseline, "paths": heard.others})
 }
 
 fn heard_of(value: &Value) -> Option<Heard<String>> {
     let texts = |name: &str| all(&value[name], |text| text.as_str().map(str::to_owned));
-    Some(Heard { baseline: texts("baseline")?.into_iter().collect(), paths: texts("paths")?.into_iter().collect() })
+    Some(Heard { baseline: texts("baseline")?.into_iter().collect(), others: texts("paths")?.into_iter().collect() })
 }
 
 fn rolls_to_json(rolls: &CarriedRolls) -> Value {
@@ -193,12 +198,13 @@ mod tests {
         let rolls =
             CarriedRolls { requested: 5, started: 4, ended: 3, current: 3, ok: Some(false), ..CarriedRolls::default() };
         let heard =
-            Heard { baseline: ["tcp:[::]:1".into(), "unix:/a".into()].into(), paths: ["unix:/a".into()].into() };
+            Heard { baseline: ["tcp:[::]:1".into(), "unix:/a".into()].into(), others: ["tcp:[::]:9".into()].into() };
+        let waived = ["tcp:[::]:9".to_owned()].into();
         let odd = OsString::from_vec(vec![b'a', 0xff, 0xfe]);
         State {
             argv: vec!["node".into(), odd.clone()],
             first: Some(Id { pid: 7, start: 70 }),
-            machine: Carried { asked: 2, wanted: 4, slots, heard: vec![heard], rolls },
+            machine: Carried { asked: 2, wanted: 4, slots, heard: vec![heard], waived, rolls },
             release: KeptRelease {
                 number: 3,
                 logical: PathBuf::from(odd.clone()),
@@ -232,8 +238,11 @@ mod tests {
         let mut known = State { first: None, ..state() };
         value.as_object_mut().expect("an object").remove("first");
         assert_eq!(State::parse(value.to_string().as_bytes()), Some(known.clone()));
-        value.as_object_mut().expect("an object").remove("heard");
+        for added in ["heard", "waived"] {
+            value.as_object_mut().expect("an object").remove(added);
+        }
         known.machine.heard.clear();
+        known.machine.waived.clear();
         assert_eq!(State::parse(value.to_string().as_bytes()), Some(known));
     }
 

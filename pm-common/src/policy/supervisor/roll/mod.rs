@@ -50,6 +50,8 @@ pub(super) enum Stage {
 pub(super) struct Roll {
     pub(super) since: Mono,
     pub(super) stage: Stage,
+    /// Its release may listen elsewhere.
+    pub(super) moved: bool,
     /// Where the current release came from before the roll.
     pub(super) before: u64,
     pub(super) of: u32,
@@ -114,6 +116,12 @@ impl Supervisor {
         }
     }
 
+    pub(super) fn on_moves(&mut self) {
+        if let Some(roll) = self.rolls.now.as_mut().filter(|roll| roll.stage == Stage::Resolving) {
+            roll.moved = true;
+        }
+    }
+
     /// While the release is looked up, the tick that goes on with it is due.
     pub(super) fn roll_deadline(&self) -> Option<Mono> {
         self.rolls.now.as_ref().filter(|roll| roll.stage == Stage::Resolving).map(|roll| roll.since)
@@ -138,6 +146,7 @@ impl Supervisor {
     fn begin_roll(&mut self, now: Mono, out: &mut Vec<Action>) {
         self.rolls.started = self.rolls.requested;
         self.cancel_replacements(now, out);
+        self.learn_all();
         let mut rest = VecDeque::new();
         for (number, slot) in (0..).zip(&mut self.slots) {
             if slot.leaving || matches!(slot.seat, Seat::Down { .. }) {
@@ -152,8 +161,17 @@ impl Supervisor {
         }
         let of = u32::try_from(rest.len()).unwrap_or(u32::MAX);
         let (stage, before) = (Stage::Resolving, self.rolls.current);
-        self.rolls.now =
-            Some(Roll { since: now, stage, before, of, done: 0, rest, under_way: Vec::new(), room: Room::Unknown });
+        self.rolls.now = Some(Roll {
+            since: now,
+            stage,
+            moved: false,
+            before,
+            of,
+            done: 0,
+            rest,
+            under_way: Vec::new(),
+            room: Room::Unknown,
+        });
         out.push(Action::ResolveRelease);
     }
 
@@ -221,9 +239,8 @@ impl Supervisor {
             incumbent.trial = true;
             return;
         }
-        if let Some(incumbent) = slot.incumbent().cloned() {
-            slot.learn_baseline(&incumbent);
-        }
+        self.learn_again(number);
+        let Some((slot, _)) = self.slot(number) else { return };
         let worker = Worker { trial: true, ..slot.next_worker(now, &rule, came_with) };
         out.push(Action::Spawn { id: WorkerId { slot: number, generation: worker.generation }, release });
         let vacant = matches!(slot.seat, Seat::Backoff { .. } | Seat::Failed { .. });
@@ -268,10 +285,9 @@ impl Supervisor {
     /// The soak is over: it serves, if it still listens where it must.
     pub(super) fn has_soaked(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
         let Some((slot, place)) = self.find(id) else { return };
-        let baseline = slot.baseline.clone();
-        let Some(worker) = slot.worker_mut(place) else { return };
-        let closed: Vec<String> = baseline.difference(&worker.listening).cloned().collect();
-        if by == ReadyBy::Listen && !closed.is_empty() {
+        let Some(worker) = slot.worker_mut(place).cloned() else { return };
+        let closed = self.missing(id.slot, &worker);
+        if by == ReadyBy::Listen && (!closed.is_empty() || worker.accepted && worker.up.is_none()) {
             let lacks = not_listening(&closed);
             self.abort_roll(now, id.slot, format!("the new worker did not stay ready within the soak{lacks}"), out);
         } else {
@@ -310,7 +326,9 @@ impl Supervisor {
             self.refuse_roll("there is no worker to replace".to_owned(), out);
             return;
         }
-        out.push(Action::Say(Record::Rolled { workers: roll.done, number: self.rolls.started }));
+        let (workers, moved) = (roll.done, roll.moved);
+        out.extend(moved.then_some(Action::CloseUnserved));
+        out.push(Action::Say(Record::Rolled { workers, number: self.rolls.started }));
         self.rolls.now = None;
         self.rolls.ended = self.rolls.started;
         self.rolls.last = Some(Outcome { ok: true, reason: String::new(), slot: None });

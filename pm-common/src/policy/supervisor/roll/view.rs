@@ -43,7 +43,7 @@ impl Supervisor {
         else {
             return "end of the old worker".to_owned();
         };
-        let missing: Vec<&str> = slot.baseline.difference(&worker.listening).map(String::as_str).collect();
+        let missing = slot.missing(worker);
         match worker.life {
             Life::Soaking { .. } => "soak".to_owned(),
             _ if self.shape.ready.evidence == ReadyBy::Listen && !missing.is_empty() => {

@@ -1,5 +1,6 @@
 //! Scenarios with a fake clock. Every step also passes the checks of `World`.
 
+mod baseline;
 mod carried;
 mod lag;
 mod memory;

@@ -66,7 +66,7 @@ fn one_that_stops_listening_within_the_soak_is_not_ready() {
     let actions = bench.tick();
     assert_eq!(deeds(&actions), [Action::Stop(w(0, 2)), Action::DropRelease]);
     assert!(
-        reason(&actions).starts_with("the new worker did not stay ready within the soak; it does not listen on tcp")
+        reason(&actions).starts_with("the new worker did not stay ready within the soak; it does not listen on 0.0")
     );
 }
 
@@ -149,7 +149,7 @@ fn one_that_is_not_ready_in_time_is_ended_and_aborts() {
     assert_eq!(progress(&bench), Some((0, 1, 0, format!("ready: to listen on {A}"))));
     let (after, actions) = bench.until_next();
     assert_eq!((after, deeds(&actions)), (s(30), vec![Action::Stop(w(0, 2)), Action::DropRelease]));
-    let lacks = "it does not listen on tcp:0.0.0.0:3000 as the one before it did (a change of address needs a restart)";
+    let lacks = "it does not listen on 0.0.0.0:3000 as the one before it (if that is meant: pm reload APP --moved)";
     assert_eq!(reason(&actions), format!("not ready after 30000ms; {lacks}"));
     assert_eq!(bench.states(0), [(1, "ready"), (2, "draining")]);
     assert_eq!(bench.on(ended(w(0, 2), Exit::Signal(15))), []);

@@ -33,7 +33,8 @@ fn hash_rolls(world: &World, h: &mut DefaultHasher) {
     let rolls = &world.sup.rolls;
     // One more roll answers all further requests.
     (rolls.requested > rolls.started, rolls.scale).hash(h);
-    rolls.now.as_ref().map(|roll| (roll.stage, roll.rest.len(), roll.under_way.len(), roll.room)).hash(h);
+    rolls.now.as_ref().map(|roll| (roll.stage, roll.rest.len(), roll.under_way.len(), roll.room, roll.moved)).hash(h);
+    world.sup.waived.hash(h);
 }
 
 fn hash_slot(world: &World, number: u32, slot: &Slot) -> u64 {
@@ -70,7 +71,7 @@ fn hash_prospects(world: &World, number: u32, slot: &Slot, h: &mut DefaultHasher
         slot.paused,
         slot.not_before.since(now),
         slot.intensity.ages(now, &sup.rules),
-        &slot.baseline,
+        (&slot.baseline, &slot.learned.seen),
     )
         .hash(h);
 }
@@ -96,7 +97,9 @@ fn hash_worker(world: &World, slot: u32, worker: &Worker, matters: bool) -> u64 
         let rolls = &world.sup.rolls;
         (worker.trial, rolls.now.is_some() && worker.release == rolls.started).hash(&mut h);
         (worker.excused, worker.again).hash(&mut h);
-        (worker.gave_up, worker.unfit, worker.was_ready, &worker.listening, worker.is_refused()).hash(&mut h);
+        (worker.gave_up, worker.unfit, worker.was_ready, worker.is_refused()).hash(&mut h);
+        worker.listening.iter().for_each(|(address, opened)| (address, opened.late, opened.counts).hash(&mut h));
+        (worker.accepted, worker.boots).hash(&mut h);
     }
     let id = WorkerId { slot, generation: worker.generation };
     let proc = world.living.get(&id);

@@ -105,6 +105,7 @@ fn events(world: &World, menu: Menu) -> Vec<Event> {
         all.push(Event::Asked(Request::Reload));
         let resolving = world.sup.roll_deadline().is_some();
         all.extend(resolving.then(|| Event::ResolveFailed("no such directory".to_string())));
+        all.extend((resolving && menu.addresses).then_some(Event::Moves));
     }
     if world.asks_for_room() {
         all.extend([Event::Room { left: Some(9), needs: 10 }, Event::Room { left: Some(20), needs: 10 }]);

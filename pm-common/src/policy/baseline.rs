@@ -1,0 +1,73 @@
+//! The baseline of a slot: what its next worker must listen on, learned from the workers before it.
+//!
+//! A port counts once a worker has it within the settling time, later ones too, but not those that others like it, as
+//! long in service, do without; a unix path (it may hold a pid) counts once two workers of the slot in a row had it.
+//! What a worker did without that took over, the one before it had opened on demand: that counts no more, until one
+//! has it before it serves.
+
+use std::collections::BTreeSet;
+
+use super::opened::{Heard, Learned, Others, SETTLE, counting, is_path};
+use super::slot::Slot;
+use super::time::Mono;
+use super::worker::Worker;
+
+impl Slot {
+    /// Learns from a worker, as it leaves the seat or is to be replaced, what its successor must listen on.
+    pub(super) fn learn(&mut self, worker: &Worker, heard: Heard<String>) {
+        let Heard { baseline, others } = heard;
+        let opened = |address: &String| worker.listening.get(address);
+        let late = baseline.iter().filter(|address| opened(address).is_some_and(|o| o.late)).cloned().collect();
+        let took = baseline.iter().filter_map(opened).map(|opened| opened.after).max().unwrap_or_default();
+        let known = std::mem::take(&mut self.learned);
+        let before = if known.from == worker.generation { known.before } else { known.seen };
+        self.learned = Learned { from: worker.generation, seen: &baseline | &others, before, late, took };
+        self.baseline = baseline;
+    }
+
+    /// What is to be learned from this worker of the slot; it may be asked several times.
+    pub(super) fn heard<'a>(&self, worker: &'a Worker, others: &Others<'_>) -> Heard<&'a str> {
+        let known = &self.learned;
+        let before = if known.from == worker.generation { &known.before } else { &known.seen };
+        let seen: BTreeSet<&str> = counting(&worker.listening).collect();
+        let wanted = |address: &&str| !others.waived.contains(*address);
+        let shared = |address: &str| others.shared.as_ref().is_none_or(|shared| shared.contains(address));
+        let held = |address: &&str| before.contains(*address) || !is_path(address) && shared(address);
+        let mut baseline: BTreeSet<&str> = seen.iter().copied().filter(wanted).filter(held).collect();
+        if baseline.is_empty() {
+            // Each has addresses of its own.
+            baseline = seen.iter().copied().filter(wanted).filter(|address| !is_path(address)).collect();
+        }
+        Heard { others: &seen - &baseline, baseline }
+    }
+
+    /// What has been learned.
+    pub(super) fn known(&self) -> Heard<&str> {
+        let baseline: BTreeSet<&str> = self.baseline.iter().map(String::as_str).collect();
+        let others = self.learned.seen.iter().map(String::as_str).filter(|address| !baseline.contains(address));
+        Heard { others: others.collect(), baseline }
+    }
+
+    /// What this worker does not listen on and must.
+    pub(super) fn missing(&self, worker: &Worker) -> Vec<String> {
+        let must = self.baseline.iter().filter(|_| !worker.accepted);
+        must.filter(|address| !worker.listening.contains_key(*address)).cloned().collect()
+    }
+
+    /// Whether the one before was without these too when it had served for a while.
+    pub(super) fn opened_late(&self, missing: &[String]) -> bool {
+        missing.iter().all(|address| self.learned.late.contains(address))
+    }
+
+    /// Until when this worker has time for the rest; `None`: it is not up.
+    pub(super) fn settled_at(&self, worker: &Worker) -> Option<Mono> {
+        let up = worker.up.filter(|_| !worker.boots)?;
+        // Where loading takes long, the rest does too.
+        Some(up + SETTLE.max(self.learned.took.doubled()).max(up.since(worker.started)))
+    }
+
+    /// What its workers have listened on last, without those paths that are new each time.
+    pub(super) fn had(&self) -> impl Iterator<Item = &String> {
+        self.baseline.iter().chain(self.learned.seen.iter().filter(|address| !is_path(address)))
+    }
+}

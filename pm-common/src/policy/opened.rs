@@ -1,0 +1,84 @@
+//! What workers opened, and what is remembered of it: values that `baseline` decides by.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::time::Span;
+
+/// The least time that a worker that is up has for the rest of what it must listen on.
+pub(super) const SETTLE: Span = Span::secs(2);
+
+/// An address that a worker opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OpenedAddress {
+    /// How long after its first one.
+    pub(super) after: Span,
+    /// It had served for a while by then.
+    pub(super) late: bool,
+    /// Its successors may be held to it: no port that the kernel chose, and none opened long after the start.
+    pub(super) counts: bool,
+}
+
+/// What a worker opened, by address.
+pub(super) type Opens = BTreeMap<String, OpenedAddress>;
+
+/// What a slot has learned from the last worker that was ready.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Learned {
+    /// Its generation.
+    pub(super) from: u64,
+    /// All that may count.
+    pub(super) seen: BTreeSet<String>,
+    /// The same of the one before it.
+    pub(super) before: BTreeSet<String>,
+    /// What of the baseline it opened when it had served for a while.
+    pub(super) late: BTreeSet<String>,
+    /// How long it took from its first address to the last of the baseline.
+    pub(super) took: Span,
+}
+
+/// What a worker's addresses are compared with.
+#[derive(Debug)]
+pub(super) struct Others<'a> {
+    /// What all have that have served for long enough; `None`: nobody has.
+    pub(super) shared: Option<BTreeSet<&'a str>>,
+    /// What does not count any more.
+    pub(super) waived: &'a BTreeSet<String>,
+}
+
+/// Where the workers of a slot listened.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Heard<T: Ord> {
+    /// What the next one must listen on.
+    pub baseline: BTreeSet<T>,
+    /// What else the last one listened on.
+    pub others: BTreeSet<T>,
+}
+
+impl Heard<&str> {
+    /// The same, with text of its own.
+    pub(super) fn to_owned(&self) -> Heard<String> {
+        let own = |set: &BTreeSet<&str>| set.iter().map(|&address| address.to_owned()).collect();
+        Heard { baseline: own(&self.baseline), others: own(&self.others) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.baseline.is_empty() && self.others.is_empty()
+    }
+}
+
+impl Learned {
+    /// What a supervisor knew that was killed.
+    pub(super) fn carried(from: u64, heard: &Heard<String>) -> Self {
+        Self { from, seen: &heard.baseline | &heard.others, ..Self::default() }
+    }
+}
+
+/// A path, maybe one with a pid in it.
+pub(super) fn is_path(address: &str) -> bool {
+    address.starts_with("unix:")
+}
+
+/// Those of a worker's addresses that may count.
+pub(super) fn counting(opens: &Opens) -> impl Iterator<Item = &str> {
+    opens.iter().filter(|(_, opened)| opened.counts).map(|(address, _)| address.as_str())
+}

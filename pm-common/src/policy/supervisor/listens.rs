@@ -1,0 +1,207 @@
+//! Where workers listen, and what follows from it: ready, turned away, or taken as it is.
+
+use super::super::opened::{OpenedAddress, Others, counting};
+use super::super::record::{Record, lacking, listens_elsewhere};
+use super::super::worker::Due;
+use super::{Action, BTreeSet, Life, Mono, Place, ReadyBy, Slot, Span, Supervisor, Worker, WorkerId};
+
+/// More addresses than this are not remembered as opened on demand: a program may choose new ones without end.
+const MOST_WAIVED: usize = 1024;
+
+impl Supervisor {
+    pub(super) fn on_listening(
+        &mut self,
+        now: Mono,
+        id: WorkerId,
+        address: String,
+        fixed: bool,
+        out: &mut Vec<Action>,
+    ) {
+        let (stable, soak) = (self.rules.stable, self.shape.roll.soak);
+        let Some(worker) = self.worker(id) else { return };
+        let served = match worker.life {
+            Life::Ready { since, by } if !by.serves_nobody() => Some(now.since(since)),
+            _ => None,
+        };
+        let up = *worker.up.get_or_insert(now);
+        // A port that is opened on demand, long after the start, is none that a successor will open by itself.
+        let counts = fixed && served.is_none_or(|served| served <= stable);
+        let opened = OpenedAddress { after: now.since(up), late: served.is_some_and(|served| served > soak), counts };
+        worker.listening.entry(address).or_insert(opened);
+        if let Life::Ready { by, .. } = &mut worker.life {
+            if by.serves_nobody() {
+                *by = ReadyBy::Listen;
+            }
+            out.push(Action::SteerIn(id));
+        }
+        self.hold(now, id, out);
+        self.hold_to_incumbent(now, id, out);
+    }
+
+    pub(super) fn on_closed(&mut self, now: Mono, id: WorkerId, address: &str, out: &mut Vec<Action>) {
+        // A worker that drains closes everything: that is no change of its mind.
+        let Some(worker) = self.worker(id).filter(|w| w.is_wanted()) else { return };
+        worker.listening.remove(address);
+        if worker.listening.is_empty() {
+            worker.up = None;
+        }
+        self.hold(now, id, out);
+    }
+
+    pub(super) fn asks_listen(&self) -> bool {
+        self.shape.ready.evidence == ReadyBy::Listen
+    }
+
+    /// What the worker does not listen on and must.
+    pub(super) fn missing(&self, number: u32, worker: &Worker) -> Vec<String> {
+        let slot = usize::try_from(number).ok().and_then(|n| self.slots.get(n));
+        slot.map_or_else(Vec::new, |slot| slot.missing(worker))
+    }
+
+    /// Decides about a worker that starts by what it listens on now: it is ready, or has some time for the rest.
+    pub(super) fn hold(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
+        let timeout = self.shape.ready.timeout;
+        let Some((slot, place)) = self.find(id) else { return };
+        let must = !slot.baseline.is_empty();
+        let Some(worker) = slot.worker_mut(place) else { return };
+        // That it lived was all that it had shown.
+        if must && matches!(worker.life, Life::Soaking { by, .. } if by.serves_nobody()) {
+            worker.life = Life::Starting(Due::Alive(now));
+        }
+        let Life::Starting(due) = worker.life else { return };
+        let worker = worker.clone();
+        if !self.asks_listen() {
+            return;
+        }
+        let missing = self.missing(id.slot, &worker);
+        if missing.is_empty() && worker.up.is_some() {
+            self.became_ready(now, id, ReadyBy::Listen, out);
+            return;
+        }
+        if missing.is_empty() || due == Due::Said {
+            return;
+        }
+        let awaited = self.is_awaited(id.slot, &worker);
+        let Some((slot, _)) = self.find(id) else { return };
+        let latest = worker.started + timeout;
+        let settled = slot.settled_at(&worker).filter(|_| awaited || slot.opened_late(&missing));
+        if let Some(worker) = slot.worker_mut(place) {
+            worker.life = Life::Starting(Due::Proof(settled.map_or(latest, |at| at.min(latest))));
+        }
+    }
+
+    /// What the worker in the seat listened on last may differ from what its successor was held to so far.
+    pub(super) fn hold_successor(&mut self, now: Mono, number: u32, out: &mut Vec<Action>) {
+        let successor = self.slot(number).and_then(|(slot, _)| Some(slot.successor.as_ref()?.generation));
+        if let Some(generation) = successor {
+            self.hold(now, WorkerId { slot: number, generation }, out);
+        }
+    }
+
+    /// The worker in the seat listens for the first time: so must the one that is to replace it.
+    fn hold_to_incumbent(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
+        let Some((slot, Place::Seat)) = self.find(id) else { return };
+        let Some(incumbent) = slot.incumbent().filter(|worker| worker.is_ready()).cloned() else { return };
+        if slot.successor.is_some() && slot.baseline.is_empty() {
+            self.learn(id.slot, &incumbent);
+            self.hold_successor(now, id.slot, out);
+        }
+    }
+
+    /// Whether a worker whose time is up is good enough: it lacks nothing any more, nobody else has the seat, a roll
+    /// says that it is meant, or its code is that of the one before it, which had opened the rest later on demand.
+    pub(super) fn takes_as_it_is(&mut self, number: u32, place: Place, worker: &Worker, missing: &[String]) -> bool {
+        if !self.asks_listen() || worker.up.is_none() {
+            return false;
+        }
+        if missing.is_empty() {
+            return true;
+        }
+        if self.is_awaited(number, worker) {
+            return self.rolls.now.as_ref().is_some_and(|roll| roll.moved);
+        }
+        let Some((slot, _)) = self.slot(number) else { return false };
+        let same = slot.incumbent().is_some_and(|old| old.release == worker.release);
+        place == Place::Seat || same && slot.opened_late(missing)
+    }
+
+    /// Takes it, and holds the next ones to no more.
+    pub(super) fn accept(&mut self, now: Mono, id: WorkerId, missing: Vec<String>, out: &mut Vec<Action>) {
+        let Some(worker) = self.worker(id) else { return };
+        worker.accepted = true;
+        let lacks = !missing.is_empty();
+        out.extend(lacks.then_some(Action::Say(Record::ReadyWithout { id, missing })));
+        self.became_ready(now, id, ReadyBy::Listen, out);
+    }
+
+    /// Compares a worker that is about to serve with the one before it: what it does without counts no more, and what
+    /// it has counts again.
+    pub(super) fn compare(&mut self, number: u32, worker: &Worker) {
+        let Some((slot, _)) = self.slot(number) else { return };
+        let without: Vec<String> = slot.had().filter(|a| !worker.listening.contains_key(*a)).cloned().collect();
+        self.waived.retain(|address| !worker.listening.contains_key(address));
+        if self.waived.len() + without.len() <= MOST_WAIVED {
+            self.waived.extend(without);
+        }
+        for slot in &mut self.slots {
+            slot.baseline.retain(|address| !self.waived.contains(address));
+        }
+    }
+
+    /// Learns from a worker that was ready what its successor must listen on.
+    pub(super) fn learn(&mut self, number: u32, worker: &Worker) {
+        let slot = usize::try_from(number).ok().and_then(|n| self.slots.get(n));
+        let Some(slot) = slot.filter(|_| worker.was_ready) else { return };
+        let heard = slot.heard(worker, &self.others()).to_owned();
+        if let Some((slot, _)) = self.slot(number) {
+            slot.learn(worker, heard);
+        }
+    }
+
+    /// Learns from all that serve, before the first of them is replaced: later there is nobody to compare with.
+    pub(super) fn learn_all(&mut self) {
+        let workers: Vec<_> =
+            (0..).zip(&self.slots).filter_map(|(n, slot)| Some((n, slot.incumbent()?.clone()))).collect();
+        for (number, worker) in workers {
+            self.learn(number, &worker);
+        }
+    }
+
+    /// The same for one slot, at its turn in a roll.
+    pub(super) fn learn_again(&mut self, number: u32) {
+        let Some((slot, _)) = self.slot(number) else { return };
+        let Some(worker) = slot.incumbent().cloned() else { return };
+        if slot.learned.from == worker.generation {
+            slot.baseline.retain(|address| worker.listening.contains_key(address));
+        } else {
+            self.learn(number, &worker);
+        }
+    }
+
+    /// What addresses are compared with.
+    pub(super) fn others(&self) -> Others<'_> {
+        let ready = || self.slots.iter().filter(|s| !s.leaving).filter_map(Slot::incumbent);
+        let opened = ready().flat_map(|w| w.listening.values()).filter(|opened| opened.counts);
+        // In this time each of them has opened what any other has, if it opens it by itself.
+        let long = opened.map(|opened| opened.after).max().unwrap_or_default().doubled().max(self.shape.roll.soak);
+        let served = |w: &&Worker| matches!(w.life, Life::Ready { since, .. } if self.now.since(since) > long);
+        let all = ready().filter(served).map(|w| counting(&w.listening).collect::<BTreeSet<&str>>());
+        Others { shared: all.reduce(|a, b| &a & &b), waived: &self.waived }
+    }
+
+    /// What all slots listen on: a new slot must too.
+    pub(super) fn shared_baseline(&self) -> BTreeSet<String> {
+        let ready = self.slots.iter().filter(|s| !s.leaving).filter_map(Slot::incumbent).filter(|w| w.is_ready());
+        let wanted = |a: &&str| !a.starts_with("unix:") && !self.waived.contains(*a);
+        let ports = ready.map(|w| counting(&w.listening).filter(wanted).map(str::to_owned).collect());
+        ports.reduce(|a: BTreeSet<String>, b| &a & &b).unwrap_or_default()
+    }
+}
+
+/// Why a worker that the roll waited for is turned away.
+pub(super) fn not_ready(worker: &Worker, after: Span, missing: &[String]) -> String {
+    match worker.refused.as_deref() {
+        None if worker.up.is_some() && !missing.is_empty() => listens_elsewhere(worker, missing),
+        refused => format!("not ready after {}ms{}", after.as_millis(), lacking(missing, refused)),
+    }
+}
