@@ -72,12 +72,11 @@ impl<N: FnMut() -> Vec<String>> Files<N> {
         }
     }
 
-    /// Looks which logs there are, and opens those that are new; what the others hold is shown before.
+    /// Looks which logs there are, and opens those that are new; the rest of those that are gone is shown.
     ///
     /// # Errors
     /// 125: they cannot be watched.
     pub(super) fn look(&mut self, home: &Home, watch: &mut Watch) -> Result<(), Failure> {
-        while self.looked && self.show() {}
         let mut before = std::mem::take(&mut self.logs);
         let cannot = || "cannot follow the logs".to_owned();
         watch.directory(home.path(), None).or_fail(cannot)?;
