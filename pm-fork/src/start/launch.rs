@@ -174,7 +174,7 @@ const NOT_LISTENING: &str = "; not listening yet";
 /// So many workers of a slot that ended before any was ready are reason enough to say so and go.
 const TRIES: u64 = 3;
 /// After one has ended nobody waits longer than this, from the start on, for more of them.
-const FAILING: Span = Span::secs(5);
+const FAILING: Span = Span::secs(2);
 
 /// What has no better evidence is ready once it has been alive for a second: that is not worth a word.
 const WORTH_A_WORD: Span = Span::millis(1500);

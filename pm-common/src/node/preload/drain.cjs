@@ -32,6 +32,8 @@ const SAME_STOP_MS = 1000
 // While an app is loaded it is looked at again after this time, and given up after so many looks.
 const LOADING_MS = 5
 const MOST_LOADING = 1000
+// A program with nothing left to do has ended by then: its event loop does not wait for us.
+const MOST_ENDING_MS = 50
 // The modules of Node that something serves with [16..26].
 const SERVES = /^NativeModule (_http_server|http2|worker_threads|internal\/cluster\/(primary|master))$/
 
@@ -456,7 +458,12 @@ function sayBooted () {
     delete prototype.on
     const server = made || still || hasLoadedServer()
     const message = { cmd: 'NODE_CLUSTER', act: 'pmBooted', server }
-    if (process.connected) send.call(process, message, undefined, { swallowErrors: true }, () => {})
+    const say = safely(() => {
+      if (process.connected) send.call(process, message, undefined, { swallowErrors: true }, () => {})
+    })
+    // One that is done ends now, and has not shown that it stays up to serve nobody.
+    if (server) say()
+    else setTimeout(say, MOST_ENDING_MS).unref()
   })
   const { send } = process
   setImmediate(look)
