@@ -6,6 +6,8 @@ use pm_tests::scene::Scene;
 use pm_tests::{http, wait};
 use serde_json::Value;
 
+mod starts;
+
 /// One of the two that are compared.
 enum Side {
     Ours(Front),
@@ -53,14 +55,29 @@ impl Side {
         })
     }
 
-    fn logged(&self, name: &str, text: &str) {
-        let log = match self {
-            Self::Ours(front) => front.scene.dir().join(format!("pm/{name}/out.log")),
-            Self::Pm2(pm2) => pm2.scene.dir().join(format!("pm2/logs/{name}-out.log")),
+    /// What the app has written to stdout so far.
+    fn logs(&self, name: &str) -> String {
+        let home = match self {
+            Self::Ours(front) => front.scene.dir().join(format!("pm/{name}")),
+            Self::Pm2(pm2) => pm2.scene.dir().join("pm2/logs"),
         };
-        wait::until(&format!("'{text}' of {name}"), || {
-            std::fs::read_to_string(&log).ok().filter(|all| all.contains(text))
-        });
+        let is_out = |file: &str| match self {
+            Self::Ours(_) => file == "out.log",
+            // Each instance has a file of its own.
+            Self::Pm2(_) => file.starts_with(&format!("{name}-out")),
+        };
+        let files = std::fs::read_dir(home).into_iter().flatten().flatten();
+        let outs = files.filter(|file| is_out(&file.file_name().to_string_lossy()));
+        outs.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect()
+    }
+
+    fn logged(&self, name: &str, text: &str) {
+        wait::until(&format!("'{text}' of {name}"), || self.logs(name).contains(text).then_some(()));
+    }
+
+    /// Waits until its port answers.
+    fn answers(&self) {
+        wait::until("an answer", || http::get(self.scene().port, "/").ok());
     }
 }
 
