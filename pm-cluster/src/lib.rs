@@ -23,17 +23,18 @@ use pm_common::supervise::release::Origin;
 use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Succession, Supervise, environment};
 use pm_common::sys::passed::{self, Passed};
 
-use bind::fanout::Question as Open;
-use bind::probe::{self, Wanted};
+use bind::fanout::FanoutQuestion;
+use bind::probe::{self, FanoutChoice};
 use bind::{Binds, Fanout};
 use care::health::Question;
 use cluster::Cluster;
-use cluster::settings::Drain;
-use command::listen::Declared;
+use cluster::settings::Settings;
 use command::options;
-use node::preload::Preload;
+use node::Primary;
+use pm_common::node::preload::Preload;
 use pm_common::node::program::{self, Node, base_name};
-use sockets::{Listeners, Mode};
+use sockets::wanted::Declared;
+use sockets::{Mode, Sockets};
 
 /// Runs the tool with these arguments (without its name); gives the exit code.
 ///
@@ -55,17 +56,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let channel_number = passed::place(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
     passed::reserve(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
     let node = program::node_of(&parsed.rest);
-    let Decided { fanout, with_channel, open } = decide(Open::new(&options, &parsed.rest, node))?;
+    let Decided { fanout, with_channel, open } = decide(FanoutQuestion::new(&options, &parsed.rest, node))?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     pm_common::app::orphans::end_before_start(&home)?;
-    let balance = options.balance.or((options.fanout == Wanted::Shared).then_some(Mode::Shared));
+    let balance = options.balance.or((options.fanout == FanoutChoice::Shared).then_some(Mode::Shared));
     let mode = mode(&parsed.rest, balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
     check_question(mode, options.health.as_ref())?;
-    let drain = Drain {
+    let stop_message = options.rules.stop_message;
+    let settings = Settings {
         node,
         with_channel,
         channel_number,
-        stop_message: options.rules.stop_message,
         preload: preload(&parsed.rest, options.preload && (with_channel || open.is_some() || node == Node::Below)),
         linger: linger(options.rules.grace),
         grace: options.rules.grace,
@@ -82,7 +83,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
-        adapter: Cluster::new(listeners(mode, &sockets, &options.listen)?, Binds::new(fanout, open), drain, max_lag),
+        adapter: Cluster::new(
+            hold(mode, &sockets, &options.listen)?,
+            Binds::new(fanout, open),
+            Primary::new(stop_message),
+            settings,
+            max_lag,
+        ),
         origin: Origin::here(&parsed.rest, environment::base(), options.env_file.as_deref())?,
         argv: parsed.rest,
         scope: Scope::Group,
@@ -104,14 +111,14 @@ fn check_question(mode: Mode, question: Option<&Question>) -> Result<(), Failure
     Ok(())
 }
 
-/// The listeners, those that were asked for among them.
-fn listeners(mode: Mode, passed: &[Passed], declared: &[Declared]) -> Result<Listeners, Failure> {
-    let mut listeners = Listeners::new(mode, Spread::default());
-    listeners.started_with(passed);
+/// The sockets, those that were asked for among them.
+fn hold(mode: Mode, passed: &[Passed], declared: &[Declared]) -> Result<Sockets, Failure> {
+    let mut sockets = Sockets::new(mode, Spread::default());
+    sockets.started_with(passed);
     for what in declared {
-        listeners.declare(what).or_fail(|| format!("cannot listen on {what}"))?;
+        sockets.declare(what).or_fail(|| format!("cannot listen on {what}"))?;
     }
-    Ok(listeners)
+    Ok(sockets)
 }
 
 /// How the program's own binds are handled.
@@ -119,11 +126,11 @@ struct Decided {
     fanout: Fanout,
     with_channel: bool,
     /// Nothing could be found out: the question.
-    open: Option<Open>,
+    open: Option<FanoutQuestion>,
 }
 
 /// How the program's own binds are handled; the question is kept where nothing can be found out just now.
-fn decide(question: Open) -> Result<Decided, Failure> {
+fn decide(question: FanoutQuestion) -> Result<Decided, Failure> {
     match question.answer() {
         Ok(answer) => {
             let (fanout, with_channel) = (answer.fanout, answer.with_channel);

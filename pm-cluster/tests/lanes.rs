@@ -6,8 +6,10 @@ use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use common::{address, connect, hand_on, handle, inode, lanes, loopback, query, serving, take, worker};
-use pm_cluster::sockets::{Listeners, Mode};
+use common::{
+    address, connect, hand_on, handle, inode, lanes, loopback, open, query, serving, take, unattended, worker,
+};
+use pm_cluster::sockets::{Mode, Sockets};
 use pm_common::node::query::Family;
 use pm_common::policy::steering::Spread;
 use pm_common::sys::socket::{self, EADDRINUSE, Join};
@@ -27,15 +29,15 @@ fn another_supervisor_on_the_same_port_gets_eaddrinuse() {
     let (mut ours, mut theirs) = (lanes(), lanes());
     let (fd, _) = serving(&mut ours, worker(0, 1), &loopback());
     let same = query(Family::Tcp4, Some("127.0.0.1"), address(&fd).port());
-    assert_eq!(theirs.open(worker(0, 1), &same).expect_err("taken"), -EADDRINUSE);
+    assert_eq!(open(&mut theirs, worker(0, 1), &same).expect_err("taken"), -EADDRINUSE);
     let any = query(Family::Tcp4, Some("0.0.0.0"), address(&fd).port());
-    assert_eq!(theirs.open(worker(0, 1), &any).expect_err("taken"), -EADDRINUSE);
+    assert_eq!(open(&mut theirs, worker(0, 1), &any).expect_err("taken"), -EADDRINUSE);
 }
 
 #[test]
 fn connections_go_to_the_lanes_in_service_and_nowhere_else() {
     for spread in [Spread::Random, Spread::Port] {
-        let mut listeners = Listeners::new(Mode::Lanes, spread);
+        let mut listeners = Sockets::new(Mode::Lanes, spread);
         let workers: Vec<_> = (0..4).map(|slot| serving(&mut listeners, worker(slot, 1), &loopback()).0).collect();
         listeners.steer_off(worker(1, 1));
         let _clients = connect(address(&workers[0]), 200);
@@ -49,7 +51,7 @@ fn connections_go_to_the_lanes_in_service_and_nowhere_else() {
 #[test]
 fn ipv6_and_dual_stack_are_steered_too() {
     let Ok(_) = std::net::TcpListener::bind("[::1]:0") else { return };
-    let mut listeners = Listeners::new(Mode::Lanes, Spread::Port);
+    let mut listeners = Sockets::new(Mode::Lanes, Spread::Port);
     let both = query(Family::Tcp4, None, 0);
     let workers: Vec<_> = (0..3).map(|slot| serving(&mut listeners, worker(slot, 1), &both).0).collect();
     listeners.steer_off(worker(2, 1));
@@ -76,7 +78,7 @@ fn the_length_of_a_queue_can_be_seen() {
 fn a_lone_worker_gets_everything_though_there_are_two_lanes() {
     let mut listeners = lanes();
     let (fd, _) = serving(&mut listeners, worker(0, 1), &loopback());
-    assert_eq!(listeners.unattended().count(), 1, "the second lane is there from the start");
+    assert_eq!(unattended(&listeners).count(), 1, "the second lane is there from the start");
     let _clients = connect(address(&fd), 100);
     assert_eq!(take(&[&fd], 100), [100]);
 }
@@ -85,7 +87,7 @@ fn a_lone_worker_gets_everything_though_there_are_two_lanes() {
 fn a_worker_gets_connections_only_when_it_is_ready_and_accepts() {
     let mut listeners = lanes();
     let (first, key) = serving(&mut listeners, worker(0, 1), &loopback());
-    let (second, _) = handle(listeners.open(worker(1, 1), &loopback()).expect("granted"));
+    let (second, _) = handle(open(&mut listeners, worker(1, 1), &loopback()).expect("granted"));
     let _not_listening = connect(address(&first), 20);
     assert_eq!(take(&[&first, &second], 20), [20, 0]);
     listeners.steer_in(worker(1, 1));
@@ -106,7 +108,7 @@ fn what_waits_for_a_crashed_worker_is_served_by_the_next_one_of_its_slot() {
     drop(dead);
     listeners.gone(worker(0, 1));
     let _late = connect(address, 20);
-    let (next, same_key) = handle(listeners.open(worker(0, 2), &loopback()).expect("granted"));
+    let (next, same_key) = handle(open(&mut listeners, worker(0, 2), &loopback()).expect("granted"));
     assert_eq!((inode(&next), same_key), (lane, key));
     assert_eq!(take(&[&next], 40), [40]);
 }
@@ -125,7 +127,7 @@ fn with_two_workers_a_crash_steers_to_the_other_and_the_queue_can_be_handed_on()
     assert_eq!(hand_on(&listeners, 20), 20);
     assert_eq!(take(&[&second], 20), [20]);
     assert_eq!(listeners.serving(&key).collect::<Vec<_>>(), [worker(1, 1)]);
-    let unattended: Vec<_> = listeners.unattended().map(|lane| lane.slot).collect();
+    let unattended: Vec<_> = unattended(&listeners).map(|lane| lane.slot).collect();
     assert_eq!(unattended, [Some(0)], "the slot's next worker gets it");
 }
 
@@ -134,7 +136,7 @@ fn a_lane_that_a_worker_holds_is_not_accepted_from() {
     let mut listeners = lanes();
     let (first, _) = serving(&mut listeners, worker(0, 1), &loopback());
     listeners.gone(worker(0, 1));
-    let lane = listeners.unattended().find(|lane| lane.slot == Some(0)).expect("kept for slot 0").lane;
+    let lane = unattended(&listeners).find(|lane| lane.slot == Some(0)).expect("kept for slot 0").at;
     let (second, _) = serving(&mut listeners, worker(0, 2), &loopback());
     let _client = connect(address(&first), 1);
     assert!(listeners.accept(lane).expect("accept").is_none());
@@ -156,7 +158,7 @@ fn a_replacement_beside_a_living_worker_gets_a_lane_of_its_own_and_rolls_need_no
             listeners.closed(old, key);
             listeners.gone(old);
             held[slot as usize] = fd;
-            assert_eq!(listeners.unattended().map(|lane| lane.slot).collect::<Vec<_>>(), [None]);
+            assert_eq!(unattended(&listeners).map(|lane| lane.slot).collect::<Vec<_>>(), [None]);
         }
     }
     let _clients = connect(address, 60);
@@ -167,7 +169,7 @@ fn a_replacement_beside_a_living_worker_gets_a_lane_of_its_own_and_rolls_need_no
 fn a_failed_replacement_leaves_the_old_worker_and_its_lane_alone() {
     let mut listeners = lanes();
     let (old, _) = serving(&mut listeners, worker(0, 1), &loopback());
-    let (new, _) = handle(listeners.open(worker(0, 2), &loopback()).expect("granted"));
+    let (new, _) = handle(open(&mut listeners, worker(0, 2), &loopback()).expect("granted"));
     drop(new);
     listeners.gone(worker(0, 2));
     let _clients = connect(address(&old), 20);
@@ -175,7 +177,7 @@ fn a_failed_replacement_leaves_the_old_worker_and_its_lane_alone() {
     let lane = inode(&old);
     drop(old);
     listeners.gone(worker(0, 1));
-    let (next, _) = handle(listeners.open(worker(0, 3), &loopback()).expect("granted"));
+    let (next, _) = handle(open(&mut listeners, worker(0, 3), &loopback()).expect("granted"));
     assert_eq!(inode(&next), lane);
 }
 
@@ -189,8 +191,8 @@ fn when_all_have_crashed_connections_wait_where_a_successor_will_look() {
     (0..3).for_each(|slot| listeners.gone(worker(slot, 1)));
     listeners.release_slot(2);
     let _clients = connect(address, 60);
-    let (first, _) = handle(listeners.open(worker(0, 2), &loopback()).expect("granted"));
-    let (second, _) = handle(listeners.open(worker(1, 2), &loopback()).expect("granted"));
+    let (first, _) = handle(open(&mut listeners, worker(0, 2), &loopback()).expect("granted"));
+    let (second, _) = handle(open(&mut listeners, worker(1, 2), &loopback()).expect("granted"));
     assert_eq!(take(&[&first, &second], 60).iter().sum::<usize>(), 60);
 }
 
@@ -214,7 +216,7 @@ fn a_port_can_be_opened_again_while_an_old_connection_lives() {
     drop((accepted, client, alive));
     listeners.close_all();
     serving(&mut listeners, worker(0, 1), &again);
-    assert_eq!(listeners.unattended().count(), 1, "with lanes, not shared: {:?}", listeners.take_warnings());
+    assert_eq!(unattended(&listeners).count(), 1, "with lanes, not shared: {:?}", listeners.take_warnings());
 }
 
 #[test]

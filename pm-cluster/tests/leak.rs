@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{handle, lanes, loopback, query, serving, worker};
+use common::{handle, lanes, loopback, open, query, serving, worker};
 use pm_common::node::query::Family;
 
 fn open_descriptors() -> usize {
@@ -14,12 +14,12 @@ fn a_thousand_crashes_closes_and_rolls_leave_no_descriptor() {
     let mut listeners = lanes();
     let (_kept, key) = serving(&mut listeners, worker(0, 1), &loopback());
     let udp = query(Family::Udp4, Some("127.0.0.1"), 0);
-    let cycle = |listeners: &mut pm_cluster::sockets::Listeners, generation: u64| {
+    let cycle = |listeners: &mut pm_cluster::sockets::Sockets, generation: u64| {
         let (crashing, next) = (worker(1, generation), worker(1, generation + 1));
         drop(serving(listeners, crashing, &loopback()));
-        drop(handle(listeners.open(crashing, &udp).expect("granted")));
+        drop(handle(open(listeners, crashing, &udp).expect("granted")));
         listeners.closed(crashing, &key);
-        drop(handle(listeners.open(crashing, &loopback()).expect("granted")));
+        drop(handle(open(listeners, crashing, &loopback()).expect("granted")));
         drop(serving(listeners, next, &loopback()));
         listeners.steer_off(crashing);
         listeners.gone(crashing);

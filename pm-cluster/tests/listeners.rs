@@ -8,23 +8,22 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{address, connect, inode, lanes, loopback, query, serving, take, worker};
-use pm_cluster::sockets::{How, Listeners, Mode};
+use common::{address, connect, inode, lanes, loopback, open, query, serving, take, unattended, worker};
+use pm_cluster::sockets::{How, Mode, Sockets};
 use pm_common::node::query::{Family, Query};
 use pm_common::policy::steering::Spread;
 use pm_common::sys::socket::{self, EADDRINUSE, EINVAL, ENOTSOCK};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::json;
 
 /// Reached only by a failure.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn refused(query: &Query) -> i32 {
-    lanes().open(worker(0, 1), query).expect_err("refused")
+    open(&mut lanes(), worker(0, 1), query).expect_err("refused")
 }
 
-fn mode(mode: Mode) -> Listeners {
-    Listeners::new(mode, Spread::Random)
+fn mode(mode: Mode) -> Sockets {
+    Sockets::new(mode, Spread::Random)
 }
 
 #[test]
@@ -48,9 +47,9 @@ fn a_refusal_is_not_remembered() {
     let mut listeners = lanes();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
     let query = query(Family::Tcp4, Some("127.0.0.1"), taken.local_addr().expect("bound").port());
-    assert_eq!(listeners.open(worker(0, 1), &query).expect_err("taken"), -EADDRINUSE);
+    assert_eq!(open(&mut listeners, worker(0, 1), &query).expect_err("taken"), -EADDRINUSE);
     drop(taken);
-    listeners.open(worker(0, 1), &query).expect("free now");
+    open(&mut listeners, worker(0, 1), &query).expect("free now");
 }
 
 #[test]
@@ -72,11 +71,11 @@ fn the_kernels_choice_of_a_port_is_the_same_for_all_workers_and_generations() {
 fn a_second_listen_of_a_worker_is_eaddrinuse_until_it_closes_the_first() {
     for kind in [Mode::Lanes, Mode::Shared, Mode::RoundRobin] {
         let mut listeners = mode(kind);
-        let key = listeners.open(worker(0, 1), &loopback()).expect("granted").key;
-        listeners.open(worker(1, 1), &loopback()).expect("granted");
-        assert_eq!(listeners.open(worker(0, 1), &loopback()).expect_err("open"), -EADDRINUSE);
+        let (_, key) = open(&mut listeners, worker(0, 1), &loopback()).expect("granted");
+        open(&mut listeners, worker(1, 1), &loopback()).expect("granted");
+        assert_eq!(open(&mut listeners, worker(0, 1), &loopback()).expect_err("open"), -EADDRINUSE);
         listeners.closed(worker(0, 1), &key);
-        listeners.open(worker(0, 1), &loopback()).expect("granted again");
+        open(&mut listeners, worker(0, 1), &loopback()).expect("granted again");
     }
 }
 
@@ -115,7 +114,7 @@ fn what_nobody_has_open_gives_way() {
     let narrow = query(Family::Tcp4, Some("127.0.0.1"), port);
     let (fd, key) = serving(&mut listeners, worker(0, 1), &narrow);
     let wide = query(Family::Tcp4, Some("0.0.0.0"), port);
-    assert_eq!(listeners.open(worker(1, 1), &wide).expect_err("in use"), -EADDRINUSE);
+    assert_eq!(open(&mut listeners, worker(1, 1), &wide).expect_err("in use"), -EADDRINUSE);
     drop(fd);
     listeners.closed(worker(0, 1), &key);
     serving(&mut listeners, worker(1, 1), &wide);
@@ -130,17 +129,6 @@ fn only_v6_means_only_v6() {
     let (six, _) = serving(&mut listeners, worker(0, 1), &Query { flags: 1, ..query(Family::Tcp6, Some("::"), 0) });
     let error = TcpStream::connect(("127.0.0.1", address(&six).port())).expect_err("IPv4");
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-}
-
-#[test]
-fn the_first_workers_data_is_echoed_to_all() {
-    let mut listeners = lanes();
-    let with = |data| Query { data, ..loopback() };
-    assert_eq!(listeners.open(worker(0, 1), &with(json!(null))).expect("granted").data, json!(null));
-    assert_eq!(listeners.open(worker(1, 1), &with(json!({"k": 1}))).expect("granted").data, json!({"k": 1}));
-    assert_eq!(listeners.open(worker(2, 1), &with(json!({"k": 2}))).expect("granted").data, json!({"k": 1}));
-    listeners.gone(worker(1, 1));
-    assert_eq!(listeners.open(worker(1, 2), &with(json!({"k": 3}))).expect("granted").data, json!({"k": 1}));
 }
 
 #[test]
@@ -167,7 +155,7 @@ fn shared_is_one_socket_for_all() {
     let (first, _) = serving(&mut listeners, worker(0, 1), &loopback());
     let (second, _) = serving(&mut listeners, worker(1, 1), &loopback());
     assert_eq!(inode(&first), inode(&second));
-    assert_eq!(listeners.unattended().count(), 0);
+    assert_eq!(unattended(&listeners).count(), 0);
     let _clients = connect(address(&first), 10);
     assert_eq!(take(&[&second], 10), [10]);
 }
@@ -175,21 +163,21 @@ fn shared_is_one_socket_for_all() {
 #[test]
 fn in_round_robin_we_accept_for_those_who_are_ready() {
     let mut listeners = mode(Mode::RoundRobin);
-    let grant = listeners.open(worker(0, 1), &loopback()).expect("granted");
-    let How::RoundRobin(Some(address)) = grant.how else { panic!("no socket is given: {:?}", grant.how) };
-    listeners.open(worker(1, 1), &loopback()).expect("granted");
-    let workers = |listeners: &Listeners| listeners.round_robin().flat_map(|one| one.workers).collect::<Vec<_>>();
+    let (how, key) = open(&mut listeners, worker(0, 1), &loopback()).expect("granted");
+    let How::RoundRobin(Some(address)) = how else { panic!("no socket is given: {how:?}") };
+    open(&mut listeners, worker(1, 1), &loopback()).expect("granted");
+    let workers = |sockets: &Sockets| sockets.serving(&key).collect::<Vec<_>>();
     listeners.steer_in(worker(0, 1));
-    listeners.accepting(worker(1, 1), &grant.key);
+    listeners.accepting(worker(1, 1), &key);
     assert_eq!(workers(&listeners), [], "one is ready, the other accepts");
-    listeners.accepting(worker(0, 1), &grant.key);
+    listeners.accepting(worker(0, 1), &key);
     listeners.steer_in(worker(1, 1));
     assert_eq!(workers(&listeners), [worker(0, 1), worker(1, 1)]);
     listeners.steer_off(worker(1, 1));
     listeners.gone(worker(0, 1));
     assert_eq!(workers(&listeners), []);
     let _clients = connect(address, 5);
-    let lane = listeners.round_robin().next().expect("kept").lane;
+    let lane = unattended(&listeners).next().expect("kept").at;
     let mut count = 0;
     while count < 5 {
         count += usize::from(listeners.accept(lane).expect("accept").is_some());
@@ -215,8 +203,8 @@ fn a_unix_path_is_shared_put_back_and_removed_at_the_end() {
     assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 0);
 }
 
-fn addresses(listeners: &Listeners, who: pm_common::policy::WorkerId) -> Vec<String> {
-    listeners.all().remove(&who).map(|(addresses, _)| addresses.into_iter().collect()).unwrap_or_default()
+fn addresses(sockets: &Sockets, who: pm_common::policy::WorkerId) -> Vec<String> {
+    sockets.all().remove(&who).map(|(addresses, _)| addresses.into_iter().collect()).unwrap_or_default()
 }
 
 #[test]
@@ -225,7 +213,7 @@ fn the_status_shows_what_a_worker_accepts_on() {
     let (fd, _) = serving(&mut listeners, worker(0, 1), &loopback());
     let name = format!("pm-cluster-status-{}", std::process::id());
     let (_unix, _) = serving(&mut listeners, worker(0, 1), &query(Family::Pipe, Some(&format!("/x/\0{name}")), 0));
-    listeners.open(worker(1, 1), &loopback()).expect("granted, not listening yet");
+    open(&mut listeners, worker(1, 1), &loopback()).expect("granted, not listening yet");
     let expected = [format!("tcp:{}", address(&fd)), format!("unix:@{name}")];
     assert_eq!(addresses(&listeners, worker(0, 1)), expected);
     assert_eq!(addresses(&listeners, worker(1, 1)), Vec::<String>::new());
@@ -238,12 +226,12 @@ fn a_worker_cannot_make_us_open_addresses_without_end() {
     let mut listeners = lanes();
     let name = |n: u32| format!("/\0pm-cluster-many-{}-{n}", std::process::id());
     let outcome = (0..5000).find_map(|n| {
-        listeners.open(worker(0, 1), &query(Family::Pipe, Some(&name(n)), 0)).err().map(|errno| (n, errno))
+        open(&mut listeners, worker(0, 1), &query(Family::Pipe, Some(&name(n)), 0)).err().map(|errno| (n, errno))
     });
     let (count, errno) = outcome.expect("refused at last");
     assert_eq!(errno, -EMFILE);
     assert!((1024..5000).contains(&count), "{count}");
-    listeners.open(worker(1, 1), &loopback()).expect("another worker has room");
+    open(&mut listeners, worker(1, 1), &loopback()).expect("another worker has room");
     let warnings = listeners.take_warnings();
     assert!(warnings.len() == 1 && warnings[0].contains(&format!("most={count}; ")), "{warnings:?}");
 }
@@ -253,8 +241,8 @@ fn a_worker_may_go_through_many_ports_one_after_the_other() {
     let mut listeners = lanes();
     let name = |n: u32| format!("/\0pm-cluster-turns-{}-{n}", std::process::id());
     for n in 0..3000 {
-        let grant = listeners.open(worker(0, 1), &query(Family::Pipe, Some(&name(n)), 0)).expect("granted");
-        listeners.closed(worker(0, 1), &grant.key);
+        let (_, key) = open(&mut listeners, worker(0, 1), &query(Family::Pipe, Some(&name(n)), 0)).expect("granted");
+        listeners.closed(worker(0, 1), &key);
     }
 }
 

@@ -8,8 +8,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use common::{address, handle, inode, lanes, loopback, worker};
-use pm_cluster::sockets::Listeners;
+use common::{address, handle, inode, lanes, loopback, open, unattended, worker};
+use pm_cluster::sockets::Sockets;
 use pm_common::policy::WorkerId;
 use pm_common::sys::socket;
 use proptest::prelude::*;
@@ -48,9 +48,9 @@ impl Worker {
     }
 }
 
-/// What the workers believe, beside the listeners under test. Slot 9 never dies: it keeps the address in service.
+/// What the workers believe, beside the sockets under test. Slot 9 never dies: it keeps the address in service.
 struct Model {
-    listeners: Listeners,
+    sockets: Sockets,
     address: SocketAddr,
     key: String,
     workers: BTreeMap<WorkerId, Worker>,
@@ -59,11 +59,11 @@ struct Model {
 
 impl Model {
     fn new() -> Self {
-        let mut listeners = lanes();
-        let (fd, key) = handle(listeners.open(worker(9, 1), &loopback()).expect("granted"));
+        let mut sockets = lanes();
+        let (fd, key) = handle(open(&mut sockets, worker(9, 1), &loopback()).expect("granted"));
         let (address, lane) = (address(&fd), Some(fd));
         let workers = BTreeMap::from([(worker(9, 1), Worker { lane, ..Worker::default() })]);
-        Self { listeners, address, key, workers, generations: 1 }
+        Self { sockets, address, key, workers, generations: 1 }
     }
 
     fn apply(&mut self, (step, slot, newest): (Step, u32, bool)) {
@@ -71,7 +71,7 @@ impl Model {
             return self.start(slot);
         }
         if let Step::Release = step {
-            return self.listeners.release_slot(slot);
+            return self.sockets.release_slot(slot);
         }
         let mut living = self.workers.keys().filter(|who| who.slot == slot).copied();
         let Some(who) = (if newest { living.last() } else { living.next() }) else { return };
@@ -79,23 +79,23 @@ impl Model {
         match step {
             Step::Listen => {
                 one.accepts = one.lane.is_some();
-                self.listeners.accepting(who, &self.key);
+                self.sockets.accepting(who, &self.key);
             }
             Step::Ready => {
                 (one.ready, one.drains) = (true, false);
-                self.listeners.steer_in(who);
+                self.sockets.steer_in(who);
             }
             Step::Drain => {
                 one.drains = true;
-                self.listeners.steer_off(who);
+                self.sockets.steer_off(who);
             }
             Step::Close => {
                 one.lane = None;
-                self.listeners.closed(who, &self.key);
+                self.sockets.closed(who, &self.key);
             }
             Step::Die | Step::Start | Step::Release => {
                 self.workers.remove(&who);
-                self.listeners.gone(who);
+                self.sockets.gone(who);
             }
         }
     }
@@ -107,7 +107,7 @@ impl Model {
         }
         self.generations += 1;
         let who = worker(slot, self.generations);
-        let (fd, _) = handle(self.listeners.open(who, &loopback()).expect("granted"));
+        let (fd, _) = handle(open(&mut self.sockets, who, &loopback()).expect("granted"));
         let lane = inode(&fd);
         assert!(self.workers.values().all(|other| other.lane.as_ref().is_none_or(|fd| inode(fd) != lane)), "its own");
         self.workers.insert(who, Worker { lane: Some(fd), ..Worker::default() });
@@ -124,8 +124,8 @@ impl Model {
                     return true;
                 }
             }
-            let mut unattended = self.listeners.unattended();
-            if unattended.any(|lane| self.listeners.accept(lane.lane).expect("accept").is_some()) {
+            let mut free = unattended(&self.sockets);
+            if free.any(|lane| self.sockets.accept(lane.at).expect("accept").is_some()) {
                 return !served;
             }
         }
@@ -143,7 +143,7 @@ proptest! {
             model.apply(step);
             prop_assert!(model.connect(), "lost or misled after {step:?}");
         }
-        prop_assert_eq!(model.listeners.take_warnings(), Vec::<String>::new());
-        prop_assert!(model.listeners.unattended().count() <= 5, "lanes grow without end");
+        prop_assert_eq!(model.sockets.take_warnings(), Vec::<String>::new());
+        prop_assert!(unattended(&model.sockets).count() <= 5, "lanes grow without end");
     }
 }

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd as _, RawFd};
 use pm_common::node::channel::{Channel, Received};
 use pm_common::node::message::{Message, Outgoing};
 use pm_common::node::preload::Preload;
-use pm_common::node::preload::blame::{Progress, Trust, Verdict};
+use pm_common::node::preload::blame::{Blame, Cause, Progress};
 use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
 use pm_common::policy::supervisor::Event;
@@ -28,7 +28,7 @@ pub(crate) struct Channels {
     open: BTreeMap<WorkerId, Open>,
     preload: Preload,
     /// Whether the releases can load the script.
-    trust: Trust,
+    trust: Blame,
     /// The program and its arguments.
     argv: Vec<OsString>,
 }
@@ -48,7 +48,7 @@ impl Channels {
     pub(crate) fn new(wanted: bool, says: bool, sockets: usize, argv: &[OsString]) -> io::Result<Self> {
         let number = wanted.then(|| passed::place(sockets)).transpose()?;
         let preload = if wanted && says { Preload::place() } else { Preload::off() };
-        Ok(Self { number, open: BTreeMap::new(), preload, trust: Trust::default(), argv: argv.to_vec() })
+        Ok(Self { number, open: BTreeMap::new(), preload, trust: Blame::default(), argv: argv.to_vec() })
     }
 
     pub(crate) fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
@@ -117,6 +117,6 @@ impl Channels {
         // What it said last.
         self.read(id, &mut VecDeque::new());
         let start = self.open.remove(&id).map(|open| open.start);
-        start.zip(exit).is_some_and(|(start, exit)| self.trust.ended(&start, exit) != Verdict::Own)
+        start.zip(exit).is_some_and(|(start, exit)| self.trust.ended(&start, exit) != Cause::Own)
     }
 }

@@ -8,8 +8,8 @@ use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::clock;
 
 use super::Binds;
-use crate::sockets::Listeners;
-use crate::sockets::room::MOST_OF_A_SLOT;
+use crate::sockets::MOST_OF_A_SLOT;
+use crate::sockets::Sockets;
 
 /// Time that a worker may take at once: some thousand calls.
 const BURST: Span = Span::millis(100);
@@ -51,12 +51,12 @@ impl Binds {
     }
 
     /// Answers the calls that wait; a worker that makes them without end has to wait now and then.
-    pub fn answer(&mut self, who: WorkerId, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+    pub fn answer(&mut self, who: WorkerId, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
         let begun = clock::processor_time();
-        self.answer_all(who, listeners, events);
+        self.answer_all(who, sockets, events);
         let took = Span(clock::processor_time().0.saturating_sub(begun.0));
         let Some(watched) = self.watched.get_mut(&who) else { return };
-        if let Some(until) = watched.budget.spend(clock::now(), took, || listeners.count_of(who)) {
+        if let Some(until) = watched.budget.spend(clock::now(), took, || sockets.count_of(who)) {
             self.resting.insert(who, until);
             let (slot, pid) = (who.slot, watched.pid);
             self.warnings.push(format!("a worker binds without end, its calls have to wait slot={slot} pid={pid}"));

@@ -5,11 +5,12 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
+use pm_common::kernel::procfs;
 use pm_common::sys::reach;
 use pm_common::sys::socket::Protocol;
 use rustix::fs::{Mode, OFlags};
 
-use crate::node::inspector::Inspector;
+use pm_common::node::inspector::Inspector;
 
 /// The process that a thread belongs to: bind often comes from a thread that is not the leader.
 pub(super) fn process_of(thread: i32) -> Option<i32> {
@@ -19,7 +20,7 @@ pub(super) fn process_of(thread: i32) -> Option<i32> {
 
 /// A process that waits for our answer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Caller(pub(crate) i32);
+pub(super) struct Caller(pub(super) i32);
 
 /// A descriptor of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,19 +73,6 @@ impl Caller {
         links.collect()
     }
 
-    /// All sockets that the process has.
-    pub(super) fn sockets(self) -> impl Iterator<Item = u64> {
-        self.links().into_iter().filter_map(|(_, link)| inode(&link))
-    }
-
-    /// The same; `None`: it lives and may not be looked at.
-    pub(super) fn visible_sockets(self) -> Option<Vec<u64>> {
-        match fs::read_dir(format!("/proc/{}/fd", self.0)) {
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => None,
-            _ => Some(self.sockets().collect()),
-        }
-    }
-
     /// What there is to know before another socket takes the place of this one.
     pub(super) fn uses(self, socket: u64) -> Uses {
         let links = self.links();
@@ -120,7 +108,7 @@ impl Caller {
     /// Whether a `thread` of Node that binds this port is its inspector: that has a thread of its own, with a name from
     /// Node 24 on, and the port that Node's options give it.
     pub(super) fn inspects_at(self, thread: i32, port: u16) -> bool {
-        if thread == self.0 || !matches!(self.program().as_str(), "node" | "nodejs") {
+        if thread == self.0 || !procfs::is_node(self.0) {
             return false;
         }
         let name = fs::read_to_string(format!("/proc/{}/task/{thread}/comm", self.0)).unwrap_or_default();
@@ -128,12 +116,6 @@ impl Caller {
             return true;
         }
         Inspector::of_process(self.0).port == port
-    }
-
-    /// The name of the file that it executes.
-    pub(crate) fn program(self) -> String {
-        let path = fs::read_link(format!("/proc/{}/exe", self.0)).unwrap_or_default();
-        path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 }
 
@@ -169,7 +151,7 @@ mod tests {
         let Uses { all, waited_for } = us.uses(inode);
         assert_eq!((all.len(), waited_for), (2, false));
         assert!(all.iter().all(|one| one.nonblocking && one.close_on_exec), "{all:?}");
-        assert!(us.sockets().any(|one| one == inode));
+        assert!(procfs::sockets_of([us.0].into_iter()).contains(&inode));
         assert_eq!(us.protocol(all[0].number), Protocol::Tcp);
         assert_eq!(process_of(us.0), Some(us.0));
         let thread = std::thread::spawn(|| rustix::thread::gettid().as_raw_nonzero().get());

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use pm_common::sys::socket::Protocol;
 
-use crate::sockets::room::MOST_OF_A_SLOT;
+use crate::sockets::MOST_OF_A_SLOT;
 
 /// AF_UNIX, AF_INET and AF_INET6 (socket(7)); the others are left alone.
 const UNIX: u16 = 1;

@@ -7,15 +7,15 @@ use std::io;
 use pm_common::cli::report::{self, Failure};
 use pm_common::policy::worker::ReadyBy;
 
-use super::probe::{self, Choice, Wanted};
+use super::probe::{self, Choice, FanoutChoice};
 use super::{Binds, Fanout};
 use crate::command::options::Options;
 use pm_common::node::program::{self, Node, base_name};
 
 /// What the answer depends on.
 #[derive(Debug)]
-pub(crate) struct Question {
-    wanted: Wanted,
+pub(crate) struct FanoutQuestion {
+    wanted: FanoutChoice,
     argv: Vec<OsString>,
     node: Node,
     workers: u32,
@@ -42,7 +42,7 @@ enum Said {
     Info(String),
 }
 
-impl Question {
+impl FanoutQuestion {
     pub(crate) fn new(options: &Options, argv: &[OsString], node: Node) -> Self {
         let needs_channel = options.ready.evidence == ReadyBy::Message;
         let (wanted, workers) = (options.fanout, options.workers);
@@ -55,7 +55,7 @@ impl Question {
     /// Something is lacking that may be there later (`limits::is_want`).
     pub(crate) fn answer(&self) -> io::Result<Answer> {
         let deno = self.argv.first().is_some_and(|program| base_name(program) == "deno");
-        if self.node == Node::Itself && !deno && self.wanted == Wanted::Auto {
+        if self.node == Node::Itself && !deno && self.wanted == FanoutChoice::Auto {
             // It asks for its sockets: a filter would cost it a part of each system call, and without privileges its
             // sudo. (Deno asks in node:net and what builds on it, and binds by itself in Deno.serve.)
             return Ok(Answer { fanout: Fanout::Off, with_channel: true, refused: None, said: None });

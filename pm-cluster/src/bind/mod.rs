@@ -6,7 +6,7 @@
 //! shared by all workers. Whatever fails here, the call goes on as if nobody had looked.
 
 mod budget;
-pub(crate) mod caller;
+mod caller;
 mod decide;
 pub(crate) mod fanout;
 mod place;
@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use pm_common::cli::report;
-use pm_common::kernel::procfs::Proc;
+use pm_common::kernel::procfs::{self, Proc};
 use pm_common::policy::WorkerId;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::Mono;
@@ -29,13 +29,13 @@ use pm_common::sys::reach;
 use pm_common::sys::seccomp::{self, Arrival, Call, Listener, Notice};
 use pm_common::sys::socket;
 
-use crate::node::inspector;
-use crate::sockets::Listeners;
-use crate::sockets::bound::Spot;
+use crate::sockets::Sockets;
+use crate::sockets::wanted::BindAddress;
 use budget::Budget;
 use caller::Caller;
 use decide::{AllPending, Bind, Pending, Verdict};
-use fanout::Question;
+use fanout::FanoutQuestion;
+use pm_common::node::inspector;
 
 /// Calls answered in one turn: others come in between.
 const CALLS_PER_TURN: usize = 64;
@@ -58,7 +58,7 @@ pub enum Fanout {
 pub struct Binds {
     fanout: Fanout,
     /// What could not be found out yet: `fanout` is only hoped for.
-    open: Option<Question>,
+    open: Option<FanoutQuestion>,
     watched: BTreeMap<WorkerId, Watched>,
     /// Where each worker listens on sockets that it bound, or was started with.
     ports: BTreeMap<WorkerId, BTreeSet<u16>>,
@@ -104,7 +104,7 @@ struct Asked {
 impl Binds {
     /// Nobody is watched yet.
     #[must_use]
-    pub(crate) fn new(fanout: Fanout, open: Option<Question>) -> Self {
+    pub(crate) fn new(fanout: Fanout, open: Option<FanoutQuestion>) -> Self {
         Self {
             fanout,
             open,
@@ -196,11 +196,11 @@ impl Binds {
         heard.filter_map(|(who, watched)| Some(Source::to_read(*who, watched.listener.as_ref()?.as_fd())))
     }
 
-    fn answer_all(&mut self, who: WorkerId, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+    fn answer_all(&mut self, who: WorkerId, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
         for _ in 0..CALLS_PER_TURN {
             let Some(listener) = self.watched.get(&who).and_then(|watched| watched.listener.as_ref()) else { return };
             match listener.next() {
-                Arrival::Notice(notice) => self.on_call(who, notice, listeners, events),
+                Arrival::Notice(notice) => self.on_call(who, notice, sockets, events),
                 Arrival::Nothing => return,
                 Arrival::Gone => {
                     self.watched.remove(&who);
@@ -215,7 +215,7 @@ impl Binds {
         std::mem::take(&mut self.warnings)
     }
 
-    fn on_call(&mut self, who: WorkerId, notice: Notice, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+    fn on_call(&mut self, who: WorkerId, notice: Notice, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
         let ended = self.finished || self.watched.get(&who).is_none_or(|watched| watched.ended);
         let process = caller::process_of(notice.thread).filter(|_| !ended);
         let asked = |fd, process| Asked { who, notice: notice.id, process: Caller(process), fd };
@@ -225,15 +225,15 @@ impl Binds {
         let answer = match (notice.call, process) {
             (_, None) => None,
             (Call::Bind { fd, address, length }, Some(process)) => {
-                let answer = self.on_bind(&asked(fd, process), (notice.thread, address, length), listeners);
+                let answer = self.on_bind(&asked(fd, process), (notice.thread, address, length), sockets);
                 events.extend(answer.map(|_| Event::Binds(who)));
                 answer
             }
             (Call::Listen { fd, backlog }, Some(process)) => {
-                self.on_listen(&asked(fd, process), backlog, listeners, events)
+                self.on_listen(&asked(fd, process), backlog, sockets, events)
             }
             (Call::Listens { fd }, Some(process)) => {
-                self.on_listens(&asked(fd, process), listeners, events);
+                self.on_listens(&asked(fd, process), sockets, events);
                 None
             }
         };
@@ -253,11 +253,11 @@ impl Binds {
         &mut self,
         asked: &Asked,
         memory: (i32, usize, usize),
-        listeners: &mut Listeners,
+        sockets: &mut Sockets,
     ) -> Option<Result<(), i32>> {
         let address = self.address(asked, memory)?;
         let inode = asked.process.inode(asked.fd)?;
-        let ours = listeners.knows(inode);
+        let ours = sockets.knows(inode);
         if address.port() == 0 && !ours {
             return None;
         }
@@ -277,10 +277,10 @@ impl Binds {
             (Verdict::Inspector, Some(socket)) => self.bind_inspector(asked.who, address, &socket),
             (Verdict::Done, _) => Some(Ok(())),
             (Verdict::Beside, socket) => self.bind_datagrams(asked, address, &socket?),
-            (Verdict::Lanes | Verdict::Shared, None) => self.make(asked, address, listeners),
+            (Verdict::Lanes | Verdict::Shared, None) => self.make(asked, address, sockets),
             (_, Some(socket)) => {
-                let lane = verdict == Verdict::Lanes && !listeners.shares();
-                self.bind_own(asked, Pending { inode, address, lane }, &socket, listeners)
+                let lane = verdict == Verdict::Lanes && !sockets.shares();
+                self.bind_own(asked, Pending { inode, address, lane }, &socket, sockets)
             }
         }
     }
@@ -289,7 +289,7 @@ impl Binds {
     fn sockets(&mut self, who: WorkerId) -> BTreeSet<u64> {
         let Some(pid) = self.watched.get(&who).map(|watched| watched.pid) else { return BTreeSet::new() };
         let tree: Vec<i32> = self.proc.tree(pid, |_| true).iter().map(|stat| stat.pid).collect();
-        sockets_of(tree.into_iter())
+        procfs::sockets_of(tree.into_iter())
     }
 
     fn address(&mut self, asked: &Asked, (thread, at, length): (i32, usize, usize)) -> Option<SocketAddr> {
@@ -320,25 +320,25 @@ impl Binds {
     /// port above all, is its own.
     fn speaks_node(&self, asked: &Asked) -> bool {
         let Some(channel) = self.watched.get(&asked.who).and_then(|watched| watched.channel) else { return false };
-        matches!(asked.process.program().as_str(), "node" | "nodejs") && asked.process.was_given(channel)
+        procfs::is_node(asked.process.0) && asked.process.was_given(channel)
     }
 
     fn on_listen(
         &mut self,
         asked: &Asked,
         backlog: i32,
-        listeners: &mut Listeners,
+        sockets: &mut Sockets,
         events: &mut VecDeque<Event>,
     ) -> Option<Result<(), i32>> {
         let inode = asked.process.inode(asked.fd)?;
         if !self.waits(asked) {
             return None;
         }
-        if listeners.knows(inode) {
-            if let Err(error) = listeners.listen_again(inode) {
+        if sockets.knows(inode) {
+            if let Err(error) = sockets.listen_again(inode) {
                 return Some(Err(error.raw_os_error().unwrap_or(socket::EINVAL)));
             }
-            let address = listeners.listens_on(asked.who, inode)?;
+            let address = sockets.listens_on(asked.who, inode)?;
             return self.listening(asked, address, events);
         }
         let socket = self.duplicate(asked)?;
@@ -348,21 +348,21 @@ impl Binds {
         }
         let pending = self.watched.get_mut(&asked.who)?.pending.take(inode, bound)?;
         let only_v6 = bound.is_ipv6() && socket::is_only_v6(&socket).unwrap_or(false);
-        let spot = Spot { address: bound, only_v6 };
-        match listeners.adopt(asked.who, spot, socket, pending.lane, backlog) {
+        let at = BindAddress { address: bound, only_v6 };
+        match sockets.adopt(asked.who, at, socket, pending.lane, backlog) {
             Err(error) => return Some(Err(error.raw_os_error().unwrap_or(socket::EINVAL))),
             Ok(Some(lent)) => {
                 self.put(asked, &lent, &asked.process.uses(inode).all)?.ok()?;
             }
             Ok(None) => {}
         }
-        self.listening(asked, listeners.at(spot)?.to_owned(), events)
+        self.listening(asked, sockets.at(at)?.to_owned(), events)
     }
 
     /// A program that finds that the socket which it was given listens already does not call listen.
-    fn on_listens(&mut self, asked: &Asked, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
-        let inode = asked.process.inode(asked.fd).filter(|inode| listeners.knows(*inode) && self.waits(asked));
-        if let Some(address) = inode.and_then(|inode| listeners.listens_on(asked.who, inode)) {
+    fn on_listens(&mut self, asked: &Asked, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
+        let inode = asked.process.inode(asked.fd).filter(|inode| sockets.knows(*inode) && self.waits(asked));
+        if let Some(address) = inode.and_then(|inode| sockets.listens_on(asked.who, inode)) {
             self.listening(asked, address, events);
         }
     }
@@ -372,17 +372,4 @@ impl Binds {
         events.push_back(Event::Listening { id: asked.who, address, fixed: true });
         Some(Ok(()))
     }
-}
-
-/// The sockets of all these processes; `None`: one of them may not be looked at.
-pub(crate) fn visible_sockets_of(mut processes: impl Iterator<Item = i32>) -> Option<BTreeSet<u64>> {
-    processes.try_fold(BTreeSet::new(), |mut all, process| {
-        all.extend(Caller(process).visible_sockets()?);
-        Some(all)
-    })
-}
-
-/// The sockets of all these processes.
-pub(crate) fn sockets_of(processes: impl Iterator<Item = i32>) -> BTreeSet<u64> {
-    processes.flat_map(|process| Caller(process).sockets()).collect()
 }

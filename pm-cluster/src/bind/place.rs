@@ -10,11 +10,8 @@ use pm_common::sys::{limits, reach, socket};
 use super::caller::Descriptor;
 use super::decide::Pending;
 use super::{Asked, Binds, Fanout};
-use crate::sockets::Listeners;
-use crate::sockets::address::Lent;
-use crate::sockets::bound::{Offer, Spot};
-use crate::sockets::lanes;
-use crate::sockets::room::MOST_OF_A_SLOT;
+use crate::sockets::wanted::BindAddress;
+use crate::sockets::{self, Duplicate, MOST_OF_A_SLOT, Offer, Sockets};
 
 /// The ports from here on take no right (`ip_unprivileged_port_start`, ip(7)).
 const FIRST_FOR_ALL: u16 = 1024;
@@ -42,35 +39,35 @@ impl Binds {
         asked: &Asked,
         pending: Pending,
         socket: &OwnedFd,
-        listeners: &mut Listeners,
+        sockets: &mut Sockets,
     ) -> Option<Result<(), i32>> {
         let address = pending.address;
         let only_v6 = address.is_ipv6() && socket::is_only_v6(socket).unwrap_or(false);
-        let spot = Spot { address, only_v6 };
-        if listeners.has_own(asked.who, spot) {
+        let at = BindAddress { address, only_v6 };
+        if sockets.has_bound(asked.who, at) {
             // It listened here before; what it closed again is free for it.
             let held = self.sockets(asked.who);
-            listeners.leave_closed(asked.who, spot, &held);
+            sockets.leave_closed(asked.who, at, &held);
             // What shares a port are workers, not the programs of one: unless they want to, the kernel refuses it.
-            if listeners.has_open(asked.who, spot, &held) && !socket::joins(socket).unwrap_or(true) {
+            if sockets.has_open(asked.who, at, &held) && !socket::joins(socket).unwrap_or(true) {
                 return None;
             }
         }
-        if !listeners.has_room(asked.who, spot) {
+        if !sockets.has_room(asked.who, at) {
             return None;
         }
         // Looked at only where there is one to take its place: that takes time for each descriptor of the process.
-        let uses = listeners.lends(asked.who, spot).then(|| asked.process.uses(pending.inode));
+        let uses = sockets.lends(asked.who, at).then(|| asked.process.uses(pending.inode));
         // A socket that an epoll waits for cannot be replaced unseen; it becomes a lane of its own.
         let replaceable = uses.as_ref().is_none_or(|uses| !uses.waited_for);
-        let offer = if replaceable { listeners.offer(asked.who, spot) } else { Offer::Beside };
+        let offer = if replaceable { sockets.offer(asked.who, at) } else { Offer::Beside };
         if let Offer::Socket(lent) = offer {
             return self.put(asked, &lent, &uses?.all);
         }
         let others = self.watched.values().any(|watched| watched.pending.any_at(address));
         let first = matches!(offer, Offer::Nothing) && !others;
         if pending.lane {
-            lanes::prepare(socket.as_fd(), first).ok()?;
+            sockets::prepare(socket.as_fd(), first).ok()?;
         } else {
             socket::reuse_address(socket).ok()?;
         }
@@ -148,18 +145,18 @@ impl Binds {
         &mut self,
         asked: &Asked,
         address: SocketAddr,
-        listeners: &mut Listeners,
+        sockets: &mut Sockets,
     ) -> Option<Result<(), i32>> {
         let inode = asked.process.inode(asked.fd)?;
         let uses = asked.process.uses(inode);
         if uses.waited_for {
             return None;
         }
-        let spot = Spot { address, only_v6: false };
-        if !listeners.has_room(asked.who, spot) {
+        let at = BindAddress { address, only_v6: false };
+        if !sockets.has_room(asked.who, at) {
             return None;
         }
-        match listeners.make_for(asked.who, spot) {
+        match sockets.make_for(asked.who, at) {
             Ok(lent) => self.put(asked, &lent, &uses.all),
             // Perhaps it has rights that we have not; else the kernel gives it the true errno.
             Err(_) => None,
@@ -167,7 +164,7 @@ impl Binds {
     }
 
     /// Puts a socket of ours in the place of the program's, under all its numbers.
-    pub(super) fn put(&mut self, asked: &Asked, lent: &Lent, all: &[Descriptor]) -> Option<Result<(), i32>> {
+    pub(super) fn put(&mut self, asked: &Asked, lent: &Duplicate, all: &[Descriptor]) -> Option<Result<(), i32>> {
         let own = all.iter().find(|one| one.number == asked.fd)?;
         if own.nonblocking || !lent.shared {
             socket::set_nonblocking(&lent.socket, own.nonblocking).ok()?;

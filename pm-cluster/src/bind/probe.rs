@@ -13,7 +13,7 @@ use super::Fanout;
 
 /// What was asked for with `--fanout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Wanted {
+pub enum FanoutChoice {
     /// The best that there is.
     #[default]
     Auto,
@@ -27,7 +27,7 @@ pub enum Wanted {
     Off,
 }
 
-impl Wanted {
+impl FanoutChoice {
     /// The value of the option; `None` if it is none.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
@@ -55,10 +55,10 @@ pub struct Choice {
 ///
 /// # Errors
 /// Something was lacking that may be there later (`limits::is_want`): nothing is known yet.
-pub fn choose(wanted: Wanted, argv: &[OsString]) -> io::Result<Choice> {
+pub fn choose(wanted: FanoutChoice, argv: &[OsString]) -> io::Result<Choice> {
     match wanted {
-        Wanted::Off | Wanted::Inherit => Ok(Choice { fanout: Fanout::Off, why: None }),
-        Wanted::Auto | Wanted::Lanes | Wanted::Shared => match privileged(argv) {
+        FanoutChoice::Off | FanoutChoice::Inherit => Ok(Choice { fanout: Fanout::Off, why: None }),
+        FanoutChoice::Auto | FanoutChoice::Lanes | FanoutChoice::Shared => match privileged(argv) {
             Some(why) => Ok(Choice { fanout: Fanout::Off, why: Some(why) }),
             None => choice_of(trial::run()),
         },

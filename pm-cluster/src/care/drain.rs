@@ -5,16 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 
-use pm_common::kernel::procfs::Proc;
+use pm_common::kernel::procfs::{self, Proc};
 use pm_common::kernel::sock_diag::{self, Connection, SeenPorts};
 use pm_common::policy::WorkerId;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::{clock, pidfd, process};
+use rustix::process::Signal;
 
-use crate::bind::caller::Caller;
-use crate::bind::sockets_of;
-use crate::node::preload::SIGNAL;
-use crate::sockets::Listeners;
+use crate::sockets::Sockets;
 
 /// A client whose handshake was under way when its lane was steered off may take this long to appear in its queue.
 const SETTLE: Span = Span::secs(1);
@@ -48,7 +46,7 @@ struct Drain {
     stopping: bool,
 }
 
-/// The listeners of each port: the numbers of their sockets, and how many connections wait.
+/// The sockets of each port: the numbers of their sockets, and how many connections wait.
 type Queues = BTreeMap<u16, Vec<(u64, u32)>>;
 
 /// How long a drain lasts already, in milliseconds, and how long connections may be idle.
@@ -86,14 +84,14 @@ impl Drains {
 
     /// Asks Node servers in the worker's tree to send their clients off, so that those which keep their connections
     /// busy lose nothing.
-    pub fn ask(&mut self, who: WorkerId) {
+    pub fn ask(&mut self, who: WorkerId, signal: Signal) {
         let Some(drain) = self.under_way.get(&who) else { return };
         let tree: Vec<i32> = self.proc.tree(drain.pid, |_| true).iter().map(|stat| stat.pid).collect();
-        let number = SIGNAL.as_raw() as u8;
+        let number = signal.as_raw() as u8;
         for pid in tree {
             // First the descriptor, so that what is looked at is what is signalled.
             let Ok(process) = pidfd::open(pid) else { continue };
-            let is_node = matches!(Caller(pid).program().as_str(), "node" | "nodejs");
+            let is_node = procfs::is_node(pid);
             if is_node && self.proc.catches(pid, number) {
                 let _ = process::signal(process.as_fd(), number);
             }
@@ -118,17 +116,17 @@ impl Drains {
     }
 
     /// Looks where it is due; gives those that are done.
-    pub fn look(&mut self, now: Mono, listeners: &Listeners) -> Vec<WorkerId> {
+    pub fn look(&mut self, now: Mono, sockets: &Sockets) -> Vec<WorkerId> {
         let due: Vec<WorkerId> =
             self.under_way.iter().filter(|(_, drain)| drain.next <= now).map(|(who, _)| *who).collect();
         // At a stop all are due at the same time.
         let mut seen = (SeenPorts::default(), Queues::new());
-        let done = due.into_iter().filter(|who| self.is_done(*who, now, listeners, &mut seen)).collect::<Vec<_>>();
+        let done = due.into_iter().filter(|who| self.is_done(*who, now, sockets, &mut seen)).collect::<Vec<_>>();
         done.iter().for_each(|who| self.forget(*who));
         done
     }
 
-    fn is_done(&mut self, who: WorkerId, now: Mono, listeners: &Listeners, seen: &mut (SeenPorts, Queues)) -> bool {
+    fn is_done(&mut self, who: WorkerId, now: Mono, sockets: &Sockets, seen: &mut (SeenPorts, Queues)) -> bool {
         let limit = self.limit;
         let Some(drain) = self.under_way.get_mut(&who) else { return false };
         let linger = drain.linger;
@@ -138,7 +136,7 @@ impl Drains {
         if age >= limit {
             return true;
         }
-        if !drain.stopping && (age < SETTLE.min(linger) || listeners.waiting(who) > 0) {
+        if !drain.stopping && (age < SETTLE.min(linger) || sockets.waiting(who) > 0) {
             return false;
         }
         let millis = |span: Span| span.0 / 1_000_000;
@@ -158,7 +156,7 @@ impl Drain {
             return Some(all);
         }
         let tree: Vec<i32> = proc.tree(self.pid, |_| true).iter().map(|stat| stat.pid).collect();
-        let held = sockets_of(tree.into_iter());
+        let held = procfs::sockets_of(tree.into_iter());
         // Which of its port's queues one waits in is not shown: with none in the worker's, it is another's.
         let waits = self.stopping && all.iter().any(|one| one.inode == 0) && {
             let mut of_port = self.ports.iter().flat_map(|port| {

@@ -11,20 +11,20 @@ use pm_common::policy::time::{Mono, Span};
 use pm_common::policy::worker::Loads;
 use pm_common::supervise::release::Release;
 use pm_common::supervise::{Adapter, Listens, Plan, Source, Turn};
-use pm_common::sys::{clock, fdpass, socket};
+use pm_common::sys::clock;
 
-use super::stop::say_stop;
-use super::{Cluster, LAST_READS, Worker};
+use super::{Cluster, LAST_READS};
 use crate::care::health::Health;
 use crate::care::lag::Lag;
 use crate::command::listen;
+use crate::node::Worker;
 use crate::sockets::LaneRef;
-use pm_common::node::channel::{Channel, Received};
+use pm_common::node::preload::SIGNAL;
 
 impl Cluster {
     fn forget_health(&mut self, id: WorkerId) {
         if let Some(health) = &mut self.health {
-            health.forget(id, &mut self.listeners);
+            health.forget(id, &mut self.sockets);
         }
     }
 
@@ -64,32 +64,26 @@ impl Adapter for Cluster {
 
     fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
         if let Some(with_channel) = self.binds.settle_fanout()? {
-            self.drain.with_channel = with_channel;
+            self.settings.with_channel = with_channel;
         }
         plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
         let mut worker = Worker::default();
         let mut channel = None;
-        worker.start.release = release.number;
-        if self.drain.with_channel {
-            let (ours, theirs) = fdpass::pair()?;
-            let number = self.drain.channel_number;
-            plan.env.push(("NODE_CHANNEL_FD".into(), number.to_string().into()));
-            plan.env.push(("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into()));
-            plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
-            channel = socket::inode(&theirs).ok();
-            plan.place = Some((theirs, number));
-            worker.channel = Some(Channel::new(ours));
-            self.next_id += 1;
-            plan.argv = self.inspectors.command_line(id, &self.drain.argv, release.node_options().unwrap_or_default());
+        worker.progress.release = release.number;
+        if self.settings.with_channel {
+            let (ours, inode) = self.primary.connect(self.settings.channel_number, plan)?;
+            (worker.channel, channel) = (Some(ours), inode);
+            plan.argv =
+                self.inspectors.command_line(id, &self.settings.argv, release.node_options().unwrap_or_default());
         }
-        let script = self.drain.script(release, &self.trust);
-        worker.start.with_script = !script.is_empty() && self.drain.is_heard;
+        let script = self.settings.script(release, &self.primary.blame);
+        worker.progress.with_script = !script.is_empty() && self.settings.is_heard;
         plan.env.extend(script);
         self.binds.prepare(id, channel, plan)?;
-        if self.drain.with_channel {
-            plan.env.extend(self.drain.sockets.iter().cloned());
+        if self.settings.with_channel {
+            plan.env.extend(self.settings.sockets.iter().cloned());
         }
-        let (sockets, addresses): (Vec<_>, Vec<_>) = self.listeners.pass(id)?.into_iter().unzip();
+        let (sockets, addresses): (Vec<_>, Vec<_>) = self.sockets.pass(id)?.into_iter().unzip();
         if !sockets.is_empty() {
             addresses.iter().for_each(|address| self.binds.listens_at(id, address));
             // It need not say that it listens: the socket does, and who asks waits in its queue.
@@ -98,7 +92,7 @@ impl Adapter for Cluster {
             plan.env.extend(listen::environment(&addresses));
             plan.sockets = sockets;
         }
-        self.workers.insert(id, worker);
+        self.primary.insert(id, worker);
         if let Some(health) = &mut self.health {
             health.prepare(id, release);
         }
@@ -108,7 +102,7 @@ impl Adapter for Cluster {
     fn started(&mut self, id: WorkerId, pid: i32) {
         self.binds.started(id, pid);
         self.health.iter_mut().for_each(|health| health.started(id, pid));
-        if let Some(worker) = self.workers.get_mut(&id) {
+        if let Some(worker) = self.primary.worker_mut(id) {
             worker.pid = pid;
         }
     }
@@ -116,81 +110,74 @@ impl Adapter for Cluster {
     fn steer_in(&mut self, id: WorkerId) {
         // Other evidence may have been faster.
         self.forget_health(id);
-        if let Some(worker) = self.workers.get_mut(&id) {
+        if let Some(worker) = self.primary.worker_mut(id) {
             worker.in_service = true;
-            self.listeners.steer_in(id);
-            self.listeners.note_unused();
+            self.sockets.steer_in(id);
+            self.sockets.note_unused();
         }
     }
 
     fn steer_off(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&id) {
+        if let Some(worker) = self.primary.worker_mut(id) {
             worker.in_service = false;
-            self.listeners.steer_off(id);
+            self.sockets.steer_off(id);
         }
     }
 
     fn drain(&mut self, id: WorkerId, linger: bool) -> bool {
         self.forget_health(id);
-        let sent = self.ask_to_leave(id, linger);
-        let Some(worker) = self.workers.get_mut(&id) else { return false };
+        let sent = self.primary.ask_to_leave(id, linger);
+        let stopping = self.primary.is_finished();
+        let Some(worker) = self.primary.worker_mut(id) else { return false };
         worker.draining = sent;
         let ports = self.binds.ports(id);
         let binds = !ports.is_empty();
         if binds {
-            let linger = if linger { self.drain.linger } else { Span::ZERO };
-            self.drains.begin(id, worker.pid, ports, linger, self.finished);
-            if worker.start.with_script {
-                self.drains.ask(id);
+            let linger = if linger { self.settings.linger } else { Span::ZERO };
+            self.drains.begin(id, worker.pid, ports, linger, stopping);
+            if worker.progress.with_script {
+                self.drains.ask(id, SIGNAL);
             }
         }
         sent || binds
     }
 
     fn say_stop(&mut self, id: WorkerId) -> bool {
-        let Some(worker) = self.workers.get_mut(&id) else { return false };
-        worker.said_stop = worker.said_stop || say_stop(worker);
-        worker.said_stop
+        self.primary.say_stop(id)
     }
 
     fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool {
         // Its last answers tell which connections it took.
         let mut late = VecDeque::new();
-        for _ in 0..LAST_READS {
-            if self.read(id, &mut late) == Received::Closed {
-                break;
-            }
-        }
-        self.listeners.note_unused();
+        let _ = (0..LAST_READS).find(|_| self.read(id, &mut late).closed);
+        self.say_warnings();
+        self.sockets.note_unused();
         self.binds.ended(id);
         self.inspectors.gone(id);
         self.drains.forget(id);
         self.forget_health(id);
-        let start = self.workers.remove(&id).map(|worker| worker.start);
-        self.listeners.gone(id);
-        self.handoff.gone(id);
-        start.zip(exit).is_some_and(|(start, exit)| self.is_excused(id, &start, exit))
+        self.sockets.gone(id);
+        let progress = self.primary.gone(id, &self.sockets);
+        progress.zip(exit).is_some_and(|(progress, exit)| self.is_excused(id, &progress, exit))
     }
 
     fn release_slot(&mut self, slot: u32) {
-        self.listeners.release_slot(slot);
+        self.sockets.release_slot(slot);
     }
 
     fn close_unserved(&mut self) {
-        self.listeners.close_unserved();
+        self.sockets.close_unserved();
     }
 
     fn finish(&mut self) {
-        if !std::mem::replace(&mut self.finished, true) {
-            self.take_queues();
-        }
+        self.primary.finish(&self.sockets);
         self.lag = Lag::new(None);
         self.binds.finish();
-        self.listeners.close_all();
+        self.sockets.close_all();
     }
 
     fn sources<'a>(&'a self, out: &mut Vec<Source<'a, Token>>) {
-        for (id, worker) in &self.workers {
+        for (id, worker) in self.primary.workers() {
             if let Some(channel) = &worker.channel {
                 let token = Token::Channel(*id);
                 let (read, write) = (channel.wants_read(), channel.wants_write());
@@ -202,86 +189,64 @@ impl Adapter for Cluster {
     }
 
     fn crowd<'a>(&'a self, out: &mut Vec<Source<'a, Token>>) {
-        for (lane, fd) in self.listeners.given() {
-            out.push(Source { token: Token::Lane(lane), fd, read: false, write: false });
-        }
-        out.extend(self.lag.sources(&self.listeners).map(|source| source.named(Token::Lane)));
-        // Only while somebody can take them: else they wait in the kernel's queue, and we are not woken.
-        if self.accept_again.is_some() {
-            return;
-        }
-        // Lanes of one key follow each other, and may be as many as there are workers to be asked.
-        let mut last: Option<(&str, bool)> = None;
-        for (lane, fd, key) in self.ours_to_accept() {
-            let taken = last.filter(|(known, _)| *known == key).map_or_else(|| self.can_take(key), |(_, taken)| taken);
-            last = Some((key, taken));
-            if taken {
-                out.push(Source::to_read(Token::Lane(lane), fd));
-            }
-        }
+        // The lanes of workers for nothing but their end.
+        let given = self.sockets.lanes().filter(|lane| lane.holder.is_some());
+        out.extend(given.map(|lane| Source { token: Token::Lane(lane.at), fd: lane.fd, read: false, write: false }));
+        out.extend(self.lag.sources(&self.sockets).map(|source| source.named(Token::Lane)));
+        out.extend(self.primary.polled(&self.sockets).map(|lane| Source::to_read(Token::Lane(lane.at), lane.fd)));
     }
 
     fn ready(&mut self, token: Token, events: &mut VecDeque<Event>) {
         match token {
-            Token::Lane(lane) => match self.listeners.look_if_shut(lane) {
+            Token::Lane(lane) => match self.sockets.look_if_shut(lane) {
                 Some((id, address)) => self.has_shut(id, address, events),
-                None => self.accept(lane),
+                None => {
+                    if !self.primary.accept(lane, &self.sockets) {
+                        self.lag.somebody_waits(clock::now(), &self.sockets);
+                    }
+                }
             },
-            Token::Calls(id) => self.binds.answer(id, &mut self.listeners, events),
+            Token::Calls(id) => self.binds.answer(id, &mut self.sockets, events),
             Token::Health(id) => {
                 if let Some(health) = &mut self.health {
-                    health.go_on(id, &mut self.listeners, events);
+                    health.go_on(id, &mut self.sockets, events);
                 }
             }
             Token::Channel(id) => {
-                if self.read(id, events) == Received::Closed
-                    && let Some(worker) = self.workers.get_mut(&id)
+                if self.read(id, events).closed
+                    && let Some(first) = self.primary.disconnected(id)
                 {
-                    worker.channel = None;
-                    self.handoff.gone(id);
                     // Nobody is left to say that it has been loaded (sudo closes what it does not know).
-                    if !std::mem::replace(&mut worker.booted, true) {
-                        events.push_back(Event::Booted(id, Loads::Unknown));
-                    }
+                    events.extend(first.then_some(Event::Booted(id, Loads::Unknown)));
                     // What it binds itself may have work left.
-                    if !self.drains.has(id) {
-                        events.push_back(Event::Drained(id));
-                    }
+                    events.extend((!self.drains.has(id)).then_some(Event::Drained(id)));
                 }
             }
         }
+        self.say_warnings();
         self.note_listening(events);
     }
 
     fn deadline(&self) -> Option<Mono> {
         let health = self.health.as_ref().and_then(Health::deadline);
-        let of_drains = self.drains.deadline();
-        let others = self
-            .handoff
-            .deadline()
-            .into_iter()
-            .chain(of_drains)
-            .chain(self.binds.deadline())
-            .chain(health)
-            .chain(self.lag.deadline());
-        self.accept_again.into_iter().chain(others).min()
+        let others = [self.drains.deadline(), self.binds.deadline(), self.lag.deadline(), self.primary.deadline()];
+        others.into_iter().chain([health]).flatten().min()
     }
 
     fn settle(&mut self, events: &mut VecDeque<Event>) {
         self.binds.settle(clock::now());
         if let Some(health) = &mut self.health {
-            health.look(&mut self.listeners, events);
+            health.look(&mut self.sockets, events);
         }
-        for id in self.drains.look(clock::now(), &self.listeners) {
-            let asked = self.workers.get(&id).is_some_and(|worker| worker.draining && worker.channel.is_some());
-            if !asked {
-                events.push_back(Event::Drained(id));
-            }
+        for id in self.drains.look(clock::now(), &self.sockets) {
+            let worker = self.primary.workers().get(&id);
+            let asked = worker.is_some_and(|worker| worker.draining && worker.channel.is_some());
+            events.extend((!asked).then_some(Event::Drained(id)));
         }
         self.look_for_lag(events);
-        self.accept_again = self.accept_again.filter(|at| *at > clock::now());
-        self.pass_on();
-        self.let_go(events);
+        self.primary.settle(clock::now());
+        let gone = self.primary.let_go().into_iter().filter(|id| !self.drains.has(*id));
+        events.extend(gone.map(Event::Drained));
         self.say_warnings();
     }
 
@@ -295,10 +260,10 @@ impl Adapter for Cluster {
 
     fn listening(&self) -> BTreeMap<WorkerId, Listens> {
         let mut all: BTreeMap<WorkerId, Listens> = BTreeMap::new();
-        for (id, (addresses, sockets)) in self.listeners.all() {
+        for (id, (addresses, sockets)) in self.sockets.all() {
             all.insert(id, Listens { addresses: addresses.into_iter().collect(), by: None, sockets });
         }
-        for (id, worker) in &self.workers {
+        for (id, worker) in self.primary.workers() {
             let by = match (worker.open.is_empty(), self.binds.has_ports(*id)) {
                 (false, false) => "node",
                 (false, true) => "node+bind",

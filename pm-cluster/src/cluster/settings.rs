@@ -7,21 +7,19 @@ use pm_common::policy::time::Span;
 use pm_common::supervise::release::Release;
 
 use crate::care::health::Question;
-use crate::node::preload::Preload;
-use crate::node::preload::blame::Trust;
+use pm_common::node::preload::Preload;
+use pm_common::node::preload::blame::Blame;
 use pm_common::node::program::Node;
 
 /// What workers get so that they can leave in order.
 #[derive(Debug)]
-pub(crate) struct Drain {
+pub(crate) struct Settings {
     /// Who is Node, as far as the command line tells.
     pub(crate) node: Node,
     /// The program is given a channel.
     pub(crate) with_channel: bool,
     /// The number under which the program finds its channel.
     pub(crate) channel_number: RawFd,
-    /// The app is told to end with Node's message 'shutdown'.
-    pub(crate) stop_message: bool,
     /// The script that lets Node finish what it has.
     pub(crate) preload: Preload,
     /// How long idle connections linger.
@@ -38,10 +36,10 @@ pub(crate) struct Drain {
     pub(crate) argv: Vec<OsString>,
 }
 
-impl Drain {
+impl Settings {
     /// The variables that make Node load the drain script, unless workers of this release cannot.
-    pub(crate) fn script(&mut self, release: &Release, trust: &Trust) -> Vec<(OsString, OsString)> {
-        if !(self.with_channel || self.node == Node::Below) || !trust.wants_script(release.number) {
+    pub(crate) fn script(&mut self, release: &Release, blame: &Blame) -> Vec<(OsString, OsString)> {
+        if !(self.with_channel || self.node == Node::Below) || !blame.wants_script(release.number) {
             return Vec::new();
         }
         self.preload.env(release.node_options(), &self.argv, Some(self.linger), self.node == Node::Below)

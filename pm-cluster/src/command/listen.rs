@@ -1,31 +1,14 @@
 //! Addresses that are opened beforehand (`--listen`), and how a program is told of them.
 
 use std::ffi::OsString;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use nix::unistd::{Group, User};
 use pm_common::sys::passed::FIRST;
-use pm_common::sys::socket::UnixName;
 
-use crate::node::key::Wanted;
-
-/// An address to be opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Declared {
-    /// `[HOST]:PORT`
-    Tcp(SocketAddr),
-    /// `unix:PATH[,mode=OCTAL][,owner=USER[:GROUP]]`
-    Unix {
-        /// Where.
-        path: PathBuf,
-        /// Its permissions, if not what the umask leaves.
-        mode: Option<u32>,
-        /// Whose it is, if not ours.
-        owner: Option<(u32, Option<u32>)>,
-    },
-}
+use crate::sockets::wanted::Declared;
 
 /// What a value shall look like.
 const FORM: &str = "expected [HOST]:PORT or unix:PATH[,mode=660][,owner=USER[:GROUP]]";
@@ -43,23 +26,6 @@ impl Declared {
         let any = |port: &str| Some(SocketAddr::from((IpAddr::V6(Ipv6Addr::UNSPECIFIED), port.parse().ok()?)));
         let address = text.strip_prefix(':').map_or_else(|| text.parse().ok(), any);
         address.filter(|address| address.port() > 0).map(Self::Tcp).ok_or_else(|| FORM.to_owned())
-    }
-
-    /// The same as what a worker asks for.
-    pub(crate) fn wanted(&self) -> Wanted {
-        match self {
-            Self::Tcp(address) => Wanted::Tcp { address: *address, otherwise: None, only_v6: false },
-            Self::Unix { path, .. } => Wanted::Unix(UnixName::Path(path.clone())),
-        }
-    }
-}
-
-impl fmt::Display for Declared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "tcp:{address}"),
-            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-        }
     }
 }
 

@@ -14,10 +14,10 @@ use pm_common::policy::supervisor::{MOST_WORKERS, RollRule};
 use pm_common::policy::time::Span;
 use pm_common::policy::worker::{ReadyBy, ReadyRule};
 
-use crate::bind::probe::Wanted;
+use crate::bind::probe::FanoutChoice;
 use crate::care::health::{Question, Url};
-use crate::command::listen::Declared;
 use crate::sockets::Mode;
+use crate::sockets::wanted::Declared;
 use pm_common::kernel::cpus;
 
 /// What the command line means.
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
     pub(crate) err: Option<PathBuf>,
     pub(crate) preload: bool,
-    pub(crate) fanout: Wanted,
+    pub(crate) fanout: FanoutChoice,
     pub(crate) health: Option<Question>,
     pub(crate) listen: Vec<Declared>,
 }
@@ -56,7 +56,7 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         out: None,
         err: None,
         preload: true,
-        fanout: Wanted::Auto,
+        fanout: FanoutChoice::Auto,
         health: None,
         listen: Vec::new(),
     };
@@ -156,8 +156,8 @@ fn health(option: &str, value: &OsStr) -> Result<Url, Failure> {
     url.ok_or_else(|| options::bad(option, value, "expected http://:PORT/PATH"))
 }
 
-fn fanout(option: &str, value: &OsStr) -> Result<Wanted, Failure> {
-    let wanted = value.to_str().and_then(Wanted::from_word);
+fn fanout(option: &str, value: &OsStr) -> Result<FanoutChoice, Failure> {
+    let wanted = value.to_str().and_then(FanoutChoice::from_word);
     wanted.ok_or_else(|| options::bad(option, value, "expected auto, lanes, shared, inherit or off"))
 }
 

@@ -23,7 +23,7 @@ const LONGEST_PAUSE: Span = Span::secs(1);
 
 /// A connection for the workers that listen on this key.
 #[derive(Debug)]
-pub(crate) struct Pending {
+pub(crate) struct Undelivered {
     /// The key of the listener.
     pub(crate) key: String,
     /// The connection.
@@ -36,7 +36,7 @@ pub(crate) struct Pending {
     pause: Span,
 }
 
-impl Pending {
+impl Undelivered {
     /// Begins anew once the pause is over.
     fn forgive(&mut self, now: Mono) {
         if self.retry.is_some_and(|at| at <= now) {
@@ -58,9 +58,9 @@ impl Pending {
 /// The connections on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Handoff {
-    waiting: VecDeque<Pending>,
+    waiting: VecDeque<Undelivered>,
     /// By worker and the number of the message that carried it.
-    unanswered: BTreeMap<(WorkerId, u64), Pending>,
+    unanswered: BTreeMap<(WorkerId, u64), Undelivered>,
     /// The worker that got the last one: the next goes to another, if it has no fewer.
     last: Option<WorkerId>,
 }
@@ -69,7 +69,7 @@ impl Handoff {
     /// A connection that somebody shall get.
     pub(crate) fn waiting(&mut self, key: String, connection: Connection) {
         let (refused, retry, pause) = (BTreeSet::new(), None, FIRST_PAUSE);
-        self.waiting.push_back(Pending { key, connection, refused, retry, pause });
+        self.waiting.push_back(Undelivered { key, connection, refused, retry, pause });
     }
 
     fn unanswered_of(&self, id: WorkerId) -> usize {
@@ -107,7 +107,7 @@ impl Handoff {
         now: Mono,
         takes: impl Fn(WorkerId, &str) -> bool,
         workers: impl Iterator<Item = &'a WorkerId>,
-    ) -> Option<(WorkerId, Pending)> {
+    ) -> Option<(WorkerId, Undelivered)> {
         if self.waiting.is_empty() {
             return None;
         }
@@ -130,7 +130,7 @@ impl Handoff {
     }
 
     /// It was sent, under this number; without one the channel refused it, which is as good as the worker's refusal.
-    pub(crate) fn passed(&mut self, id: WorkerId, seq: Option<u64>, pending: Pending) {
+    pub(crate) fn passed(&mut self, id: WorkerId, seq: Option<u64>, pending: Undelivered) {
         match seq {
             Some(seq) => drop(self.unanswered.insert((id, seq), pending)),
             None => self.refused(id, pending),
@@ -150,7 +150,7 @@ impl Handoff {
         }
     }
 
-    fn refused(&mut self, id: WorkerId, mut pending: Pending) {
+    fn refused(&mut self, id: WorkerId, mut pending: Undelivered) {
         pending.refused.insert(id);
         self.waiting.push_back(pending);
     }

@@ -5,9 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use pm_common::node::query::{Family, Query};
 use pm_common::sys::socket::{self, EINVAL, UdpOptions, UnixName};
 
-use pm_common::node::query::{Family, Query};
+use crate::sockets::unix::Access;
+use crate::sockets::wanted::{Request, Wanted};
 
 /// libuv's UV_TCP_IPV6ONLY and UV_UDP_IPV6ONLY.
 const ONLY_V6: u32 = 1;
@@ -16,34 +18,9 @@ const REUSE_ADDRESS: u32 = 4;
 /// libuv's UV_UDP_REUSEPORT.
 const REUSE_PORT: u32 = 8;
 
-/// What a query asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
-    /// A TCP listener.
-    Tcp {
-        /// The address to bind; the unspecified IPv6 one where none was given.
-        address: SocketAddr,
-        /// Where that family is missing: the next to try.
-        otherwise: Option<SocketAddr>,
-        /// IPv6 only, not dual stack.
-        only_v6: bool,
-    },
-    /// A UDP socket.
-    Udp(SocketAddr, UdpOptions),
-    /// A unix stream listener.
-    Unix(UnixName),
-    /// A descriptor that we were started with.
-    Inherited {
-        /// Its number in our table.
-        number: i32,
-        /// It is to be a UDP socket, else a stream listener.
-        datagram: bool,
-    },
-}
-
 /// The name of a listener in the protocol, spelled as Node spells it: two workers that ask for the same get the same.
 #[must_use]
-pub fn key(query: &Query) -> String {
+pub(super) fn key(query: &Query) -> String {
     let address = query.address.as_deref().unwrap_or("null");
     let (port, family) = match query.family {
         Family::Tcp4 => (Some(query.port), "4"),
@@ -62,17 +39,24 @@ pub fn key(query: &Query) -> String {
     }
 }
 
+impl Request {
+    /// What a worker's query asks for.
+    ///
+    /// # Errors
+    /// `-EINVAL` for one that makes no sense (an address that is none, a path that is missing).
+    pub fn of(query: &Query) -> Result<Self, i32> {
+        let access = Access { readable_all: query.readable_all, writable_all: query.writable_all };
+        let (wanted, any_port) = (wanted(query)?, any_port(query));
+        Ok(Self { key: key(query), wanted, any_port, backlog: query.backlog, access })
+    }
+}
+
 /// Whether the query leaves the choice of the port to the kernel.
-#[must_use]
-pub fn any_port(query: &Query) -> bool {
+fn any_port(query: &Query) -> bool {
     query.port == 0 && query.fd.is_none() && !matches!(query.family, Family::Pipe | Family::Fd)
 }
 
-/// What the query asks for.
-///
-/// # Errors
-/// `-EINVAL` for one that makes no sense (an address that is none, a path that is missing).
-pub fn wanted(query: &Query) -> Result<Wanted, i32> {
+fn wanted(query: &Query) -> Result<Wanted, i32> {
     let datagram = matches!(query.family, Family::Udp4 | Family::Udp6);
     if let Some(number) = query.fd.filter(|&number| number >= 0) {
         return Ok(Wanted::Inherited { number, datagram });

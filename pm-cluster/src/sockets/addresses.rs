@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
-use super::bound::Spot;
-use crate::sockets::address::Entry;
+use super::address::Address;
+use super::lanes::Lanes;
+use super::wanted::BindAddress;
 
 /// All addresses, by their numbers.
 #[derive(Debug, Default)]
-pub(super) struct Entries {
-    all: BTreeMap<u64, Entry>,
+pub(super) struct Addresses {
+    all: BTreeMap<u64, Address>,
     keys: BTreeMap<String, u64>,
     /// Ports, and the numbers of the addresses there.
     ports: BTreeSet<(u16, u64)>,
@@ -17,57 +18,62 @@ pub(super) struct Entries {
     sockets: BTreeMap<u64, u64>,
 }
 
-impl Deref for Entries {
-    type Target = BTreeMap<u64, Entry>;
+impl Deref for Addresses {
+    type Target = BTreeMap<u64, Address>;
 
-    fn deref(&self) -> &BTreeMap<u64, Entry> {
+    fn deref(&self) -> &BTreeMap<u64, Address> {
         &self.all
     }
 }
 
-impl Entries {
+impl Addresses {
     /// Adds an address under a number that none has.
-    pub(super) fn insert(&mut self, id: u64, entry: Entry) {
-        self.keys.insert(entry.key.clone(), id);
-        self.ports.extend(entry.port().map(|port| (port, id)));
-        self.all.insert(id, entry);
+    pub(super) fn insert(&mut self, id: u64, address: Address) {
+        self.keys.extend(address.key.iter().map(|key| (key.clone(), id)));
+        self.ports.extend(address.port().map(|port| (port, id)));
+        self.all.insert(id, address);
         self.note_sockets(id);
     }
 
     /// Takes note of the sockets of an address that may have got one more.
     pub(super) fn note_sockets(&mut self, id: u64) {
-        let sockets = self.all.get(&id).into_iter().flat_map(Entry::inodes);
+        let sockets = self.all.get(&id).into_iter().flat_map(Address::inodes);
         self.sockets.extend(sockets.map(|socket| (socket, id)));
     }
 
-    /// The address is found by this key from now on.
-    pub(super) fn rename(&mut self, id: u64, key: &str) {
-        if let Some(entry) = self.all.get_mut(&id) {
-            self.keys.remove(&std::mem::replace(&mut entry.key, key.to_owned()));
+    /// The address, which has no key yet, is found by this one from now on.
+    pub(super) fn name(&mut self, id: u64, key: &str) {
+        if let Some(address) = self.all.get_mut(&id) {
+            address.key = Some(key.to_owned());
             self.keys.insert(key.to_owned(), id);
         }
     }
 
     /// What holds of one must not change its key, nor its sockets.
-    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Entry> {
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Address> {
         self.all.get_mut(&id)
     }
 
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Address> {
         self.all.values_mut()
     }
 
-    /// Keeps those of which this is true; the others are closed.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
+    /// All that are lanes.
+    pub(super) fn all_lanes(&mut self) -> impl Iterator<Item = &mut Lanes> {
+        self.all.values_mut().filter_map(|address| address.source.lanes_mut())
+    }
+
+    /// Closes those of which this is true; says whether there was one.
+    pub(super) fn drop_where(&mut self, goes: impl Fn(&Address) -> bool) -> bool {
         // Most often none is to go.
-        let gone: BTreeSet<u64> = self.all.iter().filter(|(_, entry)| !keep(entry)).map(|(id, _)| *id).collect();
-        if gone.is_empty() {
-            return;
+        let gone: BTreeSet<u64> = self.all.iter().filter(|(_, address)| goes(address)).map(|(id, _)| *id).collect();
+        if !gone.is_empty() {
+            self.all.retain(|id, _| !gone.contains(id));
+            self.keys.retain(|_, id| !gone.contains(id));
+            self.ports.retain(|(_, id)| !gone.contains(id));
+            self.sockets.retain(|_, id| !gone.contains(id));
         }
-        self.all.retain(|id, _| !gone.contains(id));
-        self.keys.retain(|_, id| !gone.contains(id));
-        self.ports.retain(|(_, id)| !gone.contains(id));
-        self.sockets.retain(|_, id| !gone.contains(id));
+        !gone.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
@@ -80,10 +86,10 @@ impl Entries {
     }
 
     /// The one that is bound like this.
-    pub(super) fn at(&self, spot: Spot) -> Option<u64> {
-        let port = spot.address.port();
-        let ids = self.ports.range((port, 0)..=(port, u64::MAX)).map(|(_, id)| *id);
-        ids.into_iter().find(|id| self.all.get(id).is_some_and(|entry| entry.is_at(spot)))
+    pub(super) fn at(&self, at: BindAddress) -> Option<u64> {
+        let port = at.address.port();
+        let mut ids = self.ports.range((port, 0)..=(port, u64::MAX)).map(|(_, id)| *id);
+        ids.find(|id| self.all.get(id).is_some_and(|address| address.is_at(at)))
     }
 
     /// The one that has a socket of this number.

@@ -8,17 +8,15 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use pm_common::sys::passed::Passed;
 use pm_common::sys::socket::{self, Kind, Local, UnixName};
 
-use super::address::{self as entry, Source};
-use super::bound::{LEAST_BACKLOG, Spot};
-use super::{Listeners, Mode};
-use crate::node::key::Wanted;
-use crate::sockets::lanes::{self, Opened};
+use super::Sockets;
+use super::source::{self, Manner, Source};
+use super::wanted::{BindAddress, Wanted};
 
 /// A socket that we were started with; ours are duplicates of it.
 #[derive(Debug)]
 pub(super) struct Outside {
     fd: BorrowedFd<'static>,
-    /// As of an entry.
+    /// As that of an address.
     description: String,
     /// A worker, or `--listen`, has asked for it; or it was said that nobody has.
     settled: bool,
@@ -47,58 +45,34 @@ impl Outside {
     }
 }
 
-impl Listeners {
+impl Sockets {
     /// Has addresses served from these sockets.
     pub fn started_with(&mut self, passed: &[Passed]) {
         let bound = passed.iter().filter(|passed| socket::local(passed.fd).is_ok());
         let outside =
-            |passed: &Passed| Outside { fd: passed.fd, description: entry::described(passed.fd), settled: false };
+            |passed: &Passed| Outside { fd: passed.fd, description: source::described(passed.fd), settled: false };
         self.outside.extend(bound.map(outside));
     }
 
     /// The connections of the socket that we were started with for this, if there is one that nobody has yet.
-    pub(super) fn take_outside(&mut self, wanted: &Wanted, mode: Mode) -> Option<io::Result<Source>> {
-        let entries = &self.entries;
-        let free = |outside: &Outside| entries.values().all(|entry| entry.description != outside.description);
+    pub(super) fn take_outside(&mut self, wanted: &Wanted, manner: &Manner) -> Option<io::Result<Source>> {
+        let known = &self.addresses;
+        let free = |outside: &Outside| known.values().all(|address| address.description != outside.description);
         let found = self.outside.iter_mut().find(|outside| outside.fits(wanted) && free(outside))?;
         found.settled = true;
-        let (fd, datagram) = (found.fd, found.is_datagram());
-        Some(self.around(fd, datagram, mode))
+        Some(found.fd.try_clone_to_owned().and_then(|fd| manner.around(fd, found.is_datagram())))
     }
 
     /// If we were started with a socket for this bind, it is an address as any other from now on.
-    pub(super) fn look_outside(&mut self, spot: Spot) {
-        if self.outside.is_empty() || self.entries.at(spot).is_some() {
+    pub(super) fn look_outside(&mut self, at: BindAddress) {
+        if self.outside.is_empty() || self.addresses.at(at).is_some() {
             return;
         }
-        let wanted = Wanted::Tcp { address: spot.address, otherwise: None, only_v6: spot.only_v6 };
-        match self.take_outside(&wanted, self.own_mode()) {
-            Some(Ok(source)) => _ = self.insert_own(source),
+        let wanted = Wanted::Tcp { address: at.address, otherwise: None, only_v6: at.only_v6 };
+        match self.take_outside(&wanted, &self.manner.of_binds()) {
+            Some(Ok(source)) => _ = self.insert(None, source, false),
             Some(Err(_)) => {}
-            None => self.note_elsewhere(spot.address),
-        }
-    }
-
-    fn around(&mut self, fd: BorrowedFd<'static>, datagram: bool, mode: Mode) -> io::Result<Source> {
-        let first = fd.try_clone_to_owned()?;
-        if datagram {
-            return Ok(Source::Shared { fd: first, claim: None });
-        }
-        socket::listen(&first, LEAST_BACKLOG)?;
-        let address = match (mode, socket::local_inet(&first)) {
-            (Mode::RoundRobin, _) => return Ok(Source::RoundRobin { fd: first, claim: None }),
-            (Mode::Lanes, Ok(address)) => address,
-            (Mode::Shared, _) | (Mode::Lanes, Err(_)) => return Ok(Source::Shared { fd: first, claim: None }),
-        };
-        let only_v6 = address.is_ipv6() && socket::is_only_v6(&first)?;
-        let _ = socket::reuse_address(&first);
-        match lanes::open_around(first, only_v6, LEAST_BACKLOG, self.spread)? {
-            Opened::Lanes(lanes) => Ok(Source::Lanes(lanes)),
-            Opened::Single(fd, reason) => {
-                let what = "no lanes beside the socket that we were started with, its workers share it";
-                self.warnings.push(format!("{what} address=tcp:{address} reason={reason}"));
-                Ok(Source::Shared { fd, claim: None })
-            }
+            None => self.note_elsewhere(at.address),
         }
     }
 
@@ -109,7 +83,7 @@ impl Listeners {
         if let Some(outside) = stream.into_iter().find(|outside| on_port(outside)) {
             outside.settled = true;
             let socket = &outside.description;
-            self.warnings.push(format!(
+            self.manner.warnings.push(format!(
                 "a worker listens on another address than the socket that we were started with address=tcp:{wanted} \
                  socket={socket}; have both agree (ListenStream= of the unit, or the program)"
             ));
@@ -128,7 +102,7 @@ impl Listeners {
                 _ => String::new(),
             };
             let address = &outside.description;
-            self.warnings.push(format!(
+            self.manner.warnings.push(format!(
                 "no worker has listened so far on a socket that we were started with address={address}; have the program \
                  listen there{remedy}"
             ));

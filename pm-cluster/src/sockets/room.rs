@@ -7,11 +7,12 @@ use pm_common::policy::WorkerId;
 use pm_common::sys::limits;
 use pm_common::sys::socket::EMFILE;
 
-use super::Listeners;
-use super::bound::Spot;
+use super::Sockets;
+use super::address::Address;
+use super::wanted::BindAddress;
 
 /// The addresses of one slot, so that a worker that runs wild leaves descriptors for the others.
-pub(crate) const MOST_OF_A_SLOT: usize = 2048;
+pub const MOST_OF_A_SLOT: usize = 2048;
 /// All addresses.
 const MOST_ADDRESSES: usize = 8 * MOST_OF_A_SLOT;
 /// The sockets of one worker at one address: a server may have one for each of its threads.
@@ -81,15 +82,15 @@ impl Limit {
     }
 }
 
-impl Listeners {
+impl Sockets {
     /// Whether a worker of this slot may have one more address; says so where it may not.
     pub(super) fn has_room_for(&mut self, slot: u32, asker: Asker) -> bool {
         if self.limit(slot).is_some() {
             // An app that goes through many ports, one after the other, has closed most of them.
-            self.entries.retain(|entry| !(entry.idle() && entry.is_known_to(slot)));
+            self.addresses.drop_where(|address| address.idle() && address.is_known_to(slot));
         }
         if matches!(self.limit(slot), Some(Limit::OfAll | Limit::Descriptors(_))) {
-            self.entries.retain(|entry| !entry.idle());
+            self.addresses.drop_where(Address::idle);
         }
         let limit = self.limit(slot);
         if let Some(limit) = limit {
@@ -99,27 +100,27 @@ impl Listeners {
     }
 
     fn limit(&self, slot: u32) -> Option<Limit> {
-        let of_slot = self.entries.values().filter(|entry| entry.is_known_to(slot)).count();
-        Limit::of(of_slot, self.entries.len(), self.entries.sockets(), limits::most_descriptors())
+        let of_slot = self.addresses.values().filter(|address| address.is_known_to(slot)).count();
+        Limit::of(of_slot, self.addresses.len(), self.addresses.sockets(), limits::most_descriptors())
     }
 
     /// Once for each slot: the numbers change from call to call.
     fn warn_of(&mut self, limit: Limit, asker: Asker, slot: u32) {
         if self.told_full.insert((slot, asker == Asker::Node)) {
-            let sockets = self.entries.sockets();
-            self.warnings.push(limit.said(asker, slot, sockets));
+            let sockets = self.addresses.sockets();
+            self.manner.warnings.push(limit.said(asker, slot, sockets));
         }
     }
 
     /// Whether the worker may have one more address, or one more socket at this one.
-    pub fn has_room(&mut self, who: WorkerId, spot: Spot) -> bool {
-        let Some(entry) = self.entries.at(spot).and_then(|id| self.entries.get(&id)) else {
+    pub fn has_room(&mut self, who: WorkerId, at: BindAddress) -> bool {
+        let Some(address) = self.addresses.at(at).and_then(|id| self.addresses.get(&id)) else {
             return self.has_room_for(who.slot, Asker::Program);
         };
-        let room = entry.sockets(who).len() < MOST_AT_AN_ADDRESS;
+        let room = address.sockets(who).len() < MOST_AT_AN_ADDRESS;
         if !room {
-            let address = &entry.description;
-            self.warnings.push(format!(
+            let address = &address.description;
+            self.manner.warnings.push(format!(
                 "a worker binds more sockets to an address than are shared, the others are its own address={address} \
                  most={MOST_AT_AN_ADDRESS}"
             ));
@@ -130,7 +131,7 @@ impl Listeners {
     /// How many addresses a worker listens on.
     #[must_use]
     pub fn count_of(&self, who: WorkerId) -> usize {
-        self.entries.values().filter(|entry| entry.is_accepted_by(who)).count()
+        self.addresses.values().filter(|address| address.is_accepted_by(who)).count()
     }
 
     /// Whether a socket for a worker of this slot could not be had for want of a descriptor, which is said here: those on
@@ -148,9 +149,9 @@ impl Listeners {
         if self.is_full(slot, error) {
             return;
         }
-        let Some(entry) = self.entries.get(&id).filter(|_| limits::is_want(error)) else { return };
-        let (address, reason) = (&entry.description, report::reason(error));
-        self.warnings.push(format!("a worker cannot listen address={address} reason={reason}"));
+        let Some(address) = self.addresses.get(&id).filter(|_| limits::is_want(error)) else { return };
+        let (address, reason) = (&address.description, report::reason(error));
+        self.manner.warnings.push(format!("a worker cannot listen address={address} reason={reason}"));
     }
 }
 

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use pm_cluster::sockets::{Grant, How, Listeners, Mode};
+use pm_cluster::sockets::wanted::Request;
+use pm_cluster::sockets::{How, LaneView, Mode, Sockets};
 use pm_common::node::query::{Family, Query};
 use pm_common::policy::WorkerId;
 use pm_common::policy::steering::Spread;
@@ -18,8 +19,8 @@ pub(crate) fn worker(slot: u32, generation: u64) -> WorkerId {
 }
 
 /// Lanes with the random spread.
-pub(crate) fn lanes() -> Listeners {
-    Listeners::new(Mode::Lanes, Spread::Random)
+pub(crate) fn lanes() -> Sockets {
+    Sockets::new(Mode::Lanes, Spread::Random)
 }
 
 /// `listen(port, address)`
@@ -34,19 +35,30 @@ pub(crate) fn loopback() -> Query {
     query(Family::Tcp4, Some("127.0.0.1"), 0)
 }
 
+/// What a worker gets for its query, and the key.
+pub(crate) fn open(sockets: &mut Sockets, who: WorkerId, query: &Query) -> Result<(How, String), i32> {
+    let request = Request::of(query)?;
+    Ok((sockets.open(who, &request)?.how, request.key))
+}
+
 /// The socket that a worker was given, and its key.
-pub(crate) fn handle(grant: Grant) -> (OwnedFd, String) {
-    match grant.how {
-        How::Handle(fd) => (fd, grant.key),
+pub(crate) fn handle((how, key): (How, String)) -> (OwnedFd, String) {
+    match how {
+        How::Handle(fd) => (fd, key),
         How::RoundRobin(address) => panic!("a socket expected, not connections in turn: {address:?}"),
     }
 }
 
+/// The lanes that no worker holds.
+pub(crate) fn unattended(sockets: &Sockets) -> impl Iterator<Item = LaneView<'_>> {
+    sockets.lanes().filter(|lane| lane.holder.is_none())
+}
+
 /// A worker that is ready and accepts: its socket and key.
-pub(crate) fn serving(listeners: &mut Listeners, who: WorkerId, query: &Query) -> (OwnedFd, String) {
-    let (fd, key) = handle(listeners.open(who, query).expect("granted"));
-    listeners.accepting(who, &key);
-    listeners.steer_in(who);
+pub(crate) fn serving(sockets: &mut Sockets, who: WorkerId, query: &Query) -> (OwnedFd, String) {
+    let (fd, key) = handle(open(sockets, who, query).expect("granted"));
+    sockets.accepting(who, &key);
+    sockets.steer_in(who);
     (fd, key)
 }
 
@@ -83,13 +95,13 @@ pub(crate) fn take(sockets: &[&OwnedFd], total: usize) -> Vec<usize> {
 }
 
 /// What we accept ourselves from the lanes that no worker holds, until `total` have come out.
-pub(crate) fn hand_on(listeners: &Listeners, total: usize) -> usize {
+pub(crate) fn hand_on(sockets: &Sockets, total: usize) -> usize {
     let limit = Instant::now() + Duration::from_secs(20);
     let mut count = 0;
     while count < total {
         assert!(Instant::now() < limit, "connections are missing: {count} of {total}");
-        for lane in listeners.unattended() {
-            while listeners.accept(lane.lane).expect("accept").is_some() {
+        for lane in unattended(sockets) {
+            while sockets.accept(lane.at).expect("accept").is_some() {
                 count += 1;
             }
         }

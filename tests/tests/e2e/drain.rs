@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 
-use pm_cluster::node::preload::Preload;
+use pm_common::node::preload::Preload;
 use pm_common::policy::time::Span;
 use pm_tests::bins;
 use pm_tests::scene::Scene;

@@ -21,7 +21,7 @@ use pm_common::sys::{clock, socket};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
-use crate::sockets::Listeners;
+use crate::sockets::Sockets;
 
 mod port;
 mod probe_command;
@@ -152,10 +152,10 @@ impl Health {
     }
 
     /// The worker is gone, or drains, or is ready: what is under way ends.
-    pub fn forget(&mut self, who: WorkerId, listeners: &mut Listeners) {
+    pub fn forget(&mut self, who: WorkerId, sockets: &mut Sockets) {
         self.starts.remove(&who);
         if self.checks.remove(&who).is_some() {
-            listeners.steer_source(who, None);
+            sockets.steer_source(who, None);
         }
     }
 
@@ -179,15 +179,15 @@ impl Health {
     }
 
     /// Asks, or asks again, where it is due.
-    pub fn look(&mut self, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+    pub fn look(&mut self, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
         let now = clock::now();
         for (who, check) in self.checks.iter_mut().filter(|(_, check)| check.at <= now) {
             let tried = match check.attempt.take() {
                 Some(attempt) => {
-                    listeners.steer_source(*who, None);
+                    sockets.steer_source(*who, None);
                     Err(attempt.late())
                 }
-                None => self.question.begin(*who, check, self.starts.get(who), listeners),
+                None => self.question.begin(*who, check, self.starts.get(who), sockets),
             };
             check.at = now + if tried.is_ok() { PATIENCE } else { PAUSE };
             match tried {
@@ -198,18 +198,18 @@ impl Health {
     }
 
     /// Goes on with a check.
-    pub fn go_on(&mut self, who: WorkerId, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+    pub fn go_on(&mut self, who: WorkerId, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
         let Some(check) = self.checks.get_mut(&who) else { return };
         let Some(attempt) = check.attempt.as_mut() else { return };
         match attempt.go_on(&self.question) {
             None => {}
             Some(Ok(())) => {
-                self.forget(who, listeners);
+                self.forget(who, sockets);
                 events.push_back(Event::SaidReady(who, ReadyBy::Health));
             }
             Some(Err(what)) => {
                 (check.attempt, check.at) = (None, clock::now() + PAUSE);
-                listeners.steer_source(who, None);
+                sockets.steer_source(who, None);
                 events.push_back(Event::Refused { id: who, what });
             }
         }
@@ -223,20 +223,20 @@ impl Question {
         who: WorkerId,
         check: &Check,
         start: Option<&Start>,
-        listeners: &mut Listeners,
+        sockets: &mut Sockets,
     ) -> Result<Attempt, String> {
         match (self, start) {
             (Self::Url(url), _) => {
-                let asking = tcp(&check.listening).and_then(|at| ask(who, at, url, listeners));
+                let asking = tcp(&check.listening).and_then(|at| ask(who, at, url, sockets));
                 asking.map(Attempt::Asking).ok_or_else(|| "health check: cannot connect".to_owned())
             }
             (Self::Command(command), Some(start)) => {
                 let port = port::free();
                 // Its first connection may come before we go on.
-                listeners.steer_source(who, Some(port));
+                sockets.steer_source(who, Some(port));
                 let run = Run::start(command, who, &check.listening, (start, port));
                 if run.is_err() {
-                    listeners.steer_source(who, None);
+                    sockets.steer_source(who, None);
                 }
                 run.map(Attempt::Running)
             }
@@ -278,7 +278,7 @@ fn tcp(listening: &str) -> Option<SocketAddr> {
 }
 
 /// Begins to connect; `None`: not possible now.
-fn ask(who: WorkerId, listening: SocketAddr, url: &Url, listeners: &mut Listeners) -> Option<Asking> {
+fn ask(who: WorkerId, listening: SocketAddr, url: &Url, sockets: &mut Sockets) -> Option<Asking> {
     let to = SocketAddr::new(
         url.host.trim_matches(['[', ']']).parse().unwrap_or_else(|_| reachable(listening.ip())),
         url.port,
@@ -289,7 +289,7 @@ fn ask(who: WorkerId, listening: SocketAddr, url: &Url, listeners: &mut Listener
     // cannot serve yet.
     let source = port::free();
     socket::bind(&socket, SocketAddr::new(any, source)).ok()?;
-    listeners.steer_source(who, Some(source));
+    sockets.steer_source(who, Some(source));
     match rustix::net::connect(&socket, &to) {
         Ok(()) | Err(Errno::INPROGRESS) => Some(Asking { socket, sent: false, answer: Vec::new() }),
         Err(_) => None,
@@ -370,15 +370,14 @@ mod tests {
         let directory = std::fs::File::open("/").expect("a directory").into();
         let env = vec![("PATH".into(), "/usr/bin:/bin".into())];
         let release = Release { number: 0, directory: std::rc::Rc::new(directory), env, program: "x".into() };
-        let (who, mut listeners, mut events) =
-            (WorkerId { slot: 0, generation: 1 }, Listeners::default(), VecDeque::new());
+        let (who, mut sockets, mut events) = (WorkerId { slot: 0, generation: 1 }, Sockets::default(), VecDeque::new());
         let mut health = Health::new(Question::Command("sleep 1000".into()));
         health.prepare(who, &release);
         health.listens(who, "tcp:127.0.0.1:1");
-        health.look(&mut listeners, &mut events);
+        health.look(&mut sockets, &mut events);
         let pid = health.children().next().expect("it runs");
         let watched = pm_common::sys::pidfd::open(pid).expect("our child");
-        health.forget(who, &mut listeners);
+        health.forget(who, &mut sockets);
         let mut fds = [rustix::event::PollFd::new(&watched, rustix::event::PollFlags::IN)];
         let patience = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
         assert_eq!(rustix::event::poll(&mut fds, Some(&patience)), Ok(1), "it has ended");

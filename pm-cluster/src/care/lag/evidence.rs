@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pm_common::kernel::procfs::Proc;
+use pm_common::kernel::procfs::{self, Proc};
 use pm_common::kernel::sock_diag::{Connection, SeenPorts};
 use pm_common::policy::lag::Seen;
 use pm_common::sys::socket;
 
-use crate::bind::visible_sockets_of;
-use crate::sockets::view::Held;
+use crate::sockets::LaneView;
 
 /// What a worker has read of each of its connections, in bytes.
 pub(super) type Reads = BTreeMap<u64, u64>;
@@ -68,7 +67,7 @@ impl Looks {
 
     /// A look at a lane; `queued` is what waits in all lanes of its port, counted before. `None`: the kernel does not show
     /// the connections.
-    pub(super) fn at(&mut self, lane: &Held<'_>, pid: i32, queued: u32) -> Option<Evidence> {
+    pub(super) fn at(&mut self, lane: &LaneView<'_>, pid: i32, queued: u32) -> Option<Evidence> {
         let all = self.seen.at(&BTreeSet::from([lane.port]))?;
         let waiting: BTreeSet<u64> = all.iter().filter(|one| one.inode == 0).map(|one| one.cookie).collect();
         let reset = queued.saturating_sub(count(waiting.len()));
@@ -93,7 +92,7 @@ impl Looks {
         let us = rustix::process::getpid().as_raw_nonzero().get();
         let below: Vec<i32> =
             self.proc.tree(us, |_| true).iter().map(|stat| stat.pid).filter(|pid| *pid != us).collect();
-        visible_sockets_of(below.into_iter()).map(|all| all.contains(&listener))
+        procfs::visible_sockets_of(below.into_iter()).map(|all| all.contains(&listener))
     }
 }
 
@@ -106,7 +105,7 @@ fn reads_of(all: &[Connection], sockets: &BTreeSet<u64>) -> impl Iterator<Item =
 /// The sockets of a process and all below it; `None`: one of them cannot be seen.
 fn sockets_below(proc: &mut Proc, pid: i32) -> Option<BTreeSet<u64>> {
     let tree: Vec<i32> = proc.tree(pid, |_| true).iter().map(|stat| stat.pid).collect();
-    visible_sockets_of(tree.into_iter())
+    procfs::visible_sockets_of(tree.into_iter())
 }
 
 #[cfg(test)]
@@ -114,8 +113,6 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd as _;
-
-    use pm_common::policy::WorkerId;
 
     use super::*;
     use crate::sockets::LaneRef;
@@ -125,9 +122,8 @@ mod tests {
     }
 
     fn look(listener: &TcpListener) -> Evidence {
-        let (lane, who) = (LaneRef::default(), WorkerId { slot: 0, generation: 1 });
-        let port = listener.local_addr().expect("bound").port();
-        let held = Held { lane, fd: listener.as_fd(), who, address: "", port, has_others: false };
+        let (at, fd, port) = (LaneRef::default(), listener.as_fd(), listener.local_addr().expect("bound").port());
+        let held = LaneView { at, fd, key: None, address: "", port, slot: None, holder: None, has_others: false };
         Looks::default().at(&held, us(), socket::accept_queue(listener).expect("listens")).expect("a monitor")
     }
 

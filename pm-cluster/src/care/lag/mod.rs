@@ -24,8 +24,7 @@ use pm_common::policy::time::{Mono, Span};
 use pm_common::supervise::Source;
 use pm_common::sys::{clock, socket};
 
-use crate::sockets::view::Held;
-use crate::sockets::{LaneRef, Listeners};
+use crate::sockets::{LaneRef, LaneView, Sockets};
 use evidence::{Evidence, Looks, Reads};
 
 /// From the first connection that waits until the queues are looked at: what takes less is no news, and a busy server
@@ -37,11 +36,11 @@ const REST: Span = Span::secs(1);
 pub(crate) struct Lag {
     limit: Option<Span>,
     /// When the queues are looked at; `None`: they are polled.
-    glance: Option<Mono>,
+    next_look: Option<Mono>,
     /// The queues that were not empty when that began.
     queues: BTreeMap<LaneRef, u32>,
-    cases: BTreeMap<LaneRef, Case>,
-    asked: BTreeMap<WorkerId, Asked>,
+    suspects: BTreeMap<LaneRef, Suspect>,
+    asked: BTreeMap<WorkerId, Heartbeat>,
     /// Workers that have shut a listener down, and when they are given up over it.
     shut: BTreeMap<WorkerId, Mono>,
     looks: Looks,
@@ -49,7 +48,7 @@ pub(crate) struct Lag {
 
 /// A worker that is asked.
 #[derive(Debug)]
-struct Asked {
+struct Heartbeat {
     pulse: Pulse,
     /// What it had read of each connection when it was last looked at.
     read: Option<Reads>,
@@ -57,7 +56,7 @@ struct Asked {
 
 /// A lane that is watched closer.
 #[derive(Debug)]
-struct Case {
+struct Suspect {
     who: WorkerId,
     pid: i32,
     address: String,
@@ -73,32 +72,33 @@ struct Case {
 impl Lag {
     /// Nothing is watched yet; `limit`: a worker that stands still for so long is to be replaced.
     pub(crate) fn new(limit: Option<Span>) -> Self {
-        let (queues, cases, asked) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { limit, glance: None, queues, cases, asked, shut: BTreeMap::new(), looks: Looks::default() }
+        let (queues, suspects, asked) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { limit, next_look: None, queues, suspects, asked, shut: BTreeMap::new(), looks: Looks::default() }
     }
 
-    /// The lanes that are to be polled.
-    fn polled<'a>(&self, listeners: &'a Listeners) -> impl Iterator<Item = Held<'a>> {
-        let worth = |held: &Held<'_>| self.limit.is_some() || held.has_others;
-        listeners.held().filter(move |held| worth(held) && !self.cases.contains_key(&held.lane))
+    /// The lanes that are to be polled, with their workers.
+    fn polled<'a>(&self, sockets: &'a Sockets) -> impl Iterator<Item = (LaneView<'a>, WorkerId)> {
+        let worth = |lane: &LaneView<'_>| self.limit.is_some() || lane.has_others;
+        let serving = sockets.lanes().filter_map(|lane| Some((lane, lane.server()?)));
+        serving.filter(move |(lane, _)| worth(lane) && !self.suspects.contains_key(&lane.at))
     }
 
     /// What to wait for.
-    pub(crate) fn sources<'a>(&'a self, listeners: &'a Listeners) -> impl Iterator<Item = Source<'a, LaneRef>> {
-        let polled = self.glance.is_none().then(|| self.polled(listeners));
-        polled.into_iter().flatten().map(|held| Source::to_read(held.lane, held.fd))
+    pub(crate) fn sources<'a>(&'a self, sockets: &'a Sockets) -> impl Iterator<Item = Source<'a, LaneRef>> {
+        let polled = self.next_look.is_none().then(|| self.polled(sockets));
+        polled.into_iter().flatten().map(|(lane, _)| Source::to_read(lane.at, lane.fd))
     }
 
     /// When to look next.
     pub(crate) fn deadline(&self) -> Option<Mono> {
-        let cases = self.cases.values().map(|case| case.watched.next());
+        let suspects = self.suspects.values().map(|suspect| suspect.watched.next());
         let asked = self.asked.values().map(|asked| asked.pulse.next());
-        self.glance.into_iter().chain(cases).chain(asked).chain(self.shut.values().copied()).min()
+        self.next_look.into_iter().chain(suspects).chain(asked).chain(self.shut.values().copied()).min()
     }
 
     /// A worker in service has shut a listener down: nobody waits there, so that no queue tells of it.
-    pub(crate) fn has_shut(&mut self, who: WorkerId, pid: i32, address: &str, listeners: &Listeners) {
-        let others = listeners.held().any(|held| held.address == address);
+    pub(crate) fn has_shut(&mut self, who: WorkerId, pid: i32, address: &str, sockets: &Sockets) {
+        let others = sockets.lanes().any(|lane| lane.server().is_some() && lane.address == address);
         let so = if others { "new connections go to others" } else { "new connections are refused" };
         let WorkerId { slot, generation } = who;
         report::warning(format_args!(
@@ -110,23 +110,23 @@ impl Lag {
     }
 
     /// Gives up those that have not listened again.
-    fn look_at_shut(&mut self, now: Mono, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
+    fn look_at_shut(&mut self, now: Mono, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
         let Some(limit) = self.limit else { return };
         let due: Vec<WorkerId> = self.shut.iter().filter(|(_, at)| **at <= now).map(|(who, _)| *who).collect();
         for who in due {
             self.shut.remove(&who);
-            if listeners.has_shut(who) {
-                lags(who, Stall::Closed, limit, listeners, events);
+            if sockets.has_shut(who) {
+                lags(who, Stall::Closed, limit, sockets, events);
             }
         }
     }
 
     /// A connection waits in one of the lanes.
-    pub(crate) fn somebody_waits(&mut self, now: Mono, listeners: &Listeners) {
-        if self.glance.is_none() {
-            self.queues =
-                self.polled(listeners).map(|held| (held.lane, queue(&held))).filter(|(_, n)| *n > 0).collect();
-            self.glance = Some(now + REST);
+    pub(crate) fn somebody_waits(&mut self, now: Mono, sockets: &Sockets) {
+        if self.next_look.is_none() {
+            let waiting = self.polled(sockets).map(|(lane, _)| (lane.at, queue(&lane)));
+            self.queues = waiting.filter(|(_, n)| *n > 0).collect();
+            self.next_look = Some(now + REST);
         }
     }
 
@@ -134,59 +134,59 @@ impl Lag {
     pub(crate) fn look(
         &mut self,
         now: Mono,
-        listeners: &mut Listeners,
+        sockets: &mut Sockets,
         pid_of: impl Fn(WorkerId) -> Option<i32>,
         events: &mut VecDeque<Event>,
     ) {
         self.looks.begin();
-        self.look_at_shut(now, listeners, events);
-        if self.cases.values().any(|case| case.watched.next() <= now) {
+        self.look_at_shut(now, sockets, events);
+        if self.suspects.values().any(|suspect| suspect.watched.next() <= now) {
             let due: Vec<LaneRef> =
-                self.cases.iter().filter(|(_, c)| c.watched.next() <= now).map(|(lane, _)| *lane).collect();
-            due.into_iter().for_each(|lane| self.look_closer(lane, now, listeners, events));
+                self.suspects.iter().filter(|(_, c)| c.watched.next() <= now).map(|(lane, _)| *lane).collect();
+            due.into_iter().for_each(|lane| self.look_closer(lane, now, sockets, events));
         }
-        if self.glance.is_some_and(|at| at <= now) {
-            self.glance = None;
-            self.open_cases(now, listeners, pid_of);
+        if self.next_look.is_some_and(|at| at <= now) {
+            self.next_look = None;
+            self.find_suspects(now, sockets, pid_of);
         }
     }
 
     /// Those whose queue has not got any shorter are watched closer from now on.
-    fn open_cases(&mut self, now: Mono, listeners: &Listeners, pid_of: impl Fn(WorkerId) -> Option<i32>) {
+    fn find_suspects(&mut self, now: Mono, sockets: &Sockets, pid_of: impl Fn(WorkerId) -> Option<i32>) {
         let queues = std::mem::take(&mut self.queues);
-        let not_shorter = |held: &Held<'_>| queues.get(&held.lane).is_some_and(|then| queue(held) >= *then);
-        let found: Vec<Held<'_>> = self.polled(listeners).filter(not_shorter).collect();
-        for held in found {
-            let Some(pid) = pid_of(held.who) else { continue };
-            let (queue, queued) = (queue(&held), listeners.queued(held.port));
+        let not_shorter = |(lane, _): &(LaneView<'_>, _)| queues.get(&lane.at).is_some_and(|then| queue(lane) >= *then);
+        let found: Vec<(LaneView<'_>, WorkerId)> = self.polled(sockets).filter(not_shorter).collect();
+        for (lane, who) in found {
+            let Some(pid) = pid_of(who) else { continue };
+            let (queue, queued) = (queue(&lane), sockets.queued(lane.port));
             // Where the connections cannot be seen nothing can be known.
-            let Some(seen) = self.looks.at(&held, pid, queued) else { continue };
-            let Evidence { waiting, held: of_worker, .. } = seen;
-            let (who, address, watched) = (held.who, held.address.to_owned(), Watched::begin(now, queue));
-            self.cases
-                .insert(held.lane, Case { who, pid, address, watched, waited: waiting, held: of_worker, stall: None });
+            let Some(seen) = self.looks.at(&lane, pid, queued) else { continue };
+            let Evidence { waiting: waited, held, .. } = seen;
+            let (address, watched) = (lane.address.to_owned(), Watched::begin(now, queue));
+            self.suspects.insert(lane.at, Suspect { who, pid, address, watched, waited, held, stall: None });
         }
     }
 
-    fn look_closer(&mut self, lane: LaneRef, now: Mono, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
-        let Some(mut case) = self.cases.remove(&lane) else { return };
+    fn look_closer(&mut self, at: LaneRef, now: Mono, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
+        let Some(mut suspect) = self.suspects.remove(&at) else { return };
+        let is_its = |lane: &LaneView<'_>| lane.at == at && lane.server() == Some(suspect.who);
         // It has left the service, or the lane is another's: there is nothing to be said.
-        let Some(held) = listeners.held().find(|held| held.lane == lane && held.who == case.who) else { return };
-        let (length, queued) = (queue(&held), listeners.queued(held.port));
-        let evidence = self.looks.at(&held, case.pid, queued);
-        let verdict = case.look(now, length, evidence, self.limit);
+        let Some(lane) = sockets.lanes().find(is_its) else { return };
+        let (length, queued) = (queue(&lane), sockets.queued(lane.port));
+        let evidence = self.looks.at(&lane, suspect.pid, queued);
+        let verdict = suspect.look(now, length, evidence, self.limit);
         match verdict {
-            Verdict::Moves => return case.moves(lane, listeners),
+            Verdict::Moves => return suspect.moves(at, sockets),
             Verdict::Waits | Verdict::Anew => {}
             Verdict::Stuck(stall) => {
-                case.is_stuck(lane, stall, length, listeners);
-                let after = case.watched.still(now);
+                suspect.is_stuck(at, stall, length, sockets);
+                let after = suspect.watched.still(now);
                 if self.limit.is_some_and(|limit| after >= limit) {
-                    lags(case.who, stall, after, listeners, events);
+                    lags(suspect.who, stall, after, sockets, events);
                 }
             }
         }
-        self.cases.insert(lane, case);
+        self.suspects.insert(at, suspect);
     }
 
     /// Looks what is due with the workers that can be asked, and gives those that are to be asked now; each comes with its
@@ -195,25 +195,25 @@ impl Lag {
         &mut self,
         now: Mono,
         workers: impl Iterator<Item = (WorkerId, i32)>,
-        listeners: &mut Listeners,
+        sockets: &mut Sockets,
         events: &mut VecDeque<Event>,
     ) -> Vec<WorkerId> {
         let Some(limit) = self.limit else { return Vec::new() };
         let mut before = std::mem::take(&mut self.asked);
         let mut due = Vec::new();
         for (who, pid) in workers {
-            let fresh = || Asked { pulse: Pulse::begin(now, limit), read: None };
+            let fresh = || Heartbeat { pulse: Pulse::begin(now, limit), read: None };
             let mut asked = before.remove(&who).unwrap_or_else(fresh);
             match asked.pulse.due(now) {
                 Beat::Nothing => {}
                 Beat::Ask => due.push(who),
-                Beat::Doubt => asked.read = self.looks.reads(&listeners.ports(who), pid),
+                Beat::Doubt => asked.read = self.looks.reads(&sockets.ports(who), pid),
                 Beat::Late(after) => {
-                    let read = self.looks.reads(&listeners.ports(who), pid);
+                    let read = self.looks.reads(&sockets.ports(who), pid);
                     if evidence::moves(asked.read.as_ref(), read.as_ref()) {
                         asked.pulse.moves(now);
                     } else {
-                        lags(who, Stall::Loop, after, listeners, events);
+                        lags(who, Stall::Loop, after, sockets, events);
                     }
                     asked.read = read;
                 }
@@ -230,26 +230,26 @@ impl Lag {
     }
 
     /// A worker has answered.
-    pub(crate) fn answered(&mut self, who: WorkerId, now: Mono, listeners: &mut Listeners) {
+    pub(crate) fn answered(&mut self, who: WorkerId, now: Mono, sockets: &mut Sockets) {
         if let Some(asked) = self.asked.get_mut(&who) {
             asked.pulse.answered(now);
             asked.read = None;
-            listeners.give_up(who, false);
+            sockets.give_up(who, false);
         }
     }
 }
 
 /// Its lanes are for its successor from now on.
-fn lags(id: WorkerId, how: Stall, after: Span, listeners: &mut Listeners, events: &mut VecDeque<Event>) {
-    listeners.give_up(id, true);
+fn lags(id: WorkerId, how: Stall, after: Span, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
+    sockets.give_up(id, true);
     events.push_back(Event::Lag { id, how, after });
 }
 
-fn queue(held: &Held<'_>) -> u32 {
-    socket::accept_queue(held.fd).unwrap_or(0)
+fn queue(lane: &LaneView<'_>) -> u32 {
+    socket::accept_queue(lane.fd).unwrap_or(0)
 }
 
-impl Case {
+impl Suspect {
     fn look(&mut self, now: Mono, queue: u32, evidence: Option<Evidence>, limit: Option<Span>) -> Verdict {
         let Some(evidence) = evidence else { return Verdict::Moves };
         let seen = evidence.since(&self.waited, self.held.as_ref(), queue);
@@ -262,26 +262,26 @@ impl Case {
     }
 
     /// Says what is the matter once, and again only if it is another matter.
-    fn is_stuck(&mut self, lane: LaneRef, stall: Stall, queue: u32, listeners: &mut Listeners) {
+    fn is_stuck(&mut self, lane: LaneRef, stall: Stall, queue: u32, sockets: &mut Sockets) {
         if self.stall == Some(stall) {
             return;
         }
-        let away = listeners.set_stuck(lane, true);
+        let away = sockets.set_stuck(lane, true);
         let so = if away { "new connections go to others" } else { "there is no other for new connections" };
         report::warning(format_args!("a worker {stall}, {so} {self} queue={queue}"));
         self.stall = Some(stall);
     }
 
-    fn moves(&self, lane: LaneRef, listeners: &mut Listeners) {
+    fn moves(&self, lane: LaneRef, sockets: &mut Sockets) {
         if self.stall.is_some() {
-            listeners.set_stuck(lane, false);
-            listeners.give_up(self.who, false);
+            sockets.set_stuck(lane, false);
+            sockets.give_up(self.who, false);
             report::info(format_args!("a worker accepts again, new connections go to it {self}"));
         }
     }
 }
 
-impl std::fmt::Display for Case {
+impl std::fmt::Display for Suspect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (WorkerId { slot, generation }, pid, address) = (self.who, self.pid, &self.address);
         write!(f, "slot={slot} generation={generation} pid={pid} address={address}")

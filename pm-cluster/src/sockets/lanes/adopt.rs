@@ -10,6 +10,7 @@ use pm_common::policy::steering::{self, Spread};
 use pm_common::sys::socket;
 
 use super::{Lanes, Standing};
+use crate::sockets::wanted::BindAddress;
 
 /// Makes a socket that a worker is about to bind fit to be a lane: the first of its address, or beside others.
 ///
@@ -39,37 +40,19 @@ fn steer_alone(socket: &OwnedFd, spread: Spread) -> io::Result<()> {
 }
 
 impl Lanes {
-    /// How many lanes there are, given or not.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.lanes.len()
-    }
-
     /// The address with its real port.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// An address without a lane: its workers bring their own.
-    #[must_use]
-    pub fn of_workers(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> Self {
-        Self::none(address, only_v6, backlog, spread)
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.at.address
     }
 
     /// Listens on a worker's own bound socket, which is a lane of that worker from here on.
     ///
     /// # Errors
     /// That of listen(2): EADDRINUSE if another program listened first.
-    pub fn adopt(
-        &mut self,
-        who: WorkerId,
-        standing: Standing,
-        socket: OwnedFd,
-        warnings: &mut Vec<String>,
-    ) -> io::Result<()> {
+    pub(crate) fn adopt(&mut self, who: WorkerId, standing: Standing, socket: OwnedFd) -> io::Result<()> {
         // Its index is the number of sockets in the group now, foreign ones included.
-        self.look_for_foreign(warnings);
+        self.look_for_foreign();
         match self.lanes.is_empty() {
             true => steer_alone(&socket, self.spread)?,
             // It may have been bound as the first one, and another has listened before it.
@@ -81,25 +64,25 @@ impl Lanes {
         if let Some(lane) = self.lanes.get_mut(index) {
             lane.pass_to(who, standing);
         }
-        self.steer(warnings);
+        self.steer();
         Ok(())
     }
 
     /// Whether a lane is free for this worker.
     #[must_use]
-    pub fn lends(&self, who: WorkerId) -> bool {
+    pub(crate) fn lends(&self, who: WorkerId) -> bool {
         self.free_for(who).is_some()
     }
 
     /// A duplicate of a lane that is free for this worker, if there is one: that of its slot's dead worker, or of the one
     /// that it replaces because that hangs, or one that nobody needs. It is the worker's from here on.
-    pub fn lend(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> Option<OwnedFd> {
+    pub(crate) fn lend(&mut self, who: WorkerId, standing: Standing) -> Option<OwnedFd> {
         self.free_for(who)?;
-        self.give(who, standing, warnings).ok()
+        self.give(who, standing).ok()
     }
 
     /// Lanes of the worker that are not among the sockets that it has are kept for its slot.
-    pub fn leave_closed(&mut self, who: WorkerId, held: &BTreeSet<u64>, warnings: &mut Vec<String>) {
+    pub(crate) fn leave_closed(&mut self, who: WorkerId, held: &BTreeSet<u64>) {
         let mut let_go = Vec::new();
         for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.holder == Some(who)) {
             if !held.contains(&lane.inode) {
@@ -111,53 +94,53 @@ impl Lanes {
             }
         }
         if !let_go.is_empty() {
-            self.revive(&let_go, warnings);
-            self.steer(warnings);
+            self.revive(&let_go);
+            self.steer();
         }
     }
 
     /// A duplicate of the lane that this worker holds already.
     #[must_use]
-    pub fn held(&self, who: WorkerId) -> Option<OwnedFd> {
+    pub(crate) fn held(&self, who: WorkerId) -> Option<OwnedFd> {
         self.lanes.iter().find(|lane| lane.holder == Some(who))?.fd.try_clone().ok()
     }
 
     /// The numbers of all sockets.
-    pub fn inodes(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn inodes(&self) -> impl Iterator<Item = u64> {
         self.ours.keys().copied()
     }
 
     /// Whether it is bound like this.
     #[must_use]
-    pub fn is_at(&self, address: SocketAddr, only_v6: bool) -> bool {
-        self.address == address && (address.is_ipv4() || self.only_v6 == only_v6)
+    pub(crate) fn is_at(&self, at: BindAddress) -> bool {
+        self.at.address == at.address && (at.address.is_ipv4() || self.at.only_v6 == at.only_v6)
     }
 
     /// Whether both could not be bound at a time, other than as lanes of one address.
     #[must_use]
-    pub fn is_in_the_way_of(&self, address: SocketAddr, only_v6: bool) -> bool {
-        let (ours, theirs) = (self.address, address);
+    pub(crate) fn is_in_the_way_of(&self, at: BindAddress) -> bool {
+        let (ours, theirs) = (self.at.address, at.address);
         let all = ours.ip().is_unspecified() || theirs.ip().is_unspecified();
-        let dual = |of: SocketAddr, only_v6: bool| of.is_ipv6() && of.ip().is_unspecified() && !only_v6;
-        let meet = ours.is_ipv6() == theirs.is_ipv6() || dual(ours, self.only_v6) || dual(theirs, only_v6);
+        let dual = |of: BindAddress| of.address.is_ipv6() && of.address.ip().is_unspecified() && !of.only_v6;
+        let meet = ours.is_ipv6() == theirs.is_ipv6() || dual(self.at) || dual(at);
         ours.port() == theirs.port() && ours != theirs && all && meet
     }
 
     /// Connections that wait in the lanes of this worker.
     #[must_use]
-    pub fn waiting(&self, who: WorkerId) -> u32 {
+    pub(crate) fn waiting(&self, who: WorkerId) -> u32 {
         let lanes = self.lanes.iter().filter(|lane| lane.holder == Some(who));
         lanes.filter_map(|lane| socket::accept_queue(lane.fd.as_fd()).ok()).sum()
     }
 
     /// Sends what comes from this port to the worker's lane, or goes back to treating it as any other.
-    pub fn steer_source(&mut self, who: WorkerId, source: Option<u16>, warnings: &mut Vec<String>) {
+    pub(crate) fn steer_source(&mut self, who: WorkerId, source: Option<u16>) {
         let before = match source {
             Some(port) => self.sources.insert(who, port),
             None => self.sources.remove(&who),
         };
         if before != source {
-            self.steer(warnings);
+            self.steer();
         }
     }
 
@@ -169,13 +152,13 @@ impl Lanes {
     }
 
     /// All lanes, whoever has them.
-    pub fn sockets_of_all(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    pub(crate) fn sockets_of_all(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.lanes.iter().map(|lane| lane.fd.as_fd())
     }
 
     /// The numbers of the lanes of each worker.
     #[must_use]
-    pub fn sockets_by_worker(&self) -> BTreeMap<WorkerId, Vec<u64>> {
+    pub(crate) fn sockets_by_worker(&self) -> BTreeMap<WorkerId, Vec<u64>> {
         let mut sockets: BTreeMap<WorkerId, Vec<u64>> = BTreeMap::new();
         for lane in &self.lanes {
             lane.holder.into_iter().for_each(|who| sockets.entry(who).or_default().push(lane.inode));
@@ -185,7 +168,7 @@ impl Lanes {
 
     /// The numbers of the lanes of this worker.
     #[must_use]
-    pub fn sockets(&self, who: WorkerId) -> Vec<u64> {
+    pub(crate) fn sockets(&self, who: WorkerId) -> Vec<u64> {
         let lanes = self.lanes.iter().filter(|lane| lane.holder == Some(who));
         lanes.map(|lane| lane.inode).collect()
     }
@@ -198,6 +181,7 @@ mod tests {
     use pm_common::sys::socket::Join;
 
     use super::*;
+    use crate::sockets::warnings::Warnings;
 
     const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -213,11 +197,15 @@ mod tests {
         socket
     }
 
+    fn of_workers(address: SocketAddr, only_v6: bool) -> Lanes {
+        Lanes::of_workers(BindAddress { address, only_v6 }, 100, Spread::Random, &Warnings::default())
+    }
+
     fn adopted() -> (Lanes, SocketAddr) {
         let first = bound(LOOPBACK, true);
         let address = socket::local_inet(&first).expect("bound");
-        let mut lanes = Lanes::of_workers(address, false, 100, Spread::Random);
-        lanes.adopt(worker(0, 1), Standing::InService, first, &mut Vec::new()).expect("adopted");
+        let mut lanes = of_workers(address, false);
+        lanes.adopt(worker(0, 1), Standing::InService, first).expect("adopted");
         (lanes, address)
     }
 
@@ -241,21 +229,21 @@ mod tests {
         let first = bound(LOOPBACK, true);
         let address = socket::local_inet(&first).expect("bound");
         let second = bound(address, false);
-        let mut lanes = Lanes::of_workers(address, false, 100, Spread::Random);
-        lanes.adopt(worker(1, 1), Standing::InService, second, &mut Vec::new()).expect("adopted");
-        lanes.adopt(worker(0, 1), Standing::InService, first, &mut Vec::new()).expect("adopted");
-        assert_eq!(lanes.count(), 2);
+        let mut lanes = of_workers(address, false);
+        lanes.adopt(worker(1, 1), Standing::InService, second).expect("adopted");
+        lanes.adopt(worker(0, 1), Standing::InService, first).expect("adopted");
+        assert_eq!(lanes.lanes.len(), 2);
     }
 
     #[test]
     fn a_newcomer_that_waits_gets_no_connection_and_the_first_keeps_them() {
         let (mut lanes, address) = adopted();
         let second = bound(address, false);
-        lanes.adopt(worker(0, 2), Standing::Waiting, second, &mut Vec::new()).expect("adopted");
+        lanes.adopt(worker(0, 2), Standing::Waiting, second).expect("adopted");
         let clients: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(address).expect("connects")).collect();
         assert_eq!((lanes.waiting(worker(0, 1)), lanes.waiting(worker(0, 2))), (20, 0));
-        lanes.set(worker(0, 2), Standing::InService, &mut Vec::new());
-        lanes.set(worker(0, 1), Standing::Draining, &mut Vec::new());
+        lanes.set(worker(0, 2), Standing::InService);
+        lanes.set(worker(0, 1), Standing::Draining);
         let more: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(address).expect("connects")).collect();
         assert_eq!((lanes.waiting(worker(0, 1)), lanes.waiting(worker(0, 2))), (20, 20));
         drop((clients, more));
@@ -265,29 +253,30 @@ mod tests {
     fn the_slots_next_worker_gets_the_lane_of_the_dead_one_with_what_waits_in_it() {
         let (mut lanes, address) = adopted();
         let _waits = TcpStream::connect(address).expect("connects");
-        assert!(lanes.lend(worker(1, 1), Standing::Waiting, &mut Vec::new()).is_none(), "it is held");
-        lanes.vacate(worker(0, 1), &mut Vec::new());
-        assert!(lanes.lend(worker(1, 1), Standing::Waiting, &mut Vec::new()).is_none(), "it is kept for its slot");
-        let lent = lanes.lend(worker(0, 2), Standing::Waiting, &mut Vec::new()).expect("its slot's");
+        assert!(lanes.lend(worker(1, 1), Standing::Waiting).is_none(), "it is held");
+        lanes.vacate(worker(0, 1));
+        assert!(lanes.lend(worker(1, 1), Standing::Waiting).is_none(), "it is kept for its slot");
+        let lent = lanes.lend(worker(0, 2), Standing::Waiting).expect("its slot's");
         assert!(socket::accept(&lent).expect("accepts").is_some());
-        assert_eq!(lanes.count(), 1);
+        assert_eq!(lanes.lanes.len(), 1);
     }
 
     #[test]
     fn what_a_worker_has_closed_is_given_to_it_again() {
         let (mut lanes, _) = adopted();
         let ours = lanes.sockets(worker(0, 1));
-        lanes.leave_closed(worker(0, 1), &ours.iter().copied().collect(), &mut Vec::new());
-        assert!(lanes.lend(worker(0, 1), Standing::Waiting, &mut Vec::new()).is_none(), "it has it open");
-        lanes.leave_closed(worker(0, 1), &BTreeSet::new(), &mut Vec::new());
-        assert!(lanes.lend(worker(0, 1), Standing::Waiting, &mut Vec::new()).is_some());
-        assert_eq!((lanes.count(), lanes.sockets(worker(0, 1))), (1, ours));
+        lanes.leave_closed(worker(0, 1), &ours.iter().copied().collect());
+        assert!(lanes.lend(worker(0, 1), Standing::Waiting).is_none(), "it has it open");
+        lanes.leave_closed(worker(0, 1), &BTreeSet::new());
+        assert!(lanes.lend(worker(0, 1), Standing::Waiting).is_some());
+        assert_eq!((lanes.lanes.len(), lanes.sockets(worker(0, 1))), (1, ours));
     }
 
     #[test]
     fn addresses_that_meet_are_in_each_others_way() {
-        let at = |text: &str, only_v6| Lanes::of_workers(text.parse().expect("an address"), only_v6, 5, Spread::Random);
-        let meets = |a: &str, b: &str| at(a, false).is_in_the_way_of(b.parse().expect("an address"), false);
+        let at = |text: &str, only_v6| BindAddress { address: text.parse().expect("an address"), only_v6 };
+        let lanes = |text: &str, only_v6| of_workers(at(text, only_v6).address, only_v6);
+        let meets = |a: &str, b: &str| lanes(a, false).is_in_the_way_of(at(b, false));
         assert!(
             meets("0.0.0.0:80", "127.0.0.1:80") && meets("[::]:80", "0.0.0.0:80") && meets("127.0.0.1:80", "[::]:80")
         );
@@ -296,6 +285,6 @@ mod tests {
                 && !meets("0.0.0.0:80", "0.0.0.0:81")
                 && !meets("[::1]:80", "0.0.0.0:80")
         );
-        assert!(!at("[::]:80", true).is_in_the_way_of("0.0.0.0:80".parse().expect("an address"), false));
+        assert!(!lanes("[::]:80", true).is_in_the_way_of(at("0.0.0.0:80", false)));
     }
 }

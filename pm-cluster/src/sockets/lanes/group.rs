@@ -65,9 +65,9 @@ impl Lanes {
     }
 
     /// Has new connections go to the lanes of the best rank, if they do not yet.
-    pub(super) fn steer(&mut self, warnings: &mut Vec<String>) {
+    pub(super) fn steer(&mut self) {
         if self.is_time_to_look() {
-            self.look_for_foreign(warnings);
+            self.look_for_foreign();
         }
         let best = self.best_rank();
         let rank = |member: &Member| match member {
@@ -81,7 +81,8 @@ impl Lanes {
         // A lone socket needs no steering, and some cannot have it.
         if !self.told_unsteered && self.group.len() > 1 {
             self.told_unsteered = true;
-            warnings.push(format!("new connections cannot be steered address=tcp:{} reason={reason}", self.address));
+            self.warnings
+                .push(format!("new connections cannot be steered address=tcp:{} reason={reason}", self.at.address));
         }
     }
 
@@ -105,10 +106,10 @@ impl Lanes {
     }
 
     /// Brings the mirror of the group up to date with the sockets of other programs in it.
-    pub(super) fn look_for_foreign(&mut self, warnings: &mut Vec<String>) {
+    pub(super) fn look_for_foreign(&mut self) {
         self.foreign.looked = Some(clock::now());
         // Unreadable: as good as none seen.
-        let Ok(seen) = listeners::listeners_on(self.address) else { return };
+        let Ok(seen) = listeners::listeners_on(self.at.address) else { return };
         let seen: BTreeSet<u64> = seen.into_iter().filter(|inode| !self.ours.contains_key(inode)).collect();
         if seen.is_empty() && self.foreign.told.is_empty() {
             return;
@@ -122,8 +123,9 @@ impl Lanes {
                 self.group.push(Member::Foreign(inode));
             }
             if self.foreign.told.insert(inode) {
-                let (address, by) = (self.address, status::socket_holder(inode));
-                warnings.push(format!("another program listens on an address of ours address=tcp:{address} by={by}"));
+                let (address, by) = (self.at.address, status::socket_holder(inode));
+                self.warnings
+                    .push(format!("another program listens on an address of ours address=tcp:{address} by={by}"));
             }
         }
         // Numbers of sockets that are gone are not kept: the kernel may use them again.

@@ -9,8 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use pm_common::cli::report;
 use pm_common::policy::WorkerId;
@@ -18,73 +17,27 @@ use pm_common::policy::steering::{self, Instruction, Spread};
 use pm_common::sys::limits;
 use pm_common::sys::socket::{self, Join};
 
+use super::wanted::{BindAddress, LEAST_BACKLOG};
+use super::warnings::Warnings;
+
 mod adopt;
 mod group;
+mod lane;
 mod shut;
 mod stuck;
 
 pub use adopt::prepare;
 use group::{Foreign, Member};
-
-/// What the worker that holds a lane does with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Not yet to be given connections: it starts, or does not accept.
-    Waiting,
-    /// Ready and accepting.
-    InService,
-    /// On its way out.
-    Draining,
-}
-
-#[derive(Debug)]
-struct Lane {
-    fd: OwnedFd,
-    /// The number of the socket.
-    inode: u64,
-    /// Its index in the group; `None`: it was shut down, and has left.
-    place: Option<usize>,
-    /// Whose next worker gets this lane; `None`: anybody's.
-    slot: Option<u32>,
-    holder: Option<WorkerId>,
-    standing: Standing,
-    /// Its holder takes nothing from it.
-    stuck: bool,
-    /// Its slot's next worker gets it while its holder still has it.
-    given_up: bool,
-    /// Workers that it was given up for and that have it open all the same, the newest last.
-    also: Vec<(WorkerId, Standing)>,
-}
-
-impl Lane {
-    /// One that nobody has yet.
-    const fn new(fd: OwnedFd, inode: u64) -> Self {
-        let (slot, holder, standing) = (None, None, Standing::Waiting);
-        Self { fd, inode, place: None, slot, holder, standing, stuck: false, given_up: false, also: Vec::new() }
-    }
-
-    /// The lanes of the lowest rank that occurs get the new connections.
-    fn rank(&self) -> u8 {
-        match (self.holder, self.standing, self.slot) {
-            (Some(_), Standing::InService, _) if !self.stuck => 0,
-            // It may move again before any other is ready.
-            (Some(_), Standing::InService, _) => 1,
-            (Some(_), Standing::Waiting, _) => 2,
-            // Its slot's next worker will accept what waits here.
-            (None, _, Some(_)) => 3,
-            (Some(_), Standing::Draining, _) => 4,
-            (None, _, None) => 5,
-        }
-    }
-}
+use lane::Lane;
+pub use lane::Standing;
 
 /// All lanes of one address.
 #[derive(Debug)]
-pub struct Lanes {
-    address: SocketAddr,
-    only_v6: bool,
+pub(crate) struct Lanes {
+    at: BindAddress,
     backlog: i32,
     spread: Spread,
+    warnings: Warnings,
     lanes: Vec<Lane>,
     /// The lanes by the numbers of their sockets.
     ours: BTreeMap<u64, usize>,
@@ -99,68 +52,41 @@ pub struct Lanes {
 
 /// What opening an address came to.
 #[derive(Debug)]
-pub enum Opened {
+pub(crate) enum Opened {
     /// Two lanes, none given to anybody.
     Lanes(Lanes),
     /// One listener, and why there can be no second one beside it.
     Single(OwnedFd, String),
 }
 
+/// The socket beside a first one, which shows that there can be one.
+type Second = fn(&Lanes, &OwnedFd) -> io::Result<OwnedFd>;
+
 /// Opens an address with two lanes (the steering program cannot be attached to a lone socket), or with one listener.
 ///
 /// # Errors
 /// That of the first socket: EADDRINUSE, EACCES, EADDRNOTAVAIL and so on; EMFILE and ENFILE of either.
-pub fn open(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> io::Result<Opened> {
-    open_with(address, only_v6, backlog, spread, Lanes::second)
+pub(crate) fn open(at: BindAddress, backlog: i32, spread: Spread, warnings: &Warnings) -> io::Result<Opened> {
+    Lanes::of_workers(at, backlog, spread, warnings).open_with(Lanes::second)
 }
 
 /// The same around a socket that is bound and listens already.
 ///
 /// # Errors
 /// That of looking at it.
-pub fn open_around(first: OwnedFd, only_v6: bool, backlog: i32, spread: Spread) -> io::Result<Opened> {
-    around(first, only_v6, backlog, spread, Lanes::second)
-}
-
-fn open_with(
-    address: SocketAddr,
-    only_v6: bool,
-    backlog: i32,
-    spread: Spread,
-    second: impl FnOnce(&Lanes, &OwnedFd) -> io::Result<OwnedFd>,
-) -> io::Result<Opened> {
-    let first = socket::tcp_bound(address, only_v6, Join::Alone)?;
-    socket::listen(&first, backlog)?;
-    around(first, only_v6, backlog, spread, second)
-}
-
-fn around(
-    first: OwnedFd,
-    only_v6: bool,
-    backlog: i32,
-    spread: Spread,
-    second: impl FnOnce(&Lanes, &OwnedFd) -> io::Result<OwnedFd>,
-) -> io::Result<Opened> {
-    let mut all = Lanes::none(socket::local_inet(&first)?, only_v6, backlog, spread);
-    match socket::let_others_join(&first).and_then(|()| second(&all, &first)) {
-        // For life it would be shared, over what may be there in the next moment.
-        Err(error) if limits::lacks_descriptors(&error) => Err(error),
-        Err(error) => Ok(Opened::Single(first, report::reason(&error))),
-        Ok(second) => {
-            all.push(first)?;
-            all.push(second)?;
-            Ok(Opened::Lanes(all))
-        }
-    }
+pub(crate) fn open_around(first: OwnedFd, at: BindAddress, spread: Spread, warnings: &Warnings) -> io::Result<Opened> {
+    Lanes::of_workers(at, LEAST_BACKLOG, spread, warnings).around(first, Lanes::second)
 }
 
 impl Lanes {
-    fn none(address: SocketAddr, only_v6: bool, backlog: i32, spread: Spread) -> Self {
+    /// An address without a lane: its workers bring their own.
+    #[must_use]
+    pub(crate) fn of_workers(at: BindAddress, backlog: i32, spread: Spread, warnings: &Warnings) -> Self {
         Self {
-            address,
-            only_v6,
+            at,
             backlog,
             spread,
+            warnings: warnings.clone(),
             lanes: Vec::new(),
             ours: BTreeMap::new(),
             group: Vec::new(),
@@ -168,6 +94,26 @@ impl Lanes {
             foreign: Foreign::default(),
             told_unsteered: false,
             sources: BTreeMap::new(),
+        }
+    }
+
+    fn open_with(self, second: Second) -> io::Result<Opened> {
+        let first = socket::tcp_bound(self.at.address, self.at.only_v6, Join::Alone)?;
+        socket::listen(&first, self.backlog)?;
+        self.around(first, second)
+    }
+
+    fn around(mut self, first: OwnedFd, second: Second) -> io::Result<Opened> {
+        self.at.address = socket::local_inet(&first)?;
+        match socket::let_others_join(&first).and_then(|()| second(&self, &first)) {
+            // For life it would be shared, over what may be there in the next moment.
+            Err(error) if limits::lacks_descriptors(&error) => Err(error),
+            Err(error) => Ok(Opened::Single(first, report::reason(&error))),
+            Ok(second) => {
+                self.push(first)?;
+                self.push(second)?;
+                Ok(Opened::Lanes(self))
+            }
         }
     }
 
@@ -179,7 +125,7 @@ impl Lanes {
     }
 
     fn beside(&self) -> io::Result<OwnedFd> {
-        let fd = socket::tcp_bound(self.address, self.only_v6, Join::Beside)?;
+        let fd = socket::tcp_bound(self.at.address, self.at.only_v6, Join::Beside)?;
         socket::listen(&fd, self.backlog)?;
         Ok(fd)
     }
@@ -197,15 +143,15 @@ impl Lanes {
     ///
     /// # Errors
     /// That of making or duplicating a socket (EMFILE ...).
-    pub fn give(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> io::Result<OwnedFd> {
+    pub(crate) fn give(&mut self, who: WorkerId, standing: Standing) -> io::Result<OwnedFd> {
         let index = match self.free_for(who) {
             Some(index) => index,
-            None => self.add(warnings)?,
+            None => self.add()?,
         };
         let lane = self.lanes.get_mut(index).ok_or(io::ErrorKind::NotFound)?;
         let given = lane.fd.try_clone()?;
         lane.pass_to(who, standing);
-        self.steer(warnings);
+        self.steer();
         Ok(given)
     }
 
@@ -217,15 +163,15 @@ impl Lanes {
         free(Some(who.slot)).or_else(|| self.given_up_for(who)).or_else(|| free(None))
     }
 
-    fn add(&mut self, warnings: &mut Vec<String>) -> io::Result<usize> {
+    fn add(&mut self) -> io::Result<usize> {
         // Its index is the number of sockets in the group now, foreign ones included.
-        self.look_for_foreign(warnings);
+        self.look_for_foreign();
         let fd = self.beside()?;
         self.push(fd)
     }
 
     /// Changes what the lanes of this worker are for; says whether it has one.
-    pub fn set(&mut self, who: WorkerId, standing: Standing, warnings: &mut Vec<String>) -> bool {
+    pub(crate) fn set(&mut self, who: WorkerId, standing: Standing) -> bool {
         let (mut found, mut changed) = (false, false);
         for lane in self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)) {
             (found, changed) = (true, changed || lane.standing != standing);
@@ -234,14 +180,14 @@ impl Lanes {
         self.set_also(who, standing);
         // A worker may listen on a thousand addresses, and say at each that it is in service.
         if changed {
-            self.steer(warnings);
+            self.steer();
         }
         found
     }
 
     /// The worker is dead, or has closed its copy. The slot's next worker gets the lane, unless another one of the slot
     /// has a lane of its own.
-    pub fn vacate(&mut self, who: WorkerId, warnings: &mut Vec<String>) {
+    pub(crate) fn vacate(&mut self, who: WorkerId) {
         let slot_served = self.lanes.iter().filter_map(|lane| lane.holder).any(|h| h.slot == who.slot && h != who);
         let mut let_go = Vec::new();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
@@ -259,34 +205,27 @@ impl Lanes {
             let _ = socket::set_nonblocking(&lane.fd, true);
         }
         if !let_go.is_empty() {
-            self.revive(&let_go, warnings);
-            self.steer(warnings);
+            self.revive(&let_go);
+            self.steer();
         }
     }
 
     /// No next worker of this slot is expected.
-    pub fn release_slot(&mut self, slot: u32, warnings: &mut Vec<String>) {
+    pub(crate) fn release_slot(&mut self, slot: u32) {
         let mut found = false;
         for lane in self.lanes.iter_mut().filter(|lane| lane.slot == Some(slot)) {
             (lane.slot, found) = (None, true);
         }
         if found {
-            self.steer(warnings);
+            self.steer();
         }
-    }
-
-    /// The lanes that no worker holds: number, socket, and the slot whose next worker is to get it.
-    pub fn unattended(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>, Option<u32>)> {
-        self.listening()
-            .filter(|(_, lane)| lane.holder.is_none())
-            .map(|(index, lane)| (index, lane.fd.as_fd(), lane.slot))
     }
 
     /// The next connection that waits in a lane, if nobody holds it.
     ///
     /// # Errors
     /// That of accept4(2).
-    pub fn accept(&self, index: usize) -> io::Result<Option<OwnedFd>> {
+    pub(crate) fn accept(&self, index: usize) -> io::Result<Option<OwnedFd>> {
         match self.lanes.get(index) {
             Some(lane) if lane.holder.is_none() => socket::accept(&lane.fd),
             _ => Ok(None),
@@ -295,7 +234,7 @@ impl Lanes {
 
     /// The numbers of the lanes that get new connections now.
     #[must_use]
-    pub fn steered_to(&self) -> Vec<usize> {
+    pub(crate) fn steered_to(&self) -> Vec<usize> {
         let best = self.best_rank();
         let mut best: Vec<usize> =
             self.listening().filter(|(_, lane)| Some(lane.rank()) == best).map(|(index, _)| index).collect();
@@ -309,10 +248,17 @@ mod tests {
     use super::*;
     use std::net::TcpStream;
 
-    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+    const LOOPBACK: BindAddress = BindAddress {
+        address: std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0),
+        only_v6: false,
+    };
+
+    fn none() -> Lanes {
+        Lanes::of_workers(LOOPBACK, 5, Spread::Random, &Warnings::default())
+    }
 
     fn lanes() -> Lanes {
-        match open(LOOPBACK, false, 5, Spread::Random).expect("opened") {
+        match open(LOOPBACK, 5, Spread::Random, &Warnings::default()).expect("opened") {
             Opened::Lanes(lanes) => lanes,
             Opened::Single(_, reason) => panic!("no lanes here: {reason}"),
         }
@@ -325,7 +271,7 @@ mod tests {
     #[test]
     fn where_a_second_socket_is_refused_there_is_one_for_all_and_it_listens() {
         let refuse = |_: &Lanes, _: &OwnedFd| Err(io::Error::from_raw_os_error(socket::EADDRINUSE));
-        let opened = open_with(LOOPBACK, false, 5, Spread::Random, refuse).expect("opened");
+        let opened = none().open_with(refuse).expect("opened");
         let Opened::Single(fd, reason) = opened else { panic!("one socket expected") };
         assert_eq!(reason, "Address already in use");
         TcpStream::connect(socket::local_inet(&fd).expect("bound")).expect("it listens");
@@ -334,38 +280,38 @@ mod tests {
     #[test]
     fn want_of_a_descriptor_for_the_second_socket_decides_nothing() {
         let lack = |_: &Lanes, _: &OwnedFd| Err(io::Error::from_raw_os_error(socket::EMFILE));
-        let opened = open_with(LOOPBACK, false, 5, Spread::Random, lack);
+        let opened = none().open_with(lack);
         assert_eq!(opened.expect_err("to be tried again").raw_os_error(), Some(socket::EMFILE));
     }
 
     #[test]
     fn who_gets_new_connections_goes_by_rank() {
-        let (mut lanes, mut warnings) = (lanes(), Vec::new());
+        let mut lanes = lanes();
         assert_eq!(lanes.steered_to(), [0, 1], "nobody has one: all wait in a queue");
         for slot in 0..3 {
-            lanes.give(worker(slot, 1), Standing::Waiting, &mut warnings).expect("given");
+            lanes.give(worker(slot, 1), Standing::Waiting).expect("given");
         }
         assert_eq!(lanes.steered_to(), [0, 1, 2]);
-        lanes.set(worker(1, 1), Standing::InService, &mut warnings);
+        lanes.set(worker(1, 1), Standing::InService);
         assert_eq!(lanes.steered_to(), [1]);
-        lanes.set(worker(1, 1), Standing::Draining, &mut warnings);
-        lanes.vacate(worker(0, 1), &mut warnings);
+        lanes.set(worker(1, 1), Standing::Draining);
+        lanes.vacate(worker(0, 1));
         assert_eq!(lanes.steered_to(), [2], "one that starts, before one whose worker is dead or drains");
-        lanes.vacate(worker(2, 1), &mut warnings);
-        lanes.release_slot(2, &mut warnings);
+        lanes.vacate(worker(2, 1));
+        lanes.release_slot(2);
         assert_eq!(lanes.steered_to(), [0], "one that is waited for, before one that drains");
-        lanes.release_slot(0, &mut warnings);
+        lanes.release_slot(0);
         assert_eq!(lanes.steered_to(), [1]);
-        assert_eq!((lanes.count(), warnings), (3, Vec::new()));
+        assert_eq!((lanes.lanes.len(), lanes.warnings.take()), (3, Vec::new()));
     }
 
     #[test]
     fn a_slot_released_while_its_worker_lives_leaves_the_lane_to_anybody() {
-        let (mut lanes, mut warnings) = (lanes(), Vec::new());
-        lanes.give(worker(0, 1), Standing::InService, &mut warnings).expect("given");
-        lanes.release_slot(0, &mut warnings);
+        let mut lanes = lanes();
+        lanes.give(worker(0, 1), Standing::InService).expect("given");
+        lanes.release_slot(0);
         assert_eq!(lanes.steered_to(), [0]);
-        lanes.vacate(worker(0, 1), &mut warnings);
-        assert!(lanes.unattended().all(|(_, _, slot)| slot.is_none()));
+        lanes.vacate(worker(0, 1));
+        assert!(lanes.listening().all(|(_, lane)| lane.holder.is_none() && lane.slot.is_none()));
     }
 }

@@ -5,7 +5,6 @@
 //! worker has it any more, because a program may wait for the shutdown to wake its own accept(2).
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
 
 use pm_common::policy::WorkerId;
 use pm_common::sys::socket;
@@ -14,7 +13,7 @@ use super::{Lane, Lanes, Member};
 
 impl Lanes {
     /// The lanes that listen, which are those of the group.
-    pub(super) fn listening(&self) -> impl Iterator<Item = (usize, &Lane)> {
+    pub(crate) fn listening(&self) -> impl Iterator<Item = (usize, &Lane)> {
         self.group.iter().filter_map(|member| match member {
             Member::Lane(index) => Some((*index, self.lanes.get(*index)?)),
             Member::Foreign(_) => None,
@@ -26,16 +25,11 @@ impl Lanes {
         self.lanes.get(index).is_some_and(|lane| lane.place.is_some())
     }
 
-    /// The lanes that a worker has and may shut down: number and socket. A poll for nothing tells (POLLHUP).
-    pub fn given(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
-        self.listening().filter(|(_, lane)| lane.holder.is_some()).map(|(index, lane)| (index, lane.fd.as_fd()))
-    }
-
-    /// Takes note of a lane that may have been shut down; says whether it was.
-    pub fn look_if_shut(&mut self, index: usize, warnings: &mut Vec<String>) -> bool {
+    /// Checks whether lane `index` was shut down; if so, removes it from the group and steers again.
+    pub(crate) fn look_if_shut(&mut self, index: usize) -> bool {
         let shut = self.leave_if_shut(index);
         if shut {
-            self.steer(warnings);
+            self.steer();
         }
         shut
     }
@@ -49,11 +43,11 @@ impl Lanes {
 
     /// Has those of the lanes listen again that were shut down and that no worker has. One that cannot is not used any
     /// more.
-    pub(super) fn revive(&mut self, let_go: &[usize], warnings: &mut Vec<String>) {
+    pub(super) fn revive(&mut self, let_go: &[usize]) {
         for &index in let_go {
             self.leave_if_shut(index);
             if !self.listens(index) && self.holder(index).is_none() {
-                let _ = self.join_again(index, warnings);
+                let _ = self.join_again(index);
             }
         }
     }
@@ -62,22 +56,22 @@ impl Lanes {
     ///
     /// # Errors
     /// That of listen(2).
-    pub fn listen_again(&mut self, inode: u64, warnings: &mut Vec<String>) -> io::Result<()> {
+    pub(crate) fn listen_again(&mut self, inode: u64) -> io::Result<()> {
         let Some(&index) = self.ours.get(&inode) else { return Ok(()) };
         self.leave_if_shut(index);
         if !self.listens(index) {
-            self.join_again(index, warnings)?;
-            self.steer(warnings);
+            self.join_again(index)?;
+            self.steer();
         }
         Ok(())
     }
 
-    fn join_again(&mut self, index: usize, warnings: &mut Vec<String>) -> io::Result<()> {
+    fn join_again(&mut self, index: usize) -> io::Result<()> {
         // Its place is behind all that are there, foreign ones included.
-        self.look_for_foreign(warnings);
+        self.look_for_foreign();
         let lane = self.lanes.get(index).ok_or(io::ErrorKind::NotFound)?;
         // A port that the kernel had chosen was given back; any other is bound still (EINVAL).
-        let _ = socket::bind(&lane.fd, self.address);
+        let _ = socket::bind(&lane.fd, self.at.address);
         socket::listen(&lane.fd, self.backlog)?;
         self.join_group(index);
         Ok(())
@@ -85,13 +79,13 @@ impl Lanes {
 
     /// Whether this worker has a lane that it has shut down.
     #[must_use]
-    pub fn has_shut(&self, who: WorkerId) -> bool {
+    pub(crate) fn has_shut(&self, who: WorkerId) -> bool {
         self.lanes.iter().enumerate().any(|(index, lane)| lane.holder == Some(who) && !self.listens(index))
     }
 
     /// Who has this lane.
     #[must_use]
-    pub fn holder(&self, index: usize) -> Option<WorkerId> {
+    pub(crate) fn holder(&self, index: usize) -> Option<WorkerId> {
         self.lanes.get(index)?.holder
     }
 }
@@ -105,8 +99,13 @@ mod tests {
 
     use super::*;
     use crate::sockets::lanes::{Opened, Standing, open};
+    use crate::sockets::wanted::BindAddress;
+    use crate::sockets::warnings::Warnings;
 
-    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+    const LOOPBACK: BindAddress = BindAddress {
+        address: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0),
+        only_v6: false,
+    };
 
     fn worker(slot: u32) -> WorkerId {
         WorkerId { slot, generation: 1 }
@@ -114,8 +113,10 @@ mod tests {
 
     /// Three lanes in service, and what their workers have.
     fn three() -> (Lanes, Vec<OwnedFd>) {
-        let Ok(Opened::Lanes(mut lanes)) = open(LOOPBACK, false, 500, Spread::Random) else { panic!("no lanes here") };
-        let give = |slot| lanes.give(worker(slot), Standing::InService, &mut Vec::new()).expect("given");
+        let Ok(Opened::Lanes(mut lanes)) = open(LOOPBACK, 500, Spread::Random, &Warnings::default()) else {
+            panic!("no lanes here")
+        };
+        let give = |slot| lanes.give(worker(slot), Standing::InService).expect("given");
         let all = (0..3).map(give).collect();
         (lanes, all)
     }
@@ -131,10 +132,10 @@ mod tests {
     #[test]
     fn a_lane_that_was_shut_down_is_steered_around() {
         let (mut lanes, fds) = three();
-        lanes.set(worker(2), Standing::Draining, &mut Vec::new());
+        lanes.set(worker(2), Standing::Draining);
         shut_down(&fds[0]);
-        assert!(lanes.look_if_shut(0, &mut Vec::new()) && !lanes.look_if_shut(1, &mut Vec::new()));
-        assert_eq!(lanes.given().count(), 2, "it is not watched any more");
+        assert!(lanes.look_if_shut(0) && !lanes.look_if_shut(1));
+        assert_eq!(lanes.listening().count(), 2, "it is not watched any more");
         let clients: Vec<_> = (0..40).map(|_| TcpStream::connect(lanes.address()).expect("connects")).collect();
         assert_eq!(queues(&lanes), [0, 40, 0], "the one that drains gets none");
         drop(clients);
@@ -145,14 +146,14 @@ mod tests {
         let (mut lanes, fds) = three();
         shut_down(&fds[0]);
         shut_down(&fds[1]);
-        lanes.vacate(worker(0), &mut Vec::new());
-        assert!(lanes.look_if_shut(1, &mut Vec::new()), "a poll tells of it");
+        lanes.vacate(worker(0));
+        assert!(lanes.look_if_shut(1), "a poll tells of it");
         assert_eq!(lanes.steered_to(), [2]);
-        lanes.vacate(worker(1), &mut Vec::new());
+        lanes.vacate(worker(1));
         let next = WorkerId { slot: 0, generation: 2 };
-        let given = lanes.lend(next, Standing::InService, &mut Vec::new()).expect("its slot's");
-        assert_eq!(lanes.count(), 3);
-        lanes.set(worker(2), Standing::Draining, &mut Vec::new());
+        let given = lanes.lend(next, Standing::InService).expect("its slot's");
+        assert_eq!(lanes.lanes.len(), 3);
+        lanes.set(worker(2), Standing::Draining);
         let _client = TcpStream::connect(lanes.address()).expect("connects");
         assert!(socket::accept(&given).expect("listens").is_some());
     }
@@ -161,9 +162,9 @@ mod tests {
     fn all_may_be_shut_down() {
         let (mut lanes, fds) = three();
         fds.iter().for_each(shut_down);
-        assert!((0..3).all(|index| lanes.look_if_shut(index, &mut Vec::new())));
+        assert!((0..3).all(|index| lanes.look_if_shut(index)));
         assert!(TcpStream::connect(lanes.address()).is_err());
-        (0..3).for_each(|slot| lanes.vacate(worker(slot), &mut Vec::new()));
+        (0..3).for_each(|slot| lanes.vacate(worker(slot)));
         TcpStream::connect(lanes.address()).expect("connects");
     }
 }

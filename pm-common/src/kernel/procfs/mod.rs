@@ -17,7 +17,7 @@ mod table;
 mod users;
 
 pub use parse::{Comm, Stat};
-pub use sockets::{each_socket, shares_network};
+pub use sockets::{each_socket, shares_network, sockets_of, visible_sockets_of};
 pub use table::Table;
 pub use users::{has_open, is_ours, nameless_uid};
 
@@ -299,6 +299,13 @@ pub fn is_cluster(stat: &Stat) -> bool {
 #[must_use]
 pub fn is_restart_above(pid: i32) -> bool {
     is_ancestor(pid) && stat(pid).is_some_and(|stat| runs(&stat, b"pm-restart"))
+}
+
+/// Whether the process executes Node, by the name of its file.
+#[must_use]
+pub fn is_node(pid: i32) -> bool {
+    let path = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    matches!(path.file_name().and_then(|name| name.to_str()), Some("node" | "nodejs"))
 }
 
 /// Whether the process runs the program of this name.

@@ -1,5 +1,6 @@
 //! Which sockets a process has open: the links in /proc/PID/fd (proc_pid_fd(5)).
 
+use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
 
 use rustix::fs::{Mode, OFlags, RawDir, readlinkat_raw};
@@ -33,6 +34,29 @@ pub fn each_socket(pid: i32, mut with: impl FnMut(u64) -> bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The sockets of all these processes; `None`: one of them may not be looked at.
+#[must_use]
+pub fn visible_sockets_of(mut processes: impl Iterator<Item = i32>) -> Option<BTreeSet<u64>> {
+    processes.try_fold(BTreeSet::new(), |mut all, pid| match each_socket(pid, |socket| add(&mut all, socket)) {
+        Err(Errno::ACCESS | Errno::PERM) => None,
+        _ => Some(all),
+    })
+}
+
+/// The sockets of those of these processes that may be looked at.
+#[must_use]
+pub fn sockets_of(processes: impl Iterator<Item = i32>) -> BTreeSet<u64> {
+    processes.fold(BTreeSet::new(), |mut all, pid| {
+        let _ = each_socket(pid, |socket| add(&mut all, socket));
+        all
+    })
+}
+
+fn add(all: &mut BTreeSet<u64>, socket: u64) -> bool {
+    all.insert(socket);
+    true
 }
 
 /// The number in `socket:[4711]`.

@@ -29,12 +29,12 @@ pub struct Progress {
 
 /// What is known of releases whose workers ended before the script was loaded.
 #[derive(Debug, Default)]
-pub struct Trust {
-    doubts: BTreeMap<u64, Doubt>,
+pub struct Blame {
+    suspicions: BTreeMap<u64, Suspicion>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Doubt {
+struct Suspicion {
     /// The next worker is given the script.
     with_script: bool,
     /// One without it has listened.
@@ -45,7 +45,7 @@ struct Doubt {
 
 /// What an end says about the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Cause {
     /// Nothing.
     Own,
     /// It may have been the script, and nobody has been told yet.
@@ -54,44 +54,44 @@ pub enum Verdict {
     Again,
 }
 
-impl Trust {
+impl Blame {
     /// Whether the next worker of the release is to be given the script.
     pub fn wants_script(&self, release: u64) -> bool {
-        self.doubts.get(&release).is_none_or(|doubt| doubt.with_script)
+        self.suspicions.get(&release).is_none_or(|suspicion| suspicion.with_script)
     }
 
     /// A worker listens.
-    pub fn listened(&mut self, start: &Progress) {
-        if let Some(doubt) = self.doubts.get_mut(&start.release).filter(|_| !start.with_script) {
-            *doubt = Doubt { with_script: false, proven: true, ..*doubt };
+    pub fn listened(&mut self, progress: &Progress) {
+        if let Some(suspicion) = self.suspicions.get_mut(&progress.release).filter(|_| !progress.with_script) {
+            *suspicion = Suspicion { with_script: false, proven: true, ..*suspicion };
         }
     }
 
     /// A worker ended.
-    pub fn ended(&mut self, start: &Progress, exit: Exit) -> Verdict {
-        if start.listened || !matches!(exit, Exit::Code(1 | 9)) {
-            return Verdict::Own;
+    pub fn ended(&mut self, progress: &Progress, exit: Exit) -> Cause {
+        if progress.listened || !matches!(exit, Exit::Code(1 | 9)) {
+            return Cause::Own;
         }
-        if !start.with_script {
-            if let Some(doubt) = self.doubts.get_mut(&start.release).filter(|doubt| !doubt.proven) {
-                *doubt = Doubt { with_script: true, failed_without: true, ..*doubt };
+        if !progress.with_script {
+            if let Some(suspicion) = self.suspicions.get_mut(&progress.release).filter(|suspicion| !suspicion.proven) {
+                *suspicion = Suspicion { with_script: true, failed_without: true, ..*suspicion };
             }
-            return Verdict::Own;
+            return Cause::Own;
         }
-        if start.loaded || !(start.online || exit == Exit::Code(9)) {
-            return Verdict::Own;
+        if progress.loaded || !(progress.online || exit == Exit::Code(9)) {
+            return Cause::Own;
         }
-        let first = !self.doubts.contains_key(&start.release);
-        let doubt = self.doubts.entry(start.release).or_default();
-        doubt.with_script = false;
-        let excused = !doubt.failed_without;
-        while self.doubts.len() > REMEMBERED {
-            self.doubts.pop_first();
+        let first = !self.suspicions.contains_key(&progress.release);
+        let suspicion = self.suspicions.entry(progress.release).or_default();
+        suspicion.with_script = false;
+        let excused = !suspicion.failed_without;
+        while self.suspicions.len() > REMEMBERED {
+            self.suspicions.pop_first();
         }
         match excused {
-            true if first => Verdict::First,
-            true => Verdict::Again,
-            false => Verdict::Own,
+            true if first => Cause::First,
+            true => Cause::Again,
+            false => Cause::Own,
         }
     }
 }
@@ -107,52 +107,52 @@ mod tests {
     fn only_an_end_before_the_script_was_loaded_is_the_scripts() {
         let offline = Progress { online: false, ..UNLOADED };
         let cases = [
-            (UNLOADED, Exit::Code(1), Verdict::First),
-            (UNLOADED, Exit::Code(9), Verdict::First),
-            (offline, Exit::Code(9), Verdict::First),
-            (offline, Exit::Code(1), Verdict::Own),
-            (UNLOADED, Exit::Code(0), Verdict::Own),
-            (UNLOADED, Exit::Signal(9), Verdict::Own),
-            (Progress { loaded: true, ..UNLOADED }, Exit::Code(1), Verdict::Own),
-            (Progress { listened: true, ..UNLOADED }, Exit::Code(1), Verdict::Own),
-            (WITHOUT, Exit::Code(1), Verdict::Own),
+            (UNLOADED, Exit::Code(1), Cause::First),
+            (UNLOADED, Exit::Code(9), Cause::First),
+            (offline, Exit::Code(9), Cause::First),
+            (offline, Exit::Code(1), Cause::Own),
+            (UNLOADED, Exit::Code(0), Cause::Own),
+            (UNLOADED, Exit::Signal(9), Cause::Own),
+            (Progress { loaded: true, ..UNLOADED }, Exit::Code(1), Cause::Own),
+            (Progress { listened: true, ..UNLOADED }, Exit::Code(1), Cause::Own),
+            (WITHOUT, Exit::Code(1), Cause::Own),
         ];
         for (start, exit, verdict) in cases {
-            let mut trust = Trust::default();
-            assert_eq!(trust.ended(&start, exit), verdict, "{start:?} {exit}");
-            assert_eq!(trust.wants_script(0), verdict == Verdict::Own, "{start:?} {exit}");
-            assert!(trust.wants_script(1), "another release");
+            let mut blame = Blame::default();
+            assert_eq!(blame.ended(&start, exit), verdict, "{start:?} {exit}");
+            assert_eq!(blame.wants_script(0), verdict == Cause::Own, "{start:?} {exit}");
+            assert!(blame.wants_script(1), "another release");
         }
     }
 
     #[test]
     fn once_one_has_listened_without_it_the_release_goes_without() {
-        let mut trust = Trust::default();
-        trust.ended(&UNLOADED, Exit::Code(1));
-        trust.listened(&WITHOUT);
-        assert_eq!(trust.ended(&UNLOADED, Exit::Code(1)), Verdict::Again, "it was started before that was known");
-        trust.ended(&WITHOUT, Exit::Code(1));
-        assert!(!trust.wants_script(0));
+        let mut blame = Blame::default();
+        blame.ended(&UNLOADED, Exit::Code(1));
+        blame.listened(&WITHOUT);
+        assert_eq!(blame.ended(&UNLOADED, Exit::Code(1)), Cause::Again, "it was started before that was known");
+        blame.ended(&WITHOUT, Exit::Code(1));
+        assert!(!blame.wants_script(0));
     }
 
     #[test]
     fn where_it_fails_without_too_both_are_tried_in_turn_and_none_is_free() {
-        let mut trust = Trust::default();
-        trust.ended(&UNLOADED, Exit::Code(1));
+        let mut blame = Blame::default();
+        blame.ended(&UNLOADED, Exit::Code(1));
         for _ in 0..3 {
-            trust.ended(&WITHOUT, Exit::Code(1));
-            assert!(trust.wants_script(0));
-            assert_eq!(trust.ended(&UNLOADED, Exit::Code(1)), Verdict::Own);
-            assert!(!trust.wants_script(0));
+            blame.ended(&WITHOUT, Exit::Code(1));
+            assert!(blame.wants_script(0));
+            assert_eq!(blame.ended(&UNLOADED, Exit::Code(1)), Cause::Own);
+            assert!(!blame.wants_script(0));
         }
     }
 
     #[test]
     fn few_releases_are_remembered() {
-        let mut trust = Trust::default();
+        let mut blame = Blame::default();
         for release in 0..100 {
-            trust.ended(&Progress { release, ..UNLOADED }, Exit::Code(1));
+            blame.ended(&Progress { release, ..UNLOADED }, Exit::Code(1));
         }
-        assert_eq!((trust.doubts.len(), trust.wants_script(99)), (REMEMBERED, false));
+        assert_eq!((blame.suspicions.len(), blame.wants_script(99)), (REMEMBERED, false));
     }
 }

@@ -1,0 +1,309 @@
+//! One address of a cluster: where its connections come from, which workers have it, and what it is to each of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use pm_common::policy::WorkerId;
+use pm_common::sys::socket::{self, EADDRINUSE};
+
+use super::lanes::Standing;
+use super::source::Source;
+use super::wanted::BindAddress;
+
+/// How a worker gets its connections.
+#[derive(Debug)]
+pub enum How {
+    /// From this socket, ours to close once it is sent.
+    Handle(OwnedFd),
+    /// From us, one by one. The address that the worker is to show; unix sockets have none.
+    RoundRobin(Option<SocketAddr>),
+}
+
+/// A socket that listens, for a worker that wants to bind its address.
+#[derive(Debug)]
+pub struct Duplicate {
+    /// A duplicate of ours.
+    pub socket: OwnedFd,
+    /// Others accept from it, too: its O_NONBLOCK is theirs.
+    pub shared: bool,
+}
+
+/// One address and its workers.
+#[derive(Debug)]
+pub(super) struct Address {
+    /// Its name in Node's protocol; `None`: no query has asked for it.
+    pub key: Option<String>,
+    /// For messages and the status.
+    pub description: String,
+    /// Its connections.
+    pub source: Source,
+    /// The port was the kernel's choice.
+    pub any_port: bool,
+    /// It was opened beforehand, and stays until the stop.
+    pub declared: bool,
+    /// Workers that were given their socket at the start, and have not asked for it.
+    pub reserved: BTreeSet<WorkerId>,
+    /// Who has it open, and whether it accepts by now.
+    workers: BTreeMap<WorkerId, bool>,
+    /// The slots whose workers had it, as long as a next one is expected.
+    slots: BTreeSet<u32>,
+}
+
+impl Address {
+    /// An address that no worker has yet.
+    #[must_use]
+    pub(super) fn new(key: Option<&str>, source: Source, any_port: bool) -> Self {
+        let description = source.description();
+        let (workers, slots) = (BTreeMap::new(), BTreeSet::new());
+        Self {
+            key: key.map(str::to_owned),
+            description,
+            source,
+            any_port,
+            declared: false,
+            reserved: BTreeSet::new(),
+            workers,
+            slots,
+        }
+    }
+
+    /// Gives a worker its means to accept.
+    ///
+    /// # Errors
+    /// EADDRINUSE if it has this address open; that of making or duplicating a socket.
+    pub(super) fn give(&mut self, who: WorkerId, standing: Standing) -> io::Result<How> {
+        let reserved = self.reserved.remove(&who);
+        if self.workers.contains_key(&who) && !reserved {
+            return Err(io::Error::from_raw_os_error(EADDRINUSE));
+        }
+        let how = match &mut self.source {
+            // It does not accept yet, even if it is ready.
+            Source::Lanes(lanes) if reserved => How::Handle(lanes.held(who).ok_or(io::ErrorKind::NotFound)?),
+            Source::Lanes(lanes) => How::Handle(lanes.give(who, not_yet(standing))?),
+            Source::Shared { fd, .. } => How::Handle(fd.try_clone()?),
+            Source::RoundRobin { fd, .. } => How::RoundRobin(socket::local_inet(fd).ok()),
+        };
+        if let Source::Shared { claim: Some(claim), .. } | Source::RoundRobin { claim: Some(claim), .. } = &self.source
+        {
+            claim.keep_reachable();
+        }
+        self.workers.insert(who, false);
+        self.slots.insert(who.slot);
+        Ok(how)
+    }
+
+    /// The worker listens now.
+    pub(super) fn accepting(&mut self, who: WorkerId) {
+        if let Some(accepts) = self.workers.get_mut(&who) {
+            *accepts = true;
+        }
+    }
+
+    /// The workers that listen.
+    pub(super) fn accepting_workers(&self) -> impl Iterator<Item = WorkerId> {
+        self.workers.iter().filter(|(_, accepts)| **accepts).map(|(&who, _)| who)
+    }
+
+    /// Whether this worker listens.
+    #[must_use]
+    pub(super) fn is_accepted_by(&self, who: WorkerId) -> bool {
+        self.workers.get(&who) == Some(&true)
+    }
+
+    /// Steers by what the worker is for now, and by whether it accepts here.
+    pub(super) fn stand(&mut self, who: WorkerId, standing: Standing) {
+        let Some(&accepts) = self.workers.get(&who) else { return };
+        if let Some(lanes) = self.source.lanes_mut() {
+            lanes.set(who, if accepts { standing } else { not_yet(standing) });
+        }
+    }
+
+    /// The worker has closed its copy, or is dead.
+    pub(super) fn leave(&mut self, who: WorkerId) {
+        self.reserved.remove(&who);
+        if self.workers.remove(&who).is_none() {
+            return;
+        }
+        self.source.lanes_mut().into_iter().for_each(|lanes| lanes.vacate(who));
+    }
+
+    /// No next worker of the slot is expected here.
+    pub(super) fn release_slot(&mut self, slot: u32) {
+        if !self.slots.remove(&slot) {
+            return;
+        }
+        self.source.lanes_mut().into_iter().for_each(|lanes| lanes.release_slot(slot));
+    }
+
+    /// The same after a close, unless another worker of the slot has the address open.
+    pub(super) fn forget_slot_of(&mut self, who: WorkerId) {
+        if self.workers.keys().all(|other| other.slot != who.slot) {
+            self.release_slot(who.slot);
+        }
+    }
+
+    /// No next worker of any slot is expected here.
+    pub(super) fn forget_slots(&mut self) {
+        for slot in self.slots.clone() {
+            self.release_slot(slot);
+        }
+    }
+
+    /// The port it is bound to.
+    #[must_use]
+    pub(super) fn port(&self) -> Option<u16> {
+        self.source.inet().map(|address| address.port())
+    }
+
+    /// A worker of this slot has had it, and its next one may want it.
+    #[must_use]
+    pub(super) fn is_known_to(&self, slot: u32) -> bool {
+        self.slots.contains(&slot)
+    }
+
+    /// Nobody has it open.
+    #[must_use]
+    pub(super) fn idle(&self) -> bool {
+        self.workers.is_empty() && !self.declared
+    }
+
+    /// Nobody has it open, and nobody is expected to.
+    #[must_use]
+    pub(super) fn unwanted(&self) -> bool {
+        self.idle() && self.slots.is_empty()
+    }
+
+    /// Whether the address is bound like this.
+    #[must_use]
+    pub(super) fn is_at(&self, at: BindAddress) -> bool {
+        match &self.source {
+            Source::Lanes(lanes) => lanes.is_at(at),
+            Source::Shared { .. } => self.source.inet() == Some(at.address),
+            Source::RoundRobin { .. } => false,
+        }
+    }
+
+    /// Whether both could not be bound at a time.
+    #[must_use]
+    pub(super) fn is_in_the_way_of(&self, at: BindAddress) -> bool {
+        match &self.source {
+            Source::Lanes(lanes) => lanes.is_in_the_way_of(at),
+            Source::Shared { .. } | Source::RoundRobin { .. } => self.port() == Some(at.address.port()),
+        }
+    }
+
+    /// The numbers of all its sockets.
+    #[must_use]
+    pub(super) fn inodes(&self) -> Vec<u64> {
+        match &self.source {
+            Source::Lanes(lanes) => lanes.inodes().collect(),
+            Source::Shared { fd, .. } | Source::RoundRobin { fd, .. } => socket::inode(fd).into_iter().collect(),
+        }
+    }
+
+    /// Connections that wait in the lanes of this worker.
+    #[must_use]
+    pub(super) fn waiting(&self, who: WorkerId) -> u32 {
+        self.source.lanes().map_or(0, |lanes| lanes.waiting(who))
+    }
+
+    /// The numbers of the sockets that are for this worker.
+    #[must_use]
+    pub(super) fn sockets(&self, who: WorkerId) -> Vec<u64> {
+        match &self.source {
+            Source::Lanes(lanes) => lanes.sockets(who),
+            Source::Shared { fd, .. } => socket::inode(fd).into_iter().collect(),
+            Source::RoundRobin { .. } => Vec::new(),
+        }
+    }
+
+    /// The numbers of the sockets that are for each worker that has it open.
+    #[must_use]
+    pub(super) fn sockets_by_worker(&self) -> BTreeMap<WorkerId, Vec<u64>> {
+        match &self.source {
+            Source::Lanes(lanes) => lanes.sockets_by_worker(),
+            Source::Shared { fd, .. } => {
+                let sockets: Vec<u64> = socket::inode(fd).into_iter().collect();
+                self.workers.keys().map(|who| (*who, sockets.clone())).collect()
+            }
+            Source::RoundRobin { .. } => BTreeMap::new(),
+        }
+    }
+
+    /// The numbers of the lanes that this worker has asked for.
+    #[must_use]
+    pub(super) fn lanes_of(&self, who: WorkerId) -> Vec<u64> {
+        let lanes = self.source.lanes().filter(|_| !self.reserved.contains(&who));
+        lanes.map_or_else(Vec::new, |lanes| lanes.sockets(who))
+    }
+
+    /// Whether [`Self::lend`] would give something.
+    #[must_use]
+    pub(super) fn lends(&self, who: WorkerId) -> bool {
+        match &self.source {
+            Source::Lanes(lanes) => self.reserved.contains(&who) || lanes.lends(who),
+            Source::Shared { .. } => true,
+            Source::RoundRobin { .. } => false,
+        }
+    }
+
+    /// What there is for a worker without a new socket: a free lane, or the shared one.
+    pub(super) fn lend(&mut self, who: WorkerId, standing: Standing) -> Option<Duplicate> {
+        let others = !self.workers.is_empty();
+        let reserved = self.reserved.remove(&who);
+        let lent = match &mut self.source {
+            Source::Lanes(lanes) if reserved => Duplicate { socket: lanes.held(who)?, shared: false },
+            Source::Lanes(lanes) => {
+                let socket = lanes.lend(who, not_yet(standing))?;
+                Duplicate { socket, shared: false }
+            }
+            Source::Shared { fd, .. } => Duplicate { socket: fd.try_clone().ok()?, shared: others },
+            Source::RoundRobin { .. } => return None,
+        };
+        self.admit(who);
+        Some(lent)
+    }
+
+    /// The same, with a new lane where none is free.
+    ///
+    /// # Errors
+    /// That of making a socket.
+    pub(super) fn make_for(&mut self, who: WorkerId, standing: Standing) -> io::Result<Duplicate> {
+        if let Some(lent) = self.lend(who, standing) {
+            return Ok(lent);
+        }
+        let lanes = self.source.lanes_mut().ok_or(io::ErrorKind::NotFound)?;
+        let socket = lanes.give(who, not_yet(standing))?;
+        self.admit(who);
+        Ok(Duplicate { socket, shared: false })
+    }
+
+    /// Takes the worker's own socket as a lane; gives the one to use instead, if all share one.
+    ///
+    /// # Errors
+    /// That of listen(2).
+    pub(super) fn adopt(
+        &mut self,
+        who: WorkerId,
+        standing: Standing,
+        socket: OwnedFd,
+    ) -> io::Result<Option<Duplicate>> {
+        match self.source.lanes_mut() {
+            Some(lanes) => lanes.adopt(who, not_yet(standing), socket).map(|()| None),
+            None => Ok(self.lend(who, standing)),
+        }
+    }
+
+    /// The worker has it open; whether it accepts is said later.
+    pub(super) fn admit(&mut self, who: WorkerId) {
+        self.workers.entry(who).or_insert(false);
+        self.slots.insert(who.slot);
+    }
+}
+
+/// A worker that does not accept here can drain here, but not serve.
+fn not_yet(standing: Standing) -> Standing {
+    if standing == Standing::InService { Standing::Waiting } else { standing }
+}
