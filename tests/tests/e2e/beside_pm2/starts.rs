@@ -1,5 +1,6 @@
 //! What a start says and costs: the exit code, what the list and a client see at that moment, and the seconds, which are
 //! printed beside PM2's.
+#![allow(clippy::print_stdout, reason = "the seconds are for people")]
 
 use std::time::Instant;
 
