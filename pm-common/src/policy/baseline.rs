@@ -62,8 +62,10 @@ impl Slot {
     /// Until when this worker has time for the rest; `None`: it is not up.
     pub(super) fn settled_at(&self, worker: &Worker) -> Option<Mono> {
         let up = worker.up.filter(|_| !worker.boots)?;
+        // One that still opens addresses, one after the other, is not done.
+        let newest = worker.listening.values().map(|opened| opened.after).max().unwrap_or_default();
         // Where loading takes long, the rest does too.
-        Some(up + SETTLE.max(self.learned.took.doubled()).max(up.since(worker.started)))
+        Some(up + newest + SETTLE.max(self.learned.took.doubled()).max(up.since(worker.started)))
     }
 
     /// What its workers have listened on last, without those paths that are new each time.

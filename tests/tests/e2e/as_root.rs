@@ -181,6 +181,8 @@ fn a_description_with_a_uid_runs_as_that_user() {
 fn pm_startup_makes_and_removes_a_unit_that_is_enabled() {
     let front = Front::new();
     let pm = front.scene.dir().join("front/pm").display().to_string();
+    // The unit names the program itself, wherever the link to it goes.
+    let program = std::fs::canonicalize(&pm).expect("a link to it");
     let lines = "set -e; mount --make-rprivate /; mount -t tmpfs none /etc/systemd/system\n\
         \"$0\" startup; cat /etc/systemd/system/pm-root.service\n\
         \"$0\" unstartup --print; test -L /etc/systemd/system/multi-user.target.wants/pm-root.service\n\
@@ -194,7 +196,8 @@ fn pm_startup_makes_and_removes_a_unit_that_is_enabled() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     assert!(
-        String::from_utf8_lossy(&output.stdout).contains(&format!("ExecStart=\"{pm}\" --silent resurrect")),
+        String::from_utf8_lossy(&output.stdout)
+            .contains(&format!("ExecStart=\"{}\" --silent resurrect", program.display())),
         "{said}"
     );
 }

@@ -19,6 +19,8 @@ struct Start {
 }
 
 fn start(side: &Side, script: &str, options: &str) -> Start {
+    // PM2 starts its daemon with whatever is asked first.
+    let _ = side.run("ping");
     let began = Instant::now();
     let said = side.run(&format!("start {script} --name app {options}"));
     let seconds = began.elapsed().as_secs_f64();

@@ -73,6 +73,20 @@ fn one_that_loads_is_not_up() {
 }
 
 #[test]
+fn one_that_still_opens_addresses_is_not_turned_away() {
+    let mut bench = cluster(1);
+    bench.reload();
+    for port in 4000..4010 {
+        bench.on(listen(w(0, 2), &format!("tcp:0.0.0.0:{port}")));
+        assert_eq!(bench.due(), Some(s(2)));
+        bench.wait(s(1));
+    }
+    bench.on(listen(w(0, 2), A));
+    bench.tick();
+    assert_eq!(bench.states(0), [(2, "ready"), (1, "draining")]);
+}
+
+#[test]
 fn a_second_port_that_comes_late_in_every_generation_is_waited_for() {
     let mut bench = cluster(2);
     for slot in 0..2 {
