@@ -208,8 +208,9 @@ fn a_stop_gives_the_terminal_back_until_it_goes_on() {
 #[test]
 fn a_table_fits_the_terminal_and_has_colours_there_alone() {
     let scene = Scene::new().with("TERM", "xterm").with("NO_COLOR", "");
-    let chain = scene.start("pm-restart --name a-name-of-some-length sleep 1000");
-    chain.until("a worker", || stat::workers(&scene).into_iter().find(|l| l.state() == "ready"));
+    // Up for the whole ready timeout, it has shown that it serves nobody.
+    let chain = scene.start("pm-restart --ready-timeout 1s --name a-name-of-some-length sleep 1000");
+    chain.until("a worker", || stat::workers(&scene).into_iter().find(|l| l.0["ready_by"] == "idle"));
     let shown = |script: &str| {
         let mut terminal = open(&scene, &["sh", "-c", &format!("{script}; echo the-end")]);
         terminal.hear("the-end", 1);

@@ -65,39 +65,52 @@ fn what_has_nothing_to_serve_with_is_online_at_once() {
 }
 
 /// Once a start has said that it listens it does, and where is in the list.
-#[test]
-fn a_slow_server_is_waited_for() {
-    for major in NODES {
-        let front = front(major);
-        for (script, mode) in [
-            ("app.js", ""),
-            ("app.js", " -i 2"),
-            ("slow.js", ""),
-            ("slow.js", " -i 2"),
-            ("slow.mjs", ""),
-            ("slow.mjs", " -i 2"),
-            ("net.js", ""),
-            ("lazy.js", ""),
-            ("parent.js", ""),
-            ("slow.py", ""),
-            ("slow.py", " -i 2"),
-        ] {
-            let said = front.ok(&format!("start {script} --name web{mode} -s"));
-            let port = format!(":{}", front.scene.port);
-            let line = said.err.lines().find(|line| line.contains("started app 'web'")).unwrap_or_default();
-            assert!(
-                line.contains(" ready_by=listen listen=tcp:") && line.contains(&port),
-                "{major} {script}{mode}: {said:?}"
-            );
-            assert!(http::Connection::open(front.scene.port).is_ok(), "{major} {script}{mode}");
-            let workers = stat::workers(&front.scene);
-            assert!(
-                workers.iter().all(|line| line.0["listen"].to_string().contains(&port)),
-                "{script}{mode}: {workers:?}"
-            );
-            front.ok("delete web");
-        }
+/// Each is waited for until it listens, in fork mode and with two workers.
+fn is_waited_for(major: u32, rows: &[(&str, &str)]) {
+    let front = front(major);
+    for (script, mode) in rows {
+        let said = front.ok(&format!("start {script} --name web{mode} -s"));
+        let port = format!(":{}", front.scene.port);
+        let line = said.err.lines().find(|line| line.contains("started app 'web'")).unwrap_or_default();
+        assert!(
+            line.contains(" ready_by=listen listen=tcp:") && line.contains(&port),
+            "{major} {script}{mode}: {said:?}"
+        );
+        assert!(http::Connection::open(front.scene.port).is_ok(), "{major} {script}{mode}");
+        let workers = stat::workers(&front.scene);
+        assert!(workers.iter().all(|line| line.0["listen"].to_string().contains(&port)), "{script}{mode}: {workers:?}");
+        front.ok("delete web");
     }
+}
+
+const SERVERS: [(&str, &str); 6] = [
+    ("app.js", ""),
+    ("app.js", " -i 2"),
+    ("slow.js", ""),
+    ("slow.js", " -i 2"),
+    ("slow.mjs", ""),
+    ("slow.mjs", " -i 2"),
+];
+
+#[test]
+fn a_slow_server_of_node_16_is_waited_for() {
+    is_waited_for(16, &SERVERS);
+}
+
+#[test]
+fn a_slow_server_of_node_24_is_waited_for() {
+    is_waited_for(24, &SERVERS);
+}
+
+#[test]
+fn a_slow_server_of_node_26_is_waited_for() {
+    is_waited_for(26, &SERVERS);
+}
+
+#[test]
+fn a_slow_server_of_another_kind_is_waited_for() {
+    is_waited_for(24, &[("slow.py", ""), ("slow.py", " -i 2")]);
+    NODES.iter().for_each(|major| is_waited_for(*major, &[("net.js", ""), ("lazy.js", ""), ("parent.js", "")]));
 }
 
 /// npm needs half a second of its own before it starts anything.
