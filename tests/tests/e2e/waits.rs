@@ -149,7 +149,7 @@ fn on_a_terminal_the_line_is_kept_up_to_date_and_goes_at_the_end() {
     let script = front.scene.dir().join("front/pm");
     let terminal = super::terminal::open(&front.scene, &[script.to_str().expect("UTF-8"), "-s", "reload", "app"]);
     terminal.hear(&format!("to let it go on: kill -CONT {cluster}\r\n"), 1);
-    terminal.hear("\r\x1b[Kpm-stat: info: waiting for app to be rolled, 2s", 1);
+    terminal.hear("\r\x1b[Kpm: info: waiting for app to be rolled, 2s", 1);
     proc::send(cluster, SIGCONT);
     terminal.hear("\r\x1b[Kpm: info: reloaded 'app'", 1);
 }
