@@ -175,11 +175,6 @@ impl Supervisor {
         self.goal = Goal::GiveUp(exit);
         self.drain_all(self.ending(now, Why::GiveUp), "the supervisor gave up", out);
     }
-
-    pub(super) fn slot(&mut self, number: u32) -> Option<(&mut Slot, u32)> {
-        let slot = self.slots.get_mut(usize::try_from(number).ok()?)?;
-        Some((slot, number))
-    }
 }
 
 /// Takes the worker out of its place.

@@ -6,24 +6,19 @@
 
 mod alive;
 mod carried;
-#[cfg(test)]
-mod carried_seen;
 mod delay;
 mod ends;
+mod limits;
 mod listens;
+mod ready;
 mod replace;
 mod roll;
-#[cfg(test)]
-mod rolls_seen;
-mod starts;
+mod scale;
 mod stops;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod walk;
+mod tick;
 mod words;
-#[cfg(test)]
-mod world;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -172,24 +167,6 @@ impl Supervisor {
         self.reconcile(now, out);
     }
 
-    /// When to call `handle` with `Event::Tick`, if nothing else happens; `None`: never.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Mono> {
-        if self.goal == Goal::Finished {
-            return None;
-        }
-        let seats = self.slots.iter().filter_map(|slot| match slot.seat {
-            Seat::Backoff { until, .. } if self.may_start(slot) => Some(until),
-            Seat::Backoff { .. } | Seat::Down { .. } | Seat::Taken(_) | Seat::Failed { .. } => None,
-        });
-        let workers = self.slots.iter().flat_map(Slot::workers).filter_map(Worker::deadline);
-        let waits = self.goal == Goal::Run && !self.delays_stop() && !self.announced && self.ever_ready;
-        let announce = waits.then_some(self.announce_by);
-        let delay = self.delay.map(|delay| delay.until);
-        let others = announce.into_iter().chain(delay).chain(self.memory_deadline()).chain(self.roll_deadline());
-        seats.chain(workers).chain(others).min()
-    }
-
     /// What each slot and worker is at, for people.
     #[must_use]
     pub fn snapshot(&self) -> Vec<View> {
@@ -253,80 +230,36 @@ impl Supervisor {
         slot.worker_mut(place)
     }
 
-    fn on_said_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
-        let asked = self.shape.ready.evidence;
-        let Some(worker) = self.worker(id) else { return };
-        let counts = by == ReadyBy::Notify || by == asked;
-        match &mut worker.life {
-            Life::Starting(_) if counts => self.became_ready(now, id, by, out),
-            Life::Ready { by: shown, .. } | Life::Soaking { by: shown, .. } if counts => *shown = by,
-            _ => {}
-        }
-    }
-
-    fn became_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
-        let until = now + self.shape.roll.soak;
-        let Some((slot, place)) = self.find(id) else { return };
-        let Some(worker) = slot.worker_mut(place).cloned() else { return };
-        if !self.must_soak(place, &worker) {
-            self.serves(now, id, by, out);
-        } else if let Some(worker) = self.worker(id) {
-            worker.life = Life::Soaking { since: now, until, by };
-        }
-    }
-
-    /// It gets its connections, and the seat.
-    fn serves(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
-        self.ever_ready = true;
-        let Some((slot, place)) = self.find(id) else { return };
-        slot.was_ready = true;
-        let Some(worker) = slot.worker_mut(place) else { return };
-        let before = worker.clone();
-        let by = if by == ReadyBy::Alive && before.idle_at <= now { ReadyBy::Idle } else { by };
-        *worker = Worker { life: Life::Ready { since: now, by }, was_ready: true, trial: false, ..before.clone() };
-        let awaited = self.is_awaited(id.slot, &before);
-        if by == ReadyBy::Listen {
-            self.compare(id.slot, &before);
-        }
-        if awaited {
-            self.trial_passed(out);
-        }
-        out.push(Action::SteerIn(id));
-        if place == Place::Successor {
-            self.promote(now, id.slot, awaited, out);
-        }
-        if awaited {
-            self.end_slot(id.slot);
-        } else {
-            // It may have had the seat already, because the one that it replaces ended first.
-            self.replacing.remove(&id.slot);
-        }
-    }
-
-    fn on_supervises(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
-        if let Some(worker) = self.worker(id) {
-            worker.supervises = true;
-            if let Life::Starting(due) = &mut worker.life {
-                *due = Due::Said;
-            }
-        }
-        self.hand_delay_down(now, id, out);
-    }
-
-    fn on_supervises_no_more(&mut self, now: Mono, id: WorkerId) {
-        let rule = self.shape.ready.clone();
-        if let Some(worker) = self.worker(id) {
-            worker.supervises = false;
-            worker.idle_at = now + rule.longest();
-            if let Life::Starting(due @ Due::Said) = &mut worker.life {
-                *due = rule.due(now, false);
-            }
-        }
-    }
-
     fn on_gave_up(&mut self, id: WorkerId) {
         if let Some(worker) = self.worker(id) {
             worker.gave_up = true;
+        }
+    }
+
+    fn slot(&mut self, number: u32) -> Option<(&mut Slot, u32)> {
+        let slot = self.slots.get_mut(usize::try_from(number).ok()?)?;
+        Some((slot, number))
+    }
+
+    fn on_asked(&mut self, now: Mono, request: Request, out: &mut Vec<Action>) {
+        if self.goal != Goal::Run || self.delays_stop() {
+            return;
+        }
+        let below = self.slots.first().and_then(Slot::incumbent).filter(|w| w.supervises && w.is_wanted());
+        if let Some(worker) = below {
+            out.push(Action::Forward(WorkerId { slot: 0, generation: worker.generation }, request));
+            return;
+        }
+        match request {
+            Request::Reload => self.request_roll(),
+            Request::More | Request::Fewer if !self.shape.overlap => {
+                out.push(Action::Say(Record::ScaleLimit { workers: self.wanted }));
+            }
+            // A roll counts its slots: they stay as they are until its end.
+            Request::More if self.rolls.now.is_some() => self.put_off_scale(1),
+            Request::Fewer if self.rolls.now.is_some() => self.put_off_scale(-1),
+            Request::More => self.scale_up(now, out),
+            Request::Fewer => self.scale_down(now, out),
         }
     }
 

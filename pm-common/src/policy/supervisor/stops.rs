@@ -1,6 +1,5 @@
 //! Stopping: one worker (the ladder of signals), one slot, or everything.
 
-use super::super::record::Record;
 use super::{Action, Asker, Goal, Life, Mono, Seat, Slot, Span, StopKind, Supervisor, Why, Worker, WorkerId, as_slot};
 
 /// A supervisor below us knows best how long its stop takes; the parent waits this much longer.
@@ -132,41 +131,6 @@ impl Supervisor {
             out.push(Action::AnnounceStop(takes));
         }
     }
-
-    pub(super) fn on_tick(&mut self, now: Mono, out: &mut Vec<Action>) {
-        self.delay_due(now, out);
-        self.measure_if_due(now, out);
-        self.resolved();
-        for number in 0..self.slots.len() {
-            self.starts_due(now, number, out);
-            self.kills_due(now, number, out);
-        }
-    }
-
-    fn kills_due(&mut self, now: Mono, number: usize, out: &mut Vec<Action>) {
-        let grace = self.rules.grace;
-        let Some(slot) = self.slots.get_mut(number) else { return };
-        for worker in slot.workers_mut() {
-            if matches!(worker.life, Life::Draining { kill_at, .. } if kill_at <= now) {
-                let id = WorkerId { slot: as_slot(number), generation: worker.generation };
-                if escalate(id.slot, worker, now, out) && worker.exit.is_none() {
-                    out.push(Action::Say(Record::Killed { id, grace }));
-                }
-            }
-        }
-    }
-
-    pub(super) fn drop_empty_slots(&mut self, out: &mut Vec<Action>) {
-        while self.slots.last().is_some_and(|slot| slot.leaving && slot.is_empty()) {
-            let Some(slot) = self.slots.pop() else { return };
-            let number = self.slots.len();
-            self.gone_generations.resize(self.gone_generations.len().max(number + 1), 0);
-            if let Some(newest) = self.gone_generations.get_mut(number) {
-                *newest = slot.generation;
-            }
-            out.push(Action::ReleaseSlot(as_slot(number)));
-        }
-    }
 }
 
 /// Asks every worker of the slot to end, and wants no new one.
@@ -212,7 +176,7 @@ fn tell(id: WorkerId, worker: &mut Worker, out: &mut Vec<Action>) {
 }
 
 /// The next step: a second stop signal to a supervisor (it means now), KILL to anything else. True if it was KILL.
-fn escalate(number: u32, worker: &mut Worker, now: Mono, out: &mut Vec<Action>) -> bool {
+pub(super) fn escalate(number: u32, worker: &mut Worker, now: Mono, out: &mut Vec<Action>) -> bool {
     let id = WorkerId { slot: number, generation: worker.generation };
     let why = match worker.life {
         Life::Draining { why, .. } => why,

@@ -2,20 +2,24 @@
 
 mod baseline;
 mod carried;
+mod carried_seen;
 mod lag;
 mod memory;
 mod ready;
 mod reload;
 mod reload_in_place;
 mod restart;
+mod rolls_seen;
 mod room;
 mod scale;
 mod stop;
+mod walk;
+mod world;
 
-use super::world::World;
 use super::*;
 use crate::policy::record::Next;
 use crate::policy::worker::{Loads, ReadyRule};
+use world::World;
 
 /// Seconds.
 const fn s(n: u64) -> Span {

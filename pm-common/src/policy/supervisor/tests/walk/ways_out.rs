@@ -1,7 +1,7 @@
 //! From every state there is a way to the end: of a roll, and of everything.
 
+use super::super::super::*;
 use super::super::world::World;
-use super::super::*;
 use super::fingerprint::fingerprint;
 use super::{ADDRESS, LIMIT};
 use crate::policy::lag::Stall;

@@ -2,8 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::super::super::*;
 use super::super::world::World;
-use super::super::*;
 
 /// Everything that can decide what the machine does next, with times relative to now and counters capped where more
 /// makes no difference. What only people are shown (since when, ready by what, how the last one ended) is left out, and

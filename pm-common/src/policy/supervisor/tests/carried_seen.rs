@@ -1,7 +1,7 @@
 //! What must hold, after every step of a scenario, for a supervisor that takes over from one that is killed there.
 
+use super::super::*;
 use super::world::World;
-use super::*;
 
 impl World {
     pub(super) fn check_successor(&self) -> Result<(), String> {

@@ -1,8 +1,8 @@
 //! What the simulated world has seen of the rolls, and what must hold for them after every step.
 
-use super::roll::{Room, Stage};
+use super::super::roll::{Room, Stage};
+use super::super::*;
 use super::world::World;
-use super::*;
 
 /// The release that a roll has asked for, as a driver sees it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

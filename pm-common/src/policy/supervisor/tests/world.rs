@@ -1,7 +1,7 @@
 //! A simulated world for the tests: which processes live, what was asked of them, and what must hold after every step.
 
+use super::super::*;
 use super::rolls_seen::RollsSeen;
-use super::*;
 
 /// How much longer the parent of a supervisor waits, said here again so that a change of it is noticed.
 const LONGER: Span = Span::secs(2);

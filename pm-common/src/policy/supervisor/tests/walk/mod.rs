@@ -16,8 +16,8 @@ use std::collections::{HashSet, VecDeque};
 
 use self::fingerprint::fingerprint;
 use self::ways_out::check_ways_out;
+use super::super::*;
 use super::world::World;
-use super::*;
 use crate::policy::lag::Stall;
 use crate::policy::rules::Restart;
 use crate::policy::worker::{Loads, ReadyRule};

@@ -1,0 +1,82 @@
+//! What is due: kills, starts, the next look.
+
+use super::stops::escalate;
+use super::{Action, Goal, Life, Mono, Record, Seat, Slot, Supervisor, Worker, WorkerId, as_slot};
+
+/// Workers started in one go: some 20 ms.
+const MOST_AT_A_TIME: usize = 16;
+
+impl Supervisor {
+    pub(super) fn on_tick(&mut self, now: Mono, out: &mut Vec<Action>) {
+        self.delay_due(now, out);
+        self.measure_if_due(now, out);
+        self.resolved();
+        for number in 0..self.slots.len() {
+            self.starts_due(now, number, out);
+            self.kills_due(now, number, out);
+        }
+    }
+
+    pub(super) fn kills_due(&mut self, now: Mono, number: usize, out: &mut Vec<Action>) {
+        let grace = self.rules.grace;
+        let Some(slot) = self.slots.get_mut(number) else { return };
+        for worker in slot.workers_mut() {
+            if matches!(worker.life, Life::Draining { kill_at, .. } if kill_at <= now) {
+                let id = WorkerId { slot: as_slot(number), generation: worker.generation };
+                if escalate(id.slot, worker, now, out) && worker.exit.is_none() {
+                    out.push(Action::Say(Record::Killed { id, grace }));
+                }
+            }
+        }
+    }
+
+    /// pm-restart ends everything of the last child before it starts the next; a cluster's leftovers only end.
+    pub(super) fn may_start(&self, slot: &Slot) -> bool {
+        self.shape.overlap || slot.retiring.is_empty()
+    }
+
+    /// Starts the workers that are due. Of many only some at a time, and the others at the next tick: what those that were
+    /// started say meanwhile must not wait, nor may the time of the last ones run before they are started.
+    pub(super) fn start_due(&mut self, now: Mono, out: &mut Vec<Action>) {
+        if self.starts_put_off || self.goal != Goal::Run {
+            return;
+        }
+        let mut left = MOST_AT_A_TIME;
+        for number in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(number) else { break };
+            let due = matches!(slot.seat, Seat::Backoff { until, .. } if until <= now);
+            if due && self.may_start(slot) {
+                if left == 0 {
+                    self.starts_put_off = true;
+                    return;
+                }
+                left -= 1;
+                let rule = self.shape.ready.clone();
+                let (release, came_with, trial) = self.release_in_seat();
+                let Some(slot) = self.slots.get_mut(number) else { break };
+                let worker = Worker { trial, ..slot.next_worker(now, &rule, came_with) };
+                let id = WorkerId { slot: as_slot(number), generation: worker.generation };
+                slot.seat = Seat::of(worker);
+                out.push(Action::Spawn { id, release });
+            }
+        }
+    }
+
+    /// When to call `handle` with `Event::Tick`, if nothing else happens; `None`: never.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Mono> {
+        if self.goal == Goal::Finished {
+            return None;
+        }
+        let seats = self.slots.iter().filter_map(|slot| match slot.seat {
+            Seat::Backoff { until, .. } if self.may_start(slot) => Some(until),
+            Seat::Backoff { .. } | Seat::Down { .. } | Seat::Taken(_) | Seat::Failed { .. } => None,
+        });
+        let workers = self.slots.iter().flat_map(Slot::workers).filter_map(Worker::deadline);
+        let waits = self.goal == Goal::Run && !self.delays_stop() && !self.announced && self.ever_ready;
+        let announce = waits.then_some(self.announce_by);
+        let delay = self.delay.map(|delay| delay.until);
+        let others = announce.into_iter().chain(delay).chain(self.memory_deadline()).chain(self.roll_deadline());
+        seats.chain(workers).chain(others).min()
+    }
+}
