@@ -15,7 +15,9 @@ pub mod time;
 pub mod watchdog;
 pub mod worker;
 
-pub use slot::Last;
+use std::fmt;
+
+pub use slot::LastEnd;
 
 /// Names one worker for ever: the numbered slot that it fills, and the count of workers that this slot has had.
 ///
@@ -26,4 +28,10 @@ pub struct WorkerId {
     pub slot: u32,
     /// Counts up from 1 in a slot at each new worker.
     pub generation: u64,
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "slot={} generation={}", self.slot, self.generation)
+    }
 }

@@ -108,7 +108,7 @@ pub(super) fn not_listening(missing: &[String]) -> String {
     format!("; it does not listen on {} {IF_MEANT}", places(missing.iter()))
 }
 
-/// The same, with what it was refused.
+/// What a worker lacks as [`not_listening`] says it, and what it was refused.
 pub(super) fn lacking(missing: &[String], refused: Option<&str>) -> String {
     let refused = refused.map_or_else(String::new, |what| format!("; {what}"));
     not_listening(missing) + &refused
@@ -119,58 +119,26 @@ impl fmt::Display for Record {
         match self {
             Self::Ended { id, exit, why, next } => {
                 let sentence = if *why == Why::Spawn { "could not start a worker" } else { "worker ended" };
-                write!(f, "{sentence} slot={} generation={} {exit} why={why}", id.slot, id.generation)?;
-                match next {
-                    Next::Restart(Span::ZERO) => f.write_str(" restart=now"),
-                    Next::Restart(delay) => write!(f, " restart={}ms", delay.as_millis()),
-                    Next::Replaced => f.write_str(" restart=replaced"),
-                    Next::Nothing => f.write_str(" restart=no"),
-                    Next::Failed => f.write_str(" restart=no; too many restarts (--intensity), the slot has failed"),
-                }?;
-                f.write_str(remedy(*why))
+                write!(f, "{sentence} {id} {exit} why={why} restart={next}{}", remedy(*why))
             }
             Self::OverMemory { id, bytes, limit } => {
-                let (slot, generation) = (id.slot, id.generation);
-                write!(
-                    f,
-                    "worker over the memory limit slot={slot} generation={generation} bytes={bytes} limit={limit}"
-                )
+                write!(f, "worker over the memory limit {id} bytes={bytes} limit={limit}")
             }
             Self::OverLag { id, how, after, limit } => {
-                let (slot, generation) = (id.slot, id.generation);
                 let (after, limit) = (after.as_millis(), limit.as_millis());
-                write!(
-                    f,
-                    "worker over the lag limit slot={slot} generation={generation} lag={after}ms limit={limit}ms: it {how}"
-                )
+                write!(f, "worker over the lag limit {id} lag={after}ms limit={limit}ms: it {how}")
             }
             Self::NotReady { id, after, missing, refused } => {
-                write!(
-                    f,
-                    "worker not ready in time slot={} generation={} after={}ms",
-                    id.slot,
-                    id.generation,
-                    after.as_millis()
-                )?;
-                f.write_str(&lacking(missing, refused.as_deref()))
+                let lacks = lacking(missing, refused.as_deref());
+                write!(f, "worker not ready in time {id} after={}ms{lacks}", after.as_millis())
             }
-            Self::Replaced { id, why } => {
-                write!(f, "worker replaced slot={} generation={} why={why}", id.slot, id.generation)
-            }
+            Self::Replaced { id, why } => write!(f, "worker replaced {id} why={why}"),
             Self::ReadyWithout { id, missing } => {
-                let (slot, generation, missing) = (id.slot, id.generation, some_of(missing));
-                write!(
-                    f,
-                    "worker serves less than the one before it slot={slot} generation={generation} missing={missing}"
-                )
+                write!(f, "worker serves less than the one before it {id} missing={}", some_of(missing))
             }
             Self::Killed { id, grace } => {
-                let (slot, generation) = (id.slot, id.generation);
-                write!(
-                    f,
-                    "worker still there after the grace, told to end with KILL slot={slot} generation={generation} grace={}ms",
-                    grace.as_millis()
-                )
+                let grace = grace.as_millis();
+                write!(f, "worker still there after the grace, told to end with KILL {id} grace={grace}ms")
             }
             Self::Rolled { workers, number } => write!(f, "reloaded workers={workers} roll={number}"),
             Self::RollAborted { in_place: true, reason, .. } => {
@@ -182,6 +150,18 @@ impl fmt::Display for Record {
             Self::RollRefused { reason } => write!(f, "reload aborted, nothing was started: {reason}"),
             Self::ScaleLimit { workers } => write!(f, "not scaled, this is the limit workers={workers}"),
             Self::GaveUp { exit } => write!(f, "giving up: too many restarts (see --intensity and --backoff) {exit}"),
+        }
+    }
+}
+
+impl fmt::Display for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Restart(Span::ZERO) => f.write_str("now"),
+            Self::Restart(delay) => write!(f, "{}ms", delay.as_millis()),
+            Self::Replaced => f.write_str("replaced"),
+            Self::Nothing => f.write_str("no"),
+            Self::Failed => f.write_str("no; too many restarts (--intensity), the slot has failed"),
         }
     }
 }

@@ -30,7 +30,7 @@ impl Seat {
 
 /// How the slot's last worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Last {
+pub struct LastEnd {
     /// The end itself; `None`: nobody saw it.
     pub exit: Option<Exit>,
     /// What was behind it.
@@ -56,7 +56,7 @@ pub(super) struct Slot {
     pub(super) not_before: Mono,
     pub(super) intensity: Intensity,
     pub(super) restarts: u64,
-    pub(super) last: Option<Last>,
+    pub(super) last: Option<LastEnd>,
     /// A worker of this slot was ready once.
     pub(super) was_ready: bool,
     /// Scaled down: goes away once it is empty.
@@ -67,9 +67,9 @@ pub(super) struct Slot {
     pub(super) learned: Learned,
 }
 
-/// Where in its slot a worker is.
+/// What a worker is to its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Role {
     Seat,
     Successor,
     Retiring(usize),
@@ -96,14 +96,14 @@ impl Slot {
         }
     }
 
-    pub(super) fn find(&self, generation: u64) -> Option<Place> {
+    pub(super) fn find(&self, generation: u64) -> Option<Role> {
         if self.incumbent().is_some_and(|w| w.generation == generation) {
-            return Some(Place::Seat);
+            return Some(Role::Seat);
         }
         if self.successor.as_ref().is_some_and(|w| w.generation == generation) {
-            return Some(Place::Successor);
+            return Some(Role::Successor);
         }
-        self.retiring.iter().position(|w| w.generation == generation).map(Place::Retiring)
+        self.retiring.iter().position(|w| w.generation == generation).map(Role::Retiring)
     }
 
     pub(super) fn incumbent(&self) -> Option<&Worker> {
@@ -120,11 +120,11 @@ impl Slot {
         }
     }
 
-    pub(super) fn worker_mut(&mut self, place: Place) -> Option<&mut Worker> {
-        match place {
-            Place::Seat => self.incumbent_mut(),
-            Place::Successor => self.successor.as_mut(),
-            Place::Retiring(index) => self.retiring.get_mut(index),
+    pub(super) fn worker_mut(&mut self, role: Role) -> Option<&mut Worker> {
+        match role {
+            Role::Seat => self.incumbent_mut(),
+            Role::Successor => self.successor.as_mut(),
+            Role::Retiring(index) => self.retiring.get_mut(index),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::cli::report::{self, EXIT_OWN};
 use crate::kernel::procfs;
 use crate::policy::WorkerId;
 use crate::policy::record::{Record, some_of};
-use crate::policy::supervisor::{Action, Event, Release, Request};
+use crate::policy::supervisor::{Action, Event, Request, WhichRelease};
 use crate::supervise::notify::{Assignment, NotifySocket};
 use crate::sys::clock;
 use crate::sys::limits;
@@ -107,7 +107,7 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    fn spawn(&mut self, id: WorkerId, release: Release) {
+    fn spawn(&mut self, id: WorkerId, release: WhichRelease) {
         match self.try_spawn(id, release) {
             Ok(process) => {
                 self.adapter.started(id, process.child.pid);
@@ -121,7 +121,7 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    fn try_spawn(&mut self, id: WorkerId, release: Release) -> Result<Process, Unstarted> {
+    fn try_spawn(&mut self, id: WorkerId, release: WhichRelease) -> Result<Process, Unstarted> {
         limits::raise_descriptors();
         let outputs = self.outputs.open(id.slot).map_err(|e| Unstarted { code: EXIT_OWN, message: e.to_string() })?;
         if let Some(file) = self.outputs.err_of(id.slot) {

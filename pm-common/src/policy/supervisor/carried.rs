@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::opened::{Heard, Learned};
-use super::super::slot::Last;
+use super::super::slot::LastEnd;
 use super::roll::Outcome;
 use super::{MOST_WORKERS, Mono, Seat, Slot, Supervisor, Why};
 
@@ -39,7 +39,7 @@ pub struct CarriedSlot {
     /// Restarts so far.
     pub restarts: u64,
     /// How its last worker ended.
-    pub last: Option<Last>,
+    pub last: Option<LastEnd>,
     /// It had a worker, whose end nobody has counted yet.
     pub occupied: bool,
     /// Where its workers listened: which of `Carried::heard`.
@@ -190,7 +190,7 @@ fn orphaned(slot: &CarriedSlot, now: Mono) -> CarriedSlot {
     let mut slot = slot.clone();
     if std::mem::take(&mut slot.occupied) {
         slot.restarts = slot.restarts.saturating_add(1);
-        slot.last = Some(Last { exit: None, why: Why::Orphaned, at: now });
+        slot.last = Some(LastEnd { exit: None, why: Why::Orphaned, at: now });
     }
     slot
 }

@@ -1,7 +1,7 @@
 //! The delay of a stop: a load balancer that is told late still finds somebody who answers.
 
 use super::stops::Stopping;
-use super::{Action, Asker, Goal, Mono, Slot, Span, StopKind, Supervisor, Worker, WorkerId};
+use super::{Action, Aim, Asker, Mono, Slot, Span, StopKind, Supervisor, Worker, WorkerId};
 
 /// A stop that was asked for, while the workers go on serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Supervisor {
     /// person waits.
     pub(super) fn puts_off(&self, kind: StopKind) -> bool {
         let below = self.slots.iter().flat_map(Slot::workers).any(|w| self.leaves_delay_to(w));
-        kind == StopKind::Term && self.goal == Goal::Run && self.rules.stop_delay > Span::ZERO && !below
+        kind == StopKind::Term && self.goal == Aim::Run && self.rules.stop_delay > Span::ZERO && !below
     }
 
     /// A cluster has listeners of its own to keep open, whatever its workers are.

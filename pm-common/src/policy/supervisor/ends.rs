@@ -2,7 +2,7 @@
 
 use super::super::record::Next;
 use super::roll::trial_ended;
-use super::{Action, Exit, Goal, Last, Life, Mono, Place, Record, Seat, Slot, Supervisor, Why, Worker, WorkerId};
+use super::{Action, Aim, Exit, LastEnd, Life, Mono, Record, Role, Seat, Slot, Supervisor, Why, Worker, WorkerId};
 
 impl Supervisor {
     pub(super) fn on_ended(
@@ -15,8 +15,8 @@ impl Supervisor {
         out: &mut Vec<Action>,
     ) {
         let grace = self.rules.grace;
-        let Some((slot, place)) = self.find(id) else { return };
-        let Some(worker) = take(slot, place, now) else { return };
+        let Some((slot, role)) = self.find(id) else { return };
+        let Some(worker) = take(slot, role, now) else { return };
         let why = if spawn_failed { Why::Spawn } else { worker.why(exit) };
         if leftovers {
             out.push(Action::StopLeftovers(id));
@@ -24,16 +24,16 @@ impl Supervisor {
         }
         // A successor that failed is no news of the worker that it did not replace.
         if worker.seated {
-            slot.last = Some(Last { exit: Some(exit), why, at: now });
+            slot.last = Some(LastEnd { exit: Some(exit), why, at: now });
         }
-        if self.starts_again(now, id, place, &worker, out) {
+        if self.starts_again(now, id, role, &worker, out) {
             return;
         }
-        match place {
-            Place::Seat => self.seat_vacated(now, id, &worker, exit, why, out),
-            Place::Successor => self.successor_failed(now, id, &worker, exit, why, out),
+        match role {
+            Role::Seat => self.seat_vacated(now, id, &worker, exit, why, out),
+            Role::Successor => self.successor_failed(now, id, &worker, exit, why, out),
             // What it had is free now.
-            Place::Retiring(_) => self.look_again_for_room(),
+            Role::Retiring(_) => self.look_again_for_room(),
         }
     }
 
@@ -50,26 +50,26 @@ impl Supervisor {
     }
 
     /// Puts another in the place of a worker that was excused, from the same release and for the same purpose.
-    fn starts_again(&mut self, now: Mono, id: WorkerId, place: Place, old: &Worker, out: &mut Vec<Action>) -> bool {
+    fn starts_again(&mut self, now: Mono, id: WorkerId, role: Role, old: &Worker, out: &mut Vec<Action>) -> bool {
         let rule = self.shape.ready.clone();
         let (goal, release) = (self.goal, self.rolls.which(old.release));
-        let Some((slot, _)) = self.slot(id.slot).filter(|(slot, _)| !slot.leaving) else { return false };
-        let Some(release) = release.filter(|_| old.excused && goal == Goal::Run) else { return false };
+        let Some(slot) = self.slot_mut(id.slot).filter(|slot| !slot.leaving) else { return false };
+        let Some(release) = release.filter(|_| old.excused && goal == Aim::Run) else { return false };
         let worker = Worker { trial: old.trial, again: true, ..slot.next_worker(now, &rule, old.release) };
         let generation = worker.generation;
-        match place {
-            Place::Seat => slot.seat = Seat::of(worker),
-            Place::Successor => slot.successor = Some(worker),
-            Place::Retiring(_) => return false,
+        match role {
+            Role::Seat => slot.seat = Seat::of(worker),
+            Role::Successor => slot.successor = Some(worker),
+            Role::Retiring(_) => return false,
         }
-        slot.restarts += u64::from(place == Place::Seat);
+        slot.restarts += u64::from(role == Role::Seat);
         out.push(Action::Spawn { id: WorkerId { slot: id.slot, generation }, release });
         true
     }
 
     pub(super) fn on_gone(&mut self, id: WorkerId) {
         // Before its leader has ended, a worker is not gone.
-        if let Some((slot, Place::Retiring(index))) = self.find(id)
+        if let Some((slot, Role::Retiring(index))) = self.find(id)
             && slot.retiring.get(index).is_some_and(|w| w.exit.is_some())
         {
             slot.retiring.remove(index);
@@ -77,8 +77,8 @@ impl Supervisor {
     }
 
     fn seat_vacated(&mut self, now: Mono, id: WorkerId, worker: &Worker, exit: Exit, why: Why, out: &mut Vec<Action>) {
-        let stays = self.slot(id.slot).is_some_and(|(slot, _)| !slot.leaving);
-        if worker.trial && self.goal == Goal::Run && stays {
+        let stays = self.slot(id.slot).is_some_and(|slot| !slot.leaving);
+        if worker.trial && self.goal == Aim::Run && stays {
             self.trial_in_seat_ended(now, id, worker, trial_ended(worker, exit, why), out);
             return;
         }
@@ -87,15 +87,15 @@ impl Supervisor {
             && !ours
             && id.generation == 1
             && (exit == Exit::Code(126) || exit == Exit::Code(127) || (exit.cannot_run() && why != Why::Spawn));
-        if self.goal == Goal::Run && (worker.gave_up || hopeless) {
+        if self.goal == Aim::Run && (worker.gave_up || hopeless) {
             self.verdict = exit;
             out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Nothing }));
             self.give_up(now, exit, out);
         }
         let (goal, settled) = (self.goal, self.rolls.is_settled());
         self.learn(id.slot, worker);
-        let Some((slot, _)) = self.slot(id.slot) else { return };
-        if goal != Goal::Run || slot.leaving {
+        let Some(slot) = self.slot_mut(id.slot) else { return };
+        if goal != Aim::Run || slot.leaving {
             slot.seat = Seat::Down { since: now };
             return;
         }
@@ -121,7 +121,7 @@ impl Supervisor {
     /// The worker in the seat ended and its replacement is already on its way: that one has the seat now.
     fn takes_over(&mut self, now: Mono, number: u32, successor: Worker, out: &mut Vec<Action>) {
         self.queue.retain(|r| r.slot != number);
-        let Some((slot, _)) = self.slot(number) else { return };
+        let Some(slot) = self.slot_mut(number) else { return };
         slot.restarts += 1;
         let id = WorkerId { slot: number, generation: successor.generation };
         slot.seat = Seat::of(successor);
@@ -135,7 +135,7 @@ impl Supervisor {
             if exit != Exit::Code(0) {
                 self.verdict = exit;
             }
-            if let Some((slot, _)) = self.slot(number) {
+            if let Some(slot) = self.slot_mut(number) {
                 slot.seat = Seat::Down { since: now };
             }
             return Next::Nothing;
@@ -143,7 +143,7 @@ impl Supervisor {
         let quick = why != Why::Reload && (why == Why::NotReady || now.since(worker.started) < self.rules.stable);
         let random = self.next_random();
         let rules = self.rules.clone();
-        let Some((slot, _)) = self.slot(number) else { return Next::Nothing };
+        let Some(slot) = self.slot_mut(number) else { return Next::Nothing };
         // A worker over a limit was counted when that was found.
         if worker.unfit.is_none() {
             slot.failures = if quick { slot.failures.saturating_add(1) } else { 0 };
@@ -172,20 +172,20 @@ impl Supervisor {
             self.begin_stop(now, delay.stopping, out);
             return;
         }
-        self.goal = Goal::GiveUp(exit);
+        self.goal = Aim::GiveUp(exit);
         self.drain_all(self.ending(now, Why::GiveUp), "the supervisor gave up", out);
     }
 }
 
 /// Takes the worker out of its place.
-fn take(slot: &mut Slot, place: Place, now: Mono) -> Option<Worker> {
-    match place {
-        Place::Seat => match std::mem::replace(&mut slot.seat, Seat::Down { since: now }) {
+fn take(slot: &mut Slot, role: Role, now: Mono) -> Option<Worker> {
+    match role {
+        Role::Seat => match std::mem::replace(&mut slot.seat, Seat::Down { since: now }) {
             Seat::Taken(worker) => Some(worker),
             Seat::Down { .. } | Seat::Backoff { .. } | Seat::Failed { .. } => None,
         },
-        Place::Successor => slot.successor.take(),
-        Place::Retiring(index) => (index < slot.retiring.len()).then(|| slot.retiring.remove(index)),
+        Role::Successor => slot.successor.take(),
+        Role::Retiring(index) => (index < slot.retiring.len()).then(|| slot.retiring.remove(index)),
     }
 }
 

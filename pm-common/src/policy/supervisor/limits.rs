@@ -2,7 +2,7 @@
 
 use super::super::lag::Stall;
 use super::stops::begin_drain;
-use super::{Action, Goal, Life, Mono, Place, Record, Slot, Span, Supervisor, Why, Worker, WorkerId};
+use super::{Action, Aim, Life, Mono, Record, Role, Slot, Span, Supervisor, Why, Worker, WorkerId};
 
 impl Supervisor {
     /// Whether a worker's memory is ours to watch: a supervisor below watches its own.
@@ -12,7 +12,7 @@ impl Supervisor {
 
     pub(super) fn memory_deadline(&self) -> Option<Mono> {
         let any = self.slots.iter().flat_map(Slot::workers).any(Self::is_measured);
-        self.memory_at.filter(|_| any && self.goal == Goal::Run)
+        self.memory_at.filter(|_| any && self.goal == Aim::Run)
     }
 
     pub(super) fn measure_if_due(&mut self, now: Mono, out: &mut Vec<Action>) {
@@ -34,9 +34,9 @@ impl Supervisor {
         }
         let (overlap, end) = (self.shape.overlap, self.ending(now, Why::Memory));
         self.note_unfit(now, id, Why::Memory, Record::OverMemory { id, bytes, limit }, out);
-        let Some((slot, place)) = self.find(id) else { return };
+        let Some((slot, role)) = self.find(id) else { return };
         let not_before = slot.not_before;
-        let Some(worker) = slot.worker_mut(place) else { return };
+        let Some(worker) = slot.worker_mut(role) else { return };
         match worker.life {
             Life::Ready { .. } if overlap => {
                 if now >= not_before {
@@ -73,13 +73,13 @@ impl Supervisor {
     pub(super) fn note_unfit(&mut self, now: Mono, id: WorkerId, why: Why, record: Record, out: &mut Vec<Action>) {
         let random = self.next_random();
         let rules = self.rules.clone();
-        let Some((slot, place)) = self.find(id) else { return };
-        let Some(worker) = slot.worker_mut(place).filter(|w| w.unfit.is_none() && w.is_wanted()) else { return };
+        let Some((slot, role)) = self.find(id) else { return };
+        let Some(worker) = slot.worker_mut(role).filter(|w| w.unfit.is_none() && w.is_wanted()) else { return };
         worker.unfit = Some(why);
         let (quick, was_ready) = (now.since(worker.started) < rules.stable, worker.was_ready);
         let trial = worker.trial;
         out.push(Action::Say(record));
-        if place == Place::Seat && !trial {
+        if role == Role::Seat && !trial {
             slot.failures = if quick { slot.failures.saturating_add(1) } else { 0 };
             slot.not_before = now + rules.delay(slot.failures, was_ready, random);
         }

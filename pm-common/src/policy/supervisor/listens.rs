@@ -3,7 +3,7 @@
 use super::super::opened::{OpenedAddress, Others, counting};
 use super::super::record::{Record, lacking, listens_elsewhere};
 use super::super::worker::Due;
-use super::{Action, BTreeSet, Life, Mono, Place, ReadyBy, Slot, Span, Supervisor, Worker, WorkerId};
+use super::{Action, BTreeSet, Life, Mono, ReadyBy, Role, Slot, Span, Supervisor, Worker, WorkerId};
 
 /// More addresses than this are not remembered as opened on demand: a program may choose new ones without end.
 const MOST_WAIVED: usize = 1024;
@@ -54,16 +54,15 @@ impl Supervisor {
 
     /// What the worker does not listen on and must.
     pub(super) fn missing(&self, number: u32, worker: &Worker) -> Vec<String> {
-        let slot = usize::try_from(number).ok().and_then(|n| self.slots.get(n));
-        slot.map_or_else(Vec::new, |slot| slot.missing(worker))
+        self.slot(number).map_or_else(Vec::new, |slot| slot.missing(worker))
     }
 
     /// Decides about a worker that starts by what it listens on now: it is ready, or has some time for the rest.
     pub(super) fn hold(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
         let timeout = self.shape.ready.timeout;
-        let Some((slot, place)) = self.find(id) else { return };
+        let Some((slot, role)) = self.find(id) else { return };
         let must = !slot.baseline.is_empty();
-        let Some(worker) = slot.worker_mut(place) else { return };
+        let Some(worker) = slot.worker_mut(role) else { return };
         // That it lived was all that it had shown.
         if must && matches!(worker.life, Life::Soaking { by, .. } if by.serves_nobody()) {
             worker.life = Life::Starting(Due::Alive(now));
@@ -85,14 +84,14 @@ impl Supervisor {
         let Some((slot, _)) = self.find(id) else { return };
         let latest = worker.started + timeout;
         let settled = slot.settled_at(&worker).filter(|_| awaited || slot.opened_late(&missing));
-        if let Some(worker) = slot.worker_mut(place) {
+        if let Some(worker) = slot.worker_mut(role) {
             worker.life = Life::Starting(Due::Proof(settled.map_or(latest, |at| at.min(latest))));
         }
     }
 
     /// What the worker in the seat listened on last may differ from what its successor was held to so far.
     pub(super) fn hold_successor(&mut self, now: Mono, number: u32, out: &mut Vec<Action>) {
-        let successor = self.slot(number).and_then(|(slot, _)| Some(slot.successor.as_ref()?.generation));
+        let successor = self.slot(number).and_then(|slot| Some(slot.successor.as_ref()?.generation));
         if let Some(generation) = successor {
             self.hold(now, WorkerId { slot: number, generation }, out);
         }
@@ -100,7 +99,7 @@ impl Supervisor {
 
     /// The worker in the seat listens for the first time: so must the one that is to replace it.
     fn hold_to_incumbent(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
-        let Some((slot, Place::Seat)) = self.find(id) else { return };
+        let Some((slot, Role::Seat)) = self.find(id) else { return };
         let Some(incumbent) = slot.incumbent().filter(|worker| worker.is_ready()).cloned() else { return };
         if slot.successor.is_some() && slot.baseline.is_empty() {
             self.learn(id.slot, &incumbent);
@@ -110,7 +109,7 @@ impl Supervisor {
 
     /// Whether a worker whose time is up is good enough: it lacks nothing any more, nobody else has the seat, a roll
     /// says that it is meant, or its code is that of the one before it, which had opened the rest later on demand.
-    pub(super) fn takes_as_it_is(&mut self, number: u32, place: Place, worker: &Worker, missing: &[String]) -> bool {
+    pub(super) fn takes_as_it_is(&mut self, number: u32, role: Role, worker: &Worker, missing: &[String]) -> bool {
         if !self.asks_listen() || worker.up.is_none() {
             return false;
         }
@@ -120,9 +119,9 @@ impl Supervisor {
         if self.is_awaited(number, worker) {
             return self.rolls.now.as_ref().is_some_and(|roll| roll.moved);
         }
-        let Some((slot, _)) = self.slot(number) else { return false };
+        let Some(slot) = self.slot_mut(number) else { return false };
         let same = slot.incumbent().is_some_and(|old| old.release == worker.release);
-        place == Place::Seat || same && slot.opened_late(missing)
+        role == Role::Seat || same && slot.opened_late(missing)
     }
 
     /// Takes it, and holds the next ones to no more.
@@ -137,7 +136,7 @@ impl Supervisor {
     /// Compares a worker that is about to serve with the one before it: what it does without counts no more, and what
     /// it has counts again.
     pub(super) fn compare(&mut self, number: u32, worker: &Worker) {
-        let Some((slot, _)) = self.slot(number) else { return };
+        let Some(slot) = self.slot_mut(number) else { return };
         let without: Vec<String> = slot.had().filter(|a| !worker.listening.contains_key(*a)).cloned().collect();
         self.waived.retain(|address| !worker.listening.contains_key(address));
         if self.waived.len() + without.len() <= MOST_WAIVED {
@@ -150,10 +149,9 @@ impl Supervisor {
 
     /// Learns from a worker that was ready what its successor must listen on.
     pub(super) fn learn(&mut self, number: u32, worker: &Worker) {
-        let slot = usize::try_from(number).ok().and_then(|n| self.slots.get(n));
-        let Some(slot) = slot.filter(|_| worker.was_ready) else { return };
+        let Some(slot) = self.slot(number).filter(|_| worker.was_ready) else { return };
         let heard = slot.heard(worker, &self.others()).to_owned();
-        if let Some((slot, _)) = self.slot(number) {
+        if let Some(slot) = self.slot_mut(number) {
             slot.learn(worker, heard);
         }
     }
@@ -169,7 +167,7 @@ impl Supervisor {
 
     /// The same for one slot, at its turn in a roll.
     pub(super) fn learn_again(&mut self, number: u32) {
-        let Some((slot, _)) = self.slot(number) else { return };
+        let Some(slot) = self.slot_mut(number) else { return };
         let Some(worker) = slot.incumbent().cloned() else { return };
         if slot.learned.from == worker.generation {
             slot.baseline.retain(|address| worker.listening.contains_key(address));

@@ -26,7 +26,7 @@ use super::WorkerId;
 use super::exit::Exit;
 use super::record::Record;
 use super::rules::Rules;
-use super::slot::{Last, Place, Seat, Slot};
+use super::slot::{LastEnd, Role, Seat, Slot};
 use super::time::{Mono, Span};
 use super::worker::{Due, Life, ReadyBy, Why, Worker};
 
@@ -36,7 +36,7 @@ use stops::Stopping;
 
 pub use super::opened::Heard;
 pub use carried::{Carried, CarriedRolls, CarriedSlot};
-pub use words::{Action, Asker, Event, Release, Request, RollRule, RollView, Running, Shape, StopKind, View};
+pub use words::{Action, Asker, Event, Request, RollRule, RollView, Running, Shape, StopKind, View, WhichRelease};
 
 /// Our exit code when we give up on a program whose own was 0: that of our own failures.
 const GAVE_UP_ON_SUCCESS: u8 = 125;
@@ -46,7 +46,7 @@ pub const MOST_WORKERS: u32 = 1024;
 
 /// What the supervisor is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Goal {
+enum Aim {
     Run,
     Stop(Stopping),
     GiveUp(Exit),
@@ -74,7 +74,7 @@ pub struct Supervisor {
     /// What the slots take over from a supervisor that was killed; empty once they have.
     inherited: Vec<(CarriedSlot, Option<Heard<String>>)>,
     wanted: u32,
-    goal: Goal,
+    goal: Aim,
     /// A stop that was asked for and has not begun: the goal is still to run.
     delay: Option<Delay>,
     /// Replacements still to be made.
@@ -109,7 +109,7 @@ impl Supervisor {
             slots: Vec::new(),
             gone_generations: Vec::new(),
             inherited: Vec::new(),
-            goal: Goal::Run,
+            goal: Aim::Run,
             delay: None,
             queue: VecDeque::new(),
             replacing: BTreeMap::new(),
@@ -128,7 +128,7 @@ impl Supervisor {
 
     /// Takes what happened at `now`, appends what to do.
     pub fn handle(&mut self, now: Mono, event: Event, out: &mut Vec<Action>) {
-        if self.goal == Goal::Finished {
+        if self.goal == Aim::Finished {
             return;
         }
         self.now = now;
@@ -185,18 +185,18 @@ impl Supervisor {
     #[must_use]
     pub const fn state(&self) -> &'static str {
         match self.goal {
-            Goal::Run if self.delays_stop() => "stopping",
-            Goal::Run if self.announced => "ready",
-            Goal::Run => "starting",
-            Goal::Stop(_) | Goal::Finished => "stopping",
-            Goal::GiveUp(_) => "gave up",
+            Aim::Run if self.delays_stop() => "stopping",
+            Aim::Run if self.announced => "ready",
+            Aim::Run => "starting",
+            Aim::Stop(_) | Aim::Finished => "stopping",
+            Aim::GiveUp(_) => "gave up",
         }
     }
 
     /// By what a stop was asked for, if one was.
     #[must_use]
     pub const fn stop_kind(&self) -> Option<StopKind> {
-        if let Goal::Stop(stopping) = self.goal { Some(stopping.kind) } else { None }
+        if let Aim::Stop(stopping) = self.goal { Some(stopping.kind) } else { None }
     }
 
     /// The policy in force.
@@ -218,16 +218,16 @@ impl Supervisor {
         self.memory_at = self.rules.max_mem.map(|_| now + self.rules.mem_interval);
     }
 
-    /// The slot and the place in it of a worker that lives; late events of others end here.
-    fn find(&mut self, id: WorkerId) -> Option<(&mut Slot, Place)> {
-        let slot = self.slots.get_mut(usize::try_from(id.slot).ok()?)?;
-        let place = slot.find(id.generation)?;
-        Some((slot, place))
+    /// The slot of a worker that lives, and its role there; late events of others end here.
+    fn find(&mut self, id: WorkerId) -> Option<(&mut Slot, Role)> {
+        let slot = self.slot_mut(id.slot)?;
+        let role = slot.find(id.generation)?;
+        Some((slot, role))
     }
 
     fn worker(&mut self, id: WorkerId) -> Option<&mut Worker> {
-        let (slot, place) = self.find(id)?;
-        slot.worker_mut(place)
+        let (slot, role) = self.find(id)?;
+        slot.worker_mut(role)
     }
 
     fn on_gave_up(&mut self, id: WorkerId) {
@@ -236,13 +236,16 @@ impl Supervisor {
         }
     }
 
-    fn slot(&mut self, number: u32) -> Option<(&mut Slot, u32)> {
-        let slot = self.slots.get_mut(usize::try_from(number).ok()?)?;
-        Some((slot, number))
+    fn slot(&self, number: u32) -> Option<&Slot> {
+        self.slots.get(usize::try_from(number).ok()?)
+    }
+
+    fn slot_mut(&mut self, number: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(usize::try_from(number).ok()?)
     }
 
     fn on_asked(&mut self, now: Mono, request: Request, out: &mut Vec<Action>) {
-        if self.goal != Goal::Run || self.delays_stop() {
+        if self.goal != Aim::Run || self.delays_stop() {
             return;
         }
         let below = self.slots.first().and_then(Slot::incumbent).filter(|w| w.supervises && w.is_wanted());
@@ -274,7 +277,7 @@ impl Supervisor {
     }
 
     fn announce(&mut self, now: Mono, out: &mut Vec<Action>) {
-        if self.announced || self.delays_stop() || self.goal != Goal::Run || self.slots.is_empty() {
+        if self.announced || self.delays_stop() || self.goal != Aim::Run || self.slots.is_empty() {
             return;
         }
         let every = self.slots.iter().all(|slot| slot.was_ready || slot.leaving);
@@ -295,25 +298,25 @@ impl Supervisor {
             return;
         }
         match self.goal {
-            Goal::Run if self.slots.iter().any(|s| matches!(s.seat, Seat::Failed { .. })) => {
+            Aim::Run if self.slots.iter().any(|s| matches!(s.seat, Seat::Failed { .. })) => {
                 out.push(Action::Say(Record::GaveUp { exit: self.verdict }));
                 out.push(Action::AnnounceGaveUp);
                 // A program that only ever ends well has failed to stay up all the same: 0 would be a lie.
                 let code = self.verdict.code();
                 self.finish(if code == 0 { GAVE_UP_ON_SUCCESS } else { code }, out);
             }
-            Goal::Run => self.finish(self.verdict.code(), out),
-            Goal::Stop(stopping) => self.finish(stopping.kind.code(), out),
-            Goal::GiveUp(exit) => {
+            Aim::Run => self.finish(self.verdict.code(), out),
+            Aim::Stop(stopping) => self.finish(stopping.kind.code(), out),
+            Aim::GiveUp(exit) => {
                 out.push(Action::AnnounceGaveUp);
                 self.finish(exit.code(), out);
             }
-            Goal::Finished => {}
+            Aim::Finished => {}
         }
     }
 
     fn finish(&mut self, code: u8, out: &mut Vec<Action>) {
-        self.goal = Goal::Finished;
+        self.goal = Aim::Finished;
         out.push(Action::Finish(code));
     }
 

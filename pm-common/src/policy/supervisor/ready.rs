@@ -2,7 +2,7 @@
 
 use super::listens::not_ready;
 use super::stops::begin_drain;
-use super::{Action, Due, Life, Mono, Place, ReadyBy, Record, Span, Supervisor, Why, Worker, WorkerId, as_slot};
+use super::{Action, Due, Life, Mono, ReadyBy, Record, Role, Span, Supervisor, Why, Worker, WorkerId, as_slot};
 
 impl Supervisor {
     pub(super) fn on_said_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
@@ -18,9 +18,9 @@ impl Supervisor {
 
     pub(super) fn became_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
         let until = now + self.shape.roll.soak;
-        let Some((slot, place)) = self.find(id) else { return };
-        let Some(worker) = slot.worker_mut(place).cloned() else { return };
-        if !self.must_soak(place, &worker) {
+        let Some((slot, role)) = self.find(id) else { return };
+        let Some(worker) = slot.worker_mut(role).cloned() else { return };
+        if !self.must_soak(role, &worker) {
             self.serves(now, id, by, out);
         } else if let Some(worker) = self.worker(id) {
             worker.life = Life::Soaking { since: now, until, by };
@@ -30,9 +30,9 @@ impl Supervisor {
     /// It gets its connections, and the seat.
     pub(super) fn serves(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
         self.ever_ready = true;
-        let Some((slot, place)) = self.find(id) else { return };
+        let Some((slot, role)) = self.find(id) else { return };
         slot.was_ready = true;
-        let Some(worker) = slot.worker_mut(place) else { return };
+        let Some(worker) = slot.worker_mut(role) else { return };
         let before = worker.clone();
         let by = if by == ReadyBy::Alive && before.idle_at <= now { ReadyBy::Idle } else { by };
         *worker = Worker { life: Life::Ready { since: now, by }, was_ready: true, trial: false, ..before.clone() };
@@ -44,7 +44,7 @@ impl Supervisor {
             self.trial_passed(out);
         }
         out.push(Action::SteerIn(id));
-        if place == Place::Successor {
+        if role == Role::Successor {
             self.promote(now, id.slot, awaited, out);
         }
         if awaited {
@@ -86,11 +86,11 @@ impl Supervisor {
 
     pub(super) fn not_ready_in_time(&mut self, now: Mono, id: WorkerId, after: Span, out: &mut Vec<Action>) {
         let end = self.ending(now, Why::NotReady);
-        let Some((slot, place)) = self.find(id) else { return };
-        let Some(worker) = slot.worker_mut(place).cloned() else { return };
+        let Some((slot, role)) = self.find(id) else { return };
+        let Some(worker) = slot.worker_mut(role).cloned() else { return };
         // Where another sign was asked for, no address was waited for.
         let missing = if self.asks_listen() { self.missing(id.slot, &worker) } else { Vec::new() };
-        if self.takes_as_it_is(id.slot, place, &worker, &missing) {
+        if self.takes_as_it_is(id.slot, role, &worker, &missing) {
             self.accept(now, id, missing, out);
             return;
         }

@@ -4,7 +4,7 @@ use super::super::record::{Next, Record};
 use super::super::rules::Intensity;
 use super::roll::trial_ended;
 use super::stops::begin_drain;
-use super::{Action, Exit, Goal, Last, Mono, Release, Replacement, Seat, Supervisor, Why, Worker, WorkerId};
+use super::{Action, Aim, Exit, LastEnd, Mono, Replacement, Seat, Supervisor, WhichRelease, Why, Worker, WorkerId};
 
 impl Supervisor {
     pub(super) fn enqueue(&mut self, id: WorkerId, hangs: bool) {
@@ -30,8 +30,7 @@ impl Supervisor {
 
     /// Whether a replacement can be made, or has become needless; else its slot must first have a ready worker.
     fn is_decidable(&self, replacement: &Replacement) -> bool {
-        let slot = usize::try_from(replacement.slot).ok().and_then(|n| self.slots.get(n));
-        slot.is_none_or(|slot| match &slot.seat {
+        self.slot(replacement.slot).is_none_or(|slot| match &slot.seat {
             Seat::Taken(worker) => worker.is_ready(),
             Seat::Backoff { .. } => false,
             Seat::Down { .. } | Seat::Failed { .. } => true,
@@ -40,19 +39,19 @@ impl Supervisor {
 
     /// Starts the replacements whose turn it is, each beside the worker that it replaces.
     pub(super) fn next_replacement(&mut self, now: Mono, out: &mut Vec<Action>) {
-        while self.goal == Goal::Run {
+        while self.goal == Aim::Run {
             let Some(index) = self.queue.iter().position(|r| self.may_replace(r)) else { return };
             let Some(Replacement { slot: number, upto, hangs }) = self.queue.remove(index) else { return };
             let rule = self.shape.ready.clone();
             let came_with = self.rolls.current;
-            let Some((slot, _)) = self.slot(number) else { continue };
+            let Some(slot) = self.slot_mut(number) else { continue };
             // A slot whose worker has ended meanwhile has a new one anyway.
             let Some(incumbent) = slot.incumbent().filter(|w| w.generation <= upto).cloned() else { continue };
             self.learn(number, &incumbent);
-            let Some((slot, _)) = self.slot(number) else { continue };
+            let Some(slot) = self.slot_mut(number) else { continue };
             let worker = slot.next_worker(now, &rule, came_with);
             let id = WorkerId { slot: number, generation: worker.generation };
-            out.push(Action::Spawn { id, release: Release::Current });
+            out.push(Action::Spawn { id, release: WhichRelease::Current });
             slot.successor = Some(worker);
             self.replacing.insert(number, hangs);
         }
@@ -70,7 +69,7 @@ impl Supervisor {
     pub(super) fn cancel_replacement(&mut self, now: Mono, number: u32, out: &mut Vec<Action>) {
         let end = self.ending(now, Why::Reload);
         self.replacing.remove(&number);
-        let Some((slot, _)) = self.slot(number) else { return };
+        let Some(slot) = self.slot_mut(number) else { return };
         if let Some(mut worker) = slot.successor.take() {
             begin_drain(number, &mut worker, end, out);
             slot.retiring.push(worker);
@@ -82,7 +81,7 @@ impl Supervisor {
         let mut end = self.ending(now, Why::Reload);
         // What was asked for is done, also by one that began before the worker that it replaces.
         self.queue.retain(|r| r.slot != number);
-        let Some((slot, _)) = self.slot(number) else { return };
+        let Some(slot) = self.slot_mut(number) else { return };
         if !rolled {
             end.why = slot.incumbent().and_then(|old| old.unfit).unwrap_or(Why::Memory);
         }
@@ -99,7 +98,7 @@ impl Supervisor {
         }
         if let Seat::Taken(mut old) = std::mem::replace(&mut slot.seat, Seat::of(successor)) {
             // Why there is another in the seat is known now; how the old one ends, when it has.
-            slot.last = Some(Last { exit: None, why: end.why, at: now });
+            slot.last = Some(LastEnd { exit: None, why: end.why, at: now });
             begin_drain(number, &mut old, end, out);
             slot.retiring.push(old);
         }
@@ -115,7 +114,7 @@ impl Supervisor {
         why: Why,
         out: &mut Vec<Action>,
     ) {
-        if self.goal != Goal::Run {
+        if self.goal != Aim::Run {
             return;
         }
         // A broken new release never spends the budget of the old one.
@@ -126,7 +125,7 @@ impl Supervisor {
         self.replacing.remove(&id.slot);
         let random = self.next_random();
         let rules = self.rules.clone();
-        let Some((slot, _)) = self.slot(id.slot) else { return };
+        let Some(slot) = self.slot_mut(id.slot) else { return };
         slot.failures = slot.failures.saturating_add(1);
         let delay = rules.delay(slot.failures, worker.was_ready, random);
         slot.not_before = now + delay;

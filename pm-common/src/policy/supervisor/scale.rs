@@ -58,7 +58,7 @@ impl Supervisor {
         let (number, end) = (self.wanted, self.ending(now, Why::Scale));
         self.queue.retain(|r| r.slot != number);
         self.replacing.remove(&number);
-        if let Some((slot, _)) = self.slot(number) {
+        if let Some(slot) = self.slot_mut(number) {
             slot.leaving = true;
             drain_slot(number, slot, end, out);
             // It succeeds nobody any more: its end must not be taken for that of a replacement.

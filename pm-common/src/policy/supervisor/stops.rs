@@ -1,6 +1,6 @@
 //! Stopping: one worker (the ladder of signals), one slot, or everything.
 
-use super::{Action, Asker, Goal, Life, Mono, Seat, Slot, Span, StopKind, Supervisor, Why, Worker, WorkerId, as_slot};
+use super::{Action, Aim, Asker, Life, Mono, Seat, Slot, Span, StopKind, Supervisor, Why, Worker, WorkerId, as_slot};
 
 /// A supervisor below us knows best how long its stop takes; the parent waits this much longer.
 const PARENT_WAITS_LONGER: Span = Span::secs(2);
@@ -56,21 +56,21 @@ impl Supervisor {
         }
         let first = Stopping::new(now, kind, asker);
         match self.goal {
-            Goal::Run if self.puts_off(kind) => self.put_off(now, first, out),
+            Aim::Run if self.puts_off(kind) => self.put_off(now, first, out),
             // What is giving up already ends everything: the first request changes the exit code and hurries nobody.
-            Goal::Run | Goal::GiveUp(_) => self.begin_stop(now, first, out),
-            Goal::Stop(stopping) if stopping.is_insisted_on(now, asker) => {
-                self.goal = Goal::Stop(Stopping { kind, ..stopping });
+            Aim::Run | Aim::GiveUp(_) => self.begin_stop(now, first, out),
+            Aim::Stop(stopping) if stopping.is_insisted_on(now, asker) => {
+                self.goal = Aim::Stop(Stopping { kind, ..stopping });
                 self.hurry_all(now, out);
             }
-            Goal::Stop(stopping) => self.goal = Goal::Stop(stopping.asked_by(asker)),
-            Goal::Finished => {}
+            Aim::Stop(stopping) => self.goal = Aim::Stop(stopping.asked_by(asker)),
+            Aim::Finished => {}
         }
     }
 
     pub(super) fn begin_stop(&mut self, now: Mono, stopping: Stopping, out: &mut Vec<Action>) {
         self.delay = None;
-        self.goal = Goal::Stop(stopping);
+        self.goal = Aim::Stop(stopping);
         let end = Ending { linger: stopping.kind == StopKind::Term, ..self.ending(now, Why::Stop) };
         self.drain_all(end, "the supervisor was stopped", out);
         out.push(Action::AnnounceStop(self.stop_takes(now)));
@@ -127,7 +127,7 @@ impl Supervisor {
             *kill_at = now + span + PARENT_WAITS_LONGER;
         }
         let takes = self.stop_takes(now);
-        if matches!(self.goal, Goal::Stop(_)) && takes > announced {
+        if matches!(self.goal, Aim::Stop(_)) && takes > announced {
             out.push(Action::AnnounceStop(takes));
         }
     }

@@ -1,7 +1,7 @@
 //! What is due: kills, starts, the next look.
 
 use super::stops::escalate;
-use super::{Action, Goal, Life, Mono, Record, Seat, Slot, Supervisor, Worker, WorkerId, as_slot};
+use super::{Action, Aim, Life, Mono, Record, Seat, Slot, Supervisor, Worker, WorkerId, as_slot};
 
 /// Workers started in one go: some 20 ms.
 const MOST_AT_A_TIME: usize = 16;
@@ -38,7 +38,7 @@ impl Supervisor {
     /// Starts the workers that are due. Of many only some at a time, and the others at the next tick: what those that were
     /// started say meanwhile must not wait, nor may the time of the last ones run before they are started.
     pub(super) fn start_due(&mut self, now: Mono, out: &mut Vec<Action>) {
-        if self.starts_put_off || self.goal != Goal::Run {
+        if self.starts_put_off || self.goal != Aim::Run {
             return;
         }
         let mut left = MOST_AT_A_TIME;
@@ -65,7 +65,7 @@ impl Supervisor {
     /// When to call `handle` with `Event::Tick`, if nothing else happens; `None`: never.
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {
-        if self.goal == Goal::Finished {
+        if self.goal == Aim::Finished {
             return None;
         }
         let seats = self.slots.iter().filter_map(|slot| match slot.seat {
@@ -73,7 +73,7 @@ impl Supervisor {
             Seat::Backoff { .. } | Seat::Down { .. } | Seat::Taken(_) | Seat::Failed { .. } => None,
         });
         let workers = self.slots.iter().flat_map(Slot::workers).filter_map(Worker::deadline);
-        let waits = self.goal == Goal::Run && !self.delays_stop() && !self.announced && self.ever_ready;
+        let waits = self.goal == Aim::Run && !self.delays_stop() && !self.announced && self.ever_ready;
         let announce = waits.then_some(self.announce_by);
         let delay = self.delay.map(|delay| delay.until);
         let others = announce.into_iter().chain(delay).chain(self.memory_deadline()).chain(self.roll_deadline());

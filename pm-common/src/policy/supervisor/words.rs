@@ -4,7 +4,7 @@ use super::super::WorkerId;
 use super::super::exit::Exit;
 use super::super::lag::Stall;
 use super::super::record::Record;
-use super::super::slot::Last;
+use super::super::slot::LastEnd;
 use super::super::time::{Mono, Span};
 use super::super::worker::{Loads, ReadyBy, ReadyRule};
 
@@ -110,7 +110,7 @@ pub enum Event {
 
 /// Which release a worker is started from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Release {
+pub enum WhichRelease {
     /// The one in service.
     Current,
     /// The one that the roll under way has resolved.
@@ -129,7 +129,7 @@ pub enum Action {
     /// The roll failed: there is no next release, and the current one is again that from before the roll.
     DropRelease,
     /// Start this worker.
-    Spawn { id: WorkerId, release: Release },
+    Spawn { id: WorkerId, release: WhichRelease },
     /// Its addresses may get connections.
     SteerIn(WorkerId),
     /// Its addresses get no new connections.
@@ -249,7 +249,7 @@ pub struct View {
     /// Restarts of the slot since the supervisor began.
     pub restarts: u64,
     /// How the slot's last worker ended.
-    pub last: Option<Last>,
+    pub last: Option<LastEnd>,
     /// The worker is itself a supervisor.
     pub supervises: bool,
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::app::status::Id;
-use crate::policy::Last;
+use crate::policy::LastEnd;
 use crate::policy::exit::Exit;
 use crate::policy::supervisor::{Carried, CarriedRolls, CarriedSlot, Heard};
 use crate::policy::time::Mono;
@@ -126,7 +126,7 @@ fn slot_of(value: &Value) -> Option<CarriedSlot> {
     let number = |value: &Value| value.as_u64().and_then(|n| u8::try_from(n).ok());
     let last = |last: &Value| {
         let exit = number(&last["code"]).map(Exit::Code).or_else(|| number(&last["signal"]).map(Exit::Signal));
-        Some(Last { exit, why: Why::from_word(last["why"].as_str()?)?, at: Mono(last["at"].as_u64()?) })
+        Some(LastEnd { exit, why: Why::from_word(last["why"].as_str()?)?, at: Mono(last["at"].as_u64()?) })
     };
     Some(CarriedSlot {
         generation: value["generation"].as_u64()?,
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        let last = |exit| Some(Last { exit, why: Why::Crash, at: Mono(7) });
+        let last = |exit| Some(LastEnd { exit, why: Why::Crash, at: Mono(7) });
         let slot = |last| CarriedSlot { generation: 4, restarts: 3, last, occupied: true, heard: Some(0) };
         let ends = [None, Some(Exit::Code(3)), Some(Exit::Signal(9))];
         let mut slots: Vec<_> = ends.into_iter().map(|exit| slot(last(exit))).collect();

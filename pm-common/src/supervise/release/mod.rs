@@ -13,7 +13,7 @@ use std::rc::Rc;
 use rustix::fs::{Mode, OFlags};
 
 use crate::cli::report::{Failure, OrFail};
-use crate::policy::supervisor::Release as Which;
+use crate::policy::supervisor::WhichRelease;
 
 pub mod env_file;
 
@@ -134,10 +134,10 @@ impl Releases {
 
     /// The release to start a worker from.
     #[must_use]
-    pub fn get(&self, which: Which) -> &Release {
+    pub fn get(&self, which: WhichRelease) -> &Release {
         match which {
-            Which::Current => &self.current,
-            Which::Next => self.next.as_ref().unwrap_or(&self.current),
+            WhichRelease::Current => &self.current,
+            WhichRelease::Next => self.next.as_ref().unwrap_or(&self.current),
         }
     }
 }

@@ -1,101 +1,20 @@
 //! Rolls: every worker replaced by one of a new release, slot by slot, and given up at the first that fails.
 
 mod room;
+mod state;
 mod view;
 
 use std::collections::VecDeque;
 
 pub(super) use self::room::Room;
+pub(super) use self::state::{Outcome, Roll, Rolls, Stage};
 use super::super::record::remedy;
 use super::super::record::{Record, not_listening};
 use super::super::rules::Intensity;
 use super::stops::begin_drain;
-use super::{Action, Exit, Goal, Life, Mono, Place, ReadyBy, Release, Seat, Span, Supervisor, Why, Worker, WorkerId};
-
-/// The numbers of the rolls, and the one under way.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Rolls {
-    pub(super) requested: u64,
-    pub(super) started: u64,
-    pub(super) ended: u64,
-    pub(super) last: Option<Outcome>,
-    pub(super) now: Option<Roll>,
-    /// Workers more (or fewer) that were asked for during the roll.
-    pub(super) scale: i32,
-    /// The roll that the current release came with; 0 is the start.
-    pub(super) current: u64,
-}
-
-/// How a roll ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) ok: bool,
-    pub(super) reason: String,
-    pub(super) slot: Option<u32>,
-}
-
-/// How far the release of a roll has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Stage {
-    /// It is being looked up.
-    Resolving,
-    /// Its first worker has yet to pass the soak.
-    Trial,
-    /// It is the current one.
-    Committed,
-}
-
-/// A roll under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Roll {
-    pub(super) since: Mono,
-    pub(super) stage: Stage,
-    /// Its release may listen elsewhere.
-    pub(super) moved: bool,
-    /// Where the current release came from before the roll.
-    pub(super) before: u64,
-    pub(super) of: u32,
-    pub(super) done: u32,
-    /// Slots still to begin with, in order.
-    pub(super) rest: VecDeque<u32>,
-    /// Slots that wait for their new worker.
-    pub(super) under_way: Vec<u32>,
-    pub(super) room: Room,
-}
-
-impl Rolls {
-    /// Its new release has proven itself (or there is no roll).
-    pub(super) fn is_settled(&self) -> bool {
-        self.now.as_ref().is_none_or(|roll| roll.stage == Stage::Committed)
-    }
-
-    /// What was put off until the end of a roll is not done once a stop was asked for.
-    fn refuse_waiting(&mut self) {
-        self.scale = 0;
-        if self.requested > self.started {
-            (self.started, self.ended) = (self.requested, self.requested);
-            self.last = Some(Outcome { ok: false, reason: "the supervisor was stopped".to_owned(), slot: None });
-        }
-    }
-
-    /// Where a release that workers were started from is now; `None`: it was dropped.
-    pub(super) fn which(&self, number: u64) -> Option<Release> {
-        let on_trial = self.now.as_ref().is_some_and(|roll| roll.stage == Stage::Trial);
-        match number {
-            _ if number == self.current => Some(Release::Current),
-            _ if on_trial && number == self.started => Some(Release::Next),
-            _ => None,
-        }
-    }
-
-    /// The release to start from for a roll, as an action and as a number.
-    const fn release_of(&self, stage: Stage) -> (Release, u64) {
-        match stage {
-            Stage::Committed => (Release::Current, self.current),
-            Stage::Resolving | Stage::Trial => (Release::Next, self.started),
-        }
-    }
-}
+use super::{
+    Action, Aim, Exit, Life, Mono, ReadyBy, Role, Seat, Span, Supervisor, WhichRelease, Why, Worker, WorkerId,
+};
 
 impl Supervisor {
     /// One more reload is wanted: it starts in `roll_on`, at once or after the one under way.
@@ -129,7 +48,7 @@ impl Supervisor {
 
     /// Takes the roll as far as it can go now, then what was put off until its end.
     pub(super) fn roll_on(&mut self, now: Mono, out: &mut Vec<Action>) {
-        if self.goal != Goal::Run {
+        if self.goal != Aim::Run {
             return;
         }
         self.begin_slots(now, out);
@@ -192,8 +111,7 @@ impl Supervisor {
     /// longer than the ready timeout and the grace.
     fn next_in_line(&self, roll: &Roll) -> Option<u32> {
         let replaced = |number: u32| {
-            let slot = usize::try_from(number).ok().and_then(|n| self.slots.get(n));
-            slot.and_then(|slot| slot.successor.as_ref()).is_some_and(|worker| !worker.supervises)
+            self.slot(number).and_then(|slot| slot.successor.as_ref()).is_some_and(|worker| !worker.supervises)
         };
         let mut rest = roll.rest.iter().copied();
         let done = rest.clone().find(|number| self.needs_nothing(*number));
@@ -202,8 +120,7 @@ impl Supervisor {
 
     /// Nobody is wanted there, or the new release serves there already.
     fn needs_nothing(&self, number: u32) -> bool {
-        let slot = usize::try_from(number).ok().and_then(|n| self.slots.get(n));
-        slot.is_none_or(|slot| match &slot.seat {
+        self.slot(number).is_none_or(|slot| match &slot.seat {
             Seat::Down { .. } => true,
             Seat::Taken(worker) => worker.is_ready() && worker.release == self.rolls.started,
             Seat::Backoff { .. } | Seat::Failed { .. } => false,
@@ -233,14 +150,14 @@ impl Supervisor {
         roll.rest.retain(|slot| *slot != number);
         roll.under_way.push(number);
         let (release, came_with) = self.rolls.release_of(stage);
-        let Some((slot, _)) = self.slot(number) else { return };
+        let Some(slot) = self.slot_mut(number) else { return };
         if let Some(incumbent) = slot.incumbent_mut().filter(|w| w.is_wanted() && w.release == came_with) {
             // It crashed after the new release was committed: its next worker is a new one already.
             incumbent.trial = true;
             return;
         }
         self.learn_again(number);
-        let Some((slot, _)) = self.slot(number) else { return };
+        let Some(slot) = self.slot_mut(number) else { return };
         let worker = Worker { trial: true, ..slot.next_worker(now, &rule, came_with) };
         out.push(Action::Spawn { id: WorkerId { slot: number, generation: worker.generation }, release });
         let vacant = matches!(slot.seat, Seat::Backoff { .. } | Seat::Failed { .. });
@@ -257,7 +174,7 @@ impl Supervisor {
         let Some(roll) = &mut self.rolls.now else { return };
         roll.rest.retain(|slot| *slot != number);
         roll.under_way.push(number);
-        let Some((slot, _)) = self.slot(number) else { return };
+        let Some(slot) = self.slot_mut(number) else { return };
         match &mut slot.seat {
             Seat::Taken(worker) => {
                 begin_drain(number, worker, end, out);
@@ -272,20 +189,24 @@ impl Supervisor {
     }
 
     /// What a start in an empty seat is made from: only where workers do not overlap can it be the roll's own.
-    pub(super) fn release_in_seat(&self) -> (Release, u64, bool) {
+    pub(super) fn release_in_seat(&self) -> (WhichRelease, u64, bool) {
         let own = !self.shape.overlap && self.rolls.now.as_ref().is_some_and(|roll| roll.stage == Stage::Trial);
-        if own { (Release::Next, self.rolls.started, true) } else { (Release::Current, self.rolls.current, false) }
+        if own {
+            (WhichRelease::Next, self.rolls.started, true)
+        } else {
+            (WhichRelease::Current, self.rolls.current, false)
+        }
     }
 
     /// Whether this worker, which has just become ready, must soak first.
-    pub(super) fn must_soak(&self, place: Place, worker: &Worker) -> bool {
-        place == Place::Successor && worker.trial && !self.rolls.is_settled() && self.shape.roll.soak > Span::ZERO
+    pub(super) fn must_soak(&self, role: Role, worker: &Worker) -> bool {
+        role == Role::Successor && worker.trial && !self.rolls.is_settled() && self.shape.roll.soak > Span::ZERO
     }
 
     /// The soak is over: it serves, if it still listens where it must.
     pub(super) fn has_soaked(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
-        let Some((slot, place)) = self.find(id) else { return };
-        let Some(worker) = slot.worker_mut(place).cloned() else { return };
+        let Some((slot, role)) = self.find(id) else { return };
+        let Some(worker) = slot.worker_mut(role).cloned() else { return };
         let closed = self.missing(id.slot, &worker);
         if by == ReadyBy::Listen && (!closed.is_empty() || worker.accepted && worker.up.is_none()) {
             let lacks = not_listening(&closed);
@@ -355,7 +276,7 @@ impl Supervisor {
         let end = self.ending(now, Why::Reload);
         let Some(roll) = &self.rolls.now else { return };
         for number in roll.under_way.clone() {
-            let Some((slot, _)) = self.slot(number) else { continue };
+            let Some(slot) = self.slot_mut(number) else { continue };
             if let Some(mut worker) = slot.successor.take() {
                 begin_drain(number, &mut worker, end, out);
                 slot.retiring.push(worker);
@@ -385,7 +306,7 @@ impl Supervisor {
         if self.is_awaited(id.slot, worker) {
             self.abort_roll(now, id.slot, how, out);
         }
-        if let Some((slot, _)) = self.slot(id.slot) {
+        if let Some(slot) = self.slot_mut(id.slot) {
             slot.restarts += 1;
             slot.seat = Seat::Backoff { since: now, until: now };
         }

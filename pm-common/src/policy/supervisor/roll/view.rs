@@ -37,7 +37,7 @@ impl Supervisor {
             }
             .to_owned();
         };
-        let slot = usize::try_from(*number).ok().and_then(|n| self.slots.get(n));
+        let slot = self.slot(*number);
         let Some((slot, worker)) =
             slot.and_then(|slot| Some((slot, slot.workers().find(|w| self.is_awaited(*number, w))?)))
         else {

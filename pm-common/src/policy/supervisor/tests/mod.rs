@@ -56,12 +56,12 @@ const AT_ONCE: RollRule = RollRule { parallel: 1, soak: Span::ZERO, overlap: 9, 
 
 /// A start from the release in service.
 fn spawn(id: WorkerId) -> Action {
-    Action::Spawn { id, release: Release::Current }
+    Action::Spawn { id, release: WhichRelease::Current }
 }
 
 /// A start from the new release of a roll.
 fn spawn_next(id: WorkerId) -> Action {
-    Action::Spawn { id, release: Release::Next }
+    Action::Spawn { id, release: WhichRelease::Next }
 }
 
 const RELOAD: Event = Event::Asked(Request::Reload);

@@ -93,8 +93,8 @@ impl World {
             (Asked::Resolved, Action::CommitRelease) => Asked::Committed,
             (Asked::Resolved | Asked::Committed, Action::DropRelease)
             | (Asked::Committed, Action::Say(Record::Rolled { .. })) => Asked::Nothing,
-            (asked @ Asked::Resolved, Action::Spawn { release: Release::Next, .. }) => asked,
-            (_, Action::Spawn { release: Release::Next, .. })
+            (asked @ Asked::Resolved, Action::Spawn { release: WhichRelease::Next, .. }) => asked,
+            (_, Action::Spawn { release: WhichRelease::Next, .. })
             | (_, Action::ResolveRelease | Action::CommitRelease | Action::DropRelease)
             | (_, Action::Say(Record::Rolled { .. })) => return Err(format!("{action:?} in {:?}", self.rolls.asked)),
             (asked, _) => asked,

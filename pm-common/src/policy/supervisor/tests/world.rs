@@ -68,7 +68,7 @@ impl World {
         self.happens(&event);
         let mut actions = Vec::new();
         self.sup.handle(self.now, event.clone(), &mut actions);
-        self.gave_up |= matches!(self.sup.goal, Goal::GiveUp(_));
+        self.gave_up |= matches!(self.sup.goal, Aim::GiveUp(_));
         for (index, action) in actions.iter().enumerate() {
             self.perform(action)?;
             if let Action::Stop(id) | Action::Drain(id) | Action::DrainNow(id) = action {
@@ -247,7 +247,7 @@ impl World {
         let leaves = |slot: &Slot| slot.leaving;
         let leaving = usize::try_from(id.slot).is_ok_and(|n| self.sup.slots.get(n).is_some_and(leaves));
         let asked =
-            matches!(self.sup.goal, Goal::Stop(_)) || self.gave_up || leaving || matches!(event, Event::Stop(..));
+            matches!(self.sup.goal, Aim::Stop(_)) || self.gave_up || leaving || matches!(event, Event::Stop(..));
         let other = |a: &Action| matches!(a, Action::SteerIn(new) if new.slot == id.slot && *new != id);
         if self.sup.shape.overlap && was_ready && !asked && !before.iter().any(other) {
             return Err(format!("{id:?} was ready and is ended before a successor was"));
@@ -273,7 +273,7 @@ impl World {
         }
         let successors = self.sup.slots.iter().filter(|slot| slot.successor.is_some()).count();
         let most = self.most_at_a_time() + self.replaced_as_they_hang();
-        if successors > most && self.sup.goal == Goal::Run {
+        if successors > most && self.sup.goal == Aim::Run {
             return Err(format!("{successors} replacements at a time"));
         }
         let unasked = self.living.values().filter(|p| p.leader && p.kill_from.is_none()).count();
@@ -303,7 +303,7 @@ impl World {
         let Some(slot) = slot.filter(hangs) else { return Ok(()) };
         let judged = self.sup.shape.overlap
             && self.sup.rules.max_lag.is_some_and(|limit| *after >= limit)
-            && self.sup.goal == Goal::Run;
+            && self.sup.goal == Aim::Run;
         match judged && slot.not_before <= self.now && slot.successor.is_none() {
             true => Err(format!("{id:?} hangs and gets no successor")),
             false => Ok(()),

@@ -12,9 +12,9 @@ pub(super) fn fingerprint(world: &World) -> u64 {
     let (sup, now) = (&world.sup, world.now);
     let mut h = DefaultHasher::new();
     std::mem::discriminant(&sup.goal).hash(&mut h);
-    let by_above = matches!(sup.goal, Goal::Stop(stopping) if stopping.by_above);
+    let by_above = matches!(sup.goal, Aim::Stop(stopping) if stopping.by_above);
     (world.stops.min(2), by_above, sup.wanted, sup.slots.len()).hash(&mut h);
-    if sup.goal == Goal::Run {
+    if sup.goal == Aim::Run {
         (sup.announced, sup.ever_ready, sup.memory_at.map(|at| at.since(now))).hash(&mut h);
         (!sup.announced).then_some(sup.announce_by.since(now)).hash(&mut h);
     }
@@ -41,13 +41,13 @@ fn hash_slot(world: &World, number: u32, slot: &Slot) -> u64 {
     let (sup, now) = (&world.sup, world.now);
     let mut h = DefaultHasher::new();
     std::mem::discriminant(&slot.seat).hash(&mut h);
-    if sup.goal == Goal::Run {
+    if sup.goal == Aim::Run {
         hash_prospects(world, number, slot, &mut h);
     }
     if let Seat::Backoff { until, .. } = slot.seat {
         until.since(now).hash(&mut h);
     }
-    let one = |worker: &Worker| hash_worker(world, number, worker, sup.goal == Goal::Run);
+    let one = |worker: &Worker| hash_worker(world, number, worker, sup.goal == Aim::Run);
     (slot.leaving, slot.incumbent().map(one), slot.successor.as_ref().map(one)).hash(&mut h);
     let mut retiring: Vec<u64> = slot.retiring.iter().map(|w| hash_worker(world, number, w, false)).collect();
     retiring.sort_unstable();
