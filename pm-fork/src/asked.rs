@@ -30,8 +30,6 @@ pub(crate) enum Request {
     Reset(Vec<String>),
     /// Empty the logs.
     Flush(Vec<String>),
-    /// Say where the logs are.
-    Logs(Vec<String>),
     /// Forget apps.
     Remove(Vec<String>),
     /// Print all apps.
@@ -44,7 +42,7 @@ impl Request {
     /// Whether files in the directory of all apps are made, changed or removed. (A chain looks at its directory itself.)
     pub(crate) const fn writes(&self) -> bool {
         match self {
-            Self::Chain(_) | Self::Logs(_) => false,
+            Self::Chain(_) => false,
             Self::Described(asked) => !asked.dry_run,
             Self::Signal { update_env, moved, .. } => *update_env || *moved,
             Self::Again(_)

@@ -59,7 +59,6 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Request::Scale { by, names } => apps::each(&names, |home, name| scale::scale(home, name, by)),
         Request::Reset(names) => apps::each(&names, signals::reset),
         Request::Flush(names) => apps::each(&names, logs::flush),
-        Request::Logs(names) => apps::each(&names, logs::print),
         Request::Remove(names) => apps::each(&names, signals::remove),
         Request::Save => saved::save(),
         Request::Keep => saved::keep(),

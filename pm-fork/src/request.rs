@@ -38,7 +38,6 @@ struct Given {
     scale: Option<Scale>,
     reset: bool,
     flush: bool,
-    logs: bool,
     remove: bool,
     save: bool,
     keep: bool,
@@ -114,7 +113,6 @@ impl Given {
             "scale" => self.scale = Some(Scale::parse(option, value)?),
             "reset" => self.reset = true,
             "flush" => self.flush = true,
-            "logs" => self.logs = true,
             "remove" => self.remove = true,
             "keep" => self.keep = true,
             _ => self.save = true,
@@ -130,8 +128,7 @@ impl Given {
     fn request(self, rest: Vec<OsString>) -> Result<Request, Failure> {
         let described = self.of_description.is_some();
         let with_value = [self.signal.is_some(), self.scale.is_some(), self.send.is_some()];
-        let on_names =
-            [&with_value[..], &[self.again, self.stop, self.reset, self.flush, self.logs, self.remove]].concat();
+        let on_names = [&with_value[..], &[self.again, self.stop, self.reset, self.flush, self.remove]].concat();
         let verbs = [on_names.as_slice(), &[self.save, self.keep, described]].concat();
         if verbs.iter().filter(|asked| **asked).count() > 1 {
             return Err(Failure::own("these options do not go together; see pm-fork --help"));
@@ -182,7 +179,6 @@ impl Given {
             (None, None) if self.stop => Request::Stop(names),
             (None, None) if self.reset => Request::Reset(names),
             (None, None) if self.flush => Request::Flush(names),
-            (None, None) if self.logs => Request::Logs(names),
             (None, None) => Request::Remove(names),
         })
     }

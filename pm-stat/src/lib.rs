@@ -25,7 +25,7 @@ pub use look::app::App;
 pub use look::{Apps, no_app};
 pub use mode::Form;
 use mode::Mode;
-pub use once::{Matched, matching, meant, once, paths};
+pub use once::{Matched, matching, meant, once, once_with, paths};
 pub use show::order::Order;
 pub use top::top;
 pub use wait::Wait;

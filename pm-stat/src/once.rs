@@ -26,6 +26,20 @@ use crate::show::{jlist, metrics};
 /// # Errors
 /// 1: an app that was named does not exist (the others are printed); 125: the files cannot be read.
 pub fn once(home: Option<&Home>, named: &[OsString], form: Form, pss: bool) -> Result<u8, Failure> {
+    once_with(home, named, form, pss, print)
+}
+
+/// The same, printed by `print`.
+///
+/// # Errors
+/// As [`once`].
+pub fn once_with(
+    home: Option<&Home>,
+    named: &[OsString],
+    form: Form,
+    pss: bool,
+    print: impl FnOnce(&str) -> Result<u8, Failure>,
+) -> Result<u8, Failure> {
     let (apps, named) = (Apps::known(home, named)?, !named.is_empty());
     let mut meter = Meter::new(pss, home.map(|h| Samples::load(h.path())).unwrap_or_default());
     let mut rows = row::rows(&apps.seen, &mut meter);

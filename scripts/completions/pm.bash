@@ -31,7 +31,6 @@ pm-fork	--workers	.	.	.	with --signal: their workers, instead
 pm-fork	--scale	.	N|+N|-N	APP	have so many workers, or so many more or fewer
 pm-fork	--reset	.	.	APP	count the restarts from 0 on
 pm-fork	--flush	.	.	APP	empty the logs
-pm-fork	--logs	.	.	APP	print of each log: app, stream, slot, text or json, file
 pm-fork	--remove	.	.	APP	forget stopped apps, and delete their logs
 pm-fork	--save	.	.	.	print all apps as -f takes them
 pm-fork	--keep	.	.	.	what --save printed, on stdin, becomes the saved list
@@ -340,8 +339,8 @@ pm jlist	--env	.	.	.	the environment, too (it may hold passwords)
 pm jlist	--silent	-s	.	.	no table behind it
 pm jlist	--no-color	.	.	.	no colours
 pm jlist	--help	-h	.	.	this text
-pm	prettylist	.	.	.	Prints that for people.
-pm prettylist	BEHIND	.	.	TARGET	Prints that for people.
+pm	prettylist	.	.	.	Prints the same for people.
+pm prettylist	BEHIND	.	.	TARGET	Prints the same for people.
 pm prettylist	--env	.	.	.	the environment, too (it may hold passwords)
 pm prettylist	--silent	-s	.	.	no table behind it
 pm prettylist	--no-color	.	.	.	no colours

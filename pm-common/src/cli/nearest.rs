@@ -9,7 +9,7 @@ pub fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&
     let word = word.to_lowercase();
     let begins = |other: &str| word.len() > 2 && other.to_lowercase().starts_with(&word);
     let alike = |other: &str| strsim::normalized_damerau_levenshtein(&word, &other.to_lowercase());
-    let all = words.map(|other| (if begins(other) { 0.9 } else { alike(other) }, other));
+    let all = words.map(|other| (if begins(other) { 0.9 + alike(other) / 10.0 } else { alike(other) }, other));
     let near = all.filter(|(how, _)| *how >= ALIKE);
     near.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, other)| other)
 }
@@ -17,6 +17,11 @@ pub fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_that_begin_so_the_shorter_is_meant() {
+        assert_eq!(nearest("instance", ["instances", "instance_var"].into_iter()), Some("instances"));
+    }
 
     #[test]
     fn the_nearest_word_is_found_and_none_far_away() {

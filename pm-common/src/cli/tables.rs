@@ -21,7 +21,7 @@ pub static PM_FORK: Tool = Tool {
     usage: "[options] [--] CHAIN...
        pm-fork -f FILE|- [options]
        pm-fork --set script=FILE [--set KEY=VALUE...] [-- ARGS...]
-       pm-fork --again|--stop|--remove|--reset|--flush|--logs [options] APP...
+       pm-fork --again|--stop|--remove|--reset|--flush [options] APP...
        pm-fork --scale N|--signal SIG|--send LINE [options] APP...
        pm-fork --save|--keep",
     about: "Becomes a background service with a name and log files, then runs CHAIN.",
@@ -51,7 +51,6 @@ pub static PM_FORK: Tool = Tool {
         opt("scale", "N|+N|-N", "have so many workers, or so many more or fewer").one_of("N|+N|-N").rare(),
         switch("reset", "count the restarts from 0 on").rare(),
         switch("flush", "empty the logs").rare(),
-        switch("logs", "print of each log: app, stream, slot, text or json, file").rare(),
         switch("remove", "forget stopped apps, and delete their logs").rare(),
         switch("save", "print all apps as -f takes them").rare(),
         switch("keep", "what --save printed, on stdin, becomes the saved list").rare(),

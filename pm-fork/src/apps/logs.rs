@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::libc::{O_NOCTTY, O_NONBLOCK};
@@ -63,7 +63,7 @@ pub(crate) fn flush(home: &Home, name: &str) -> Result<(), Failure> {
     let dir = known_dir(home, name)?;
     let folder = Folder::open_to_write(&dir).or_fail(|| format!("cannot use {}", dir.display()))?;
     let mut failed = false;
-    let start = start(&dir, name)?;
+    let start = start(&dir, name)?.unwrap_or_default();
     let both = of_both(&start).map(|path| Log { stream: "both", slot: None, path, own: None });
     for log in logs(&dir, &start).into_iter().chain(both) {
         let emptied = log.own.as_ref().map_or_else(|| empty(&log.path), |own| folder.truncate(own).map(drop));
@@ -104,8 +104,7 @@ impl AppLogs {
 pub(crate) fn of(home: &Home, name: &str) -> Result<AppLogs, Failure> {
     let dir = known_dir(home, name)?;
     let owner = home.owner_of(name)?;
-    let start =
-        Start::read(&dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))?;
+    let start = start(&dir, name)?;
     let by_hand = start.is_none();
     let start = named(start.unwrap_or_default(), name);
     Ok(AppLogs {
@@ -118,43 +117,9 @@ pub(crate) fn of(home: &Home, name: &str) -> Result<AppLogs, Failure> {
     })
 }
 
-/// Prints a line for each log of an app: its name, the stream, the slot or `-`, `text` or `json`, the file.
-///
-/// root is shown of another user's app only what is that user's: its files could name any of root's.
-///
-/// # Errors
-/// 1: there is no such app; 125: how it was started cannot be read.
-pub(crate) fn print(home: &Home, name: &str) -> Result<(), Failure> {
-    let AppLogs { files, only_of, json, .. } = of(home, name)?;
-    let (mut text, kind) = (String::new(), if json { "json" } else { "text" });
-    for log in files {
-        let theirs = only_of.is_some_and(|owner| !is_a_file_of(&log.path, owner));
-        match log.path.to_str().filter(|path| !path.contains('\n') && !theirs) {
-            Some(path) => {
-                let slot = log.slot.as_deref().unwrap_or("-");
-                text.push_str(&format!("{name}\t{}\t{slot}\t{kind}\t{path}\n", log.stream));
-            }
-            None => report::warning(format_args!(
-                "app '{name}': {} is not shown: no file of its user's",
-                log.path.display()
-            )),
-        }
-    }
-    report::print(&text).map(drop)
-}
-
-/// How the app was started; of one that was started by hand nothing is known.
-fn start(dir: &Path, name: &str) -> Result<Start, Failure> {
-    let start = Start::read(dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()));
-    Ok(start?.unwrap_or_default())
-}
-
-/// Whether it is a regular file of this user; one that is not there yet may become one.
-fn is_a_file_of(path: &Path, uid: u32) -> bool {
-    match path.symlink_metadata() {
-        Ok(found) => found.is_file() && found.uid() == uid,
-        Err(e) => e.kind() == io::ErrorKind::NotFound,
-    }
+/// How the app was started; `None`: by hand, so that nothing is known of it.
+fn start(dir: &Path, name: &str) -> Result<Option<Start>, Failure> {
+    Start::read(dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))
 }
 
 /// Empties a file that the user named; what is no file (a terminal, a FIFO) has nothing in it.

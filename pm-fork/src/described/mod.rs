@@ -126,6 +126,7 @@ fn plans(asked: &Description, apps: &[Value], context: &Context, failed: &mut u3
     let (mut plans, mut known): (Vec<Plan>, Vec<String>) = (Vec::new(), Vec::new());
     for app in apps {
         match plan(asked, app, context, &machine) {
+            Ok(plan) if !asked.selects(&plan) && known.contains(&plan.name) => {}
             Ok(plan) if !asked.selects(&plan) => known.push(plan.name),
             Ok(plan) => match taken(&plan, &plans, context) {
                 Some(why) => fail(failed, &format!("'{}'", plan.called()), &why),
@@ -156,7 +157,10 @@ fn taken(plan: &Plan, plans: &[Plan], context: &Context) -> Option<String> {
     let (called, name) = (plan.called(), &plan.name);
     if let Some(other) = plans.iter().find(|other| other.name == *name).map(Plan::called) {
         return Some(match other == called {
-            true => "name: there are two of this name; give one another".to_owned(),
+            true => {
+                "name: another one before it in the file has this name; this one is left out: give it a name of its own"
+                    .to_owned()
+            }
             false => format!("name: '{other}' has the same directory, {name}: give one another name"),
         });
     }

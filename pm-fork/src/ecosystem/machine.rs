@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Read as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use pm_common::app::home;
 use pm_common::cli::report::reason;
@@ -42,6 +43,10 @@ pub trait Machine {
     fn text(&self, path: &Path) -> Result<String, String>;
     /// Whether it is a directory.
     fn dir(&self, path: &Path) -> bool;
+    /// The names of what is in a directory.
+    fn names(&self, dir: &Path) -> Vec<String>;
+    /// The version of this Node, if it says that it reads no TypeScript.
+    fn reads_no_types(&self, node: &str) -> Option<String>;
     /// Where a command is, by the PATH.
     fn which(&self, command: &str) -> Option<PathBuf>;
     /// One of our tools, as a chain names it.
@@ -101,6 +106,19 @@ impl Machine for RealMachine {
 
     fn dir(&self, path: &Path) -> bool {
         path.is_dir()
+    }
+
+    fn names(&self, dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    fn reads_no_types(&self, node: &str) -> Option<String> {
+        // false or undefined: it is no more than an option, or is not known at all.
+        const ASK: &str = "process.features.typescript ? '' : process.version";
+        let said = Command::new(node).args(["-p", ASK]).env("PATH", &self.path).output().ok()?;
+        let version = String::from_utf8(said.stdout).ok()?.trim().to_owned();
+        version.starts_with('v').then_some(version)
     }
 
     fn which(&self, command: &str) -> Option<PathBuf> {

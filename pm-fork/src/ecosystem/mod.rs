@@ -88,6 +88,10 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+/// The config files that are meant where none is named.
+pub const USUAL_CONFIGS: [&str; 4] =
+    ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.mjs", "ecosystem.config.ts"];
+
 /// The name of the file in the app's directory with the variables of the description.
 pub const APP_ENV: &str = "app.env";
 

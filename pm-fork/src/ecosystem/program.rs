@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use pm_common::cli::nearest::nearest;
 use pm_common::node::program::keeps_channel;
 
 use super::machine::{Head, Machine};
-use super::{Reader, below};
+use super::{Reader, USUAL_CONFIGS, below};
 
 /// The interpreters of PM2's table, by a script's ending.
 const BY_ENDING: &[(&str, &str)] = &[
@@ -22,9 +23,8 @@ const BY_ENDING: &[(&str, &str)] = &[
     ("ls", "lsc"),
 ];
 
-/// The config files that are looked for where none is named.
-const CONFIGS: [&str; 4] =
-    ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.mjs", "ecosystem.config.ts"];
+/// The endings of TypeScript.
+const TYPED: [&str; 4] = ["ts", "tsx", "mts", "cts"];
 
 /// Interpreters that are known not to speak as Node does; others (coffee, tsx) are programs of Node.
 const FOREIGN: [&str; 6] = ["python", "ruby", "perl", "php", "java", "lua"];
@@ -122,6 +122,7 @@ impl Program {
             return Ok(vec![word]);
         };
         check(reader, &self.cwd, &interpreter)?;
+        check_types(reader, path, &interpreter, &args)?;
         self.interpreter = Some(interpreter.clone());
         let base = Path::new(&interpreter).file_name().and_then(|base| base.to_str()).unwrap_or_default().to_owned();
         self.clusters = ["node", "nodejs", "bun", "deno"].iter().any(|known| base.ends_with(known));
@@ -185,7 +186,15 @@ fn find(reader: &Reader<'_>, given: &str) -> Result<(Script, PathBuf), String> {
     if machine.dir(&path) {
         return package(machine, given, &path).map(|package| (package, cwd));
     }
-    Err(format!("script: there is no file {}, and no command of that name", path.display()))
+    let near = meant(reader, &path).map_or_else(String::new, |name| format!("; is {name} meant?"));
+    Err(format!("script: there is no file {}, and no command of that name{near}", path.display()))
+}
+
+/// The file beside it, or the app that is known, whose name is nearest.
+fn meant(reader: &Reader<'_>, path: &Path) -> Option<String> {
+    let mut names = reader.machine.names(path.parent()?);
+    names.extend(reader.machine.names(&reader.context.home));
+    nearest(path.file_name()?.to_str()?, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// A directory that Node can run, as `node .` does.
@@ -194,7 +203,7 @@ fn package(machine: &dyn Machine, given: &str, path: &Path) -> Result<Script, St
         return Ok(Script::Package(word(given), path.to_owned()));
     }
     let shown = path.display();
-    Err(match CONFIGS.iter().find(|file| machine.file(&path.join(file)).is_some()) {
+    Err(match USUAL_CONFIGS.iter().find(|file| machine.file(&path.join(file)).is_some()) {
         Some(file) => format!("script: {shown} is a directory: to start what is described in it, name its {file}"),
         None => format!("script: {shown} is a directory with no package.json and no index.js: name the script in it"),
     })
@@ -209,7 +218,7 @@ fn word(given: &str) -> String {
 
 fn by_ending(reader: &Reader<'_>, path: &Path) -> Option<String> {
     let ending = path.extension()?.to_str()?;
-    if matches!(ending, "ts" | "tsx" | "mts" | "cts") {
+    if TYPED.contains(&ending) {
         // Node takes the types away since 22.18.
         return Some(if reader.machine.which("bun").is_some() { "bun" } else { "node" }.to_owned());
     }
@@ -236,7 +245,9 @@ fn check_first_line(reader: &Reader<'_>, path: &Path, head: &Head) -> Result<(),
     }
     let mut words = line.split_whitespace();
     let Some(program) = words.next() else { return Ok(()) };
-    let command = words.next().filter(|word| program.ends_with("/env") && !word.starts_with('-'));
+    // `env -S NAME=VALUE command` (env(1)).
+    let command = words.find(|word| !word.starts_with('-') && !word.contains('='));
+    let command = command.filter(|_| program.ends_with("/env"));
     let missing = match command {
         _ if reader.machine.file(Path::new(program)).is_none() => program,
         Some(command) if reader.machine.which(command).is_none() => command,
@@ -245,6 +256,24 @@ fn check_first_line(reader: &Reader<'_>, path: &Path, head: &Head) -> Result<(),
     Err(format!(
         "script: {script}: its first line names {missing}, which is not here: install it, or give --interpreter"
     ))
+}
+
+/// Makes sure that Node reads the types of a script: an older one says something about a syntax.
+fn check_types(reader: &Reader<'_>, path: &Path, interpreter: &str, args: &[String]) -> Result<(), String> {
+    let typed = path.extension().and_then(|ending| ending.to_str()).is_some_and(|ending| TYPED.contains(&ending));
+    let options = reader.context.var("NODE_OPTIONS").is_some()
+        || ["NODE_OPTIONS", "env_file"].iter().any(|word| format!("{:?}", reader.app).contains(word));
+    // An option may have a loader read them.
+    if !typed || interpreter != "node" || !args.is_empty() || options {
+        return Ok(());
+    }
+    let told = |version| {
+        let script = path.display();
+        format!(
+            "script: {script}: Node {version} reads no TypeScript, 22.18 and later do: name another --interpreter (tsx, bun)"
+        )
+    };
+    reader.machine.reads_no_types(interpreter).map_or(Ok(()), |version| Err(told(version)))
 }
 
 fn check(reader: &Reader<'_>, cwd: &Path, interpreter: &str) -> Result<(), String> {

@@ -7,7 +7,7 @@ use pm_common::cli::nearest::nearest;
 use pm_common::cli::options::{Opt, text};
 use pm_common::cli::report::Failure;
 
-use crate::pm::options::{COMMON, Effect, FIELDS, FieldOpt, NOTHING};
+use crate::pm::options::{COMMON, ELSEWHERE, Effect, FIELDS, FieldOpt, NOTHING};
 
 /// A verb.
 #[derive(Debug)]
@@ -212,6 +212,10 @@ fn utf8(word: OsString) -> Result<String, Failure> {
 
 /// That the verb does not have this option.
 fn no_option(verb: &Verb, given: &str) -> Failure {
+    let elsewhere = ELSEWHERE.iter().find(|(name, options, _)| *name == verb.name && options.contains(&given));
+    if let Some((name, _, instead)) = elsewhere {
+        return Failure::with_code(1, format!("{name} has no option {given}: {instead}"));
+    }
     let known = verb.all_options().into_iter().map(|option| option.long);
     let near = nearest(given.trim_start_matches('-'), known);
     let why = match near.filter(|_| given.starts_with("--")) {

@@ -6,6 +6,7 @@ mod apps;
 mod boot;
 mod call;
 mod help;
+mod inspect;
 mod logs;
 mod options;
 mod renew;

@@ -102,3 +102,19 @@ pub(crate) const NOTHING: &[Opt] = &[
     opt("parallel", "N", ""),
     opt("ext", "LIST", ""),
 ];
+
+/// Options of a verb that PM2 or tail(1) has, and what to do instead.
+pub(crate) const ELSEWHERE: &[(&str, &[&str], &str)] = &[
+    ("logs", &["--filter", "--grep"], "pm logs APP --raw | grep TEXT, or --highlight TEXT"),
+    ("logs", &["-n", "--tail"], "it is --lines N"),
+    ("logs", &["-f", "--follow"], "it follows, unless --nostream is given"),
+    ("logs", &["--error"], "it is --err"),
+    ("list", &["-w", "--watch"], "pm monit, or pm-stat --follow"),
+    ("stop", &["--watch"], "leave it out: nothing is watched"),
+    ("start", &["-w", "--write"], "pm save keeps what runs"),
+    (
+        "start",
+        &["--v8", "--trace", "--event-loop-inspector", "--deep-monitoring"],
+        "leave it out: PM2's own monitoring",
+    ),
+];

@@ -2,14 +2,14 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::process::{Command, Stdio};
 
 use pm_common::app::status::{WorkerLine, WorkerState};
-use pm_common::cli::report::{self, Failure, OrFail as _};
+use pm_common::cli::report::{self, Failure};
 use pm_common::kernel::procfs;
 use pm_stat::{App, Form, Order};
 
 use crate::pm::call::Call;
+use crate::pm::inspect;
 use crate::pm::targets::{self, Chosen};
 
 /// Prints these apps, or all, as pm-stat does.
@@ -73,18 +73,14 @@ pub(crate) fn jlist(call: &Call) -> Result<u8, Failure> {
 }
 
 pub(crate) fn prettylist(call: &Call) -> Result<u8, Failure> {
-    const INSPECT: &str =
-        "console.log(require('util').inspect(JSON.parse(require('fs').readFileSync(0)), { depth: null }))";
     let chosen = named(call)?;
-    let env = call.has("env").then_some("--env");
-    let mut list = Command::new("pm-stat");
-    list.arg("--jlist").args(env).arg("--").args(&chosen.names).stdout(Stdio::piped());
-    let mut list = list.spawn().or_fail(|| "cannot run pm-stat".to_owned())?;
-    let input = list.stdout.take().map_or_else(Stdio::null, Stdio::from);
-    let shown = Command::new("node").args(["-e", INSPECT]).stdin(input).status();
-    let shown = shown.or_fail(|| "cannot run node, which prints it: pm jlist does without".to_owned())?;
-    let _ = list.wait();
-    Ok(u8::from(!shown.success()).max(chosen.code()))
+    let show = |list: &str| {
+        let list = serde_json::from_str(list).map_err(|why| Failure::own(format!("the list is no JSON: {why}")))?;
+        report::print(&format!("{}\n", inspect::text(&list)))
+    };
+    let form = Form::Jlist { env: call.has("env") };
+    let code = pm_stat::once_with(Some(&crate::apps::home()?), &words(&chosen.names), form, false, show)?;
+    Ok(code.max(chosen.code()))
 }
 
 pub(crate) fn monit(call: &Call) -> Result<u8, Failure> {

@@ -20,10 +20,12 @@ use crate::start::launch::Patience;
 
 pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
     let nothing = || Failure::own("nothing to start: name a script, or write an ecosystem.config.js (pm init)");
-    let targets = match call.targets.is_empty() {
-        true => vec![targets::usual_config().ok_or_else(nothing)?.to_owned()],
-        false => call.targets.clone(),
-    };
+    let mut targets = call.targets.clone();
+    if targets.is_empty() {
+        // In a directory that was deleted there is no file.
+        crate::apps::here()?;
+        targets.push(targets::usual_config().ok_or_else(nothing)?.to_owned());
+    }
     let mut code = 0;
     for target in &targets {
         match start(call, target) {

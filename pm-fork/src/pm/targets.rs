@@ -1,17 +1,17 @@
 //! Which apps are meant: `all`, a name, an id, a namespace, `/regex/`, a script, a config file.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use pm_common::cli::nearest::nearest;
-use pm_common::cli::report::{self, Failure, OrFail as _};
+use pm_common::cli::report::{self, Failure};
 use pm_stat::{App, Apps};
+use regex_lite::Regex;
 
 use crate::asked::Description;
 use crate::described::file::Contents;
 use crate::described::{self, Planned};
+use crate::ecosystem::USUAL_CONFIGS;
 use crate::pm::call::Call;
 
 /// The apps that are meant.
@@ -32,19 +32,19 @@ impl Chosen {
 /// The endings of config files; PM2 wants `.config` in front of those of JavaScript.
 const DATA: [&str; 5] = [".json", ".json5", ".yml", ".yaml", ".toml"];
 const MODULES: [&str; 6] = [".js", ".ts", ".cjs", ".mjs", ".cts", ".mts"];
-/// The config files that are meant where none is named.
-const USUAL: [&str; 4] = ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.mjs", "ecosystem.config.ts"];
-
 /// Whether it is a config file, or stdin.
 pub(crate) fn is_config(target: &str) -> bool {
+    target == "-" || (looks_like_config(target) && Path::new(target).is_file())
+}
+
+fn looks_like_config(target: &str) -> bool {
     let module = |ending: &str| target.strip_suffix(ending).is_some_and(|stem| stem.ends_with(".config"));
-    let named = DATA.iter().any(|ending| target.ends_with(ending)) || MODULES.iter().any(|ending| module(ending));
-    target == "-" || (named && Path::new(target).is_file())
+    DATA.iter().any(|ending| target.ends_with(ending)) || MODULES.iter().any(|ending| module(ending))
 }
 
 /// The config file that is meant where none is named.
 pub(crate) fn usual_config() -> Option<&'static str> {
-    USUAL.into_iter().find(|file| Path::new(file).is_file())
+    USUAL_CONFIGS.into_iter().find(|file| Path::new(file).is_file())
 }
 
 /// The targets of a verb that needs one.
@@ -111,16 +111,9 @@ pub(crate) fn of(call: &Call, targets: &[String]) -> Result<Chosen, Failure> {
     let apps = all()?;
     let mut chosen = Chosen::default();
     for target in targets {
-        match meant(call, target, &apps) {
-            Ok(names) => names.into_iter().for_each(|name| {
-                if !chosen.names.contains(&name) {
-                    chosen.names.push(name);
-                }
-            }),
-            Err(failure) => {
-                chosen.failed = true;
-                report::fatal(failure, &[]);
-            }
+        if let Err(failure) = chosen.add(call, target, &apps) {
+            chosen.failed = true;
+            report::fatal(failure, &[]);
         }
     }
     if chosen.names.is_empty() { Err(Failure::with_code(1, "")) } else { Ok(chosen) }
@@ -134,60 +127,51 @@ pub(crate) fn all() -> Result<Vec<App>, Failure> {
     Ok(Apps::look(Some(&crate::apps::home()?), &[])?.seen)
 }
 
-fn meant(call: &Call, target: &str, apps: &[App]) -> Result<Vec<String>, Failure> {
-    let names = if is_config(target) { described(call, target)? } else { names(&known_as(target, apps)?) };
-    if !names.is_empty() {
-        return Ok(names);
-    }
-    Err(match target {
-        "all" => Failure::with_code(1, "no apps; pm start app.js starts one"),
-        "-" => Failure::with_code(1, "- is no app: it stands for a description on stdin"),
-        _ => no_app(target, apps),
-    })
-}
-
-fn names(apps: &[&App]) -> Vec<String> {
-    apps.iter().map(|app| app.name.clone()).collect()
-}
-
-/// The apps that a config file describes.
-fn described(call: &Call, file: &str) -> Result<Vec<String>, Failure> {
-    let asked = description(call, Some(file))?;
-    Ok(match described::read(&asked)? {
-        Contents::Saved(saved) => saved.into_iter().map(|app| app.start.name).collect(),
-        Contents::Described(apps, deploy) => {
-            Planned::of(&asked, &apps, &deploy)?.plans.into_iter().map(|plan| plan.name).collect()
+impl Chosen {
+    fn add(&mut self, call: &Call, target: &str, apps: &[App]) -> Result<(), Failure> {
+        let names = if is_config(target) {
+            self.described(call, target)?
+        } else {
+            known_as(target, apps)?.into_iter().map(|app| app.name.clone()).collect()
+        };
+        if names.is_empty() {
+            return Err(match target {
+                "all" => Failure::with_code(1, "no apps; pm start app.js starts one"),
+                "-" => Failure::with_code(1, "- is no app: it stands for a description on stdin"),
+                _ => no_app(target, apps),
+            });
         }
-    })
+        for name in names {
+            if !self.names.contains(&name) {
+                self.names.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// The apps that a config file describes.
+    fn described(&mut self, call: &Call, file: &str) -> Result<Vec<String>, Failure> {
+        let asked = description(call, Some(file))?;
+        Ok(match described::read(&asked)? {
+            Contents::Saved(saved) => saved.into_iter().map(|app| app.start.name).collect(),
+            Contents::Described(apps, deploy) => {
+                let planned = Planned::of(&asked, &apps, &deploy)?;
+                self.failed |= planned.failed > 0;
+                planned.plans.into_iter().map(|plan| plan.name).collect()
+            }
+        })
+    }
 }
 
-/// The apps that a word means which is no config file.
+/// The apps that a word means which is no config file: those of its name, or whose names match the `/regex/`.
 ///
 /// # Errors
-/// 125: grep(1) cannot be run.
+/// 125: it is no regex.
 pub(crate) fn known_as<'a>(target: &str, apps: &'a [App]) -> Result<Vec<&'a App>, Failure> {
-    match target.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|regex| !regex.is_empty()) {
-        Some(regex) => named_like(regex, apps),
-        None => Ok(pm_stat::meant(apps, OsStr::new(target))),
-    }
-}
-
-/// The apps whose names match: as grep(1) has it.
-fn named_like<'a>(regex: &str, apps: &'a [App]) -> Result<Vec<&'a App>, Failure> {
-    let doing = || "cannot run grep".to_owned();
-    let mut grep = Command::new("grep");
-    let mut child =
-        grep.args(["-nE", "--", regex]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().or_fail(doing)?;
-    let known: Vec<&App> = apps.iter().filter(|app| app.is_known()).collect();
-    let lines: String = known.iter().map(|app| format!("{}\n", app.called().replace('\n', " "))).collect();
-    if let Some(mut stdin) = child.stdin.take() {
-        // One that takes no such regex has said so, and reads nothing.
-        let _ = stdin.write_all(lines.as_bytes());
-    }
-    let output = child.wait_with_output().or_fail(doing)?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let at = text.lines().filter_map(|line| line.split_once(':')?.0.parse::<usize>().ok());
-    Ok(at.filter_map(|at| known.get(at - 1).copied()).collect())
+    let regex = target.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|regex| !regex.is_empty());
+    let Some(regex) = regex else { return Ok(pm_stat::meant(apps, OsStr::new(target))) };
+    let regex = Regex::new(regex).map_err(|why| Failure::own(format!("{target} is no regular expression: {why}")))?;
+    Ok(apps.iter().filter(|app| app.is_known() && regex.is_match(app.called())).collect())
 }
 
 /// The description that the call is about: a config file, or fields alone.
@@ -212,6 +196,8 @@ fn no_app(word: &str, apps: &[App]) -> Failure {
     let known = apps.iter().filter(|app| app.is_known()).map(App::called);
     if let Some(near) = nearest(word, known) {
         failure.message += &format!("; is '{near}' meant?");
+    } else if looks_like_config(word) {
+        failure.message += ", nor is there such a file";
     }
     failure
 }

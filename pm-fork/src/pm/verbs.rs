@@ -114,10 +114,10 @@ pub(crate) const VERBS: &[Verb] = &[
         ..Verb::new("jlist", "[TARGET...]", show::jlist)
     },
     Verb {
-        about: "Prints that for people.",
+        about: "Prints the same for people.",
         options: &[switch("env", "the environment, too (it may hold passwords)")],
         example: "pm prettylist",
-        made_of: "pm-stat --jlist, by way of node",
+        made_of: "pm-stat --jlist, as Node shows an object",
         ..Verb::new("prettylist", "[TARGET...]", show::prettylist)
     },
     Verb {

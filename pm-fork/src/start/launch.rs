@@ -176,8 +176,8 @@ const TRIES: u64 = 3;
 /// After one has ended nobody waits longer than this, from the start on, for more of them.
 const FAILING: Span = Span::secs(2);
 
-/// What has no better evidence is ready once it has been alive for a second: that is not worth a word.
-const WORTH_A_WORD: Span = Span::millis(1500);
+/// What has no better evidence is ready once it has been alive for a second: that is not worth a line that stays.
+const WORTH_A_LINE: Span = Span::millis(1500);
 
 /// How many are watched at a time: a user may have 128 inotify instances by default, and others need some, too.
 const AT_A_TIME: usize = 32;
@@ -201,7 +201,7 @@ fn wait(started: &[Started], patience: &Patience) -> Result<Vec<u8>, Failure> {
 
 fn wait_for(mut awaited: Vec<Awaited<'_>>, deadline: Mono, text: &str) -> Result<Vec<u8>, Failure> {
     let mut codes = Vec::new();
-    let mut teller = Teller::after(WORTH_A_WORD);
+    let mut teller = Teller::with_line_after(WORTH_A_LINE);
     loop {
         let mut left = Vec::new();
         for mut one in awaited {

@@ -35,6 +35,8 @@ fn the_last_lines_of_all_apps_with_their_names() {
         ("one --out --lines=1 --raw", "c\n"),
         ("0 --err", "0|one | oops\n"),
         ("/^t/ --out", "1|two | idle\n"),
+        (r"/^\w{3}$/ --err", "0|one | oops\n1|two | oops\n"),
+        ("/(?:one|six)/ --err", "0|one | oops\n"),
         ("two --format", "app=two id=1 type=out message=idle\napp=two id=1 type=error message=oops\n"),
     ] {
         assert_eq!(front.ok(&format!("logs --nostream {options}")).out, wanted, "{options}");

@@ -204,7 +204,16 @@ fn what_is_not_as_meant_is_said_in_one_line() {
     let front = Front::new();
     let _ = front.scene.file("x.toml", "[apps]\n");
     let _ = front.scene.file("a.json", r#"{"app": [{"script": "idle.js"}]}"#);
-    for (name, text) in [("none", "#!/usr/bin/nope\n"), ("env", "#!/usr/bin/env nope\n"), ("dos", "#!/bin/sh\r\n")] {
+    for (name, text) in [
+        ("none", "#!/usr/bin/nope\n"),
+        ("env", "#!/usr/bin/env nope\n"),
+        ("split", "#!/usr/bin/env -S nope -x\n"),
+        ("dos", "#!/bin/sh\r\n"),
+    ] {
+        let path = front.scene.file(name, text);
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("ours");
+    }
+    for (name, text) in [("empty.json", ""), ("empty.config.js", ""), ("none.yml", "{}"), ("blank.yaml", "\n \n")] {
         let _ = front.scene.file(name, text);
     }
     for (line, part) in [
@@ -220,6 +229,20 @@ fn what_is_not_as_meant_is_said_in_one_line() {
         ("start ./none", "its first line names /usr/bin/nope, which is not here"),
         ("start ./env", "its first line names nope, which is not here"),
         ("start ./dos", "CR LF"),
+        ("start ./split", "its first line names nope, which is not here"),
+        ("start ap.js", "is app.js meant?"),
+        ("start -", "-: nothing came on stdin"),
+        ("start empty.json", "empty.json: it is empty"),
+        ("start blank.yaml", "blank.yaml: it is empty"),
+        ("start empty.config.js", "it describes nothing"),
+        ("start none.yml", "it describes nothing"),
+        ("restart gone.json", "nor is there such a file"),
+        ("stop /[/", "/[/ is no regular expression"),
+        ("logs --filter x", "| grep TEXT"),
+        ("logs -f", "it follows"),
+        ("logs --tail 10", "--lines N"),
+        ("list --watch", "pm monit"),
+        ("start idle.js --v8", "leave it out"),
         ("logs", "no apps"),
         ("flush", "no apps"),
         ("delete all", "no apps"),
@@ -240,4 +263,73 @@ fn what_is_not_as_meant_is_said_in_one_line() {
         let help = front.ok(&format!("{verb} --help")).out;
         assert!(help.contains("example:  pm ") && help.contains("made of:  pm-fork "), "{help}");
     }
+}
+
+/// Whatever needs one says so, and what does not goes on.
+#[test]
+fn in_a_directory_that_was_deleted_it_is_said() {
+    let front = Front::new();
+    front.ok("start idle.js");
+    let script = "mkdir gone; cd gone; rmdir ../gone
+        for line in 'start' 'start ../idle.js' \"start $T/idle.js -f\" 'start x.config.js' 'start -'; do
+            echo '{\"script\": \"idle.js\"}' | $T/front/pm $line 2>$T/said && exit 1
+            grep 'fatal: the working directory was deleted: cd to one that is there' $T/said || { cat $T/said; exit 2; }
+        done
+        for verb in stop restart describe pid logs' --nostream' delete; do $T/front/pm $verb idle || exit 3; done";
+    let output = front.scene.command(&["sh", "-c", &front.scene.expand(script)]).output().expect("sh");
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// An older one says something about a syntax, in twenty lines, three times.
+#[test]
+fn typescript_on_a_node_that_reads_none_is_one_line() {
+    let front = Front::with_node(16);
+    let _ = front.scene.file("typed.ts", "const x: number = 1; setInterval(() => {}, x * 1e6)\n");
+    let _ =
+        front.scene.file("typed.config.ts", "const apps: any[] = [{ script: 'idle.js' }]; export default { apps }\n");
+    for file in ["typed.ts", "typed.config.ts"] {
+        let said = front.line(&format!("start {file}"));
+        assert!(said.code == 1 && said.err.lines().count() == 1, "{said:?}");
+        assert!(said.err.contains("reads no TypeScript, 22.18 and later do"), "{said:?}");
+    }
+    assert_eq!(front.list(), [""; 0]);
+}
+
+#[test]
+fn an_app_is_called_by_the_command_that_it_is() {
+    let front = Front::new();
+    let name = "sleep 1000 | cat";
+    front.ok_words(&["start", name]);
+    for verb in ["describe", "reset", "stop", "restart", "flush", "pid", "delete"] {
+        front.ok_words(&[verb, name]);
+    }
+    assert_eq!(front.list(), [""; 0]);
+}
+
+/// Two apps of one name are refused but for the first, and what is said of a file is said once.
+#[test]
+fn what_is_wrong_in_a_file_is_said_once_and_no_success() {
+    let front = Front::new();
+    let text = r#"[{"name": "w", "script": "idle.js", "watch": true, "wtach": 1}, {"name": "w", "script": "app.js"}]"#;
+    let _ = front.scene.file("w.json", text);
+    for (verb, lines) in [("start", 4), ("restart", 4), ("reload", 4), ("stop", 1), ("delete", 1)] {
+        let said = front.line(&format!("{verb} w.json"));
+        assert_eq!((said.code, said.err.lines().count()), (1, lines), "{verb}: {said:?}");
+        let once = |part: &str| said.err.lines().filter(|line| line.contains(part)).count();
+        assert_eq!(once("app 'w': name: another one before it in the file has this name"), 1, "{said:?}");
+        let warned = usize::from(lines > 1);
+        assert_eq!(
+            (once("wtach: no such field, it is ignored; watch is meant?"), once("watch: not yet")),
+            (warned, warned)
+        );
+    }
+    assert!(front.line("start w.json --only x").err.ends_with("no app called x is described; there are w\n"));
+}
+
+#[test]
+fn a_signal_is_called_the_same_in_each_line() {
+    let front = Front::new();
+    let _ = front.scene.file("ended.js", "process.kill(process.pid, 'SIGINT'); setInterval(() => {}, 1e6)\n");
+    let said = front.line("start ended.js -i 1");
+    assert!(said.code == 1 && said.err.contains("signal=INT") && !said.err.contains("SIGINT"), "{said:?}");
 }

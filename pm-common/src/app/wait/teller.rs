@@ -30,15 +30,17 @@ impl Teller {
     /// The wait begins now.
     #[must_use]
     pub fn new() -> Self {
-        Self::after(PATIENT)
+        Self::with_line_after(PATIENT)
     }
 
-    /// The wait begins now, and is not worth a word for so long.
+    /// The wait begins now, and is not worth a line for so long where that would stay.
     #[must_use]
-    pub fn after(patient: Span) -> Self {
-        let begun = clock::now();
-        let on_terminal = std::io::stderr().is_terminal();
-        Self { begun, next: begun + patient, on_terminal, told: None }
+    pub fn with_line_after(patient: Span) -> Self {
+        Self::beginning(clock::now(), patient, std::io::stderr().is_terminal())
+    }
+
+    fn beginning(begun: Mono, patient: Span, on_terminal: bool) -> Self {
+        Self { begun, next: begun + if on_terminal { PATIENT } else { patient }, on_terminal, told: None }
     }
 
     /// When to look again, if nothing happens: what is suspended says nothing.
@@ -79,5 +81,17 @@ fn columns() -> usize {
 impl Drop for Teller {
     fn drop(&mut self) {
         report::clear_progress();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_watches_hears_within_a_second_what_is_waited_for() {
+        let (now, patient) = (clock::now(), Span::millis(1500));
+        assert_eq!(Teller::beginning(now, patient, true).next(), now + Span::secs(1));
+        assert_eq!(Teller::beginning(now, patient, false).next(), now + patient, "a line that stays is worth more");
     }
 }

@@ -61,6 +61,10 @@ pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
         }
         _ => {
             let (text, owner) = text(file)?;
+            if text.trim().is_empty() {
+                let what = if owner.is_some() { "it is empty" } else { "nothing came on stdin" };
+                return Err(Failure::own(format!("{name}: {what}: a description of apps is read from it")));
+            }
             if matches!(ending, "yml" | "yaml") {
                 yaml::parse(&text).map_err(|why| Failure::own(format!("{name}: {why}")))?
             } else {
@@ -176,6 +180,7 @@ fn apps(value: Value) -> Result<Vec<Value>, String> {
                 Err("app: no such field; is 'apps' meant?".to_owned())
             }
             None if map.contains_key("deploy") && map.len() == 1 => Ok(Vec::new()),
+            None if map.is_empty() => Err("it describes nothing: where is 'apps', or module.exports?".to_owned()),
             None => Ok(vec![Value::Object(map)]),
         },
         other => Err(format!("an app, a list of apps, or an object with 'apps' is meant, not {}", kind(&other))),

@@ -23,7 +23,7 @@ fn an_ecosystem_is_an_object_a_list_or_one_app() {
     ] {
         assert_eq!(described(&value.to_string()), expected, "{value}");
     }
-    for wrong in [json!("x"), json!(null), json!(1), json!({"apps": "x"})] {
+    for wrong in [json!("x"), json!(null), json!(1), json!({"apps": "x"}), json!({})] {
         assert!(apps(wrong.clone()).is_err(), "{wrong}");
     }
 }

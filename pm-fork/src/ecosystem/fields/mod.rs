@@ -1,5 +1,6 @@
 //! The fields of a description: their names, and the other names that PM2 knows them by.
 
+use pm_common::cli::nearest::nearest;
 use serde_json::{Map, Value};
 
 use super::{Reader, value};
@@ -146,7 +147,7 @@ pub fn normalise(app: &Value) -> Result<(Map<String, Value>, Vec<String>), Strin
             Some(field) => field.name.to_owned(),
             None if key.starts_with("env_") => {
                 if !value.is_object() && !value.is_null() {
-                    let meant = nearest(key).map_or_else(String::new, |name| format!("; {name} is meant?"));
+                    let meant = meant(key).map_or_else(String::new, |name| format!("; {name} is meant?"));
                     warnings.push(format!("{}: {value} is no object with variables{meant}", key.escape_debug()));
                 }
                 key.clone()
@@ -167,36 +168,14 @@ pub fn normalise(app: &Value) -> Result<(Map<String, Value>, Vec<String>), Strin
 }
 
 fn unknown(key: &str) -> String {
-    let meant = nearest(key).map_or_else(String::new, |name| format!("; {name} is meant?"));
+    let meant = meant(key).map_or_else(String::new, |name| format!("; {name} is meant?"));
     format!("{}: no such field, it is ignored{meant}", key.escape_debug())
 }
 
 /// The known name that is nearest, if it is near.
-fn nearest(key: &str) -> Option<&'static str> {
-    let snake = snake(key);
-    let names =
-        FIELDS.iter().flat_map(|f| std::iter::once((f.name, f.name)).chain(f.aliases.iter().map(|a| (*a, f.name))));
-    let near = names.map(|(name, field)| (distance(&snake, name), field));
-    near.min_by_key(|(distance, _)| *distance)
-        .filter(|(far, name)| *far <= (name.len() / 3).min(3))
-        .map(|(_, name)| name)
-}
-
-/// Levenshtein's distance: letters to insert, to leave out or to exchange.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut before = i;
-        let mut next = vec![i + 1];
-        for (y, &above) in b.iter().zip(row.iter().skip(1)) {
-            let left = next.last().copied().unwrap_or_default();
-            next.push((before + usize::from(x != *y)).min(above + 1).min(left + 1));
-            before = above;
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+fn meant(key: &str) -> Option<&'static str> {
+    let names = FIELDS.iter().flat_map(|f| std::iter::once(f.name).chain(f.aliases.iter().copied()));
+    Some(find(nearest(&snake(key), names)?)?.name)
 }
 
 /// Sets fields as `--set KEY=VALUE` says, over those that are there.

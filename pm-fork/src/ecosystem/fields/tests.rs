@@ -43,10 +43,15 @@ fn what_is_set_counts_and_a_list_takes_the_place_of_the_files() {
 }
 
 #[test]
-fn a_distance_counts_letters() {
-    for (a, b, far) in
-        [("", "", 0), ("abc", "abc", 0), ("abc", "abd", 1), ("abc", "ab", 1), ("", "abc", 3), ("kitten", "sitting", 3)]
-    {
-        assert_eq!((distance(a, b), distance(b, a)), (far, far), "{a} {b}");
+fn a_misspelt_field_is_told_the_nearest_and_another_none() {
+    for (key, near) in [
+        ("wtach", Some("watch")),
+        ("instanecs", Some("instances")),
+        ("maxMemoryRestrat", Some("max_memory_restart")),
+        ("err_flie", Some("error_file")),
+        ("foo", None),
+        ("color", None),
+    ] {
+        assert_eq!(meant(key), near, "{key}");
     }
 }

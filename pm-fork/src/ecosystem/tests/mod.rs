@@ -14,6 +14,7 @@ pub(super) struct Fake {
     pub(super) files: BTreeMap<PathBuf, Head>,
     pub(super) commands: Vec<&'static str>,
     pub(super) uid: u32,
+    pub(super) old_node: bool,
 }
 
 impl Fake {
@@ -45,7 +46,7 @@ impl Fake {
         .into();
         files.insert("/srv/größe \"x\".js".into(), Head::default());
         let commands = vec!["node", "bash", "python3", "perl", "npm", "setpriv", "sh"];
-        Self { files, commands, uid: 1000 }
+        Self { files, commands, uid: 1000, old_node: false }
     }
 }
 
@@ -59,6 +60,13 @@ impl Machine for Fake {
     }
     fn dir(&self, path: &Path) -> bool {
         path.extension().is_none() && !path.starts_with("/none")
+    }
+    fn names(&self, dir: &Path) -> Vec<String> {
+        let below = self.files.keys().filter_map(|path| path.strip_prefix(dir).ok()?.iter().next()?.to_str());
+        below.chain((dir == "/pm").then_some("web")).map(str::to_owned).collect()
+    }
+    fn reads_no_types(&self, _: &str) -> Option<String> {
+        self.old_node.then(|| "v16.20.2".to_owned())
     }
     fn which(&self, command: &str) -> Option<PathBuf> {
         self.commands.contains(&command).then(|| Path::new("/usr/bin").join(command))

@@ -249,3 +249,55 @@ fn the_whole_group_is_told_to_stop_unless_treekill_is_false() {
         assert_eq!(plan.argv.iter().any(|word| word == "--stop-group"), told, "{treekill}");
     }
 }
+
+#[test]
+fn a_file_or_an_app_of_nearly_that_name_is_told() {
+    for (script, near) in [
+        ("ap.js", Some("app.js")),
+        ("./ap.js", Some("app.js")),
+        ("sub/onyl.js", Some("only.js")),
+        ("we.b", Some("web")),
+        ("frobnicate.js", None),
+    ] {
+        let why = planned(json!({"script": script})).expect_err(script);
+        let told = near.map_or_else(|| "no command of that name".to_owned(), |near| format!("; is {near} meant?"));
+        assert!(why.ends_with(&told), "{script}: {why}");
+    }
+}
+
+#[test]
+fn a_node_that_reads_no_types_is_named_unless_a_loader_may_read_them() {
+    let old = Fake { old_node: true, ..Fake::new() };
+    let of = |app: Value| planned_in(app, &context(), &old).map(|plan| line(&plan));
+    let why = of(json!({"script": "a.ts"})).expect_err("no types");
+    assert!(why.starts_with("script: /srv/a.ts: Node v16.20.2 reads no TypeScript, 22.18 and later do: "), "{why}");
+    for app in [
+        json!({"script": "a.ts", "node_args": "--import tsx"}),
+        json!({"script": "a.ts", "env": {"NODE_OPTIONS": "--import tsx"}}),
+        json!({"script": "a.ts", "interpreter": "/opt/node"}),
+        json!({"script": "app.js"}),
+    ] {
+        assert!(of(app.clone()).is_ok(), "{app}");
+    }
+}
+
+#[test]
+fn a_first_line_that_names_nothing_here_is_said() {
+    for (line, missing) in [
+        ("#!/usr/bin/nope", Some("nope")),
+        ("#!/usr/bin/env nope", Some("nope")),
+        ("#!/usr/bin/env -S nope -x", Some("nope")),
+        ("#!/usr/bin/env -S A=1 nope", Some("nope")),
+        ("#!/usr/bin/env -S A=1 perl -x", None),
+        ("#!/usr/bin/perl -w", None),
+        ("#!/usr/bin/perl\r", Some("CR LF")),
+    ] {
+        let mut machine = Fake::new();
+        machine.files.insert("/srv/x".into(), Head { executable: true, bytes: format!("{line}\n").into() });
+        let planned = planned_in(json!({"script": "x"}), &context(), &machine);
+        match missing {
+            Some(part) => assert!(planned.as_ref().is_err_and(|why| why.contains(part)), "{line}: {planned:?}"),
+            None => assert!(planned.is_ok(), "{line}: {planned:?}"),
+        }
+    }
+}
