@@ -157,10 +157,7 @@ fn taken(plan: &Plan, plans: &[Plan], context: &Context) -> Option<String> {
     let (called, name) = (plan.called(), &plan.name);
     if let Some(other) = plans.iter().find(|other| other.name == *name).map(Plan::called) {
         return Some(match other == called {
-            true => {
-                "name: another one before it in the file has this name; this one is left out: give it a name of its own"
-                    .to_owned()
-            }
+            true => "name: there are two of this name in the file: the first counts, give this one another".to_owned(),
             false => format!("name: '{other}' has the same directory, {name}: give one another name"),
         });
     }

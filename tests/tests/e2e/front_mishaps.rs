@@ -316,7 +316,7 @@ fn what_is_wrong_in_a_file_is_said_once_and_no_success() {
         let said = front.line(&format!("{verb} w.json"));
         assert_eq!((said.code, said.err.lines().count()), (1, lines), "{verb}: {said:?}");
         let once = |part: &str| said.err.lines().filter(|line| line.contains(part)).count();
-        assert_eq!(once("app 'w': name: another one before it in the file has this name"), 1, "{said:?}");
+        assert_eq!(once("app 'w': name: there are two of this name in the file: the first counts"), 1, "{said:?}");
         let warned = usize::from(lines > 1);
         assert_eq!(
             (once("wtach: no such field, it is ignored; watch is meant?"), once("watch: not yet")),
