@@ -139,7 +139,7 @@ fn udp_is_one_socket_for_all_in_every_mode() {
         let (first, key) = serving(&mut listeners, worker(0, 1), &udp);
         let (second, _) = serving(&mut listeners, worker(1, 1), &udp);
         assert_eq!(inode(&first), inode(&second));
-        assert_eq!(listeners.description(&key), Some(format!("udp:{}", address(&first)).as_str()));
+        assert_eq!(listeners.at_key(&key).map(ToString::to_string), Some(format!("udp:{}", address(&first))));
         let receiver = UdpSocket::from(first);
         receiver.set_nonblocking(false).expect("blocking");
         receiver.set_read_timeout(Some(LIMIT)).expect("set");
@@ -194,7 +194,7 @@ fn a_unix_path_is_shared_put_back_and_removed_at_the_end() {
     let unix = query(Family::Pipe, path.to_str(), 0);
     let mut listeners = lanes();
     let (first, key) = serving(&mut listeners, worker(0, 1), &unix);
-    assert_eq!(listeners.description(&key), Some(format!("unix:{}", path.display()).as_str()));
+    assert_eq!(listeners.at_key(&key).map(ToString::to_string), Some(format!("unix:{}", path.display())));
     std::fs::remove_file(&path).expect("the second worker clears the path before it listens");
     let (second, _) = serving(&mut listeners, worker(1, 1), &unix);
     assert_eq!(inode(&first), inode(&second));
@@ -257,7 +257,7 @@ fn a_descriptor_that_we_were_started_with_can_be_listened_on() {
         let (first, key) = serving(&mut listeners, worker(0, 1), &zero);
         let (second, _) = serving(&mut listeners, worker(1, 1), &zero);
         assert_eq!(inode(&first), inode(&second));
-        assert_eq!(listeners.description(&key), Some(format!("tcp:{}", address(&first)).as_str()));
+        assert_eq!(listeners.at_key(&key).map(ToString::to_string), Some(format!("tcp:{}", address(&first))));
         assert_eq!(refused(&Query { fd: Some(0), ..query(Family::Udp4, None, 0) }), -EINVAL, "not a UDP socket");
         return;
     }

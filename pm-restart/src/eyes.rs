@@ -3,11 +3,12 @@
 //! The looks come the later the older the child is, and end once it was seen listening (what more it opens then is seen
 //! for a moment), or with the ready timeout.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use pm_common::kernel::{procfs, procfs::Proc, serving};
 use pm_common::node::inspector;
 use pm_common::policy::WorkerId;
+use pm_common::policy::listening::Listening;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::supervise::Listens;
@@ -39,7 +40,7 @@ struct Child {
     next: Option<Mono>,
     left: u32,
     /// By the numbers of their sockets.
-    found: BTreeMap<u64, String>,
+    found: BTreeMap<u64, Listening>,
 }
 
 impl Eyes {
@@ -97,10 +98,12 @@ impl Eyes {
 
     pub(crate) fn listening(&self) -> BTreeMap<WorkerId, Listens> {
         let listens = |child: &Child| {
-            let mut addresses: Vec<String> = child.found.values().cloned().collect();
-            addresses.sort();
-            addresses.dedup();
-            Listens { addresses, by: None, sockets: child.found.keys().copied().collect() }
+            let addresses: BTreeSet<String> = child.found.values().map(ToString::to_string).collect();
+            Listens {
+                addresses: addresses.into_iter().collect(),
+                by: None,
+                sockets: child.found.keys().copied().collect(),
+            }
         };
         let found = self.children.iter().filter(|(_, child)| !child.found.is_empty());
         found.map(|(id, child)| (*id, listens(child))).collect()
@@ -108,7 +111,7 @@ impl Eyes {
 }
 
 /// The listeners that these processes hold, but the ports of Node's debuggers.
-fn listeners_of(pids: impl Iterator<Item = i32>) -> Vec<(u64, String)> {
+fn listeners_of(pids: impl Iterator<Item = i32>) -> Vec<(u64, Listening)> {
     let mut held: BTreeMap<u64, i32> = BTreeMap::new();
     for pid in pids {
         // One of another user's is not to be seen.
@@ -122,6 +125,6 @@ fn listeners_of(pids: impl Iterator<Item = i32>) -> Vec<(u64, String)> {
     }
     let all = serving::listeners().unwrap_or_default();
     let is_service =
-        |(socket, address): &(u64, String)| held.get(socket).is_some_and(|pid| !inspector::is_of(*pid, address));
+        |(socket, address): &(u64, Listening)| held.get(socket).is_some_and(|pid| !inspector::is_of(*pid, address));
     all.into_iter().filter(is_service).collect()
 }

@@ -21,6 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use pm_common::cli::report;
 use pm_common::kernel::procfs::{self, Proc};
 use pm_common::policy::WorkerId;
+use pm_common::policy::listening::Listening;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::Mono;
 use pm_common::supervise::{Plan, Source};
@@ -172,10 +173,9 @@ impl Binds {
         self.finished = true;
     }
 
-    /// A worker listens at an address, in words.
-    pub fn listens_at(&mut self, who: WorkerId, address: &str) {
-        let port: Option<u16> = address.rsplit(':').next().and_then(|port| port.parse().ok());
-        self.ports.entry(who).or_default().extend(port);
+    /// A worker listens at an address that it bound, or was started with.
+    pub fn listens_at(&mut self, who: WorkerId, address: &Listening) {
+        self.ports.entry(who).or_default().extend(address.tcp().map(|tcp| tcp.port()));
     }
 
     /// Where a worker listens on sockets that it bound, or was started with.
@@ -356,7 +356,7 @@ impl Binds {
             }
             Ok(None) => {}
         }
-        self.listening(asked, sockets.at(at)?.to_owned(), events)
+        self.listening(asked, sockets.at(at)?.clone(), events)
     }
 
     /// A program that finds that the socket which it was given listens already does not call listen.
@@ -367,7 +367,12 @@ impl Binds {
         }
     }
 
-    fn listening(&mut self, asked: &Asked, address: String, events: &mut VecDeque<Event>) -> Option<Result<(), i32>> {
+    fn listening(
+        &mut self,
+        asked: &Asked,
+        address: Listening,
+        events: &mut VecDeque<Event>,
+    ) -> Option<Result<(), i32>> {
         self.listens_at(asked.who, &address);
         events.push_back(Event::Listening { id: asked.who, address, fixed: true });
         Some(Ok(()))

@@ -7,6 +7,7 @@ use pm_common::cli::report;
 use pm_common::node::message::Outgoing;
 use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
+use pm_common::policy::listening::Listening;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::Span;
 use pm_common::sys::clock;
@@ -76,7 +77,7 @@ impl Cluster {
     }
 
     /// A worker has shut a listener down: as it stops, which is its own business, or it goes on without.
-    fn has_shut(&mut self, id: WorkerId, address: String, events: &mut VecDeque<Event>) {
+    fn has_shut(&mut self, id: WorkerId, address: Listening, events: &mut VecDeque<Event>) {
         let Some(worker) = self.primary.workers().get(&id).filter(|worker| worker.in_service) else { return };
         self.lag.has_shut(id, worker.pid, &address, &self.sockets);
         events.push_back(Event::Closed { id, address });

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use nix::unistd::{Group, User};
+use pm_common::policy::listening::Listening;
 use pm_common::sys::passed::FIRST;
 
 use crate::sockets::wanted::Declared;
@@ -61,16 +62,17 @@ fn owner_of(text: &str) -> Result<(u32, Option<u32>), String> {
 /// The variables that tell a program of its sockets, which begin at descriptor 3: systemd's, Einhorn's and those of
 /// Server::Starter. LISTEN_PID is added at the start.
 #[must_use]
-pub fn environment(addresses: &[String]) -> Vec<(OsString, OsString)> {
+pub fn environment(addresses: &[Listening]) -> Vec<(OsString, OsString)> {
     let count = addresses.len().to_string();
-    let names: Vec<String> = addresses.iter().map(|address| address.replace(':', "_")).collect();
+    let words: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let names: Vec<String> = words.iter().map(|address| address.replace(':', "_")).collect();
     let mut starter = String::new();
     let mut all: Vec<(OsString, OsString)> = vec![
         ("LISTEN_FDS".into(), count.clone().into()),
         ("LISTEN_FDNAMES".into(), names.join(":").into()),
         ("EINHORN_FD_COUNT".into(), count.into()),
     ];
-    for (number, address) in addresses.iter().enumerate() {
+    for (number, address) in words.iter().enumerate() {
         let fd = FIRST as usize + number;
         all.push((format!("EINHORN_FD_{number}").into(), fd.to_string().into()));
         let plain = address.split_once(':').map_or(address.as_str(), |(_, plain)| plain);
@@ -117,7 +119,8 @@ mod tests {
 
     #[test]
     fn a_program_is_told_in_three_ways() {
-        let all = environment(&["tcp:127.0.0.1:80".to_owned(), "unix:/run/x".to_owned()]);
+        let all =
+            environment(&["tcp:127.0.0.1:80", "unix:/run/x"].map(|words| Listening::parse(words).expect("an address")));
         let get = |key: &str| all.iter().find(|(k, _)| k == key).and_then(|(_, v)| v.to_str()).unwrap_or_default();
         assert_eq!((get("LISTEN_FDS"), get("EINHORN_FD_COUNT"), get("EINHORN_FD_1")), ("2", "2", "4"));
         assert_eq!(get("SERVER_STARTER_PORT"), "127.0.0.1:80=3;/run/x=4");

@@ -10,6 +10,7 @@ use pm_common::node::channel::{Channel, Received};
 use pm_common::node::message::{Message, Outgoing};
 use pm_common::node::query::Query;
 use pm_common::policy::WorkerId;
+use pm_common::policy::listening::Listening;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::policy::worker::{Loads, ReadyBy};
@@ -229,14 +230,14 @@ impl Primary {
         worker.progress.listened = true;
         self.blame.listened(&worker.progress);
         sockets.accepting(id, &key);
-        events.push_back(Event::Listening { id, address: describe(&key, sockets), fixed });
+        events.push_back(Event::Listening { id, address: address_of(&key, sockets), fixed });
     }
 
     fn closes(&mut self, id: WorkerId, key: &str, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.open.remove(key);
         }
-        let address = describe(key, sockets);
+        let address = address_of(key, sockets);
         sockets.closed(id, key);
         self.forget_closed(sockets);
         events.push_back(Event::Closed { id, address });
@@ -244,7 +245,7 @@ impl Primary {
 
     /// What was said of addresses that are closed is of no use.
     fn forget_closed(&mut self, sockets: &Sockets) {
-        self.said_to_all.retain(|key, _| sockets.description(key).is_some());
+        self.said_to_all.retain(|key, _| sockets.at_key(key).is_some());
     }
 
     /// The worker's channel has ended; whether it was the first to say so that its program can no longer say it is loaded.
@@ -347,14 +348,14 @@ impl Worker {
 /// The key of what a worker says it listens on, and whether its successors must listen there too: a port of the kernel's
 /// choice was asked for as port 0, and is told as what it became.
 fn key_of(query: &Query, sockets: &Sockets) -> Option<(String, bool)> {
-    let known = |key: &String| sockets.description(key).is_some();
+    let known = |key: &String| sockets.at_key(key).is_some();
     let asked = Query { port: 0, ..query.clone() };
     let exact = Some(key::key(query)).filter(known).map(|key| (key, true));
     exact.or_else(|| Some(key::key(&asked)).filter(known).map(|key| (key, false)))
 }
 
-fn describe(key: &str, sockets: &Sockets) -> String {
-    sockets.description(key).unwrap_or_default().to_owned()
+fn address_of(key: &str, sockets: &Sockets) -> Listening {
+    sockets.at_key(key).cloned().unwrap_or(Listening::Unknown)
 }
 
 #[cfg(test)]

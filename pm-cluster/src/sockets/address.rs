@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use pm_common::policy::WorkerId;
+use pm_common::policy::listening::Listening;
 use pm_common::sys::socket::{self, EADDRINUSE};
 
 use super::lanes::Standing;
@@ -35,8 +36,8 @@ pub struct Duplicate {
 pub(super) struct Address {
     /// Its name in Node's protocol; `None`: no query has asked for it.
     pub key: Option<String>,
-    /// For messages and the status.
-    pub description: String,
+    /// Where it listens.
+    pub at: Listening,
     /// Its connections.
     pub source: Source,
     /// The port was the kernel's choice.
@@ -55,11 +56,11 @@ impl Address {
     /// An address that no worker has yet.
     #[must_use]
     pub(super) fn new(key: Option<&str>, source: Source, any_port: bool) -> Self {
-        let description = source.description();
+        let at = source.at();
         let (workers, slots) = (BTreeMap::new(), BTreeSet::new());
         Self {
             key: key.map(str::to_owned),
-            description,
+            at,
             source,
             any_port,
             declared: false,

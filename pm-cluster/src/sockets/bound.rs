@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use pm_common::policy::WorkerId;
+use pm_common::policy::listening::Listening;
 use pm_common::policy::steering::Spread;
 use pm_common::sys::socket;
 
@@ -140,11 +141,11 @@ impl Sockets {
     }
 
     /// Where a socket of ours listens, if the worker listens on one: it takes connections as soon as it is ready.
-    pub fn listens_on(&mut self, who: WorkerId, inode: u64) -> Option<String> {
+    pub fn listens_on(&mut self, who: WorkerId, inode: u64) -> Option<Listening> {
         let id = self.addresses.of_socket(inode)?;
-        let description = self.addresses.get(&id)?.description.clone();
+        let at = self.addresses.get(&id)?.at.clone();
         self.listening_on(id, who).ok()?;
-        Some(description)
+        Some(at)
     }
 
     /// Whether this is one of our sockets.
@@ -155,8 +156,8 @@ impl Sockets {
 
     /// The address as [`Self::all`] shows it, if it is one of ours.
     #[must_use]
-    pub fn at(&self, at: BindAddress) -> Option<&str> {
-        self.bound_at(at).map(|address| address.description.as_str())
+    pub fn at(&self, at: BindAddress) -> Option<&Listening> {
+        self.bound_at(at).map(|address| &address.at)
     }
 
     /// Connections that wait in the lanes of this worker.

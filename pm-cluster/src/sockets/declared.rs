@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 
 use pm_common::policy::WorkerId;
+use pm_common::policy::listening::Listening;
 use pm_common::sys::socket::{self, UnixName};
 
 use super::Sockets;
@@ -47,7 +48,7 @@ impl Sockets {
     ///
     /// # Errors
     /// That of making or duplicating a socket.
-    pub fn pass(&mut self, who: WorkerId) -> io::Result<Vec<(OwnedFd, String)>> {
+    pub fn pass(&mut self, who: WorkerId) -> io::Result<Vec<(OwnedFd, Listening)>> {
         let standing = self.standing(who);
         let mut passed = Vec::new();
         let declared: Vec<u64> =
@@ -61,7 +62,7 @@ impl Sockets {
             // It need not say that it listens: the socket does.
             address.accepting(who);
             address.reserved.insert(who);
-            passed.push((lent.socket, address.description.clone()));
+            passed.push((lent.socket, address.at.clone()));
             self.addresses.note_sockets(id);
         }
         Ok(passed)
@@ -72,9 +73,9 @@ impl Sockets {
         let mut unnamed = self.addresses.iter().filter(|(_, address)| address.declared && address.key.is_none());
         let fits = |address: &Address| match wanted {
             Wanted::Tcp { address: wanted, otherwise, .. } => {
-                [Some(*wanted), *otherwise].into_iter().flatten().any(|a| address.description == format!("tcp:{a}"))
+                [Some(*wanted), *otherwise].into_iter().flatten().any(|a| address.at.tcp() == Some(a))
             }
-            Wanted::Unix(UnixName::Path(path)) => address.description == format!("unix:{}", path.display()),
+            Wanted::Unix(name) => matches!(&address.at, Listening::Unix(at) if at == name),
             _ => false,
         };
         let id = unnamed.find(|(_, address)| fits(address)).map(|(id, _)| *id)?;

@@ -12,6 +12,7 @@ use pm_common::app::status;
 use pm_common::cli::report;
 use pm_common::kernel::listeners;
 use pm_common::policy::WorkerId;
+use pm_common::policy::listening::Listening;
 use pm_common::policy::steering::Spread;
 use pm_common::sys::socket::{self, EADDRINUSE, EMFILE};
 
@@ -242,7 +243,7 @@ impl Sockets {
             let mut sockets = address.sockets_by_worker();
             for who in address.accepting_workers() {
                 let of_worker = all.entry(who).or_default();
-                of_worker.0.insert(address.description.clone());
+                of_worker.0.insert(address.at.to_string());
                 of_worker.1.append(&mut sockets.remove(&who).unwrap_or_default());
             }
         }
@@ -251,8 +252,8 @@ impl Sockets {
 
     /// The address of a key as [`Self::all`] shows it.
     #[must_use]
-    pub fn description(&self, key: &str) -> Option<&str> {
-        self.addresses.with_key(key).and_then(|id| self.addresses.get(&id)).map(|address| address.description.as_str())
+    pub fn at_key(&self, key: &str) -> Option<&Listening> {
+        self.addresses.with_key(key).and_then(|id| self.addresses.get(&id)).map(|address| &address.at)
     }
 
     /// What a person should be told since the last call.

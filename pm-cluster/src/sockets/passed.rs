@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
+use pm_common::policy::listening::Listening;
 use pm_common::sys::passed::Passed;
 use pm_common::sys::socket::{self, Kind, Local, UnixName};
 
@@ -17,7 +18,7 @@ use super::wanted::{BindAddress, Wanted};
 pub(super) struct Outside {
     fd: BorrowedFd<'static>,
     /// As that of an address.
-    description: String,
+    at: Listening,
     /// A worker, or `--listen`, has asked for it; or it was said that nobody has.
     settled: bool,
 }
@@ -49,15 +50,14 @@ impl Sockets {
     /// Has addresses served from these sockets.
     pub fn started_with(&mut self, passed: &[Passed]) {
         let bound = passed.iter().filter(|passed| socket::local(passed.fd).is_ok());
-        let outside =
-            |passed: &Passed| Outside { fd: passed.fd, description: source::described(passed.fd), settled: false };
+        let outside = |passed: &Passed| Outside { fd: passed.fd, at: source::listening(passed.fd), settled: false };
         self.outside.extend(bound.map(outside));
     }
 
     /// The connections of the socket that we were started with for this, if there is one that nobody has yet.
     pub(super) fn take_outside(&mut self, wanted: &Wanted, manner: &Manner) -> Option<io::Result<Source>> {
         let known = &self.addresses;
-        let free = |outside: &Outside| known.values().all(|address| address.description != outside.description);
+        let free = |outside: &Outside| known.values().all(|address| address.at != outside.at);
         let found = self.outside.iter_mut().find(|outside| outside.fits(wanted) && free(outside))?;
         found.settled = true;
         Some(found.fd.try_clone_to_owned().and_then(|fd| manner.around(fd, found.is_datagram())))
@@ -82,7 +82,7 @@ impl Sockets {
         let stream = self.outside.iter_mut().filter(|outside| !outside.settled && !outside.is_datagram());
         if let Some(outside) = stream.into_iter().find(|outside| on_port(outside)) {
             outside.settled = true;
-            let socket = &outside.description;
+            let socket = &outside.at;
             self.manner.warnings.push(format!(
                 "a worker listens on another address than the socket that we were started with address=tcp:{wanted} \
                  socket={socket}; have both agree (ListenStream= of the unit, or the program)"
@@ -101,7 +101,7 @@ impl Sockets {
                 }
                 _ => String::new(),
             };
-            let address = &outside.description;
+            let address = &outside.at;
             self.manner.warnings.push(format!(
                 "no worker has listened so far on a socket that we were started with address={address}; have the program \
                  listen there{remedy}"

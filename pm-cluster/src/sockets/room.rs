@@ -119,7 +119,7 @@ impl Sockets {
         };
         let room = address.sockets(who).len() < MOST_AT_AN_ADDRESS;
         if !room {
-            let address = &address.description;
+            let address = &address.at;
             self.manner.warnings.push(format!(
                 "a worker binds more sockets to an address than are shared, the others are its own address={address} \
                  most={MOST_AT_AN_ADDRESS}"
@@ -150,7 +150,7 @@ impl Sockets {
             return;
         }
         let Some(address) = self.addresses.get(&id).filter(|_| limits::is_want(error)) else { return };
-        let (address, reason) = (&address.description, report::reason(error));
+        let (address, reason) = (&address.at, report::reason(error));
         self.manner.warnings.push(format!("a worker cannot listen address={address} reason={reason}"));
     }
 }

@@ -4,8 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use pm_common::policy::listening::Listening;
 use pm_common::policy::steering::Spread;
-use pm_common::sys::socket::{self, EACCES, EADDRINUSE, EBADF, EINVAL, Join, Kind, Local, UnixName};
+use pm_common::sys::socket::{self, EACCES, EADDRINUSE, EBADF, EINVAL, Join, Kind, Local};
 
 use super::lanes::{self, Lanes, Opened};
 use super::unix::{self, Access, Claim};
@@ -146,11 +147,11 @@ impl Source {
         if let Self::Lanes(lanes) = self { Some(lanes) } else { None }
     }
 
-    /// `tcp:127.0.0.1:3000`, `udp:[::]:53`, `unix:/path`, `unix:@abstract`.
-    pub(super) fn description(&self) -> String {
+    /// Where it listens.
+    pub(super) fn at(&self) -> Listening {
         match self {
-            Self::Lanes(lanes) => format!("tcp:{}", lanes.address()),
-            Self::Shared { fd, .. } | Self::RoundRobin { fd, .. } => described(fd),
+            Self::Lanes(lanes) => Listening::Tcp(lanes.address()),
+            Self::Shared { fd, .. } | Self::RoundRobin { fd, .. } => listening(fd),
         }
     }
 
@@ -173,15 +174,14 @@ impl Source {
     }
 }
 
-/// The address of a socket, as that of a source.
-pub(super) fn described(fd: impl AsFd) -> String {
+/// Where a socket listens.
+pub(super) fn listening(fd: impl AsFd) -> Listening {
     let fd = &fd;
     match (socket::local(fd), socket::kind(fd)) {
-        (Ok(Local::Inet(address)), Ok(Kind::Datagram)) => format!("udp:{address}"),
-        (Ok(Local::Inet(address)), _) => format!("tcp:{address}"),
-        (Ok(Local::Unix(Some(UnixName::Path(path)))), _) => format!("unix:{}", path.display()),
-        (Ok(Local::Unix(Some(UnixName::Abstract(name)))), _) => format!("unix:@{}", String::from_utf8_lossy(&name)),
-        (Ok(Local::Unix(None)) | Err(_), _) => "unknown".to_owned(),
+        (Ok(Local::Inet(address)), Ok(Kind::Datagram)) => Listening::Udp(address),
+        (Ok(Local::Inet(address)), _) => Listening::Tcp(address),
+        (Ok(Local::Unix(Some(name))), _) => Listening::Unix(name),
+        (Ok(Local::Unix(None)) | Err(_), _) => Listening::Unknown,
     }
 }
 

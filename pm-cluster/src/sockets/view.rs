@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use pm_common::policy::WorkerId;
+use pm_common::policy::listening::Listening;
 use pm_common::sys::socket;
 
 use super::Sockets;
@@ -29,8 +30,8 @@ pub struct LaneView<'a> {
     pub fd: BorrowedFd<'a>,
     /// The name of its address in Node's protocol: workers that have this key can take the connections.
     pub key: Option<&'a str>,
-    /// Its address, for people.
-    pub address: &'a str,
+    /// Its address.
+    pub address: &'a Listening,
     /// The port; 0: none.
     pub port: u16,
     /// The slot whose next worker gets it: one that is about to start serves the queue itself.
@@ -79,11 +80,11 @@ impl Sockets {
     }
 
     /// Checks whether a worker has shut its lane down; if so, it is steered around: gives the worker, and the address.
-    pub fn look_if_shut(&mut self, at: LaneRef) -> Option<(WorkerId, String)> {
+    pub fn look_if_shut(&mut self, at: LaneRef) -> Option<(WorkerId, Listening)> {
         let lanes = self.lanes_at(at)?;
         let holder = lanes.holder(at.lane)?;
         lanes.look_if_shut(at.lane).then_some(())?;
-        Some((holder, self.addresses.get(&at.address)?.description.clone()))
+        Some((holder, self.addresses.get(&at.address)?.at.clone()))
     }
 
     /// Has a socket of ours listen again, if it was shut down.
@@ -133,7 +134,7 @@ impl Address {
         let members = move || lanes.into_iter().flat_map(Lanes::listening);
         let port = lanes.map_or(0, |lanes| lanes.address().port());
         let has_others = members().filter(|(_, lane)| lane.serves()).nth(1).is_some();
-        let (key, address) = (self.key.as_deref(), self.description.as_str());
+        let (key, address) = (self.key.as_deref(), &self.at);
         let view = move |lane, fd, slot, holder| {
             let at = LaneRef { address: id, lane };
             LaneView { at, fd, key, address, port, slot, holder, has_others }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use pm_common::policy::listening::Listening;
 use pm_common::sys::socket::{UdpOptions, UnixName};
 
 use super::unix::Access;
@@ -87,6 +88,14 @@ pub enum Declared {
 }
 
 impl Declared {
+    /// Where it listens.
+    pub(super) fn at(&self) -> Listening {
+        match self {
+            Self::Tcp(address) => Listening::Tcp(*address),
+            Self::Unix { path, .. } => Listening::Unix(UnixName::Path(path.clone())),
+        }
+    }
+
     /// The same as what a worker asks for.
     pub(super) fn wanted(&self) -> Wanted {
         match self {
@@ -98,9 +107,6 @@ impl Declared {
 
 impl fmt::Display for Declared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "tcp:{address}"),
-            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-        }
+        self.at().fmt(f)
     }
 }

@@ -1,18 +1,22 @@
 //! What of this machine listens, and where: the kernel's socket monitors, asked for all listeners.
 
+use std::ffi::OsStr;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::net::SendFlags;
+
+use crate::policy::listening::{Listening, UnixName};
 
 use super::sock_diag::{HEADER, LISTEN, SOCK_DIAG_BY_FAMILY, half, header, monitor, receive, request_of_range, word};
 
 /// All listeners of this network, TCP of both families and the streams of unix with a path: the number of each socket,
-/// and its address in the words of the status.
+/// and its address.
 ///
 /// # Errors
 /// The kernel has no such monitor, or forbids it.
-pub fn listeners() -> io::Result<Vec<(u64, String)>> {
+pub fn listeners() -> io::Result<Vec<(u64, Listening)>> {
     let mut found = Vec::new();
     let socket = monitor()?;
     rustix::net::send(&socket, &request_of_range(1, u16::MAX, 0, LISTEN), SendFlags::empty())?;
@@ -23,21 +27,21 @@ pub fn listeners() -> io::Result<Vec<(u64, String)>> {
     Ok(found)
 }
 
-fn tcp_listener(body: &[u8]) -> Option<(u64, String)> {
+fn tcp_listener(body: &[u8]) -> Option<(u64, Listening)> {
     let port = u16::from_be_bytes(body.get(4..6)?.try_into().ok()?);
     let ip: IpAddr = match i32::from(*body.first()?) {
         nix::libc::AF_INET6 => <[u8; 16]>::try_from(body.get(8..24)?).ok()?.into(),
         _ => <[u8; 4]>::try_from(body.get(8..12)?).ok()?.into(),
     };
-    Some((word(body, 68)?.into(), format!("tcp:{}", SocketAddr::from((ip, port)))))
+    Some((word(body, 68)?.into(), Listening::Tcp(SocketAddr::from((ip, port)))))
 }
 
 /// `struct unix_diag_msg` and its attributes, of which the name alone was asked for.
-fn unix_listener(body: &[u8]) -> Option<(u64, String)> {
+fn unix_listener(body: &[u8]) -> Option<(u64, Listening)> {
     let attributes = body.get(16..)?;
     let name = attributes.get(4..usize::from(half(attributes, 0)?))?;
     let path = name.split(|byte| *byte == 0).next().filter(|path| !path.is_empty())?;
-    Some((word(body, 4)?.into(), format!("unix:{}", String::from_utf8_lossy(path))))
+    Some((word(body, 4)?.into(), Listening::Unix(UnixName::Path(OsStr::from_bytes(path).into()))))
 }
 
 /// `struct unix_diag_req` (linux/unix_diag.h).
@@ -67,9 +71,9 @@ mod tests {
         let inode = |fd: &dyn std::os::fd::AsFd| crate::sys::socket::inode(fd.as_fd()).expect("open");
         let seen = |inode| all.iter().find(|(seen, _)| *seen == inode).map(|(_, address)| address.clone());
         for one in &tcp {
-            assert_eq!(seen(inode(one)), Some(format!("tcp:{}", one.local_addr().expect("bound"))));
+            assert_eq!(seen(inode(one)), Some(Listening::Tcp(one.local_addr().expect("bound"))));
         }
-        assert_eq!(seen(inode(&unix)), Some(format!("unix:{}", path.display())));
+        assert_eq!(seen(inode(&unix)), Some(Listening::Unix(UnixName::Path(path))));
         assert!((unix_listener(&[0; 20]), tcp_listener(&[0; 71])) == (None, None));
     }
 }

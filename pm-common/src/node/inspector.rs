@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::TcpListener;
 
 use crate::policy::WorkerId;
+use crate::policy::listening::Listening;
 
 use crate::node::program::base_name;
 
@@ -117,10 +118,10 @@ impl Inspector {
 
 /// Whether this address of a process is that of its debugger.
 #[must_use]
-pub fn is_of(pid: i32, address: &str) -> bool {
+pub fn is_of(pid: i32, address: &Listening) -> bool {
     let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
     let is_node = matches!(base_name(program.as_os_str()).as_str(), "node" | "nodejs");
-    is_node && address.rsplit(':').next() == Some(&Inspector::of_process(pid).port.to_string())
+    is_node && address.tcp().is_some_and(|tcp| tcp.port() == Inspector::of_process(pid).port)
 }
 
 /// The ports that workers' inspectors were given.

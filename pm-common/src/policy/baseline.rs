@@ -7,16 +7,17 @@
 
 use std::collections::BTreeSet;
 
-use super::opened::{Heard, Learned, Others, SETTLE, counting, is_path};
+use super::listening::Listening;
+use super::opened::{Heard, Learned, Others, SETTLE, counting};
 use super::slot::Slot;
 use super::time::Mono;
 use super::worker::Worker;
 
 impl Slot {
     /// Learns from a worker, as it leaves the seat or is to be replaced, what its successor must listen on.
-    pub(super) fn learn(&mut self, worker: &Worker, heard: Heard<String>) {
+    pub(super) fn learn(&mut self, worker: &Worker, heard: Heard<Listening>) {
         let Heard { baseline, others } = heard;
-        let opened = |address: &String| worker.listening.get(address);
+        let opened = |address: &Listening| worker.listening.get(address);
         let late = baseline.iter().filter(|address| opened(address).is_some_and(|o| o.late)).cloned().collect();
         let took = baseline.iter().filter_map(opened).map(|opened| opened.after).max().unwrap_or_default();
         let known = std::mem::take(&mut self.learned);
@@ -26,36 +27,36 @@ impl Slot {
     }
 
     /// What is to be learned from this worker of the slot; it may be asked several times.
-    pub(super) fn heard<'a>(&self, worker: &'a Worker, others: &Others<'_>) -> Heard<&'a str> {
+    pub(super) fn heard<'a>(&self, worker: &'a Worker, others: &Others<'_>) -> Heard<&'a Listening> {
         let known = &self.learned;
         let before = if known.from == worker.generation { &known.before } else { &known.seen };
-        let seen: BTreeSet<&str> = counting(&worker.listening).collect();
-        let wanted = |address: &&str| !others.waived.contains(*address);
-        let shared = |address: &str| others.shared.as_ref().is_none_or(|shared| shared.contains(address));
-        let held = |address: &&str| before.contains(*address) || !is_path(address) && shared(address);
-        let mut baseline: BTreeSet<&str> = seen.iter().copied().filter(wanted).filter(held).collect();
+        let seen: BTreeSet<&Listening> = counting(&worker.listening).collect();
+        let wanted = |address: &&Listening| !others.waived.contains(*address);
+        let shared = |address: &Listening| others.shared.as_ref().is_none_or(|shared| shared.contains(address));
+        let held = |address: &&Listening| before.contains(*address) || !address.is_unix() && shared(address);
+        let mut baseline: BTreeSet<&Listening> = seen.iter().copied().filter(wanted).filter(held).collect();
         if baseline.is_empty() {
             // Each has addresses of its own.
-            baseline = seen.iter().copied().filter(wanted).filter(|address| !is_path(address)).collect();
+            baseline = seen.iter().copied().filter(wanted).filter(|address| !address.is_unix()).collect();
         }
         Heard { others: &seen - &baseline, baseline }
     }
 
     /// What has been learned.
-    pub(super) fn known(&self) -> Heard<&str> {
-        let baseline: BTreeSet<&str> = self.baseline.iter().map(String::as_str).collect();
-        let others = self.learned.seen.iter().map(String::as_str).filter(|address| !baseline.contains(address));
+    pub(super) fn known(&self) -> Heard<&Listening> {
+        let baseline: BTreeSet<&Listening> = self.baseline.iter().collect();
+        let others = self.learned.seen.iter().filter(|address| !baseline.contains(address));
         Heard { others: others.collect(), baseline }
     }
 
     /// What this worker does not listen on and must.
-    pub(super) fn missing(&self, worker: &Worker) -> Vec<String> {
+    pub(super) fn missing(&self, worker: &Worker) -> Vec<Listening> {
         let must = self.baseline.iter().filter(|_| !worker.accepted);
         must.filter(|address| !worker.listening.contains_key(*address)).cloned().collect()
     }
 
     /// Whether the one before was without these too when it had served for a while.
-    pub(super) fn opened_late(&self, missing: &[String]) -> bool {
+    pub(super) fn opened_late(&self, missing: &[Listening]) -> bool {
         missing.iter().all(|address| self.learned.late.contains(address))
     }
 
@@ -69,7 +70,7 @@ impl Slot {
     }
 
     /// What its workers have listened on last, without those paths that are new each time.
-    pub(super) fn had(&self) -> impl Iterator<Item = &String> {
-        self.baseline.iter().chain(self.learned.seen.iter().filter(|address| !is_path(address)))
+    pub(super) fn had(&self) -> impl Iterator<Item = &Listening> {
+        self.baseline.iter().chain(self.learned.seen.iter().filter(|address| !address.is_unix()))
     }
 }

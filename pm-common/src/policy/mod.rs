@@ -4,6 +4,7 @@ mod baseline;
 pub mod exit;
 pub mod heard;
 pub mod lag;
+pub mod listening;
 pub mod oom;
 mod opened;
 pub mod record;

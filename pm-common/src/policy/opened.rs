@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::listening::Listening;
 use super::time::Span;
 
 /// The least time that a worker that is up has for the rest of what it must listen on.
@@ -19,7 +20,7 @@ pub(super) struct OpenedAddress {
 }
 
 /// What a worker opened, by address.
-pub(super) type Opens = BTreeMap<String, OpenedAddress>;
+pub(super) type Opens = BTreeMap<Listening, OpenedAddress>;
 
 /// What a slot has learned from the last worker that was ready.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,11 +28,11 @@ pub(super) struct Learned {
     /// Its generation.
     pub(super) from: u64,
     /// All that may count.
-    pub(super) seen: BTreeSet<String>,
+    pub(super) seen: BTreeSet<Listening>,
     /// The same of the one before it.
-    pub(super) before: BTreeSet<String>,
+    pub(super) before: BTreeSet<Listening>,
     /// What of the baseline it opened when it had served for a while.
-    pub(super) late: BTreeSet<String>,
+    pub(super) late: BTreeSet<Listening>,
     /// How long it took from its first address to the last of the baseline.
     pub(super) took: Span,
 }
@@ -40,9 +41,9 @@ pub(super) struct Learned {
 #[derive(Debug)]
 pub(super) struct Others<'a> {
     /// What all have that have served for long enough; `None`: nobody has.
-    pub(super) shared: Option<BTreeSet<&'a str>>,
+    pub(super) shared: Option<BTreeSet<&'a Listening>>,
     /// What does not count any more.
-    pub(super) waived: &'a BTreeSet<String>,
+    pub(super) waived: &'a BTreeSet<Listening>,
 }
 
 /// Where the workers of a slot listened.
@@ -54,10 +55,10 @@ pub struct Heard<T: Ord> {
     pub others: BTreeSet<T>,
 }
 
-impl Heard<&str> {
-    /// The same, with text of its own.
-    pub(super) fn to_owned(&self) -> Heard<String> {
-        let own = |set: &BTreeSet<&str>| set.iter().map(|&address| address.to_owned()).collect();
+impl Heard<&Listening> {
+    /// The same addresses, as values of their own.
+    pub(super) fn to_owned(&self) -> Heard<Listening> {
+        let own = |set: &BTreeSet<&Listening>| set.iter().map(|&address| address.clone()).collect();
         Heard { baseline: own(&self.baseline), others: own(&self.others) }
     }
 
@@ -68,17 +69,12 @@ impl Heard<&str> {
 
 impl Learned {
     /// What a supervisor knew that was killed.
-    pub(super) fn carried(from: u64, heard: &Heard<String>) -> Self {
+    pub(super) fn carried(from: u64, heard: &Heard<Listening>) -> Self {
         Self { from, seen: &heard.baseline | &heard.others, ..Self::default() }
     }
 }
 
-/// A path, maybe one with a pid in it.
-pub(super) fn is_path(address: &str) -> bool {
-    address.starts_with("unix:")
-}
-
 /// Those of a worker's addresses that may count.
-pub(super) fn counting(opens: &Opens) -> impl Iterator<Item = &str> {
-    opens.iter().filter(|(_, opened)| opened.counts).map(|(address, _)| address.as_str())
+pub(super) fn counting(opens: &Opens) -> impl Iterator<Item = &Listening> {
+    opens.iter().filter(|(_, opened)| opened.counts).map(|(address, _)| address)
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use super::WorkerId;
 use super::exit::Exit;
 use super::lag::Stall;
+use super::listening::Listening;
 use super::time::Span;
 use super::worker::{Why, Worker};
 
@@ -35,11 +36,11 @@ pub enum Record {
     /// A worker is over the lag limit.
     OverLag { id: WorkerId, how: Stall, after: Span, limit: Span },
     /// A worker was not ready in time.
-    NotReady { id: WorkerId, after: Span, missing: Vec<String>, refused: Option<String> },
+    NotReady { id: WorkerId, after: Span, missing: Vec<Listening>, refused: Option<String> },
     /// A worker over the limit has its successor, and goes.
     Replaced { id: WorkerId, why: Why },
     /// A worker serves, but not all that the one before it did.
-    ReadyWithout { id: WorkerId, missing: Vec<String> },
+    ReadyWithout { id: WorkerId, missing: Vec<Listening> },
     /// A worker did not end within its grace.
     Killed { id: WorkerId, grace: Span },
     /// A reload replaced all workers.
@@ -77,8 +78,8 @@ pub(super) const fn remedy(why: Why) -> &'static str {
 
 /// Addresses for people: of very many the first, and how many more there are.
 #[must_use]
-pub fn some_of(addresses: &[impl AsRef<str>]) -> String {
-    let shown: Vec<&str> = addresses.iter().take(MOST_SHOWN).map(AsRef::as_ref).collect();
+pub fn some_of(addresses: &[impl ToString]) -> String {
+    let shown: Vec<String> = addresses.iter().take(MOST_SHOWN).map(ToString::to_string).collect();
     match addresses.len().saturating_sub(MOST_SHOWN) {
         0 => shown.join(" "),
         more => format!("{} and {more} more", shown.join(" ")),
@@ -89,19 +90,19 @@ pub fn some_of(addresses: &[impl AsRef<str>]) -> String {
 const IF_MEANT: &str = "as the one before it (if that is meant: pm reload APP --moved)";
 
 /// Addresses as people write them.
-fn places<'a>(addresses: impl Iterator<Item = &'a String>) -> String {
-    let plain = |address: &'a String| address.strip_prefix("tcp:").unwrap_or(address);
+fn places<'a>(addresses: impl Iterator<Item = &'a Listening>) -> String {
+    let plain = |address: &Listening| address.tcp().map_or_else(|| address.to_string(), |tcp| tcp.to_string());
     some_of(&addresses.map(plain).collect::<Vec<_>>())
 }
 
 /// What a worker listens on, and what it lacks.
-pub(super) fn listens_elsewhere(worker: &Worker, missing: &[String]) -> String {
+pub(super) fn listens_elsewhere(worker: &Worker, missing: &[Listening]) -> String {
     let (there, missing) = (places(worker.listening.keys()), places(missing.iter()));
     format!("the new worker listens on {there}, not on {missing} {IF_MEANT}")
 }
 
 /// What a worker that is not ready lacks, as the rest of a sentence.
-pub(super) fn not_listening(missing: &[String]) -> String {
+pub(super) fn not_listening(missing: &[Listening]) -> String {
     if missing.is_empty() {
         return String::new();
     }
@@ -109,7 +110,7 @@ pub(super) fn not_listening(missing: &[String]) -> String {
 }
 
 /// What a worker lacks as [`not_listening`] says it, and what it was refused.
-pub(super) fn lacking(missing: &[String], refused: Option<&str>) -> String {
+pub(super) fn lacking(missing: &[Listening], refused: Option<&str>) -> String {
     let refused = refused.map_or_else(String::new, |what| format!("; {what}"));
     not_listening(missing) + &refused
 }
@@ -172,10 +173,10 @@ mod tests {
 
     #[test]
     fn a_message_names_some_of_a_thousand_addresses() {
-        let all: Vec<String> = (0..1000).map(|n| format!("tcp:{n}")).collect();
-        assert_eq!(some_of(&all[..2]), "tcp:0 tcp:1");
-        assert!(some_of(&all[..MOST_SHOWN]).ends_with(" tcp:15"));
-        assert!(some_of(&all).ends_with(" tcp:15 and 984 more"));
+        let all: Vec<Listening> = (0..1000).map(|n| Listening::Tcp(([127, 0, 0, 1], n).into())).collect();
+        assert_eq!(some_of(&all[..2]), "tcp:127.0.0.1:0 tcp:127.0.0.1:1");
+        assert!(some_of(&all[..MOST_SHOWN]).ends_with(" tcp:127.0.0.1:15"));
+        assert!(some_of(&all).ends_with(" tcp:127.0.0.1:15 and 984 more"));
         assert!(not_listening(&all).len() < 300);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::exit::Exit;
+use super::listening::Listening;
 use super::opened::Learned;
 use super::rules::Intensity;
 use super::time::{Mono, Span};
@@ -62,7 +63,7 @@ pub(super) struct Slot {
     /// Scaled down: goes away once it is empty.
     pub(super) leaving: bool,
     /// What the slot's last worker that was ready listened on: its successor must too.
-    pub(super) baseline: BTreeSet<String>,
+    pub(super) baseline: BTreeSet<Listening>,
     /// What is known of that worker.
     pub(super) learned: Learned,
 }
@@ -77,7 +78,7 @@ pub(super) enum Role {
 
 impl Slot {
     /// A slot that wants a worker now.
-    pub(super) fn new(now: Mono, baseline: BTreeSet<String>) -> Self {
+    pub(super) fn new(now: Mono, baseline: BTreeSet<Listening>) -> Self {
         Self {
             seat: Seat::Backoff { since: now, until: now },
             successor: None,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pm_common::kernel::procfs;
 use pm_common::kernel::sock_diag::{self, Socket};
+use pm_common::policy::listening::Listening;
 
 use crate::show::row::{Row, Traffic};
 
@@ -33,7 +34,7 @@ pub(crate) fn add(rows: &mut [Row<'_>]) {
 /// and what it has left is of interest above all.
 fn ports_of(row: &Row<'_>) -> Vec<u16> {
     let addresses = row.supervisor.filter(|_| row.worker.is_some()).into_iter().flat_map(|told| &told.addresses);
-    addresses.filter_map(|address| address.strip_prefix("tcp:")?.rsplit_once(':')?.1.parse().ok()).collect()
+    addresses.filter_map(|address| Some(Listening::parse(address)?.tcp()?.port())).collect()
 }
 
 /// What waits for these workers of one app in all, a queue that they share counted once.

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use pm_common::cli::report;
 use pm_common::policy::WorkerId;
+use pm_common::policy::listening::Listening;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::policy::worker::ReadyBy;
@@ -95,8 +96,7 @@ pub struct Health {
 
 #[derive(Debug)]
 struct Check {
-    /// Where it listens, in the words of the status.
-    listening: String,
+    listening: Listening,
     attempt: Option<Attempt>,
     /// When to try, or to give up what is being tried.
     at: Mono,
@@ -140,13 +140,13 @@ impl Health {
     }
 
     /// The worker listens here; it is asked if that is where.
-    pub fn listens(&mut self, who: WorkerId, listening: &str) {
+    pub fn listens(&mut self, who: WorkerId, listening: &Listening) {
         let asked = match &self.question {
-            Question::Url(url) => tcp(listening).is_some_and(|address| address.port() == url.port),
+            Question::Url(url) => listening.tcp().is_some_and(|address| address.port() == url.port),
             Question::Command(_) => true,
         };
         if asked {
-            let check = || Check { listening: listening.to_owned(), attempt: None, at: clock::now() };
+            let check = || Check { listening: listening.clone(), attempt: None, at: clock::now() };
             self.checks.entry(who).or_insert_with(check);
         }
     }
@@ -227,7 +227,7 @@ impl Question {
     ) -> Result<Attempt, String> {
         match (self, start) {
             (Self::Url(url), _) => {
-                let asking = tcp(&check.listening).and_then(|at| ask(who, at, url, sockets));
+                let asking = check.listening.tcp().and_then(|at| ask(who, at, url, sockets));
                 asking.map(Attempt::Asking).ok_or_else(|| "health check: cannot connect".to_owned())
             }
             (Self::Command(command), Some(start)) => {
@@ -271,10 +271,6 @@ impl Attempt {
             Self::Running(run) => run.complaint(&what),
         }
     }
-}
-
-fn tcp(listening: &str) -> Option<SocketAddr> {
-    listening.strip_prefix("tcp:")?.parse().ok()
 }
 
 /// Begins to connect; `None`: not possible now.
@@ -373,7 +369,7 @@ mod tests {
         let (who, mut sockets, mut events) = (WorkerId { slot: 0, generation: 1 }, Sockets::default(), VecDeque::new());
         let mut health = Health::new(Question::Command("sleep 1000".into()));
         health.prepare(who, &release);
-        health.listens(who, "tcp:127.0.0.1:1");
+        health.listens(who, &Listening::parse("tcp:127.0.0.1:1").expect("an address"));
         health.look(&mut sockets, &mut events);
         let pid = health.children().next().expect("it runs");
         let watched = pm_common::sys::pidfd::open(pid).expect("our child");

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use pm_common::cli::report;
 use pm_common::policy::WorkerId;
 use pm_common::policy::exit::{Exit, signal_name};
+use pm_common::policy::listening::Listening;
 use pm_common::supervise::release::Release;
 use pm_common::sys::process::{self, Child, Launch};
 use rustix::io::Errno;
@@ -56,7 +57,7 @@ impl Run {
     pub(super) fn start(
         command: &OsString,
         who: WorkerId,
-        at: &str,
+        at: &Listening,
         (start, port): (&Start, u16),
     ) -> Result<Self, String> {
         let cannot = |error: std::io::Error| format!("health check: cannot run sh: {}", report::reason(&error));
@@ -141,7 +142,7 @@ impl Drop for Run {
     }
 }
 
-fn variables(who: WorkerId, at: &str, pid: i32, port: u16) -> [(OsString, OsString); 5] {
+fn variables(who: WorkerId, at: &Listening, pid: i32, port: u16) -> [(OsString, OsString); 5] {
     [
         ("PM_SLOT", who.slot.to_string()),
         ("PM_GENERATION", who.generation.to_string()),
@@ -153,12 +154,8 @@ fn variables(who: WorkerId, at: &str, pid: i32, port: u16) -> [(OsString, OsStri
 }
 
 /// The address in the form that a client takes: without `tcp:`, and with a host that can be connected to.
-fn address(at: &str) -> String {
-    let Some(tcp) = at.strip_prefix("tcp:") else { return at.to_owned() };
-    match tcp.parse::<SocketAddr>() {
-        Ok(inet) => SocketAddr::new(reachable(inet.ip()), inet.port()).to_string(),
-        Err(_) => tcp.to_owned(),
-    }
+fn address(at: &Listening) -> String {
+    at.tcp().map_or_else(|| at.to_string(), |tcp| SocketAddr::new(reachable(tcp.ip()), tcp.port()).to_string())
 }
 
 /// The last line that is not empty; a progress bar ends its lines with a return.
@@ -174,6 +171,7 @@ mod tests {
 
     #[test]
     fn an_address_can_be_connected_to() {
+        let address = |words| address(&Listening::parse(words).expect("an address"));
         assert_eq!(address("tcp:[::]:3000"), "127.0.0.1:3000");
         assert_eq!(address("tcp:10.0.0.1:80"), "10.0.0.1:80");
         assert_eq!(address("tcp:[::1]:80"), "[::1]:80");

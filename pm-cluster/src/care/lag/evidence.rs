@@ -123,7 +123,16 @@ mod tests {
 
     fn look(listener: &TcpListener) -> Evidence {
         let (at, fd, port) = (LaneRef::default(), listener.as_fd(), listener.local_addr().expect("bound").port());
-        let held = LaneView { at, fd, key: None, address: "", port, slot: None, holder: None, has_others: false };
+        let held = LaneView {
+            at,
+            fd,
+            key: None,
+            address: &pm_common::policy::listening::Listening::Unknown,
+            port,
+            slot: None,
+            holder: None,
+            has_others: false,
+        };
         Looks::default().at(&held, us(), socket::accept_queue(listener).expect("listens")).expect("a monitor")
     }
 

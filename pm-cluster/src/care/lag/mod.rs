@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use pm_common::cli::report;
 use pm_common::policy::WorkerId;
 use pm_common::policy::lag::{Beat, Pulse, Stall, Verdict, Watched};
+use pm_common::policy::listening::Listening;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::supervise::Source;
@@ -59,7 +60,7 @@ struct Heartbeat {
 struct Suspect {
     who: WorkerId,
     pid: i32,
-    address: String,
+    address: Listening,
     watched: Watched,
     /// The connections that waited at the beginning.
     waited: BTreeSet<u64>,
@@ -97,7 +98,7 @@ impl Lag {
     }
 
     /// A worker in service has shut a listener down: nobody waits there, so that no queue tells of it.
-    pub(crate) fn has_shut(&mut self, who: WorkerId, pid: i32, address: &str, sockets: &Sockets) {
+    pub(crate) fn has_shut(&mut self, who: WorkerId, pid: i32, address: &Listening, sockets: &Sockets) {
         let others = sockets.lanes().any(|lane| lane.server().is_some() && lane.address == address);
         let so = if others { "new connections go to others" } else { "new connections are refused" };
         let WorkerId { slot, generation } = who;
@@ -162,7 +163,7 @@ impl Lag {
             // Where the connections cannot be seen nothing can be known.
             let Some(seen) = self.looks.at(&lane, pid, queued) else { continue };
             let Evidence { waiting: waited, held, .. } = seen;
-            let (address, watched) = (lane.address.to_owned(), Watched::begin(now, queue));
+            let (address, watched) = (lane.address.clone(), Watched::begin(now, queue));
             self.suspects.insert(lane.at, Suspect { who, pid, address, watched, waited, held, stall: None });
         }
     }

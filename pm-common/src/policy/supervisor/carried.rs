@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::listening::Listening;
 use super::super::opened::{Heard, Learned};
 use super::super::slot::LastEnd;
 use super::roll::Outcome;
@@ -24,9 +25,9 @@ pub struct Carried {
     /// By number, those that were scaled away included.
     pub slots: Vec<CarriedSlot>,
     /// Where the workers of the slots listened: what many have in common stands here once.
-    pub heard: Vec<Heard<String>>,
+    pub heard: Vec<Heard<Listening>>,
     /// What no worker is held to any more.
-    pub waived: BTreeSet<String>,
+    pub waived: BTreeSet<Listening>,
     /// What was promised to those who wait for a roll.
     pub rolls: CarriedRolls,
 }
@@ -106,7 +107,7 @@ impl Supervisor {
     /// What the slots' workers listened on, each once, and which of it each slot has.
     ///
     /// Only of the release that a successor starts: what those of another one listened on, it may know nothing of.
-    fn carried_heard(&self) -> (Vec<Heard<String>>, Vec<Option<usize>>) {
+    fn carried_heard(&self) -> (Vec<Heard<Listening>>, Vec<Option<usize>>) {
         let (kept, rolling) = (self.kept_release(), self.is_rolling());
         let others = self.others();
         let (mut places, mut heard, mut room) = (BTreeMap::new(), Vec::new(), MOST_ADDRESSES);

@@ -3,7 +3,7 @@
 use super::super::opened::{OpenedAddress, Others, counting};
 use super::super::record::{Record, lacking, listens_elsewhere};
 use super::super::worker::Due;
-use super::{Action, BTreeSet, Life, Mono, ReadyBy, Role, Slot, Span, Supervisor, Worker, WorkerId};
+use super::{Action, BTreeSet, Life, Listening, Mono, ReadyBy, Role, Slot, Span, Supervisor, Worker, WorkerId};
 
 /// More addresses than this are not remembered as opened on demand: a program may choose new ones without end.
 const MOST_WAIVED: usize = 1024;
@@ -13,7 +13,7 @@ impl Supervisor {
         &mut self,
         now: Mono,
         id: WorkerId,
-        address: String,
+        address: Listening,
         fixed: bool,
         out: &mut Vec<Action>,
     ) {
@@ -38,7 +38,7 @@ impl Supervisor {
         self.hold_to_incumbent(now, id, out);
     }
 
-    pub(super) fn on_closed(&mut self, now: Mono, id: WorkerId, address: &str, out: &mut Vec<Action>) {
+    pub(super) fn on_closed(&mut self, now: Mono, id: WorkerId, address: &Listening, out: &mut Vec<Action>) {
         // A worker that drains closes everything: that is no change of its mind.
         let Some(worker) = self.worker(id).filter(|w| w.is_wanted()) else { return };
         worker.listening.remove(address);
@@ -53,7 +53,7 @@ impl Supervisor {
     }
 
     /// What the worker does not listen on and must.
-    pub(super) fn missing(&self, number: u32, worker: &Worker) -> Vec<String> {
+    pub(super) fn missing(&self, number: u32, worker: &Worker) -> Vec<Listening> {
         self.slot(number).map_or_else(Vec::new, |slot| slot.missing(worker))
     }
 
@@ -109,7 +109,7 @@ impl Supervisor {
 
     /// Whether a worker whose time is up is good enough: it lacks nothing any more, nobody else has the seat, a roll
     /// says that it is meant, or its code is that of the one before it, which had opened the rest later on demand.
-    pub(super) fn takes_as_it_is(&mut self, number: u32, role: Role, worker: &Worker, missing: &[String]) -> bool {
+    pub(super) fn takes_as_it_is(&mut self, number: u32, role: Role, worker: &Worker, missing: &[Listening]) -> bool {
         if !self.asks_listen() || worker.up.is_none() {
             return false;
         }
@@ -125,7 +125,7 @@ impl Supervisor {
     }
 
     /// Takes it, and holds the next ones to no more.
-    pub(super) fn accept(&mut self, now: Mono, id: WorkerId, missing: Vec<String>, out: &mut Vec<Action>) {
+    pub(super) fn accept(&mut self, now: Mono, id: WorkerId, missing: Vec<Listening>, out: &mut Vec<Action>) {
         let Some(worker) = self.worker(id) else { return };
         worker.accepted = true;
         let lacks = !missing.is_empty();
@@ -137,7 +137,7 @@ impl Supervisor {
     /// it has counts again.
     pub(super) fn compare(&mut self, number: u32, worker: &Worker) {
         let Some(slot) = self.slot_mut(number) else { return };
-        let without: Vec<String> = slot.had().filter(|a| !worker.listening.contains_key(*a)).cloned().collect();
+        let without: Vec<Listening> = slot.had().filter(|a| !worker.listening.contains_key(*a)).cloned().collect();
         self.waived.retain(|address| !worker.listening.contains_key(address));
         if self.waived.len() + without.len() <= MOST_WAIVED {
             self.waived.extend(without);
@@ -183,21 +183,21 @@ impl Supervisor {
         // In this time each of them has opened what any other has, if it opens it by itself.
         let long = opened.map(|opened| opened.after).max().unwrap_or_default().doubled().max(self.shape.roll.soak);
         let served = |w: &&Worker| matches!(w.life, Life::Ready { since, .. } if self.now.since(since) > long);
-        let all = ready().filter(served).map(|w| counting(&w.listening).collect::<BTreeSet<&str>>());
+        let all = ready().filter(served).map(|w| counting(&w.listening).collect::<BTreeSet<&Listening>>());
         Others { shared: all.reduce(|a, b| &a & &b), waived: &self.waived }
     }
 
     /// What all slots listen on: a new slot must too.
-    pub(super) fn shared_baseline(&self) -> BTreeSet<String> {
+    pub(super) fn shared_baseline(&self) -> BTreeSet<Listening> {
         let ready = self.slots.iter().filter(|s| !s.leaving).filter_map(Slot::incumbent).filter(|w| w.is_ready());
-        let wanted = |a: &&str| !a.starts_with("unix:") && !self.waived.contains(*a);
-        let ports = ready.map(|w| counting(&w.listening).filter(wanted).map(str::to_owned).collect());
-        ports.reduce(|a: BTreeSet<String>, b| &a & &b).unwrap_or_default()
+        let wanted = |a: &&Listening| !a.is_unix() && !self.waived.contains(*a);
+        let ports = ready.map(|w| counting(&w.listening).filter(wanted).cloned().collect());
+        ports.reduce(|a: BTreeSet<Listening>, b| &a & &b).unwrap_or_default()
     }
 }
 
 /// Why a worker that the roll waited for is turned away.
-pub(super) fn not_ready(worker: &Worker, after: Span, missing: &[String]) -> String {
+pub(super) fn not_ready(worker: &Worker, after: Span, missing: &[Listening]) -> String {
     match worker.refused.as_deref() {
         None if worker.up.is_some() && !missing.is_empty() => listens_elsewhere(worker, missing),
         refused => format!("not ready after {}ms{}", after.as_millis(), lacking(missing, refused)),

@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::WorkerId;
 use super::exit::Exit;
+use super::listening::Listening;
 use super::record::Record;
 use super::rules::Rules;
 use super::slot::{LastEnd, Role, Seat, Slot};
@@ -72,7 +73,7 @@ pub struct Supervisor {
     /// The newest generation of each slot that was scaled away: a worker's name is never given out twice.
     gone_generations: Vec<u64>,
     /// What the slots take over from a supervisor that was killed; empty once they have.
-    inherited: Vec<(CarriedSlot, Option<Heard<String>>)>,
+    inherited: Vec<(CarriedSlot, Option<Heard<Listening>>)>,
     wanted: u32,
     goal: Aim,
     /// A stop that was asked for and has not begun: the goal is still to run.
@@ -90,7 +91,7 @@ pub struct Supervisor {
     /// Some worker was ready: the program can run.
     ever_ready: bool,
     /// Addresses that workers do without: no successor is held to them.
-    waived: BTreeSet<String>,
+    waived: BTreeSet<Listening>,
     /// The time of the last event.
     now: Mono,
     /// The end that decides our exit code if all workers end for good.

@@ -3,6 +3,7 @@
 use super::super::WorkerId;
 use super::super::exit::Exit;
 use super::super::lag::Stall;
+use super::super::listening::Listening;
 use super::super::record::Record;
 use super::super::slot::LastEnd;
 use super::super::time::{Mono, Span};
@@ -57,11 +58,11 @@ pub enum Event {
     /// The worker could not be started: 126, 127, or 125 for a lack of resources that may pass.
     SpawnFailed(WorkerId, u8),
     /// It listens on this address; `fixed`: its successors must too (no port that the kernel chose).
-    Listening { id: WorkerId, address: String, fixed: bool },
+    Listening { id: WorkerId, address: Listening, fixed: bool },
     /// It wanted to listen and could not: the address, the reason and the culprit, in words.
     Refused { id: WorkerId, what: String },
     /// It closed this address.
-    Closed { id: WorkerId, address: String },
+    Closed { id: WorkerId, address: Listening },
     /// It said that it is ready, in this way.
     SaidReady(WorkerId, ReadyBy),
     /// It is being loaded, and will say when that is done: being alive is no evidence until then.

@@ -1,5 +1,6 @@
 //! What the journal says, and its JSON. Fields that are not known are passed over: a newer version may have written them.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use crate::app::status::Id;
 use crate::policy::LastEnd;
 use crate::policy::exit::Exit;
+use crate::policy::listening::Listening;
 use crate::policy::supervisor::{Carried, CarriedRolls, CarriedSlot, Heard};
 use crate::policy::time::Mono;
 use crate::policy::worker::Why;
@@ -59,7 +61,7 @@ impl State {
             "workers": {"asked": self.machine.asked, "wanted": self.machine.wanted},
             "slots": self.machine.slots.iter().map(slot_to_json).collect::<Vec<_>>(),
             "heard": self.machine.heard.iter().map(heard_to_json).collect::<Vec<_>>(),
-            "waived": self.machine.waived,
+            "waived": texts(&self.machine.waived),
             "rolls": rolls_to_json(&self.machine.rolls),
             "release": {
                 "number": self.release.number,
@@ -89,10 +91,7 @@ impl State {
                 wanted: small(&value["workers"]["wanted"])?,
                 slots: all(&value["slots"], slot_of)?,
                 heard: all(&value["heard"], heard_of).unwrap_or_default(),
-                waived: all(&value["waived"], |text| text.as_str().map(str::to_owned))
-                    .unwrap_or_default()
-                    .into_iter()
-                    .collect(),
+                waived: addresses(&value["waived"]).unwrap_or_default(),
                 rolls: rolls_of(&value["rolls"])?,
             },
             release: KeptRelease {
@@ -137,13 +136,22 @@ fn slot_of(value: &Value) -> Option<CarriedSlot> {
     })
 }
 
-fn heard_to_json(heard: &Heard<String>) -> Value {
-    json!({"baseline": heard.baseline, "paths": heard.others})
+fn heard_to_json(heard: &Heard<Listening>) -> Value {
+    json!({"baseline": texts(&heard.baseline), "paths": texts(&heard.others)})
 }
 
-fn heard_of(value: &Value) -> Option<Heard<String>> {
-    let texts = |name: &str| all(&value[name], |text| text.as_str().map(str::to_owned));
-    Some(Heard { baseline: texts("baseline")?.into_iter().collect(), others: texts("paths")?.into_iter().collect() })
+fn heard_of(value: &Value) -> Option<Heard<Listening>> {
+    Some(Heard { baseline: addresses(&value["baseline"])?, others: addresses(&value["paths"])? })
+}
+
+/// Addresses in words; what those do not say in full is left out, so that nobody is held to another one.
+fn texts(addresses: &BTreeSet<Listening>) -> Vec<String> {
+    addresses.iter().filter(|address| address.is_text()).map(ToString::to_string).collect()
+}
+
+fn addresses(texts: &Value) -> Option<BTreeSet<Listening>> {
+    let all = all(texts, |text| text.as_str().map(Listening::parse))?;
+    Some(all.into_iter().flatten().collect())
 }
 
 fn rolls_to_json(rolls: &CarriedRolls) -> Value {
@@ -197,9 +205,9 @@ mod tests {
         slots.push(slot(None));
         let rolls =
             CarriedRolls { requested: 5, started: 4, ended: 3, current: 3, ok: Some(false), ..CarriedRolls::default() };
-        let heard =
-            Heard { baseline: ["tcp:[::]:1".into(), "unix:/a".into()].into(), others: ["tcp:[::]:9".into()].into() };
-        let waived = ["tcp:[::]:9".to_owned()].into();
+        let at = |words: &str| Listening::parse(words).expect(words);
+        let heard = Heard { baseline: [at("tcp:[::]:1"), at("unix:/a")].into(), others: [at("tcp:[::]:9")].into() };
+        let waived = [at("tcp:[::]:9")].into();
         let odd = OsString::from_vec(vec![b'a', 0xff, 0xfe]);
         State {
             argv: vec!["node".into(), odd.clone()],

@@ -16,6 +16,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockop
 
 use crate::policy::steering::Instruction;
 
+pub use crate::policy::listening::UnixName;
+
 mod datagram;
 
 pub use datagram::{UdpOptions, udp_bound};
@@ -151,15 +153,6 @@ pub fn let_others_join(fd: impl AsFd) -> io::Result<()> {
 fn inet(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     Ok(rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
-}
-
-/// The name of a unix socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UnixName {
-    /// A file.
-    Path(PathBuf),
-    /// A name in the network namespace, without the leading NUL.
-    Abstract(Vec<u8>),
 }
 
 impl UnixName {

@@ -22,7 +22,7 @@ fn cluster(workers: u32) -> Bench {
 fn held(bench: &mut Bench, slot: u32) -> Vec<String> {
     bench.world.sup.now = bench.world.now;
     bench.world.sup.learn_all();
-    bench.world.sup.slots[slot as usize].baseline.iter().cloned().collect()
+    bench.world.sup.slots[slot as usize].baseline.iter().map(ToString::to_string).collect()
 }
 
 /// Ticks until a roll is given up, and says how long that took.
@@ -56,7 +56,7 @@ fn one_that_takes_its_time_before_it_listens_at_all_has_the_whole_timeout() {
     let mut bench = cluster(1);
     bench.reload();
     bench.on(listen(w(0, 2), B));
-    bench.on(Event::Closed { id: w(0, 2), address: B.to_owned() });
+    bench.on(Event::Closed { id: w(0, 2), address: at(B) });
     assert_eq!(bench.due(), Some(s(30)));
 }
 
@@ -141,7 +141,7 @@ fn a_lone_worker_that_comes_up_without_an_address_shows_that_it_was_opened_on_de
     bench.wait(s(20));
     bench.on(crash(w(0, 1)));
     bench.on(listen(w(0, 2), A));
-    let without = Action::Say(Record::ReadyWithout { id: w(0, 2), missing: vec![B.to_owned()] });
+    let without = Action::Say(Record::ReadyWithout { id: w(0, 2), missing: vec![at(B)] });
     let (after, actions) = bench.until_next();
     assert_eq!((after, actions), (s(10), vec![without, Action::SteerIn(w(0, 2))]));
     // From now on it is no matter that it is opened again.
@@ -195,7 +195,7 @@ fn what_is_meant_to_move_moves() {
     assert_eq!(bench.tick(), [spawn_next(w(0, 2))]);
     bench.on(listen(w(0, 2), B));
     let (after, actions) = bench.until_next();
-    let without = Action::Say(Record::ReadyWithout { id: w(0, 2), missing: vec![A.to_owned()] });
+    let without = Action::Say(Record::ReadyWithout { id: w(0, 2), missing: vec![at(A)] });
     assert_eq!((after, actions), (s(2), vec![without]), "what it has of the old ones is waited for");
     assert!(!aborted(&bench.tick()));
     assert_eq!(bench.states(0), [(2, "ready"), (1, "draining")]);
@@ -220,7 +220,7 @@ fn whoever_moves_must_listen_somewhere_and_a_move_that_fails_changes_nothing() {
         if how == "not for long" {
             bench.on(listen(w(0, 2), B));
             bench.until_next();
-            bench.on(Event::Closed { id: w(0, 2), address: B.to_owned() });
+            bench.on(Event::Closed { id: w(0, 2), address: at(B) });
         }
         let (_, actions) = bench.until_next();
         assert!(aborted(&actions), "{how}");
@@ -238,7 +238,7 @@ fn what_was_opened_on_demand_is_known_to_a_successor() {
     bench.on(listen(w(0, 2), A));
     bench.until_next();
     let carried = bench.world.sup.carried();
-    assert_eq!(carried.waived, [B.to_owned()].into());
+    assert_eq!(carried.waived, [at(B)].into());
     let mut sup = Supervisor::new(Rules::default(), bench.world.sup.shape.clone(), 1);
     sup.resume(&carried, bench.world.now);
     assert_eq!(sup.carried().waived, carried.waived);

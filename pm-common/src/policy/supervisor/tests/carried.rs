@@ -75,7 +75,7 @@ const PATH: &str = "unix:/run/app";
 
 /// Where each slot of a successor has to listen.
 fn held_to(bench: &Bench) -> Vec<Vec<String>> {
-    successor(bench, 2).slots.iter().map(|slot| slot.baseline.iter().cloned().collect()).collect()
+    successor(bench, 2).slots.iter().map(|slot| slot.baseline.iter().map(ToString::to_string).collect()).collect()
 }
 
 #[test]

@@ -31,8 +31,13 @@ fn w(slot: u32, generation: u64) -> WorkerId {
     WorkerId { slot, generation }
 }
 
+/// The address with these words.
+fn at(words: &str) -> Listening {
+    Listening::parse(words).expect(words)
+}
+
 fn listen(id: WorkerId, address: &str) -> Event {
-    Event::Listening { id, address: address.to_string(), fixed: true }
+    Event::Listening { id, address: at(address), fixed: true }
 }
 
 fn notify(id: WorkerId) -> Event {

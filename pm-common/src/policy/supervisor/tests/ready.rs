@@ -27,7 +27,7 @@ fn each_kind_of_evidence_alone() {
     let said = |by| Event::SaidReady(w(0, 1), by);
     let table = [
         (Listen, listen(w(0, 1), A), Some(Listen)),
-        (Listen, Event::Listening { id: w(0, 1), address: A.to_string(), fixed: false }, Some(Listen)),
+        (Listen, Event::Listening { id: w(0, 1), address: at(A), fixed: false }, Some(Listen)),
         (Listen, said(Notify), Some(Notify)),
         (Listen, said(Message), None),
         (Message, said(Message), Some(Message)),
@@ -245,7 +245,7 @@ fn a_successor_must_listen_on_every_address_of_the_baseline_and_no_timer_helps()
     let id = replaced(&mut bench, w(0, 1));
     assert_eq!(bench.due(), Some(s(30)), "alive is no evidence here");
     assert_eq!(bench.on(listen(id, A)), []);
-    assert_eq!(bench.on(Event::Closed { id, address: A.to_string() }), []);
+    assert_eq!(bench.on(Event::Closed { id, address: at(A) }), []);
     assert_eq!(bench.on(listen(id, B)), [], "it closed the first again");
     assert_eq!(bench.on(listen(id, A)), [Action::SteerIn(id)]);
 }
@@ -303,7 +303,7 @@ fn a_missing_address_is_named() {
     let id = replaced(&mut bench, w(0, 1));
     let actions = bench.tick();
     assert!(
-        matches!(said(&actions)[..], [Record::NotReady { id: late, missing, .. }] if *late == id && missing == &[A, B]),
+        matches!(said(&actions)[..], [Record::NotReady { id: late, missing, .. }] if *late == id && missing == &[at(A), at(B)]),
         "{actions:?}"
     );
 }
@@ -315,7 +315,7 @@ fn where_nobody_else_has_the_seat_one_that_serves_in_part_is_better_than_none() 
     bench.on(listen(w(0, 1), B));
     let id = replaced(&mut bench, w(0, 1));
     assert_eq!(bench.on(listen(id, B)), []);
-    let without = Action::Say(Record::ReadyWithout { id, missing: vec![A.to_string()] });
+    let without = Action::Say(Record::ReadyWithout { id, missing: vec![at(A)] });
     assert_eq!(bench.tick(), [without, Action::SteerIn(id)]);
     let next = replaced(&mut bench, id);
     assert_eq!(bench.on(listen(next, B)), [Action::SteerIn(next)], "held to what that one served");
@@ -345,14 +345,14 @@ fn an_address_closed_in_service_leaves_the_baseline_but_one_closed_on_the_way_ou
     let mut bench = starting(ReadyBy::Listen);
     bench.on(listen(w(0, 1), A));
     bench.on(listen(w(0, 1), B));
-    bench.on(Event::Closed { id: w(0, 1), address: B.to_string() });
+    bench.on(Event::Closed { id: w(0, 1), address: at(B) });
     let id = replaced(&mut bench, w(0, 1));
     assert_eq!(bench.on(listen(id, A)), [Action::SteerIn(id)]);
 
     let mut bench = Bench::restart(Rules::default());
     bench.on(listen(w(0, 1), A));
     assert_eq!(deeds(&bench.reload()), [Action::Drain(w(0, 1))], "on its way out");
-    bench.on(Event::Closed { id: w(0, 1), address: A.to_string() });
+    bench.on(Event::Closed { id: w(0, 1), address: at(A) });
     assert_eq!(bench.on(ended(w(0, 1), Exit::Code(0))), [spawn_next(w(0, 2))]);
     assert_eq!(bench.due(), Some(s(30)), "it must listen again");
 }
@@ -368,9 +368,9 @@ fn a_worker_that_was_never_ready_teaches_nothing() {
 #[test]
 fn a_port_that_the_kernel_chose_is_no_part_of_the_baseline() {
     let mut bench = starting(ReadyBy::Listen);
-    bench.on(Event::Listening { id: w(0, 1), address: "tcp:0.0.0.0:40001".to_string(), fixed: false });
+    bench.on(Event::Listening { id: w(0, 1), address: at("tcp:0.0.0.0:40001"), fixed: false });
     let id = replaced(&mut bench, w(0, 1));
-    bench.on(Event::Listening { id, address: "tcp:0.0.0.0:40002".to_string(), fixed: false });
+    bench.on(Event::Listening { id, address: at("tcp:0.0.0.0:40002"), fixed: false });
     assert_eq!(bench.ready_by(id), Some(ReadyBy::Listen));
 }
 

@@ -62,7 +62,7 @@ fn one_that_stops_listening_within_the_soak_is_not_ready() {
     bench.on(listen(w(0, 1), A));
     bench.reload();
     bench.on(listen(w(0, 2), A));
-    bench.on(Event::Closed { id: w(0, 2), address: A.to_string() });
+    bench.on(Event::Closed { id: w(0, 2), address: at(A) });
     let actions = bench.tick();
     assert_eq!(deeds(&actions), [Action::Stop(w(0, 2)), Action::DropRelease]);
     assert!(
@@ -299,7 +299,7 @@ fn a_new_worker_is_held_to_what_the_old_one_listened_on_last() {
     bench.on(listen(w(0, 1), B));
     bench.reload();
     assert_eq!(bench.on(listen(w(0, 2), A)), []);
-    bench.on(Event::Closed { id: w(0, 1), address: B.to_string() });
+    bench.on(Event::Closed { id: w(0, 1), address: at(B) });
     assert!(bench.on(crash(w(0, 1))).contains(&Action::SteerIn(w(0, 2))));
 }
 

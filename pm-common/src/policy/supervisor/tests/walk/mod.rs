@@ -17,6 +17,7 @@ use std::collections::{HashSet, VecDeque};
 use self::fingerprint::fingerprint;
 use self::ways_out::check_ways_out;
 use super::super::*;
+use super::at;
 use super::world::World;
 use crate::policy::lag::Stall;
 use crate::policy::rules::Restart;
@@ -140,7 +141,7 @@ fn worker_events(id: WorkerId, worker: &Worker, menu: Menu, all: &mut Vec<Event>
         all.extend([Loads::Nothing, Loads::Server].map(|loads| Event::Booted(id, loads)));
     }
     if menu.addresses {
-        let address = ADDRESS.to_string();
+        let address = at(ADDRESS);
         all.push(match worker.listening.is_empty() {
             true => Event::Listening { id, address, fixed: true },
             false => Event::Closed { id, address },

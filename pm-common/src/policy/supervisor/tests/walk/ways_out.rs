@@ -22,7 +22,7 @@ fn late_event(world: &World, turn: usize) -> Result<(), String> {
     let event = match turn % 16 {
         0 => Event::Ended { id, exit: Exit::Code(1), leftovers: false },
         1 => Event::SpawnFailed(id, 127),
-        2 => Event::Listening { id, address: ADDRESS.to_string(), fixed: true },
+        2 => Event::Listening { id, address: super::super::at(ADDRESS), fixed: true },
         3 => Event::SaidReady(id, ReadyBy::Notify),
         4 => Event::Memory(id, LIMIT + 1),
         5 => Event::Supervises(id),
