@@ -15,7 +15,7 @@ mod ways_out;
 use std::collections::{HashSet, VecDeque};
 
 use self::fingerprint::fingerprint;
-use self::ways_out::check_ways_out;
+use self::ways_out::Ways;
 use super::super::*;
 use super::at;
 use super::world::World;
@@ -179,9 +179,10 @@ fn walk(name: &str, first: World, menu: Menu) -> Covered {
     let mut seen = HashSet::from([fingerprint(&first)]);
     let mut front = VecDeque::from([(0_usize, first)]);
     let (mut transitions, mut crowded, mut left) = (0, 0, 0);
+    let mut ways = Ways::default();
     while let Some((index, world)) = front.pop_front() {
         let broken = |what: &str, why: &str| -> ! { panic!("{name}: {what}: {why}; the way:\n{}", way(&trail, index)) };
-        if let Err((what, why)) = check_ways_out(&world, index) {
+        if let Err((what, why)) = ways.check(&world, index) {
             broken(what, &why);
         }
         if world.living.len() > menu.most_living {
