@@ -133,12 +133,15 @@ impl Drop for Booted<'_> {
             scene.processes().is_empty().then_some(())
         });
         assert!(gone.is_some() || std::thread::panicking(), "left of it: {:?}", scene.processes());
-        // A group is busy until the last of its processes has been reaped.
+        // A group is busy until the last of its processes has been reaped, the one that the test started among them: it may
+        // have ended after it was last asked.
         for group in &self.groups {
-            let _ = wait::poll(|| {
+            let removed = wait::poll(|| {
+                let _ = self.chain.running();
                 remove_groups(group);
                 (!group.exists()).then_some(())
             });
+            assert!(removed.is_some() || std::thread::panicking(), "cannot remove {}", group.display());
         }
     }
 }

@@ -71,19 +71,18 @@ fn sleeps(line: &str) {
     chain.stop();
 }
 
+/// The chain without a limit, a cluster alone, a plain child, and servers that bind by themselves: side by side, as to see
+/// that nothing happens takes half a minute.
 #[test]
-fn the_chain_sleeps_without_a_limit() {
-    sleeps("pm-restart pm-cluster -n 2 node $F/app.js");
-}
-
-#[test]
-fn a_cluster_alone_sleeps() {
-    sleeps("pm-cluster -n 2 node $F/app.js");
-}
-
-#[test]
-fn a_plain_child_lets_its_supervisor_sleep() {
-    sleeps("pm-restart node $F/app.js");
+fn supervisors_sleep() {
+    let nodes =
+        ["pm-restart pm-cluster -n 2 node $F/app.js", "pm-cluster -n 2 node $F/app.js", "pm-restart node $F/app.js"];
+    std::thread::scope(|threads| {
+        for line in nodes {
+            threads.spawn(move || sleeps(line));
+        }
+        threads.spawn(servers_under_a_lag_limit_let_their_supervisors_sleep);
+    });
 }
 
 /// One timer for all workers, once a second; the outer supervisor leaves it to the inner one.
@@ -108,7 +107,6 @@ fn a_memory_limit_costs_one_wakeup_a_second() {
 }
 
 /// The queues of servers are watched without a timer, whatever the limit.
-#[test]
 fn servers_under_a_lag_limit_let_their_supervisors_sleep() {
     let scene = any::scene();
     let chain = any::start(&scene, "pm-restart --max-lag 1s pm-cluster -n 2", "/usr/bin/python3 $F/any/server.py");

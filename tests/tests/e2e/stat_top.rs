@@ -236,7 +236,7 @@ fn what_is_shown_is_what_runs_now() {
     let scene = Scene::new();
     let mut terminal = open(&scene, &["pm-stat", "--top"]);
     terminal.hear("0 apps, 0 online", 1);
-    let chain = scene.start("pm-restart --name late sleep 1000");
+    let chain = scene.start("pm-restart --name late --ready-timeout 1s sleep 1000");
     terminal.hear("1 app, 1 online", 1);
     chain.signal(SIGTERM);
     terminal.hear("0 apps, 0 online", 2);

@@ -91,17 +91,21 @@ fn compare(major: u32, act: impl Fn(&Side) -> Vec<String>) -> Vec<String> {
 #[test]
 fn the_channel_does_what_pm2s_does() {
     let seen = compare(26, |side| {
-        let mut seen = Vec::new();
-        for (name, options, way, status) in [
+        let apps = [
             ("tell", "", "tell", "online"),
             // PM2's monitoring keeps what is done alive, and ends what has closed its channel.
             ("done", "--no-autorestart --no-pmx", "done", "stopped"),
             ("leave", "--no-pmx", "leave", "online"),
             ("shutdown", "--wait-ready --shutdown-with-message", "shutdown", "online"),
-        ] {
-            let said = side.run(&format!("start $F/fork.js --name {name} {options} -- {way}"));
-            seen.push(format!("{} {}", said.code, side.state(name, status)));
-        }
+        ];
+        let start = |name, options, way| side.run(&format!("start $F/fork.js --name {name} {options} -- {way}")).code;
+        let codes = apps.map(|(name, options, way, _)| start(name, options, way));
+        // Ours calls one that could serve and does not online once the ready timeout is over: all are waited for at once.
+        let mut seen: Vec<_> = codes
+            .iter()
+            .zip(apps)
+            .map(|(code, (name, .., status))| format!("{code} {}", side.state(name, status)))
+            .collect();
         side.logged("tell", r#""connected":true,"send":"function","primary":true"#);
         side.logged("leave", r#""at":"left""#);
         assert_eq!(http::pids(side.scene().port, 1).len(), 1);
@@ -144,15 +148,14 @@ fn who_reads_its_input_stays_up_as_with_pm2() {
     compare(26, |side| {
         let _ = side.scene().file("console.js", super::stdin::CONSOLE);
         let _ = side.scene().file("loop.py", "import sys\nfor line in sys.stdin: print('heard', line, flush=True)\n");
-        let mut seen = Vec::new();
-        for (app, options) in
-            [("console", "console.js"), ("loop", "loop.py --interpreter /usr/bin/python3"), ("cat", "cat")]
-        {
+        let apps = [("console", "console.js"), ("loop", "loop.py --interpreter /usr/bin/python3"), ("cat", "cat")];
+        let codes = apps.map(|(app, options)| {
             let started = side.run(&format!("start {options} --name {app}"));
             let sent = side.run(&format!("send {} hello", side.app(app)["pm_id"]));
             side.logged(app, "hello");
-            seen.push(format!("{} {} {}", started.code, sent.code, side.state(app, "online")));
-        }
-        seen
+            format!("{} {}", started.code, sent.code)
+        });
+        // Whoever may yet serve is online once the ready timeout is over: all are waited for at once.
+        codes.iter().zip(apps).map(|(codes, (app, _))| format!("{codes} {}", side.state(app, "online"))).collect()
     });
 }
