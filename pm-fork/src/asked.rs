@@ -16,22 +16,29 @@ pub(crate) enum Request {
     Chain(Box<Service>),
     /// Start, or look at, what is described.
     Described(Description),
+    /// Do something to apps that are known.
+    Known(Act, Vec<String>),
+}
+
+/// What is done to apps that are known; the last two name none.
+#[derive(Debug)]
+pub(crate) enum Act {
     /// Start again.
     Again(Again),
     /// End apps.
-    Stop(Vec<String>),
+    Stop,
     /// Send a signal.
-    Signal { signal: Signal, update_env: bool, moved: bool, names: Vec<String> },
+    Signal { signal: Signal, update_env: bool, moved: bool },
     /// Write a line to what apps read.
-    Send { line: Vec<u8>, names: Vec<String> },
+    Send(Vec<u8>),
     /// Have another number of workers.
-    Scale { by: Scale, names: Vec<String> },
+    Scale(Scale),
     /// Count the restarts from 0 on.
-    Reset(Vec<String>),
+    Reset,
     /// Empty the logs.
-    Flush(Vec<String>),
+    Flush,
     /// Forget apps.
-    Remove(Vec<String>),
+    Remove,
     /// Print all apps.
     Save,
     /// Keep a list of apps.
@@ -44,24 +51,15 @@ impl Request {
         match self {
             Self::Chain(_) => false,
             Self::Described(asked) => !asked.dry_run,
-            Self::Signal { update_env, moved, .. } => *update_env || *moved,
-            Self::Again(_)
-            | Self::Stop(_)
-            | Self::Send { .. }
-            | Self::Scale { .. }
-            | Self::Reset(_)
-            | Self::Flush(_)
-            | Self::Remove(_)
-            | Self::Save
-            | Self::Keep => true,
+            Self::Known(Act::Signal { update_env, moved, .. }, _) => *update_env || *moved,
+            Self::Known(..) => true,
         }
     }
 }
 
-/// What is to be started again, and how.
-#[derive(Debug)]
+/// How apps are started again.
+#[derive(Debug, Default)]
 pub(crate) struct Again {
-    pub(crate) names: Vec<String>,
     pub(crate) update_env: bool,
     /// Whether what runs is started again too.
     pub(crate) restart: bool,

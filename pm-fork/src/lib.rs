@@ -20,8 +20,8 @@ mod request;
 mod start;
 
 use apps::{input, logs, saved, scale, signals, stop};
-use asked::Request;
-use start::launch;
+use asked::{Act, Request};
+use start::launch::{self, Patience};
 
 /// Runs the tool; the arguments are those after the program's name.
 ///
@@ -40,27 +40,30 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     match request {
         Request::Chain(service) => launch::start(&service, &patience),
         Request::Described(asked) => described::run(&asked, &patience),
-        Request::Again(asked) => saved::again(&asked, &patience),
-        Request::Signal { signal, update_env, moved, names } => apps::each(&names, |home, name| {
-            if update_env {
+        Request::Known(act, names) => known(&act, &names, &patience),
+    }
+}
+
+fn known(act: &Act, names: &[String], patience: &Patience) -> Result<u8, Failure> {
+    match act {
+        Act::Again(how) => saved::again(names, how, patience),
+        Act::Stop => stop::run(names, patience.asked.then_some(patience.timeout)),
+        Act::Signal { signal, update_env, moved } => apps::each(names, |home, name| {
+            if *update_env {
                 saved::update_env(home, name)?;
             }
-            if moved {
-                return signals::reload_moved(home, name, &signal);
-            }
-            if signal.to_workers {
-                signals::signal_workers(home, name, &signal)
-            } else {
-                signals::signal(home, name, &signal)
+            match (moved, signal.to_workers) {
+                (true, _) => signals::reload_moved(home, name, signal),
+                (false, true) => signals::signal_workers(home, name, signal),
+                (false, false) => signals::signal(home, name, signal),
             }
         }),
-        Request::Send { line, names } => apps::each(&names, |home, name| input::send(home, name, &line)),
-        Request::Stop(names) => stop::run(&names, patience.asked.then_some(patience.timeout)),
-        Request::Scale { by, names } => apps::each(&names, |home, name| scale::scale(home, name, by)),
-        Request::Reset(names) => apps::each(&names, signals::reset),
-        Request::Flush(names) => apps::each(&names, logs::flush),
-        Request::Remove(names) => apps::each(&names, signals::remove),
-        Request::Save => saved::save(),
-        Request::Keep => saved::keep(),
+        Act::Send(line) => apps::each(names, |home, name| input::send(home, name, line)),
+        Act::Scale(by) => apps::each(names, |home, name| scale::scale(home, name, *by)),
+        Act::Reset => apps::each(names, signals::reset),
+        Act::Flush => apps::each(names, logs::flush),
+        Act::Remove => apps::each(names, signals::remove),
+        Act::Save => saved::save(),
+        Act::Keep => saved::keep(),
     }
 }

@@ -15,7 +15,7 @@ use pm_common::sys::passed;
 use crate::apps;
 use crate::apps::scale::Scale;
 use crate::apps::signals::Signal;
-use crate::asked::{Again, Description, Request};
+use crate::asked::{Act, Again, Description, Request};
 use crate::start::launch::{Patience, Until};
 use crate::start::service::{self, Service};
 
@@ -28,22 +28,16 @@ struct Given {
     start: Start,
     cwd: Option<PathBuf>,
     described: Description,
-    again: bool,
+    act: Option<Act>,
+    /// There are two acts.
+    ambiguous: bool,
     update_env: bool,
     moved: bool,
-    signal: Option<(u8, String)>,
-    send: Option<Vec<u8>>,
-    stop: bool,
     to_workers: bool,
-    scale: Option<Scale>,
-    reset: bool,
-    flush: bool,
-    remove: bool,
-    save: bool,
-    keep: bool,
-    /// The options for a chain, and those for a description.
+    /// An option for a chain.
     of_chain: Option<&'static str>,
-    of_description: Option<&'static str>,
+    /// There is one for a description.
+    of_description: bool,
 }
 
 /// What the command line asks for, and how long to wait.
@@ -102,86 +96,89 @@ impl Given {
             "update" => self.described.update = true,
             "dry-run" => self.described.dry_run = true,
             "force" => self.described.force = true,
-            "again" => self.again = true,
             "update-env" => self.update_env = true,
             "moved" => self.moved = true,
             "restart" => self.described.restart = true,
-            "signal" => self.signal = Some((signal(option, value)?, text()?)),
-            "send" => self.send = Some([value.as_bytes(), b"\n"].concat()),
-            "stop" => self.stop = true,
             "workers" => self.to_workers = true,
-            "scale" => self.scale = Some(Scale::parse(option, value)?),
-            "reset" => self.reset = true,
-            "flush" => self.flush = true,
-            "remove" => self.remove = true,
-            "keep" => self.keep = true,
-            _ => self.save = true,
+            _ => self.ambiguous |= self.act.replace(act(option, value)?).is_some(),
         }
         match option {
             "cwd" | "out" | "err" | "name" | "namespace" => self.of_chain = Some(option),
-            "file" | "only" | "env" | "set" | "update" | "dry-run" | "force" => self.of_description = Some(option),
+            "file" | "only" | "env" | "set" | "update" | "dry-run" | "force" => self.of_description = true,
             _ => {}
         }
         Ok(())
     }
 
-    fn request(self, rest: Vec<OsString>) -> Result<Request, Failure> {
-        let described = self.of_description.is_some();
-        let with_value = [self.signal.is_some(), self.scale.is_some(), self.send.is_some()];
-        let on_names = [&with_value[..], &[self.again, self.stop, self.reset, self.flush, self.remove]].concat();
-        let verbs = [on_names.as_slice(), &[self.save, self.keep, described]].concat();
-        if verbs.iter().filter(|asked| **asked).count() > 1 {
+    fn request(mut self, rest: Vec<OsString>) -> Result<Request, Failure> {
+        if self.ambiguous || (self.act.is_some() && self.of_description) {
             return Err(Failure::own("these options do not go together; see pm-fork --help"));
         }
-        let rolls = self.signal.as_ref().is_some_and(|(number, _)| *number == HUP);
-        if self.update_env && !self.again && !rolls {
-            return Err(Failure::own("--update-env is for --again and --signal HUP alone"));
-        }
-        if self.moved && (!rolls || self.to_workers) {
-            return Err(Failure::own("--moved is for --signal HUP alone"));
-        }
-        if self.described.restart && !self.again && self.described.file.is_none() {
-            return Err(Failure::own("--restart goes with --again or -f"));
-        }
-        if let (Some(option), true) = (self.of_chain, verbs.contains(&true)) {
+        let act = self.act.take().map(|act| self.completed(act));
+        self.check_left()?;
+        if let (Some(option), true) = (self.of_chain, self.of_description || act.is_some()) {
             return Err(Failure::own(format!(
                 "--{option} is for a CHAIN; with a description it is a field: --set {option}=..."
             )));
         }
-        if self.to_workers && self.signal.is_none() {
-            return Err(Failure::own("--workers goes with --signal"));
-        }
-        if self.save || self.keep {
-            let request = if self.save { Request::Save } else { Request::Keep };
-            return if rest.is_empty() { Ok(request) } else { Err(Failure::own("--save and --keep take no names")) };
-        }
-        if on_names.contains(&true) {
-            return self.on(names(rest)?);
-        }
-        match described {
-            true => self.described.with(rest).map(Request::Described),
-            false => chain(self.start, self.cwd, rest).map(|service| Request::Chain(Box::new(service))),
+        match act {
+            Some(Act::Save | Act::Keep) if !rest.is_empty() => Err(Failure::own("--save and --keep take no names")),
+            Some(act @ (Act::Save | Act::Keep)) => Ok(Request::Known(act, Vec::new())),
+            Some(act) => Ok(Request::Known(act, names(rest)?)),
+            None if self.of_description => self.described.with(rest).map(Request::Described),
+            None => chain(self.start, self.cwd, rest).map(|service| Request::Chain(Box::new(service))),
         }
     }
 
-    /// What is asked of apps that are named.
-    fn on(self, names: Vec<String>) -> Result<Request, Failure> {
-        if let Some(line) = self.send {
-            return Ok(Request::Send { line, names });
-        }
-        let (update_env, moved, to_workers) = (self.update_env, self.moved, self.to_workers);
-        Ok(match (self.signal, self.scale) {
-            (Some((number, word)), _) => {
-                Request::Signal { signal: Signal { number, word, to_workers }, update_env, moved, names }
+    /// The act with the options that go with it, which are taken.
+    fn completed(&mut self, mut act: Act) -> Act {
+        match &mut act {
+            Act::Again(how) => {
+                how.update_env = std::mem::take(&mut self.update_env);
+                how.restart = std::mem::take(&mut self.described.restart);
             }
-            (None, Some(by)) => Request::Scale { by, names },
-            (None, None) if self.again => Request::Again(Again { names, update_env, restart: self.described.restart }),
-            (None, None) if self.stop => Request::Stop(names),
-            (None, None) if self.reset => Request::Reset(names),
-            (None, None) if self.flush => Request::Flush(names),
-            (None, None) => Request::Remove(names),
-        })
+            Act::Signal { signal, update_env, moved } => {
+                signal.to_workers = std::mem::take(&mut self.to_workers);
+                if signal.number == HUP {
+                    *update_env = std::mem::take(&mut self.update_env);
+                    *moved = !signal.to_workers && std::mem::take(&mut self.moved);
+                }
+            }
+            _ => {}
+        }
+        act
     }
+
+    /// Makes sure that no option is left which goes with another one.
+    fn check_left(&self) -> Result<(), Failure> {
+        let restart = self.described.restart && self.described.file.is_none();
+        let left = [
+            (self.update_env, "--update-env is for --again and --signal HUP alone"),
+            (self.moved, "--moved is for --signal HUP alone"),
+            (restart, "--restart goes with --again or -f"),
+            (self.to_workers, "--workers goes with --signal"),
+        ];
+        left.into_iter().find(|(left, _)| *left).map_or(Ok(()), |(_, why)| Err(Failure::own(why)))
+    }
+}
+
+/// What the option asks for.
+fn act(option: &str, value: &OsString) -> Result<Act, Failure> {
+    Ok(match option {
+        "again" => Act::Again(Again::default()),
+        "signal" => {
+            let (number, word) = (signal(option, value)?, options::text(option, value)?.to_owned());
+            Act::Signal { signal: Signal { number, word, to_workers: false }, update_env: false, moved: false }
+        }
+        "send" => Act::Send([value.as_bytes(), b"\n"].concat()),
+        "stop" => Act::Stop,
+        "scale" => Act::Scale(Scale::parse(option, value)?),
+        "reset" => Act::Reset,
+        "flush" => Act::Flush,
+        "remove" => Act::Remove,
+        "keep" => Act::Keep,
+        _ => Act::Save,
+    })
 }
 
 /// A chain in the caller's directory and environment.
@@ -295,16 +292,22 @@ mod tests {
             matches!(asked("-f x --only a,b --only c"), Ok(Request::Described(d)) if d.only == ["a", "b", "a,b", "c"])
         );
         assert!(matches!(asked("--set script=a -- --name"), Ok(Request::Described(d)) if d.args == ["--name"]));
-        assert!(
-            matches!(asked("--again --update-env a b a"), Ok(Request::Again(a)) if a.names.len() == 2 && a.update_env && !a.restart)
-        );
-        assert!(matches!(asked("--signal HUP a"), Ok(Request::Signal { signal: Signal { number: 1, .. }, .. })));
-        assert!(matches!(asked("--scale -1 a"), Ok(Request::Scale { by: Scale::Fewer(1), .. })));
-        assert!(matches!(asked("--send -x a"), Ok(Request::Send { line, names }) if line == b"-x\n" && names == ["a"]));
-        assert!(matches!(asked("--reset a b"), Ok(Request::Reset(names)) if names == ["a", "b"]));
-        assert!(matches!(asked("--flush a"), Ok(Request::Flush(_))) && matches!(asked("--keep"), Ok(Request::Keep)));
-        assert!(matches!(asked("--remove a"), Ok(Request::Remove(names)) if names == ["a"]));
-        assert!(matches!(asked("--stop a b"), Ok(Request::Stop(names)) if names == ["a", "b"]));
-        assert!(matches!(asked("--save"), Ok(Request::Save)));
+        let on = |line: &str| match asked(line) {
+            Ok(Request::Known(act, names)) => (act, names.join(" ")),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert!(matches!(on("--again --update-env a b a"), (Act::Again(how), names)
+            if names == "a b" && how.update_env && !how.restart));
+        assert!(matches!(
+            on("--signal HUP --moved a").0,
+            Act::Signal { signal: Signal { number: 1, .. }, moved: true, .. }
+        ));
+        assert!(matches!(on("--workers --signal TERM a").0, Act::Signal { signal, .. } if signal.to_workers));
+        assert!(matches!(on("--scale -1 a").0, Act::Scale(Scale::Fewer(1))));
+        assert!(matches!(on("--send -x a"), (Act::Send(line), names) if line == b"-x\n" && names == "a"));
+        assert!(matches!(on("--reset a b"), (Act::Reset, names) if names == "a b"));
+        assert!(matches!(on("--flush a").0, Act::Flush) && matches!(on("--keep").0, Act::Keep));
+        assert!(matches!(on("--remove a").0, Act::Remove) && matches!(on("--stop a").0, Act::Stop));
+        assert!(matches!(on("--save"), (Act::Save, names) if names.is_empty()));
     }
 }

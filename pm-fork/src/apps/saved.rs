@@ -10,19 +10,19 @@ use crate::asked::{Again, Description};
 use crate::described::file::{self, Saved};
 use crate::start::launch::{self, Patience};
 use crate::start::service::{self, Service, WORKERS};
-use crate::start::stop_first;
+use crate::start::stop_first::{self, Ready};
 
 /// Starts apps as they were started before; one that cannot be does not stop the others.
 ///
 /// # Errors
 /// 125: there is no place for apps.
-pub(crate) fn again(asked: &Again, patience: &Patience) -> Result<u8, Failure> {
+pub(crate) fn again(names: &[String], how: &Again, patience: &Patience) -> Result<u8, Failure> {
     let home = apps::home()?;
     let (mut services, mut failed) = (Vec::new(), false);
-    for name in &asked.names {
+    for name in names {
         match known(&home, name) {
             Ok(mut start) => {
-                if asked.update_env {
+                if how.update_env {
                     start.env = service::inherited();
                 }
                 services.push(Service {
@@ -38,12 +38,12 @@ pub(crate) fn again(asked: &Again, patience: &Patience) -> Result<u8, Failure> {
             }
         }
     }
-    let ready =
-        if asked.restart { Some(stop_first::stop_first(&home, std::mem::take(&mut services), &[])) } else { None };
-    let failed = failed || ready.as_ref().is_some_and(|ready| ready.failed);
-    let code =
-        launch::summary(&launch::start_all(ready.as_ref().map_or(&services, |ready| &ready.services), patience)?);
-    Ok(if failed { 1 } else { code })
+    let ready = match how.restart {
+        true => stop_first::stop_first(&home, services, &[]),
+        false => Ready::all(services),
+    };
+    let code = launch::summary(&launch::start_all(&ready.services, patience)?);
+    Ok(if failed || ready.failed { 1 } else { code })
 }
 
 /// Gives an app the environment of the caller, from the next roll on: variables of its description are kept.

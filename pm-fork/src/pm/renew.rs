@@ -36,7 +36,7 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
         let chosen = targets::of(call, &others)?;
         code = code.max(chosen.code());
         code = code.max(if call.verb.name == "restart" {
-            again(call, chosen.names, true)?
+            again(call, &chosen.names, true)?
         } else {
             reload_each(call, &chosen.names)?
         });
@@ -48,18 +48,21 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
 ///
 /// # Errors
 /// 125: there is no place for apps.
-pub(crate) fn again(call: &Call, names: Vec<String>, restart: bool) -> Result<u8, Failure> {
+pub(crate) fn again(call: &Call, names: &[String], restart: bool) -> Result<u8, Failure> {
     ours()?;
-    let asked = Again { names, update_env: call.has("update-env"), restart };
-    if asked.names.is_empty() { Ok(0) } else { saved::again(&asked, &Patience::default()).map(|code| code.min(1)) }
+    let how = Again { update_env: call.has("update-env"), restart };
+    if names.is_empty() { Ok(0) } else { saved::again(names, &how, &Patience::default()).map(|code| code.min(1)) }
 }
 
 fn reload_each(call: &Call, names: &[String]) -> Result<u8, Failure> {
     let apps = targets::all()?;
     let mut code = 0;
     for app in apps.iter().filter(|app| names.contains(&app.name)) {
-        code =
-            code.max(if app.runs() { reload(call, &app.name)? } else { again(call, vec![app.name.clone()], false)? });
+        code = code.max(if app.runs() {
+            reload(call, &app.name)?
+        } else {
+            again(call, std::slice::from_ref(&app.name), false)?
+        });
     }
     Ok(code)
 }

@@ -119,7 +119,8 @@ fn start_known(call: &Call, apps: &[&App]) -> Result<u8, Failure> {
     for app in apps.iter().filter(|app| app.runs()) {
         report::info(format_args!("'{}' is running", app.called()));
     }
-    renew::again(call, apps.iter().filter(|app| !app.runs()).map(|app| app.name.clone()).collect(), false)
+    let stopped: Vec<_> = apps.iter().filter(|app| !app.runs()).map(|app| app.name.clone()).collect();
+    renew::again(call, &stopped, false)
 }
 
 /// This process becomes the chain, as a container wants it. Nobody will write the file with the app's variables, so they
