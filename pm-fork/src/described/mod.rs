@@ -70,7 +70,7 @@ impl Planned {
             return report::print(&lines);
         }
         if asked.update {
-            return update::run(&self.plans, &self.context);
+            return update::run(&self.plans);
         }
         self.start(|_| true, asked, patience)
     }
@@ -89,12 +89,12 @@ impl Planned {
         plans.iter().for_each(|plan| warn(plan));
         let services: Vec<_> = plans.iter().filter_map(|plan| service(plan, &self.context, asked.force)).collect();
         let parking: Vec<&Plan> = plans.into_iter().filter(|plan| !plan.autostart).collect();
-        let names: Vec<&str> = parking.iter().map(|plan| plan.name.as_str()).collect();
+        let names: Vec<&str> = parking.iter().map(|plan| plan.start.name.as_str()).collect();
         let ready = match asked.restart {
             true => stop_first::stop_first(&apps::home()?, services, &names),
             false => stop_first::Ready::all(services),
         };
-        let parked = park(&parking, &self.context);
+        let parked = park(&parking);
         let codes = launch::start_all(&ready.services, patience)?;
         Ok(if parked && !ready.failed { launch::summary(&codes) } else { 1 })
     }
@@ -126,10 +126,10 @@ fn plans(asked: &Description, apps: &[Value], context: &Context, failed: &mut u3
     let (mut plans, mut known): (Vec<Plan>, Vec<String>) = (Vec::new(), Vec::new());
     for app in apps {
         match plan(asked, app, context, &machine) {
-            Ok(plan) if !asked.selects(&plan) && known.contains(&plan.name) => {}
-            Ok(plan) if !asked.selects(&plan) => known.push(plan.name),
+            Ok(plan) if !asked.selects(&plan) && known.contains(&plan.start.name) => {}
+            Ok(plan) if !asked.selects(&plan) => known.push(plan.start.name),
             Ok(plan) => match taken(&plan, &plans, context) {
-                Some(why) => fail(failed, &format!("'{}'", plan.called()), &why),
+                Some(why) => fail(failed, &format!("'{}'", plan.start.called()), &why),
                 None => plans.push(plan),
             },
             // Who asks for others does not want to hear of it.
@@ -154,8 +154,8 @@ fn plans(asked: &Description, apps: &[Value], context: &Context, failed: &mut u3
 
 /// Why the plan cannot have its name: another app of the file has it, or one that is known has its directory.
 fn taken(plan: &Plan, plans: &[Plan], context: &Context) -> Option<String> {
-    let (called, name) = (plan.called(), &plan.name);
-    if let Some(other) = plans.iter().find(|other| other.name == *name).map(Plan::called) {
+    let (called, name) = (plan.start.called(), &plan.start.name);
+    if let Some(other) = plans.iter().find(|other| other.start.name == *name).map(|other| other.start.called()) {
         return Some(match other == called {
             true => "name: there are two of this name in the file: the first counts, give this one another".to_owned(),
             false => format!("name: '{other}' has the same directory, {name}: give one another name"),
@@ -188,18 +188,12 @@ fn plan(asked: &Description, app: &Value, context: &Context, machine: &RealMachi
     ecosystem::plan(&app, context, machine, warnings)
 }
 
-impl Plan {
-    /// The name that the app was given.
-    fn called(&self) -> &str {
-        self.given_name.as_deref().unwrap_or(&self.name)
-    }
-}
-
 impl Description {
     /// By the name in the file, or by that which it came to.
     pub(crate) fn selects(&self, plan: &Plan) -> bool {
-        let given = plan.app.get("name").and_then(Value::as_str);
-        let is = |name: &String| *name == plan.name || name == plan.called() || Some(name.as_str()) == given;
+        let given = plan.start.app.as_ref().and_then(|app| app.get("name")?.as_str());
+        let is =
+            |name: &String| *name == plan.start.name || name == plan.start.called() || Some(name.as_str()) == given;
         self.only.is_empty() || self.only.iter().any(is)
     }
 
@@ -215,47 +209,26 @@ impl Description {
 
 /// Says what of the description is not done.
 pub(crate) fn warn(plan: &Plan) {
-    plan.warnings.iter().for_each(|warning| report::warning(format_args!("app '{}': {warning}", plan.name)));
+    plan.warnings.iter().for_each(|warning| report::warning(format_args!("app '{}': {warning}", plan.start.name)));
 }
 
 fn dry(plan: &Plan) -> Value {
     let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
-    let argv: Vec<_> = plan.argv.iter().map(|word| word.to_string_lossy()).collect();
-    let env: Map<_, _> = plan.app_env.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
+    let argv: Vec<_> = plan.start.argv.iter().map(|word| word.to_string_lossy()).collect();
+    let env: Map<_, _> =
+        plan.start.app_env.iter().flatten().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
     json!({
-        "name": plan.name, "namespace": plan.namespace, "mode": plan.mode.word(), "workers": plan.workers,
-        "argv": argv, "cwd": plan.cwd.to_string_lossy(), "env": env, "out": text(&plan.out), "err": text(&plan.err),
-        "script": text(&plan.script), "autostart": plan.autostart, "warnings": plan.warnings,
+        "name": plan.start.name, "namespace": plan.start.namespace, "mode": plan.start.mode.word(), "workers": plan.workers,
+        "argv": argv, "cwd": plan.start.cwd.to_string_lossy(), "env": env, "out": text(&plan.start.out), "err": text(&plan.start.err),
+        "script": text(&plan.start.script), "autostart": plan.autostart, "warnings": plan.warnings,
     })
-}
-
-/// How the app is written down.
-pub(crate) fn start(plan: &Plan, context: &Context) -> Start {
-    Start {
-        name: plan.name.clone(),
-        given_name: plan.given_name.clone(),
-        namespace: plan.namespace.clone(),
-        mode: plan.mode,
-        argv: plan.argv.clone(),
-        cwd: plan.cwd.clone(),
-        env: plan.env.clone(),
-        app_env: Some(plan.app_env.clone()),
-        out: plan.out.clone(),
-        err: plan.err.clone(),
-        script: plan.script.clone(),
-        command: plan.command.clone(),
-        interpreter: plan.interpreter.clone(),
-        config: context.config.clone(),
-        app: Some(Value::Object(plan.app.clone())),
-        ..Start::default()
-    }
 }
 
 fn service(plan: &Plan, context: &Context, force: bool) -> Option<Service> {
     if !plan.autostart {
         return None;
     }
-    let mut start = start(plan, context);
+    let mut start = plan.start.clone();
     if force {
         rename_if_running(&mut start, context);
     }
@@ -283,14 +256,14 @@ fn rename_if_running(start: &mut Start, context: &Context) {
 }
 
 /// Writes down what is not to be started (`autostart: false`); false: one could not be.
-fn park(plans: &[&Plan], context: &Context) -> bool {
+fn park(plans: &[&Plan]) -> bool {
     let mut all = true;
     for plan in plans {
-        match apps::write_down(start(plan, context)) {
-            Ok(()) => report::info(format_args!("app '{}' is stopped, as autostart is false", plan.name)),
+        match apps::write_down(plan.start.clone()) {
+            Ok(()) => report::info(format_args!("app '{}' is stopped, as autostart is false", plan.start.name)),
             Err(failure) => {
                 all = false;
-                report::fatal(format_args!("app '{}': {failure}", plan.name), &[]);
+                report::fatal(format_args!("app '{}': {failure}", plan.start.name), &[]);
             }
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::apps;
 use crate::described;
-use crate::ecosystem::{Context, Plan};
+use crate::ecosystem::Plan;
 use crate::start::service;
 
 /// How a change comes into force.
@@ -53,24 +53,24 @@ const ON_PAPER: [&str; 3] = ["namespace", "autostart", "force"];
 ///
 /// # Errors
 /// 125: stdout cannot be written.
-pub(crate) fn run(plans: &[Plan], context: &Context) -> Result<u8, Failure> {
+pub(crate) fn run(plans: &[Plan]) -> Result<u8, Failure> {
     let home = apps::home()?;
     let mut code = 0;
     for plan in plans {
-        match update(plan, context, &home) {
+        match update(plan, &home) {
             Ok(Change { action, changed }) => {
                 if !matches!(action, Action::Start | Action::Restart) {
                     // Who starts it hears of them then.
                     described::warn(plan);
                 }
                 let line = json!({
-                    "app": plan.name, "action": action.word(), "workers": plan.workers, "changed": changed,
+                    "app": plan.start.name, "action": action.word(), "workers": plan.workers, "changed": changed,
                 });
                 report::print(&format!("{line}\n"))?;
             }
             Err(failure) => {
                 code = 1;
-                report::fatal(format_args!("app '{}': {failure}", plan.name), &[]);
+                report::fatal(format_args!("app '{}': {failure}", plan.start.name), &[]);
             }
         }
     }
@@ -81,12 +81,11 @@ pub(crate) fn run(plans: &[Plan], context: &Context) -> Result<u8, Failure> {
 ///
 /// # Errors
 /// 125: that cannot be written.
-pub(crate) fn update(plan: &Plan, context: &Context, home: &Home) -> Result<Change, Failure> {
-    let dir = home.dir(&plan.name).unwrap_or_default();
+pub(crate) fn update(plan: &Plan, home: &Home) -> Result<Change, Failure> {
+    let dir = home.dir(&plan.start.name).unwrap_or_default();
     let runs = home::holder(&dir).is_ok_and(|holder| holder.is_some());
     let before = Start::read(&dir).ok().flatten();
-    let new = described::start(plan, context);
-    let changed = before.as_ref().map_or_else(BTreeSet::new, |before| changes(before, &new));
+    let changed = before.as_ref().map_or_else(BTreeSet::new, |before| changes(before, &plan.start));
     let action = match &before {
         _ if !runs => Action::Start,
         None => Action::Restart,
@@ -94,11 +93,11 @@ pub(crate) fn update(plan: &Plan, context: &Context, home: &Home) -> Result<Chan
     };
     if let (Some(before), true) = (before, matches!(action, Action::Same | Action::Scale | Action::Reload)) {
         // The caller's environment is not the description's: it stays what it was at the start.
-        let mut new = Start { env: before.env, ..new };
+        let mut new = Start { env: before.env, ..plan.start.clone() };
         let (id, at) = (before.id, before.started_at_ms);
         let written = match id {
             Some(id) => service::write_start(&dir, &mut new, id, at),
-            None => home::with_id(home, &plan.name, |id| service::write_start(&dir, &mut new, id, at)),
+            None => home::with_id(home, &plan.start.name, |id| service::write_start(&dir, &mut new, id, at)),
         };
         written.or_fail(|| format!("cannot write {}", dir.join(home::START).display()))?;
         if changed.contains("instances") {

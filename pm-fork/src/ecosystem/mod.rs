@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use pm_common::app::home::{self, Mode};
+use pm_common::app::home::{self, DEFAULT_NAMESPACE, Mode, Start};
 use serde_json::{Map, Value};
 
 mod dotenv;
@@ -52,38 +52,12 @@ impl Context {
 /// What a description comes to.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
-    /// The app's name: that of its directory.
-    pub name: String,
-    /// The name that was given, where no directory can have that.
-    pub given_name: Option<String>,
-    /// Its group.
-    pub namespace: String,
-    /// Whether a pm-cluster has its workers.
-    pub mode: Mode,
+    /// How the app is to be started: without an id, and with the chosen environment of the description merged into its `env`.
+    pub start: Start,
     /// How many workers; 1 without a pm-cluster.
     pub workers: u32,
-    /// What is run.
-    pub argv: Vec<OsString>,
-    /// Where.
-    pub cwd: PathBuf,
-    /// The environment of the chain.
-    pub env: Vec<(OsString, OsString)>,
-    /// What the description adds to it: the contents of `app.env`.
-    pub app_env: Vec<(String, String)>,
-    /// Where the output goes, if not to the app's directory.
-    pub out: Option<PathBuf>,
-    /// Where the errors go, if not to the app's directory.
-    pub err: Option<PathBuf>,
-    /// The script as an absolute path; `None`: it is a command of the PATH or of the shell.
-    pub script: Option<PathBuf>,
-    /// The command that it is otherwise.
-    pub command: Option<PathBuf>,
-    /// What it is run by; `none`: itself.
-    pub interpreter: Option<String>,
     /// Whether it is to be started at all.
     pub autostart: bool,
-    /// The description in its normal form, the chosen environment merged into `env`.
-    pub app: Map<String, Value>,
     /// What of the description is not done, each as a sentence that begins with the field.
     pub warnings: Vec<String>,
 }
@@ -144,25 +118,26 @@ pub fn plan(
     let mut app = app.clone();
     app.retain(|key, _| !key.starts_with("env_"));
     app.insert("env".to_owned(), Value::Object(merged));
-    Ok(Plan {
-        namespace: reader.text("namespace")?.unwrap_or_else(|| "default".to_owned()),
+    let start = Start {
+        name,
+        given_name,
+        namespace: reader.text("namespace")?.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
         mode: if cluster.workers.is_some() { Mode::Cluster } else { Mode::Fork },
-        workers: cluster.workers.unwrap_or(1),
         argv,
+        cwd: program.cwd,
         env: environment::base(&mut reader)?,
-        app_env,
+        app_env: Some(app_env),
         out: logs.out,
         err: logs.err,
         script: program.script,
-        command: program.command,
         interpreter: program.interpreter,
-        cwd: program.cwd,
-        autostart: reader.bool("autostart")?.unwrap_or(true),
-        app,
-        warnings: reader.warnings,
-        name,
-        given_name,
-    })
+        command: program.command,
+        config: context.config.clone(),
+        app: Some(Value::Object(app)),
+        ..Start::default()
+    };
+    let autostart = reader.bool("autostart")?.unwrap_or(true);
+    Ok(Plan { start, workers: cluster.workers.unwrap_or(1), autostart, warnings: reader.warnings })
 }
 
 impl Reader<'_> {

@@ -132,8 +132,8 @@ fn roll(call: &Call, planned: &Planned, asked: &Description) -> Result<u8, Failu
         code = 1;
     };
     for plan in &planned.plans {
-        let name = plan.name.as_str();
-        match update::update(plan, &planned.context, &home) {
+        let name = plan.start.name.as_str();
+        match update::update(plan, &home) {
             Err(failure) => failed(Failure { message: format!("app '{name}': {failure}"), ..failure }),
             Ok(change) => match change.action {
                 Action::Start => fresh.push(name),
@@ -157,10 +157,11 @@ fn roll(call: &Call, planned: &Planned, asked: &Description) -> Result<u8, Failu
         }
     }
     if !fresh.is_empty() {
-        code = code.max(planned.start(|plan| fresh.contains(&plan.name.as_str()), asked, &Patience::default())?);
+        code =
+            code.max(planned.start(|plan| fresh.contains(&plan.start.name.as_str()), asked, &Patience::default())?);
     }
     for plan in rolling {
-        code = code.max(reload(call, &plan.name)?);
+        code = code.max(reload(call, &plan.start.name)?);
     }
     Ok(code)
 }

@@ -141,16 +141,16 @@ fn in_the_foreground(call: &Call, target: &str, config: bool) -> Result<u8, Fail
     let argv = without_env_file(plan);
     let (program, args) = argv.split_first().ok_or_else(|| Failure::own("nothing to run"))?;
     let mut command = Command::new(program);
-    command.args(args).current_dir(&plan.cwd).env("PWD", &plan.cwd);
-    command.env("PM_APP", &plan.name).envs(plan.app_env.iter().map(|(key, value)| (key, value)));
+    command.args(args).current_dir(&plan.start.cwd).env("PWD", &plan.start.cwd);
+    command.env("PM_APP", &plan.start.name).envs(plan.start.app_env.iter().flatten().map(|(key, value)| (key, value)));
     pm_common::sys::process::default_signals();
     Err(command.exec()).or_fail(|| format!("cannot run {}", program.to_string_lossy()))
 }
 
 fn without_env_file(plan: &Plan) -> Vec<&std::ffi::OsString> {
-    let file = plan.argv.iter().position(|word| word == "--env-file");
+    let file = plan.start.argv.iter().position(|word| word == "--env-file");
     let is_it = |at: usize| file.is_some_and(|file| at == file || at == file + 1);
-    plan.argv.iter().enumerate().filter(|(at, _)| !is_it(*at)).map(|(_, word)| word).collect()
+    plan.start.argv.iter().enumerate().filter(|(at, _)| !is_it(*at)).map(|(_, word)| word).collect()
 }
 
 /// An app that does not come up does not make the rest a failure: 125 does.

@@ -157,7 +157,7 @@ impl Chosen {
             Contents::Described(apps, deploy) => {
                 let planned = Planned::of(&asked, &apps, &deploy)?;
                 self.failed |= planned.failed > 0;
-                planned.plans.into_iter().map(|plan| plan.name).collect()
+                planned.plans.into_iter().map(|plan| plan.start.name).collect()
             }
         })
     }

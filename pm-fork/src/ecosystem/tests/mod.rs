@@ -121,11 +121,11 @@ pub(super) fn planned(app: Value) -> Result<Plan, String> {
 
 /// The chain as a line, without what every chain has.
 pub(super) fn line(plan: &Plan) -> String {
-    let words: Vec<_> = plan.argv.iter().map(|word| word.to_string_lossy()).collect();
-    let env_file = format!("--env-file /pm/{}/app.env ", plan.name);
+    let words: Vec<_> = plan.start.argv.iter().map(|word| word.to_string_lossy()).collect();
+    let env_file = format!("--env-file /pm/{}/app.env ", plan.start.name);
     words.join(" ").replace("--stop-signal INT ", "").replace("--stop-group ", "").replace(&env_file, "")
 }
 
 pub(super) fn var<'a>(plan: &'a Plan, name: &str) -> Option<&'a str> {
-    plan.app_env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    plan.start.app_env.iter().flatten().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }

@@ -10,14 +10,17 @@ fn fails(app: Value) -> String {
 fn the_two_descriptions_of_the_readme() {
     let cluster =
         planned(json!({"name": "app", "script": "./app.js", "instances": 0, "exec_mode": "cluster"})).expect("a plan");
-    let words: Vec<_> = cluster.argv.iter().map(|word| word.to_string_lossy()).collect();
+    let words: Vec<_> = cluster.start.argv.iter().map(|word| word.to_string_lossy()).collect();
     let chain = "pm-restart --stop-signal INT --stop-group pm-cluster -n 0 --env-file /pm/app/app.env node ./app.js";
     assert_eq!(words.join(" "), chain);
     let fork = planned(json!({})).expect("a plan");
-    let words: Vec<_> = fork.argv.iter().map(|word| word.to_string_lossy()).collect();
+    let words: Vec<_> = fork.start.argv.iter().map(|word| word.to_string_lossy()).collect();
     assert_eq!(words.join(" "), "pm-restart --stop-signal INT --stop-group --env-file /pm/app/app.env node ./app.js");
-    assert_eq!((fork.name.as_str(), fork.namespace.as_str(), fork.mode), ("app", "default", Mode::Fork));
-    assert_eq!(fork.script.as_deref(), Some(Path::new("/srv/app.js")));
+    assert_eq!(
+        (fork.start.name.as_str(), fork.start.namespace.as_str(), fork.start.mode),
+        ("app", "default", Mode::Fork)
+    );
+    assert_eq!(fork.start.script.as_deref(), Some(Path::new("/srv/app.js")));
     assert_eq!((var(&fork, "NODE_APP_INSTANCE"), var(&fork, "name")), (Some("0"), Some("app")));
     assert_eq!(var(&cluster, "NODE_APP_INSTANCE"), None, "pm-cluster numbers its workers");
 }
@@ -25,7 +28,7 @@ fn the_two_descriptions_of_the_readme() {
 #[test]
 fn camel_case_and_other_names_are_understood_and_typing_errors_found() {
     let plan = planned(json!({"maxMemoryRestart": "300M", "outFile": "/o", "execMode": "fork"})).expect("a plan");
-    assert_eq!((line(&plan).as_str(), plan.out.is_some()), ("pm-restart --max-mem 300M node ./app.js", true));
+    assert_eq!((line(&plan).as_str(), plan.start.out.is_some()), ("pm-restart --max-mem 300M node ./app.js", true));
     for (wrong, meant) in [
         ("instance", "; instances is meant?"),
         ("max_memmory_restart", "; max_memory_restart is meant?"),
@@ -70,7 +73,7 @@ fn a_tilde_is_the_home_of_who_is_to_run_it() {
         let mut context = context();
         context.env.retain(|(key, _)| key != "HOME");
         context.env.extend(home.map(|home| ("HOME".into(), home.into())));
-        planned_in(app, &context, &root).map(|plan| plan.out.map(|path| path.display().to_string()))
+        planned_in(app, &context, &root).map(|plan| plan.start.out.map(|path| path.display().to_string()))
     };
     let path = |text: &str| Ok(Some(text.to_owned()));
     assert_eq!(out(json!({"out": "~/x", "uid": "www"}), Some("/root")), path("/home/www/x"));
@@ -89,7 +92,11 @@ fn every_log_that_is_named_is_written() {
         let plan = planned(app).expect("a plan");
         assert_eq!(plan.warnings, [""; 0]);
         let text = |path: Option<PathBuf>| path.map_or("-".to_owned(), |path| path.display().to_string());
-        (text(plan.out.clone()), text(plan.err.clone()), line(&plan).replace(" pm-restart node ./app.js", ""))
+        (
+            text(plan.start.out.clone()),
+            text(plan.start.err.clone()),
+            line(&plan).replace(" pm-restart node ./app.js", ""),
+        )
     };
     let paths = |out: &str, err: &str, chain: &str| (out.to_owned(), err.to_owned(), chain.to_owned());
     let plain = "pm-restart node ./app.js";
@@ -146,7 +153,11 @@ fn what_is_said_of_the_app_itself_counts_before_its_files() {
     let context = Context { env_name: Some("x".to_owned()), ..context() };
     let plan = planned_in(app, &context, &Fake::new()).expect("a plan");
     assert_eq!((var(&plan, "A"), var(&plan, "B"), var(&plan, "PORT")), (Some("over"), Some("chosen"), Some("80")));
-    assert_eq!(plan.app["env"], json!({"A": "over", "B": "chosen"}), "what changes in the file is a change of env");
+    assert_eq!(
+        plan.start.app.as_ref().expect("a description")["env"],
+        json!({"A": "over", "B": "chosen"}),
+        "what changes in the file is a change of env"
+    );
     assert!(planned_in(json!({"env_x": "text"}), &context, &Fake::new()).is_err_and(|why| why.starts_with("env_x: ")));
 }
 
@@ -164,13 +175,16 @@ fn what_is_deployed_to_the_chosen_environment_is_below_all_others() {
 fn an_environment_is_chosen_by_its_name() {
     let app = json!({"env": {"A": "1", "B": "2"}, "env_production": {"B": "3", "C": "4"}, "append_env_to_name": true});
     let plain = planned(app.clone()).expect("a plan");
-    assert_eq!((var(&plain, "B"), var(&plain, "C"), plain.name.as_str()), (Some("2"), None, "app"));
+    assert_eq!((var(&plain, "B"), var(&plain, "C"), plain.start.name.as_str()), (Some("2"), None, "app"));
     let named = |name: &str| Context { env_name: Some(name.to_owned()), ..context() };
     let chosen = planned_in(app.clone(), &named("production"), &Fake::new()).expect("a plan");
     assert_eq!((var(&chosen, "A"), var(&chosen, "B"), var(&chosen, "C")), (Some("1"), Some("3"), Some("4")));
-    assert_eq!(chosen.name, "app-production");
-    assert_eq!(chosen.app["env"], json!({"A": "1", "B": "3", "C": "4"}));
-    assert!(!chosen.app.contains_key("env_production"), "another environment is no change of the app");
+    assert_eq!(chosen.start.name, "app-production");
+    assert_eq!(chosen.start.app.as_ref().expect("a description")["env"], json!({"A": "1", "B": "3", "C": "4"}));
+    assert!(
+        !chosen.start.app.as_ref().is_some_and(|app| app.get("env_production").is_some()),
+        "another environment is no change of the app"
+    );
     let unknown = planned_in(app, &named("staging"), &Fake::new()).expect("a plan");
     assert_eq!((unknown.warnings.len(), var(&unknown, "B")), (1, Some("2")));
     assert!(unknown.warnings[0].starts_with("env_staging: "));
@@ -206,7 +220,7 @@ fn what_the_caller_said_to_pm2_counts_here() {
     };
     let chain = |context: &Context, app: Value| {
         planned_in(app, context, &Fake::new())
-            .map(|p| p.argv.iter().map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" "))
+            .map(|p| p.start.argv.iter().map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" "))
     };
     assert!(chain(&with("PM2_KILL_SIGNAL", "SIGTERM"), json!({})).expect("a plan").contains("--stop-signal TERM"));
     assert!(chain(&with("PM2_KILL_SIGNAL", "TERM"), json!({"kill_signal": "USR2"})).expect("a plan").contains("USR2"));
@@ -226,9 +240,9 @@ fn a_writer_has_the_paths_of_the_logs() {
 fn any_text_arrives_as_it_is() {
     let plan =
         planned(json!({"script": "größe \"x\".js", "args": ["", "a\nb", "-- $x"], "env": {"Ä": "ö"}})).expect("a plan");
-    let words: Vec<_> = plan.argv.iter().map(|word| word.to_string_lossy()).collect();
+    let words: Vec<_> = plan.start.argv.iter().map(|word| word.to_string_lossy()).collect();
     assert!(words.ends_with(&["node", "./größe \"x\".js", "", "a\nb", "-- $x"].map(Into::into)), "{words:?}");
-    assert_eq!((plan.name.as_str(), var(&plan, "Ä")), ("größe \"x\"", Some("ö")));
+    assert_eq!((plan.start.name.as_str(), var(&plan, "Ä")), ("größe \"x\"", Some("ö")));
 }
 
 #[test]
@@ -246,7 +260,7 @@ fn a_command_of_the_path_is_run_itself_or_by_the_interpreter_that_is_named() {
 fn the_whole_group_is_told_to_stop_unless_treekill_is_false() {
     for (treekill, told) in [(json!(null), true), (json!(true), true), (json!(false), false), (json!("false"), false)] {
         let plan = planned(json!({"treekill": treekill})).expect("a plan");
-        assert_eq!(plan.argv.iter().any(|word| word == "--stop-group"), told, "{treekill}");
+        assert_eq!(plan.start.argv.iter().any(|word| word == "--stop-group"), told, "{treekill}");
     }
 }
 
