@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::cli::options::{Asked, Parsed, Tool};
-use crate::cli::report::Failure;
+use crate::cli::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, reason};
 use crate::cli::tables;
 
 /// Long options that Node has, too.
@@ -120,6 +120,14 @@ fn length(tool: &Tool, words: &[OsString]) -> Option<usize> {
     let short = *length == 1 && !words.first()?.as_bytes().starts_with(b"--");
     let number = value.to_str().is_some_and(|value| value.parse::<i32>().is_ok());
     (!NODES_TOO.contains(option) && (!short || number)).then_some(*length)
+}
+
+/// That a program could not be executed, with the shell's code for why: 127, it is not there; 126.
+#[must_use]
+pub fn cannot_run(program: &OsStr, error: &std::io::Error) -> Failure {
+    let code = if error.kind() == std::io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
+    let program = program.to_string_lossy();
+    Failure::with_code(code, format!("cannot run {program}: {}{}", reason(error), hint(&program)))
 }
 
 /// What was meant by a program that is a file of the directory: `pm-cluster app.js` for `node app.js`.

@@ -15,7 +15,7 @@ use super::rotation::Rotation;
 
 /// A write that failed: so many bytes had been written before.
 #[derive(Debug)]
-pub(super) struct Failed {
+pub(crate) struct Failed {
     pub(super) written: usize,
     pub(super) error: io::Error,
 }
@@ -159,25 +159,29 @@ fn same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Opens a log as pm-fork does: a FIFO without a reader is an error, where it would else hold us up; and a terminal does not
-/// become that of our session.
 fn append(path: &Path, private: bool) -> io::Result<File> {
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY | if private { libc::O_NOFOLLOW } else { 0 };
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(if private { 0o600 } else { 0o666 }).custom_flags(flags);
+    let (mode, flags) = if private { (0o600, libc::O_NOFOLLOW) } else { (0o666, 0) };
     let regular = fs::metadata(path).map_or(true, |found| found.is_file());
     // To be read, too, for its last byte; where only writing is allowed, that has to do.
-    let file = match options.clone().read(regular).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.open(path)?,
-        other => other?,
-    };
-    let blocking = rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK;
-    rustix::fs::fcntl_setfl(&file, blocking)?;
+    match open_to_append(OpenOptions::new().read(regular), path, mode, flags) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_to_append(&mut OpenOptions::new(), path, mode, flags)
+        }
+        other => other,
+    }
+}
+
+/// Opens a file to append to. A FIFO without a reader is an error, where it would else hold us up; and a terminal does
+/// not become that of our session.
+pub(crate) fn open_to_append(options: &mut OpenOptions, path: &Path, mode: u32, flags: i32) -> io::Result<File> {
+    options.append(true).create(true).mode(mode).custom_flags(flags | libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(path)?;
+    rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
 }
 
 /// Writes it all, or says how far it came.
-pub(super) fn write_all(to: &impl AsFd, bytes: &[u8]) -> Result<(), Failed> {
+pub(crate) fn write_all(to: &impl AsFd, bytes: &[u8]) -> Result<(), Failed> {
     let mut written = 0;
     while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
         match rustix::io::write(to, rest) {

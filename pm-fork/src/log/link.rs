@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use pm_common::cli::chain;
-use pm_common::cli::report::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
+use pm_common::cli::report::{self, Failure, OrFail as _, reason};
 
 use super::file::duplicate;
 use super::guard::{self, Role};
@@ -66,7 +66,5 @@ fn try_exec(chain: &[OsString], out: OwnedFd, err: OwnedFd) -> Result<Infallible
     // The pipes have taken the place of both by now; as long as we hold them, the writer waits.
     let _ = stdout.map(|fd| rustix::stdio::dup2_stdout(fd.as_fd()));
     let _ = stderr.map(|fd| rustix::stdio::dup2_stderr(fd.as_fd()));
-    let program = program.to_string_lossy();
-    let code = if error.kind() == io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
-    Err(Failure::with_code(code, format!("cannot run {program}: {}{}", reason(&error), chain::hint(&program))))
+    Err(chain::cannot_run(program, &error))
 }

@@ -11,7 +11,7 @@ use pm_common::cli::options::Asked;
 use pm_common::cli::report::{self, Failure};
 use pm_common::cli::tables::PM_LOG;
 
-mod file;
+pub(crate) mod file;
 pub(crate) mod format;
 mod guard;
 pub(crate) mod lines;

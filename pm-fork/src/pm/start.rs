@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use pm_common::cli::chain;
 use pm_common::cli::report::{self, EXIT_OWN, Failure, OrFail as _};
 use pm_stat::App;
 
@@ -144,7 +145,7 @@ fn in_the_foreground(call: &Call, target: &str, config: bool) -> Result<u8, Fail
     command.args(args).current_dir(&plan.start.cwd).env("PWD", &plan.start.cwd);
     command.env("PM_APP", &plan.start.name).envs(plan.start.app_env.iter().flatten().map(|(key, value)| (key, value)));
     pm_common::sys::process::default_signals();
-    Err(command.exec()).or_fail(|| format!("cannot run {}", program.to_string_lossy()))
+    Err(chain::cannot_run(program, &command.exec()))
 }
 
 fn without_env_file(plan: &Plan) -> Vec<&std::ffi::OsString> {

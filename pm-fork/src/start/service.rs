@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ use pm_common::app::home::{self, AppDir, Home, Mode, Namesake, Start};
 use pm_common::app::orphans;
 use pm_common::app::status::{Counts, now_ms};
 use pm_common::cli::chain;
-use pm_common::cli::report::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, OrFail as _, reason};
+use pm_common::cli::report::{self, Failure, OrFail as _, reason};
 use pm_common::supervise::environment;
 use pm_common::supervise::release::env_file;
 use pm_common::sys::daemon;
@@ -23,6 +23,7 @@ use rustix::fs::Access;
 
 use crate::apps::{input, logs};
 use crate::ecosystem::APP_ENV;
+use crate::log::file::open_to_append;
 use crate::start::failed;
 
 /// The file with the number of workers that was asked for after the start.
@@ -193,10 +194,7 @@ impl Service {
         // Nobody may be there to read it; so not with SIGPIPE as the chain is to have it, which would end us here.
         let _ = pipe.write_all(&told);
         process::default_signals();
-        let error = command.exec();
-        let code = if error.kind() == io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
-        let program = program.to_string_lossy();
-        Err(Failure::with_code(code, format!("cannot run {program}: {}{}", reason(&error), chain::hint(&program))))
+        Err(chain::cannot_run(program, &command.exec()))
     }
 
     /// Whether a start in this directory would come as far as the program: asked before what runs is stopped for it.
@@ -239,7 +237,8 @@ impl Service {
         if let (true, Some(dir)) = (self.described, given.and_then(Path::parent)) {
             std::fs::create_dir_all(dir).or_fail(|| format!("cannot make {}", dir.display()))?;
         }
-        append(path, mode, flags).or_fail(|| format!("cannot append to {}", path.display()))
+        open_to_append(&mut OpenOptions::new(), path, mode, flags)
+            .or_fail(|| format!("cannot append to {}", path.display()))
     }
 }
 
@@ -277,15 +276,4 @@ pub(crate) fn write_whole_env(dir: &Path, start: &Start) -> io::Result<()> {
 pub(crate) fn workers_asked_for(dir: &Path) -> Option<u32> {
     let text = home::read_file(dir, WORKERS, 100).ok()?;
     std::str::from_utf8(&text).ok()?.trim().parse().ok().filter(|count| *count > 0)
-}
-
-/// Opens a file to append to. A FIFO without a reader is an error, where it would else hold us up; and a terminal does
-/// not become that of our new session.
-fn append(path: &Path, mode: u32, flags: i32) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(mode).custom_flags(flags | libc::O_NONBLOCK | libc::O_NOCTTY);
-    let file = options.open(path)?;
-    let blocking = rustix::fs::fcntl_getfl(&file)? - rustix::fs::OFlags::NONBLOCK;
-    rustix::fs::fcntl_setfl(&file, blocking)?;
-    Ok(file)
 }

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use pm_common::app::home::Home;
 use pm_common::cli::report::{self, Failure, Level, OrFail as _, reason};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 
 use super::Asked;
 use super::show::{self, Speaker};
 use super::source::{CHUNK, OpenLog};
 use super::watch::{Changed, Watch};
 use crate::apps::logs;
+use crate::log::file::write_all;
 
 /// A log of an app.
 #[derive(Debug)]
@@ -211,17 +210,7 @@ impl<N: FnMut() -> Vec<String>> Files<N> {
 
     /// Writes what is to be shown.
     fn flush(&mut self) {
-        let stdout = rustix::stdio::stdout();
-        let mut rest = self.out.as_slice();
-        while !rest.is_empty() && !self.reader_gone {
-            match rustix::io::write(stdout, rest) {
-                Ok(length) => rest = rest.get(length..).unwrap_or_default(),
-                Err(Errno::INTR) => {}
-                // Who gave us the output has it not block.
-                Err(Errno::AGAIN) => _ = poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None),
-                Err(_) => self.reader_gone = true,
-            }
-        }
+        self.reader_gone = self.reader_gone || write_all(&rustix::stdio::stdout(), &self.out).is_err();
         self.out.clear();
     }
 }
