@@ -56,10 +56,17 @@ pub(crate) fn each(names: &[String], act: impl Fn(&Home, &str) -> Result<(), Fai
     for name in names {
         if let Err(failure) = act(&home, name) {
             code = if failure.code == EXIT_TIMED_OUT && code != 1 { EXIT_TIMED_OUT } else { 1 };
-            report::fatal(failure, &[]);
+            say(&failure);
         }
     }
     Ok(code)
+}
+
+/// Says a failure of which nothing was said yet.
+pub(crate) fn say(failure: &Failure) {
+    if !failure.message.is_empty() {
+        report::fatal(failure, &[]);
+    }
 }
 
 /// How the app was started.

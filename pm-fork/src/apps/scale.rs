@@ -10,11 +10,12 @@ use nix::libc::{SIGTTIN, SIGTTOU};
 use pm_common::app::home::{self, Home, Mode, Start, Turns};
 use pm_common::app::status::SupervisorState;
 use pm_common::app::wait::patience::suspended;
-use pm_common::app::wait::{Decision, Goal, Patience, Sight, Teller, WaitEnd, Watch};
+use pm_common::app::wait::{Goal, Patience, Sight, Teller, Watch};
 use pm_common::cli::options;
-use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::cli::report::{EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::time::Span;
 use pm_common::sys::clock;
+use pm_stat::Wait;
 
 use crate::apps::known_dir;
 use crate::apps::signals::{self, Signal};
@@ -96,22 +97,17 @@ pub(crate) fn scale(home: &Home, name: &str, by: Scale) -> Result<(), Failure> {
     let dir = known_dir(home, name)?;
     let turns = Turns::new(home).or_fail(|| format!("app '{name}': cannot wait for its turn"))?;
     turns.take(name).or_fail(|| format!("app '{name}': cannot wait for its turn"))?;
-    let mut app = Scaled { home, name, watch: watch(&dir)? };
     let none = || Failure::with_code(1, format!("'{name}' would have no workers: to have none, stop it"));
-    let wanted = match app.count(Start::read(&dir).ok().flatten().map(|start| start.mode))? {
+    let wanted = match count(&dir, name)? {
         Some(now) => {
             let wanted = by.from(now).ok_or_else(none)?;
-            app.walk(now, wanted)?;
+            walk(home, name, now, wanted)?;
             wanted
         }
         None => by.from(stopped(&dir, name, by)?).ok_or_else(none)?,
     };
     home::replace_file(&dir, WORKERS, format!("{wanted}\n").as_bytes())
         .or_fail(|| format!("app '{name}': cannot write {}", dir.join(WORKERS).display()))
-}
-
-fn watch(dir: &Path) -> Result<Watch, Failure> {
-    Watch::new(dir).or_fail(|| format!("cannot watch {}", dir.display()))
 }
 
 /// The number that an app which does not run would have.
@@ -124,102 +120,51 @@ fn stopped(dir: &Path, name: &str, by: Scale) -> Result<u32, Failure> {
     }
 }
 
-/// An app while it is scaled.
-struct Scaled<'a> {
-    home: &'a Home,
-    name: &'a str,
-    watch: Watch,
-}
-
-impl Scaled<'_> {
-    /// How many workers there are now; `None`: it does not run.
-    fn count(&mut self, mode: Option<Mode>) -> Result<Option<u32>, Failure> {
-        let (name, deadline) = (self.name, clock::now() + COUNTED_IN);
-        let mut pause = Pause::new(name, Goal::Ready);
-        loop {
-            let sight = self.look()?;
-            match Count::of(&sight, mode) {
-                Count::Of(workers) => return Ok(Some(workers)),
-                Count::Stopped => return Ok(None),
-                Count::Fork => {
-                    let why = "is in fork mode, which has one process: start it with -i to have several";
-                    return Err(Failure::with_code(1, format!("'{name}' {why}")));
-                }
-                Count::Unknown if deadline <= clock::now() => {
-                    let why = "is being started or stopped, and its supervisor has not said how many workers there are";
-                    return Err(Failure::with_code(
-                        1,
-                        format!("'{name}' {why}: try again once pm list shows it online"),
-                    ));
-                }
-                Count::Unknown => pause.until_change(&self.watch, &sight, "it is being started or stopped")?,
+/// How many workers there are now; `None`: it does not run.
+fn count(dir: &Path, name: &str) -> Result<Option<u32>, Failure> {
+    let doing = || format!("cannot watch {}", dir.display());
+    let mode = Start::read(dir).ok().flatten().map(|start| start.mode);
+    let mut watch = Watch::new(dir).or_fail(doing)?;
+    let (deadline, mut teller) = (clock::now() + COUNTED_IN, Teller::new());
+    let mut patience = Patience::new(Goal::Ready, clock::now());
+    let failed = |code, why: &str| Err(Failure::with_code(code, format!("'{name}' {why}")));
+    loop {
+        let sight = watch.look().or_fail(doing)?;
+        match Count::of(&sight, mode) {
+            Count::Of(workers) => return Ok(Some(workers)),
+            Count::Stopped => return Ok(None),
+            Count::Fork => {
+                return failed(1, "is in fork mode, which has one process: start it with -i to have several");
             }
+            Count::Unknown => {}
         }
-    }
-
-    fn walk(&mut self, mut now: u32, wanted: u32) -> Result<(), Failure> {
-        while now != wanted {
-            let (number, word, next) = match now < wanted {
-                true => (SIGTTIN, "TTIN", now + 1),
-                false => (SIGTTOU, "TTOU", now - 1),
-            };
-            let signal = Signal { number: number as u8, word: word.to_owned(), to_workers: false };
-            signals::signal(self.home, self.name, &signal)?;
-            self.reach(next)?;
-            now = next;
+        let trouble = suspended(&sight);
+        if let Some(why) = patience.look(clock::now(), &sight).filter(|_| trouble.is_some()) {
+            return failed(EXIT_TIMED_OUT, &format!("cannot be scaled yet: {why}"));
         }
-        Ok(())
-    }
-
-    /// Waits until so many workers are wanted, and ready.
-    fn reach(&mut self, workers: u32) -> Result<(), Failure> {
-        let goal = Goal::Workers(workers);
-        let (mut decision, mut pause) = (Decision::new(self.name, goal), Pause::new(self.name, goal));
-        loop {
-            let sight = self.look()?;
-            match decision.look(&sight) {
-                Some(WaitEnd::Reached) => return Ok(()),
-                Some(WaitEnd::Failed { message, quoted }) => {
-                    report::quote(&quoted);
-                    return Err(Failure::with_code(1, message));
-                }
-                None => pause.until_change(&self.watch, &sight, &decision.awaited(&sight))?,
-            }
+        if deadline <= clock::now() {
+            let why = "is being started or stopped, and its supervisor has not said how many workers there are: \
+                       try again once pm list shows it online";
+            return failed(1, why);
         }
-    }
-
-    fn look(&mut self) -> Result<Sight, Failure> {
-        self.watch.look().or_fail(|| format!("cannot watch app '{}'", self.name))
+        teller.tell(&format!("'{name}' to be counted"), "it is being started or stopped", trouble.as_deref());
+        watch.wait(Some(teller.next())).or_fail(doing)?;
     }
 }
 
-/// The sleeps of a wait, which has an end, and says what for.
-struct Pause<'a> {
-    name: &'a str,
-    goal: Goal,
-    patience: Patience,
-    teller: Teller,
-}
-
-impl<'a> Pause<'a> {
-    fn new(name: &'a str, goal: Goal) -> Self {
-        Self { name, goal, patience: Patience::new(goal, clock::now()), teller: Teller::new() }
+/// Has one worker more, or one fewer, as often as it takes, each time until they are ready.
+fn walk(home: &Home, name: &str, mut now: u32, wanted: u32) -> Result<(), Failure> {
+    while now != wanted {
+        let (number, word, next) = match now < wanted {
+            true => (SIGTTIN, "TTIN", now + 1),
+            false => (SIGTTOU, "TTOU", now - 1),
+        };
+        let signal = Signal { number: number as u8, word: word.to_owned(), to_workers: false };
+        signals::signal(home, name, &signal)?;
+        Wait { app: name.to_owned(), goal: Goal::Workers(next), timeout: None }.run(Some(home))?;
+        now = next;
     }
-
-    /// Sleeps until something changes, or it is time to look again.
-    ///
-    /// # Errors
-    /// 124: there is no sense in waiting on; 125: the files cannot be watched.
-    fn until_change(&mut self, watch: &Watch, sight: &Sight, awaited: &str) -> Result<(), Failure> {
-        let (name, goal, trouble) = (self.name, self.goal, suspended(sight));
-        if let Some(why) = self.patience.look(clock::now(), sight) {
-            let more = if trouble.is_some() { String::new() } else { format!(": {awaited}") };
-            let message = format!("gave up waiting: '{name}' is not yet {goal}: {why}{more}");
-            return Err(Failure::with_code(EXIT_TIMED_OUT, message));
-        }
-        self.teller.tell(&format!("'{name}' to be {goal}"), awaited, trouble.as_deref());
-        watch.wait(Some(self.teller.next())).or_fail(|| format!("cannot watch app '{name}'"))
-    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub(crate) fn run(asked: &Description, patience: &Patience) -> Result<u8, Failur
 pub(crate) fn read(asked: &Description) -> Result<Contents, Failure> {
     match &asked.file {
         Some(file) => file::read(file),
-        None => Ok(Contents::Described(file::from_fields(), Value::Null)),
+        None => Ok(Contents::Described(vec![Value::Object(Map::new())], Value::Null)),
     }
 }
 

@@ -22,20 +22,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
 ];
 
 /// What starts machines elsewhere, as PM2 calls it; all that begins with `ubuntu`, too.
-const OTHERS: [&str; 12] = [
-    "openrc",
-    "upstart",
-    "systemv",
-    "launchd",
-    "darwin",
-    "rcd",
-    "rcd-openbsd",
-    "smf",
-    "centos",
-    "redhat",
-    "gentoo",
-    "amazon",
-];
+const OTHERS: &str = "openrc upstart systemv launchd darwin rcd rcd-openbsd smf centos redhat gentoo amazon";
 /// It is there while systemd runs the machine (sd_booted(3)).
 const BOOTED: &str = "/run/systemd/system";
 
@@ -60,7 +47,7 @@ impl<'a> Boot<'a> {
         let user = text("user")?.or_else(|| var("SUDO_USER")).or_else(ours).unwrap_or_else(|| geteuid().to_string());
         let pm = std::env::current_exe().or_fail(|| "cannot find pm itself".to_owned())?.display().to_string();
         if let Some(other) = call.targets.iter().find(|word| *word != "systemd") {
-            let known = OTHERS.contains(&other.as_str()) || other.starts_with("ubuntu");
+            let known = OTHERS.split(' ').any(|known| known == other) || other.starts_with("ubuntu");
             return Err(fatal(if known {
                 format!("{other} is not supported, systemd is; elsewhere have it run as {user} at boot: {pm} resurrect")
             } else {
@@ -152,12 +139,12 @@ pub(crate) fn startup(call: &Call) -> Result<u8, Failure> {
     }
     boot.need_root()?;
     let (unit, pm, user) = (boot.unit_path(), &boot.pm, &boot.user);
-    if !systemctl(&["--version"]).is_ok_and(|code| code == 0) {
+    if !Command::new("systemctl").arg("--version").output().is_ok_and(|said| said.status.success()) {
         return Err(fatal(format!("there is no systemd here; have it run as {user} at boot: {pm} resurrect")));
     }
     write(&unit, &boot.unit())?;
     reload_systemd()?;
-    done(&["enable", &format!("{}.service", boot.name)])?;
+    systemctl(&["enable", &format!("{}.service", boot.name)])?;
     let unit = unit.display();
     if Path::new(BOOTED).is_dir() {
         report::info(format_args!("wrote {unit}; what pm save saves will be started at boot"));
@@ -182,7 +169,7 @@ pub(crate) fn unstartup(call: &Call) -> Result<u8, Failure> {
     if !unit.is_file() {
         return Err(fatal(format!("there is no {}", unit.display())));
     }
-    done(&["disable", &service])?;
+    systemctl(&["disable", &service])?;
     std::fs::remove_file(&unit).or_fail(|| format!("cannot remove {}", unit.display()))?;
     reload_systemd()?;
     report::info(format_args!("removed {}; nothing is started at boot", unit.display()));
@@ -215,24 +202,14 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 /// Runs systemctl, which says itself what is wrong.
-fn systemctl(words: &[&str]) -> std::io::Result<i32> {
-    let mut command = Command::new("systemctl");
-    if words == ["--version"] {
-        command.stdout(std::process::Stdio::null());
-    }
-    Ok(command.args(words).status()?.code().unwrap_or(1))
-}
-
-fn done(words: &[&str]) -> Result<(), Failure> {
-    match systemctl(words).or_fail(|| "cannot run systemctl".to_owned())? {
-        0 => Ok(()),
-        _ => Err(Failure::with_code(1, "")),
-    }
+fn systemctl(words: &[&str]) -> Result<(), Failure> {
+    let status = Command::new("systemctl").args(words).status().or_fail(|| "cannot run systemctl".to_owned())?;
+    if status.success() { Ok(()) } else { Err(Failure::with_code(1, "")) }
 }
 
 /// Has systemd look at its units, if it runs here.
 fn reload_systemd() -> Result<(), Failure> {
-    if Path::new(BOOTED).is_dir() { done(&["daemon-reload"]) } else { Ok(()) }
+    if Path::new(BOOTED).is_dir() { systemctl(&["daemon-reload"]) } else { Ok(()) }
 }
 
 /// A word of a unit, in which `%` and `\` mean something (systemd.syntax(7)).

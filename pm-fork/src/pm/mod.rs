@@ -10,7 +10,6 @@ mod inspect;
 mod logs;
 mod options;
 mod renew;
-mod say;
 mod show;
 mod start;
 mod targets;

@@ -87,9 +87,7 @@ fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
         Wait { app: name.to_owned(), goal: Goal::Rolled { since }, timeout: None }.run(Some(&home))
     };
     if let Err(failure) = asked() {
-        if !failure.message.is_empty() {
-            report::fatal(failure, &[]);
-        }
+        crate::apps::say(&failure);
         return Ok(1);
     }
     if app.mode() == Some("fork") {

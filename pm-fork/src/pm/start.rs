@@ -168,27 +168,17 @@ pub(crate) fn resurrect(call: &Call) -> Result<u8, Failure> {
             Ok(code) => code.min(1),
         }
     };
-    let code = match (list.is_file(), before.is_file()) {
+    let shown = list.display();
+    let why = match (list.is_file(), before.is_file()) {
         (true, has_before) => match run(&list) {
-            EXIT_OWN if has_before => {
-                let [list, before] = [&list, &before].map(|path| path.display());
-                report::warning(format_args!(
-                    "took the list before it, {before}: {list} was refused, and is left as it is"
-                ));
-                run(&home.path().join(saved::SAVED_BEFORE))
-            }
-            code => code,
+            EXIT_OWN if has_before => format!("{shown} was refused, and is left as it is"),
+            code => return table(call, code),
         },
-        (false, true) => {
-            let [list, shown] = [&list, &before].map(|path| path.display());
-            report::warning(format_args!("took the list before it, {shown}: there is no {list}"));
-            run(&before)
-        }
-        (false, false) => {
-            return Err(Failure::with_code(1, format!("nothing was saved: there is no {}", list.display())));
-        }
+        (false, true) => format!("there is no {shown}"),
+        (false, false) => return Err(Failure::with_code(1, format!("nothing was saved: there is no {shown}"))),
     };
-    table(call, code)
+    report::warning(format_args!("took the list before it, {}: {why}", before.display()));
+    table(call, run(&before))
 }
 
 /// What stands in a new config file.

@@ -94,13 +94,12 @@ pub(crate) fn no_fields(call: &Call) -> Result<(), Failure> {
 /// # Errors
 /// There is such an option.
 pub(crate) fn no_file(call: &Call) -> Result<(), Failure> {
-    let mut wrong = [
-        ("only", "--only chooses apps of a config file, and none is named"),
-        ("env", "--env chooses the environment in a config file, and none is named"),
-    ]
-    .into_iter()
-    .filter(|(option, _)| call.has(option));
-    wrong.next().map_or(Ok(()), |(_, why)| Err(Failure::own(why)))
+    for (option, does) in [("only", "chooses apps of"), ("env", "chooses the environment in")] {
+        if call.has(option) {
+            return Err(Failure::own(format!("--{option} {does} a config file, and none is named")));
+        }
+    }
+    Ok(())
 }
 
 /// The names that these targets mean, each once, in their order.

@@ -1,15 +1,28 @@
 //! The table of verbs: what each is called and takes, what it is made of, and what does it; and PM2's that are not here.
 
 use pm_common::cli::options::{Opt, opt, switch};
+use pm_common::cli::report::{self, Failure, print};
 
 use crate::pm::call::Verb;
 use crate::pm::options::short;
-use crate::pm::{apps, boot, logs, renew, say, show, start};
+use crate::pm::{apps, boot, logs, renew, show, start};
 
 const ONLY: Opt = opt("only", "A,B", "of a config file: these apps");
 const ENV: Opt = opt("env", "NAME", "of a config file: env_NAME over env");
 const UPDATE_ENV: Opt = short('a', switch("update-env", "take this shell's variables"));
 const FORCE: Opt = short('f', switch("force", "also where a change takes a restart, with a gap"));
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\n");
+const UPDATE: &str = "nothing to update: there is no daemon; an app takes the new tools when it is restarted";
+// pm-log looks for its files by itself, and what an app has open nobody can exchange.
+const RELOAD_LOGS: &str =
+    "nothing to do: rotated files are found again with --time or --log-type json, else use copytruncate";
+
+/// Says why there is nothing to do.
+fn nothing(why: &str) -> Result<u8, Failure> {
+    report::info(why);
+    Ok(0)
+}
 
 /// All verbs, in the order of the help.
 pub(crate) const VERBS: &[Verb] = &[
@@ -153,7 +166,7 @@ pub(crate) const VERBS: &[Verb] = &[
         about: "Says why there is nothing to do.",
         made_of: "USR1 to the supervisor has pm-log open its files anew",
         example: "pm reloadLogs",
-        ..Verb::new("reloadLogs", "", say::reload_logs)
+        ..Verb::new("reloadLogs", "", |_| nothing(RELOAD_LOGS))
     },
     Verb {
         about: "Sends the workers of apps a signal.",
@@ -227,27 +240,27 @@ pub(crate) const VERBS: &[Verb] = &[
         about: "Answers; no daemon is there to be asked.",
         example: "pm ping",
         made_of: "nothing",
-        ..Verb::new("ping", "", say::ping)
+        ..Verb::new("ping", "", |_| print("{ msg: 'pong' }\n"))
     },
     Verb {
         aliases: &["updatePM2"],
         about: "Says why there is nothing to do.",
         example: "pm update",
         made_of: "USR2 to a supervisor has it take the new tool in place",
-        ..Verb::new("update", "", say::update)
+        ..Verb::new("update", "", |_| nothing(UPDATE))
     },
     Verb {
         about: "Prints the version.",
         example: "pm version",
         made_of: "nothing",
-        ..Verb::new("version", "", say::version)
+        ..Verb::new("version", "", |_| print(VERSION))
     },
     Verb {
         about: "Prints what all verbs are, or one.",
         example: "pm help reload",
         made_of: "nothing",
         // Answered in front of the table.
-        ..Verb::new("help", "[VERB]", say::version)
+        ..Verb::new("help", "[VERB]", |_| print(VERSION))
     },
 ];
 

@@ -183,18 +183,15 @@ fn apps(value: Value) -> Result<Vec<Value>, String> {
             None if map.is_empty() => Err("it describes nothing: where is 'apps', or module.exports?".to_owned()),
             None => Ok(vec![Value::Object(map)]),
         },
-        other => Err(format!("an app, a list of apps, or an object with 'apps' is meant, not {}", kind(&other))),
-    }
-}
-
-const fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nothing (does it export anything?)",
-        Value::Bool(_) => "a switch",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+        other => {
+            let kind = match other {
+                Value::Null => "nothing (does it export anything?)",
+                Value::Bool(_) => "a switch",
+                Value::Number(_) => "a number",
+                _ => "text",
+            };
+            Err(format!("an app, a list of apps, or an object with 'apps' is meant, not {kind}"))
+        }
     }
 }
 
@@ -240,11 +237,6 @@ pub(crate) fn saved_list() -> Result<String, Failure> {
         Ok(_) => Ok(text),
         Err(_) => Err(Failure::own("stdin is no list of --save, or is not whole: nothing is saved")),
     }
-}
-
-/// One description from fields alone.
-pub(crate) fn from_fields() -> Vec<Value> {
-    vec![Value::Object(Map::new())]
 }
 
 #[cfg(test)]
