@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use nix::libc::{O_NOCTTY, O_NONBLOCK};
 use nix::unistd::geteuid;
-use pm_common::app::home::{self, Folder, Home, Start};
+use pm_common::app::home::{Folder, Home, Start};
 use pm_common::cli::chain;
 use pm_common::cli::options::Tool;
 use pm_common::cli::report::{self, Failure, OrFail as _, reason};
 use pm_common::cli::tables::{PM_CLUSTER, PM_LOG};
 
-use crate::apps::{known_dir, named};
+use crate::apps::{known_dir, named, unreadable};
 
 /// A log of an app.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ pub(crate) fn of(home: &Home, name: &str) -> Result<AppLogs, Failure> {
 
 /// How the app was started; `None`: by hand, so that nothing is known of it.
 fn start(dir: &Path, name: &str) -> Result<Option<Start>, Failure> {
-    Start::read(dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))
+    Start::read(dir).map_err(|error| unreadable(dir, name, &error))
 }
 
 /// Empties a file that the user named; what is no file (a terminal, a FIFO) has nothing in it.

@@ -75,9 +75,16 @@ pub(crate) fn say(failure: &Failure) {
 /// 1: it is not known; 125: what is written of it cannot be read.
 pub(crate) fn known(home: &Home, name: &str) -> Result<Start, Failure> {
     let dir = home.dir(name).unwrap_or_default();
-    let start =
-        Start::read_ours(&dir).or_fail(|| format!("app '{name}': cannot read {}", dir.join(home::START).display()))?;
+    let start = Start::read_ours(&dir).map_err(|error| unreadable(&dir, name, &error))?;
     start.map(|start| named(start, name)).ok_or_else(|| unknown(home, &dir, name))
+}
+
+/// That how the app was started cannot be read; what is damaged stays so.
+pub(crate) fn unreadable(dir: &Path, name: &str, error: &std::io::Error) -> Failure {
+    let damaged = matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
+    let remedy = if damaged { "; it is damaged: start the script anew, or delete the app" } else { "" };
+    let (file, why) = (dir.join(home::START), report::reason(error));
+    Failure::own(format!("app '{name}': cannot read {}: {why}{remedy}", file.display()))
 }
 
 /// The same with the name of its directory, which counts: one that was renamed by hand is another app.

@@ -115,7 +115,7 @@ pub(crate) fn list(home: &Home) -> Result<List, Failure> {
             Err(failure) if failure.code == 1 => {}
             Err(failure) => {
                 code = 1;
-                report::fatal(format_args!("not saved: {failure}; start '{name}' anew, or delete it"), &[]);
+                report::fatal(format_args!("not saved: {failure}"), &[]);
             }
         }
     }

@@ -75,6 +75,7 @@ enum Count {
 impl Count {
     fn of(sight: &Sight, mode: Option<Mode>) -> Self {
         match (sight.acting(), mode) {
+            (_, Some(Mode::Fork)) if !sight.runs() => Self::Fork,
             _ if !sight.runs() => Self::Stopped,
             (Some(line), _) if line.tool == "pm-cluster" => match line.state {
                 SupervisorState::Starting | SupervisorState::Ready => Self::Of(line.workers),
@@ -216,6 +217,7 @@ mod tests {
         assert_eq!(count(Some(Mode::Cluster), vec![told("pm-restart", "starting", false)]), Count::Unknown);
         assert_eq!(count(None, vec![told("pm-restart", "ready", false)]), Count::Fork);
         assert_eq!(count(Some(Mode::Fork), Vec::new()), Count::Fork);
-        assert_eq!(Count::of(&Sight::default(), Some(Mode::Fork)), Count::Stopped);
+        assert_eq!(Count::of(&Sight::default(), Some(Mode::Fork)), Count::Fork, "at its next start, too");
+        assert_eq!(Count::of(&Sight::default(), Some(Mode::Cluster)), Count::Stopped);
     }
 }

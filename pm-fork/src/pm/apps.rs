@@ -63,7 +63,8 @@ pub(crate) fn scale(call: &Call) -> Result<u8, Failure> {
         return Err(Failure::own("scale needs an app and a number: pm scale APP N, +N or -N"));
     };
     ours()?;
-    let by = Scale::parse("scale", count.as_ref())?;
+    let by = Scale::parse("scale", count.as_ref())
+        .map_err(|_| Failure::own(format!("scale {app} {count}: expected a number, such as 4, +1 or -1")))?;
     if !targets::is_config(app) {
         targets::no_file(call)?;
     }

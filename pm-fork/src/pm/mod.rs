@@ -45,7 +45,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
             Some("-v" | "-V" | "--version") => break "version".to_owned(),
             Some("-h" | "--help") => return help::all(),
             Some(word) => break word.to_owned(),
-            None => return Err(Failure::with_code(1, help::text().trim_end())),
+            None => return help::all().map(|_| 1),
         }
     };
     let verb = verbs::find(&word).ok_or_else(|| help::no_verb(&word))?;

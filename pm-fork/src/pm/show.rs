@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 
 use pm_common::app::status::{WorkerLine, WorkerState};
 use pm_common::cli::report::{self, Failure};
@@ -85,6 +86,9 @@ pub(crate) fn prettylist(call: &Call) -> Result<u8, Failure> {
 
 pub(crate) fn monit(call: &Call) -> Result<u8, Failure> {
     let chosen = named(call)?;
+    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+        return Err(Failure::own("monit needs a terminal, as stdin and as stdout; pm list prints the same once"));
+    }
     pm_stat::top(Some(&crate::apps::home()?), &words(&chosen.names), false)
 }
 

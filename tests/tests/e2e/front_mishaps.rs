@@ -150,6 +150,10 @@ fn an_app_that_cannot_be_saved_is_named() {
     let said = front.line("save");
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains("not saved: app 'bad': cannot read") && said.err.contains("saved 1 apps"), "{said:?}");
+    for verb in ["restart", "logs", "flush"] {
+        let said = front.line(&format!("{verb} bad"));
+        assert!(said.err.contains("it is damaged: start the script anew, or delete the app"), "{said:?}");
+    }
     front.ok("delete bad");
     front.ok("save");
 }
@@ -243,6 +247,8 @@ fn what_is_not_as_meant_is_said_in_one_line() {
         ("logs --tail 10", "--lines N"),
         ("list --watch", "pm monit"),
         ("start idle.js --v8", "leave it out"),
+        ("monit", "pm list prints the same once"),
+        ("scale x y", "scale x y: expected a number"),
         ("logs", "no apps"),
         ("flush", "no apps"),
         ("delete all", "no apps"),
@@ -253,6 +259,10 @@ fn what_is_not_as_meant_is_said_in_one_line() {
         assert!(said.code == 1 && said.err.lines().count() == 1 && said.err.contains(part), "{line}: {said:?}");
     }
     assert!(front.ok("list").err.contains("pm start app.js"), "how to begin");
+    let blank = front.pm(&["start", "idle.js", "--name", " "]);
+    assert!(blank.code == 1 && blank.err.contains("a name cannot be of blanks alone"), "{blank:?}");
+    let none = front.pm(&[]);
+    assert!(none.code == 1 && none.out.lines().count() > 20 && none.err.is_empty(), "{none:?}");
     assert_eq!(front.list(), [""; 0]);
     front.ok_words(&["start", "idle.js", "--name", "a,b"]);
     let said = front.line("stop a,c");

@@ -50,6 +50,8 @@ fn the_exit_codes_are_those_of_pm2() {
     assert_eq!(said.code, 1, "{said:?}");
     assert_eq!(front.list(), ["idle:stopped"]);
     assert_eq!(front.line("stop idle").code, 0, "it is what was asked for");
+    let said = front.line("scale idle 2");
+    assert!(said.code == 1 && said.err.contains("is in fork mode"), "stopped, too: {said:?}");
     front.ok("delete all");
     assert_eq!(front.line("restart all").code, 1, "there is none");
     assert_eq!(front.line("kill").code, 0);

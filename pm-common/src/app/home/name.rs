@@ -21,6 +21,7 @@ const FILE_OPTIONS: [&str; 7] =
 pub fn check(name: &str) -> Result<(), &'static str> {
     match name {
         "" => Err("a name cannot be empty"),
+        _ if name.trim().is_empty() => Err("a name cannot be of blanks alone"),
         _ if name.starts_with('.') => Err("a name cannot begin with a dot"),
         _ if name.contains('/') => Err("a name cannot hold a /"),
         _ if name.contains(char::is_control) => Err("a name cannot hold control characters"),
