@@ -395,9 +395,6 @@ pm sendSignal	--no-color	.	.	.	no colours
 pm sendSignal	--help	-h	.	.	this text
 pm	send	.	.	.	Writes a line to what an app reads, in fork mode.
 pm send	BEHIND	.	.	APP	Writes a line to what an app reads, in fork mode.
-pm send	--silent	-s	.	.	no table behind it
-pm send	--no-color	.	.	.	no colours
-pm send	--help	-h	.	.	this text
 pm	save	.	.	.	Keeps the list of apps, for resurrect.
 pm save	BEHIND	.	.	.	Keeps the list of apps, for resurrect.
 pm dump	BEHIND	.	save	.	Keeps the list of apps, for resurrect.

@@ -50,6 +50,9 @@ impl Verb {
     /// The options that its help tells of: its own, those of fields, and what all verbs take.
     #[must_use]
     pub fn all_options(&self) -> Vec<&'static Opt> {
+        if self.raw {
+            return Vec::new();
+        }
         let fields = if self.fields { FIELDS } else { &[] };
         self.options.iter().chain(fields.iter().map(|field| &field.opt)).chain(COMMON).collect()
     }
@@ -106,6 +109,10 @@ impl Call {
     /// # Errors
     /// An option that the verb does not have, or whose value is missing.
     pub(crate) fn parse(mut self, words: Vec<OsString>) -> Result<Self, Failure> {
+        if self.verb.raw && words.first().is_some_and(|word| word == "--help" || word == "-h") {
+            self.options.push(("help", OsString::new()));
+            return Ok(self);
+        }
         if self.verb.raw {
             self.targets = words.into_iter().map(utf8).collect::<Result<_, _>>()?;
             return Ok(self);

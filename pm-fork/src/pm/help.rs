@@ -70,7 +70,7 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
 
 /// The text of `pm VERB --help`.
 pub(crate) fn of(verb: &Verb) -> String {
-    let usage = [verb.name, "[options]", verb.usage].join(" ").replace("  ", " ");
+    let usage = [verb.name, if verb.raw { "" } else { "[options]" }, verb.usage].join(" ").replace("  ", " ");
     let mut text = format!("usage: pm {usage}\n{}\n", verb.about);
     if !verb.aliases.is_empty() {
         let _ = writeln!(text, "also called: {}", verb.aliases.join(", "));

@@ -287,6 +287,9 @@ pub(crate) const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["pull", "forward", "backward"], "git pull, then pm reload APP"),
     (&["inspect", "profile:cpu", "profile:mem"], "pm start app.js --node-args --inspect"),
     (&["examples"], "pm help VERB has one each"),
+    (&["create"], "pm init"),
+    (&["imonit"], "pm monit"),
+    (&["deepUpdate"], "the tools come with scripts/install; an app takes them when it is restarted"),
 ];
 
 /// The verb of this name.

@@ -269,7 +269,7 @@ fn what_is_not_as_meant_is_said_in_one_line() {
     assert!(said.err.contains("no app 'a,c'; there are: a,b"), "{said:?}");
     front.ok_words(&["stop", "a,b"]);
     front.ok_words(&["restart", "a,b"]);
-    for verb in ["start", "reload"] {
+    for verb in ["start", "reload", "send"] {
         let help = front.ok(&format!("{verb} --help")).out;
         assert!(help.contains("example:  pm ") && help.contains("made of:  pm-fork "), "{help}");
     }
