@@ -22,10 +22,11 @@ mod top;
 mod wait;
 
 pub use look::app::App;
+pub use look::matching::{meant, paths};
 pub use look::{Apps, no_app};
 pub use mode::Form;
 use mode::Mode;
-pub use once::{Matched, matching, meant, once, once_with, paths};
+pub use once::{Matched, matching, once, once_with};
 pub use show::order::Order;
 pub use top::top;
 pub use wait::Wait;

@@ -1,15 +1,15 @@
 //! What is printed once, and that is all.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 
 use pm_common::app::home::Home;
 use pm_common::cli::report::{self, Failure, print};
+use pm_common::sys::terminal;
 
 use crate::check::{complaint, killed, suspended_supervisor, suspended_workers, without_above};
 use crate::look::app::App;
-use crate::look::matching::{Candidate, matching as matching_names};
+use crate::look::matching::meant;
 use crate::look::samples::Samples;
 use crate::look::usage::Meter;
 use crate::look::{Apps, EXIT_UNKNOWN, cannot_know, no_app, there_are};
@@ -86,9 +86,7 @@ fn notes(apps: &[App]) -> String {
 
 /// The columns of the terminal that stdout is; `None`: it is none.
 fn room() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
-    // A terminal that does not say (a serial line) has 0.
-    Some(if size.ws_col == 0 { 80 } else { usize::from(size.ws_col) })
+    terminal::size(rustix::stdio::stdout()).map(|(columns, _)| columns)
 }
 
 /// Colours are for a terminal, unless NO_COLOR says no (<https://no-color.org>) or the terminal can do nothing.
@@ -150,14 +148,6 @@ pub fn matching(home: Option<&Home>, targets: &[OsString]) -> Result<Matched, Fa
     Ok(matched)
 }
 
-/// Which of these apps a target means.
-#[must_use]
-pub fn meant<'a>(apps: &'a [App], target: &OsStr) -> Vec<&'a App> {
-    let candidates: Vec<_> = apps.iter().map(Candidate::of).collect();
-    let names = matching_names(target, &paths(target), &candidates);
-    apps.iter().filter(|app| names.contains(&app.name.as_str())).collect()
-}
-
 /// Prints what [`matching`] finds.
 ///
 /// # Errors
@@ -167,9 +157,4 @@ pub(crate) fn print_matching(home: Option<&Home>, targets: &[OsString]) -> Resul
     print(&matched.names.iter().map(|name| format!("{name}\n")).collect::<String>())?;
     matched.unknown.iter().for_each(|failure| report::fatal(failure, &[]));
     Ok(u8::from(!matched.unknown.is_empty()))
-}
-
-/// The target as absolute paths, as it is and with links resolved.
-pub fn paths(target: &OsStr) -> Vec<PathBuf> {
-    [std::path::absolute(target), std::fs::canonicalize(target)].into_iter().flatten().collect()
 }

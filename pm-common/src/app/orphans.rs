@@ -13,13 +13,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::geteuid;
 
 use crate::app::home::{self, AppDir};
-use crate::app::status::{self, Status};
+use crate::app::status::{self, Id, Status};
 use crate::cli::policy_options;
 use crate::cli::report::{self, Failure};
 use crate::kernel::procfs::{self, Proc};
 use crate::policy::rules::Rules;
 use crate::policy::time::{Mono, Span};
-use crate::sys::{clock, pidfd, process};
+use crate::sys::{clock, process};
 
 /// How long a process may take to be gone after KILL: one that waits for a broken disk is not to hold us up for ever.
 const KILLED: Span = Span::secs(10);
@@ -182,9 +182,7 @@ impl EndOfOrphans {
         if ours || self.members.contains_key(&pid) {
             return;
         }
-        // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one with its number.
-        let pidfd = pidfd::open(pid).ok().filter(|_| procfs::is_alive(pid, start));
-        let pidfd = pidfd.filter(|_| self.whose.may_end(pid));
+        let pidfd = Id { pid, start }.pidfd().ok().flatten().filter(|_| self.whose.may_end(pid));
         self.members.extend(pidfd.map(|pidfd| (pid, Member { start, pidfd, leads })));
     }
 
@@ -195,9 +193,9 @@ impl EndOfOrphans {
         let groups: Vec<i32> = self.members.keys().copied().collect();
         let own = self.dir.as_os_str().as_encoded_bytes();
         let mut found: Vec<_> = groups.iter().flat_map(|&pid| proc.tree_of_app(pid, own, |_| true)).collect();
-        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
-        found.extend(pids.filter_map(|pid| proc.stat(pid)).filter(|stat| groups.contains(&stat.pgrp)));
+        found.extend(
+            procfs::pids().into_iter().filter_map(|pid| proc.stat(pid)).filter(|stat| groups.contains(&stat.pgrp)),
+        );
         found.iter().filter(|stat| !stat.is_zombie()).for_each(|stat| self.add(stat.pid, stat.start_time, false));
     }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::cli::options::{Asked, Parsed, Tool};
 use crate::cli::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, reason};
 use crate::cli::tables;
+use crate::node::program::is_node;
 
 /// Long options that Node has, too.
 const NODES_TOO: [&str; 2] = ["env-file", "force"];
@@ -86,7 +87,7 @@ pub fn check(tool: &Tool, chain: &[OsString]) -> Result<(), Failure> {
         )));
     }
     // Of other programs it is not known which options they have.
-    if !matches!(base, "node" | "nodejs") {
+    if !is_node(program) {
         return Ok(());
     }
     let Some((at, length)) = misplaced(tool, args) else { return Ok(()) };

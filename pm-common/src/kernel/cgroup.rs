@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use super::procfs;
+
 /// Where the cgroup of this process is found, in one hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
@@ -32,7 +34,7 @@ impl Hierarchy {
 
 /// The hierarchies that can limit this resource for us.
 pub fn of(resource: &str) -> Vec<Hierarchy> {
-    let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+    let read = |name: &str| procfs::text(&format!("self/{name}")).unwrap_or_default();
     hierarchies(resource, &read("cgroup"), &read("mountinfo"))
 }
 

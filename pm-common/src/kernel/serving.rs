@@ -2,14 +2,10 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::net::SendFlags;
-
+use super::sock_diag::{HEADER, LISTEN, SOCK_DIAG_BY_FAMILY, each, each_tcp, half, header, word};
 use crate::policy::listening::{Listening, UnixName};
-
-use super::sock_diag::{HEADER, LISTEN, SOCK_DIAG_BY_FAMILY, half, header, monitor, receive, request_of_range, word};
 
 /// All listeners of this network, TCP of both families and the streams of unix with a path: the number of each socket,
 /// and its address.
@@ -18,22 +14,9 @@ use super::sock_diag::{HEADER, LISTEN, SOCK_DIAG_BY_FAMILY, half, header, monito
 /// The kernel has no such monitor, or forbids it.
 pub fn listeners() -> io::Result<Vec<(u64, Listening)>> {
     let mut found = Vec::new();
-    let socket = monitor()?;
-    rustix::net::send(&socket, &request_of_range(1, u16::MAX, 0, LISTEN), SendFlags::empty())?;
-    receive(&socket, |body| found.extend(tcp_listener(body)))?;
-    let socket = monitor()?;
-    rustix::net::send(&socket, &request_of_unix(), SendFlags::empty())?;
-    receive(&socket, |body| found.extend(unix_listener(body)))?;
+    each_tcp(1..=u16::MAX, 0, LISTEN, |at, inode, _| found.push((inode, Listening::Tcp(at))))?;
+    each(&request_of_unix(), |body| found.extend(unix_listener(body)))?;
     Ok(found)
-}
-
-fn tcp_listener(body: &[u8]) -> Option<(u64, Listening)> {
-    let port = u16::from_be_bytes(body.get(4..6)?.try_into().ok()?);
-    let ip: IpAddr = match i32::from(*body.first()?) {
-        nix::libc::AF_INET6 => <[u8; 16]>::try_from(body.get(8..24)?).ok()?.into(),
-        _ => <[u8; 4]>::try_from(body.get(8..12)?).ok()?.into(),
-    };
-    Some((word(body, 68)?.into(), Listening::Tcp(SocketAddr::from((ip, port)))))
 }
 
 /// `struct unix_diag_msg` and its attributes, of which the name alone was asked for.
@@ -74,6 +57,6 @@ mod tests {
             assert_eq!(seen(inode(one)), Some(Listening::Tcp(one.local_addr().expect("bound"))));
         }
         assert_eq!(seen(inode(&unix)), Some(Listening::Unix(UnixName::Path(path))));
-        assert!((unix_listener(&[0; 20]), tcp_listener(&[0; 71])) == (None, None));
+        assert_eq!(unix_listener(&[0; 20]), None);
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::ops::RangeInclusive;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
 
 /// A TCP connection whose other end is a client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,6 @@ const DONE: u16 = 3;
 const INFO: u16 = 2; // INET_DIAG_INFO
 pub(super) const HEADER: usize = 16;
 const MESSAGE: usize = 72;
-const TCP: u8 = 6;
 /// ESTABLISHED and CLOSE_WAIT.
 const CONNECTED: u32 = 1 << 1 | 1 << 8;
 pub(super) const LISTEN: u32 = 1 << 10;
@@ -69,23 +68,18 @@ pub struct Socket {
 /// The kernel has no such monitor, or forbids it.
 pub fn at_ports(ports: &BTreeSet<u16>) -> io::Result<Vec<Socket>> {
     let (Some(first), Some(last)) = (ports.first(), ports.last()) else { return Ok(Vec::new()) };
-    let socket = monitor()?;
-    rustix::net::send(&socket, &request_of_range(*first, *last, 0, CONNECTED | LISTEN), SendFlags::empty())?;
     let mut found = Vec::new();
-    receive(&socket, |body| {
-        let one = |body: &[u8]| {
-            let port = u16::from_be_bytes(body.get(4..6)?.try_into().ok()?);
-            let inode = word(body, 68)?.into();
-            let waiting = (*body.get(1)? == LISTENING).then(|| word(body, 56)).flatten();
-            Some(Socket { port, inode, waiting })
-        };
-        found.extend(one(body).filter(|one| ports.contains(&one.port)));
+    each_tcp(*first..=*last, 0, CONNECTED | LISTEN, |at, inode, body| {
+        if ports.contains(&at.port()) {
+            let waiting = if body.get(1) == Some(&LISTENING) { word(body, 56) } else { None };
+            found.push(Socket { port: at.port(), inode, waiting });
+        }
     })?;
     Ok(found)
 }
 
 /// `struct inet_diag_req`, and the filter: a program whose jumps are in bytes; one past its end refuses.
-pub(super) fn request_of_range(first: u16, last: u16, details: u8, states: u32) -> Vec<u8> {
+fn request_of_range(first: u16, last: u16, details: u8, states: u32) -> Vec<u8> {
     let length = HEADER as u32 + 60 + 4 + 16;
     let mut bytes = header(length, TCPDIAG_GETSOCK);
     // Any family, address, port and interface.
@@ -157,58 +151,57 @@ pub fn queues(port: u16) -> io::Result<Vec<(u64, u32)>> {
 /// # Errors
 /// The kernel has no such monitor, or forbids it.
 pub fn listeners_at(address: SocketAddr) -> io::Result<Vec<u64>> {
-    let (family, ip) = match address.ip() {
-        IpAddr::V4(ip) => (AddressFamily::INET, ip.octets().to_vec()),
-        IpAddr::V6(ip) => (AddressFamily::INET6, ip.octets().to_vec()),
-    };
-    let port = address.port().to_be_bytes();
-    let socket = monitor()?;
-    rustix::net::send(&socket, &request(family.as_raw() as u8, address.port()), SendFlags::empty())?;
     let mut found = Vec::new();
-    receive(&socket, |body| {
-        if body.get(4..6) == Some(&port) && body.get(8..8 + ip.len()) == Some(&ip) {
-            found.extend(word(body, 68).map(u64::from));
-        }
+    each_tcp(address.port()..=address.port(), 0, LISTEN, |at, inode, _| {
+        found.extend((at.ip() == address.ip()).then_some(inode));
     })?;
     Ok(found)
 }
 
 fn dump(first: u16, last: u16, states: u32) -> io::Result<Vec<(u16, Connection)>> {
-    let socket = monitor()?;
     let mut found = Vec::new();
-    // The kernel goes through all connections of the machine: once for both families.
-    rustix::net::send(&socket, &request_of_range(first, last, 1 << (INFO - 1), states), SendFlags::empty())?;
-    receive(&socket, |body| {
-        let port = body.get(4..6).and_then(|bytes| bytes.try_into().ok()).map_or(0, u16::from_be_bytes);
-        if (first..=last).contains(&port) {
-            found.extend(connection(body).map(|one| (port, one)));
-        }
+    each_tcp(first..=last, 1 << (INFO - 1), states, |at, inode, body| {
+        found.extend(connection(inode, body).map(|one| (at.port(), one)));
     })?;
     Ok(found)
 }
 
-pub(super) fn monitor() -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC;
-    Ok(rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?)
+/// Calls `with` for each TCP socket in these states at these local ports: with its address, its number, and the
+/// `struct inet_diag_msg`, which has the attributes (`details`) that were asked for behind it.
+///
+/// The kernel goes through all connections of the machine: once for both families.
+pub(super) fn each_tcp(
+    ports: RangeInclusive<u16>,
+    details: u8,
+    states: u32,
+    mut with: impl FnMut(SocketAddr, u64, &[u8]),
+) -> io::Result<()> {
+    each(&request_of_range(*ports.start(), *ports.end(), details, states), |body| {
+        if let Some((at, inode)) = named(body).filter(|(at, _)| ports.contains(&at.port())) {
+            with(at, inode, body);
+        }
+    })
 }
 
-/// `struct inet_diag_req_v2` for the listeners of one family at a port. No details: they would take most of the time.
-fn request(family: u8, port: u16) -> Vec<u8> {
-    let mut bytes = header(HEADER as u32 + 56, SOCK_DIAG_BY_FAMILY);
-    bytes.extend([family, TCP, 0, 0]);
-    bytes.extend(LISTEN.to_ne_bytes());
-    bytes.extend(port.to_be_bytes());
-    // The other port, both addresses, the interface and the cookie: any.
-    bytes.resize(HEADER + 56, 0);
-    bytes
+/// The local address and the number of the socket that a `struct inet_diag_msg` tells of.
+fn named(body: &[u8]) -> Option<(SocketAddr, u64)> {
+    let port = u16::from_be_bytes(body.get(4..6)?.try_into().ok()?);
+    let ip: IpAddr = match i32::from(*body.first()?) {
+        nix::libc::AF_INET6 => <[u8; 16]>::try_from(body.get(8..24)?).ok()?.into(),
+        _ => <[u8; 4]>::try_from(body.get(8..12)?).ok()?.into(),
+    };
+    Some((SocketAddr::from((ip, port)), word(body, 68)?.into()))
 }
 
-/// Reads a dump to its end, and calls `with` for each `struct inet_diag_msg`.
-pub(super) fn receive(socket: &OwnedFd, mut with: impl FnMut(&[u8])) -> io::Result<()> {
+/// Asks the socket monitor, reads its dump to the end, and calls `with` for each message.
+pub(super) fn each(request: &[u8], mut with: impl FnMut(&[u8])) -> io::Result<()> {
+    let (netlink, flags) = (AddressFamily::NETLINK, SocketFlags::CLOEXEC);
+    let socket = socket_with(netlink, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?;
+    send(&socket, request, SendFlags::empty())?;
     let mut room = vec![0; 32768];
     loop {
         // A dump is made as it is read: it never has us wait.
-        let got = match rustix::net::recv(socket, room.as_mut_slice(), RecvFlags::DONTWAIT) {
+        let got = match recv(&socket, room.as_mut_slice(), RecvFlags::DONTWAIT) {
             Ok((got, _)) => got,
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno.into()),
@@ -239,7 +232,7 @@ fn take(mut bytes: &[u8], with: &mut impl FnMut(&[u8])) -> io::Result<bool> {
 }
 
 /// One `struct inet_diag_msg` and its attributes.
-fn connection(body: &[u8]) -> Option<Connection> {
+fn connection(inode: u64, body: &[u8]) -> Option<Connection> {
     let mut attributes = body.get(MESSAGE..)?;
     let mut info: &[u8] = &[];
     while let (Some(length), Some(kind)) = (half(attributes, 0), half(attributes, 2)) {
@@ -251,7 +244,7 @@ fn connection(body: &[u8]) -> Option<Connection> {
     }
     // The offsets are those of struct tcp_info, which only ever grows at its end.
     Some(Connection {
-        inode: word(body, 68)?.into(),
+        inode,
         unread: word(body, 56)?,
         unsent: word(body, 60)?,
         // A listener has none.
@@ -358,6 +351,6 @@ mod tests {
         let mut found = 0;
         assert!(take(&[0xff; 40], &mut |_| found += 1).expect("no error of the kernel"));
         assert!(!take(&[], &mut |_| found += 1).expect("nothing"));
-        assert_eq!((connection(&[0; 71]), found), (None, 0));
+        assert_eq!((named(&[0; 71]), connection(1, &[0; 71]), found), (None, None, 0));
     }
 }

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::net::TcpListener;
 
+use crate::kernel::procfs::{self, Proc};
+use crate::node::program::is_node;
 use crate::policy::WorkerId;
 use crate::policy::listening::Listening;
-
-use crate::node::program::base_name;
 
 /// Node's port where none is given (`node --help`, `--inspect`).
 const DEFAULT_PORT: u16 = 9229;
@@ -63,11 +63,11 @@ impl Inspector {
     /// That of a process of Node.
     #[must_use]
     pub fn of_process(pid: i32) -> Self {
-        let words = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-        let (line, environment) = (words("cmdline"), words("environ"));
-        let options = environment.split(|b| *b == 0).find_map(|entry| entry.strip_prefix(b"NODE_OPTIONS="));
-        let options = String::from_utf8_lossy(options.unwrap_or_default());
-        Self::of(&options, String::from_utf8_lossy(&line).split('\0').skip(1))
+        let mut proc = Proc::default();
+        let [options] = proc.variables(pid, ["NODE_OPTIONS"]);
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let words: Vec<String> = proc.words(pid).into_iter().skip(1).map(text).collect();
+        Self::of(&text(options.unwrap_or_default()), words.iter().map(String::as_str))
     }
 
     /// Reads options up to the program's name; gives the number of the word after which a later option wins.
@@ -119,9 +119,7 @@ impl Inspector {
 /// Whether this address of a process is that of its debugger.
 #[must_use]
 pub fn is_of(pid: i32, address: &Listening) -> bool {
-    let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    let is_node = matches!(base_name(program.as_os_str()).as_str(), "node" | "nodejs");
-    is_node && address.tcp().is_some_and(|tcp| tcp.port() == Inspector::of_process(pid).port)
+    procfs::is_node(pid) && address.tcp().is_some_and(|tcp| tcp.port() == Inspector::of_process(pid).port)
 }
 
 /// The ports that workers' inspectors were given.
@@ -144,8 +142,7 @@ impl Ports {
 
     /// The command line of a worker that is Node itself, where its inspector starts with it; `None`: as it was.
     pub fn command_line(&mut self, who: WorkerId, argv: &[OsString], options: &OsStr) -> Option<Vec<OsString>> {
-        let is_node = |word: &OsString| matches!(base_name(word).as_str(), "node" | "nodejs");
-        let node = argv.iter().position(is_node)? + 1;
+        let node = argv.iter().position(|word| is_node(word))? + 1;
         let words: Vec<String> = argv.iter().skip(node).map(|word| word.to_string_lossy().into_owned()).collect();
         let mut inspector = Inspector::of(&options.to_string_lossy(), std::iter::empty());
         let after = inspector.read(words.iter().map(String::as_str)).map_or(node, |last| node + last + 1);

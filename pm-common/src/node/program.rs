@@ -73,13 +73,11 @@ pub fn node_of(argv: &[OsString]) -> Node {
 pub fn takes_channel(argv: &[OsString]) -> bool {
     let Some(program) = argv.first() else { return false };
     let name = base_name(program);
-    let nodes = ["node", "nodejs"];
-    let is_script =
-        || interpreter(program).is_some_and(|names| names.iter().any(|word| nodes.contains(&word.as_str())));
+    let is_script = || interpreter(program).is_some_and(|names| names.iter().any(|word| is_node(OsStr::new(word))));
     if supervises(argv) || launcher(argv).is_some() {
         return false;
     }
-    nodes.contains(&name.as_str())
+    is_node(program)
         || (name != "deno" && node_of(argv) == Node::Itself)
         || (!RUN_OTHERS.contains(&name.as_str()) && is_script())
 }
@@ -104,6 +102,12 @@ fn interpreter(program: &OsStr) -> Option<Vec<String>> {
     std::fs::File::open(path).and_then(|file| file.take(128).read_to_end(&mut first)).ok()?;
     let line = first.split(|b| *b == b'\n').next()?.strip_prefix(b"#!")?;
     Some(String::from_utf8_lossy(line).split_whitespace().map(|word| base_name(OsStr::new(word))).collect())
+}
+
+/// Whether this is Node, by the name of its file.
+#[must_use]
+pub fn is_node(program: &OsStr) -> bool {
+    Path::new(program).file_name().is_some_and(|name| name == "node" || name == "nodejs")
 }
 
 /// The last part of a path.

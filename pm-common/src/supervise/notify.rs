@@ -14,9 +14,9 @@ use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind,
     sendmsg_addr, sendto, socket_with, sockopt,
 };
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::policy::time::Span;
+use crate::sys::clock;
 use crate::sys::credentials::{self, Sender};
 use crate::sys::hurry::{Hurried, hurried};
 
@@ -83,7 +83,7 @@ impl Assignment {
         let _ = match self {
             Self::Ready => writeln!(out, "READY=1"),
             Self::Status(text) => writeln!(out, "STATUS={}", one_line(text)),
-            Self::Reloading => writeln!(out, "RELOADING=1\nMONOTONIC_USEC={}", monotonic_usec()),
+            Self::Reloading => writeln!(out, "RELOADING=1\nMONOTONIC_USEC={}", clock::now().0 / 1000),
             Self::Stopping => writeln!(out, "STOPPING=1"),
             Self::MainPid(pid) => writeln!(out, "MAINPID={pid}"),
             Self::Watchdog => writeln!(out, "WATCHDOG=1"),
@@ -115,11 +115,6 @@ fn one_line(text: &str) -> String {
 }
 
 /// The clock that sd_notify(3) asks for with RELOADING=1.
-fn monotonic_usec() -> i64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
-}
-
 /// All that a datagram says. Nothing, if it is not what systemd would take: text without NUL, but for one at the end.
 fn parse(bytes: &[u8]) -> Vec<Assignment> {
     let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);

@@ -8,9 +8,31 @@ use crate::policy::time::{Mono, Span};
 /// Now, on CLOCK_MONOTONIC: never set back, and still while the machine sleeps.
 #[must_use]
 pub fn now() -> Mono {
-    let t = rustix::time::clock_gettime(ClockId::Monotonic);
-    let secs = u64::try_from(t.tv_sec).unwrap_or(0);
-    Mono(secs.saturating_mul(1_000_000_000).saturating_add(u64::try_from(t.tv_nsec).unwrap_or(0)))
+    Mono(nanos(ClockId::Monotonic))
+}
+
+/// The time since boot, time asleep included.
+#[must_use]
+pub fn since_boot() -> Span {
+    Span(nanos(ClockId::Boottime))
+}
+
+/// The milliseconds of the wall clock since 1970.
+#[must_use]
+pub fn wall_ms() -> u64 {
+    nanos(ClockId::Realtime) / 1_000_000
+}
+
+/// The processor time that this thread has taken so far: what others take on a busy machine is not in it.
+#[must_use]
+pub fn processor_time() -> Span {
+    Span(nanos(ClockId::ThreadCPUTime))
+}
+
+fn nanos(clock: ClockId) -> u64 {
+    let t = rustix::time::clock_gettime(clock);
+    let part = |n: i64| u64::try_from(n).unwrap_or(0);
+    part(t.tv_sec).saturating_mul(1_000_000_000).saturating_add(part(t.tv_nsec))
 }
 
 /// The time until `at`, for poll(2); nanoseconds, so that a wake-up is never early and then spins.
@@ -33,26 +55,7 @@ pub struct Offsets {
 /// What lies between the clocks now.
 #[must_use]
 pub fn offsets() -> Offsets {
-    let mono = i64::try_from(now().0 / 1_000_000).unwrap_or(0);
-    let to = |clock| millis(clock).saturating_sub(mono);
-    Offsets { wall_ms: to(ClockId::Realtime), boot_ms: to(ClockId::Boottime) }
-}
-
-/// The milliseconds since boot, time asleep included.
-#[must_use]
-pub fn since_boot_ms() -> u64 {
-    u64::try_from(millis(ClockId::Boottime)).unwrap_or(0)
-}
-
-fn millis(clock: ClockId) -> i64 {
-    let t = rustix::time::clock_gettime(clock);
-    t.tv_sec.saturating_mul(1000).saturating_add(t.tv_nsec / 1_000_000)
-}
-
-/// The processor time that this thread has taken so far: what others take on a busy machine is not in it.
-#[must_use]
-pub fn processor_time() -> Span {
-    let taken = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
-    let part = |n: i64| u64::try_from(n).unwrap_or(0);
-    Span(part(taken.tv_sec).saturating_mul(1_000_000_000).saturating_add(part(taken.tv_nsec)))
+    let millis = |nanos: u64| i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX);
+    let mono = millis(now().0);
+    Offsets { wall_ms: millis(nanos(ClockId::Realtime)) - mono, boot_ms: millis(since_boot().0) - mono }
 }

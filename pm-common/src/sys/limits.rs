@@ -25,13 +25,9 @@ impl Limits {
 
     /// What a child gets of a supervisor that was started with `self`: the same, but not more than may be had `now`. Who
     /// lowered only our soft limit, or ours for a moment, meant us.
-    const fn for_child(self, now: Self) -> Self {
-        Self { soft: least(self.soft, now.hard), hard: least(self.hard, now.hard) }
+    fn for_child(self, now: Self) -> Self {
+        Self { soft: self.soft.min(now.hard), hard: self.hard.min(now.hard) }
     }
-}
-
-const fn least(one: u64, other: u64) -> u64 {
-    if one < other { one } else { other }
 }
 
 /// The limits that we were started with.

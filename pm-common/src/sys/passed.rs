@@ -61,7 +61,7 @@ pub fn keep_from_children(number: RawFd) {
 pub const KEPT: &str = "pm-";
 
 /// More descriptors than these are not looked at.
-const MOST: usize = 256;
+const MOST: usize = 1024;
 
 /// A socket that we were started with. It stays open, under its number, for as long as we live.
 #[derive(Debug, Clone)]
@@ -77,25 +77,35 @@ pub struct Passed {
 /// LISTEN_PID may also be our parent's: a shell that the chain goes through hands on what it does not know.
 #[must_use]
 pub fn sockets() -> Vec<Passed> {
-    sockets_for(&[Some(rustix::process::getpid()), rustix::process::getppid()])
+    sockets_for(&own_and_parent())
 }
 
 /// The sockets that we were started with, less those of our parent: it may be an app, whose sockets are not those of
 /// another that it starts.
 #[must_use]
 pub fn own_sockets() -> Vec<Passed> {
-    sockets_for(&[Some(rustix::process::getpid())])
+    sockets_for(&[std::process::id()])
 }
 
-fn sockets_for(pids: &[Option<rustix::process::Pid>]) -> Vec<Passed> {
-    let number = |key: &str| std::env::var(key).ok()?.parse::<RawFd>().ok();
-    let listens = number("LISTEN_PID").and_then(rustix::process::Pid::from_raw);
-    let ours = listens.is_some() && pids.contains(&listens);
+fn sockets_for(pids: &[u32]) -> Vec<Passed> {
+    let all = told_of(pids).into_iter().filter(|(_, name)| !name.starts_with(KEPT));
+    all.filter_map(|(fd, name)| Some(Passed { fd: keep(fd)?, name })).collect()
+}
+
+/// A shell that the chain goes through hands on what it does not know: LISTEN_PID may be that of our parent.
+fn own_and_parent() -> [u32; 2] {
+    [std::process::id(), std::os::unix::process::parent_id()]
+}
+
+/// The numbers and the names of what LISTEN_FDS tells of, if LISTEN_PID is one of `pids`.
+fn told_of(pids: &[u32]) -> Vec<(RawFd, String)> {
+    let number = |key: &str| std::env::var(key).ok()?.parse::<u32>().ok();
+    let ours = number("LISTEN_PID").is_some_and(|pid| pids.contains(&pid));
     let count = number("LISTEN_FDS").filter(|_| ours).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-    let names = names.split(':').filter(|name| !name.is_empty()).chain(std::iter::repeat("unknown"));
-    let all = (FIRST..).zip(names).take(count.min(MOST)).filter(|(_, name)| !name.starts_with(KEPT));
-    all.filter_map(|(fd, name)| Some(Passed { fd: keep(fd)?, name: name.to_owned() })).collect()
+    let names = names.split(':').map(|name| if name.is_empty() { "unknown" } else { name });
+    let names = names.chain(std::iter::repeat("unknown")).map(str::to_owned);
+    (FIRST..).zip(names).take(count.min(MOST)).collect()
 }
 
 /// The descriptor of this number, close-on-exec; `None`: there is none.
@@ -132,20 +142,12 @@ pub fn keep_over_exec(passed: &[Passed]) -> io::Result<()> {
 #[must_use]
 pub fn take_kept() -> Vec<(String, OwnedFd)> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
-    let number = |key: &str| std::env::var(key).ok()?.parse::<RawFd>().ok();
-    let own = [Some(rustix::process::getpid()), rustix::process::getppid()];
-    let ours =
-        number("LISTEN_PID").is_some_and(|pid| own.into_iter().flatten().any(|p| p.as_raw_nonzero().get() == pid));
-    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-    if !ours || TAKEN.swap(true, Ordering::Relaxed) {
+    let told = told_of(&own_and_parent());
+    if told.is_empty() || TAKEN.swap(true, Ordering::Relaxed) {
         return Vec::new();
     }
-    let count = number("LISTEN_FDS").and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
-    let numbered = (FIRST..).zip(names.split(':')).take(count);
-    numbered
-        .filter(|(_, name)| name.starts_with(KEPT))
-        .filter_map(|(fd, name)| Some((name.to_owned(), own_it(fd)?)))
-        .collect()
+    let kept = told.into_iter().filter(|(_, name)| name.starts_with(KEPT));
+    kept.filter_map(|(fd, name)| Some((name, own_it(fd)?))).collect()
 }
 
 /// The descriptor of this number; `None`: there is none.

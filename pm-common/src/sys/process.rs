@@ -88,19 +88,21 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
     let alone = launch.alone;
     let mut passed = passed.map_err(|error| SpawnError { code: EXIT_OWN, error })?;
     // SAFETY: the closure runs between fork and exec in the child of a single-threaded process, and calls only
-    // async-signal-safe functions (sigaction, sigprocmask, getrlimit, setrlimit, fchdir, fcntl, seccomp, prctl, sendmsg, close, dup2, execve) on
-    // data made before the fork.
+    // async-signal-safe functions (sigaction, sigprocmask, getrlimit, setrlimit, fchdir, fcntl, close_range, seccomp,
+    // prctl, sendmsg, close, dup2, execve) on data made before the fork. Those on numbers of descriptors touch no memory;
+    // the caller's borrows keep them open, and the number of `place` is reserved: nothing of the child's own is replaced.
     unsafe {
         command.pre_exec(move || {
             default_signals();
-            enter(directory)?;
+            checked(libc::fchdir(directory))?;
             if alone {
-                leave_others();
+                // Before Linux 5.11 what we were started with ourselves goes on to the child: all of ours is marked already.
+                libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
             }
-            keep.iter().try_for_each(|fd| keep_over_exec(*fd))?;
+            keep.iter().try_for_each(|fd| checked(libc::fcntl(*fd, libc::F_SETFD, 0)))?;
             watch.into_iter().for_each(super::seccomp::install);
             if let Some((fd, number)) = place {
-                place_at(fd, number)?;
+                checked(libc::dup2(fd, number))?;
             }
             // Only now: up to its exec the child has all that we have open, and the listener above is one more.
             super::limits::restore_descriptors();
@@ -152,27 +154,7 @@ pub fn ignore(number: i32) -> io::Result<()> {
     if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Before Linux 5.11 what we were started with ourselves goes on to the child: all of ours is marked already.
-fn leave_others() {
-    // SAFETY: only the close-on-exec flags of the child change; no descriptor is closed and no memory is touched.
-    unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-}
-
-fn enter(directory: RawFd) -> io::Result<()> {
-    // SAFETY: fchdir takes a descriptor number and touches no memory; the caller's borrow keeps the number open.
-    let done = unsafe { libc::fchdir(directory) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-fn keep_over_exec(fd: RawFd) -> io::Result<()> {
-    // SAFETY: F_SETFD on a descriptor number touches no memory; the caller's borrow keeps the number open.
-    let done = unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-fn place_at(fd: RawFd, number: RawFd) -> io::Result<()> {
-    // SAFETY: the number is reserved, so that nothing of the child's own is replaced; no memory is touched.
-    let done = unsafe { libc::dup2(fd, number) };
+fn checked(done: libc::c_int) -> io::Result<()> {
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

@@ -6,7 +6,7 @@
 //! ENOSYS, so that nothing hangs.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::libc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -79,14 +79,12 @@ pub fn install(to: RawFd) {
         Ok(descriptor) => (0, Some(descriptor)),
         Err(errno) => (errno, None),
     };
-    send(to, errno, descriptor);
-    if let Some(descriptor) = descriptor {
-        // SAFETY: the number is the one that the kernel has just given us, and nothing else owns it.
-        unsafe { libc::close(descriptor) };
-    }
+    // SAFETY: the caller keeps it open; fdpass::send neither allocates nor takes a lock.
+    let to = unsafe { BorrowedFd::borrow_raw(to) };
+    let _ = fdpass::send(to, &errno.to_ne_bytes(), descriptor.as_ref().map(AsFd::as_fd));
 }
 
-fn new_listener() -> Result<RawFd, i32> {
+fn new_listener() -> Result<OwnedFd, i32> {
     if ARCHITECTURE.is_none() {
         return Err(libc::ENOSYS);
     }
@@ -101,7 +99,7 @@ fn new_listener() -> Result<RawFd, i32> {
 }
 
 /// Who has no CAP_SYS_ADMIN must give up setuid programs first (seccomp(2)).
-fn with_privilege(flags: libc::c_ulong) -> Result<RawFd, i32> {
+fn with_privilege(flags: libc::c_ulong) -> Result<OwnedFd, i32> {
     match filter(flags) {
         Err(libc::EACCES) => {
             // SAFETY: sets a flag of this process and touches no memory.
@@ -115,45 +113,13 @@ fn with_privilege(flags: libc::c_ulong) -> Result<RawFd, i32> {
     }
 }
 
-fn filter(flags: libc::c_ulong) -> Result<RawFd, i32> {
+fn filter(flags: libc::c_ulong) -> Result<OwnedFd, i32> {
     let program = libc::sock_fprog { len: FILTER.len() as u16, filter: FILTER.as_ptr().cast_mut() };
     // SAFETY: the kernel only reads the program, a constant of the length said; the result is a number.
     let made = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
-    RawFd::try_from(made).ok().filter(|fd| *fd >= 0).ok_or_else(nix::errno::Errno::last_raw)
-}
-
-/// NoticeRoom for one descriptor, aligned as cmsg(3) wants it.
-#[repr(C)]
-union DescriptorRoom {
-    _align: libc::cmsghdr,
-    bytes: [u8; 32],
-}
-
-/// sendmsg(2) with no allocation, as between fork and exec none is allowed.
-fn send(to: RawFd, errno: i32, descriptor: Option<RawFd>) {
-    let mut text = errno.to_ne_bytes();
-    let mut control = DescriptorRoom { bytes: [0; 32] };
-    let mut iov = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: text.len() };
-    // SAFETY: all zeroes are a valid msghdr (null pointers, no lengths).
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_iov = &raw mut iov;
-    header.msg_iovlen = 1;
-    if let Some(descriptor) = descriptor {
-        header.msg_control = (&raw mut control).cast();
-        // SAFETY: CMSG_SPACE only computes.
-        header.msg_controllen = unsafe { libc::CMSG_SPACE(4) } as _;
-        // SAFETY: the control buffer is large enough for one header with one descriptor (CMSG_SPACE(4) is 24), so
-        // FIRSTHDR gives a header inside it and CMSG_DATA four bytes inside it.
-        unsafe {
-            let first = libc::CMSG_FIRSTHDR(&raw const header);
-            (*first).cmsg_level = libc::SOL_SOCKET;
-            (*first).cmsg_type = libc::SCM_RIGHTS;
-            (*first).cmsg_len = libc::CMSG_LEN(4) as _;
-            libc::CMSG_DATA(first).cast::<RawFd>().write_unaligned(descriptor);
-        }
-    }
-    // SAFETY: the header points to `text` and `control`, which outlive the call.
-    unsafe { libc::sendmsg(to, &raw const header, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
+    let number = RawFd::try_from(made).ok().filter(|fd| *fd >= 0).ok_or_else(nix::errno::Errno::last_raw)?;
+    // SAFETY: the number is the one that the kernel has just given us, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Takes what a child sent with [`install`], once its exec has succeeded.
@@ -369,14 +335,14 @@ mod tests {
     #[test]
     fn what_could_not_be_installed_says_why() {
         let (ours, theirs) = fdpass::pair().expect("a pair");
-        send(theirs.as_raw_fd(), libc::EBUSY, None);
+        fdpass::send(theirs.as_fd(), &libc::EBUSY.to_ne_bytes(), None).expect("sent");
         assert_eq!(receive(ours.as_fd()).expect_err("no descriptor").raw_os_error(), Some(libc::EBUSY));
     }
 
     #[test]
     fn the_descriptor_arrives() {
         let (ours, theirs) = fdpass::pair().expect("a pair");
-        send(theirs.as_raw_fd(), 0, Some(theirs.as_raw_fd()));
+        fdpass::send(theirs.as_fd(), &[0; 4], Some(theirs.as_fd())).expect("sent");
         let listener = receive(ours.as_fd()).expect("a descriptor");
         assert_eq!(
             super::super::socket::inode(&listener).expect("open"),

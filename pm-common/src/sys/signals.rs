@@ -9,6 +9,7 @@ use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 
+use crate::kernel::procfs::Proc;
 use crate::policy::supervisor::{Request, StopKind};
 
 /// What a signal means to a supervisor.
@@ -83,11 +84,9 @@ impl AsFd for Signals {
 /// # Errors
 /// sigaction(2) refused.
 pub fn end_in_order() -> io::Result<()> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let (mut proc, own) = (Proc::default(), std::process::id().cast_signed());
     for (signal, code) in [(libc::SIGINT, 130), (libc::SIGTERM, 143), (libc::SIGHUP, 143)] {
-        if ignored & 1 << (signal - 1) == 0 {
+        if !proc.ignores(own, signal as u8) {
             let now = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
             signal_hook::flag::register_conditional_shutdown(signal, code, now)?;
         }

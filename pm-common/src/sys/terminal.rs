@@ -1,4 +1,6 @@
-//! Writing to what may be a terminal.
+//! Writing to what may be a terminal, and how large that is.
+
+use std::os::fd::AsFd;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,6 +23,13 @@ pub fn write_stderr(bytes: &[u8]) -> bool {
         let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     }
     written
+}
+
+/// The columns and rows of a terminal: 80 and 24 of one that does not say (a serial line has 0). `None`: it is none.
+pub fn size(of: impl AsFd) -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(of).ok()?;
+    let known = |told: u16, usual| if told == 0 { usual } else { usize::from(told) };
+    Some((known(size.ws_col, 80), known(size.ws_row, 24)))
 }
 
 fn is_writable() -> bool {

@@ -5,9 +5,7 @@ use std::io;
 use std::path::Path;
 
 use pm_common::app::home::{Folder, Start};
-use pm_common::app::status::{
-    Last, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState, last_words, now_ms,
-};
+use pm_common::app::status::{Last, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState, last_words};
 use pm_common::kernel::procfs;
 use pm_common::policy::exit::Exit;
 use pm_common::sys::clock;
@@ -59,8 +57,8 @@ pub(crate) fn remember(dir: &Path, app: &str, pid: i32, exit: Exit) {
     let last = Last {
         ended: Some(exit.into()),
         why: "crash".to_owned(),
-        at_ms: now_ms(),
-        at_boot_ms: Some(clock::since_boot_ms()),
+        at_ms: clock::wall_ms(),
+        at_boot_ms: Some(clock::since_boot().as_millis()),
     };
     let worker = WorkerLine { last: Some(last), ..WorkerLine::new(0, 1, WorkerState::Failed) };
     let supervisor = SupervisorLine {
@@ -73,7 +71,7 @@ pub(crate) fn remember(dir: &Path, app: &str, pid: i32, exit: Exit) {
         first: None,
         boot: procfs::boot_id(),
         state: SupervisorState::GaveUp,
-        since_ms: now_ms(),
+        since_ms: clock::wall_ms(),
         workers: 1,
         ready: 0,
         policy: Map::new(),

@@ -11,11 +11,12 @@ use std::process::Command;
 use nix::libc;
 use pm_common::app::home::{self, AppDir, Home, Mode, Namesake, Start};
 use pm_common::app::orphans;
-use pm_common::app::status::{Counts, now_ms};
+use pm_common::app::status::Counts;
 use pm_common::cli::chain;
 use pm_common::cli::report::{self, Failure, OrFail as _, reason};
 use pm_common::supervise::environment;
 use pm_common::supervise::release::env_file;
+use pm_common::sys::clock;
 use pm_common::sys::daemon;
 use pm_common::sys::passed::{self, Passed};
 use pm_common::sys::process;
@@ -118,7 +119,7 @@ impl Service {
             self.start.script =
                 home::script_of(&self.start.argv).map(|path| self.start.cwd.join(path).components().collect());
         }
-        let written = home::with_id(&home, app.name(), |id| write_start(dir, &mut self.start, id, now_ms()));
+        let written = home::with_id(&home, app.name(), |id| write_start(dir, &mut self.start, id, clock::wall_ms()));
         let _ = Counts::put(dir, &self.counts);
         if !self.keep_workers {
             let _ = home::remove_file(dir, WORKERS);

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use pm_common::app::home::{Home, check_name, directory_name};
-use pm_common::app::status::now_ms;
 use pm_common::cli::report::{Failure, OrFail as _, print};
 use pm_common::policy::time::Span;
 use pm_common::sys::{clock, limits};
@@ -92,7 +91,7 @@ impl Following<'_> {
         let mut text = String::new();
         for name in names {
             let seen = self.watch.look(&name)?;
-            text.push_str(&changes::changes(self.apps.get(&name), seen.as_ref(), now_ms()));
+            text.push_str(&changes::changes(self.apps.get(&name), seen.as_ref(), clock::wall_ms()));
             match seen {
                 Some(seen) => _ = self.apps.insert(name, seen),
                 None => _ = self.apps.remove(&name),
@@ -104,7 +103,7 @@ impl Following<'_> {
 
 /// The figures of all workers: the lines that pm-stat prints, as events.
 fn figures<'a>(apps: impl Iterator<Item = &'a App>, meter: &mut Meter) -> String {
-    let at_ms = now_ms();
+    let at_ms = clock::wall_ms();
     let mut rows = row::rows(apps, meter);
     traffic::add(&mut rows);
     meter.samples.turn();

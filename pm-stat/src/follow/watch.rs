@@ -13,10 +13,10 @@ use pm_common::app::status;
 use pm_common::app::status::Id;
 use pm_common::kernel::procfs;
 use pm_common::policy::time::Mono;
-use pm_common::sys::inotify::instance;
-use pm_common::sys::{clock, pidfd};
+use pm_common::sys::clock;
+use pm_common::sys::inotify::{add_directory, instance};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
+use rustix::fs::inotify::{self, ReadFlags};
 use rustix::io::Errno;
 
 use crate::look::app::App;
@@ -62,13 +62,12 @@ impl Watch {
         for path in home.ancestors() {
             match self.add(path, None) {
                 // It may have been made before the one above it was watched.
-                Ok(()) if path != home && home.exists() => return self.add(&home, None).map_err(io::Error::from),
-                Ok(()) => return Ok(()),
-                Err(Errno::NOENT | Errno::NOTDIR) => {}
-                Err(e) => return Err(e.into()),
+                Ok(()) if path != home && home.exists() => return self.add(&home, None),
+                Err(e) if is_missing(&e) => {}
+                other => return other,
             }
         }
-        Err(Errno::NOENT.into())
+        Err(io::ErrorKind::NotFound.into())
     }
 
     /// What is to be seen of an app now; `None`: it is not there. Any change of it from here on is told by `wait`.
@@ -77,12 +76,12 @@ impl Watch {
         for path in [&dir, &dir.join(status::DIRECTORY)] {
             match self.add(path, Some(app)) {
                 Ok(()) => {}
-                Err(Errno::NOENT | Errno::NOTDIR) if *path != dir => break,
-                Err(Errno::NOENT | Errno::NOTDIR) => {
+                Err(e) if is_missing(&e) && *path != dir => break,
+                Err(e) if is_missing(&e) => {
                     self.forget(app);
                     return Ok(None);
                 }
-                Err(e) => return Err(e.into()),
+                Err(e) => return Err(e),
             }
         }
         let mut seen = App::look(app, &dir)?;
@@ -159,12 +158,8 @@ impl Watch {
         }
     }
 
-    fn add(&mut self, path: &Path, app: Option<&str>) -> Result<(), Errno> {
-        let mut flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::MOVED_FROM;
-        flags |= WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR;
-        // A lock that nobody holds any more shows as a file closed by one who could write.
-        flags.set(WatchFlags::CLOSE_WRITE, app.is_some());
-        let watch = inotify::add_watch(&self.inotify, path, flags)?;
+    fn add(&mut self, path: &Path, app: Option<&str>) -> io::Result<()> {
+        let watch = add_directory(&self.inotify, path, app.is_some())?;
         self.watched.insert(watch, app.map(str::to_owned));
         Ok(())
     }
@@ -179,15 +174,15 @@ impl Watch {
             if self.pidfds.contains_key(&id) {
                 continue;
             }
-            let pidfd = match pidfd::open(id.pid) {
-                // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one.
-                Ok(pidfd) => Some(pidfd).filter(|_| procfs::is_alive(id.pid, id.start)),
-                Err(e) if e.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => None,
-                Err(e) => return Err(e),
-            };
+            let pidfd = id.pidfd()?;
             all &= pidfd.is_some();
             self.pidfds.extend(pidfd.map(|fd| (id, (seen.name.clone(), fd))));
         }
         Ok(all)
     }
+}
+
+/// Whether there is no such directory, or not yet.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

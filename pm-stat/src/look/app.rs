@@ -10,7 +10,7 @@ use pm_common::app::wait::Sight;
 use pm_common::kernel::procfs;
 
 /// An app at one moment.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct App {
     /// The name of its directory.
     pub name: String,

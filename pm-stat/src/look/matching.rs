@@ -1,79 +1,60 @@
 //! Which apps a target means: `all`, a name, an id, a namespace, the path of a script.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::look::app::App;
 
-/// What is compared of an app.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Candidate {
-    pub(crate) name: String,
-    /// The name that it was given, which may hold what no directory's can.
-    pub(crate) called: String,
-    pub(crate) namespace: String,
-    pub(crate) id: Option<u64>,
-    pub(crate) script: Option<PathBuf>,
-    /// It runs, or can be started again. What is only a directory left over is found by its name alone.
-    pub(crate) known: bool,
-}
-
-impl Candidate {
-    pub(crate) fn of(app: &App) -> Self {
-        let script = app.start.as_ref().and_then(|s| s.script.as_ref()).map(PathBuf::from);
-        Self {
-            name: app.name.clone(),
-            called: app.called().to_owned(),
-            namespace: app.namespace().to_owned(),
-            id: app.id(),
-            script,
-            known: app.is_known(),
-        }
-    }
-
-    /// Whether its script is one of these; it may be written with links.
-    fn has_script(&self, paths: &[PathBuf]) -> bool {
-        let Some(script) = &self.script else { return false };
-        paths.contains(script) || std::fs::canonicalize(script).is_ok_and(|script| paths.contains(&script))
-    }
-}
-
-/// The names of the apps that the target means, in the order of the apps; none: it is unknown.
+/// The apps that the target means, in their order; none: it is unknown.
 ///
-/// The first rule that finds one decides, so that an app called `7` is reached as `7`, whatever has the id 7. `paths`
-/// are the target as an absolute path, in whatever forms.
-pub(crate) fn matching<'a>(target: &OsStr, paths: &[PathBuf], apps: &'a [Candidate]) -> Vec<&'a str> {
-    let id = target.to_str().filter(|t| t.bytes().all(|b| b.is_ascii_digit())).and_then(|t| t.parse().ok());
-    let all = target == "all";
-    let rules: [&dyn Fn(&Candidate) -> bool; 6] = [
-        &|app| all && app.known,
+/// The first rule that finds one decides, so that an app called `7` is reached as `7`, whatever has the id 7. What is only
+/// a directory left over is found by its name alone.
+#[must_use]
+pub fn meant<'a>(apps: &'a [App], target: &OsStr) -> Vec<&'a App> {
+    let id: Option<u64> =
+        target.to_str().filter(|t| t.bytes().all(|b| b.is_ascii_digit())).and_then(|t| t.parse().ok());
+    let (all, paths) = (target == "all", paths(target));
+    let rules: [&dyn Fn(&App) -> bool; 6] = [
+        &|app| all && app.is_known(),
         &|app| !all && target == app.name.as_str(),
-        &|app| target == app.called.as_str(),
-        &|app| app.known && target == app.namespace.as_str(),
-        &|app| id.is_some() && app.id == id,
-        &|app| app.has_script(paths),
+        &|app| target == app.called(),
+        &|app| app.is_known() && target == app.namespace(),
+        &|app| id.is_some() && app.id() == id,
+        &|app| app.script().is_some_and(|script| is_one_of(script, &paths)),
     ];
-    let find = |rule: &dyn Fn(&Candidate) -> bool| -> Vec<&str> {
-        apps.iter().filter(|app| rule(app)).map(|app| app.name.as_str()).collect()
-    };
+    let find = |rule: &dyn Fn(&App) -> bool| -> Vec<&App> { apps.iter().filter(|app| rule(app)).collect() };
     rules.into_iter().map(find).find(|found| !found.is_empty()).unwrap_or_default()
+}
+
+/// The target as absolute paths, as it is and with links resolved.
+pub fn paths(target: &OsStr) -> Vec<PathBuf> {
+    [std::path::absolute(target), std::fs::canonicalize(target)].into_iter().flatten().collect()
+}
+
+/// Whether a script is one of these paths; it may be written with links.
+fn is_one_of(script: &Path, paths: &[PathBuf]) -> bool {
+    paths.iter().any(|path| path == script) || std::fs::canonicalize(script).is_ok_and(|script| paths.contains(&script))
 }
 
 #[cfg(test)]
 mod tests {
-    use pm_common::app::home;
+    use pm_common::app::home::{self, Brief};
 
     use super::*;
 
-    fn app(name: &str, namespace: &str, id: Option<u64>, script: &str) -> Candidate {
-        Candidate {
-            name: home::directory_name(name),
-            called: name.to_owned(),
-            namespace: namespace.to_owned(),
+    fn app(name: &str, namespace: &str, id: Option<u64>, script: &str) -> App {
+        let start = Brief {
             id,
-            script: Some(PathBuf::from(script)),
-            known: true,
-        }
+            namespace: Some(namespace.to_owned()),
+            given_name: Some(name.to_owned()),
+            script: Some(script.to_owned()),
+            ..Brief::default()
+        };
+        App { name: home::directory_name(name), start: Some(start), ..App::default() }
+    }
+
+    fn names(target: &str, apps: &[App]) -> Vec<String> {
+        meant(apps, OsStr::new(target)).into_iter().map(|app| app.name.clone()).collect()
     }
 
     #[test]
@@ -108,17 +89,17 @@ mod tests {
             ("", vec![]),
             ("/srv/none.js", vec![]),
         ] {
-            assert_eq!(matching(OsStr::new(target), &[PathBuf::from(target)], &apps), wanted, "{target}");
+            assert_eq!(names(target, &apps), wanted, "{target}");
         }
-        assert_eq!(matching(OsStr::new("all"), &[], &[]), [""; 0]);
+        assert_eq!(names("all", &[]), [""; 0]);
     }
 
     #[test]
     fn a_directory_that_was_left_over_is_found_by_its_name_alone() {
-        let apps = [Candidate { known: false, ..app("old", "default", None, "/x.js") }];
-        assert_eq!(matching(OsStr::new("old"), &[], &apps), ["old"]);
+        let apps = [App { start: None, ..app("old", "default", None, "/x.js") }];
+        assert_eq!(names("old", &apps), ["old"]);
         for target in ["all", "default"] {
-            assert_eq!(matching(OsStr::new(target), &[], &apps), [""; 0], "{target}");
+            assert_eq!(names(target, &apps), [""; 0], "{target}");
         }
     }
 }

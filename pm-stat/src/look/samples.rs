@@ -8,6 +8,7 @@ use std::path::Path;
 use pm_common::app::home::{Folder, LARGEST_START, read_file};
 use pm_common::app::status::Id;
 use pm_common::kernel::procfs;
+use pm_common::sys::clock;
 
 /// The file, in the directory of all apps; the dot keeps it from being an app.
 const FILE: &str = ".samples";
@@ -63,7 +64,7 @@ impl Samples {
             return;
         }
         // Those of apps that were not looked at this time.
-        let now_s = procfs::since_boot();
+        let now_s = clock::since_boot().as_secs_f64();
         self.before.retain(|_, sample| (0.0..=LONGEST_S).contains(&(now_s - sample.at_s)));
         self.before.extend(std::mem::take(&mut self.next));
         let text = text_of(&self.before, &boot());
@@ -156,7 +157,7 @@ mod tests {
     #[test]
     fn the_file_is_private_and_keeps_what_was_not_looked_at() {
         let home = tempfile::tempdir().expect("a directory");
-        let now = procfs::since_boot();
+        let now = clock::since_boot().as_secs_f64();
         let (other, old) = (Id { pid: 8, start: 80 }, Id { pid: 9, start: 90 });
         let mut samples = Samples::default();
         samples.before.insert(other, sample(now - 5.0, 1.0));

@@ -2,6 +2,7 @@
 
 use pm_common::app::status::Id;
 use pm_common::kernel::procfs::{self, Proc, Stat, Table};
+use pm_common::sys::clock;
 
 use crate::look::samples::{Sample, Samples};
 
@@ -65,7 +66,8 @@ impl Meter {
         let (rss_bytes, uptime_s) = (tree.iter().map(Stat::rss_bytes).sum(), procfs::uptime(root));
         let cpu_s = ticks as f64 / procfs::ticks_per_second();
         let since_start = if uptime_s > 0.0 { 100.0 * cpu_s / uptime_s } else { 0.0 };
-        let cpu_pct = self.samples.percent(key, Sample { at_s: procfs::since_boot(), cpu_s }).unwrap_or(since_start);
+        let cpu_pct =
+            self.samples.percent(key, Sample { at_s: clock::since_boot().as_secs_f64(), cpu_s }).unwrap_or(since_start);
         let pss_bytes = self.pss.then(|| self.proc.tree_pss(pid, |_| true));
         Some(Usage { key, uptime_s, rss_bytes, pss_bytes, cpu_s, cpu_pct, pids, suspended })
     }

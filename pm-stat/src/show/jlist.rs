@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use pm_common::app::home::brief;
-use pm_common::app::status::now_ms;
+use pm_common::sys::clock;
 use serde_json::{Map, Value, json};
 
 use crate::show::row::Row;
@@ -16,7 +16,7 @@ pub(crate) fn jlist(rows: &[Row<'_>], with_env: bool) -> String {
         .iter()
         .map(|row| {
             let start = starts.entry(row.app.name.as_str()).or_insert_with(|| brief::whole(&row.app.dir, with_env));
-            item(row, start, with_env, now_ms()).to_string()
+            item(row, start, with_env, clock::wall_ms()).to_string()
         })
         .collect();
     format!("[{}]\n", items.join(","))

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use pm_common::app::status::{SupervisorLine, WorkerState};
 use pm_common::kernel::procfs;
+use pm_common::sys::clock;
 
 use crate::look::app::App;
 use crate::look::usage::Usage;
@@ -107,7 +108,7 @@ fn is_ready(row: &Row<'_>) -> bool {
 
 /// When the machine was started, in seconds since 1970.
 fn boot_time_s() -> f64 {
-    pm_common::app::status::now_ms() as f64 / 1000.0 - procfs::since_boot()
+    clock::wall_ms() as f64 / 1000.0 - clock::since_boot().as_secs_f64()
 }
 
 /// The text.

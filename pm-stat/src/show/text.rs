@@ -1,6 +1,6 @@
 //! Text for people: its width on a terminal, and times, sizes and loads in few characters.
 
-use pm_common::app::status::{Ended, Last, now_ms};
+use pm_common::app::status::{Ended, Last};
 use pm_common::sys::clock;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -94,7 +94,7 @@ pub(crate) struct Now {
 
 impl Now {
     pub(crate) fn read() -> Self {
-        Self { wall_ms: now_ms(), boot_ms: clock::since_boot_ms() }
+        Self { wall_ms: clock::wall_ms(), boot_ms: clock::since_boot().as_millis() }
     }
 
     /// How long ago that was: by the clock that nobody sets, where it is known.

@@ -8,7 +8,7 @@ use pm_common::app::home::Home;
 use pm_common::cli::report::{Failure, OrFail as _, reason};
 use pm_common::kernel::host::Host;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::sys::clock;
+use pm_common::sys::{clock, terminal::size};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -233,7 +233,7 @@ impl Top<'_> {
     }
 
     fn show(&self) -> io::Result<()> {
-        let (width, height) = terminal::size();
+        let (width, height) = size(rustix::stdio::stdout()).unwrap_or((80, 24));
         let entries: Vec<_> = self.items.iter().map(|item| item.entry.clone()).collect();
         let said = self.doing.as_ref().map(Doing::lines).unwrap_or_default();
         let held = self.held();

@@ -78,13 +78,6 @@ impl Drop for Terminal {
     }
 }
 
-/// The columns and rows of the terminal; what one says that does not know is a usual size.
-pub(crate) fn size() -> (usize, usize) {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
-    let known = size.ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
-    known.map_or((80, 24), |size| (usize::from(size.ws_col), usize::from(size.ws_row)))
-}
-
 /// Shows the lines, from the top; there are as many as the terminal has.
 pub(crate) fn show(lines: &[String]) -> io::Result<()> {
     // Each row is cleared before it is written: behind one that is full, the cursor stands on its last character still.

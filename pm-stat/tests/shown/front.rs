@@ -311,7 +311,7 @@ fn a_sample_is_left_for_the_next_run() {
     let line = told.lines().find(|l| l.starts_with(&format!("{} ", cat.0.id()))).expect("a line");
     // As if it had used 2 s of CPU time less 10 s ago.
     let mut words: Vec<&str> = line.split(' ').collect();
-    let at = format!("{:.3}", procfs::since_boot() - 10.0);
+    let at = format!("{:.3}", pm_common::sys::clock::since_boot().as_secs_f64() - 10.0);
     words[2] = &at;
     words[3] = "-2.00";
     std::fs::write(&samples, told.replace(line, &words.join(" "))).expect("written");

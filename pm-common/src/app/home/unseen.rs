@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::process::geteuid;
 
 use super::{APP, DIR, Home, name};
-use crate::kernel::procfs::{self, LARGEST_TREE, Proc};
+use crate::kernel::procfs::{self, Proc};
 
 /// An app whose state nobody could write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +27,7 @@ pub fn unseen(home: Option<&Home>) -> Vec<Unseen> {
     let pids: HashSet<i32> = supervisors.iter().map(|stat| stat.pid).collect();
     let mut found = Vec::new();
     for stat in supervisors {
-        let above = |pid: &i32| proc.stat(*pid).map(|s| s.ppid).filter(|&p| p > 0);
-        let inner = std::iter::successors(Some(stat.ppid), above).take(LARGEST_TREE).any(|pid| pids.contains(&pid));
+        let inner = procfs::with_ancestors(stat.ppid).any(|pid| pids.contains(&pid));
         // One that has started nothing yet is about to make its directory.
         let has_begun = stat.children_time > 0 || !proc.children(stat.pid).is_empty();
         if !inner

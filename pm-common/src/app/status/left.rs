@@ -83,9 +83,7 @@ pub(super) fn spare(directory: &Path, tool: &str, pid: i32) -> PathBuf {
     directory.join(format!(".{tool}.{pid}.new"))
 }
 
-/// The process, and all above it.
+/// The process, and all above it but the first of all.
 pub(super) fn upward(pid: i32) -> Vec<i32> {
-    let mut proc = procfs::Proc::default();
-    let parent = |pid: &i32| proc.stat(*pid).map(|stat| stat.ppid).filter(|&parent| parent > 1);
-    std::iter::successors(Some(pid), parent).take(procfs::LARGEST_TREE).collect()
+    procfs::with_ancestors(pid).filter(|&at| at > 1 || at == pid).collect()
 }

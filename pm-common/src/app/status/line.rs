@@ -1,11 +1,16 @@
 //! The lines of a status file as values, and their JSON.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
 use serde_json::{Map, Value, json};
 
 use super::json::{count, small, text, texts};
 use super::roll::RollReport;
+use crate::kernel::procfs;
 use crate::policy::exit::{Exit, signal_name};
 use crate::policy::worker::ReadyBy;
+use crate::sys::pidfd;
 
 /// The version of the form of the lines; a reader skips lines of a later one.
 pub const SCHEMA: u64 = 1;
@@ -50,6 +55,19 @@ impl Id {
     #[must_use]
     pub const fn of(line: &SupervisorLine) -> Self {
         Self { pid: line.pid, start: line.start }
+    }
+
+    /// A pidfd of the process; `None`: it is gone.
+    ///
+    /// # Errors
+    /// Those of pidfd_open(2): out of descriptors.
+    pub fn pidfd(self) -> io::Result<Option<OwnedFd>> {
+        match pidfd::open(self.pid) {
+            // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one with its number.
+            Ok(pidfd) => Ok(Some(pidfd).filter(|_| procfs::is_alive(self.pid, self.start))),
+            Err(e) if e.raw_os_error() == Some(nix::libc::ESRCH) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// The process as JSON.

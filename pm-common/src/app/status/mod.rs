@@ -37,13 +37,6 @@ const MOST: u64 = 3 * LARGEST;
 const MOST_FILES: usize = 100;
 const MOST_NAMES: usize = 1000;
 
-/// The milliseconds of the wall clock since 1970.
-#[must_use]
-pub fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-}
-
 /// What one status file says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {

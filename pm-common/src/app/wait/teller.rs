@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 
 use crate::cli::report;
 use crate::policy::time::{Mono, Span};
-use crate::sys::clock;
+use crate::sys::{clock, terminal};
 
 /// A wait that is over by then has nothing to tell; after it, whoever is waited for is looked at again as often.
 const PATIENT: Span = Span::secs(1);
@@ -72,10 +72,7 @@ impl Teller {
 
 /// The columns of the terminal, less the last: a line that wraps could not be taken away again.
 fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr());
-    // One that does not say (a serial line) has 0.
-    let columns = size.map_or(0, |size| usize::from(size.ws_col));
-    if columns == 0 { 79 } else { columns - 1 }
+    terminal::size(rustix::stdio::stderr()).map_or(79, |(columns, _)| columns - 1)
 }
 
 impl Drop for Teller {

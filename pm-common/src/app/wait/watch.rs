@@ -5,7 +5,7 @@
 //! the process lives; so a change between a look and the sleep after it ends that sleep.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use crate::app::home;
 use crate::app::status::{self, Id, Status};
 use crate::kernel::procfs;
 use crate::policy::time::Mono;
-use crate::sys::inotify::instance;
-use crate::sys::{clock, pidfd};
+use crate::sys::clock;
+use crate::sys::inotify::{add_directory, instance};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::inotify::{self, WatchFlags};
+use rustix::fs::inotify;
 use rustix::io::Errno;
 
 use super::decide::Sight;
@@ -113,35 +113,31 @@ impl Watch {
                     watched.insert(watch);
                     hidden = None;
                 }
-                Err(Errno::NOENT | Errno::NOTDIR) => break,
-                Err(Errno::ACCESS) => hidden = Some(Errno::ACCESS),
-                Err(e) => return Err(e.into()),
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => break,
+                Err(e) if e.kind() == ErrorKind::PermissionDenied => hidden = Some(e),
+                Err(e) => return Err(e),
             }
         }
         // One that was moved away is not the app's any more.
         self.watched.difference(&watched).for_each(|&gone| _ = inotify::remove_watch(&self.inotify, gone));
         self.watched = watched;
-        hidden.map_or(Ok(()), |e| Err(e.into()))
+        hidden.map_or(Ok(()), Err)
     }
 
     /// Watches the directory of all apps, or the nearest one above it that is there.
     fn nearest(&self, way_up: &[&Path]) -> io::Result<(usize, i32)> {
-        let mut why = Errno::NOENT;
+        let mut why = ErrorKind::NotFound.into();
         for (at, path) in way_up.iter().enumerate().skip(HOME) {
             match self.add(at, path) {
                 Ok(watch) => return Ok((at, watch)),
                 Err(e) => why = e,
             }
         }
-        Err(why.into())
+        Err(why)
     }
 
-    fn add(&self, at: usize, path: &Path) -> Result<i32, Errno> {
-        let mut flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::MOVED_FROM;
-        flags |= WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR;
-        // A lock that nobody holds any more shows as a file closed by one who could write.
-        flags.set(WatchFlags::CLOSE_WRITE, at <= APP);
-        inotify::add_watch(&self.inotify, path, flags)
+    fn add(&self, at: usize, path: &Path) -> io::Result<i32> {
+        add_directory(&self.inotify, path, at <= APP)
     }
 
     /// Gets a pidfd of each supervisor, and forgets those that have ended; `false`: one that was read is gone.
@@ -150,7 +146,7 @@ impl Watch {
         let mut all = true;
         for id in statuses.iter().map(|s| Id::of(&s.supervisor)) {
             if !self.living.contains_key(&id) {
-                let pidfd = pidfd_of(id)?;
+                let pidfd = id.pidfd()?;
                 all &= pidfd.is_some();
                 self.living.extend(pidfd.map(|fd| (id, fd)));
             }
@@ -167,7 +163,7 @@ impl Watch {
         let Some(Some(pid)) = held else { return Ok(true) };
         let Some(id) = procfs::start_time(pid).map(|start| Id { pid, start }) else { return Ok(false) };
         self.holder = match before.filter(|(known, _)| *known == id) {
-            None => pidfd_of(id)?.map(|fd| (id, fd)),
+            None => id.pidfd()?.map(|fd| (id, fd)),
             known => known,
         };
         // It must have the lock still, or the number may be another process's by now.
@@ -187,15 +183,5 @@ pub fn wait_for_any(apps: &[&Watch], others: &[BorrowedFd<'_>], deadline: Option
     match poll(&mut fds, deadline.map(clock::until).as_ref()) {
         Ok(_) | Err(Errno::INTR) => apps.iter().try_for_each(|app| app.drain()),
         Err(e) => Err(e.into()),
-    }
-}
-
-/// A pidfd of the process; `None`: it is gone.
-fn pidfd_of(id: Id) -> io::Result<Option<OwnedFd>> {
-    match pidfd::open(id.pid) {
-        // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one with its number.
-        Ok(pidfd) => Ok(Some(pidfd).filter(|_| procfs::is_alive(id.pid, id.start))),
-        Err(e) if e.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(None),
-        Err(e) => Err(e),
     }
 }

@@ -9,7 +9,9 @@ use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
 use rustix::fs::{Mode, OFlags, RawDir};
-use rustix::time::{ClockId, clock_gettime};
+
+use crate::node::program;
+use crate::sys::clock;
 
 mod parse;
 mod sockets;
@@ -39,8 +41,8 @@ pub struct Proc {
 
 impl Proc {
     /// A reader that scans /proc by parent, as on a kernel without CONFIG_PROC_CHILDREN.
-    #[must_use]
-    pub fn scanning() -> Self {
+    #[cfg(test)]
+    fn scanning() -> Self {
         Self { lists_children: Some(false), ..Self::default() }
     }
 
@@ -157,12 +159,17 @@ impl Proc {
 
     /// Whether the process handles the signal of this number, 1 to 64 (`SigCgt` of proc_pid_status(5)).
     pub fn catches(&mut self, pid: i32, signal: u8) -> bool {
-        let read = self.read(pid, "status", true).and_then(|()| {
-            let text = std::str::from_utf8(&self.text).ok()?;
-            let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
-            u64::from_str_radix(mask.trim(), 16).ok()
-        });
-        read.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+        self.is_in(pid, "SigCgt:", signal)
+    }
+
+    /// Whether the process ignores the signal of this number (`SigIgn`).
+    pub fn ignores(&mut self, pid: i32, signal: u8) -> bool {
+        self.is_in(pid, "SigIgn:", signal)
+    }
+
+    fn is_in(&mut self, pid: i32, mask: &str, signal: u8) -> bool {
+        let mask = self.read(pid, "status", true).and_then(|()| parse::field(&self.text, mask));
+        mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
     }
 
     fn add_children(&mut self, pid: i32, threads: i64, tree: &mut Vec<Stat>) {
@@ -304,8 +311,7 @@ pub fn is_restart_above(pid: i32) -> bool {
 /// Whether the process executes Node, by the name of its file.
 #[must_use]
 pub fn is_node(pid: i32) -> bool {
-    let path = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    matches!(path.file_name().and_then(|name| name.to_str()), Some("node" | "nodejs"))
+    std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|file| program::is_node(file.as_os_str()))
 }
 
 /// Whether the process runs the program of this name.
@@ -344,18 +350,10 @@ pub fn boot_id() -> Option<String> {
     ID.get().cloned()
 }
 
-/// Seconds since boot on the clock of `Stat::start_time` (it counts time asleep too).
-#[must_use]
-pub fn since_boot() -> f64 {
-    let now = clock_gettime(ClockId::Boottime);
-    std::time::Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
-        .as_secs_f64()
-}
-
 /// How long the process has been running, in seconds.
 #[must_use]
 pub fn uptime(stat: &Stat) -> f64 {
-    (since_boot() - stat.start_time as f64 / ticks_per_second()).max(0.0)
+    (clock::since_boot().as_secs_f64() - stat.start_time as f64 / ticks_per_second()).max(0.0)
 }
 
 /// The clock ticks in a second, the unit of the times in `Stat`.

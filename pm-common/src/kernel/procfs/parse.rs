@@ -129,9 +129,13 @@ pub(super) fn numbers(text: &[u8]) -> impl Iterator<Item = i32> {
     text.split(u8::is_ascii_whitespace).filter_map(number)
 }
 
+/// What stands behind `NAME:` in a file of such lines (proc_pid_status(5)).
+pub(super) fn field<'a>(text: &'a [u8], name: &str) -> Option<&'a str> {
+    let line = text.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(name.as_bytes()))?;
+    std::str::from_utf8(line).ok().map(str::trim)
+}
+
 /// The `Pss` of /proc/PID/smaps_rollup in bytes.
 pub(super) fn pss(text: &[u8]) -> Option<u64> {
-    let line = text.split(|&b| b == b'\n').find_map(|l| l.strip_prefix(b"Pss:"))?;
-    let kilobytes = std::str::from_utf8(line).ok()?.trim().strip_suffix("kB")?.trim();
-    kilobytes.parse::<u64>().ok()?.checked_mul(1024)
+    field(text, "Pss:")?.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Proc, Stat, pids};
+use super::parse::field;
+use super::{Proc, Stat, pids, text};
 
 /// What stands for a user without a uid in a user namespace, where the kernel does not say (user_namespaces(7)).
 const OVERFLOW: u32 = 65534;
@@ -30,16 +31,15 @@ impl Proc {
 }
 
 fn uids(status: &[u8]) -> Option<[u32; 3]> {
-    let line = status.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
-    let mut numbers = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map_while(|n| n.parse().ok());
+    let mut numbers = field(status, "Uid:")?.split_ascii_whitespace().map_while(|n| n.parse().ok());
     Some([numbers.next()?, numbers.next()?, numbers.next()?])
 }
 
 /// The uid that the kernel shows for every user that has none in our user namespace; `None`: all have one.
 #[must_use]
 pub fn nameless_uid() -> Option<u32> {
-    let map = std::fs::read_to_string("/proc/self/uid_map").ok()?;
-    let overflow = || std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?.trim().parse().ok();
+    let map = text("self/uid_map")?;
+    let overflow = || text("sys/kernel/overflowuid")?.trim().parse().ok();
     (!maps_all(&map)).then(|| overflow().unwrap_or(OVERFLOW))
 }
 

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use pm_common::sys::inotify::instance;
+use pm_common::sys::inotify::{add, instance};
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
@@ -84,12 +84,7 @@ impl Watch {
 
     fn add(&mut self, path: &Path, flags: WatchFlags) -> io::Result<Option<(i32, &mut Interest)>> {
         let Some(inotify) = &self.inotify else { return Ok(None) };
-        let number = inotify::add_watch(inotify, path, flags).map_err(|e| match e {
-            Errno::NOSPC => io::Error::other(
-                "this user has no inotify watch left; raise their number: sysctl fs.inotify.max_user_watches=524288",
-            ),
-            e => e.into(),
-        })?;
+        let number = add(inotify, path, flags)?;
         Ok(Some((number, self.fresh.entry(number).or_default())))
     }
 
