@@ -36,7 +36,7 @@ impl Home {
         let dir = self.app().join(DIRECTORY);
         std::fs::create_dir_all(&dir).expect("made");
         let mut text = format!("{}\n", supervisor.to_json());
-        workers.iter().for_each(|w| text.push_str(&format!("{}\n", w.to_json())));
+        workers.iter().for_each(|w| text.push_str(&format!("{}\n", serde_json::json!(w))));
         let name = format!("{}.{}", supervisor.tool, supervisor.pid);
         std::fs::write(dir.join(format!(".{name}.new")), text).expect("written");
         std::fs::rename(dir.join(format!(".{name}.new")), dir.join(name)).expect("renamed");

@@ -192,7 +192,7 @@ mod tests {
         if above {
             workers.push(WorkerLine { supervises: true, ..WorkerLine::new(0, 1, WorkerState::Ready) });
         }
-        Status { supervisor: SupervisorLine::from_json(&line).expect("a line"), workers }
+        Status { supervisor: SupervisorLine::from_json(line).expect("a line"), workers }
     }
 
     fn count(mode: Option<Mode>, statuses: Vec<Status>) -> Count {

@@ -1,8 +1,7 @@
 //! What every output shows: one row for each worker, and for an app without a worker to show, one of its own.
 
-use pm_common::app::status::Id;
 use pm_common::app::status::{Counts, Last, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::look::app::App;
 use crate::look::usage::{Meter, Usage};
@@ -174,7 +173,7 @@ impl Row<'_> {
             ("suspended", usage.filter(|u| u.suspended && told.is_some()).map(|_| Value::from(true))),
             ("uptime_s", runs.then(|| number(|u| u.uptime_s))),
             ("restarts", self.restarts.map(Value::from)),
-            ("last", (told.is_some() || self.last.is_some()).then(|| self.last.map_or(Value::Null, Last::to_json))),
+            ("last", (told.is_some() || self.last.is_some()).then(|| json!(self.last))),
             ("rss_bytes", runs.then(|| Value::from(usage.map(|u| u.rss_bytes)))),
             ("pss_bytes", pss),
             ("cpu_pct", runs.then(|| number(|u| u.cpu_pct))),
@@ -185,7 +184,7 @@ impl Row<'_> {
             ("connections", told.map(|_| Value::from(self.traffic.connections))),
             ("restarts_total", told.map(|w| Value::from(w.restarts))),
             ("supervisor_pid", runs.then(|| Value::from(self.supervisor.map(|s| s.pid)))),
-            ("supervisor_first", self.supervisor.and_then(|s| s.first).map(Id::to_json)),
+            ("supervisor_first", self.supervisor.and_then(|s| s.first).map(|first| json!(first))),
             ("supervisor_start", runs.then(|| Value::from(self.supervisor.map(|s| s.start)))),
             ("supervisor_lost", self.app.lost_above().map(|(lost, _)| Value::from(lost.pid))),
             ("supervisor_suspended", self.app.sight.suspended.first().map(|id| Value::from(id.pid))),

@@ -54,7 +54,7 @@ fn apps_that_come_later_are_followed_to_their_end() {
     let path = dir.join(DIRECTORY).join(format!("pm-cluster.{}", me.pid));
     let put = |workers: &[WorkerLine]| {
         let mut text = format!("{}\n", me.to_json());
-        workers.iter().for_each(|w| text.push_str(&format!("{}\n", w.to_json())));
+        workers.iter().for_each(|w| text.push_str(&format!("{}\n", serde_json::json!(w))));
         let new = dir.join(DIRECTORY).join(".new");
         std::fs::write(&new, text).expect("written");
         std::fs::rename(&new, &path).expect("renamed");
@@ -104,7 +104,7 @@ fn with_an_interval_there_are_figures() {
     std::fs::create_dir_all(home.join("web").join(DIRECTORY)).expect("made");
     let cat = Cat::new();
     let me = supervisor("web", "pm-cluster");
-    let text = format!("{}\n{}\n", me.to_json(), cat.worker(0, 1).to_json());
+    let text = format!("{}\n{}\n", me.to_json(), serde_json::json!(cat.worker(0, 1)));
     std::fs::write(home.join("web").join(DIRECTORY).join(format!("pm-cluster.{}", me.pid)), text).expect("written");
     let mut follower = Follower::new(&root, &["--interval", "100ms"]);
     let mut figures = Vec::new();

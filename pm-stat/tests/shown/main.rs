@@ -27,7 +27,7 @@ impl Apps {
     fn put(&self, supervisor: &SupervisorLine, workers: &[WorkerLine]) {
         let path = self.dir(&supervisor.app).join(DIRECTORY).join(format!("{}.{}", supervisor.tool, supervisor.pid));
         let mut text = format!("{}\n", supervisor.to_json());
-        workers.iter().for_each(|w| text.push_str(&format!("{}\n", w.to_json())));
+        workers.iter().for_each(|w| text.push_str(&format!("{}\n", serde_json::json!(w))));
         std::fs::write(path, text).expect("written");
     }
 

@@ -1,17 +1,18 @@
 //! What a look at an app needs of its `start.json`, which holds its whole environment: what is not asked for is skipped as
 //! it is read. Where there are a thousand apps to list, that is most of the work.
 
-use std::fmt;
 use std::path::Path;
 
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::files::read_file;
 use super::start::{LARGEST, START, unraw};
 
 /// What every look at an app needs of how it was started.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct Brief {
     /// Its number.
     pub id: Option<u64>,
@@ -22,10 +23,13 @@ pub struct Brief {
     /// `cluster` or `fork`.
     pub mode: Option<String>,
     /// The script that it runs.
+    #[serde(deserialize_with = "path")]
     pub script: Option<String>,
     /// Where the output goes, if not to the app's own directory.
+    #[serde(deserialize_with = "path")]
     pub out: Option<String>,
     /// Where its errors go.
+    #[serde(deserialize_with = "path")]
     pub err: Option<String>,
 }
 
@@ -37,75 +41,30 @@ impl Brief {
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
-        serde_json::Deserializer::from_slice(text).deserialize_map(Fields).ok()
-    }
-
-    fn set(&mut self, key: &str, value: &Value) {
-        match key {
-            "id" => self.id = value.as_u64(),
-            "namespace" => self.namespace = text(value).filter(|name| !name.is_empty()),
-            "given_name" => self.given_name = text(value),
-            "mode" => self.mode = text(value),
-            "script" => self.script = text(value),
-            "out" => self.out = text(value),
-            "err" => self.err = text(value),
-            _ => {}
-        }
-    }
-}
-
-/// Takes the fields of `Brief` out of an object.
-struct Fields;
-
-impl<'de> Visitor<'de> for Fields {
-    type Value = Brief;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Brief, A::Error> {
-        let mut brief = Brief::default();
-        while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {
-            if matches!(key.as_ref(), "id" | "namespace" | "given_name" | "mode" | "script" | "out" | "err") {
-                brief.set(&key, &map.next_value()?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(brief)
+        // An array would be taken for the fields in their order.
+        let object = text.trim_ascii_start().starts_with(b"{");
+        let brief: Self = serde_json::from_slice(text).ok().filter(|_| object)?;
+        Some(Self { namespace: brief.namespace.filter(|name| !name.is_empty()), ..brief })
     }
 }
 
 /// All of the file of the app in `dir`, the environment only if asked for; empty if there is none.
 #[must_use]
 pub fn whole(dir: &Path, with_env: bool) -> Map<String, Value> {
-    serde_json::Deserializer::from_slice(&read(dir)).deserialize_map(Whole { with_env }).unwrap_or_default()
+    let text = read(dir);
+    if with_env {
+        return serde_json::from_slice(&text).unwrap_or_default();
+    }
+    serde_json::from_slice(&text).map(|all: WithoutEnv| all.rest).unwrap_or_default()
 }
 
-/// Takes an object, with or without the environment in it.
-struct Whole {
-    with_env: bool,
-}
-
-impl<'de> Visitor<'de> for Whole {
-    type Value = Map<String, Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Map<String, Value>, A::Error> {
-        let mut whole = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if key == "env" && !self.with_env {
-                map.next_value::<IgnoredAny>()?;
-            } else {
-                whole.insert(key, map.next_value()?);
-            }
-        }
-        Ok(whole)
-    }
+/// A file of which the environment is skipped.
+#[derive(Deserialize)]
+struct WithoutEnv {
+    #[serde(default, rename = "env")]
+    _env: IgnoredAny,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 /// The file of the app in `dir`; empty where it cannot be read.
@@ -117,6 +76,10 @@ fn read(dir: &Path) -> Vec<u8> {
 #[must_use]
 pub fn text(value: &Value) -> Option<String> {
     Some(unraw(value)?.to_string_lossy().into_owned())
+}
+
+fn path<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    Value::deserialize(value).map(|value| text(&value))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::{Id, Status, SupervisorLine, WorkerLine};
@@ -107,7 +108,7 @@ fn values(text: &str) -> impl Iterator<Item = Value> {
 fn entry(line: &Value) -> Option<((Id, u64), u64)> {
     let number = |key: &str| line.get(key).and_then(Value::as_u64);
     let by = || Some(Id { pid: i32::try_from(number("supervisor_pid")?).ok()?, start: number("supervisor_start")? });
-    let first = line.get("supervisor_first").and_then(Id::from_json);
+    let first = line.get("supervisor_first").and_then(|first| Id::deserialize(first).ok());
     // The whole count: `restarts` alone lacks what an earlier reset took away.
     let count = number("restarts_total")?;
     Some(((first.or_else(by)?, number("slot")?), count))
@@ -121,7 +122,7 @@ mod tests {
     fn supervisor(pid: u64, start: u64) -> SupervisorLine {
         let value = json!({"kind": "supervisor", "schema": 1, "app": "a", "tool": "t", "pid": pid, "start": start,
             "state": "ready"});
-        SupervisorLine::from_json(&value).expect("a line")
+        SupervisorLine::from_json(value).expect("a line")
     }
 
     fn worker(slot: u32, restarts: u64) -> WorkerLine {

@@ -3,10 +3,10 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::json::{count, small, text, texts};
-use super::roll::RollReport;
+use super::roll::{RollReport, if_understood};
 use crate::kernel::procfs;
 use crate::policy::exit::{Exit, signal_name};
 use crate::policy::worker::ReadyBy;
@@ -19,8 +19,8 @@ pub const SCHEMA: u64 = 1;
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($(#[$of])* $variant,)+ }
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name { $($(#[$of])* #[serde(rename = $word)] $variant,)+ }
 
         impl $name {
             /// Every value, in order.
@@ -42,7 +42,7 @@ macro_rules! words {
 }
 
 /// A process, for ever: its pid may be another's later, but not with the same start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Id {
     /// Its pid.
     pub pid: i32,
@@ -68,19 +68,6 @@ impl Id {
             Err(e) if e.raw_os_error() == Some(nix::libc::ESRCH) => Ok(None),
             Err(e) => Err(e),
         }
-    }
-
-    /// The process as JSON.
-    #[must_use]
-    pub fn to_json(self) -> Value {
-        json!({"pid": self.pid, "start": self.start})
-    }
-
-    /// The value of such JSON; `None`: it is something else.
-    #[must_use]
-    pub fn from_json(value: &Value) -> Option<Self> {
-        let pid = i32::try_from(value.get("pid")?.as_i64()?).ok()?;
-        Some(Self { pid, start: value.get("start")?.as_u64()? })
     }
 }
 
@@ -119,40 +106,50 @@ words! {
 }
 
 /// The first line of a status file: the supervisor's own.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename = "supervisor")]
 pub struct SupervisorLine {
     /// The app's name.
     pub app: String,
     /// The program: pm-cluster, pm-restart.
     pub tool: String,
     /// Its version.
+    #[serde(default)]
     pub version: String,
     /// Its process.
     pub pid: i32,
     /// When that process started, in clock ticks since boot.
     pub start: u64,
     /// The first in its line of succession, whose counts it goes on with; `None`: itself.
+    #[serde(default, deserialize_with = "if_understood")]
     pub first: Option<Id>,
     /// Which boot that was (`procfs::boot_id`); `None` where the kernel does not say.
     pub boot: Option<String>,
     /// What it is doing.
     pub state: SupervisorState,
     /// Since when, in milliseconds of the wall clock since 1970.
+    #[serde(default)]
     pub since_ms: u64,
     /// How many workers it shall have.
+    #[serde(default)]
     pub workers: u32,
     /// How many of them are ready.
+    #[serde(default)]
     pub ready: u32,
     /// The figures of its policy, as it likes to name them.
+    #[serde(default)]
     pub policy: Map<String, Value>,
     /// Where it listens.
+    #[serde(default)]
     pub addresses: Vec<String>,
     /// Its rolls; `None`: it knows of none.
+    #[serde(default, deserialize_with = "if_understood")]
     pub roll: Option<RollReport>,
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Ended {
     /// By itself, with this code.
     Code(i32),
@@ -172,20 +169,24 @@ impl From<Exit> for Ended {
 }
 
 /// How the worker before this one ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Last {
     /// How; `None`: not known.
+    #[serde(flatten)]
     pub ended: Option<Ended>,
     /// Why: crash, memory, stop ...
     pub why: String,
     /// When, in milliseconds of the wall clock since 1970.
+    #[serde(default)]
     pub at_ms: u64,
     /// When, in milliseconds since boot, time asleep included; `None`: not in this boot, or not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub at_boot_ms: Option<u64>,
 }
 
 /// The line of a worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename = "worker")]
 pub struct WorkerLine {
     /// Its slot.
     pub slot: u32,
@@ -200,20 +201,26 @@ pub struct WorkerLine {
     /// The evidence that it is ready.
     pub ready_by: Option<String>,
     /// Since when it is in that state, in milliseconds of the wall clock since 1970.
+    #[serde(default)]
     pub since_ms: u64,
     /// How often the slot's worker was replaced because it ended.
+    #[serde(default)]
     pub restarts: u64,
     /// How the one before it ended.
+    #[serde(default, deserialize_with = "if_understood")]
     pub last: Option<Last>,
     /// Where it listens.
+    #[serde(default)]
     pub addresses: Vec<String>,
     /// How it came by what it listens on: `node`, `bind` or both, `node+bind`.
     pub adapter: Option<String>,
     /// The numbers (inodes) of the sockets that it listens on: the socket monitor tells their queues.
+    #[serde(default)]
     pub sockets: Vec<u64>,
     /// When the next one starts (in backoff), in milliseconds of the wall clock since 1970.
     pub until_ms: Option<u64>,
     /// It is a supervisor that has workers of its own, which are shown instead.
+    #[serde(default)]
     pub supervises: bool,
 }
 
@@ -221,36 +228,17 @@ impl SupervisorLine {
     /// The line as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        json!({
-            "schema": SCHEMA, "kind": "supervisor", "app": self.app, "tool": self.tool, "version": self.version,
-            "pid": self.pid, "start": self.start, "first": self.first.map(Id::to_json), "boot": self.boot,
-            "state": self.state.word(), "since_ms": self.since_ms, "workers": self.workers, "ready": self.ready, "policy": self.policy,
-            "addresses": self.addresses, "roll": self.roll.as_ref().map(RollReport::to_json),
-        })
+        let mut line = json!(self);
+        line["schema"] = SCHEMA.into();
+        line
     }
 
     /// The value of a line; `None` if it is something else, lacks what tells the process, or is of a later schema.
     #[must_use]
-    pub fn from_json(line: &Value) -> Option<Self> {
-        if line.get("kind")? != "supervisor" || line.get("schema")?.as_u64()? > SCHEMA {
-            return None;
-        }
-        Some(Self {
-            app: text(line, "app")?,
-            tool: text(line, "tool")?,
-            version: text(line, "version").unwrap_or_default(),
-            pid: pid(line)?,
-            start: line.get("start")?.as_u64()?,
-            first: line.get("first").and_then(Id::from_json),
-            boot: text(line, "boot"),
-            state: SupervisorState::from_word(line.get("state")?.as_str()?)?,
-            since_ms: count(line, "since_ms").unwrap_or(0),
-            workers: small(line, "workers").unwrap_or(0),
-            ready: small(line, "ready").unwrap_or(0),
-            policy: line.get("policy").and_then(Value::as_object).cloned().unwrap_or_default(),
-            addresses: texts(line, "addresses"),
-            roll: line.get("roll").and_then(RollReport::from_json),
-        })
+    pub fn from_json(line: Value) -> Option<Self> {
+        let ours = line.get("kind")? == "supervisor" && line.get("schema")?.as_u64()? <= SCHEMA;
+        let line: Self = serde_json::from_value(line).ok().filter(|_| ours)?;
+        is_process(line.pid).then_some(line)
     }
 }
 
@@ -282,76 +270,16 @@ impl WorkerLine {
         self.state == WorkerState::Ready && self.ready_by.as_deref() == Some(ReadyBy::Alive.word())
     }
 
-    /// The line as JSON.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        json!({
-            "kind": "worker", "slot": self.slot, "generation": self.generation, "pid": self.pid, "start": self.start,
-            "state": self.state.word(), "ready_by": self.ready_by, "since_ms": self.since_ms,
-            "restarts": self.restarts, "last": self.last.as_ref().map(Last::to_json), "addresses": self.addresses,
-            "adapter": self.adapter, "sockets": self.sockets, "until_ms": self.until_ms, "supervises": self.supervises,
-        })
-    }
-
     /// The value of a line; `None` if it is something else.
     #[must_use]
-    pub fn from_json(line: &Value) -> Option<Self> {
-        if line.get("kind")? != "worker" {
-            return None;
-        }
-        Some(Self {
-            slot: small(line, "slot")?,
-            generation: count(line, "generation")?,
-            pid: pid(line),
-            start: count(line, "start"),
-            state: WorkerState::from_word(line.get("state")?.as_str()?)?,
-            ready_by: text(line, "ready_by"),
-            since_ms: count(line, "since_ms").unwrap_or(0),
-            restarts: count(line, "restarts").unwrap_or(0),
-            last: line.get("last").and_then(Last::from_json),
-            addresses: texts(line, "addresses"),
-            adapter: text(line, "adapter"),
-            sockets: line
-                .get("sockets")
-                .and_then(Value::as_array)
-                .map_or_else(Vec::new, |all| all.iter().filter_map(Value::as_u64).collect()),
-            until_ms: count(line, "until_ms"),
-            supervises: line.get("supervises").and_then(Value::as_bool).unwrap_or(false),
-        })
+    pub fn from_json(line: Value) -> Option<Self> {
+        let ours = line.get("kind")? == "worker";
+        let line: Self = serde_json::from_value(line).ok().filter(|_| ours)?;
+        Some(Self { pid: line.pid.filter(|pid| is_process(*pid)), ..line })
     }
 }
 
-impl Last {
-    /// The value as JSON: `{"code": 1, ...}` or `{"signal": "SIGKILL", ...}`.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        let mut object = json!({"why": self.why, "at_ms": self.at_ms});
-        if let Some(at) = self.at_boot_ms {
-            object["at_boot_ms"] = json!(at);
-        }
-        match &self.ended {
-            Some(Ended::Code(code)) => object["code"] = json!(code),
-            Some(Ended::Signal(name)) => object["signal"] = json!(name),
-            None => {}
-        }
-        object
-    }
-
-    /// The value; `None` if it is something else.
-    #[must_use]
-    pub fn from_json(value: &Value) -> Option<Self> {
-        let code = value.get("code").and_then(Value::as_i64).and_then(|c| i32::try_from(c).ok()).map(Ended::Code);
-        let ended = code.or_else(|| text(value, "signal").map(Ended::Signal));
-        Some(Self {
-            ended,
-            why: text(value, "why")?,
-            at_ms: count(value, "at_ms").unwrap_or(0),
-            at_boot_ms: count(value, "at_boot_ms"),
-        })
-    }
-}
-
-/// A process: 0 and less would mean a group, or us, to kill(2).
-fn pid(line: &Value) -> Option<i32> {
-    i32::try_from(count(line, "pid")?).ok().filter(|&p| p > 0)
+/// Whether it is the number of a process: 0 and less would mean a group, or us, to kill(2).
+const fn is_process(pid: i32) -> bool {
+    pid > 0
 }

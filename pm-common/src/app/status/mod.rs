@@ -7,13 +7,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::report;
 use crate::kernel::procfs;
 
 mod counts;
-mod json;
 mod left;
 mod line;
 mod owner;
@@ -52,9 +51,9 @@ impl Status {
     pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let first = serde_json::from_str::<Value>(lines.next()?).ok()?;
-        let supervisor = SupervisorLine::from_json(&first)?;
+        let supervisor = SupervisorLine::from_json(first)?;
         let values = lines.filter_map(|l| serde_json::from_str::<Value>(l).ok());
-        let workers = values.filter_map(|v| WorkerLine::from_json(&v)).collect();
+        let workers = values.filter_map(WorkerLine::from_json).collect();
         Some(Self { supervisor, workers })
     }
 
@@ -213,7 +212,7 @@ impl StatusFile {
     pub fn write(&mut self, supervisor: &SupervisorLine, workers: &[WorkerLine]) -> bool {
         let Some((path, new)) = &self.paths else { return true };
         let mut text = format!("{}\n", supervisor.to_json());
-        workers.iter().for_each(|w| text.push_str(&format!("{}\n", w.to_json())));
+        workers.iter().for_each(|w| text.push_str(&format!("{}\n", json!(w))));
         if text == self.text {
             return true;
         }

@@ -1,5 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 
+use serde::Deserialize as _;
 use serde_json::json;
 
 use super::*;
@@ -96,7 +97,7 @@ fn unknown_fields_and_broken_lines_are_passed_over() {
     first["new_field"] = Value::from("x");
     let text = format!(
         "{first}\nnonsense\n{{\"kind\":\"roll\"}}\n{{\"kind\":\"worker\"}}\n[]\n{}\n{{\"kind\"",
-        worker(1).to_json()
+        json!(worker(1))
     );
     let status = Status::parse(&text).expect("the first line is right");
     assert_eq!(status.supervisor, me());
@@ -109,7 +110,7 @@ fn unknown_fields_and_broken_lines_are_passed_over() {
     {
         let mut line = me().to_json();
         line[key] = value;
-        assert_eq!(SupervisorLine::from_json(&line), None, "{line}");
+        assert_eq!(SupervisorLine::from_json(line.clone()), None, "{line}");
     }
 }
 
@@ -164,16 +165,17 @@ fn a_disk_that_is_full_for_a_while_is_survived() {
 #[test]
 fn a_roll_is_read_as_far_as_it_is_known() {
     for bad in [json!(null), json!(7), json!({"requested": 1, "started": 1}), json!({"ended": "1"})] {
-        assert_eq!(RollReport::from_json(&bad), None, "{bad}");
+        assert!(RollReport::deserialize(&bad).is_err(), "{bad}");
         let mut line = me().to_json();
         line["roll"] = bad;
-        assert_eq!(SupervisorLine::from_json(&line), Some(SupervisorLine { roll: None, ..me() }), "the rest is read");
+        assert_eq!(SupervisorLine::from_json(line), Some(SupervisorLine { roll: None, ..me() }), "the rest is read");
     }
     let mut line = me().to_json();
     line.as_object_mut().expect("an object").remove("roll");
-    assert_eq!(SupervisorLine::from_json(&line).and_then(|l| l.roll), None);
+    assert_eq!(SupervisorLine::from_json(line).and_then(|l| l.roll), None);
     let least = json!({"requested": 2, "started": 1, "ended": 0, "running": {"done": 0}, "later": true});
-    assert_eq!(RollReport::from_json(&least), Some(RollReport { requested: 2, started: 1, ..RollReport::default() }));
+    let read = RollReport::deserialize(&least).expect("a report");
+    assert_eq!(read, RollReport { requested: 2, started: 1, ..RollReport::default() });
 }
 
 /// What a supervisor wrote that is no more: of a worker that still lives, pid and start.
@@ -218,7 +220,7 @@ fn the_file_of_a_killed_supervisor_stays_until_its_workers_are_gone() {
     let pid = child.id() as i32;
     let killed = of_a_killed(pid, procfs::start_time(pid).expect("running"));
     let path = directory.join(format!("pm-restart.{}", i32::MAX));
-    let lines: Vec<_> = killed.workers.iter().map(|w| format!("{}\n", w.to_json())).collect();
+    let lines: Vec<_> = killed.workers.iter().map(|w| format!("{}\n", json!(w))).collect();
     std::fs::write(&path, format!("{}\n{}", killed.supervisor.to_json(), lines.concat())).expect("written");
     let file = StatusFile::new(Some(dir.path()), "pm-cluster");
     forget_killed(dir.path());

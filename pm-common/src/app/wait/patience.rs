@@ -117,7 +117,7 @@ mod tests {
         let line = serde_json::json!({"kind": "supervisor", "schema": 1, "app": "web", "tool": "pm-cluster", "pid": 7,
             "start": 70, "state": state.word(), "policy": {"grace_ns": 60_000_000_000_u64, "ready_timeout_ns": 5},
             "roll": {"requested": 2, "started": 2, "ended": 1}});
-        let status = Status { supervisor: SupervisorLine::from_json(&line).expect("a line"), workers: Vec::new() };
+        let status = Status { supervisor: SupervisorLine::from_json(line).expect("a line"), workers: Vec::new() };
         let suspended = if suspended { vec![id] } else { Vec::new() };
         Sight { statuses: vec![status], living: vec![id], suspended, ..Sight::default() }
     }

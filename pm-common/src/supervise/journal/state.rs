@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::app::status::Id;
@@ -57,7 +58,7 @@ impl State {
             "form": FORM,
             "version": env!("CARGO_PKG_VERSION"),
             "argv": self.argv.iter().map(bytes).collect::<Vec<_>>(),
-            "first": self.first.map(Id::to_json),
+            "first": self.first,
             "workers": {"asked": self.machine.asked, "wanted": self.machine.wanted},
             "slots": self.machine.slots.iter().map(slot_to_json).collect::<Vec<_>>(),
             "heard": self.machine.heard.iter().map(heard_to_json).collect::<Vec<_>>(),
@@ -85,7 +86,7 @@ impl State {
         let pair = |pair: &Value| Some((text_of(&pair[0])?, text_of(&pair[1])?));
         Some(Self {
             argv: all(&value["argv"], text_of)?,
-            first: Id::from_json(&value["first"]),
+            first: Id::deserialize(&value["first"]).ok(),
             machine: Carried {
                 asked: small(&value["workers"]["asked"])?,
                 wanted: small(&value["workers"]["wanted"])?,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pm_common::app::status::Id;
-use pm_common::app::status::{Last, RollReport, SupervisorLine, WorkerLine, WorkerState};
-use serde_json::Value;
+use pm_common::app::status::{RollReport, SupervisorLine, WorkerLine, WorkerState};
+use serde_json::{Value, json};
 
 use crate::look::app::App;
 use crate::show::line::line;
@@ -113,7 +113,7 @@ impl Teller<'_> {
                 ("was", Value::from(was)),
                 ("ready_by", Value::from(told.ready_by.as_deref())),
                 ("restarts_total", Value::from(told.restarts)),
-                ("last", told.last.as_ref().map_or(Value::Null, Last::to_json)),
+                ("last", json!(told.last)),
                 ("listen", Value::from(told.addresses.clone())),
                 ("supervisor_pid", Value::from(supervisor.pid)),
             ],
@@ -131,7 +131,7 @@ impl Teller<'_> {
     }
 
     fn roll(&self, supervisor: Id, roll: &RollReport) -> String {
-        self.tell("roll", vec![("supervisor_pid", Value::from(supervisor.pid)), ("roll", roll.to_json())])
+        self.tell("roll", vec![("supervisor_pid", Value::from(supervisor.pid)), ("roll", json!(roll))])
     }
 
     fn whole(&self, before: Option<&App>, after: Option<&App>) -> String {

@@ -8,7 +8,7 @@ use super::*;
 fn supervisor(pid: i32, state: SupervisorState) -> SupervisorLine {
     let value = serde_json::json!({"kind": "supervisor", "schema": 1, "app": "web", "tool": "pm-cluster", "pid": pid,
         "start": pid, "state": state.word(), "workers": 2});
-    SupervisorLine::from_json(&value).expect("a line")
+    SupervisorLine::from_json(value).expect("a line")
 }
 
 fn worker(slot: u32, generation: u64, state: WorkerState) -> WorkerLine {
