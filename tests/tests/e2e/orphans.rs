@@ -19,10 +19,11 @@ pub(crate) fn supervisors(front: &Front, app: &str) -> Vec<u32> {
     pids
 }
 
-/// All at once: none has time to see that another is gone.
+/// All at once: none has time to see that another is gone. The innermost goes first: where the parent of a suspended one
+/// ends, the kernel lets it go on with a HUP (setpgid(2): an orphaned process group), and it would stop its workers.
 fn kill(pids: &[u32]) {
     pids.iter().for_each(|pid| proc::send(*pid, SIGSTOP));
-    pids.iter().for_each(|pid| proc::send(*pid, SIGKILL));
+    pids.iter().rev().for_each(|pid| proc::send(*pid, SIGKILL));
     wait::until("the supervisors to be gone", || pids.iter().all(|pid| !proc::alive(*pid)).then_some(()));
 }
 
