@@ -51,7 +51,7 @@ impl LaneView<'_> {
 }
 
 impl Sockets {
-    /// All lanes that listen, and the sockets whose connections we pass on in turn.
+    /// All lanes that listen, those that were shut down unseen, and the sockets whose connections we pass on in turn.
     pub fn lanes(&self) -> impl Iterator<Item = LaneView<'_>> {
         self.addresses.iter().flat_map(|(&id, address)| address.lanes(id))
     }
@@ -131,7 +131,7 @@ impl Sockets {
 impl Address {
     fn lanes(&self, id: u64) -> impl Iterator<Item = LaneView<'_>> {
         let lanes = self.source.lanes();
-        let members = move || lanes.into_iter().flat_map(Lanes::listening);
+        let members = move || lanes.into_iter().flat_map(|lanes| lanes.listening().chain(lanes.untold()));
         let port = lanes.map_or(0, |lanes| lanes.address().port());
         let has_others = members().filter(|(_, lane)| lane.serves()).nth(1).is_some();
         let (key, address) = (self.key.as_deref(), &self.at);

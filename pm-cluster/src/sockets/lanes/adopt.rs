@@ -52,6 +52,7 @@ impl Lanes {
     /// That of listen(2): EADDRINUSE if another program listened first.
     pub(crate) fn adopt(&mut self, who: WorkerId, standing: Standing, socket: OwnedFd) -> io::Result<()> {
         // Its index is the number of sockets in the group now, foreign ones included.
+        self.leave_all_shut();
         self.look_for_foreign();
         match self.lanes.is_empty() {
             true => steer_alone(&socket, self.spread)?,

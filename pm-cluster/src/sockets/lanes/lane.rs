@@ -23,6 +23,8 @@ pub(crate) struct Lane {
     pub(super) inode: u64,
     /// Its index in the group; `None`: it was shut down, and has left.
     pub(super) place: Option<usize>,
+    /// It was shut down, and nobody was told of it yet.
+    pub(super) untold: bool,
     /// Whose next worker gets this lane; `None`: anybody's.
     pub(crate) slot: Option<u32>,
     pub(super) holder: Option<WorkerId>,
@@ -39,7 +41,18 @@ impl Lane {
     /// One that nobody has yet.
     pub(super) const fn new(fd: OwnedFd, inode: u64) -> Self {
         let (slot, holder, standing) = (None, None, Standing::Waiting);
-        Self { fd, inode, place: None, slot, holder, standing, stuck: false, given_up: false, also: Vec::new() }
+        Self {
+            fd,
+            inode,
+            place: None,
+            untold: false,
+            slot,
+            holder,
+            standing,
+            stuck: false,
+            given_up: false,
+            also: Vec::new(),
+        }
     }
 
     /// The lanes of the lowest rank that occurs get the new connections.

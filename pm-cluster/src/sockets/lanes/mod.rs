@@ -165,6 +165,7 @@ impl Lanes {
 
     fn add(&mut self) -> io::Result<usize> {
         // Its index is the number of sockets in the group now, foreign ones included.
+        self.leave_all_shut();
         self.look_for_foreign();
         let fd = self.beside()?;
         self.push(fd)

@@ -27,11 +27,28 @@ impl Lanes {
 
     /// Checks whether lane `index` was shut down; if so, removes it from the group and steers again.
     pub(crate) fn look_if_shut(&mut self, index: usize) -> bool {
-        let shut = self.leave_if_shut(index);
-        if shut {
+        let left = self.leave_if_shut(index);
+        if left {
             self.steer();
         }
-        shut
+        left || self.lanes.get_mut(index).is_some_and(|lane| std::mem::take(&mut lane.untold))
+    }
+
+    /// Takes all that were shut down from the group: whoever joins it stands behind those that are left. They are told of
+    /// at the next look at them.
+    pub(super) fn leave_all_shut(&mut self) {
+        for index in 0..self.lanes.len() {
+            if self.leave_if_shut(index)
+                && let Some(lane) = self.lanes.get_mut(index)
+            {
+                lane.untold = lane.holder.is_some();
+            }
+        }
+    }
+
+    /// The lanes that were shut down and that nobody was told of yet.
+    pub(crate) fn untold(&self) -> impl Iterator<Item = (usize, &Lane)> {
+        self.lanes.iter().enumerate().filter(|(_, lane)| lane.untold)
     }
 
     fn leave_if_shut(&mut self, index: usize) -> bool {
@@ -68,8 +85,10 @@ impl Lanes {
 
     fn join_again(&mut self, index: usize) -> io::Result<()> {
         // Its place is behind all that are there, foreign ones included.
+        self.leave_all_shut();
         self.look_for_foreign();
-        let lane = self.lanes.get(index).ok_or(io::ErrorKind::NotFound)?;
+        let lane = self.lanes.get_mut(index).ok_or(io::ErrorKind::NotFound)?;
+        lane.untold = false;
         // A port that the kernel had chosen was given back; any other is bound still (EINVAL).
         let _ = socket::bind(&lane.fd, self.at.address);
         socket::listen(&lane.fd, self.backlog)?;
@@ -156,6 +175,27 @@ mod tests {
         lanes.set(worker(2), Standing::Draining);
         let _client = TcpStream::connect(lanes.address()).expect("connects");
         assert!(socket::accept(&given).expect("listens").is_some());
+    }
+
+    /// A worker shuts its lane down while another one joins, or is revived: the kernel has moved the last into the hole.
+    #[test]
+    fn one_that_was_shut_down_unseen_is_no_part_of_the_group_that_the_next_one_joins() {
+        let (mut lanes, fds) = three();
+        shut_down(&fds[0]);
+        let next = lanes.give(worker(3), Standing::InService).expect("given");
+        lanes.set(worker(1), Standing::Draining);
+        lanes.set(worker(2), Standing::Draining);
+        let mut clients: Vec<_> = (0..40).map(|_| TcpStream::connect(lanes.address()).expect("connects")).collect();
+        assert_eq!((lanes.waiting(worker(3)), queues(&lanes)), (40, vec![0, 0, 0]));
+        assert_eq!(lanes.untold().count(), 1, "it is still looked at");
+        assert!(lanes.look_if_shut(0) && lanes.untold().next().is_none() && !lanes.look_if_shut(0));
+        drop(next);
+        lanes.set(worker(1), Standing::InService);
+        lanes.set(worker(3), Standing::Draining);
+        shut_down(&fds[2]);
+        lanes.vacate(worker(0));
+        clients.extend((0..40).map(|_| TcpStream::connect(lanes.address()).expect("connects")));
+        assert_eq!((lanes.waiting(worker(1)), lanes.waiting(worker(3))), (40, 40));
     }
 
     #[test]
