@@ -140,9 +140,10 @@ fn a_port_opened_by_a_request_is_asked_of_no_new_worker() {
     for server in SERVERS {
         let scene = any::scene();
         let (port, extra) = (scene.port, ports::free());
-        let chain = start(&scene, "pm-cluster -n 1", server, &format!("{port} {extra}@request"));
-        // While it is new: later ports count for nobody anyway.
-        std::thread::sleep(Duration::from_millis(1500));
+        let chain = start(&scene, "pm-cluster -n 1 --soak 50ms", server, &format!("{port} {extra}@request"));
+        // It has served for longer than a soak, and is new: later ports count for nobody anyway.
+        let ready = Instant::now();
+        chain.until("it to have served", || (ready.elapsed() > Duration::from_millis(50)).then_some(()));
         http::get(port, "/").expect("served");
         listens(&chain, &[extra]);
         // Nobody but its successor can show what kind of port that was.
@@ -167,12 +168,14 @@ fn a_port_opened_by_a_request_is_asked_of_no_new_worker() {
 fn a_port_opened_in_one_worker_of_several_is_asked_of_no_new_worker() {
     let scene = any::scene();
     let (port, extra) = (scene.port, ports::free());
-    let chain = start(&scene, "pm-cluster -n 3", SERVERS[0], &format!("{port} {extra}@request"));
+    let begun = Instant::now();
+    let chain = start(&scene, "pm-cluster -n 3 --soak 50ms", SERVERS[0], &format!("{port} {extra}@request"));
     http::get(port, "/").expect("served");
     let opened = || stat::workers(&scene).iter().any(|w| w.0["listen"].as_array().is_some_and(|l| l.len() == 2));
     chain.until("the port", || opened().then_some(()));
-    // As long in service as it took to open it, and longer than a soak.
-    std::thread::sleep(Duration::from_secs(3));
+    // From here on twice as long as it can have taken to open it, and longer than a soak.
+    let long = begun.elapsed() * 3 + Duration::from_millis(100);
+    chain.until("the others to have served", || (begun.elapsed() > long).then_some(()));
     assert!(well(&chain, false) < TIMEOUT / 2);
     chain.stop();
 }
