@@ -51,7 +51,7 @@ pub fn of(dir: &Path) -> io::Result<Vec<Status>> {
 pub struct Whose(Option<u32>);
 
 impl Whose {
-    /// Those of the app in `dir`.
+    /// Reads whose processes the app in `dir` may have: those of the directory's owner.
     ///
     /// # Errors
     /// Its owner cannot be seen.

@@ -49,13 +49,13 @@ impl Opt {
         Self { short: Some(letter), ..self }
     }
 
-    /// The same, of which the value is one of these.
+    /// Says the forms that the option's value may have, for completions and refusals.
     #[must_use]
     pub const fn one_of(self, forms: &'static str) -> Self {
         Self { may_be: Some(forms), ..self }
     }
 
-    /// The same, which only the manual tells of.
+    /// Has `--help` name the option only: the manual tells of it.
     #[must_use]
     pub const fn rare(self) -> Self {
         Self { rare: true, ..self }

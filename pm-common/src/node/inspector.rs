@@ -60,7 +60,7 @@ impl Inspector {
         inspector
     }
 
-    /// That of a process of Node.
+    /// Reads the words and the NODE_OPTIONS of a running process of Node.
     #[must_use]
     pub fn of_process(pid: i32) -> Self {
         let mut proc = Proc::default();

@@ -47,7 +47,7 @@ impl<'a, T> Source<'a, T> {
         Self { token, fd, read: true, write: false }
     }
 
-    /// The same descriptor under another name.
+    /// Gives the source another token; the descriptor stays.
     pub fn named<U>(self, name: impl FnOnce(T) -> U) -> Source<'a, U> {
         Source { token: name(self.token), fd: self.fd, read: self.read, write: self.write }
     }

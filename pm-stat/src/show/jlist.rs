@@ -6,6 +6,7 @@ use pm_common::app::home::brief;
 use pm_common::sys::clock;
 use serde_json::{Map, Value, json};
 
+use crate::show::line::escaped;
 use crate::show::row::Row;
 use crate::show::words;
 
@@ -19,7 +20,7 @@ pub(crate) fn jlist(rows: &[Row<'_>], with_env: bool) -> String {
             item(row, start, with_env, clock::wall_ms()).to_string()
         })
         .collect();
-    format!("[{}]\n", items.join(","))
+    escaped(&format!("[{}]\n", items.join(",")))
 }
 
 fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) -> Value {

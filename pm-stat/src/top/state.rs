@@ -1,18 +1,7 @@
 //! What the keys do to the live table: what is selected, sorted, scrolled, searched for, asked for. Pure.
 
 use super::keys::Stroke;
-
-/// By what the rows are sorted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Sort {
-    #[default]
-    Name,
-    Cpu,
-    Memory,
-    /// The youngest first: what has just been started again.
-    Uptime,
-    Restarts,
-}
+use crate::show::table::Column;
 
 /// What can be done to the selected app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +47,7 @@ const PAGE: usize = 10;
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) selected: usize,
-    pub(super) sort: Sort,
+    pub(super) sort: Column,
     pub(super) reversed: bool,
     pub(super) input: Input,
     /// How many lines of the log are below those that are shown.
@@ -116,11 +105,11 @@ impl State {
 
     fn letter(&mut self, letter: char, apps: &[&str], log: &[&str]) -> Option<Effect> {
         let sort = match letter {
-            'c' => Some(Sort::Cpu),
-            'm' => Some(Sort::Memory),
-            'n' => Some(Sort::Name),
-            'u' => Some(Sort::Uptime),
-            'r' => Some(Sort::Restarts),
+            'c' => Some(Column::Cpu),
+            'm' => Some(Column::Memory),
+            'n' => Some(Column::Name),
+            'u' => Some(Column::Uptime),
+            'r' => Some(Column::Restarts),
             _ => None,
         };
         if let Some(by) = sort {

@@ -142,7 +142,7 @@ impl Start {
         format!("{rest}\n")
     }
 
-    /// As one line of JSON.
+    /// The app's start as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let env: Map<_, _> =

@@ -28,7 +28,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Those of the app in `dir`.
+    /// Reads the counts of the app in `dir`.
     #[must_use]
     pub fn read(dir: &Path) -> Self {
         let text = |name: &str| home::read_file(dir, name, LARGEST).unwrap_or_default();

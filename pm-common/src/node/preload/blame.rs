@@ -50,7 +50,7 @@ pub enum Cause {
     Own,
     /// It may have been the script, and nobody has been told yet.
     First,
-    /// The same once more.
+    /// It may have been the script, which was told before.
     Again,
 }
 

@@ -57,9 +57,10 @@ impl Entry {
 }
 
 /// A column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Column {
     Id,
+    #[default]
     Name,
     Namespace,
     Mode,

@@ -2,7 +2,7 @@
 
 use pm_common::kernel::host::Host;
 
-use super::state::{Input, Sort, State, has};
+use super::state::{Input, State, has};
 use super::tail::{Level, LogLine};
 use std::collections::BTreeMap;
 
@@ -138,7 +138,7 @@ fn summary(view: &View<'_>) -> String {
 
 /// The header and the rows around the selected one.
 fn table(view: &View<'_>, rows: usize) -> Vec<String> {
-    let sorted = sorted_by(view.state.sort);
+    let sorted = view.state.sort;
     let layout = Layout::of(view.entries, Some(view.width.saturating_sub(2)), Some(sorted));
     let mark = |column| if column == sorted { if view.state.reversed { "▴" } else { "▾" } } else { "" };
     let header = fit(&format!("  {}", layout.header(mark)), view.width, false);
@@ -160,16 +160,6 @@ fn table(view: &View<'_>, rows: usize) -> Vec<String> {
 /// A row with colours cannot be cut by its width; without room for more than the marks, there are none.
 fn cut_plain(row: &str, view: &View<'_>) -> String {
     if view.width > 2 { row.to_owned() } else { String::new() }
-}
-
-const fn sorted_by(sort: Sort) -> Column {
-    match sort {
-        Sort::Name => Column::Name,
-        Sort::Cpu => Column::Cpu,
-        Sort::Memory => Column::Memory,
-        Sort::Uptime => Column::Uptime,
-        Sort::Restarts => Column::Restarts,
-    }
 }
 
 /// The first of the entries to show, so that the selected one is among them, in the middle where there are more.
@@ -215,19 +205,19 @@ fn prompt(view: &View<'_>) -> String {
 }
 
 /// Sorts the entries; those that are the same stay in the order of app and slot.
-pub(super) fn sort<T>(items: &mut [T], entry: impl Fn(&T) -> &Entry, by: Sort, reversed: bool) {
+pub(super) fn sort<T>(items: &mut [T], entry: impl Fn(&T) -> &Entry, by: Column, reversed: bool) {
     use std::cmp::Ordering;
     let down = |a: Option<f64>, b: Option<f64>| b.unwrap_or(-1.0).total_cmp(&a.unwrap_or(-1.0));
     let count = |n: Option<u64>| n.map(|n| n as f64);
     items.sort_by(|a, b| {
         let (a, b) = (entry(a), entry(b));
         let order = match by {
-            Sort::Name => Ordering::Equal,
-            Sort::Cpu => down(a.cpu_pct, b.cpu_pct),
-            Sort::Memory => down(count(a.memory), count(b.memory)),
-            Sort::Restarts => down(count(a.restarts), count(b.restarts)),
-            // The youngest first; what does not run comes last.
-            Sort::Uptime => a.uptime_s.unwrap_or(f64::MAX).total_cmp(&b.uptime_s.unwrap_or(f64::MAX)),
+            Column::Cpu => down(a.cpu_pct, b.cpu_pct),
+            Column::Memory => down(count(a.memory), count(b.memory)),
+            Column::Restarts => down(count(a.restarts), count(b.restarts)),
+            // The youngest first, which was just started again; what does not run comes last.
+            Column::Uptime => a.uptime_s.unwrap_or(f64::MAX).total_cmp(&b.uptime_s.unwrap_or(f64::MAX)),
+            _ => Ordering::Equal,
         };
         let place = |e: &Entry| (e.app.clone(), e.slot, e.generation);
         let order = order.then_with(|| place(a).cmp(&place(b)));

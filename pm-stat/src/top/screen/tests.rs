@@ -126,12 +126,12 @@ fn rows_are_sorted_by_what_was_asked_for() {
             .map(|e| format!("{}{}", e.app, e.slot.map_or(String::new(), |s| s.to_string())))
             .collect::<Vec<_>>()
     };
-    assert_eq!(order(Sort::Name, false), ["a0", "a2", "b1", "c"]);
-    assert_eq!(order(Sort::Name, true), ["c", "b1", "a2", "a0"]);
-    assert_eq!(order(Sort::Cpu, false), ["a2", "a0", "b1", "c"]);
-    assert_eq!(order(Sort::Restarts, false), ["a2", "b1", "a0", "c"]);
-    assert_eq!(order(Sort::Uptime, false), ["a2", "a0", "b1", "c"]);
-    assert_eq!(order(Sort::Memory, false), ["a0", "a2", "b1", "c"]);
+    assert_eq!(order(Column::Name, false), ["a0", "a2", "b1", "c"]);
+    assert_eq!(order(Column::Name, true), ["c", "b1", "a2", "a0"]);
+    assert_eq!(order(Column::Cpu, false), ["a2", "a0", "b1", "c"]);
+    assert_eq!(order(Column::Restarts, false), ["a2", "b1", "a0", "c"]);
+    assert_eq!(order(Column::Uptime, false), ["a2", "a0", "b1", "c"]);
+    assert_eq!(order(Column::Memory, false), ["a0", "a2", "b1", "c"]);
 }
 
 proptest! {

@@ -295,7 +295,7 @@ fn hidden(name: &str) -> String {
 /// Reads a file in the directory `dir` ([`Folder::read`]).
 ///
 /// # Errors
-/// As there.
+/// As [`Folder::read`].
 pub fn read_file(dir: &Path, name: &str, most: u64) -> io::Result<Vec<u8>> {
     Folder::open(dir)?.read(name, most)
 }
