@@ -1,7 +1,8 @@
 //! Runs N copies of a program behind one listening address, and replaces those that die.
 //!
 //! `command` is what was asked for, `sockets` what we hold; `node` speaks Node's cluster protocol, `bind` serves programs
-//! that bind by themselves, `care` judges workers; `cluster` owns these. The state machine and the loop are pm-common's.
+//! that bind by themselves, `care` judges workers; `cluster` owns these. The state machine and the loop are pm-common's,
+//! and so is what copies get that share nothing (`--apart`).
 
 pub mod bind;
 pub mod care;
@@ -10,31 +11,32 @@ pub mod command;
 pub mod node;
 pub mod sockets;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use pm_common::app::home::AppDir;
 use pm_common::cli::options::Asked;
 use pm_common::cli::report::{Failure, OrFail as _, print};
 use pm_common::cli::tables::PM_CLUSTER;
+use pm_common::node::program::{self, Node, base_name};
 use pm_common::policy::steering::Spread;
-use pm_common::policy::supervisor::{Shape, Supervisor};
-use pm_common::policy::time::Span;
+use pm_common::policy::supervisor::{MOST_WORKERS, Shape, Supervisor};
+use pm_common::policy::worker::ReadyBy;
 use pm_common::supervise::release::Origin;
-use pm_common::supervise::{Outputs, Publisher, Scope, Setup, Succession, Supervise, environment};
+use pm_common::supervise::{Adapter, Alone, Outputs, Publisher, Scope, Setup, Succession, Supervise, environment};
 use pm_common::sys::passed::{self, Passed};
 
+use bind::Binds;
 use bind::fanout::FanoutQuestion;
 use bind::probe::{self, FanoutChoice};
-use bind::{Binds, Fanout};
-use care::health::Question;
 use cluster::Cluster;
 use cluster::settings::Settings;
-use command::options;
+use command::options::{self, Options};
+use command::plan::{self, Decided};
 use node::Primary;
-use pm_common::node::preload::Preload;
-use pm_common::node::program::{self, Node, base_name};
 use sockets::wanted::Declared;
 use sockets::{Mode, Sockets};
+
+const NO_ROOM: &str = "cannot keep descriptors free";
 
 /// Runs the tool with these arguments (without its name); gives the exit code.
 ///
@@ -52,63 +54,88 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let options = options::resolve(&parsed)?;
     // What is tried below needs descriptors, and a low limit may be meant for others.
     pm_common::sys::limits::raise_descriptors();
+    if options.apart { apart(options, parsed.rest, succession) } else { cluster(options, parsed.rest, succession) }
+}
+
+/// Workers that share what they listen on.
+fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Result<u8, Failure> {
     let sockets = passed::sockets();
-    let channel_number = passed::place(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
-    passed::reserve(options.listen.len()).or_fail(|| "cannot keep descriptors free".to_owned())?;
-    let node = program::node_of(&parsed.rest);
-    let Decided { fanout, with_channel, open } = decide(FanoutQuestion::new(&options, &parsed.rest, node))?;
-    let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
-    pm_common::app::orphans::end_before_start(&home)?;
+    let channel_number = passed::place(options.listen.len()).or_fail(|| NO_ROOM.to_owned())?;
+    passed::reserve(options.listen.len()).or_fail(|| NO_ROOM.to_owned())?;
+    let node = program::node_of(&argv);
+    let Decided { fanout, with_channel, open } = plan::decide(FanoutQuestion::new(&options, &argv, node))?;
+    let home = enter(&options, &argv)?;
     let balance = options.balance.or((options.fanout == FanoutChoice::Shared).then_some(Mode::Shared));
-    let mode = mode(&parsed.rest, balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
-    check_question(mode, options.health.as_ref())?;
-    let stop_message = options.rules.stop_message;
+    let mode = plan::mode(&argv, balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
+    plan::check_question(mode, options.health.as_ref())?;
     let settings = Settings {
         node,
         with_channel,
         channel_number,
-        preload: preload(&parsed.rest, options.preload && (with_channel || open.is_some() || node == Node::Below)),
-        linger: linger(options.rules.grace),
+        preload: plan::preload(&argv, options.preload && (with_channel || open.is_some() || node == Node::Below)),
+        linger: plan::linger(options.rules.grace),
         grace: options.rules.grace,
         health: options.health.clone(),
         sockets: passed::variables(&sockets),
         // Bun takes no notice of NODE_OPTIONS.
-        is_heard: parsed.rest.first().is_some_and(|program| base_name(program) != "bun"),
-        argv: parsed.rest.clone(),
+        is_heard: argv.first().is_some_and(|program| base_name(program) != "bun"),
+        argv: argv.clone(),
     };
-    let (roll, max_lag) = (options.roll(), options.rules.max_lag);
+    let sockets = hold(mode, &sockets, &options.listen)?;
+    let (binds, primary) = (Binds::new(fanout, open), Primary::new(options.rules.stop_message));
+    let adapter = Cluster::new(sockets, binds, primary, settings, options.rules.max_lag);
+    supervise(options, argv, succession, home, adapter)
+}
+
+/// Copies that share nothing, and of which no two are in one slot.
+fn apart(options: Options, argv: Vec<OsString>, succession: Succession) -> Result<u8, Failure> {
+    let (by_message, stop_message) = (options.ready.evidence == ReadyBy::Message, options.rules.stop_message);
+    let with_channel = program::alone_with_channel(PM_CLUSTER.name, &argv, by_message, stop_message)?;
+    let sockets = passed::sockets();
+    let count = sockets.len();
+    let adapter = Alone::new(&argv, sockets, with_channel, true, &options.ready).or_fail(|| NO_ROOM.to_owned())?;
+    passed::reserve(count).or_fail(|| NO_ROOM.to_owned())?;
+    let home = enter(&options, &argv)?;
+    let adapter = adapter.of_app(home.dir());
+    supervise(options, argv, succession, home, adapter)
+}
+
+fn enter(options: &Options, argv: &[OsString]) -> Result<AppDir, Failure> {
+    let home = AppDir::enter(options.name.as_deref(), argv, |key| std::env::var_os(key))?;
+    pm_common::app::orphans::end_before_start(&home)?;
+    Ok(home)
+}
+
+fn supervise<A: Adapter>(
+    options: Options,
+    argv: Vec<OsString>,
+    succession: Succession,
+    home: AppDir,
+    adapter: A,
+) -> Result<u8, Failure> {
     let base = home.dir().map_or_else(std::env::current_dir, |dir| Ok(dir.to_owned()));
     let base = base.or_fail(|| "cannot tell the working directory".to_owned())?;
     let outputs = Outputs::new(options.out.as_deref(), options.err.as_deref(), &base);
-    let shape = Shape { workers: options.workers, overlap: true, ready: options.ready, roll };
+    let shape = Shape {
+        workers: options.workers,
+        most: MOST_WORKERS,
+        overlap: !options.apart,
+        roll: options.roll(),
+        ready: options.ready,
+    };
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
-        adapter: Cluster::new(
-            hold(mode, &sockets, &options.listen)?,
-            Binds::new(fanout, open),
-            Primary::new(stop_message),
-            settings,
-            max_lag,
-        ),
-        origin: Origin::here(&parsed.rest, environment::base(), options.env_file.as_deref())?,
-        argv: parsed.rest,
+        adapter,
+        origin: Origin::here(&argv, environment::base(), options.env_file.as_deref())?,
+        argv,
         scope: Scope::Group,
+        reads: options.apart,
         outputs,
-        publisher: Publisher::new("pm-cluster", home),
+        publisher: Publisher::new(PM_CLUSTER.name, home),
         succession,
         kind: "cluster",
     })?
     .run()
-}
-
-/// Where we accept, and pass connections to workers that are ready, a question to one that is not yet waits for ever.
-fn check_question(mode: Mode, question: Option<&Question>) -> Result<(), Failure> {
-    if mode == Mode::RoundRobin && matches!(question, Some(Question::Url(_))) {
-        return Err(Failure::own(
-            "--health reaches no new worker where connections go round (--balance rr, Deno); use --health-cmd with PM_PID",
-        ));
-    }
-    Ok(())
 }
 
 /// The sockets, those that were asked for among them.
@@ -119,54 +146,4 @@ fn hold(mode: Mode, passed: &[Passed], declared: &[Declared]) -> Result<Sockets,
         sockets.declare(what).or_fail(|| format!("cannot listen on {what}"))?;
     }
     Ok(sockets)
-}
-
-/// How the program's own binds are handled.
-struct Decided {
-    fanout: Fanout,
-    with_channel: bool,
-    /// Nothing could be found out: the question.
-    open: Option<FanoutQuestion>,
-}
-
-/// How the program's own binds are handled; the question is kept where nothing can be found out just now.
-fn decide(question: FanoutQuestion) -> Result<Decided, Failure> {
-    match question.answer() {
-        Ok(answer) => {
-            let (fanout, with_channel) = (answer.fanout, answer.with_channel);
-            answer.say_or_refuse()?;
-            Ok(Decided { fanout, with_channel, open: None })
-        }
-        // As if the best were possible, which each start of a worker finds out before anything else.
-        Err(_) => {
-            Ok(Decided { fanout: Fanout::Own, with_channel: question.with_channel(Fanout::Own), open: Some(question) })
-        }
-    }
-}
-
-/// The longest that idle connections linger: a client that would still use one does so within this time.
-const LONGEST_LINGER: Span = Span::secs(6);
-
-/// How long idle connections linger in a drain: they must be gone before the grace ends.
-fn linger(grace: Span) -> Span {
-    Span(grace.0 / 4 * 3).min(LONGEST_LINGER)
-}
-
-/// The drain script, unless it is not wanted; Deno does not listen with any script in NODE_OPTIONS.
-fn preload(argv: &[OsString], wanted: bool) -> Preload {
-    let program = argv.first().map(|program| base_name(program)).unwrap_or_default();
-    if wanted && program != "deno" { Preload::place() } else { Preload::off() }
-}
-
-/// How connections are spread: as asked, else as Node's own variable says, else lanes. Deno never accepts on a
-/// listener that it was handed, only connections.
-fn mode(argv: &[OsString], asked: Option<Mode>, policy: Option<&OsStr>) -> Mode {
-    let program = argv.first().map(|program| base_name(program)).unwrap_or_default();
-    match (asked, policy.and_then(OsStr::to_str)) {
-        _ if program == "deno" => Mode::RoundRobin,
-        (Some(mode), _) => mode,
-        (None, Some("rr")) => Mode::RoundRobin,
-        (None, Some("none")) => Mode::Shared,
-        (None, _) => Mode::Lanes,
-    }
 }

@@ -63,21 +63,9 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     {
         return Err(Failure::own(format!("--{option}: {BELONGS_TO_CLUSTER}")));
     }
-    let with_channel = with_channel(&parsed.rest, ready.evidence == ReadyBy::Message, rules.stop_message)?;
+    let by_message = ready.evidence == ReadyBy::Message;
+    let with_channel = program::alone_with_channel(PM_RESTART.name, &parsed.rest, by_message, rules.stop_message)?;
     Ok(Options { name, env_file, rules, ready, with_channel })
-}
-
-/// Whether the child is given Node's channel: who asks for a message knows that there is somebody who speaks it, where
-/// nothing on the command line shows it.
-fn with_channel(chain: &[OsString], by_message: bool, stop_message: bool) -> Result<bool, Failure> {
-    match program::keeps_channel(chain) {
-        Some(launcher) if by_message => Err(Failure::own(format!(
-            "--ready message: '{launcher}' keeps Node's channel for itself, so that no message comes; run its script \
-             directly: pm-restart --ready message node app.js"
-        ))),
-        Some(_) => Ok(false),
-        None => Ok(program::takes_channel(chain) || ((by_message || stop_message) && !names_cluster(chain))),
-    }
 }
 
 fn evidence(option: &str, value: &OsStr) -> Result<ReadyBy, Failure> {

@@ -86,6 +86,7 @@ pm-cluster	--env-file	.	FILE	.	variables for workers, read again at each reload
 pm-cluster	--out	.	FILE	.	append the workers\' output; %s in FILE is the slot
 pm-cluster	--err	.	FILE	.	the same for their errors
 pm-cluster	--no-preload	.	.	.	no drain script in Node workers
+pm-cluster	--apart	.	.	.	copies share no port, and none overlaps its successor
 pm-cluster	--balance	.	lanes|shared|rr	.	lanes, shared or rr (lanes)
 pm-cluster	--listen	.	[HOST]:PORT|unix:PATH[,mode=OCTAL][,owner=USER[:GROUP]]	.	open [HOST]:PORT or unix:PATH, pass it (LISTEN_FDS)
 pm-cluster	--fanout	.	auto|lanes|shared|inherit|off	.	programs that bind: auto, lanes, shared, inherit or off (auto)
@@ -121,13 +122,14 @@ pm start	--no-daemon	.	.	.	in the foreground, as a container wants it
 pm start	--dry-run	.	.	.	start nothing, say what would run
 pm start	--attach	.	.	.	then show the logs
 pm start	--name	-n	NAME	.	its name [after the script]
-pm start	--instances	-i	N|max	.	cluster mode, with so many workers
+pm start	--instances	-i	N|max	.	so many; of JavaScript: cluster mode
 pm start	--namespace	.	NAME	.	its group of apps
 pm start	--cwd	.	DIR	.	where it runs [here]
 pm start	--interpreter	.	PROG	.	what runs the script; none: itself
 pm start	--interpreter-args	.	ARGS	.	as --node-args
 pm start	--node-args	.	ARGS	.	options of Node
 pm start	--execute-command	-x	.	.	fork mode
+pm start	--exec-mode	.	fork|cluster	.	whether instances share a port
 pm start	--uid	.	USER	.	run as this user
 pm start	--user	-u	USER	.	as --uid
 pm start	--gid	.	GROUP	.	and group
@@ -179,13 +181,14 @@ pm restart	--env	.	NAME	.	of a config file: env_NAME over env
 pm restart	--update-env	-a	.	.	take this shell\'s variables
 pm restart	--force	-f	.	.	also where a change takes a restart, with a gap
 pm restart	--name	-n	NAME	.	its name [after the script]
-pm restart	--instances	-i	N|max	.	cluster mode, with so many workers
+pm restart	--instances	-i	N|max	.	so many; of JavaScript: cluster mode
 pm restart	--namespace	.	NAME	.	its group of apps
 pm restart	--cwd	.	DIR	.	where it runs [here]
 pm restart	--interpreter	.	PROG	.	what runs the script; none: itself
 pm restart	--interpreter-args	.	ARGS	.	as --node-args
 pm restart	--node-args	.	ARGS	.	options of Node
 pm restart	--execute-command	-x	.	.	fork mode
+pm restart	--exec-mode	.	fork|cluster	.	whether instances share a port
 pm restart	--uid	.	USER	.	run as this user
 pm restart	--user	-u	USER	.	as --uid
 pm restart	--gid	.	GROUP	.	and group
@@ -233,13 +236,14 @@ pm reload	--update-env	-a	.	.	take this shell\'s variables
 pm reload	--force	-f	.	.	also where a change takes a restart, with a gap
 pm reload	--moved	.	.	.	the new code is meant to listen elsewhere
 pm reload	--name	-n	NAME	.	its name [after the script]
-pm reload	--instances	-i	N|max	.	cluster mode, with so many workers
+pm reload	--instances	-i	N|max	.	so many; of JavaScript: cluster mode
 pm reload	--namespace	.	NAME	.	its group of apps
 pm reload	--cwd	.	DIR	.	where it runs [here]
 pm reload	--interpreter	.	PROG	.	what runs the script; none: itself
 pm reload	--interpreter-args	.	ARGS	.	as --node-args
 pm reload	--node-args	.	ARGS	.	options of Node
 pm reload	--execute-command	-x	.	.	fork mode
+pm reload	--exec-mode	.	fork|cluster	.	whether instances share a port
 pm reload	--uid	.	USER	.	run as this user
 pm reload	--user	-u	USER	.	as --uid
 pm reload	--gid	.	GROUP	.	and group

@@ -2,3 +2,4 @@
 
 pub mod listen;
 pub(crate) mod options;
+pub(crate) mod plan;

@@ -35,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
     pub(crate) err: Option<PathBuf>,
     pub(crate) preload: bool,
+    /// The copies share nothing, and of a slot one ends before the next starts.
+    pub(crate) apart: bool,
     pub(crate) fanout: FanoutChoice,
     pub(crate) health: Option<Question>,
     pub(crate) listen: Vec<Declared>,
@@ -56,6 +58,7 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         out: None,
         err: None,
         preload: true,
+        apart: false,
         fanout: FanoutChoice::Auto,
         health: None,
         listen: Vec::new(),
@@ -64,6 +67,9 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         options.set(option, value)?;
     }
     check_chain(&parsed.rest)?;
+    if options.apart {
+        check_apart(&options.rules, &parsed.options)?;
+    }
     Ok(options)
 }
 
@@ -90,6 +96,7 @@ impl Options {
             "out" => self.out = Some(PathBuf::from(value)),
             "err" => self.err = Some(PathBuf::from(value)),
             "no-preload" => self.preload = false,
+            "apart" => self.apart = true,
             "health" => {
                 self.ask(Question::Url(health(option, value)?))?;
             }
@@ -159,6 +166,20 @@ fn health(option: &str, value: &OsStr) -> Result<Url, Failure> {
 fn fanout(option: &str, value: &OsStr) -> Result<FanoutChoice, Failure> {
     let wanted = value.to_str().and_then(FanoutChoice::from_word);
     wanted.ok_or_else(|| options::bad(option, value, "expected auto, lanes, shared, inherit or off"))
+}
+
+/// Options that are about what workers share, or about two of them in one slot.
+const SHARED: [&str; 8] = ["balance", "fanout", "health", "health-cmd", "listen", "no-preload", "overlap", "soak"];
+
+fn check_apart(rules: &Rules, given: &[(&str, OsString)]) -> Result<(), Failure> {
+    let lag = rules.max_lag.map(|_| "max-lag");
+    match given.iter().map(|(option, _)| *option).find(|option| SHARED.contains(option)).or(lag) {
+        Some(option) => Err(Failure::own(format!(
+            "--{option} does not go with --apart: such copies share nothing, and of a slot one ends before the next \
+             starts"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// pm-restart below pm-cluster would keep n supervisors of one worker each, and n policies.

@@ -82,6 +82,27 @@ pub fn takes_channel(argv: &[OsString]) -> bool {
         || (!RUN_OTHERS.contains(&name.as_str()) && is_script())
 }
 
+/// Whether a program that is no cluster worker is given the channel: who asks for a message knows that there is somebody
+/// who speaks it, where nothing on the command line shows it.
+///
+/// # Errors
+/// 125: it is to say that it is ready, and what starts it keeps the channel for itself.
+pub fn alone_with_channel(
+    tool: &str,
+    argv: &[OsString],
+    by_message: bool,
+    stop_message: bool,
+) -> Result<bool, Failure> {
+    match keeps_channel(argv) {
+        Some(launcher) if by_message => Err(Failure::own(format!(
+            "--ready message: '{launcher}' keeps Node's channel for itself, so that no message comes; run its script \
+             directly: {tool} --ready message node app.js"
+        ))),
+        Some(_) => Ok(false),
+        None => Ok(takes_channel(argv) || ((by_message || stop_message) && !supervises(argv))),
+    }
+}
+
 /// What starts the program and keeps Node's channel for itself, as the user has it; `None`: nothing known.
 #[must_use]
 pub fn keeps_channel(argv: &[OsString]) -> Option<String> {

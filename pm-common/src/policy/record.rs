@@ -45,7 +45,7 @@ pub enum Record {
     Killed { id: WorkerId, grace: Span },
     /// A reload replaced all workers.
     Rolled { workers: u32, number: u64 },
-    /// A reload was given up; the workers not yet replaced stay (`in_place`: there was one, and it had to end first).
+    /// A reload was given up; the workers not yet replaced stay (`in_place`: the old one of the slot had to end first).
     RollAborted { slot: u32, in_place: bool, reason: String },
     /// A reload started nothing.
     RollRefused { reason: String },
@@ -142,8 +142,9 @@ impl fmt::Display for Record {
                 write!(f, "worker still there after the grace, told to end with KILL {id} grace={grace}ms")
             }
             Self::Rolled { workers, number } => write!(f, "reloaded workers={workers} roll={number}"),
-            Self::RollAborted { in_place: true, reason, .. } => {
-                write!(f, "reload aborted, the program is started again from what it ran from before: {reason}")
+            Self::RollAborted { slot, in_place: true, reason } => {
+                let before = "reload aborted, the program is started again from what it ran from before";
+                write!(f, "{before} slot={slot}: {reason}")
             }
             Self::RollAborted { slot, reason, .. } => {
                 write!(f, "reload aborted, the workers not yet replaced go on slot={slot}: {reason}")

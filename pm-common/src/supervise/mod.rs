@@ -1,9 +1,10 @@
 //! The loop of every supervisor: waits for processes, signals and messages, tells the state machine, does what it says.
 //!
 //! One thread, one poll(2), one deadline. A tool adds what is its own through [`Adapter`]: pm-cluster its sockets and
-//! Node's protocol, pm-restart nothing.
+//! Node's protocol; programs that share nothing have [`Alone`].
 
 mod adapter;
+mod alone;
 mod at_work;
 pub mod environment;
 pub mod err_log;
@@ -42,6 +43,7 @@ use crate::sys::clock;
 use crate::sys::signals::{Caught, SignalSender, Signals};
 
 pub use adapter::{Adapter, Listens, Plan, Source, Turn};
+pub use alone::Alone;
 use hear::Hearing;
 use input::Input;
 use manager::Manager;
@@ -132,6 +134,8 @@ pub struct Setup<A> {
     pub origin: Origin,
     /// What of a worker must have ended before it has.
     pub scope: Scope,
+    /// Workers read what we were given to read; else nothing.
+    pub reads: bool,
     /// Where the workers' output goes.
     pub outputs: Outputs,
     /// Where the status goes.
@@ -170,7 +174,7 @@ impl<A: Adapter> Supervise<A> {
             signals,
             manager,
             above: setup.publisher.above().and_then(|pid| Some((crate::sys::pidfd::open(pid).ok()?, pid))),
-            input: if setup.scope == Scope::Tree { Input::ours() } else { Input::Nothing },
+            input: if setup.reads { Input::ours() } else { Input::Nothing },
             outputs: setup.outputs,
             publisher: setup.publisher,
             succession: setup.succession,

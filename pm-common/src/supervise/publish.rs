@@ -262,6 +262,7 @@ fn policy(machine: &Supervisor) -> Map<String, Value> {
             map.insert("ready_timeout_ns".to_owned(), Value::from(shape.ready.timeout.0));
             map.insert("listen_ns".to_owned(), shape.ready.listen_time().map(|span| span.0).into());
             map.insert("soak_ns".to_owned(), Value::from(shape.roll.soak.0));
+            map.insert("overlap".to_owned(), shape.overlap.into());
             map
         }
         _ => Map::new(),

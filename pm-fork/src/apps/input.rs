@@ -39,8 +39,10 @@ pub(crate) fn send(home: &Home, name: &str, line: &[u8]) -> Result<(), Failure> 
         return Err(not_running(home, &dir, name));
     }
     let refused = |why: &str| Failure::with_code(1, format!("app '{name}': {why}"));
-    if Start::read(&dir).ok().flatten().is_some_and(|start| start.mode == Mode::Cluster) {
-        return Err(refused("it is in cluster mode, where workers read /dev/null"));
+    match Start::read(&dir).ok().flatten().map(|start| start.mode) {
+        Some(Mode::Cluster) => return Err(refused("it is in cluster mode, where workers read /dev/null")),
+        Some(Mode::Apart) => return Err(refused("it has several processes, and any one of them would read the line")),
+        Some(Mode::Fork) | None => {}
     }
     let mut fifo = match Folder::open(&dir).and_then(|folder| folder.fifo_to_write(INPUT)) {
         Err(e) if e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(nix::libc::ENXIO) => {

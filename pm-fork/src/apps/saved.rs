@@ -204,7 +204,7 @@ fn bring_back(home: &Home, app: Saved, services: &mut Vec<Service>) -> Result<()
     let dir = home.dir(&start.name).unwrap_or_default();
     // Also of an app that is to be started: its workers are counted from here.
     write_down(start.clone())?;
-    if let Some(workers) = workers.filter(|_| start.mode == home::Mode::Cluster) {
+    if let Some(workers) = workers.filter(|_| start.mode != home::Mode::Fork) {
         let written = home::replace_file(&dir, WORKERS, format!("{workers}\n").as_bytes());
         written.or_fail(|| format!("app '{}': cannot write {}", start.name, dir.join(WORKERS).display()))?;
     }

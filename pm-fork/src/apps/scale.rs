@@ -84,7 +84,7 @@ impl Count {
             (_, Some(Mode::Fork)) => Self::Fork,
             // Started by hand: a pm-restart whose child serves has no pm-cluster below it.
             (Some(line), None) if line.state == SupervisorState::Ready => Self::Fork,
-            (_, Some(Mode::Cluster) | None) => Self::Unknown,
+            (_, Some(Mode::Cluster | Mode::Apart) | None) => Self::Unknown,
         }
     }
 }
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn only_a_supervisor_that_goes_on_says_how_many_there_are() {
-        let all = [Some(Mode::Cluster), None];
+        let all = [Some(Mode::Cluster), Some(Mode::Apart), None];
         for mode in all {
             for state in ["starting", "ready"] {
                 assert_eq!(count(mode, vec![told("pm-cluster", state, false)]), Count::Of(3));

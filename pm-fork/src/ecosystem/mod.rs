@@ -122,7 +122,7 @@ pub fn plan(
         name,
         given_name,
         namespace: reader.text("namespace")?.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
-        mode: if cluster.workers.is_some() { Mode::Cluster } else { Mode::Fork },
+        mode: Mode::of(&argv),
         argv,
         cwd: program.cwd,
         env: environment::base(&mut reader)?,

@@ -130,12 +130,15 @@ impl Cluster {
         if !(cluster || several) {
             return Ok(Self { workers: None, options: ready, instance_var });
         }
-        if several && forced == Some(false) {
-            let why = "exec_mode: several instances are workers of one pm-cluster, share what they listen on, and overlap in a \
-                       reload";
-            reader.warnings.push(why.to_owned());
-        }
         let mut options = vec!["-n".to_owned(), instances.unwrap_or_else(|| "1".to_owned())];
+        if !cluster {
+            options.push("--apart".to_owned());
+            if forced.is_none() {
+                let why = "instances: as in PM2, several processes of what is not JavaScript share no port: exec_mode \
+                           cluster has them share one, and fork says that this is meant";
+                reader.warnings.push(why.to_owned());
+            }
+        }
         options.extend(ready);
         Ok(Self { workers: Some(count.unwrap_or(1)), options, instance_var })
     }

@@ -37,13 +37,14 @@ pub(crate) const fn short(letter: char, opt: Opt) -> Opt {
 /// The options that set a field.
 pub(crate) const FIELDS: &[FieldOpt] = &[
     field(short('n', opt("name", "NAME", "its name [after the script]")), "name", Effect::Value),
-    field(short('i', opt("instances", "N|max", "cluster mode, with so many workers")), "instances", Effect::Value),
+    field(short('i', opt("instances", "N|max", "so many; of JavaScript: cluster mode")), "instances", Effect::Value),
     field(opt("namespace", "NAME", "its group of apps"), "namespace", Effect::Value),
     field(opt("cwd", "DIR", "where it runs [here]"), "cwd", Effect::Value),
     field(opt("interpreter", "PROG", "what runs the script; none: itself"), "interpreter", Effect::Value),
     field(opt("interpreter-args", "ARGS", "as --node-args"), "node_args", Effect::Value),
     field(opt("node-args", "ARGS", "options of Node"), "node_args", Effect::Value),
     field(short('x', switch("execute-command", "fork mode")), "exec_mode", Effect::Is("fork")),
+    field(opt("exec-mode", "fork|cluster", "whether instances share a port"), "exec_mode", Effect::Value),
     field(opt("uid", "USER", "run as this user"), "uid", Effect::Value),
     field(short('u', opt("user", "USER", "as --uid")), "uid", Effect::Value),
     field(opt("gid", "GROUP", "and group"), "gid", Effect::Value),

@@ -91,8 +91,9 @@ fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
         return Ok(1);
     }
     if app.mode() == Some("fork") {
+        let no_gap = if app.workers().len() > 1 { "--exec-mode cluster" } else { "-i 1" };
         report::info(format_args!(
-            "restarted '{name}' with a gap: in fork mode a reload is a restart; started with -i 1 it loses no request"
+            "restarted '{name}' with a gap: in fork mode a reload is a restart; started with {no_gap} it loses no request"
         ));
     } else {
         report::info(format_args!("reloaded '{name}'"));

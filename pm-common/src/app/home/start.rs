@@ -30,6 +30,8 @@ pub enum Mode {
     /// One process, under a pm-restart or alone.
     #[default]
     Fork,
+    /// Processes of a pm-cluster that share nothing: PM2's fork mode with several instances.
+    Apart,
     /// The workers of a pm-cluster.
     Cluster,
 }
@@ -38,15 +40,18 @@ impl Mode {
     /// What a chain makes of the app.
     #[must_use]
     pub fn of(chain: &[OsString]) -> Self {
-        let mut tools = chain::links(chain).0.into_iter().map(|link| link.tool.name);
-        if tools.any(|name| name == tables::PM_CLUSTER.name) { Self::Cluster } else { Self::Fork }
+        match chain::links(chain).0.into_iter().find(|link| link.tool.name == tables::PM_CLUSTER.name) {
+            None => Self::Fork,
+            Some(link) if link.value("apart").is_some() => Self::Apart,
+            Some(_) => Self::Cluster,
+        }
     }
 
     /// The word that stands in files and output.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Fork => "fork",
+            Self::Fork | Self::Apart => "fork",
             Self::Cluster => "cluster",
         }
     }
@@ -179,6 +184,7 @@ impl Start {
         let pair = |(key, value): (&String, &Value)| Some((key.into(), unraw(value)?));
         let text_pair = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
         let app_env = value.get("app_env").and_then(Value::as_object);
+        let argv: Vec<_> = value.get("argv")?.as_array()?.iter().map(unraw).collect::<Option<_>>()?;
         Some(Self {
             id: value.get("id").and_then(Value::as_u64),
             name: text("name")?.to_owned(),
@@ -186,8 +192,8 @@ impl Start {
             interpreter: text("interpreter").map(str::to_owned),
             command: path("command"),
             namespace: text("namespace").unwrap_or(DEFAULT_NAMESPACE).to_owned(),
-            mode: if text("mode") == Some("cluster") { Mode::Cluster } else { Mode::Fork },
-            argv: value.get("argv")?.as_array()?.iter().map(unraw).collect::<Option<_>>()?,
+            mode: if text("mode") == Some("cluster") { Mode::Cluster } else { Mode::of(&argv) },
+            argv,
             cwd: path("cwd")?,
             env: value.get("env")?.as_object()?.iter().map(pair).collect::<Option<_>>()?,
             app_env: app_env
@@ -274,5 +280,6 @@ mod tests {
             (Mode::of(&words("a /b/pm-cluster c")), Mode::of(&words("pm-restart --name pm-cluster c"))),
             (Mode::Cluster, Mode::Fork)
         );
+        assert_eq!(Mode::of(&words("pm-restart pm-cluster -n 3 --apart x")), Mode::Apart);
     }
 }

@@ -168,6 +168,10 @@ impl<'a> Decision<'a> {
             }
             // One process, with nobody beside it: it was stopped first.
             "pm-restart" => format!("the restart of {} failed: {reason}; it is down, and tried again", self.app),
+            // Its own old worker had to end first.
+            _ if line.policy.get("overlap").is_some_and(|overlaps| overlaps == false) => {
+                format!("the reload of {} was aborted: {slot}{reason}; it is tried again, the others go on", self.app)
+            }
             _ => format!("the reload of {} was aborted: {slot}{reason}; the old workers go on", self.app),
         };
         WaitEnd::Failed { message, quoted: roll.stderr.clone() }

@@ -51,10 +51,18 @@ impl Supervisor {
 
     /// Puts another in the place of a worker that was excused, from the same release and for the same purpose.
     fn starts_again(&mut self, now: Mono, id: WorkerId, role: Role, old: &Worker, out: &mut Vec<Action>) -> bool {
-        let rule = self.shape.ready.clone();
+        let (rule, overlap) = (self.shape.ready.clone(), self.shape.overlap);
         let (goal, release) = (self.goal, self.rolls.which(old.release));
         let Some(slot) = self.slot_mut(id.slot).filter(|slot| !slot.leaving) else { return false };
-        let Some(release) = release.filter(|_| old.excused && goal == Aim::Run) else { return false };
+        let Some(release) = release.filter(|_| old.excused && old.is_wanted() && goal == Aim::Run) else {
+            return false;
+        };
+        if !overlap && role == Role::Seat && !slot.retiring.is_empty() {
+            // Not beside what the old one has left.
+            slot.restarts += 1;
+            slot.seat = Seat::Backoff { since: now, until: now };
+            return true;
+        }
         let worker = Worker { trial: old.trial, again: true, ..slot.next_worker(now, &rule, old.release) };
         let generation = worker.generation;
         match role {

@@ -256,7 +256,7 @@ impl Supervisor {
         }
         match request {
             Request::Reload => self.request_roll(),
-            Request::More | Request::Fewer if !self.shape.overlap => {
+            Request::More | Request::Fewer if self.shape.most == 1 => {
                 out.push(Action::Say(Record::ScaleLimit { workers: self.wanted }));
             }
             // A roll counts its slots: they stay as they are until its end.

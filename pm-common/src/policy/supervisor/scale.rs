@@ -1,7 +1,7 @@
 //! More slots, and fewer.
 
 use super::stops::drain_slot;
-use super::{Action, MOST_WORKERS, Mono, Record, Seat, Slot, Supervisor, Why, as_slot};
+use super::{Action, BTreeSet, MOST_WORKERS, Mono, Record, Seat, Slot, Supervisor, Why, as_slot};
 
 impl Supervisor {
     pub(super) fn put_off_scale(&mut self, by: i32) {
@@ -25,11 +25,11 @@ impl Supervisor {
     }
 
     pub(super) fn scale_up(&mut self, now: Mono, out: &mut Vec<Action>) {
-        if self.wanted >= MOST_WORKERS {
+        if self.wanted >= self.shape.most {
             out.push(Action::Say(Record::ScaleLimit { workers: self.wanted }));
             return;
         }
-        let shared = self.shared_baseline();
+        let shared = if self.shape.overlap { self.shared_baseline() } else { BTreeSet::new() };
         let index = usize::try_from(self.wanted).unwrap_or(usize::MAX);
         self.wanted += 1;
         match self.slots.get_mut(index) {

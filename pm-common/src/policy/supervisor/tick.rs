@@ -30,7 +30,7 @@ impl Supervisor {
         }
     }
 
-    /// pm-restart ends everything of the last child before it starts the next; a cluster's leftovers only end.
+    /// Where no two of a slot may live, everything of the last one ends before the next starts; else leftovers only end.
     pub(super) fn may_start(&self, slot: &Slot) -> bool {
         self.shape.overlap || slot.retiring.is_empty()
     }
@@ -52,7 +52,7 @@ impl Supervisor {
                 }
                 left -= 1;
                 let rule = self.shape.ready.clone();
-                let (release, came_with, trial) = self.release_in_seat();
+                let (release, came_with, trial) = self.release_in_seat(as_slot(number));
                 let Some(slot) = self.slots.get_mut(number) else { break };
                 let worker = Worker { trial, ..slot.next_worker(now, &rule, came_with) };
                 let id = WorkerId { slot: as_slot(number), generation: worker.generation };

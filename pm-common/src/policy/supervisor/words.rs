@@ -174,7 +174,10 @@ pub enum Action {
 pub struct Shape {
     /// The number of slots at the start.
     pub workers: u32,
-    /// Replacements start beside the worker that they replace (pm-cluster); else after it (pm-restart).
+    /// The most that there may be: pm-restart has one child.
+    pub most: u32,
+    /// Replacements start beside the worker that they replace; else after it (pm-restart, `pm-cluster --apart`), and no
+    /// two processes of a slot live at a time.
     pub overlap: bool,
     /// The evidence for ready.
     pub ready: ReadyRule,

@@ -127,11 +127,12 @@ fn the_mode_is_that_of_the_fields_together() {
         (json!({"script": "job.py", "wait_ready": true}), "pm-restart python3 ./job.py"),
         (json!({"script": "npm", "args": "start", "wait_ready": true}), "pm-restart npm start"),
         (json!({"script": "job.py", "instances": 1}), "pm-restart python3 ./job.py"),
-        (json!({"script": "job.py", "instances": 3}), "pm-restart pm-cluster -n 3 python3 ./job.py"),
+        (json!({"script": "job.py", "instances": 3}), "pm-restart pm-cluster -n 3 --apart python3 ./job.py"),
         (
-            json!({"instances": 2, "execute_command": true, "script": "job.py"}),
-            "pm-restart pm-cluster -n 2 python3 ./job.py",
+            json!({"script": "job.py", "instances": 3, "exec_mode": "cluster"}),
+            "pm-restart pm-cluster -n 3 python3 ./job.py",
         ),
+        (json!({"instances": 2, "execute_command": true}), "pm-restart pm-cluster -n 2 --apart node ./app.js"),
         (
             json!({"instances": 2, "wait_ready": true, "listen_timeout": 5000}),
             "pm-restart pm-cluster -n 2 --ready message --ready-timeout 5000ms node ./app.js",
@@ -143,8 +144,19 @@ fn the_mode_is_that_of_the_fields_together() {
     ] {
         assert_eq!(line(&planned(app.clone()).expect("a plan")), chain, "{app}");
     }
-    let forks = planned(json!({"instances": 2, "exec_mode": "fork"})).expect("a plan");
-    assert!(line(&forks).contains("pm-cluster -n 2") && forks.warnings[0].starts_with("exec_mode: "), "{forks:?}");
+    let forks = |script: &str, mode: Value| {
+        planned(json!({"script": script, "instances": 2, "exec_mode": mode})).expect("a plan")
+    };
+    assert_eq!(
+        (forks("app.js", "fork".into()).start.mode, forks("app.js", "fork".into()).warnings),
+        (Mode::Apart, vec![])
+    );
+    let implied = forks("job.py", Value::Null);
+    assert!(
+        implied.start.mode == Mode::Apart && implied.warnings[0].starts_with("instances: as in PM2"),
+        "{implied:?}"
+    );
+    assert!(forks("job.py", "fork".into()).warnings.is_empty());
 }
 
 #[test]

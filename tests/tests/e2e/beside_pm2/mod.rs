@@ -6,6 +6,7 @@ use pm_tests::scene::Scene;
 use pm_tests::{http, wait};
 use serde_json::Value;
 
+mod apart;
 mod starts;
 
 /// One of the two that are compared.

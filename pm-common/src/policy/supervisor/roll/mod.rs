@@ -170,12 +170,14 @@ impl Supervisor {
 
     /// Ends the old worker first: the seat's next start is the roll's.
     fn begin_in_place(&mut self, now: Mono, number: u32, out: &mut Vec<Action>) {
-        let end = self.ending(now, Why::Reload);
+        let (end, started) = (self.ending(now, Why::Reload), self.rolls.started);
         let Some(roll) = &mut self.rolls.now else { return };
         roll.rest.retain(|slot| *slot != number);
         roll.under_way.push(number);
         let Some(slot) = self.slot_mut(number) else { return };
         match &mut slot.seat {
+            // It crashed after the new release was committed: its next worker is a new one already.
+            Seat::Taken(worker) if worker.is_wanted() && worker.release == started => worker.trial = true,
             Seat::Taken(worker) => {
                 begin_drain(number, worker, end, out);
                 // One that was on its way out for another reason now ends for this one: the new worker is due at once.
@@ -188,13 +190,15 @@ impl Supervisor {
         }
     }
 
-    /// What a start in an empty seat is made from: only where workers do not overlap can it be the roll's own.
-    pub(super) fn release_in_seat(&self) -> (WhichRelease, u64, bool) {
-        let own = !self.shape.overlap && self.rolls.now.as_ref().is_some_and(|roll| roll.stage == Stage::Trial);
-        if own {
-            (WhichRelease::Next, self.rolls.started, true)
-        } else {
-            (WhichRelease::Current, self.rolls.current, false)
+    /// What a start in this empty seat is made from, and whether the roll waits for it: only where workers do not overlap
+    /// can it be the roll's own.
+    pub(super) fn release_in_seat(&self, number: u32) -> (WhichRelease, u64, bool) {
+        match self.rolls.now.as_ref().filter(|roll| !self.shape.overlap && roll.under_way.contains(&number)) {
+            Some(roll) => {
+                let (release, came_with) = self.rolls.release_of(roll.stage);
+                (release, came_with, true)
+            }
+            None => (WhichRelease::Current, self.rolls.current, false),
         }
     }
 

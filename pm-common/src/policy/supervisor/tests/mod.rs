@@ -1,5 +1,6 @@
 //! Scenarios with a fake clock. Every step also passes the checks of `World`.
 
+mod apart;
 mod baseline;
 mod carried;
 mod carried_seen;
@@ -85,7 +86,8 @@ struct Bench {
 impl Bench {
     fn new(workers: u32, overlap: bool, rules: Rules, evidence: ReadyBy) -> (Self, Vec<Action>) {
         let ready = ReadyRule { evidence, ..ReadyRule::default() };
-        let shape = Shape { workers, overlap, ready, roll: AT_ONCE };
+        let most = if overlap || workers > 1 { MOST_WORKERS } else { 1 };
+        let shape = Shape { workers, most, overlap, ready, roll: AT_ONCE };
         let mut bench = Self { world: World::new(rules, shape), looked: BTreeSet::new() };
         let first = bench.on(Event::Start);
         (bench, first)

@@ -122,7 +122,7 @@ fn one_that_has_loaded_nothing_to_serve_with_is_ready_at_once() {
 #[test]
 fn where_only_listening_counts_neither_time_nor_idleness_helps() {
     let ready = ReadyRule { alive_after: None, ..ReadyRule::default() };
-    let shape = Shape { workers: 1, overlap: true, ready, roll: AT_ONCE };
+    let shape = Shape { workers: 1, most: 1, overlap: true, ready, roll: AT_ONCE };
     let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
     bench.on(Event::Start);
     for event in [Event::Boots(w(0, 1)), Event::Booted(w(0, 1), Loads::Nothing), Event::Binds(w(0, 1))] {
@@ -140,7 +140,7 @@ fn where_only_listening_counts_neither_time_nor_idleness_helps() {
 fn a_successor_is_held_to_what_its_worker_begins_to_listen_on_while_it_starts() {
     for soak in [Span::ZERO, s(1)] {
         let roll = RollRule { soak, ..AT_ONCE };
-        let shape = Shape { workers: 1, overlap: true, ready: ReadyRule::default(), roll };
+        let shape = Shape { workers: 1, most: 1, overlap: true, ready: ReadyRule::default(), roll };
         let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
         bench.on(Event::Start);
         bench.until_next();

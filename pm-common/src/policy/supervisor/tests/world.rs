@@ -280,9 +280,6 @@ impl World {
         if unasked > self.sup.slots.len() + most {
             return Err(format!("{unasked} workers that nobody asked to end"));
         }
-        if !self.sup.shape.overlap && self.living.len() > 1 {
-            return Err(format!("two at a time: {:?}", self.living));
-        }
         Ok(())
     }
 
@@ -311,6 +308,10 @@ impl World {
     }
 
     fn check_slot(&self, number: u32, slot: &Slot) -> Result<(), String> {
+        let living = self.living.keys().filter(|id| id.slot == number).count();
+        if !self.sup.shape.overlap && living > 1 {
+            return Err(format!("two of slot {number} at a time: {:?}", self.living));
+        }
         let steered = self.living.iter().filter(|(id, p)| id.slot == number && p.steered).count();
         if steered > 1 {
             return Err(format!("{steered} workers of slot {number} get connections"));

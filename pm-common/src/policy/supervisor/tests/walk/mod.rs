@@ -8,6 +8,7 @@
 //! never die from KILL could pile up for ever), and more than three requests to stop. The walks that are `whole`
 //! reach their own end; the others cover the states nearest to the start.
 
+mod apart;
 mod delay;
 mod fingerprint;
 mod ways_out;
@@ -89,7 +90,7 @@ fn shape(menu: Menu, workers: u32, overlap: bool) -> Shape {
         listen_time: Span(1),
         timeout: menu.timeout,
     };
-    Shape { workers, overlap, ready, roll: menu.roll }
+    Shape { workers, most: if menu.below { 1 } else { MOST_WORKERS }, overlap, ready, roll: menu.roll }
 }
 
 fn events(world: &World, menu: Menu) -> Vec<Event> {

@@ -8,21 +8,21 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, RawFd};
 
-use pm_common::node::channel::{Channel, Received};
-use pm_common::node::message::{Message, Outgoing};
-use pm_common::node::preload::Preload;
-use pm_common::node::preload::blame::{Blame, Cause, Progress};
-use pm_common::policy::WorkerId;
-use pm_common::policy::exit::Exit;
-use pm_common::policy::supervisor::Event;
-use pm_common::policy::worker::{Loads, ReadyBy};
-use pm_common::supervise::release::Release;
-use pm_common::supervise::{Plan, Source};
-use pm_common::sys::{fdpass, passed};
+use crate::node::channel::{Channel, Received};
+use crate::node::message::{Message, Outgoing};
+use crate::node::preload::Preload;
+use crate::node::preload::blame::{Blame, Cause, Progress};
+use crate::policy::WorkerId;
+use crate::policy::exit::Exit;
+use crate::policy::supervisor::Event;
+use crate::policy::worker::{Loads, ReadyBy};
+use crate::supervise::release::Release;
+use crate::supervise::{Plan, Source};
+use crate::sys::{fdpass, passed};
 
 /// The channels of the children; more than one only while what an earlier one left behind ends.
 #[derive(Debug)]
-pub(crate) struct Channels {
+pub(super) struct Channels {
     /// The number under which a child finds its channel; `None`: it gets none.
     number: Option<RawFd>,
     open: BTreeMap<WorkerId, Open>,
@@ -45,13 +45,13 @@ impl Channels {
     /// Reserves the number of the channel, behind those of the sockets that are passed.
     ///
     /// `says`: the program shall say when it has been loaded.
-    pub(crate) fn new(wanted: bool, says: bool, sockets: usize, argv: &[OsString]) -> io::Result<Self> {
+    pub(super) fn new(wanted: bool, says: bool, sockets: usize, argv: &[OsString]) -> io::Result<Self> {
         let number = wanted.then(|| passed::place(sockets)).transpose()?;
         let preload = if wanted && says { Preload::place() } else { Preload::off() };
         Ok(Self { number, open: BTreeMap::new(), preload, trust: Blame::default(), argv: argv.to_vec() })
     }
 
-    pub(crate) fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
+    pub(super) fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
         let Some(number) = self.number else { return Ok(()) };
         let (ours, theirs) = fdpass::pair()?;
         plan.place = Some((theirs, number));
@@ -68,7 +68,7 @@ impl Channels {
         Ok(())
     }
 
-    pub(crate) fn sources<'a>(&'a self, out: &mut Vec<Source<'a, WorkerId>>) {
+    pub(super) fn sources<'a>(&'a self, out: &mut Vec<Source<'a, WorkerId>>) {
         let open = self.open.iter().filter_map(|(id, open)| Some((id, open.channel.as_ref()?)));
         out.extend(open.map(|(id, channel)| Source {
             token: *id,
@@ -79,7 +79,7 @@ impl Channels {
     }
 
     /// Reads once what the child says; a channel that it has closed is closed here, too.
-    pub(crate) fn read(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
+    pub(super) fn read(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
         let Some(Open { channel: closes @ Some(_), start }) = self.open.get_mut(&id) else { return };
         let Some(channel) = closes else { return };
         let mut messages = Vec::new();
@@ -104,7 +104,7 @@ impl Channels {
     }
 
     /// Says `shutdown`; false: nobody can hear it.
-    pub(crate) fn say_stop(&mut self, id: WorkerId) -> bool {
+    pub(super) fn say_stop(&mut self, id: WorkerId) -> bool {
         self.open
             .get_mut(&id)
             .and_then(|open| open.channel.as_mut())
@@ -113,7 +113,7 @@ impl Channels {
 
     /// Its leader has ended: whoever inherited its end of the channel holds nothing up. True: it may have ended over the
     /// script.
-    pub(crate) fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool {
+    pub(super) fn ended(&mut self, id: WorkerId, exit: Option<Exit>) -> bool {
         // What it said last.
         self.read(id, &mut VecDeque::new());
         let start = self.open.remove(&id).map(|open| open.start);

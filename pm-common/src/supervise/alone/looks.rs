@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use pm_common::kernel::{procfs, procfs::Proc, serving};
-use pm_common::node::inspector;
-use pm_common::policy::WorkerId;
-use pm_common::policy::listening::Listening;
-use pm_common::policy::supervisor::Event;
-use pm_common::policy::time::{Mono, Span};
-use pm_common::supervise::Listens;
-use pm_common::sys::clock;
+use crate::kernel::{procfs, procfs::Proc, serving};
+use crate::node::inspector;
+use crate::policy::WorkerId;
+use crate::policy::listening::Listening;
+use crate::policy::supervisor::Event;
+use crate::policy::time::{Mono, Span};
+use crate::supervise::Listens;
+use crate::sys::clock;
 
 /// The first look, and the shortest time between two.
 const FIRST: Span = Span::millis(30);
@@ -21,19 +21,19 @@ const PART_OF_AGE: u64 = 6;
 /// Looks at one that listens: servers open what they have within a moment.
 const MORE: u32 = 3;
 
-/// Who is looked at.
+/// Looks at children.
 #[derive(Debug)]
-pub(crate) struct Eyes {
+pub(super) struct Looks {
     proc: Proc,
     /// The app's own directory: what has another is no part of it.
-    own: Vec<u8>,
+    pub(super) own: Vec<u8>,
     /// So old, a child is not looked at any more.
     longest: Span,
-    children: BTreeMap<WorkerId, Child>,
+    children: BTreeMap<WorkerId, LookedAt>,
 }
 
 #[derive(Debug)]
-struct Child {
+struct LookedAt {
     pid: i32,
     started: Mono,
     /// `None`: no more.
@@ -43,27 +43,27 @@ struct Child {
     found: BTreeMap<u64, Listening>,
 }
 
-impl Eyes {
-    pub(crate) fn new(own: Vec<u8>, longest: Span) -> Self {
-        Self { proc: Proc::default(), own, longest, children: BTreeMap::new() }
+impl Looks {
+    pub(super) fn new(longest: Span) -> Self {
+        Self { proc: Proc::default(), own: Vec::new(), longest, children: BTreeMap::new() }
     }
 
-    pub(crate) fn started(&mut self, id: WorkerId, pid: i32) {
+    pub(super) fn started(&mut self, id: WorkerId, pid: i32) {
         let started = clock::now();
         let next = Some(started + FIRST);
-        self.children.insert(id, Child { pid, started, next, left: MORE, found: BTreeMap::new() });
+        self.children.insert(id, LookedAt { pid, started, next, left: MORE, found: BTreeMap::new() });
     }
 
-    pub(crate) fn ended(&mut self, id: WorkerId) {
+    pub(super) fn ended(&mut self, id: WorkerId) {
         self.children.remove(&id);
     }
 
-    pub(crate) fn deadline(&self) -> Option<Mono> {
+    pub(super) fn deadline(&self) -> Option<Mono> {
         self.children.values().filter_map(|child| child.next).min()
     }
 
     /// Looks at the children whose time has come.
-    pub(crate) fn look(&mut self, now: Mono, events: &mut VecDeque<Event>) {
+    pub(super) fn look(&mut self, now: Mono, events: &mut VecDeque<Event>) {
         let due = self.children.iter().filter(|(_, child)| child.next.is_some_and(|at| at <= now));
         for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.look_at(id, now, events);
@@ -71,7 +71,7 @@ impl Eyes {
     }
 
     /// Looks at one that has just said something, before that is heard.
-    pub(crate) fn look_soon(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
+    pub(super) fn look_soon(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
         if self.children.get(&id).is_some_and(|child| child.next.is_some()) {
             let said = std::mem::take(events);
             self.look_at(id, clock::now(), events);
@@ -96,8 +96,8 @@ impl Eyes {
         child.next = goes_on.then(|| now + Span(age.0 / PART_OF_AGE).max(FIRST));
     }
 
-    pub(crate) fn listening(&self) -> BTreeMap<WorkerId, Listens> {
-        let listens = |child: &Child| {
+    pub(super) fn listening(&self) -> BTreeMap<WorkerId, Listens> {
+        let listens = |child: &LookedAt| {
             let addresses: BTreeSet<String> = child.found.values().map(ToString::to_string).collect();
             Listens {
                 addresses: addresses.into_iter().collect(),
