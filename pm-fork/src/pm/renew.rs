@@ -16,7 +16,7 @@ use crate::pm::apps::ours;
 use crate::pm::call::Call;
 use crate::pm::show::table;
 use crate::pm::targets;
-use crate::start::launch::Patience;
+use crate::start::launch::{Patience, served};
 
 pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
     let (configs, others): (Vec<_>, Vec<_>) =
@@ -90,13 +90,20 @@ fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
         crate::apps::say(&failure);
         return Ok(1);
     }
+    // By what its new workers have shown, as after a start.
+    let now = targets::all()?;
+    let now = now.iter().find(|app| app.name == name);
+    let workers: Vec<_> =
+        now.map(|app| app.workers()).unwrap_or_default().into_iter().map(|(_, worker)| worker).collect();
+    let served = served(now.and_then(|app| app.acting()), &workers);
     if app.mode() == Some("fork") {
         let no_gap = if app.workers().len() > 1 { "--exec-mode cluster" } else { "-i 1" };
         report::info(format_args!(
-            "restarted '{name}' with a gap: in fork mode a reload is a restart; started with {no_gap} it loses no request"
+            "restarted '{name}' with a gap: in fork mode a reload is a restart; started with {no_gap} it loses no \
+             request{served}"
         ));
     } else {
-        report::info(format_args!("reloaded '{name}'"));
+        report::info(format_args!("reloaded '{name}'{served}"));
     }
     Ok(0)
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use pm_common::app::status::{Ended, WorkerLine, WorkerState};
+use pm_common::app::status::{Ended, SupervisorLine, WorkerLine, WorkerState};
 use pm_common::app::wait::patience::suspended;
 use pm_common::app::wait::{Decision, Goal, Sight, Teller, WaitEnd, Watch, wait_for_any};
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
@@ -270,7 +270,8 @@ impl Awaited<'_> {
         }
         // A supervisor that gives up ends in a moment, and with it the chain: its code says more than that it did.
         if self.decision.look(&self.sight) == Some(WaitEnd::Reached) {
-            self.started.say(&self.evidence(), self.served());
+            let workers: Vec<_> = self.workers().collect();
+            self.started.say(&self.evidence(), served(self.sight.acting(), &workers));
             return Ok(Some(0));
         }
         if self.listens_late() {
@@ -376,15 +377,15 @@ impl Awaited<'_> {
             |key: &str, value: Option<String>| value.map_or_else(String::new, |value| format!(" {key}={value}"));
         field("ready_by", by) + &field("listen", listen)
     }
+}
 
-    /// What that comes to.
-    fn served(&self) -> &'static str {
-        let idle = |worker: &WorkerLine| worker.ready_by.as_deref() == Some(ReadyBy::Idle.word());
-        match self.sight.acting().filter(|line| line.addresses.is_empty()) {
-            Some(_) if self.workers().any(WorkerLine::is_guess) => NOT_LISTENING,
-            Some(_) if self.workers().any(idle) => "; it serves nobody",
-            Some(_) | None => "",
-        }
+/// What the evidence of these workers and their supervisor comes to: the end of a start's line, and of a reload's.
+pub(crate) fn served(acting: Option<&SupervisorLine>, workers: &[&WorkerLine]) -> &'static str {
+    let idle = |worker: &&WorkerLine| worker.ready_by.as_deref() == Some(ReadyBy::Idle.word());
+    match acting.filter(|line| line.addresses.is_empty()) {
+        Some(_) if workers.iter().any(|worker| worker.is_guess()) => NOT_LISTENING,
+        Some(_) if workers.iter().any(idle) => "; it serves nobody",
+        Some(_) | None => "",
     }
 }
 

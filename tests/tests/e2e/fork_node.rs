@@ -190,6 +190,19 @@ fn a_consumer_never_runs_twice_in_a_reload() {
     }
 }
 
+/// A reload says what it has come to by the same evidence as a start.
+#[test]
+fn a_reload_says_that_nobody_is_served() {
+    for mode in ["", "-i 2"] {
+        let front = Front::new();
+        let _ = front.scene.file("job.js", "setInterval(() => {}, 1e6)\n");
+        let started = front.ok(&format!("start job.js {mode}"));
+        assert!(started.err.contains("; it serves nobody"), "{mode}: {started:?}");
+        let reloaded = front.ok("reload job");
+        assert!(reloaded.err.contains("; it serves nobody"), "{mode}: {reloaded:?}");
+    }
+}
+
 /// A cluster hears the message, too, and its requests are finished while it does what it has to.
 #[test]
 fn shutdown_with_message_is_heard_in_both_modes() {
