@@ -20,10 +20,11 @@ pub(crate) struct Failed {
     pub(super) error: io::Error,
 }
 
-/// A file of ours, under its path.
+/// What lines are written to: a file of ours, under its path, or what we were started with.
 #[derive(Debug)]
 pub(super) struct LogFile {
-    path: PathBuf,
+    /// `None`: a terminal, a pipe, somebody's file.
+    path: Option<PathBuf>,
     /// In the app's own directory: for its user alone, and no symbolic link.
     private: bool,
     file: File,
@@ -43,7 +44,7 @@ impl LogFile {
         let file = append(path, private)?;
         let found = file.metadata()?;
         let mut opened = Self {
-            path: path.to_owned(),
+            path: Some(path.to_owned()),
             private,
             file,
             regular: found.is_file(),
@@ -56,8 +57,15 @@ impl LogFile {
         Ok(opened)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// What we were started with.
+    pub(super) fn inherited(fd: OwnedFd, rotation: Rotation) -> Self {
+        let file = File::from(fd);
+        Self { path: None, private: false, file, regular: false, rotation, size: 0, period: 0, torn: false }
+    }
+
+    /// What it is called in messages.
+    pub(super) fn name(&self) -> String {
+        self.path.as_ref().map_or_else(|| "the output".to_owned(), |path| path.display().to_string())
     }
 
     pub(super) fn file(&self) -> &File {
@@ -89,30 +97,38 @@ impl LogFile {
             return;
         }
         let Ok(ours) = self.file.metadata() else { return };
-        match fs::metadata(&self.path) {
-            Ok(there) if same(&there, &ours) => self.size = there.len(),
+        match self.path.as_ref().map(fs::metadata) {
+            Some(Ok(there)) if same(&there, &ours) => self.size = there.len(),
             _ => _ = self.reopen(now),
         }
     }
 
-    /// Opens the path anew.
+    /// Opens the path anew, if it has one.
     pub(super) fn reopen(&mut self, now: Wall) -> io::Result<()> {
-        *self = Self::open(&self.path, self.private, self.rotation, now)?;
+        if let Some(path) = &self.path {
+            *self = Self::open(path, self.private, self.rotation, now)?;
+        }
         Ok(())
     }
 
     /// Moves the file out of the way, those before it too, and begins a new one like it.
     pub(super) fn rotate(&mut self, now: Wall) -> io::Result<()> {
-        let there = |n: u32| fs::symlink_metadata(self.numbered(n)).is_ok();
+        let path = self.path.clone().unwrap_or_default();
+        let numbered = |n: u32| {
+            let mut name = path.clone().into_os_string();
+            name.push(format!(".{n}"));
+            PathBuf::from(name)
+        };
+        let there = |n: u32| fs::symlink_metadata(numbered(n)).is_ok();
         if self.rotation.keep == 0 {
-            fs::remove_file(&self.path)?;
+            fs::remove_file(&path)?;
         } else {
             for (from, to) in self.rotation.shifts(there) {
-                fs::rename(self.numbered(from), self.numbered(to))?;
+                fs::rename(numbered(from), numbered(to))?;
             }
-            fs::rename(&self.path, self.numbered(1))?;
+            fs::rename(&path, numbered(1))?;
         }
-        self.rotation.surplus(there).try_for_each(|n| fs::remove_file(self.numbered(n)))?;
+        self.rotation.surplus(there).try_for_each(|n| fs::remove_file(numbered(n)))?;
         let old = self.file.metadata()?;
         self.reopen(now)?;
         self.take_after(&old);
@@ -124,12 +140,6 @@ impl LogFile {
         let result = write_all(&self.file, bytes);
         self.size += result.as_ref().map_or_else(|failed| failed.written, |()| bytes.len()) as u64;
         result
-    }
-
-    fn numbered(&self, n: u32) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(format!(".{n}"));
-        PathBuf::from(name)
     }
 
     fn take_stock(&mut self, found: &Metadata, now: Wall) {

@@ -10,7 +10,7 @@ use pm_common::cli::report::{Failure, OrFail as _, reason};
 use super::file::{self, LogFile};
 use super::format::{Format, Wall};
 use super::rotation::Rotation;
-use super::sink::{Sink, Target};
+use super::sink::Sink;
 
 /// The rotated files that are kept, where nothing is said.
 const KEEP: u32 = 10;
@@ -140,14 +140,12 @@ impl Settings {
         given: std::io::Result<std::os::fd::OwnedFd>,
         now: Wall,
     ) -> Result<Sink, Failure> {
-        let target = match place {
-            Some(Place { path, private }) => {
-                let opened = LogFile::open(path, *private, self.rotation, now);
-                Target::File(opened.or_fail(|| format!("cannot append to {}", path.display()))?)
-            }
-            None => Target::Inherited(given.or_fail(|| "cannot use the output".to_owned())?),
+        let file = match place {
+            Some(Place { path, private }) => LogFile::open(path, *private, self.rotation, now)
+                .or_fail(|| format!("cannot append to {}", path.display()))?,
+            None => LogFile::inherited(given.or_fail(|| "cannot use the output".to_owned())?, self.rotation),
         };
-        Ok(Sink::new(target, self.format.clone()))
+        Ok(Sink::new(file, self.format.clone()))
     }
 }
 

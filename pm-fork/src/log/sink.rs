@@ -4,12 +4,12 @@
 //! would make it wait for ever: then lines are dropped and counted, and the count is the first thing written once there
 //! is room.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::libc;
 use pm_common::cli::report;
 
-use super::file::{Failed, LogFile, write_all};
+use super::file::{Failed, LogFile};
 use super::format::{Format, Wall};
 use super::lines::Piece;
 
@@ -29,41 +29,6 @@ impl Stream {
     }
 }
 
-/// What is written to.
-#[derive(Debug)]
-pub(super) enum Target {
-    /// A file of its own.
-    File(LogFile),
-    /// What we were started with: a terminal, a pipe, somebody's file.
-    Inherited(OwnedFd),
-}
-
-impl Target {
-    /// What it is called in messages.
-    fn name(&self) -> String {
-        match self {
-            Self::File(file) => file.path().display().to_string(),
-            Self::Inherited(_) => "the output".to_owned(),
-        }
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<(), Failed> {
-        match self {
-            Self::File(file) => file.append(bytes),
-            Self::Inherited(fd) => write_all(fd, bytes),
-        }
-    }
-}
-
-impl AsFd for Target {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::File(file) => file.file().as_fd(),
-            Self::Inherited(fd) => fd.as_fd(),
-        }
-    }
-}
-
 /// What could not be written.
 #[derive(Debug)]
 struct Dropped {
@@ -76,7 +41,7 @@ struct Dropped {
 /// The one writer of a target.
 #[derive(Debug)]
 pub(super) struct Sink {
-    target: Target,
+    file: LogFile,
     format: Format,
     /// The stream whose line has begun and not ended there.
     in_line: Option<Stream>,
@@ -92,10 +57,10 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    pub(super) fn new(target: Target, format: Format) -> Self {
-        let in_line = matches!(&target, Target::File(file) if file.torn).then_some(Stream::Out);
+    pub(super) fn new(file: LogFile, format: Format) -> Self {
+        let in_line = file.torn.then_some(Stream::Out);
         let owed = if in_line.is_some() { b"\n".to_vec() } else { Vec::new() };
-        Self { target, format, in_line, owed, dropped: None, failing: false, stuck: false, gone: false }
+        Self { file, format, in_line, owed, dropped: None, failing: false, stuck: false, gone: false }
     }
 
     /// Whether this descriptor leads to the same file.
@@ -110,18 +75,14 @@ impl Sink {
 
     /// When it wants to be told the time.
     pub(super) fn deadline(&self, now: Wall) -> Option<Wall> {
-        match &self.target {
-            Target::File(file) => file.deadline(now),
-            Target::Inherited(_) => None,
-        }
+        self.file.deadline(now)
     }
 
     /// The time: a period may have ended. (A line that goes on does not end with it.)
     pub(super) fn tick(&mut self, now: Wall) {
-        let Target::File(file) = &mut self.target else { return };
-        if file.deadline(now).is_some() && self.in_line.is_none() {
-            file.follow(now);
-            if file.is_over(now) {
+        if self.file.deadline(now).is_some() && self.in_line.is_none() {
+            self.file.follow(now);
+            if self.file.is_over(now) {
                 let _ = self.rotate(now);
             }
         }
@@ -129,10 +90,9 @@ impl Sink {
 
     /// Opens the path anew.
     pub(super) fn reopen(&mut self, now: Wall) {
-        let Target::File(file) = &mut self.target else { return };
-        if let Err(error) = file.reopen(now) {
+        if let Err(error) = self.file.reopen(now) {
             let why = report::reason(&error);
-            report::warning(format_args!("cannot reopen {}: {why}; the old file is used", file.path().display()));
+            report::warning(format_args!("cannot reopen {}: {why}; the old file is used", self.file.name()));
         }
     }
 
@@ -142,9 +102,7 @@ impl Sink {
             return;
         }
         self.tick(now);
-        if let Target::File(file) = &mut self.target {
-            file.follow(now);
-        }
+        self.file.follow(now);
         let settled = self.settle(now).map_err(|failed| (0, Failed { written: 0, ..failed }));
         match settled.and_then(|()| self.put(stream, batch, now)) {
             Ok(()) => self.failing = false,
@@ -173,7 +131,7 @@ impl Sink {
     pub(super) fn finish(&mut self, now: Wall) {
         let settled = self.settle(now);
         if let (Err(_), Some(dropped)) = (&settled, &self.dropped) {
-            report::warning(format_args!("{}: {}", self.target.name(), dropped.text()));
+            report::warning(format_args!("{}: {}", self.file.name(), dropped.text()));
         }
     }
 
@@ -198,7 +156,7 @@ impl Sink {
         if self.owed.is_empty() {
             return Ok(());
         }
-        let paid = self.target.append(&self.owed);
+        let paid = self.file.append(&self.owed);
         let written = paid.as_ref().map_or_else(|failed| failed.written, |()| self.owed.len());
         if let Some(last) = written.checked_sub(1).and_then(|at| self.owed.get(at)) {
             self.in_line = (*last != b'\n').then(|| self.in_line.unwrap_or(Stream::Err));
@@ -214,17 +172,14 @@ impl Sink {
         }
         let (mut at, mut stuck) = (0, false);
         while let Some(rest) = batch.get(at..).filter(|rest| !rest.is_empty()) {
-            let n = match &self.target {
-                Target::File(file) if !stuck => file.fit(rest, self.in_line.is_some()),
-                _ => rest.len(),
-            };
+            let n = if stuck { rest.len() } else { self.file.fit(rest, self.in_line.is_some()) };
             if n == 0 {
                 self.end_line().map_err(|failed| (at, failed))?;
                 stuck = !self.rotate(now);
                 continue;
             }
             let part = rest.get(..n).unwrap_or_default();
-            self.target.append(part).map_err(|failed| (at, failed))?;
+            self.file.append(part).map_err(|failed| (at, failed))?;
             self.in_line = (part.last() != Some(&b'\n')).then_some(stream);
             at += n;
         }
@@ -233,7 +188,7 @@ impl Sink {
 
     fn end_line(&mut self) -> Result<(), Failed> {
         if self.in_line.is_some() {
-            self.target.append(b"\n").map_err(|failed| Failed { written: 0, ..failed })?;
+            self.file.append(b"\n").map_err(|failed| Failed { written: 0, ..failed })?;
             self.in_line = None;
         }
         Ok(())
@@ -241,10 +196,9 @@ impl Sink {
 
     /// A file that cannot be rotated (false) grows: no line is lost for that.
     fn rotate(&mut self, now: Wall) -> bool {
-        let Target::File(file) = &mut self.target else { return false };
-        let rotated = file.rotate(now);
+        let rotated = self.file.rotate(now);
         if let (Err(error), false) = (&rotated, self.stuck) {
-            report::warning(format_args!("cannot rotate {}: {}", file.path().display(), report::reason(error)));
+            report::warning(format_args!("cannot rotate {}: {}", self.file.name(), report::reason(error)));
         }
         self.stuck = rotated.is_err();
         !self.stuck
@@ -264,7 +218,7 @@ impl Sink {
         }
         self.drop_lines(lost, &report::reason(&failed.error), now);
         if !std::mem::replace(&mut self.failing, true) {
-            let (name, why) = (self.target.name(), report::reason(&failed.error));
+            let (name, why) = (self.file.name(), report::reason(&failed.error));
             report::warning(format_args!("cannot write {name}: {why}; lines are dropped until it can be written"));
         }
     }
@@ -279,7 +233,7 @@ impl Sink {
 
 impl AsFd for Sink {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.target.as_fd()
+        self.file.file().as_fd()
     }
 }
 
