@@ -11,8 +11,8 @@ use crate::described;
 use crate::ecosystem::Plan;
 use crate::start::service;
 
-/// How a change comes into force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a change comes into force; what disturbs more stands below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Action {
     /// It does not run.
     Start,
@@ -138,17 +138,12 @@ fn differ(a: Option<&Value>, b: Option<&Value>) -> bool {
     a.filter(something) != b.filter(something)
 }
 
+/// What the most disturbing of the changes takes.
 fn action(changed: &BTreeSet<String>) -> Action {
-    let in_force = |field: &String| !ON_PAPER.contains(&field.as_str());
-    let mut kinds = changed.iter().filter(|field| in_force(field)).map(|field| match field.as_str() {
+    let kinds = changed.iter().filter(|field| !ON_PAPER.contains(&field.as_str())).map(|field| match field.as_str() {
         "env" | "env_file" | "port" => Action::Reload,
         "instances" => Action::Scale,
         _ => Action::Restart,
     });
-    let first = kinds.next().unwrap_or(Action::Same);
-    kinds.fold(first, |all, one| match (all, one) {
-        (Action::Restart, _) | (_, Action::Restart) => Action::Restart,
-        (Action::Reload, _) | (_, Action::Reload) => Action::Reload,
-        (all, _) => all,
-    })
+    kinds.max().unwrap_or(Action::Same)
 }
