@@ -33,6 +33,7 @@ use cluster::settings::Settings;
 use command::options::{self, Options};
 use command::plan::{self, Decided};
 use node::Primary;
+use node::stop::Ending;
 use sockets::wanted::Declared;
 use sockets::{Mode, Sockets};
 
@@ -82,7 +83,7 @@ fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Res
         argv: argv.clone(),
     };
     let sockets = hold(mode, &sockets, &options.listen)?;
-    let (binds, primary) = (Binds::new(fanout, open), Primary::new(options.rules.stop_message));
+    let (binds, primary) = (Binds::new(fanout, open), Primary::new(Ending::of(&options.rules)));
     let adapter = Cluster::new(sockets, binds, primary, settings, options.rules.max_lag);
     supervise(options, argv, succession, home, adapter)
 }

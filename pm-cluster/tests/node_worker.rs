@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use pm_common::node::channel::{Channel, Received};
-use pm_common::node::message::{Message, Outgoing};
+use pm_common::node::message::{Leave, Message, Outgoing};
 use pm_common::node::query::{Family, Query};
 use pm_common::sys::fdpass;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -167,7 +167,7 @@ fn a_worker_lives_from_online_to_its_end() {
     request(&mut client);
     assert!(answer(client).ends_with("worker 1 true"));
 
-    worker.say(&Outgoing::Disconnect { linger: true });
+    worker.say(&Outgoing::Disconnect(Leave { linger: true, ..Leave::default() }));
     assert_eq!(worker.hear(), Message::Close { key: "k".to_owned() });
     assert_eq!(worker.end(), Some(0));
 }
@@ -221,6 +221,6 @@ fn handles_of_the_user_do_not_silence_a_worker() {
     );
     assert_eq!(worker.hear(), Message::Online);
     assert_eq!(worker.hear(), Message::Ready, "twenty acknowledgements let its queue go on");
-    worker.say(&Outgoing::Disconnect { linger: true });
+    worker.say(&Outgoing::Disconnect(Leave { linger: true, ..Leave::default() }));
     assert_eq!(worker.end(), Some(0));
 }

@@ -213,12 +213,14 @@ impl Adapter for Cluster {
                 }
             }
             Token::Channel(id) => {
-                if self.read(id, events).closed
+                let heard = self.read(id, events);
+                // What it binds itself may have work left.
+                events.extend((heard.drained && !self.drains.has(id)).then_some(Event::AwaitsStop(id)));
+                if heard.closed
                     && let Some(first) = self.primary.disconnected(id)
                 {
                     // Nobody is left to say that it has been loaded (sudo closes what it does not know).
                     events.extend(first.then_some(Event::Booted(id, Loads::Unknown)));
-                    // What it binds itself may have work left.
                     events.extend((!self.drains.has(id)).then_some(Event::Drained(id)));
                 }
             }
@@ -241,7 +243,9 @@ impl Adapter for Cluster {
         for id in self.drains.look(clock::now(), &self.sockets) {
             let worker = self.primary.workers().get(&id);
             let asked = worker.is_some_and(|worker| worker.draining && worker.channel.is_some());
-            events.extend((!asked).then_some(Event::Drained(id)));
+            let awaits = worker.is_some_and(|worker| worker.drained);
+            let drained = if awaits { Event::AwaitsStop(id) } else { Event::Drained(id) };
+            events.extend((awaits || !asked).then_some(drained));
         }
         self.look_for_lag(events);
         self.primary.settle(clock::now());

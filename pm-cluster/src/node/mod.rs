@@ -22,10 +22,11 @@ use crate::sockets::wanted::Request;
 use crate::sockets::{How, LaneRef, LaneView, Sockets};
 use handoff::Handoff;
 use pm_common::node::preload::blame::{Blame, Progress};
+use stop::Ending;
 
 mod handoff;
 mod key;
-mod stop;
+pub(crate) mod stop;
 
 /// Connections accepted in one turn from one listener: more wait for the next turn, others come in between.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -47,8 +48,7 @@ pub(crate) struct Primary {
     pub(crate) blame: Blame,
     /// The next NODE_UNIQUE_ID.
     next_id: u64,
-    /// The app is told to end with Node's message 'shutdown'.
-    stop_message: bool,
+    ending: Ending,
     /// There is no next worker: nothing listens any more.
     finished: bool,
     /// accept4(2) failed: when to try again.
@@ -72,6 +72,8 @@ pub(crate) struct Worker {
     said_stop: bool,
     /// It was told to disconnect, or will be.
     pub(crate) draining: bool,
+    /// It has finished, and waits for the stop signal.
+    pub(crate) drained: bool,
     /// It is told to disconnect, with or without a linger, once it has what waited for it at the stop.
     leaves: Option<bool>,
     pub(crate) pid: i32,
@@ -82,19 +84,21 @@ pub(crate) struct Worker {
 pub(crate) struct Heard {
     /// The worker has answered a ping.
     pub(crate) pong: bool,
+    /// The worker has finished, and waits for the stop signal.
+    pub(crate) drained: bool,
     /// Nothing more will come.
     pub(crate) closed: bool,
 }
 
 impl Primary {
-    pub(crate) fn new(stop_message: bool) -> Self {
+    pub(crate) fn new(ending: Ending) -> Self {
         Self {
             workers: BTreeMap::new(),
             handoff: Handoff::default(),
             said_to_all: BTreeMap::new(),
             blame: Blame::default(),
             next_id: 1,
-            stop_message,
+            ending,
             finished: false,
             accept_again: None,
             warnings: Vec::new(),
@@ -133,7 +137,7 @@ impl Primary {
     pub(crate) fn read(&mut self, id: WorkerId, sockets: &mut Sockets, events: &mut VecDeque<Event>) -> Heard {
         let mut messages = Vec::new();
         let Some(channel) = self.workers.get_mut(&id).and_then(|worker| worker.channel.as_mut()) else {
-            return Heard { closed: true, pong: false };
+            return Heard { closed: true, ..Heard::default() };
         };
         if channel.wants_write() {
             channel.flush(&mut messages);
@@ -145,9 +149,10 @@ impl Primary {
                 "bad message on a worker's channel slot={slot} generation={generation} {complaint}"
             ));
         }
-        let pong = messages.iter().any(|message| matches!(message, Message::Pong));
+        let pong = messages.contains(&Message::Pong);
+        let drained = messages.contains(&Message::Drained);
         messages.into_iter().for_each(|message| self.hear(id, message, sockets, events));
-        Heard { pong, closed: received == Received::Closed }
+        Heard { pong, drained, closed: received == Received::Closed }
     }
 
     fn hear(&mut self, id: WorkerId, message: Message, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
@@ -164,6 +169,7 @@ impl Primary {
                 events.push_back(Event::Booted(id, Loads::of(server)));
             }
             Message::Pong => {}
+            Message::Drained => worker.drained = true,
             Message::Query { seq, query } => self.answer(id, seq, &query, sockets, events),
             Message::Listening(query) => self.listens(id, &query, sockets, events),
             Message::Close { key } => self.closes(id, &key, sockets, events),
@@ -371,7 +377,7 @@ mod tests {
         let (port, flags, backlog, index) = (0, 0, 511, 0);
         let (readable_all, writable_all) = (false, false);
         let query = Query { address, port, family, fd, flags, backlog, index, data, readable_all, writable_all };
-        let mut primary = Primary::new(false);
+        let mut primary = Primary::new(Ending::default());
         let mut said = |number, data| primary.data_for("k", number, &Query { data, ..query.clone() });
         assert_eq!(said(1, json!(null)), json!(null));
         assert_eq!(said(1, json!({"k": 1})), json!({"k": 1}));

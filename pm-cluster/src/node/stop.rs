@@ -7,11 +7,42 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pm_common::cli::report;
-use pm_common::node::message::Outgoing;
+use pm_common::node::message::{Leave, Outgoing};
 use pm_common::policy::WorkerId;
+use pm_common::policy::exit::{signal_name, signal_number};
+use pm_common::policy::rules::Rules;
 
 use super::{Primary, Worker};
 use crate::sockets::Sockets;
+
+/// How workers are told to end, once they have finished.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    /// With Node's message 'shutdown'.
+    by_message: bool,
+    /// What an app listens for: the message, or the signal as Node names it.
+    word: Option<String>,
+    /// The signal reaches whoever started the server, and not the server itself, if that is another process.
+    leader_only: bool,
+    /// The milliseconds that a drain may take, where the app has something to do after it.
+    within: u64,
+}
+
+impl Ending {
+    /// As the policy has it.
+    pub(crate) fn of(rules: &Rules) -> Self {
+        let signal = || signal_name(rules.stop_signal).map(|name| format!("SIG{name}"));
+        let by_message = rules.stop_message;
+        // What a leader leaves behind gets TERM.
+        let reaches_all = by_message || rules.stop_group || signal_number("TERM") == Some(rules.stop_signal);
+        Self {
+            by_message,
+            word: if by_message { Some("shutdown".to_owned()) } else { signal() },
+            leader_only: !reaches_all,
+            within: rules.grace.as_millis() / 8 * 7,
+        }
+    }
+}
 
 impl Primary {
     /// There is no next worker: takes, once, what waits where a living worker of ours could have accepted it.
@@ -40,12 +71,14 @@ impl Primary {
             worker.leaves = Some(linger);
             return true;
         }
-        if self.stop_message {
+        if self.ending.by_message && !worker.progress.loaded {
             // Before Node closes the channel: the app hears it, and finishes while its connections do.
             worker.said_stop = say_stop(worker);
         }
+        let leader = self.ending.leader_only.then_some(worker.pid);
+        let leave = Leave { linger, stop: self.ending.word.as_deref(), leader, within: self.ending.within };
         let Some(channel) = worker.channel.as_mut().filter(|_| asks) else { return false };
-        channel.send(&Outgoing::Disconnect { linger }).is_some()
+        channel.send(&Outgoing::Disconnect(leave)).is_some()
     }
 
     /// Asks those that have got what they were to get; gives those that cannot be asked any more.

@@ -56,6 +56,8 @@ pub enum Message {
     },
     /// The drain script answers [`Outgoing::Ping`].
     Pong,
+    /// The drain script says that the worker has finished, and waits for the stop signal, which its app listens for.
+    Drained,
     /// Not from the worker: the descriptor sent with `seq` did not arrive, and no more attempts are made.
     Undelivered {
         /// The `seq` that the message got.
@@ -116,10 +118,20 @@ pub enum Outgoing<'a> {
     /// Not for Node but for the app: it shall finish, and end. PM2's word, which apps listen for.
     Shutdown,
     /// To close all listeners, finish, and go.
-    Disconnect {
-        /// Connections without a request may wait for one. The drain script knows of this, Node does not.
-        linger: bool,
-    },
+    Disconnect(Leave<'a>),
+}
+
+/// What a worker that is to go should know. The drain script does, Node does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Leave<'a> {
+    /// Connections without a request may wait for one.
+    pub linger: bool,
+    /// What follows, for which an app that listens for it is to be there: a signal as Node names it, or `shutdown`.
+    pub stop: Option<&'a str>,
+    /// The one process that the signal is sure to reach; `None`: it reaches all.
+    pub leader: Option<i32>,
+    /// The milliseconds after which the app may see to the rest by itself.
+    pub within: u64,
 }
 
 impl Message {
@@ -142,6 +154,7 @@ impl Message {
             Some("pmLoaded") => Some(Self::Loaded),
             Some("pmBooted") => Some(Self::Booted { server: value.get("server") != Some(&Value::Bool(false)) }),
             Some("pmPong") => Some(Self::Pong),
+            Some("pmDrained") => Some(Self::Drained),
             Some("queryServer") => Some(Self::Query { seq: seq()?, query: parse_query(value)? }),
             Some("listening") => Some(Self::Listening(parse_query(value)?)),
             Some("close") => Some(Self::Close { key: text("key").ok_or("a close of nothing")?.to_owned() }),
@@ -248,9 +261,24 @@ impl<'a> Outgoing<'a> {
             Self::NewConn { key, .. } => format!(r#""act":"newconn","key":{}"#, quoted(key)),
             Self::Shutdown => String::new(),
             Self::Ping => r#""act":"pmPing""#.to_owned(),
-            Self::Disconnect { linger: true } => r#""act":"disconnect""#.to_owned(),
-            Self::Disconnect { linger: false } => r#""act":"disconnect","linger":0"#.to_owned(),
+            Self::Disconnect(leave) => leave.fields(),
         }
+    }
+}
+
+impl Leave<'_> {
+    fn fields(self) -> String {
+        let mut text = r#""act":"disconnect""#.to_owned();
+        if !self.linger {
+            text.push_str(r#","linger":0"#);
+        }
+        if let Some(stop) = self.stop {
+            let _ = write!(text, r#","stop":"{stop}","within":{}"#, self.within);
+        }
+        if let Some(leader) = self.leader {
+            let _ = write!(text, r#","leader":{leader}"#);
+        }
+        text
     }
 }
 

@@ -162,11 +162,16 @@ fn answers_without_a_handle() {
         );
     }
     assert_eq!(said(&Outgoing::Ack { ack: 3 }, 1), json!({"cmd": "NODE_CLUSTER", "ack": 3, "seq": 1}));
-    let now = Outgoing::Disconnect { linger: false };
+    let now = Outgoing::Disconnect(Leave { linger: false, ..Leave::default() });
     assert_eq!(said(&now, 1), json!({"cmd": "NODE_CLUSTER", "act": "disconnect", "linger": 0, "seq": 1}));
     assert_eq!(
-        said(&Outgoing::Disconnect { linger: true }, 1),
+        said(&Outgoing::Disconnect(Leave { linger: true, ..Leave::default() }), 1),
         json!({"cmd": "NODE_CLUSTER", "act": "disconnect", "seq": 1})
+    );
+    let heard = Outgoing::Disconnect(Leave { linger: true, stop: Some("SIGINT"), leader: Some(7), within: 7000 });
+    assert_eq!(
+        said(&heard, 1),
+        json!({"cmd": "NODE_CLUSTER", "act": "disconnect", "stop": "SIGINT", "within": 7000, "leader": 7, "seq": 1})
     );
 }
 

@@ -42,6 +42,7 @@ mod notify;
 mod offspring;
 mod orphans;
 mod outputs;
+mod own_stop;
 mod podman;
 mod policy;
 mod preload;

@@ -7,6 +7,9 @@
 //   HTTP/1  each response says `Connection: close`, and the connection ends after it; an idle one ends after a linger
 //   HTTP/2  GOAWAY with the next requests of a session, or after the linger
 //   others  (WebSockets, sockets that the app took over, other protocols) run on; the supervisor's grace ends them
+// An app that listens for the stop signal gets it once all is done, and must be there then: a worker without servers and
+// without a channel would end by itself. It says `pmDrained` and keeps its channel until the signal has come; any other
+// says by the end of its channel that it is done. For the app its servers are open until it closes them itself.
 //
 // Below pm-restart alone it says when the app has been loaded, and does nothing else.
 //
@@ -42,13 +45,15 @@ const watched = new WeakSet()
 const open = new Set() // servers that listen or still have connections
 const sockets = new Set() // their connections
 const sessions = new Set() // their HTTP/2 sessions
+const shut = new Set() // servers that we have closed and the app has not
 const quiet = new WeakMap() // socket -> { bytes, looks }: how long it has been idle
 let lingerMs = DEFAULT_LINGER_MS
 let draining = false
 let drainingSince = 0
 let closing = false // no server is to listen any more
+let awaits = false // the stop signal
 let lingering = true
-let release = () => {} // lets the channel go once no server is open
+let release = () => {} // lets the channel go, or asks for the stop signal, once no server is open
 let served = () => {} // a server listens in this process
 let outliveTerm = () => {} // so does a worker's
 
@@ -56,6 +61,13 @@ const safely = (action) => function (...args) {
   try {
     return action.apply(this, args)
   } catch {}
+}
+
+// Node's own primary takes no notice of ours. The app may have put its own `send` in the place of Node's since.
+const { send } = process
+
+function tellPrimary (fields) {
+  if (process.connected) send.call(process, { cmd: 'NODE_CLUSTER', ...fields }, undefined, { swallowErrors: true }, () => {})
 }
 
 // The environment of the app's children is what it would be without us.
@@ -116,7 +128,7 @@ const opened = safely(function () {
   // On a pipe what starts the server may listen (tsx).
   if (typeof this.address() === 'object') served()
   outliveTerm()
-  if (closing) this.close()
+  if (closing) shutDown(this)
 })
 
 const closed = safely(function () {
@@ -145,14 +157,10 @@ function forgetSession () {
 
 // ---- Whether the event loop turns (asked only where there is a limit on how long it may stand still) ----
 
-// Node gives our messages to nobody but those who listen for internal ones. The app may have put its own `send` in the
-// place of Node's since.
+// Node gives our messages to nobody but those who listen for internal ones.
 function answerPings () {
-  const { send } = process
-  const pong = { cmd: 'NODE_CLUSTER', act: 'pmPong' }
   process.on('internalMessage', safely((message) => {
-    if (!message || message.cmd !== 'NODE_CLUSTER' || message.act !== 'pmPing') return
-    send.call(process, pong, undefined, { swallowErrors: true }, () => {})
+    if (message && message.cmd === 'NODE_CLUSTER' && message.act === 'pmPing') tellPrimary({ act: 'pmPong' })
   }))
 }
 
@@ -171,8 +179,13 @@ function drain (message) {
   if (asked !== undefined) lingerMs = asked
   if (!sendClientsOff()) return
   closing = true
-  holdChannel()
+  holdChannel(message)
   // Node closes the servers that it shares with the primary, now; it knows nothing of exclusive ones.
+  const listening = Array.from(open).filter((server) => server.listening)
+  process.nextTick(safely(() => {
+    letAppClose()
+    listening.forEach((server) => shut.add(server))
+  }))
   setImmediate(safely(closeServers))
 }
 
@@ -200,21 +213,75 @@ function sendClientsOff () {
 }
 
 function closeServers () {
-  for (const server of open) if (server.listening) server.close()
+  for (const server of open) if (server.listening) shutDown(server)
+}
+
+function shutDown (server) {
+  shut.delete(server)
+  server.close()
+  shut.add(server)
+}
+
+// The app's own stop closes its servers: the first time it is told what it would be told if we had not been there, and
+// not that there is nothing to close.
+function letAppClose () {
+  const { prototype } = require('net').Server
+  const { close } = prototype
+  prototype.close = function (...args) {
+    if (!shut.delete(this)) return Reflect.apply(close, this, args)
+    const [callback] = args
+    if (typeof callback !== 'function') return this
+    if (open.has(this)) this.once('close', callback)
+    else process.nextTick(() => callback.call(this))
+    return this
+  }
 }
 
 // The channel's end tells the supervisor that all is done, so it waits for all servers. Node calls this method when
 // those that it knows are closed.
-function holdChannel () {
+function holdChannel (message) {
   const original = process.disconnect
   let asked = false
   release = safely(() => {
-    if (asked && open.size === 0 && process.connected) original.call(process)
+    if (!asked || open.size > 0 || !process.connected) return
+    release = () => {}
+    process.disconnect = original
+    if (!awaitStop(message)) original.call(process)
   })
   process.disconnect = function disconnect () {
     asked = true
     release()
   }
+  // What lasts longer (WebSockets) is for the app to end.
+  const within = milliseconds(message.within)
+  if (within !== undefined) setTimeout(safely(() => { if (process.connected) awaitStop(message) }), within).unref()
+}
+
+// ---- The app's own stop ----
+
+// Asks the supervisor for the stop signal, or for the message that it sends in its stead, if the app listens for it, and
+// stays until then, even if the channel ends meanwhile (with a launcher that got the signal first). Later the channel is
+// there for what the app has to say, and holds nothing up.
+// `leader`: who is not this process may never get the signal.
+function awaitStop ({ stop, leader, within }) {
+  if (awaits) return true
+  if (!stop || (leader !== undefined && leader !== process.pid)) return false
+  const event = stop === 'shutdown' ? 'message' : stop
+  if (!process.listeners(event).some((listener) => listener !== hearTerm)) return false
+  awaits = true
+  const stays = setTimeout(() => {}, milliseconds(within) || SAME_STOP_MS)
+  const heard = safely((message) => {
+    if (event === 'message' && message !== stop) return
+    // Before the app's own listeners run: libraries count them.
+    process.removeListener(event, heard)
+    clearTimeout(stays)
+    if (process.channel) process.channel.unref()
+    // They have been taken away meanwhile.
+    if (event === stop && process.listenerCount(event) === 0) process.kill(process.pid, stop)
+  })
+  process.prependListener(event, heard)
+  tellPrimary({ act: 'pmDrained' })
+  return true
 }
 
 // ---- TERM from elsewhere ----
@@ -434,9 +501,9 @@ function gatherer (session, held, action) {
   }
 }
 
-// A worker that ends without having said so may have ended over this script. Node's own primary takes no notice.
+// A worker that ends without having said so may have ended over this script.
 function sayLoaded () {
-  process.send({ cmd: 'NODE_CLUSTER', act: 'pmLoaded' }, undefined, { swallowErrors: true }, () => {})
+  tellPrimary({ act: 'pmLoaded' })
 }
 
 // ---- What the app has loaded ----
@@ -457,15 +524,11 @@ function sayBooted () {
     if (still && looks++ < MOST_LOADING) return void setTimeout(look, LOADING_MS).unref()
     delete prototype.on
     const server = made || still || hasLoadedServer()
-    const message = { cmd: 'NODE_CLUSTER', act: 'pmBooted', server }
-    const say = safely(() => {
-      if (process.connected) send.call(process, message, undefined, { swallowErrors: true }, () => {})
-    })
+    const say = safely(() => tellPrimary({ act: 'pmBooted', server }))
     // One that is done ends now, and has not shown that it stays up to serve nobody.
     if (server) say()
     else setTimeout(say, MOST_ENDING_MS).unref()
   })
-  const { send } = process
   setImmediate(look)
 }
 

@@ -159,6 +159,7 @@ impl Supervisor {
             Event::StopTakes(id, span) => self.on_stop_takes(now, id, span, out),
             Event::GaveUp(id) => self.on_gave_up(id),
             Event::Drained(id) => self.on_drained(id, out),
+            Event::AwaitsStop(id) => self.on_awaits_stop(now, id, out),
             Event::ResolveFailed(reason) => self.on_resolve_failed(reason, out),
             Event::Stop(kind, asker) => self.on_stop(now, kind, asker, out),
             Event::Moves => self.on_moves(),

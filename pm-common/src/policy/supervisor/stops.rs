@@ -98,6 +98,18 @@ impl Supervisor {
         }
     }
 
+    /// Its work is done, and its app has something to do at the stop signal: the grace runs from there, as of a program that
+    /// has nothing to finish first.
+    pub(super) fn on_awaits_stop(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
+        let (grace, announced) = (self.rules.grace, self.stop_takes(now));
+        let Some(worker) = self.worker(id) else { return };
+        if let Life::Draining { told: false, kill_at, .. } = &mut worker.life {
+            *kill_at = now + grace;
+        }
+        tell(id, worker, out);
+        self.announce_if_longer(now, announced, out);
+    }
+
     /// Somebody insists: those that supervise are told again (they hurry), the others are killed.
     fn hurry_all(&mut self, now: Mono, out: &mut Vec<Action>) {
         for (number, slot) in self.slots.iter_mut().enumerate() {
@@ -126,6 +138,11 @@ impl Supervisor {
             *asked_again = false;
             *kill_at = now + span + PARENT_WAITS_LONGER;
         }
+        self.announce_if_longer(now, announced, out);
+    }
+
+    /// `announced`: how long the stop was to take before what has just happened.
+    fn announce_if_longer(&self, now: Mono, announced: Span, out: &mut Vec<Action>) {
         let takes = self.stop_takes(now);
         if matches!(self.goal, Aim::Stop(_)) && takes > announced {
             out.push(Action::AnnounceStop(takes));

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::*;
+use crate::node::message::Leave;
 
 mod fuzz;
 
@@ -82,7 +83,7 @@ fn messages_come_in_until_the_worker_is_gone() {
 #[test]
 fn a_worker_that_dies_with_unread_messages_is_closed_too() {
     let (mut channel, worker) = setup();
-    channel.send(&Outgoing::Disconnect { linger: true });
+    channel.send(&Outgoing::Disconnect(Leave { linger: true, ..Leave::default() }));
     worker.say(ONLINE);
     drop(worker);
     let mut out = Vec::new();
@@ -255,8 +256,8 @@ fn a_worker_that_never_reads_is_not_read_and_cannot_grow_us() {
 #[test]
 fn a_second_disconnect_is_not_sent() {
     let (mut channel, worker) = setup();
-    assert_eq!(channel.send(&Outgoing::Disconnect { linger: true }), Some(0));
-    assert_eq!(channel.send(&Outgoing::Disconnect { linger: true }), None);
+    assert_eq!(channel.send(&Outgoing::Disconnect(Leave { linger: true, ..Leave::default() })), Some(0));
+    assert_eq!(channel.send(&Outgoing::Disconnect(Leave { linger: true, ..Leave::default() })), None);
     assert_eq!(channel.send(&Outgoing::Ack { ack: 5 }), Some(1));
     assert_eq!(worker.take().0.lines().count(), 2);
     assert_eq!(channel.take_complaint(), None);
@@ -269,7 +270,7 @@ fn bun_is_answered_in_its_way() {
     assert!(worker.take().0.starts_with('{'));
     worker.say(&format!("\x02{ONLINE}\x02{HANDLE}"));
     assert_eq!(hear(&mut channel), [Message::Online]);
-    channel.send(&Outgoing::Disconnect { linger: true });
+    channel.send(&Outgoing::Disconnect(Leave { linger: true, ..Leave::default() }));
     let text = worker.take().0;
     assert!(text.lines().count() == 2 && text.lines().all(|line| line.starts_with("\x02{")), "{text:?}");
 }

@@ -227,6 +227,7 @@ fn late_events_of_an_ended_worker_change_nothing() {
             Event::Supervises(id),
             Event::GaveUp(id),
             Event::Drained(id),
+            Event::AwaitsStop(id),
             Event::StopTakes(id, s(1)),
             Event::Gone(id),
         ] {

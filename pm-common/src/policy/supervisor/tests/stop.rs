@@ -50,6 +50,22 @@ fn a_worker_finishes_its_work_before_it_is_told_and_only_once_and_within_the_sam
 }
 
 #[test]
+fn an_app_that_listens_for_the_signal_has_the_whole_grace_from_there() {
+    let mut bench = Bench::cluster(2, Rules::default());
+    assert_eq!(bench.on(Event::AwaitsStop(w(0, 1))), [], "nobody asked it to");
+    bench.on(FEWER);
+    bench.wait(s(7));
+    assert_eq!(bench.on(Event::AwaitsStop(w(1, 1))), [Action::Stop(w(1, 1))]);
+    assert_eq!((bench.on(Event::AwaitsStop(w(1, 1))), bench.due()), (vec![], Some(s(8))), "once");
+    bench.wait(s(2));
+    bench.on(TERM);
+    bench.wait(s(5));
+    assert_eq!(bench.on(Event::AwaitsStop(w(0, 1))), [Action::Stop(w(0, 1)), Action::AnnounceStop(s(8))]);
+    let (after, actions) = bench.until_next();
+    assert_eq!((after, deeds(&actions), bench.due()), (s(1), vec![Action::Kill(w(1, 1))], Some(s(7))));
+}
+
+#[test]
 fn int_lets_nobody_linger() {
     let mut bench = Bench::cluster(2, Rules::default());
     assert_eq!(deeds(&bench.on(FEWER)), [Action::Drain(w(1, 1))]);

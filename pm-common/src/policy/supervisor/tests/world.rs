@@ -124,6 +124,14 @@ impl World {
                     proc.draining = false;
                 }
             }
+            Event::AwaitsStop(id) => {
+                let from = self.now + self.sup.rules.grace;
+                if let Some(proc) = self.living.get_mut(id)
+                    && std::mem::take(&mut proc.draining)
+                {
+                    proc.kill_from = Some(from);
+                }
+            }
             Event::Stop(kind, asker) => self.is_asked_to_stop(*kind, *asker),
             Event::Supervises(id)
                 if !self.sup.shape.overlap && self.living.get(id).is_some_and(|p| p.kill_from.is_none()) =>
