@@ -34,7 +34,7 @@ pub fn apply(rules: &mut Rules, option: &str, value: &OsStr) -> Result<bool, Fai
         "backoff" => (rules.backoff, rules.restart_delay) = (backoff(option, value)?, None),
         "restart-delay" => rules.restart_delay = Some(pause(option, value)?),
         "stable" => rules.stable = options::duration(option, value)?,
-        "intensity" => (rules.intensity, rules.window) = intensity(option, value)?,
+        "intensity" => (rules.intensity, rules.window, rules.brief) = intensity(option, value)?,
         "grace" => rules.grace = options::duration(option, value)?,
         "stop-delay" => rules.stop_delay = options::duration(option, value)?,
         "stop-signal" if value == MESSAGE => rules.stop_message = true,
@@ -83,12 +83,14 @@ fn pause(option: &str, value: &OsStr) -> Result<Pause, Failure> {
     if first > longest || first == Span::ZERO { Err(wrong()) } else { Ok(Pause { first, longest }) }
 }
 
-fn intensity(option: &str, value: &OsStr) -> Result<(u32, Span), Failure> {
-    let wrong = || options::bad(option, value, "expected RESTARTS/TIME such as 16/60s");
-    let (most, window) = options::text(option, value)?.split_once('/').ok_or_else(wrong)?;
+fn intensity(option: &str, value: &OsStr) -> Result<(u32, Span, Option<Span>), Failure> {
+    let wrong = || options::bad(option, value, "expected RESTARTS/TIME such as 16/60s, or RESTARTS/TIME/UPTIME");
+    let span = |text: &str| options::duration(option, OsStr::new(text)).ok().filter(|span| *span > Span::ZERO);
+    let (most, times) = options::text(option, value)?.split_once('/').ok_or_else(wrong)?;
     let most = most.parse().map_err(|_| wrong())?;
-    let window = options::duration(option, OsStr::new(window)).map_err(|_| wrong())?;
-    if window == Span::ZERO { Err(wrong()) } else { Ok((most, window)) }
+    let (window, brief) = times.split_once('/').map_or((times, None), |(window, brief)| (window, Some(brief)));
+    let brief = brief.map(|text| span(text).ok_or_else(wrong)).transpose()?;
+    Ok((most, span(window).ok_or_else(wrong)?, brief))
 }
 
 fn signal(option: &str, value: &OsStr) -> Result<u8, Failure> {
@@ -123,6 +125,7 @@ pub fn to_json(rules: &Rules) -> Value {
         "stable_ns": rules.stable.0,
         "intensity": rules.intensity,
         "window_ns": rules.window.0,
+        "brief_ns": rules.brief.map(|up| up.0),
         "grace_ns": rules.grace.0,
         "stop_delay_ns": rules.stop_delay.0,
         "stop_signal": rules.stop_signal,
@@ -183,6 +186,7 @@ pub fn from_json(map: &Map<String, Value>) -> Option<Rules> {
         Some(value) => value.as_u64().map(Some),
     };
     rules.max_mem = limit("max_mem")?;
+    rules.brief = limit("brief_ns")?.map(Span);
     rules.max_lag = limit("max_lag_ns")?.map(|nanos| Span(nanos).max(SHORTEST_LAG));
     Some(rules)
 }
@@ -208,7 +212,7 @@ mod tests {
             ("backoff", "1ms..2s"),
             ("restart-delay", "100ms..15s"),
             ("stable", "3s"),
-            ("intensity", "5/10s"),
+            ("intensity", "5/10s/2s"),
             ("grace", "4s"),
             ("stop-delay", "3s"),
             ("stop-signal", "SIGINT"),
@@ -242,6 +246,8 @@ mod tests {
             ("restart-delay", "5"),
             ("intensity", "16"),
             ("intensity", "16/0"),
+            ("intensity", "16/1s/0"),
+            ("intensity", "16/1s/1s/1s"),
             ("stop-signal", "NOPE"),
             ("mem-interval", "0"),
             ("max-lag", "999ms"),

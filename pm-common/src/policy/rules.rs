@@ -58,6 +58,8 @@ pub struct Rules {
     pub intensity: u32,
     /// ... within this window.
     pub window: Span,
+    /// Only restarts of a worker that was up for less count there (PM2's `min_uptime`); `None`: each one does.
+    pub brief: Option<Span>,
     /// From the stop signal to KILL.
     pub grace: Span,
     /// How long the workers go on serving once TERM asked for a stop.
@@ -87,6 +89,7 @@ impl Default for Rules {
             stable: Span::secs(10),
             intensity: 16,
             window: Span::secs(60),
+            brief: None,
             grace: Span::secs(8),
             stop_delay: Span::ZERO,
             stop_signal: 15,
@@ -110,6 +113,12 @@ impl Rules {
             Restart::OnFailure => exit != Exit::Code(0),
             Restart::Never => false,
         }
+    }
+
+    /// Whether the restart of a worker that was up so long counts against the intensity.
+    #[must_use]
+    pub fn counts_after(&self, up: Span) -> bool {
+        self.brief.is_none_or(|brief| up < brief)
     }
 
     /// The delay before the next start, after `failures` quick ends in a row (0: the last one was stable).

@@ -33,7 +33,7 @@ pub(crate) fn policy(reader: &mut Reader<'_>) -> Result<Vec<String>, String> {
     let pause = pause(reader)?;
     add("restart-delay", pause.map(in_words));
     add("stable", reader.millis("min_uptime")?.filter(|ms| *ms > 0).map(|ms| format!("{ms}ms")));
-    add("intensity", intensity(reader, pause.unwrap_or((FIRST_BACKOFF, LONGEST_BACKOFF)))?);
+    add("intensity", intensity(reader, pause)?);
     add("grace", grace(reader)?);
     add("stop-signal", Some(stop_signal(reader)?));
     add("stop-signal", by_message(reader)?.then(|| "message".to_owned()));
@@ -72,18 +72,23 @@ fn in_words((first, longest): (Millis, Millis)) -> String {
 }
 
 /// PM2 gives up after so many starts in a row that each lasted less than `min_uptime`. As a rate: more restarts than
-/// that in the time which they and the delays between them can take, with a second for each to start.
-fn intensity(reader: &Reader<'_>, backoff: (Millis, Millis)) -> Result<Option<String>, String> {
-    let (most, uptime) = (reader.number("max_restarts")?, reader.millis("min_uptime")?);
+/// that in the time which they and the delays between them can take, with a second for each to start. Where the delay
+/// alone is given, in PM2's own time (God.handleExit): without it our backoff holds a crash loop back for ever.
+fn intensity(reader: &Reader<'_>, pause: Option<(Millis, Millis)>) -> Result<Option<String>, String> {
+    let (most, uptime) = (reader.number("max_restarts")?, reader.millis("min_uptime")?.filter(|ms| *ms > 0));
     if most.is_none() && uptime.is_none() {
-        return Ok(None);
+        let window = u64::from(MAX_RESTARTS) * MIN_UPTIME;
+        return Ok(pause.map(|_| format!("{MAX_RESTARTS}/{window}ms/{MIN_UPTIME}ms")));
     }
+    let backoff = pause.unwrap_or((FIRST_BACKOFF, LONGEST_BACKOFF));
     let (most, uptime) = (most.unwrap_or(MAX_RESTARTS), uptime.unwrap_or(MIN_UPTIME));
     let delays = (0..most.min(1000)).map(|n| backoff.0.saturating_mul(1 << n.min(32)).min(backoff.1)).sum::<Millis>();
     let delays = delays + u64::from(most.saturating_sub(1000)) * backoff.1;
     let window = u64::from(most) * (uptime + 1000) + delays;
     // A year is the longest window that there is.
-    Ok(Some(format!("{most}/{}ms", window.clamp(1000, 366 * 86_400_000))))
+    let window = window.clamp(1000, 366 * 86_400_000);
+    // With none allowed, PM2 gives up at any end.
+    Ok(Some(if most == 0 { format!("0/{window}ms") } else { format!("{most}/{window}ms/{uptime}ms") }))
 }
 
 fn grace(reader: &Reader<'_>) -> Result<Option<String>, String> {

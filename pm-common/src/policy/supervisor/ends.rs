@@ -164,7 +164,8 @@ impl Supervisor {
             }
             None => rules.delay(slot.failures, worker.was_ready, random),
         };
-        if why != Why::Reload && !slot.intensity.allows(now, &rules) {
+        let counts = why == Why::NotReady || (why != Why::Reload && rules.counts_after(now.since(worker.started)));
+        if counts && !slot.intensity.allows(now, &rules) {
             slot.seat = Seat::Failed { since: now };
             self.verdict = exit;
             return Next::Failed;

@@ -160,16 +160,28 @@ fn cases() -> Vec<(&'static str, Value, Is)> {
         ("stop_exit_codes", json!([]), Nothing),
         ("stop_exit_codes", json!([256]), Refused("stop_exit_codes: '256'")),
         // 3 starts of less than a second each, a second each to begin, and delays of 100, 200 and 400 ms.
-        ("max_restarts", json!(3), Chain("pm-restart --intensity 3/6700ms node ./app.js")),
+        ("max_restarts", json!(3), Chain("pm-restart --intensity 3/6700ms/1000ms node ./app.js")),
         ("max_restarts", json!(0), Chain("pm-restart --intensity 0/1000ms node ./app.js")),
         ("max_restarts", json!("x"), Refused("max_restarts: 'x': a whole number?")),
         // 16 times 2 s and the second, and the delays up to 15 s.
-        ("min_uptime", json!("2s"), Chain("pm-restart --stable 2000ms --intensity 16/193500ms node ./app.js")),
-        ("restart_delay", json!(500), Chain("pm-restart --restart-delay 500ms node ./app.js")),
+        ("min_uptime", json!("2s"), Chain("pm-restart --stable 2000ms --intensity 16/193500ms/2000ms node ./app.js")),
+        (
+            "restart_delay",
+            json!(500),
+            Chain("pm-restart --restart-delay 500ms --intensity 16/16000ms/1000ms node ./app.js"),
+        ),
         ("restart_delay", json!(0), Nothing),
         ("restart_delay", json!("soon"), Refused("restart_delay: 'soon': milliseconds")),
-        ("exp_backoff_restart_delay", json!(100), Chain("pm-restart --restart-delay 100ms..15000ms node ./app.js")),
-        ("exp_backoff_restart_delay", json!(20000), Chain("pm-restart --restart-delay 20000ms node ./app.js")),
+        (
+            "exp_backoff_restart_delay",
+            json!(100),
+            Chain("pm-restart --restart-delay 100ms..15000ms --intensity 16/16000ms/1000ms node ./app.js"),
+        ),
+        (
+            "exp_backoff_restart_delay",
+            json!(20000),
+            Chain("pm-restart --restart-delay 20000ms --intensity 16/16000ms/1000ms node ./app.js"),
+        ),
         ("max_memory_restart", json!("300M"), Chain("pm-restart --max-mem 300M node ./app.js")),
         ("max_memory_restart", json!(314_572_800), Chain("pm-restart --max-mem 314572800 node ./app.js")),
         ("max_memory_restart", json!(0), Nothing),

@@ -62,6 +62,29 @@ fn an_asked_for_delay_is_waited_after_every_end_but_our_own() {
     assert_eq!(bench.on(ended(w(0, 1), Exit::Code(0))), [spawn_next(w(0, 2))], "a reload is no restart of this kind");
 }
 
+/// As in PM2: a start that lasted is no failed one, however often.
+#[test]
+fn only_brief_lives_count_where_that_is_asked_for() {
+    let delay = Pause { first: Span::millis(500), longest: Span::millis(500) };
+    let given =
+        Rules { intensity: 5, window: s(60), brief: Some(s(1)), restart_delay: Some(delay), ..Rules::default() };
+    let lives = |rules: Rules, life: Span, ends: u64| {
+        let mut bench = Bench::restart(rules);
+        (1..=ends).find(|generation| {
+            bench.wait(life);
+            let failed = next(&bench.on(crash(w(0, *generation)))) == Some(Next::Failed);
+            bench.wait(Span::millis(500));
+            if !failed {
+                bench.on(notify(w(0, generation + 1)));
+            }
+            failed
+        })
+    };
+    assert_eq!(lives(given.clone(), Span::millis(1500), 100), None, "for ever");
+    assert_eq!(lives(given.clone(), Span::millis(900), 100), Some(6));
+    assert_eq!(lives(Rules { brief: None, ..given }, Span::millis(1500), 100), Some(6), "each one counts");
+}
+
 #[test]
 fn a_kill_by_the_kernel_is_called_that_but_not_an_end_of_ours() {
     let mut bench = Bench::cluster(1, Rules::default());
