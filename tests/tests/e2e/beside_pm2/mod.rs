@@ -160,3 +160,23 @@ fn who_reads_its_input_stays_up_as_with_pm2() {
         codes.iter().zip(apps).map(|(codes, (app, _))| format!("{codes} {}", side.state(app, "online"))).collect()
     });
 }
+
+#[test]
+fn what_an_app_of_a_cluster_saves_as_it_is_told_to_end_is_there_as_with_pm2() {
+    let seen = compare(22, |side| {
+        let scene = side.scene();
+        let _ = scene.file("counts", "");
+        let started = side.run("start $F/counts.js -i 2 -- exit").code;
+        side.answers();
+        let mut asked = 1;
+        let mut ask = || (0..20).for_each(|_| asked += u64::from(http::get(scene.port, "/").is_ok()));
+        ask();
+        let reloaded = side.run("reload counts").code;
+        ask();
+        let stopped = side.run("stop counts").code;
+        let counts = super::own_stop::counts(scene);
+        assert_eq!(super::own_stop::sum(&counts), asked, "{counts:?}");
+        vec![format!("{started} {reloaded} {stopped} {}", counts.len())]
+    });
+    assert_eq!(seen, ["0 0 0 4"]);
+}
