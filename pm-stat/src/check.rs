@@ -23,7 +23,8 @@ pub(crate) fn complaint(app: &App, named: bool) -> Option<String> {
         }
         (true, None, _) => of_silent(app).or_else(|| orphans(app)),
         (false, ..) if !app.orphaned.is_empty() => orphans(app),
-        (false, _, Some(words)) => Some(of_ended(words)),
+        (false, _, Some(words)) if words.gave_up() => Some(of_ended(words)),
+        (false, _, Some(words)) => named.then(|| format!("stopped{}", last_end(words))),
         (false, _, None) => match app.killed.iter().map(|s| &s.supervisor).min_by_key(|s| (s.start, s.pid)) {
             Some(told) => Some(format!("{} has died without a word: pid={}", told.tool, told.pid)),
             None => named.then(|| "stopped".to_owned()),
@@ -131,7 +132,10 @@ fn of_silent(app: &App) -> Option<String> {
 }
 
 fn of_ended(words: &Status) -> String {
+    format!("{} gave up{}", words.supervisor.tool, last_end(words))
+}
+
+fn last_end(words: &Status) -> String {
     let last: Option<&Last> = words.workers.iter().filter_map(|w| w.last.as_ref()).max_by_key(|l| l.at_ms);
-    let why = last.map_or_else(String::new, |last| format!(": {}", how(last)));
-    format!("{} gave up{why}", words.supervisor.tool)
+    last.map_or_else(String::new, |last| format!(": {}", how(last)))
 }

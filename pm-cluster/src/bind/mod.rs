@@ -18,6 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
+use pm_common::app::status;
 use pm_common::cli::report;
 use pm_common::kernel::procfs::{self, Proc};
 use pm_common::policy::WorkerId;
@@ -75,6 +76,8 @@ pub struct Binds {
     unix: BTreeMap<Vec<u8>, u32>,
     /// What a person should be told.
     warnings: Vec<String>,
+    /// A port that was to be bound just now, and is another program's.
+    taken: Option<u16>,
     proc: Proc,
 }
 
@@ -117,6 +120,7 @@ impl Binds {
             inspectors: inspector::Ports::default(),
             unix: BTreeMap::new(),
             warnings: Vec::new(),
+            taken: None,
             proc: Proc::default(),
         }
     }
@@ -226,6 +230,8 @@ impl Binds {
             (_, None) => None,
             (Call::Bind { fd, address, length }, Some(process)) => {
                 let answer = self.on_bind(&asked(fd, process), (notice.thread, address, length), sockets);
+                let taken = self.taken.take().map(status::port_taken);
+                events.extend(taken.map(|what| Event::Refused { id: who, what }));
                 events.extend(answer.map(|_| Event::Binds(who)));
                 answer
             }

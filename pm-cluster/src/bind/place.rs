@@ -77,8 +77,9 @@ impl Binds {
         // bound by the program itself, and so is what we cannot bind: it gets the true errno.
         let tried = (!again && address.port() >= FIRST_FOR_ALL).then(|| socket::bind(socket, address));
         // A port of another program stays that: the next of our workers must not take it for ours, and join it.
-        if !tried.as_ref().is_some_and(|tried| tried.as_ref().is_err_and(is_taken)) {
-            self.keep_in_mind(asked.who, pending);
+        match tried.as_ref().is_some_and(|tried| tried.as_ref().is_err_and(is_taken)) {
+            true => self.taken = Some(address.port()),
+            false => self.keep_in_mind(asked.who, pending),
         }
         (again || tried.is_some_and(|tried| tried.is_ok())).then_some(Ok(()))
     }

@@ -5,10 +5,11 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 
+use pm_common::app::status;
 use pm_common::cli::report;
 use pm_common::node::channel::{Channel, Received};
 use pm_common::node::message::{Message, Outgoing};
-use pm_common::node::query::Query;
+use pm_common::node::query::{Family, Query};
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
 use pm_common::policy::supervisor::Event;
@@ -168,7 +169,8 @@ impl Primary {
                 worker.booted = true;
                 events.push_back(Event::Booted(id, Loads::of(server)));
             }
-            Message::Pong => {}
+            // What it is refused as a cluster worker we know ourselves.
+            Message::Pong | Message::Refused { .. } => {}
             Message::Drained => worker.drained = true,
             Message::Query { seq, query } => self.answer(id, seq, &query, sockets, events),
             Message::Listening(query) => self.listens(id, &query, sockets, events),
@@ -210,7 +212,11 @@ impl Primary {
                 self.send(id, &Outgoing::Refused { ack, key: "", data: &query.data, errno });
                 let reason =
                     || format!("cannot listen reason={}", report::reason(&io::Error::from_raw_os_error(-errno)));
-                events.push_back(Event::Refused { id, what: warnings.last().cloned().unwrap_or_else(reason) });
+                let is_tcp = matches!(query.family, Family::Tcp4 | Family::Tcp6) && query.port > 0;
+                let taken = is_tcp && errno == -socket::EADDRINUSE;
+                let what = taken.then(|| status::port_taken(query.port)).or_else(|| warnings.last().cloned());
+                let what = what.unwrap_or_else(reason);
+                events.push_back(Event::Refused { id, what });
             }
         }
         self.warnings.extend(warnings);

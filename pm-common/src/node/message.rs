@@ -54,6 +54,15 @@ pub enum Message {
         /// It has loaded something that it could serve with.
         server: bool,
     },
+    /// A server of the app's was refused what it wanted to listen on, and the app is about to hear of it.
+    Refused {
+        /// The port; `None`: it is a path.
+        port: Option<u16>,
+        /// The address without its port, or the path.
+        address: String,
+        /// The name of the error (errno(3)), as `EADDRINUSE`.
+        code: String,
+    },
     /// The drain script answers [`Outgoing::Ping`].
     Pong,
     /// The drain script says that the worker has finished, and waits for the stop signal, which its app listens for.
@@ -155,6 +164,11 @@ impl Message {
             Some("pmBooted") => Some(Self::Booted { server: value.get("server") != Some(&Value::Bool(false)) }),
             Some("pmPong") => Some(Self::Pong),
             Some("pmDrained") => Some(Self::Drained),
+            Some("pmRefused") => Some(Self::Refused {
+                port: value.get("port").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0),
+                address: text("address").unwrap_or("an address").to_owned(),
+                code: text("code").unwrap_or("an error").to_owned(),
+            }),
             Some("queryServer") => Some(Self::Query { seq: seq()?, query: parse_query(value)? }),
             Some("listening") => Some(Self::Listening(parse_query(value)?)),
             Some("close") => Some(Self::Close { key: text("key").ok_or("a close of nothing")?.to_owned() }),

@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::lag::Stall;
 use super::listening::Listening;
 use super::time::Span;
-use super::worker::{Why, Worker};
+use super::worker::{ReadyBy, Why, Worker};
 
 /// Addresses that a message names, at most.
 const MOST_SHOWN: usize = 16;
@@ -36,7 +36,7 @@ pub enum Record {
     /// A worker is over the lag limit.
     OverLag { id: WorkerId, how: Stall, after: Span, limit: Span },
     /// A worker was not ready in time.
-    NotReady { id: WorkerId, after: Span, missing: Vec<Listening>, refused: Option<String> },
+    NotReady { id: WorkerId, after: Span, asked: ReadyBy, missing: Vec<Listening>, refused: Option<String> },
     /// A worker over the limit has its successor, and goes.
     Replaced { id: WorkerId, why: Why },
     /// A worker serves, but not all that the one before it did.
@@ -109,10 +109,16 @@ pub(super) fn not_listening(missing: &[Listening]) -> String {
     format!("; it does not listen on {} {IF_MEANT}", places(missing.iter()))
 }
 
-/// What a worker lacks as [`not_listening`] says it, and what it was refused.
-pub(super) fn lacking(missing: &[Listening], refused: Option<&str>) -> String {
-    let refused = refused.map_or_else(String::new, |what| format!("; {what}"));
-    not_listening(missing) + &refused
+/// What a worker lacks as [`not_listening`] says it, and what it was refused, or has not said.
+pub(super) fn lacking(asked: ReadyBy, missing: &[Listening], refused: Option<&str>) -> String {
+    let more = match (asked, refused) {
+        (ReadyBy::Listen, Some(what)) => format!("; it listens on nothing: {what}"),
+        (_, Some(what)) => format!("; {what}"),
+        (ReadyBy::Message, None) => "; no process.send('ready')".to_owned(),
+        (ReadyBy::Notify, None) => "; no READY=1".to_owned(),
+        (_, None) => String::new(),
+    };
+    not_listening(missing) + &more
 }
 
 impl fmt::Display for Record {
@@ -129,8 +135,8 @@ impl fmt::Display for Record {
                 let (after, limit) = (after.as_millis(), limit.as_millis());
                 write!(f, "worker over the lag limit {id} lag={after}ms limit={limit}ms: it {how}")
             }
-            Self::NotReady { id, after, missing, refused } => {
-                let lacks = lacking(missing, refused.as_deref());
+            Self::NotReady { id, after, asked, missing, refused } => {
+                let lacks = lacking(*asked, missing, refused.as_deref());
                 write!(f, "worker not ready in time {id} after={}ms{lacks}", after.as_millis())
             }
             Self::Replaced { id, why } => write!(f, "worker replaced {id} why={why}"),

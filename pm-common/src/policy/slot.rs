@@ -58,6 +58,8 @@ pub(super) struct Slot {
     pub(super) intensity: Intensity,
     pub(super) restarts: u64,
     pub(super) last: Option<LastEnd>,
+    /// What its newest worker that wanted to listen and could not was refused, in words; until one listens.
+    pub(super) refused: Option<String>,
     /// A worker of this slot was ready once.
     pub(super) was_ready: bool,
     /// Scaled down: goes away once it is empty.
@@ -90,6 +92,7 @@ impl Slot {
             intensity: Intensity::default(),
             restarts: 0,
             last: None,
+            refused: None,
             was_ready: false,
             leaving: false,
             baseline,

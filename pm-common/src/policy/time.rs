@@ -1,5 +1,6 @@
 //! Time as a value: points on the monotonic clock and spans between them. Nothing here reads a clock.
 
+use std::fmt;
 use std::time::Duration;
 
 /// A point in time: nanoseconds of CLOCK_MONOTONIC.
@@ -81,6 +82,16 @@ impl Span {
     #[must_use]
     pub const fn doubled(self) -> Self {
         Self(self.0.saturating_mul(2))
+    }
+}
+
+impl fmt::Display for Span {
+    /// For people: `3 s`, `1500 ms`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_millis() {
+            ms if ms >= 1000 && ms.is_multiple_of(1000) => write!(f, "{} s", ms / 1000),
+            ms => write!(f, "{ms} ms"),
+        }
     }
 }
 

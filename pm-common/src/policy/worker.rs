@@ -187,6 +187,12 @@ impl Why {
         }
     }
 
+    /// Whether the worker ended without having been asked to.
+    #[must_use]
+    pub const fn is_its_own(self) -> bool {
+        matches!(self, Self::Exit | Self::Crash | Self::Oom | Self::Spawn)
+    }
+
     /// The reason with this word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {

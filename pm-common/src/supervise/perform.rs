@@ -13,6 +13,7 @@ use crate::kernel::procfs;
 use crate::policy::WorkerId;
 use crate::policy::record::{Record, some_of};
 use crate::policy::supervisor::{Action, Event, Request, WhichRelease};
+use crate::policy::worker::ReadyBy;
 use crate::supervise::notify::{Assignment, NotifySocket};
 use crate::sys::clock;
 use crate::sys::limits;
@@ -226,8 +227,14 @@ impl<A: Adapter> Supervise<A> {
         addresses.dedup();
         if self.scope == Scope::Group {
             let (wanted, ready) = self.machine.counts();
-            let listen = if addresses.is_empty() { "nothing yet".to_owned() } else { some_of(&addresses) };
-            report::info(format_args!("ready workers={ready}/{wanted} listen={listen}"));
+            let guesses = || self.machine.snapshot().iter().any(|view| view.ready_by == Some(ReadyBy::Alive));
+            let listen = match addresses.is_empty() {
+                false => format!(" listen={}", some_of(&addresses)),
+                true if guesses() => " listen=nothing yet".to_owned(),
+                // They serve nobody.
+                true => String::new(),
+            };
+            report::info(format_args!("ready workers={ready}/{wanted}{listen}"));
         }
     }
 }

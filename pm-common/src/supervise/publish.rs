@@ -10,7 +10,7 @@ use super::moments::Moments;
 use super::pace::Pace;
 use super::processes::Process;
 use super::{Adapter, Listens};
-use crate::app::home::AppDir;
+use crate::app::home::{self, AppDir};
 use crate::app::status::Id;
 use crate::app::status::{
     Last, RollReport, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
@@ -113,14 +113,21 @@ impl Publisher {
         self.pace.done(begun);
     }
 
-    /// The end: a clean one leaves nothing; that we gave up, and on what, is left for those who look.
+    /// The end: a stop leaves nothing; that we gave up, or how a worker ended by itself, is left for those who look.
     pub(super) fn end(&mut self, machine: &Supervisor, gave_up: bool) {
-        if gave_up {
-            let views = machine.snapshot();
+        let views = machine.snapshot();
+        let by_itself = |view: &View| view.last.is_some_and(|last| last.why.is_its_own());
+        // Of what was not started as a service nobody asks.
+        let is_service = || self.home.dir().is_some_and(|dir| dir.join(home::START).exists());
+        let words = match gave_up {
+            true => Some(SupervisorState::GaveUp),
+            false => (views.iter().any(by_itself) && is_service()).then_some(SupervisorState::Ended),
+        };
+        if let Some(state) = words {
             self.moments.turn(clock::offsets());
             let workers: Vec<WorkerLine> =
                 views.iter().map(|view| self.worker(view, &BTreeMap::new(), Listens::default())).collect();
-            let supervisor = self.supervisor(machine, SupervisorState::GaveUp, &workers);
+            let supervisor = self.supervisor(machine, state, &workers);
             self.file.write(&supervisor, &workers);
             self.file.leave();
         }
@@ -243,6 +250,7 @@ impl Publisher {
             addresses: listens.addresses,
             adapter: listens.by.map(str::to_owned),
             sockets: listens.sockets,
+            refused: view.refused.clone(),
             until_ms: view.until.map(|until| self.wall_ms(until)),
             supervises: view.supervises,
             ..WorkerLine::new(view.id.slot, view.id.generation, state)
@@ -261,6 +269,7 @@ fn policy(machine: &Supervisor) -> Map<String, Value> {
             let shape = machine.shape();
             map.insert("ready_timeout_ns".to_owned(), Value::from(shape.ready.timeout.0));
             map.insert("listen_ns".to_owned(), shape.ready.listen_time().map(|span| span.0).into());
+            map.insert("ready".to_owned(), Value::from(shape.ready.evidence.word()));
             map.insert("soak_ns".to_owned(), Value::from(shape.roll.soak.0));
             map.insert("overlap".to_owned(), shape.overlap.into());
             map

@@ -79,7 +79,7 @@ impl Count {
             _ if !sight.runs() => Self::Stopped,
             (Some(line), _) if line.tool == "pm-cluster" => match line.state {
                 SupervisorState::Starting | SupervisorState::Ready => Self::Of(line.workers),
-                SupervisorState::Stopping | SupervisorState::GaveUp => Self::Unknown,
+                SupervisorState::Stopping | SupervisorState::GaveUp | SupervisorState::Ended => Self::Unknown,
             },
             (_, Some(Mode::Fork)) => Self::Fork,
             // Started by hand: a pm-restart whose child serves has no pm-cluster below it.

@@ -8,15 +8,17 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
-use pm_common::app::home::Home;
+use pm_common::app::home::{Home, Start};
 use pm_common::app::orphans::{self, EndOfOrphans, Whose};
 use pm_common::app::status::{self, Status, SupervisorState};
 use pm_common::app::wait::Teller;
 use pm_common::cli::policy_options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::kernel::procfs;
+use pm_common::policy::exit::signal_name;
 use pm_common::policy::rules::Rules;
 use pm_common::policy::time::{Mono, Span};
+use pm_common::supervise::err_log::ErrLog;
 use pm_common::sys::{clock, pidfd, process};
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -26,6 +28,9 @@ use crate::apps;
 const SLACK: Span = Span::secs(10);
 /// How often the process with the lock may be one that cannot be seen before we believe that it is not chance.
 const TRIES: u32 = 20;
+/// What a supervisor says of a worker that it kills (`Record::Killed`), and in how many of its last lines that is looked for.
+const KILLED: &str = "told to end with KILL";
+const LAST_LINES: usize = 100;
 
 /// Stops apps; what is not running is what was asked for.
 ///
@@ -90,13 +95,17 @@ fn goal(stopping: &[Stopping]) -> String {
     let names: Vec<_> = stopping.iter().take(3).map(|one| format!("'{}'", one.name)).collect();
     let more = stopping.len().saturating_sub(names.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more} to end", names.join(", "))
+    format!("waiting for {}{more} to finish", names.join(", "))
 }
 
 fn state(stopping: &[Stopping]) -> String {
-    let pids: Vec<i32> = stopping.iter().map(|one| one.pid).collect();
-    let left = stopping.iter().map(|one| one.until.since(clock::now())).max().unwrap_or(Span::ZERO);
-    format!("TERM was sent pid={}, at most {}s more", orphans::list(&pids), left.as_millis() / 1000)
+    let now = clock::now();
+    let left = stopping.iter().map(|one| one.killed_at.since(now).as_millis().div_ceil(1000)).max().unwrap_or(0);
+    match (stopping, left) {
+        (_, 0) => "what is left is killed".to_owned(),
+        ([_], left) => format!("it is killed in {left} s"),
+        (_, left) => format!("what is left in {left} s is killed"),
+    }
 }
 
 fn pause(stopping: &[Stopping], until: Mono) {
@@ -105,6 +114,23 @@ fn pause(stopping: &[Stopping], until: Mono) {
     let timeout = until.map(clock::until);
     // An error is a signal, or want of memory: each turn looks at all anyway.
     let _ = poll(&mut fds, timeout.as_ref());
+}
+
+/// The file that the app's supervisor writes its messages to.
+fn err_of(dir: &Path) -> PathBuf {
+    let told = Start::read(dir).ok().flatten().and_then(|start| start.err);
+    told.unwrap_or_else(|| dir.join("err.log"))
+}
+
+/// What the workers are told to end with, in words.
+fn stop_word(statuses: &[Status]) -> String {
+    let rules = statuses.iter().filter_map(|status| policy_options::from_json(&status.supervisor.policy)).next();
+    let rules = rules.unwrap_or_default();
+    match signal_name(rules.stop_signal) {
+        _ if rules.stop_message => "'shutdown'".to_owned(),
+        Some(name) => name.to_owned(),
+        None => format!("signal {}", rules.stop_signal),
+    }
 }
 
 /// An app that was told to end.
@@ -118,6 +144,12 @@ struct Stopping {
     /// The supervisors that it had: one of these may have the lock next.
     supervisors: Vec<i32>,
     told: Mono,
+    /// When its supervisor kills what has not ended, by its rules.
+    killed_at: Mono,
+    /// The words for what it is told to end with.
+    signal: String,
+    /// What it has written to stderr since it was told: its supervisor says there whom it kills.
+    err: ErrLog,
     /// When it will have taken longer than it may.
     until: Mono,
     killed: bool,
@@ -132,13 +164,29 @@ impl Stopping {
             let statuses = status::read(&dir).unwrap_or_default();
             let Some(start) = procfs::start_time(pid) else { continue };
             apps::check_owner(home, name, pid)?;
+            let mut err = ErrLog::at(err_of(&dir), 0);
+            err.mark();
             let doing = || format!("app '{name}': cannot send TERM to process {pid}");
             process::signal(pidfd.as_fd(), nix::libc::SIGTERM as u8).or_fail(doing)?;
             let told = clock::now();
-            let until = told + allowed(&statuses);
+            let (until, killed_at) = (told + allowed(&statuses), told + longest(&statuses));
+            let signal = stop_word(&statuses);
             let supervisors = statuses.iter().map(|status| status.supervisor.pid).collect();
             let name = name.to_owned();
-            return Ok(Some(Self { name, dir, pid, start, pidfd, supervisors, told, until, killed: false }));
+            return Ok(Some(Self {
+                name,
+                dir,
+                pid,
+                start,
+                pidfd,
+                supervisors,
+                told,
+                killed_at,
+                signal,
+                err,
+                until,
+                killed: false,
+            }));
         }
         let why = "has its lock, and nothing is to be seen of it in /proc (hidepid?): stop it as its owner, or as root";
         let pid = apps::holder(&dir, name)?.map_or_else(String::new, |pid| format!(" {pid}"));
@@ -163,6 +211,10 @@ impl Stopping {
     fn ended(&mut self, home: &Home) -> Result<bool, Failure> {
         let next = apps::holder(&self.dir, &self.name)?;
         if next.is_none_or(|pid| !self.supervisors.contains(&pid)) {
+            if self.err.last(LAST_LINES).iter().any(|line| line.contains(KILLED)) {
+                let (name, signal) = (&self.name, &self.signal);
+                report::warning(format_args!("'{name}' ignored {signal} and was killed"));
+            }
             return Ok(false);
         }
         let Some(next) = Self::begin(home, &self.name)? else { return Ok(false) };
@@ -232,7 +284,12 @@ fn go_on(name: &str, dir: &Path, holder: i32, statuses: &[Status]) {
 
 /// How long a stop may take by the rules of the supervisors; of what has none, as long as they would give it.
 fn allowed(statuses: &[Status]) -> Span {
+    let slack = if statuses.is_empty() { Span::ZERO } else { SLACK };
+    longest(statuses) + slack
+}
+
+/// How long the rules of the supervisors give what they stop.
+fn longest(statuses: &[Status]) -> Span {
     let rules = statuses.iter().filter_map(|status| policy_options::from_json(&status.supervisor.policy));
-    let grace = rules.map(|rules| rules.stop_delay + rules.grace).max();
-    grace.map_or(Rules::default().grace, |grace| grace + SLACK)
+    rules.map(|rules| rules.stop_delay + rules.grace).max().unwrap_or(Rules::default().grace)
 }

@@ -16,7 +16,8 @@ use crate::pm::apps::ours;
 use crate::pm::call::Call;
 use crate::pm::show::table;
 use crate::pm::targets;
-use crate::start::launch::{Patience, served};
+use crate::start::awaited::served;
+use crate::start::launch::Patience;
 
 pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
     let (configs, others): (Vec<_>, Vec<_>) =
@@ -74,6 +75,10 @@ fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
     let home = if writes { ours()? } else { crate::apps::home()? };
     let apps = targets::all()?;
     let Some(app) = apps.iter().find(|app| app.name == name) else { return Ok(1) };
+    // Its new release may be the cure; else it is not said that old workers go on.
+    if let Some(how) = targets::crashing(app) {
+        report::warning(how);
+    }
     let since = app.acting().and_then(|told| told.roll.as_ref()).map(|roll| roll.requested);
     let hup = Signal { number: nix::libc::SIGHUP as u8, word: "HUP".to_owned(), to_workers: false };
     let asked = || {

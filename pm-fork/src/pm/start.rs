@@ -108,20 +108,25 @@ fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Vec<&
     });
     if let Some(app) = found.iter().find(|app| app.runs()) {
         let called = app.called();
-        return Err(Failure::with_code(
-            1,
-            format!("{target} is running as '{called}': restart it, or give -f to start another one"),
-        ));
+        let running = || format!("{target} is running as '{called}': restart it, or give -f to start another one");
+        return Err(Failure::with_code(1, targets::crashing(app).unwrap_or_else(running)));
     }
     Ok(if with_options { Vec::new() } else { found })
 }
 
 fn start_known(call: &Call, apps: &[&App]) -> Result<u8, Failure> {
+    let mut code = 0;
     for app in apps.iter().filter(|app| app.runs()) {
-        report::info(format_args!("'{}' is running", app.called()));
+        match targets::crashing(app) {
+            Some(how) => {
+                report::fatal(how, &[]);
+                code = 1;
+            }
+            None => report::info(format_args!("'{}' is running", app.called())),
+        }
     }
     let stopped: Vec<_> = apps.iter().filter(|app| !app.runs()).map(|app| app.name.clone()).collect();
-    renew::again(call, &stopped, false)
+    Ok(renew::again(call, &stopped, false)?.max(code))
 }
 
 /// This process becomes the chain, as a container wants it. Nobody will write the file with the app's variables, so they

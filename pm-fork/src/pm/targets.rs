@@ -47,6 +47,12 @@ pub(crate) fn usual_config() -> Option<&'static str> {
     USUAL_CONFIGS.into_iter().find(|file| Path::new(file).is_file())
 }
 
+/// That an app which runs does not serve: its workers end again and again.
+pub(crate) fn crashing(app: &App) -> Option<String> {
+    let (name, how) = (app.called(), app.crash_loop()?);
+    Some(format!("'{name}' is restarting after a crash: {how}; pm logs {name}"))
+}
+
 /// The targets of a verb that needs one.
 ///
 /// # Errors

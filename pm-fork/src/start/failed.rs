@@ -50,7 +50,7 @@ pub(crate) fn delete(dir: &Path, app: &str) -> io::Result<()> {
 /// Leaves how an app ended whose start has failed, unless its supervisor has left that: it is `errored`, not `stopped`.
 pub(crate) fn remember(dir: &Path, app: &str, pid: i32, exit: Exit) {
     let begun = Start::read(dir).ok().flatten().map_or(0, |start| start.started_at_ms);
-    let told = last_words(dir).is_some_and(|words| words.supervisor.since_ms >= begun);
+    let told = last_words(dir).is_some_and(|words| words.gave_up() && words.supervisor.since_ms >= begun);
     if dir.as_os_str().is_empty() || told {
         return;
     }

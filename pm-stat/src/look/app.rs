@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use pm_common::app::home::{self, Brief, DEFAULT_NAMESPACE};
 use pm_common::app::status::Id;
-use pm_common::app::status::{self, Status, SupervisorLine, Told, WorkerLine};
+use pm_common::app::status::{self, Status, SupervisorLine, Told, WorkerLine, WorkerState};
 use pm_common::app::wait::Sight;
 use pm_common::kernel::procfs;
+use pm_common::policy::worker::Why;
+
+use crate::show::text::how;
 
 /// An app at one moment.
 #[derive(Debug, Default)]
@@ -22,7 +25,7 @@ pub struct App {
     pub sight: Sight,
     /// Where none says anything: whether a process holds the lock, and its pid if that is to be seen from here.
     pub(crate) holder: Option<Option<i32>>,
-    /// Where nothing runs: what the last supervisor said as it gave up.
+    /// Where nothing runs: what the last supervisor said as it gave up, or as its workers had ended by themselves.
     pub(crate) words: Option<Status>,
     /// The last words of supervisors that were killed.
     pub(crate) killed: Vec<Status>,
@@ -93,6 +96,25 @@ impl App {
         }
         workers.sort_by_key(|(_, w)| (w.slot, w.generation));
         workers
+    }
+
+    /// That its workers end again and again, with how the last one did and how often: `exit 1, 7 restarts`. `None`: one of
+    /// them serves, or none has failed.
+    #[must_use]
+    pub fn crash_loop(&self) -> Option<String> {
+        let workers = self.workers();
+        let lives = |w: &WorkerLine| w.pid.zip(w.start).is_some_and(|(pid, start)| procfs::is_alive(pid, start));
+        if workers.iter().any(|(_, w)| w.state == WorkerState::Ready && lives(w)) {
+            return None;
+        }
+        // One that ends well may be meant to run again and again.
+        let failed = |why: Why| why != Why::Exit && (why.is_its_own() || why == Why::NotReady);
+        let ended = workers.iter().filter_map(|(_, w)| Some((w.restarts, w.last.as_ref()?)));
+        let (restarts, last) = ended
+            .filter(|(_, last)| Why::from_word(&last.why).is_some_and(failed))
+            .max_by_key(|(restarts, _)| *restarts)?;
+        let times = if restarts == 1 { "1 restart".to_owned() } else { format!("{restarts} restarts") };
+        Some(format!("{}, {times}", how(last)))
     }
 
     /// The workers of supervisors that were killed, and these; as [`Self::workers`].

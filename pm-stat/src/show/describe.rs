@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::check::{killed, orphans, suspended_supervisor, suspended_workers, without_above};
 use crate::look::app::App;
-use crate::show::row::Row;
+use crate::show::row::{ERRORED, Row};
 use crate::show::table::{Entry, render};
 use crate::show::text::{Now, bytes, clean, how, percent};
 use crate::show::traffic;
@@ -43,7 +43,10 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("mode", app.mode().map(str::to_owned)),
         ("workers", acting.map(|s| format!("{} wanted, {} ready", s.workers, s.ready))),
         ("restarts", Some(rows.iter().filter_map(|row| row.restarts).sum::<u64>().to_string())),
-        ("last restart", last_of(rows)),
+        (
+            if app.runs() || rows.iter().any(|row| row.state == ERRORED) { "last restart" } else { "ended" },
+            last_of(rows),
+        ),
         ("roll", acting.and_then(roll)),
         ("memory", used.clone().next().map(|_| bytes(used.clone().map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)).sum()))),
         ("cpu", used.clone().next().map(|_| percent(used.map(|u| u.cpu_pct).sum()))),

@@ -1,6 +1,6 @@
 //! What every output shows: one row for each worker, and for an app without a worker to show, one of its own.
 
-use pm_common::app::status::{Counts, Last, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+use pm_common::app::status::{Counts, Last, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 use serde_json::{Value, json};
 
 use crate::look::app::App;
@@ -126,7 +126,7 @@ pub(crate) fn state_of_app(app: &App) -> &'static str {
         (Some(told), _) => told.state.word(),
         (None, Some(_)) => "running",
         (None, None) if !app.orphaned.is_empty() => ORPHANED,
-        (None, None) if app.words.is_some() || app.was_killed().is_some() => ERRORED,
+        (None, None) if app.words.as_ref().is_some_and(Status::gave_up) || app.was_killed().is_some() => ERRORED,
         (None, None) => STOPPED,
     }
 }

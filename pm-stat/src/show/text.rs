@@ -71,13 +71,13 @@ pub(crate) fn percent(load: f64) -> String {
     if load < 0.05 { "0%".to_owned() } else { format!("{load:.1}%") }
 }
 
-/// How a worker ended: `crash SIGSEGV`, `memory`, `exit 0`.
+/// How a worker ended: `crash SIGSEGV`, `memory`, `exit 3`.
 pub(crate) fn how(last: &Last) -> String {
     match &last.ended {
         // Of a stop that we asked for, the signal says nothing.
         Some(Ended::Signal(name)) if matches!(last.why.as_str(), "crash" | "oom") => format!("{} {name}", last.why),
         Some(Ended::Code(code)) if matches!(last.why.as_str(), "exit" | "crash" | "spawn") => {
-            format!("{} {code}", last.why)
+            format!("exit {code}")
         }
         Some(_) | None => last.why.clone(),
     }
@@ -106,7 +106,7 @@ impl Now {
 
 /// The same, with its age.
 pub(crate) fn ended(last: &Last, now: Now) -> String {
-    format!("{} {} ago", how(last), span(now.since(last) as f64 / 1000.0))
+    format!("{}, {} ago", how(last), span(now.since(last) as f64 / 1000.0))
 }
 
 #[cfg(test)]
@@ -147,10 +147,11 @@ mod tests {
     #[test]
     fn why_it_ended_is_said_with_what_tells_something() {
         let last = |why: &str, ended| ended_of(why, ended);
-        assert_eq!(last("crash", Some(Ended::Signal("SIGSEGV".to_owned()))), "crash SIGSEGV 5s ago");
-        assert_eq!(last("exit", Some(Ended::Code(0))), "exit 0 5s ago");
-        assert_eq!(last("memory", Some(Ended::Signal("SIGKILL".to_owned()))), "memory 5s ago");
-        assert_eq!(last("reload", None), "reload 5s ago");
+        assert_eq!(last("crash", Some(Ended::Signal("SIGSEGV".to_owned()))), "crash SIGSEGV, 5s ago");
+        assert_eq!(last("exit", Some(Ended::Code(0))), "exit 0, 5s ago");
+        assert_eq!(last("crash", Some(Ended::Code(3))), "exit 3, 5s ago", "no count of crashes");
+        assert_eq!(last("memory", Some(Ended::Signal("SIGKILL".to_owned()))), "memory, 5s ago");
+        assert_eq!(last("reload", None), "reload, 5s ago");
     }
 
     fn ended_of(why: &str, how: Option<Ended>) -> String {
@@ -162,7 +163,7 @@ mod tests {
     fn an_age_is_not_that_of_a_clock_that_was_set() {
         let last = Last { ended: None, why: "reload".to_owned(), at_ms: 1000, at_boot_ms: Some(70_000) };
         for wall_ms in [0, 6000, 3_600_000] {
-            assert_eq!(ended(&last, Now { wall_ms, boot_ms: 75_000 }), "reload 5s ago");
+            assert_eq!(ended(&last, Now { wall_ms, boot_ms: 75_000 }), "reload, 5s ago");
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::show::row::Row;
 
 /// Each state, as the JSON lines have it, and PM2's word for it: in the table, the live table, `--describe` and `--jlist`.
-const WORDS: [(&str, &str); 14] = [
+const WORDS: [(&str, &str); 15] = [
     ("starting", "launching"),
     ("ready", "online"),
     // A process holds the app's lock, and says nothing.
@@ -20,6 +20,8 @@ const WORDS: [(&str, &str); 14] = [
     // PM2 has none: its daemon takes all with it, or knows nothing of them.
     ("orphaned", "orphaned"),
     ("down", "stopped"),
+    // Only in what a supervisor leaves: the state of the app is `stopped`.
+    ("ended", "stopped"),
     ("stopped", "stopped"),
 ];
 
@@ -57,7 +59,7 @@ mod tests {
         for state in &all {
             assert!(WORDS.iter().any(|(ours, _)| ours == state), "{state}");
         }
-        for (state, word) in WORDS.iter().filter(|(state, _)| *state != "gave up") {
+        for (state, word) in WORDS.iter().filter(|(state, _)| !["gave up", "ended"].contains(state)) {
             let row = format!(".It Cm {state} Ta {word}");
             assert!(manual.lines().any(|line| line == row), "{row}");
         }

@@ -65,7 +65,10 @@ impl Wait {
         let mut watch = Watch::new(&dir).or_fail(doing)?;
         let mut decision = Decision::new(&self.app, self.goal);
         let (mut patience, mut teller) = (Patience::new(self.goal, clock::now()), Teller::new());
-        let goal = format!("{} to be {}", self.app, self.goal);
+        let goal = match self.goal {
+            Goal::Rolled { .. } => format!("reloading '{}'", self.app),
+            goal => format!("waiting for {} to be {goal}", self.app),
+        };
         loop {
             let sight = watch.look().or_fail(doing)?;
             match decision.look(&sight) {

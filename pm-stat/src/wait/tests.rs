@@ -241,7 +241,7 @@ fn what_is_missing_is_told() {
     let running = RollRunning { done: 1, of: 4, since_ms: 0, slot: 1, awaiting: "soak".to_owned() };
     let roll = asked.supervisor.roll.as_mut().expect("there");
     (roll.started, roll.running) = (2, Some(running));
-    assert_eq!(awaited(ROLLED, sight(&[asked])), "roll=2 running=2 slot=1 done=1/4 awaiting=soak");
+    assert_eq!(awaited(ROLLED, sight(&[asked])), "1 of 4 workers are new; the first new one is watched for 0 ms");
 }
 
 fn parse(options: &[(&'static str, &str)], apps: &[&str]) -> Result<Wait, String> {

@@ -187,7 +187,7 @@ fn a_check_says_what_is_not_as_it_shall_be() {
     let two = SupervisorLine { workers: 2, ..supervisor("web", "pm-cluster") };
     let waiting = WorkerLine { state: WorkerState::Backoff, ..crashed(1) };
     apps.put(&two, &[cat.worker(0, 1), waiting.clone()]);
-    let why = "web: 1 of 2 workers ready: slot 1 backoff after crash 3\n";
+    let why = "web: 1 of 2 workers ready: slot 1 backoff after exit 3\n";
     assert_eq!(check(&[]), (Some(1), why.to_owned()));
     apps.put(&SupervisorLine { state: SupervisorState::Starting, ..two.clone() }, &[waiting]);
     assert_eq!(check(&[]), (Some(1), format!("web: starting: {}", why.trim_start_matches("web: "))), "a crash loop");

@@ -368,10 +368,11 @@ fn an_app_that_was_refused_its_port_is_no_success_and_heals_when_the_port_is_fre
     let taken = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).expect("our own port");
     let said = front.line("start web.js -i 2");
     assert!(said.code == 1 && said.err.contains("app 'web' does not start"), "{said:?}");
-    let why = format!("a worker cannot listen address=tcp:[::]:{port} reason=");
+    let why = format!("app 'web' does not start: port {port} is taken by ");
     assert!(said.err.contains(&why) && said.err.contains(&format!("(pid {})", std::process::id())), "{said:?}");
     assert!(
-        said.err.contains("worker not ready in time") && said.err.contains("; a worker cannot listen address=tcp:"),
+        said.err.contains("worker not ready in time")
+            && said.err.contains(&format!("; it listens on nothing: port {port} is taken by ")),
         "{said:?}"
     );
     drop(taken);
@@ -424,7 +425,7 @@ fn two_apps_on_one_port_are_told_of_each_other_by_name() {
         for more in ["", " --no-autorestart"] {
             // In fork mode the program itself says that it did not get it.
             let said = front.line(&format!("start app.js --name third{more}"));
-            let taken = format!("; port {} is taken by app 'first' (pid ", front.scene.port);
+            let taken = format!("port {} is taken by app 'first' (pid ", front.scene.port);
             assert!(said.code == 1 && said.err.contains(&taken), "{first}: {said:?}");
             front.ok("delete third");
         }

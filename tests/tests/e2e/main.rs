@@ -55,6 +55,7 @@ mod roll_release;
 mod round_robin;
 mod runtimes;
 mod speakers;
+mod start_truth;
 mod stat_front;
 mod stat_top;
 mod stat_traffic;

@@ -109,7 +109,7 @@ fn a_slow_server_of_node_26_is_waited_for() {
 
 #[test]
 fn a_slow_server_of_another_kind_is_waited_for() {
-    is_waited_for(24, &[("slow.py", ""), ("slow.py", " -i 2")]);
+    is_waited_for(24, &[("slow.py", ""), ("slow.py", " -i 2 --exec-mode cluster")]);
     NODES.iter().for_each(|major| is_waited_for(*major, &[("net.js", ""), ("lazy.js", ""), ("parent.js", "")]));
 }
 

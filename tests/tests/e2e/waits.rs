@@ -103,7 +103,7 @@ fn a_chain_that_ignores_the_signal_is_killed_after_the_grace_and_that_is_said() 
     let pid: u32 = pm_tests::fork::file(&front.scene, "deaf", "pid").trim().parse().expect("a pid");
     let said = front.ok("stop deaf");
     assert!(!proc::alive(pid));
-    assert!(said.err.contains("waiting for 'deaf' to end") && said.err.contains(&format!("pid={pid}")), "{said:?}");
+    assert!(said.err.contains("waiting for 'deaf' to finish") && said.err.contains(&format!("pid={pid}")), "{said:?}");
     assert!(said.err.contains("killed"), "{said:?}");
 }
 
@@ -149,7 +149,7 @@ fn on_a_terminal_the_line_is_kept_up_to_date_and_goes_at_the_end() {
     let script = front.scene.dir().join("front/pm");
     let terminal = super::terminal::open(&front.scene, &[script.to_str().expect("UTF-8"), "-s", "reload", "app"]);
     terminal.hear(&format!("to let it go on: kill -CONT {cluster}\r\n"), 1);
-    terminal.hear("\r\x1b[Kpm: info: waiting for app to be rolled, 2s", 1);
+    terminal.hear("\r\x1b[Kpm: info: reloading 'app', 2s", 1);
     proc::send(cluster, SIGCONT);
     terminal.hear("\r\x1b[Kpm: info: reloaded 'app'", 1);
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{DIRECTORY, Status, SupervisorLine, SupervisorState, WorkerLine, all_in};
+use super::{DIRECTORY, Status, SupervisorLine, WorkerLine, all_in};
 use crate::kernel::procfs;
 
 /// The status files of supervisors that ended without a word: killed with -9, or with the machine.
@@ -21,7 +21,7 @@ fn killed_in(directory: &Path) -> Vec<Status> {
 /// Whether the supervisor that wrote it was killed.
 #[must_use]
 pub fn was_killed(status: &Status) -> bool {
-    status.supervisor.state != SupervisorState::GaveUp && !status.is_alive()
+    !status.is_last_words() && !status.is_alive()
 }
 
 /// Of the supervisors that were `killed`, those with workers that go on below nobody; only these workers.

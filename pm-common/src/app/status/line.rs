@@ -82,6 +82,8 @@ words! {
         Stopping = "stopping",
         /// It restarts nothing any more.
         GaveUp = "gave up",
+        /// Its workers ended by themselves, and none is to be started again; left behind at its end.
+        Ended = "ended",
     }
 }
 
@@ -219,6 +221,8 @@ pub struct WorkerLine {
     pub sockets: Vec<u64>,
     /// When the next one starts (in backoff), in milliseconds of the wall clock since 1970.
     pub until_ms: Option<u64>,
+    /// What the slot's newest worker could not listen on and why, in words; `None`: it listens, or nothing was refused.
+    pub refused: Option<String>,
     /// It is a supervisor that has workers of its own, which are shown instead.
     #[serde(default)]
     pub supervises: bool,
@@ -260,6 +264,7 @@ impl WorkerLine {
             adapter: None,
             sockets: Vec::new(),
             until_ms: None,
+            refused: None,
             supervises: false,
         }
     }

@@ -22,7 +22,7 @@ mod roll;
 pub use counts::Counts;
 pub use left::{forget_killed, killed, lost_above, orphaned, was_killed};
 pub use line::{Ended, Id, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
-pub use owner::{app_of, socket_holder};
+pub use owner::{app_of, port_holder, port_taken, socket_holder};
 use pair::Pair;
 pub use roll::{RollReport, RollRunning};
 
@@ -71,6 +71,17 @@ impl Status {
         boots.is_none_or(|(then, now)| then == now)
     }
 
+    /// Whether its supervisor gave up.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.supervisor.state == SupervisorState::GaveUp
+    }
+
+    /// Whether it was left on purpose, at the end of its supervisor.
+    fn is_last_words(&self) -> bool {
+        self.gave_up() || self.supervisor.state == SupervisorState::Ended
+    }
+
     /// Whether a worker that it names still lives: of a supervisor that was killed, nothing else says so.
     fn has_left_workers(&self) -> bool {
         self.is_of_this_boot() && self.workers.iter().any(left::lives)
@@ -101,8 +112,8 @@ pub struct Told {
     pub living: Vec<Status>,
     /// Those that were killed.
     pub killed: Vec<Status>,
-    /// Those that gave up.
-    gave_up: Vec<Status>,
+    /// Those that gave up, or whose workers ended by themselves.
+    ended: Vec<Status>,
 }
 
 impl Told {
@@ -116,8 +127,8 @@ impl Told {
             other => other?,
         };
         let (living, ended): (Vec<_>, Vec<_>) = all.into_iter().partition(Status::is_alive);
-        let (gave_up, killed) = ended.into_iter().partition(has_given_up);
-        Ok(Self { living, killed, gave_up })
+        let (ended, killed) = ended.into_iter().partition(Status::is_last_words);
+        Ok(Self { living, killed, ended })
     }
 
     /// Counts those among the living that are the holder of the app's lock, or run below it, whatever boot they wrote of:
@@ -132,20 +143,17 @@ impl Told {
         (self.living, self.killed) = ([std::mem::take(&mut self.living), living].concat(), killed);
     }
 
-    /// What the last supervisor said as it gave up; `None`: it did not.
+    /// What the last supervisor said as it gave up, or as its workers had ended by themselves; `None`: it did neither.
     #[must_use]
     pub fn last_words(self) -> Option<Status> {
-        // The innermost one had the workers, and ended first.
-        let mut words = self.gave_up.into_iter().min_by_key(|status| status.supervisor.since_ms)?;
+        // That a start has failed is said by whoever started it. Else the innermost one had the workers, and ended first.
+        let order = |status: &Status| (!status.gave_up(), status.supervisor.since_ms);
+        let mut words = self.ended.into_iter().min_by_key(order)?;
         if !words.is_of_this_boot() {
             words.workers.iter_mut().filter_map(|worker| worker.last.as_mut()).for_each(|last| last.at_boot_ms = None);
         }
         Some(words)
     }
-}
-
-fn has_given_up(status: &Status) -> bool {
-    status.supervisor.state == SupervisorState::GaveUp
 }
 
 /// What the files in a directory of status files say.
@@ -161,7 +169,8 @@ fn all_in(directory: &Path) -> io::Result<Vec<Status>> {
     Ok(texts.filter_map(|text| Status::parse(&text)).collect())
 }
 
-/// What the last supervisor of the app said as it gave up; `None`: it did not, or another has started since.
+/// What the last supervisor of the app said at its end ([`Told::last_words`]); `None`: nothing, or another has started
+/// since.
 #[must_use]
 pub fn last_words(dir: &Path) -> Option<Status> {
     Told::read(dir).ok()?.last_words()
@@ -232,7 +241,7 @@ impl StatusFile {
         }
     }
 
-    /// Leaves the file as it is: the last words of a supervisor that gave up ([`last_words`]).
+    /// Leaves the file as it is: the last words of a supervisor that ended ([`last_words`]).
     pub fn leave(&mut self) {
         if let Some((_, spare)) = self.paths.take() {
             let _ = std::fs::remove_file(spare);

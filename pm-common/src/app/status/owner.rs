@@ -1,6 +1,7 @@
 //! Whose a process is, by what the supervisors of all apps say.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use super::read;
 use crate::app::home::Home;
@@ -19,6 +20,20 @@ pub fn app_of(home: &Home, pid: i32) -> Option<String> {
         }
     }
     procfs::with_ancestors(pid).find_map(|pid| owners.get(&pid).cloned())
+}
+
+/// That the port is taken, and by whom, for a message: `port 3000 is taken by app 'web' (pid 4711)`.
+#[must_use]
+pub fn port_taken(port: u16) -> String {
+    // Who has bound it may listen no more, or has not begun to.
+    let holder = port_holder(port).map_or_else(|| "somebody who does not listen on it".to_owned(), socket_holder);
+    format!("port {port} is taken by {holder}")
+}
+
+/// The socket that listens on the port, at whatever address.
+#[must_use]
+pub fn port_holder(port: u16) -> Option<u64> {
+    listeners::first_listener(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))
 }
 
 /// Who holds the socket of that number, for a message: `app 'web' (pid 4711)`, `node (pid 4711)` of what is no app here,

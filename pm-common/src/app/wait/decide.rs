@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::app::status::{Id, RollReport, Status, SupervisorLine, SupervisorState};
+use crate::app::status::{Id, RollReport, RollRunning, Status, SupervisorLine, SupervisorState};
+use crate::policy::time::Span;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,11 +169,16 @@ impl<'a> Decision<'a> {
             }
             // One process, with nobody beside it: it was stopped first.
             "pm-restart" => format!("the restart of {} failed: {reason}; it is down, and tried again", self.app),
-            // Its own old worker had to end first.
-            _ if line.policy.get("overlap").is_some_and(|overlaps| overlaps == false) => {
-                format!("the reload of {} was aborted: {slot}{reason}; it is tried again, the others go on", self.app)
+            _ => {
+                let apart = line.policy.get("overlap").is_some_and(|overlaps| overlaps == false);
+                let others = match line.ready {
+                    0 => format!("none of its workers serves, and they are tried again: pm logs {}", self.app),
+                    // Its own old worker had to end first.
+                    _ if apart => "it is tried again, the others go on".to_owned(),
+                    _ => "the old workers go on".to_owned(),
+                };
+                format!("the reload of {} was aborted: {slot}{reason}; {others}", self.app)
             }
-            _ => format!("the reload of {} was aborted: {slot}{reason}; the old workers go on", self.app),
         };
         WaitEnd::Failed { message, quoted: roll.stderr.clone() }
     }
@@ -186,7 +192,7 @@ impl<'a> Decision<'a> {
         };
         match line.state {
             SupervisorState::GaveUp => Some(self.gave_up(line)),
-            SupervisorState::Stopping => None,
+            SupervisorState::Stopping | SupervisorState::Ended => None,
             SupervisorState::Starting | SupervisorState::Ready => reached.then_some(WaitEnd::Reached),
         }
     }
@@ -208,7 +214,7 @@ impl<'a> Decision<'a> {
         }
         let Some(line) = sight.acting() else { return "its supervisor has said nothing yet".to_owned() };
         match &self.target {
-            Some(target) => awaited_of_roll(target.number, line.roll.as_ref()),
+            Some(target) => awaited_of_roll(target.number, line),
             None => format!(
                 "{} is {}: workers={} ready={} pid={}",
                 line.tool,
@@ -227,13 +233,26 @@ fn first_after(roll: &RollReport, since: Option<u64>) -> u64 {
     since.map_or_else(|| roll.requested.max(roll.ended.saturating_add(1)), |n| n.saturating_add(1))
 }
 
-fn awaited_of_roll(number: u64, roll: Option<&RollReport>) -> String {
-    match roll.map(|r| (r, &r.running)) {
-        Some((roll, Some(run))) => format!(
-            "roll={number} running={} slot={} done={}/{} awaiting={}",
-            roll.started, run.slot, run.done, run.of, run.awaiting
-        ),
+fn awaited_of_roll(number: u64, line: &SupervisorLine) -> String {
+    match line.roll.as_ref().map(|roll| (roll, &roll.running)) {
+        Some((_, Some(run))) => format!("{} of {} workers are new; {}", run.done, run.of, awaited_in_words(run, line)),
         Some((roll, None)) if roll.requested >= number => format!("roll={number} was asked for and has not begun"),
         Some(_) | None => format!("roll={number} was not asked for"),
+    }
+}
+
+/// What a roll is at; a word that is not known (of another version) as it is.
+fn awaited_in_words(run: &RollRunning, line: &SupervisorLine) -> String {
+    let slot = run.slot;
+    match run.awaiting.as_str() {
+        "soak" => {
+            let soak = line.policy.get("soak_ns").and_then(serde_json::Value::as_u64).map_or(Span::ZERO, Span);
+            format!("the first new one is watched for {soak}")
+        }
+        "ready" => format!("the new one of slot {slot} is not ready yet"),
+        other => match other.strip_prefix("ready: to ") {
+            Some(what) => format!("the new one of slot {slot} has yet to {what}"),
+            None => format!("slot {slot} waits for: {other}"),
+        },
     }
 }

@@ -49,7 +49,8 @@ impl Teller {
         self.next
     }
 
-    /// Tells what is waited for, if it is time to; `trouble`: what keeps it from happening, where that is known.
+    /// Tells what goes on (`waiting for app 'web' to be ready`), if it is time to; `trouble`: what keeps it from happening,
+    /// where that is known.
     pub fn tell(&mut self, goal: &str, state: &str, trouble: Option<&str>) {
         let now = clock::now();
         if now < self.next {
@@ -58,13 +59,13 @@ impl Teller {
         self.next = now + PATIENT;
         let reason = trouble.unwrap_or_default().to_owned();
         if let Some(trouble) = trouble.filter(|_| self.told.as_ref() != Some(&reason)) {
-            report::warning(format_args!("waiting for {goal}: {trouble}"));
+            report::warning(format_args!("{goal}: {trouble}"));
         } else if !self.on_terminal && self.told.is_none() {
-            report::info(format_args!("waiting for {goal}: {state}"));
+            report::info(format_args!("{goal}: {state}"));
         }
         if self.on_terminal {
             let seconds = now.since(self.begun).as_millis() / 1000;
-            report::progress(&format!("waiting for {goal}, {seconds}s: {state}"), columns());
+            report::progress(&format!("{goal}, {seconds}s: {state}"), columns());
         }
         self.told = Some(reason);
     }

@@ -11,7 +11,7 @@
 // without a channel would end by itself. It says `pmDrained` and keeps its channel until the signal has come; any other
 // says by the end of its channel that it is done. For the app its servers are open until it closes them itself.
 //
-// Below pm-restart alone it says when the app has been loaded, and does nothing else.
+// Below pm-restart alone it says when the app has been loaded, and what its servers were refused, and does nothing else.
 //
 // Environment, taken out again so that the app's children do not inherit it:
 //   PM_PRELOAD    the text that was added to NODE_OPTIONS
@@ -543,6 +543,28 @@ const hasLoadedServer = () => typeof process.getActiveResourcesInfo !== 'functio
 
 const resources = () => typeof process.getActiveResourcesInfo === 'function' ? process.getActiveResourcesInfo() : []
 
+// ---- What a server was refused ----
+
+// An app may hear that its port is taken and end well over it, or live on (Express 5 hands the error to the callback). It
+// is told before the app hears of it, until something listens: the hook is gone where connections come.
+function sayRefused () {
+  const { prototype } = require('net').Server
+  const { emit } = prototype
+  const { send } = process
+  const hear = safely((server, event, error) => {
+    if (event === 'listening' && typeof server.address() === 'object' && prototype.emit === hook) delete prototype.emit
+    if (event !== 'error' || error.syscall !== 'listen' || !process.connected) return
+    const { code, address, port } = error
+    const message = { cmd: 'NODE_CLUSTER', act: 'pmRefused', code, address, port }
+    send.call(process, message, undefined, { swallowErrors: true }, () => {})
+  })
+  function hook (...args) {
+    hear(this, ...args)
+    return Reflect.apply(emit, this, args)
+  }
+  prototype.emit = hook
+}
+
 safely(() => {
   const { PM_DRAIN_SIGNAL: signal, PM_LINGER_MS: linger } = process.env
   const ms = milliseconds(linger)
@@ -555,7 +577,7 @@ safely(() => {
   const worker = !alone && isWorker()
   if (process[here] || !(worker || (alone && process.connected) || (signal && mayServe()))) return
   process[here] = true
-  if (alone) return void (isNode && (sayLoaded(), sayBooted()))
+  if (alone) return void (isNode && (sayLoaded(), sayBooted(), sayRefused()))
   watchServers()
   if (signal) awaitSignal(signal, worker)
   if (!worker) return

@@ -75,13 +75,13 @@ impl Supervisor {
     }
 
     pub(super) fn on_looked(&mut self, now: Mono, id: WorkerId, busy: bool, out: &mut Vec<Action>) {
-        let alive_after = self.shape.ready.alive_after.unwrap_or_default();
         let Some(worker) = self.worker(id) else { return };
         if busy || !matches!(worker.life, Life::Starting(Due::Alive(_))) {
             return;
         }
         if worker.is_refused() {
-            self.not_ready_in_time(now, id, alive_after, out);
+            let after = now.since(worker.started);
+            self.not_ready_in_time(now, id, after, out);
         } else {
             self.became_ready(now, id, ReadyBy::Alive, out);
         }

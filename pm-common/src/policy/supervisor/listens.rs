@@ -197,9 +197,11 @@ impl Supervisor {
 }
 
 /// Why a worker that the roll waited for is turned away.
-pub(super) fn not_ready(worker: &Worker, after: Span, missing: &[Listening]) -> String {
-    match worker.refused.as_deref() {
-        None if worker.up.is_some() && !missing.is_empty() => listens_elsewhere(worker, missing),
-        refused => format!("not ready after {}ms{}", after.as_millis(), lacking(missing, refused)),
+pub(super) fn not_ready(asked: ReadyBy, worker: &Worker, after: Span, missing: &[Listening]) -> String {
+    match (asked, worker.refused.as_deref()) {
+        (ReadyBy::Message, _) => format!("no process.send('ready') within {after}"),
+        (ReadyBy::Notify, _) => format!("no READY=1 within {after}"),
+        (_, None) if worker.up.is_some() && !missing.is_empty() => listens_elsewhere(worker, missing),
+        (_, refused) => format!("not ready after {}ms{}", after.as_millis(), lacking(asked, missing, refused)),
     }
 }

@@ -345,6 +345,7 @@ fn views(number: u32, slot: &Slot) -> Vec<View> {
         until: None,
         restarts: slot.restarts,
         last: slot.last,
+        refused: slot.refused.clone(),
         supervises: false,
     };
     let vacant = match slot.seat {

@@ -31,7 +31,7 @@ impl Supervisor {
     pub(super) fn serves(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
         self.ever_ready = true;
         let Some((slot, role)) = self.find(id) else { return };
-        slot.was_ready = true;
+        (slot.was_ready, slot.refused) = (true, None);
         let Some(worker) = slot.worker_mut(role) else { return };
         let before = worker.clone();
         let by = if by == ReadyBy::Alive && before.idle_at <= now { ReadyBy::Idle } else { by };
@@ -78,14 +78,17 @@ impl Supervisor {
 
     /// Only where listening is asked for, or a check: one that sends a sign of its own knows what it can do without.
     pub(super) fn on_refused(&mut self, id: WorkerId, what: String) {
-        let asks = matches!(self.shape.ready.evidence, ReadyBy::Listen | ReadyBy::Health);
-        if let Some(worker) = self.worker(id).filter(|w| asks && matches!(w.life, Life::Starting(_))) {
-            worker.refused = Some(what);
+        let listens = self.asks_listen();
+        let asks = listens || self.shape.ready.evidence == ReadyBy::Health;
+        let Some(worker) = self.worker(id).filter(|w| asks && matches!(w.life, Life::Starting(_))) else { return };
+        worker.refused = Some(what.clone());
+        if let Some(slot) = self.slot_mut(id.slot).filter(|_| listens) {
+            slot.refused = Some(what);
         }
     }
 
     pub(super) fn not_ready_in_time(&mut self, now: Mono, id: WorkerId, after: Span, out: &mut Vec<Action>) {
-        let end = self.ending(now, Why::NotReady);
+        let (end, asked) = (self.ending(now, Why::NotReady), self.shape.ready.evidence);
         let Some((slot, role)) = self.find(id) else { return };
         let Some(worker) = slot.worker_mut(role).cloned() else { return };
         // Where another sign was asked for, no address was waited for.
@@ -100,10 +103,10 @@ impl Supervisor {
         // One that is up may have had less time.
         let after = after.min(now.since(worker.started));
         if self.is_awaited(id.slot, &worker) {
-            self.abort_roll(now, id.slot, not_ready(&worker, after, &missing), out);
+            self.abort_roll(now, id.slot, not_ready(asked, &worker, after, &missing), out);
         } else {
             let refused = worker.refused;
-            out.push(Action::Say(Record::NotReady { id, after, missing, refused }));
+            out.push(Action::Say(Record::NotReady { id, after, asked, missing, refused }));
         }
     }
 

@@ -256,6 +256,8 @@ pub struct View {
     pub restarts: u64,
     /// How the slot's last worker ended.
     pub last: Option<LastEnd>,
+    /// What the slot's newest worker that could not listen was refused, in words; `None`: it listens, or nothing was.
+    pub refused: Option<String>,
     /// The worker is itself a supervisor.
     pub supervises: bool,
 }

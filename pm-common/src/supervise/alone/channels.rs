@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, RawFd};
 
+use crate::app::status;
 use crate::node::channel::{Channel, Received};
 use crate::node::message::{Message, Outgoing};
 use crate::node::preload::Preload;
@@ -94,6 +95,11 @@ impl Channels {
             Message::Ready => Some(Event::SaidReady(id, ReadyBy::Message)),
             Message::Loaded => Some(Event::Boots(id)),
             Message::Booted { server } => Some(Event::Booted(id, Loads::of(*server))),
+            Message::Refused { port, address, code } => {
+                let taken = port.filter(|_| code == "EADDRINUSE").map(status::port_taken);
+                let what = taken.unwrap_or_else(|| format!("it cannot listen on {address}: {code}"));
+                Some(Event::Refused { id, what })
+            }
             _ => None,
         }));
         if received == Received::Closed {

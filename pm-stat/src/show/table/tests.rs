@@ -17,7 +17,7 @@ fn web() -> Entry {
         cpu_pct: Some(12.34),
         memory: Some(53_896_806),
         traffic: Traffic::default(),
-        why: "crash SIGSEGV 2h ago".to_owned(),
+        why: "crash SIGSEGV, 2h ago".to_owned(),
     }
 }
 
@@ -31,7 +31,7 @@ fn with_room_everything_is_shown() {
     let text = render(&[web(), stopped()], None, false);
     let wanted = "\
 id  name   mode     slot  gen      pid  uptime  ↺  status     cpu     mem  last restart
- 0  web    cluster     1   12  4190000      2h  3  online   12.3%  51.4mb  crash SIGSEGV 2h ago
+ 0  web    cluster     1   12  4190000      2h  3  online   12.3%  51.4mb  crash SIGSEGV, 2h ago
  1  größe  fork        -    -        -       -  -  stopped      -       -
 ";
     assert_eq!(text, wanted);

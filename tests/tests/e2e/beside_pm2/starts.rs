@@ -37,8 +37,15 @@ const SERVES: &str =
     "const serve = () => require('http').createServer((q, r) => r.end('x')).listen(process.env.PORT)\n";
 
 /// The apps: a name, the text, the options, what PM2 comes to, and what ours does.
-const STARTS: [(&str, &str, &str, &str, &str); 9] = [
+const STARTS: [(&str, &str, &str, &str, &str); 10] = [
     ("job", "setInterval(() => {}, 1e6)", "", "0 online refused", "0 online refused"),
+    (
+        "soon",
+        "setTimeout(() => process.exit(3), 300)",
+        "--restart-delay 600000",
+        "0 online refused",
+        "1 waiting restart refused",
+    ),
     ("script", "console.log('done')", "--no-autorestart", "0 *", "0 stopped refused"),
     ("server", "serve()", "", "0 online *", "0 online answers"),
     ("cluster", "serve()", "-i 2", "0 online *", "0 online answers"),

@@ -1,0 +1,143 @@
+//! What a start says of an app that does not serve: a port that is taken, a crash that comes soon, a crash loop, and the exit
+//! code of what has ended.
+
+use std::fmt::Write as _;
+use std::net::{Ipv6Addr, TcpListener};
+
+use pm_tests::front::Front;
+use pm_tests::wait;
+
+/// The error goes to the callback, and nothing keeps the app alive.
+const EXPRESS_5: &str =
+    "const app = require('express')(); app.listen(process.env.PORT, (error) => console.log(error?.code))\n";
+/// The same with something that does.
+const LIVES_ON: &str = "setInterval(() => {}, 1e6); require('./express5.js')\n";
+/// The error ends the app.
+const EXPRESS_4: &str = "require('express4')().listen(process.env.PORT)\n";
+/// The app hears of it, and lives on.
+const HEARS: &str =
+    "setInterval(() => {}, 1e6); require('http').createServer().on('error', () => {}).listen(process.env.PORT)\n";
+const PYTHON: &str = "import http.server, os\n\
+    http.server.HTTPServer(('', int(os.environ['PORT'])), http.server.BaseHTTPRequestHandler).serve_forever()\n";
+
+fn front() -> Front {
+    let front = Front::new();
+    for (name, text) in [
+        ("express5.js", EXPRESS_5),
+        ("lives.js", LIVES_ON),
+        ("express4.js", EXPRESS_4),
+        ("hears.js", HEARS),
+        ("taken.py", PYTHON),
+        ("soon.js", "setTimeout(() => process.exit(3), 300)\n"),
+        ("later.js", "setTimeout(() => process.exit(4), 2000)\n"),
+        ("done.js", "console.log('done')\n"),
+        ("bad.js", "throw new Error('no config')\n"),
+    ] {
+        let _ = front.scene.file(name, text);
+    }
+    front
+}
+
+/// Who has the port is told, with exit code 1, whatever the program makes of the error.
+fn the_owner_is_told(scripts: &[&str], options: &str) {
+    let front = front();
+    front.ok("start app.js --name first -s");
+    let taken = format!("port {} is taken by app 'first' (pid ", front.scene.port);
+    let mut failed = String::new();
+    for script in scripts {
+        let said = front.line(&format!("start {script} --name second {options} -s"));
+        if said.code != 1 || !said.err.contains(&taken) {
+            let _ = writeln!(failed, "{script} {options}: {said:?}");
+        }
+        front.ok("delete second -s");
+    }
+    assert!(failed.is_empty(), "{failed}");
+}
+
+#[test]
+fn a_program_that_is_refused_its_port_and_ends_is_no_start_in_fork_mode() {
+    the_owner_is_told(&["express5.js", "express4.js", "taken.py"], "");
+    the_owner_is_told(&["express5.js", "taken.py"], "--no-autorestart");
+}
+
+#[test]
+fn a_program_that_is_refused_its_port_and_lives_on_is_no_start_in_fork_mode() {
+    the_owner_is_told(&["hears.js"], "");
+}
+
+#[test]
+fn a_program_that_is_refused_its_port_is_no_start_in_cluster_mode() {
+    the_owner_is_told(&["express5.js", "taken.py"], "-i 2 --exec-mode cluster");
+}
+
+/// Also where the one who has the port is no app.
+#[test]
+fn any_owner_of_a_port_is_told() {
+    let front = front();
+    let _taken = TcpListener::bind((Ipv6Addr::UNSPECIFIED, front.scene.port)).expect("our own port");
+    let said = front.line("start express5.js --name second -s");
+    let (port, pid) = (front.scene.port, std::process::id());
+    let told = said.err.split(&format!("port {port} is taken by ")).nth(1).unwrap_or_default();
+    assert!(said.code == 1 && told.contains(&format!("(pid {pid})")), "{said:?}");
+}
+
+/// One that is refused is watched for longer than a start waits for one that may yet listen: the start waits for what comes
+/// of it, however late the program was loaded.
+#[test]
+fn a_start_waits_for_what_becomes_of_one_that_was_refused() {
+    let front = front();
+    let _ =
+        front.scene.file("slow.js", "for (const end = Date.now() + 2000; Date.now() < end;); require('./lives.js')\n");
+    front.ok("start app.js --name first -s");
+    let said = front.line("start slow.js --name second -i 1 -s");
+    assert!(said.code == 1 && said.err.contains("is taken by app 'first'"), "{said:?}");
+}
+
+/// Until then it is watched; a job that ends well is not waited for.
+#[test]
+fn what_serves_nobody_is_started_once_it_has_lived_for_a_second() {
+    let front = front();
+    let said = front.line("start soon.js --name soon --restart-delay 600000 -s");
+    assert!(said.code == 1 && said.err.contains("app 'soon' does not start: its worker ended once"), "{said:?}");
+    let said = front.line("start soon.js --name once --no-autorestart -s");
+    assert!(said.code == 3 || said.code == 1, "{said:?}");
+    assert!(said.err.contains("app 'once' ended soon after its start: code=3"), "{said:?}");
+    let said = front.ok("start done.js --name done --no-autorestart -s");
+    assert!(said.err.contains("app 'done' has ended"), "{said:?}");
+}
+
+#[test]
+fn a_crash_loop_is_not_called_running() {
+    let front = front();
+    let _ = front.line("start bad.js --name b -s");
+    for line in ["start b", "start bad.js --name b", "reload b"] {
+        let said = front.line(&format!("{line} -s"));
+        assert!(said.code == 1 && said.err.contains("'b' is restarting after a crash: exit 1, "), "{line}: {said:?}");
+        assert!(said.err.contains("; pm logs b"), "{line}: {said:?}");
+        assert!(!said.err.contains("is running") && !said.err.contains("the old workers go on"), "{line}: {said:?}");
+    }
+}
+
+/// As PM2's list has it; by hand it is in the list and in the description.
+#[test]
+fn the_exit_code_of_what_has_ended_is_kept() {
+    let front = front();
+    for (script, options, code) in [
+        ("later.js", "--no-autorestart", 4),
+        ("later.js", "--stop-exit-codes 4", 4),
+        ("later.js", "--no-autorestart -i 2", 4),
+        ("done.js", "--no-autorestart", 0),
+    ] {
+        front.ok(&format!("start {script} --name job {options} -s"));
+        wait::until("its end", || (front.list() == ["job:stopped"]).then_some(()));
+        assert_eq!(front.jlist()[0]["pm2_env"]["exit_code"], code, "{script} {options}");
+        let how = format!("exit {code}, ");
+        assert!(front.ok("list").out.contains(&how), "{script} {options}: {}", front.ok("list").out);
+        assert!(front.ok("describe job").out.contains(&how), "{script} {options}: {}", front.ok("describe job").out);
+        front.ok("delete job -s");
+    }
+    let said = front.line("start bad.js --name job --max-restarts 1 --restart-delay 1 -s");
+    assert_ne!(said.code, 0, "{said:?}");
+    wait::until("its end", || (front.list() == ["job:errored"]).then_some(()));
+    assert_eq!(front.jlist()[0]["pm2_env"]["exit_code"], 1);
+}
