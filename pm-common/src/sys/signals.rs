@@ -3,8 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use nix::libc;
+use nix::sys::signal::Signal;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
@@ -87,11 +90,49 @@ pub fn end_in_order() -> io::Result<()> {
     let (mut proc, own) = (Proc::default(), std::process::id().cast_signed());
     for (signal, code) in [(libc::SIGINT, 130), (libc::SIGTERM, 143), (libc::SIGHUP, 143)] {
         if !proc.ignores(own, signal as u8) {
-            let now = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+            let now = Arc::new(AtomicBool::new(true));
             signal_hook::flag::register_conditional_shutdown(signal, code, now)?;
         }
     }
     Ok(())
+}
+
+/// INT, TERM and HUP, held back while something is half done that would be worse left so. What the caller has had ignored
+/// stays ignored; a program that is executed meanwhile gets all of them.
+#[derive(Debug)]
+pub struct HeldBack {
+    came: Arc<AtomicUsize>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl HeldBack {
+    /// Holds them back from now on, for as long as this process runs, or until [`Self::end`].
+    ///
+    /// # Errors
+    /// sigaction(2) refused.
+    pub fn begin() -> io::Result<Self> {
+        let held = Self { came: Arc::default(), is_over: Arc::default() };
+        let (mut proc, own) = (Proc::default(), std::process::id().cast_signed());
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            if !proc.ignores(own, signal as u8) {
+                signal_hook::flag::register_conditional_default(signal, held.is_over.clone())?;
+                signal_hook::flag::register_usize(signal, held.came.clone(), signal.cast_unsigned() as usize)?;
+            }
+        }
+        Ok(held)
+    }
+
+    /// From now on each does what it does to a program that handles none; the one that came meanwhile, if one did.
+    pub fn end(&self) -> Option<Signal> {
+        self.is_over.store(true, Ordering::SeqCst);
+        Signal::try_from(self.came.swap(0, Ordering::SeqCst) as i32).ok()
+    }
+}
+
+/// Ends this process by a signal, so that whoever waits for it sees by which.
+pub fn end_by(signal: Signal) -> ! {
+    let _ = signal_hook::low_level::emulate_default_handler(signal as i32);
+    std::process::exit(128 + signal as i32)
 }
 
 /// A terminal sends HUP, TTIN and TTOU too (`SI_KERNEL`): only a process asks for a reload or another worker with

@@ -42,7 +42,7 @@ pub(crate) fn again(names: &[String], how: &Again, patience: &Patience) -> Resul
         true => stop_first::stop_first(&home, services, &[]),
         false => Ready::all(services),
     };
-    let code = launch::summary(&launch::start_all(&ready.services, patience)?);
+    let code = launch::summary(&launch::start_all(&ready, patience)?);
     Ok(if failed || ready.failed { 1 } else { code })
 }
 
@@ -194,7 +194,7 @@ pub(crate) fn run(asked: &Description, saved: Vec<Saved>, patience: &Patience) -
             report::fatal(failure, &[]);
         }
     }
-    let code = launch::summary(&launch::start_all(&services, patience)?);
+    let code = launch::summary(&launch::start_all(&Ready::all(services), patience)?);
     Ok(if failed { 1 } else { code })
 }
 

@@ -95,7 +95,7 @@ impl Planned {
             false => stop_first::Ready::all(services),
         };
         let parked = park(&parking);
-        let codes = launch::start_all(&ready.services, patience)?;
+        let codes = launch::start_all(&ready, patience)?;
         Ok(if parked && !ready.failed { launch::summary(&codes) } else { 1 })
     }
 }

@@ -14,6 +14,7 @@ use pm_common::sys::{clock, process};
 use crate::start::awaited::Awaited;
 use crate::start::service::{ABOUT_TO_EXEC, FIELDS, Service};
 use crate::start::started::Started;
+use crate::start::stop_first::Ready;
 
 /// Until when a start is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,9 +48,9 @@ pub(crate) fn start(service: &Service, patience: &Patience) -> Result<u8, Failur
 }
 
 /// Starts the services in their order, then waits for all; each gets its line. The codes are in no order.
-pub(crate) fn start_all(services: &[Service], patience: &Patience) -> Result<Vec<u8>, Failure> {
+pub(crate) fn start_all(ready: &Ready, patience: &Patience) -> Result<Vec<u8>, Failure> {
     let (mut started, mut codes) = (Vec::new(), Vec::new());
-    for service in services {
+    for service in &ready.services {
         match launch(service, patience.until) {
             Ok(one) => started.extend(one),
             Err(failure) => {
@@ -58,6 +59,7 @@ pub(crate) fn start_all(services: &[Service], patience: &Patience) -> Result<Vec
             }
         }
     }
+    ready.are_started();
     codes.extend(wait(&started, patience)?);
     Ok(codes)
 }

@@ -2,12 +2,15 @@
 //!
 //! Two who ask for the same app do it one after the other: the second TERM would cut short what the app has in hand, and
 //! the second start would find the name taken.
+//!
+//! INT, TERM and HUP (a session that is gone) wait until what was stopped is started again: in between nothing would run.
 
 use std::path::PathBuf;
 
 use pm_common::app::home::{Home, Turns};
 use pm_common::app::status::{self, Counts};
 use pm_common::cli::report;
+use pm_common::sys::signals::{self, HeldBack};
 
 use crate::apps::{self, stop};
 use crate::start::service::Service;
@@ -19,12 +22,24 @@ pub(crate) struct Ready {
     pub(crate) failed: bool,
     /// Nobody else starts them as long as this lives. `None`: there is no place to say so.
     _turns: Option<Turns>,
+    /// `None`: nothing was stopped for it, or they cannot be held back.
+    held: Option<HeldBack>,
 }
 
 impl Ready {
     /// These, whatever runs.
     pub(crate) const fn all(services: Vec<Service>) -> Self {
-        Self { services, failed: false, _turns: None }
+        Self { services, failed: false, _turns: None, held: None }
+    }
+
+    /// Lets the signals through again, now that all are started; with one that came meanwhile, it does not return.
+    pub(crate) fn are_started(&self) {
+        if let Some(signal) = self.held.as_ref().and_then(HeldBack::end) {
+            report::warning(format_args!(
+                "{signal} came while apps were down: what was stopped is started again, and not waited for"
+            ));
+            signals::end_by(signal);
+        }
     }
 }
 
@@ -34,6 +49,7 @@ pub(crate) fn stop_first(home: &Home, mut services: Vec<Service>, others: &[&str
     names.extend(others.iter().map(|&name| name.to_owned()));
     names.sort_unstable();
     let turns = turns(home, &names);
+    let held = HeldBack::begin().ok();
     let before = services.len();
     services.retain(|service| is_possible(home, service, &mut names));
     let mut failed = services.len() < before;
@@ -41,7 +57,7 @@ pub(crate) fn stop_first(home: &Home, mut services: Vec<Service>, others: &[&str
     let running = stop::stop(home, &names, None);
     failed |= !running.is_empty();
     services.retain(|service| !running.contains_key(&service.start.name));
-    Ready { services, failed, _turns: turns }
+    Ready { services, failed, _turns: turns, held }
 }
 
 /// Our turn with each of the names. Where no file can be made for that, we go on without: it is no reason not to.

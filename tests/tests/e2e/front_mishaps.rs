@@ -1,6 +1,12 @@
 //! `pm` where things are not as they should be: names, files and moments that nobody thinks of.
 
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pm_tests::front::Front;
+use pm_tests::wait;
 
 /// One that an earlier version has let pass.
 #[test]
@@ -100,6 +106,43 @@ fn a_script_that_is_gone_does_not_end_what_runs() {
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains("app 'idle' is left running: script /"), "{said:?}");
     assert_eq!(front.pids("idle"), before);
+}
+
+/// An app that has begun to stop, and ends when the test lets it; then the front is told to end, twice.
+#[test]
+fn a_restart_that_is_interrupted_leaves_no_app_stopped() {
+    let front = Front::new();
+    let _ = front.scene.file(
+        "slow.js",
+        "const { existsSync, writeFileSync } = require('fs')\n\
+         setInterval(() => {}, 1e6)\n\
+         process.on('SIGINT', () => {\n\
+           writeFileSync('stops', '')\n\
+           setInterval(() => existsSync('go') && process.exit(0), 20)\n\
+         })\n\
+         writeFileSync('up', '')\n",
+    );
+    front.ok("start slow.js --kill-timeout 60000");
+    front.ok("start idle.js");
+    for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGTERM] {
+        let [up, stops, go] = ["up", "stops", "go"].map(|name| front.scene.dir().join(name));
+        wait::until("the app knows how to stop", || up.exists().then_some(()));
+        [&up, &stops, &go].iter().for_each(|file| drop(std::fs::remove_file(file)));
+        let before = front.pids("slow");
+        let mut command = front.command(&["restart", "all"]);
+        let child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("pm runs");
+        let pid = Pid::from_raw(child.id().cast_signed());
+        wait::until("the app stops", || stops.exists().then_some(()));
+        kill(pid, signal).expect("it waits");
+        let _ = kill(pid, signal);
+        std::fs::write(&go, "").expect("our own directory");
+        let ended = child.wait_with_output().expect("our child");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(said.contains(&format!("{signal} came while apps were down: what was stopped is started")), "{said}");
+        assert_eq!(ended.status.signal(), Some(signal as i32), "{said}");
+        wait::until("both are online", || (front.list() == ["idle:online", "slow:online"]).then_some(()));
+        assert_ne!(front.pids("slow"), before);
+    }
 }
 
 #[test]
