@@ -14,22 +14,33 @@ use super::time::Mono;
 use super::worker::Worker;
 
 impl Slot {
-    /// Learns from a worker, as it leaves the seat or is to be replaced, what its successor must listen on.
-    pub(super) fn learn(&mut self, worker: &Worker, heard: Heard<Listening>) {
-        let Heard { baseline, others } = heard;
+    /// What this worker teaches, as it leaves the seat or is to be replaced; `None`: it was never ready.
+    pub(super) fn lesson(&self, worker: &Worker, others: &Others<'_>) -> Option<(BTreeSet<Listening>, Learned)> {
+        let Heard { baseline, others } = worker.was_ready().then(|| self.heard(worker, others).to_owned())?;
         let opened = |address: &Listening| worker.listening.get(address);
         let late = baseline.iter().filter(|address| opened(address).is_some_and(|o| o.late)).cloned().collect();
         let took = baseline.iter().filter_map(opened).map(|opened| opened.after).max().unwrap_or_default();
-        let known = std::mem::take(&mut self.learned);
-        let before = if known.from == worker.generation { known.before } else { known.seen };
-        self.learned = Learned { from: worker.generation, seen: &baseline | &others, before, late, took };
-        self.baseline = baseline;
+        let before = self.before(worker).clone();
+        let learned = Learned { from: worker.generation, seen: &baseline | &others, before, late, took };
+        Some((baseline, learned))
+    }
+
+    /// Holds its next workers to what the last one taught, if anything.
+    pub(super) fn learn(&mut self, lesson: Option<(BTreeSet<Listening>, Learned)>) {
+        if let Some((baseline, learned)) = lesson {
+            (self.baseline, self.learned) = (baseline, learned);
+        }
+    }
+
+    /// What the worker before this one listened on; it may be asked several times.
+    fn before(&self, worker: &Worker) -> &BTreeSet<Listening> {
+        let known = &self.learned;
+        if known.from == worker.generation { &known.before } else { &known.seen }
     }
 
     /// What is to be learned from this worker of the slot; it may be asked several times.
     pub(super) fn heard<'a>(&self, worker: &'a Worker, others: &Others<'_>) -> Heard<&'a Listening> {
-        let known = &self.learned;
-        let before = if known.from == worker.generation { &known.before } else { &known.seen };
+        let before = self.before(worker);
         let seen: BTreeSet<&Listening> = counting(&worker.listening).collect();
         let wanted = |address: &&Listening| !others.waived.contains(*address);
         let shared = |address: &Listening| others.shared.as_ref().is_none_or(|shared| shared.contains(address));
@@ -50,14 +61,24 @@ impl Slot {
     }
 
     /// What this worker does not listen on and must.
-    pub(super) fn missing(&self, worker: &Worker) -> Vec<Listening> {
+    fn lacking(&self, worker: &Worker) -> impl Iterator<Item = &Listening> {
         let must = self.baseline.iter().filter(|_| !worker.accepted);
-        must.filter(|address| !worker.listening.contains_key(*address)).cloned().collect()
+        must.filter(|address| !worker.listening.contains_key(*address))
     }
 
-    /// Whether the one before was without these too when it had served for a while.
-    pub(super) fn opened_late(&self, missing: &[Listening]) -> bool {
-        missing.iter().all(|address| self.learned.late.contains(address))
+    /// What this worker does not listen on and must.
+    pub(super) fn missing(&self, worker: &Worker) -> Vec<Listening> {
+        self.lacking(worker).cloned().collect()
+    }
+
+    /// Whether this worker listens wherever it must: asked at each address, so that fewer than it must have end it.
+    pub(super) fn lacks_nothing(&self, worker: &Worker) -> bool {
+        worker.accepted || worker.listening.len() >= self.baseline.len() && self.lacking(worker).next().is_none()
+    }
+
+    /// Whether the one before was without what this one lacks, too, when it had served for a while.
+    pub(super) fn opened_late(&self, worker: &Worker) -> bool {
+        self.lacking(worker).all(|address| self.learned.late.contains(address))
     }
 
     /// Until when this worker has time for the rest; `None`: it is not up.

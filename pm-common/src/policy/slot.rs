@@ -10,7 +10,8 @@ use super::time::{Mono, Span};
 use super::worker::{ReadyRule, Why, Worker};
 
 /// Who fills the slot, or what it waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) enum Seat {
     /// Nobody, and nobody is wanted (not started, ended for good, or stopped).
     Down { since: Mono },
@@ -40,7 +41,8 @@ pub struct LastEnd {
     pub at: Mono,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Slot {
     pub(super) seat: Seat,
     /// A new worker that starts beside the one in the seat, to replace it.
@@ -145,12 +147,17 @@ impl Slot {
         incumbent.into_iter().chain(&mut self.successor).chain(&mut self.retiring)
     }
 
+    /// The worker of this generation, if it lives.
+    pub(super) fn worker(&self, generation: u64) -> Option<&Worker> {
+        self.workers().find(|worker| worker.generation == generation)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.workers().next().is_none()
     }
 
     /// A new worker of the next generation, from this release.
-    pub(super) fn next_worker(&mut self, now: Mono, rule: &ReadyRule, release: u64) -> Worker {
+    pub(super) fn next_worker(&mut self, now: Mono, rule: ReadyRule, release: u64) -> Worker {
         self.generation += 1;
         Worker::new(self.generation, now, rule, !self.baseline.is_empty(), release)
     }

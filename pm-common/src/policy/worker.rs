@@ -46,7 +46,7 @@ impl ReadyBy {
 }
 
 /// Which evidence the person asked for, and how long to wait for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadyRule {
     /// `Listen`, `Message`, `Notify` or `Health`; READY=1 is always good.
     pub evidence: ReadyBy,
@@ -218,7 +218,7 @@ pub(super) enum Due {
 }
 
 /// The states of a living worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
     Starting(Due),
     /// Ready by this evidence, and to be watched until then before it serves.
@@ -231,13 +231,12 @@ pub(super) enum Life {
         since: Mono,
         by: ReadyBy,
     },
-    /// `told`: the stop signal was sent; before that it finishes its work.
+    /// Asked to end; until it is told to, it finishes its work.
     Draining {
         since: Mono,
         kill_at: Mono,
         why: Why,
-        told: bool,
-        asked_again: bool,
+        told: Told,
     },
     Killing {
         since: Mono,
@@ -245,8 +244,43 @@ pub(super) enum Life {
     },
 }
 
+/// How often a worker was sent the stop signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Told {
+    /// Not yet: it finishes its work.
+    Never,
+    Once,
+    /// A supervisor takes the second for "now"; what comes next is KILL.
+    Twice,
+}
+
+/// Whether a worker has shown that it is any good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Proof {
+    /// It has not been ready yet.
+    None,
+    /// Nor has this one, and a roll waits for it: its release has yet to show that it is any good.
+    OnTrial,
+    /// It has been ready (and soaked) at some time.
+    WasReady,
+}
+
+/// Whether the end of a worker is held against its program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Excuse {
+    /// It is.
+    None,
+    /// Not if it comes before there is any evidence that the worker is ready.
+    Excused,
+    /// It is, and the worker stands in for one that was excused: there is no second excuse.
+    Substitute,
+}
+
 /// A living worker (or one whose leader has ended and whose process group has not).
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// It may listen on a thousand addresses, and each is an event: only tests may clone it.
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Worker {
     pub(super) generation: u64,
     pub(super) started: Mono,
@@ -259,22 +293,16 @@ pub(super) struct Worker {
     pub(super) supervises: bool,
     /// It said that it gives up: do not start it again.
     pub(super) gave_up: bool,
-    /// Its end, if it comes before there is any evidence that it is ready, is not its own fault.
-    pub(super) excused: bool,
+    pub(super) excuse: Excuse,
     /// The kernel's OOM killer struck as it was killed.
     pub(super) oom: bool,
-    /// It stands in for one that was excused.
-    pub(super) again: bool,
     /// Over this limit (memory or lag); noted once, so that it counts once.
     pub(super) unfit: Option<Why>,
-    /// A roll waits for it to be ready: it has yet to show that its release is any good.
-    pub(super) trial: bool,
+    pub(super) proof: Proof,
     /// The number of the roll that its release came with.
     pub(super) release: u64,
     /// It has had the seat of its slot at some time: only then is its end an end of the slot's worker.
     pub(super) seated: bool,
-    /// It has been ready (and soaked) at some time.
-    pub(super) was_ready: bool,
     /// What it was refused when it wanted to listen, if it was.
     pub(super) refused: Option<String>,
     /// It is being loaded, and will say when that is done.
@@ -288,7 +316,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(generation: u64, now: Mono, rule: &ReadyRule, held: bool, release: u64) -> Self {
+    pub(super) fn new(generation: u64, now: Mono, rule: ReadyRule, held: bool, release: u64) -> Self {
         Self {
             generation,
             started: now,
@@ -297,14 +325,12 @@ impl Worker {
             exit: None,
             supervises: false,
             gave_up: false,
-            excused: false,
+            excuse: Excuse::None,
             oom: false,
-            again: false,
             unfit: None,
-            trial: false,
+            proof: Proof::None,
             release,
             seated: false,
-            was_ready: false,
             refused: None,
             boots: false,
             up: None,
@@ -320,7 +346,7 @@ impl Worker {
 
     /// It has shown nothing yet but that it lives, and stands in for none that was excused.
     pub(super) fn is_excusable(&self) -> bool {
-        !self.again
+        self.excuse != Excuse::Substitute
             && match &self.life {
                 Life::Starting(_) => true,
                 Life::Soaking { by, .. } | Life::Ready { by, .. } => by.serves_nobody(),
@@ -331,6 +357,16 @@ impl Worker {
     /// It wanted to listen, could not, and listens on nothing: that it lives shows nothing.
     pub(super) fn is_refused(&self) -> bool {
         self.refused.is_some() && self.listening.is_empty()
+    }
+
+    /// A roll waits for it to be ready.
+    pub(super) fn on_trial(&self) -> bool {
+        self.proof == Proof::OnTrial
+    }
+
+    /// It has been ready at some time.
+    pub(super) fn was_ready(&self) -> bool {
+        self.proof == Proof::WasReady
     }
 
     pub(super) fn is_ready(&self) -> bool {

@@ -30,7 +30,7 @@ impl Supervisor {
     }
 
     fn settle_by_loads(&mut self, now: Mono, id: WorkerId, loads: Loads, out: &mut Vec<Action>) {
-        let rule = self.shape.ready.clone();
+        let rule = self.shape.ready;
         let (Some(alive_after), Some(worker)) = (rule.alive_after, self.worker(id)) else { return };
         let waits = matches!(worker.life, Life::Starting(Due::Alive(_))) && !worker.is_refused();
         match loads {

@@ -115,7 +115,7 @@ impl Supervisor {
         for slot in &self.slots {
             let known = match slot.incumbent() {
                 Some(worker) if worker.release != kept => None,
-                Some(worker) if worker.was_ready => Some(slot.heard(worker, &others)),
+                Some(worker) if worker.was_ready() => Some(slot.heard(worker, &others)),
                 None if rolling => None,
                 Some(_) | None => Some(slot.known()),
             };

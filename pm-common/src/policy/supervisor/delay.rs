@@ -59,8 +59,7 @@ impl Supervisor {
 
     /// The program turns out to be a supervisor: it is told of the stop, and puts it off itself.
     pub(super) fn hand_delay_down(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
-        let worker = self.worker(id).map(|worker| worker.clone());
-        let below = worker.is_some_and(|w| self.leaves_delay_to(&w));
+        let below = self.known(id).is_some_and(|(_, worker)| self.leaves_delay_to(worker));
         if let Some(delay) = self.delay.filter(|_| below) {
             self.begin_stop(now, delay.stopping, out);
         }

@@ -2,7 +2,10 @@
 
 use super::super::record::Next;
 use super::roll::trial_ended;
-use super::{Action, Aim, Exit, LastEnd, Life, Mono, Record, Role, Seat, Slot, Supervisor, Why, Worker, WorkerId};
+use super::{
+    Action, Aim, Excuse, Exit, LastEnd, Life, Mono, Proof, Record, Role, Seat, Slot, Supervisor, Told, Why, Worker,
+    WorkerId,
+};
 
 impl Supervisor {
     pub(super) fn on_ended(
@@ -20,26 +23,31 @@ impl Supervisor {
         let why = if spawn_failed { Why::Spawn } else { worker.why(exit) };
         if leftovers {
             out.push(Action::StopLeftovers(id));
-            slot.retiring.push(left_over(&worker, exit, why, now, now + grace));
         }
         // A successor that failed is no news of the worker that it did not replace.
         if worker.seated {
             slot.last = Some(LastEnd { exit: Some(exit), why, at: now });
         }
-        if self.starts_again(now, id, role, &worker, out) {
-            return;
-        }
+        let again = self.starts_again(now, id, role, (&worker, leftovers), out);
         match role {
+            _ if again => {}
             Role::Seat => self.seat_vacated(now, id, &worker, exit, why, out),
             Role::Successor => self.successor_failed(now, id, &worker, exit, why, out),
             // What it had is free now.
             Role::Retiring(_) => self.look_again_for_room(),
         }
+        if let Some(slot) = self.slot_mut(id.slot).filter(|_| leftovers) {
+            slot.retiring.push(left_over(worker, exit, why, now, now + grace));
+        }
     }
 
     pub(super) fn on_excused(&mut self, id: WorkerId) {
         if let Some(worker) = self.worker(id) {
-            worker.excused = worker.is_excusable();
+            worker.excuse = match worker.excuse {
+                Excuse::Substitute => Excuse::Substitute,
+                _ if worker.is_excusable() => Excuse::Excused,
+                Excuse::None | Excuse::Excused => Excuse::None,
+            };
         }
     }
 
@@ -50,20 +58,27 @@ impl Supervisor {
     }
 
     /// Puts another in the place of a worker that was excused, from the same release and for the same purpose.
-    fn starts_again(&mut self, now: Mono, id: WorkerId, role: Role, old: &Worker, out: &mut Vec<Action>) -> bool {
-        let (rule, overlap) = (self.shape.ready.clone(), self.shape.overlap);
+    fn starts_again(
+        &mut self,
+        now: Mono,
+        id: WorkerId,
+        role: Role,
+        (old, leftovers): (&Worker, bool),
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let (rule, overlap) = (self.shape.ready, self.shape.overlap);
         let (goal, release) = (self.goal, self.rolls.which(old.release));
         let Some(slot) = self.slot_mut(id.slot).filter(|slot| !slot.leaving) else { return false };
-        let Some(release) = release.filter(|_| old.excused && old.is_wanted() && goal == Aim::Run) else {
-            return false;
-        };
-        if !overlap && role == Role::Seat && !slot.retiring.is_empty() {
+        let excused = old.excuse == Excuse::Excused && old.is_wanted();
+        let Some(release) = release.filter(|_| excused && goal == Aim::Run) else { return false };
+        if !overlap && role == Role::Seat && (leftovers || !slot.retiring.is_empty()) {
             // Not beside what the old one has left.
             slot.restarts += 1;
             slot.seat = Seat::Backoff { since: now, until: now };
             return true;
         }
-        let worker = Worker { trial: old.trial, again: true, ..slot.next_worker(now, &rule, old.release) };
+        let proof = if old.on_trial() { Proof::OnTrial } else { Proof::None };
+        let worker = Worker { proof, excuse: Excuse::Substitute, ..slot.next_worker(now, rule, old.release) };
         let generation = worker.generation;
         match role {
             Role::Seat => slot.seat = Seat::of(worker),
@@ -86,7 +101,7 @@ impl Supervisor {
 
     fn seat_vacated(&mut self, now: Mono, id: WorkerId, worker: &Worker, exit: Exit, why: Why, out: &mut Vec<Action>) {
         let stays = self.slot(id.slot).is_some_and(|slot| !slot.leaving);
-        if worker.trial && self.goal == Aim::Run && stays {
+        if worker.on_trial() && self.goal == Aim::Run && stays {
             self.trial_in_seat_ended(now, id, worker, trial_ended(worker, exit, why), out);
             return;
         }
@@ -101,7 +116,7 @@ impl Supervisor {
             self.give_up(now, exit, out);
         }
         let (goal, settled) = (self.goal, self.rolls.is_settled());
-        self.learn(id.slot, worker);
+        self.learn_from(id.slot, worker);
         let Some(slot) = self.slot_mut(id.slot) else { return };
         if goal != Aim::Run || slot.leaving {
             slot.seat = Seat::Down { since: now };
@@ -109,7 +124,7 @@ impl Supervisor {
         }
         match slot.successor.take() {
             // Its release has yet to prove itself: it waits beside the next worker of the current release.
-            Some(successor) if successor.trial && !settled => slot.successor = Some(successor),
+            Some(successor) if successor.on_trial() && !settled => slot.successor = Some(successor),
             Some(successor) if successor.is_wanted() => {
                 out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Replaced }));
                 self.takes_over(now, id.slot, successor, out);
@@ -162,7 +177,7 @@ impl Supervisor {
                 slot.paused = pause.next(slot.paused, now.since(worker.started));
                 slot.paused
             }
-            None => rules.delay(slot.failures, worker.was_ready, random),
+            None => rules.delay(slot.failures, worker.was_ready(), random),
         };
         let counts = why == Why::NotReady || (why != Why::Reload && rules.counts_after(now.since(worker.started)));
         if counts && !slot.intensity.allows(now, &rules) {
@@ -199,12 +214,12 @@ fn take(slot: &mut Slot, role: Role, now: Mono) -> Option<Worker> {
 }
 
 /// What remains of a worker whose leader has ended: it gets the rest of its grace.
-fn left_over(worker: &Worker, exit: Exit, why: Why, now: Mono, full: Mono) -> Worker {
+fn left_over(worker: Worker, exit: Exit, why: Why, now: Mono, full: Mono) -> Worker {
     let kill_at = match worker.life {
         Life::Draining { kill_at, .. } => kill_at,
         Life::Killing { .. } => now,
         Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. } => full,
     };
-    let life = Life::Draining { since: now, kill_at, why, told: true, asked_again: true };
-    Worker { life, exit: Some(exit), ..worker.clone() }
+    let life = Life::Draining { since: now, kill_at, why, told: Told::Twice };
+    Worker { life, exit: Some(exit), ..worker }
 }

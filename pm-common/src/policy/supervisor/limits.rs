@@ -34,6 +34,7 @@ impl Supervisor {
         }
         let (overlap, end) = (self.shape.overlap, self.ending(now, Why::Memory));
         self.note_unfit(now, id, Why::Memory, Record::OverMemory { id, bytes, limit }, out);
+        let awaited = self.awaits(id);
         let Some((slot, role)) = self.find(id) else { return };
         let not_before = slot.not_before;
         let Some(worker) = slot.worker_mut(role) else { return };
@@ -45,9 +46,8 @@ impl Supervisor {
             }
             // It serves nobody that another would miss: end it, then start anew.
             Life::Ready { .. } | Life::Starting(_) | Life::Soaking { .. } => {
-                let failed = worker.clone();
                 begin_drain(id.slot, worker, end, out);
-                if self.is_awaited(id.slot, &failed) {
+                if awaited {
                     let reason = format!("the new worker is over the memory limit bytes={bytes} limit={limit}");
                     self.abort_roll(now, id.slot, reason, out);
                 }
@@ -76,8 +76,8 @@ impl Supervisor {
         let Some((slot, role)) = self.find(id) else { return };
         let Some(worker) = slot.worker_mut(role).filter(|w| w.unfit.is_none() && w.is_wanted()) else { return };
         worker.unfit = Some(why);
-        let (quick, was_ready) = (now.since(worker.started) < rules.stable, worker.was_ready);
-        let trial = worker.trial;
+        let (quick, was_ready) = (now.since(worker.started) < rules.stable, worker.was_ready());
+        let trial = worker.on_trial();
         out.push(Action::Say(record));
         if role == Role::Seat && !trial {
             slot.failures = if quick { slot.failures.saturating_add(1) } else { 0 };

@@ -3,7 +3,7 @@
 use super::super::opened::{OpenedAddress, Others, counting};
 use super::super::record::{Record, lacking, listens_elsewhere};
 use super::super::worker::Due;
-use super::{Action, BTreeSet, Life, Listening, Mono, ReadyBy, Role, Slot, Span, Supervisor, Worker, WorkerId};
+use super::{Action, BTreeSet, Life, Listening, Mono, ReadyBy, Role, Seat, Slot, Span, Supervisor, Worker, WorkerId};
 
 /// More addresses than this are not remembered as opened on demand: a program may choose new ones without end.
 const MOST_WAIVED: usize = 1024;
@@ -53,13 +53,13 @@ impl Supervisor {
     }
 
     /// What the worker does not listen on and must.
-    pub(super) fn missing(&self, number: u32, worker: &Worker) -> Vec<Listening> {
-        self.slot(number).map_or_else(Vec::new, |slot| slot.missing(worker))
+    pub(super) fn missing(&self, id: WorkerId) -> Vec<Listening> {
+        self.known(id).map_or_else(Vec::new, |(slot, worker)| slot.missing(worker))
     }
 
     /// Decides about a worker that starts by what it listens on now: it is ready, or has some time for the rest.
     pub(super) fn hold(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
-        let timeout = self.shape.ready.timeout;
+        let (timeout, asks, awaited) = (self.shape.ready.timeout, self.asks_listen(), self.awaits(id));
         let Some((slot, role)) = self.find(id) else { return };
         let must = !slot.baseline.is_empty();
         let Some(worker) = slot.worker_mut(role) else { return };
@@ -67,24 +67,20 @@ impl Supervisor {
         if must && matches!(worker.life, Life::Soaking { by, .. } if by.serves_nobody()) {
             worker.life = Life::Starting(Due::Alive(now));
         }
-        let Life::Starting(due) = worker.life else { return };
-        let worker = worker.clone();
-        if !self.asks_listen() {
+        let (Life::Starting(due), true) = (worker.life, asks) else { return };
+        let Some((slot, worker)) = self.known(id) else { return };
+        if slot.lacks_nothing(worker) {
+            if worker.up.is_some() {
+                self.became_ready(now, id, ReadyBy::Listen, out);
+            }
             return;
         }
-        let missing = self.missing(id.slot, &worker);
-        if missing.is_empty() && worker.up.is_some() {
-            self.became_ready(now, id, ReadyBy::Listen, out);
+        if due == Due::Said {
             return;
         }
-        if missing.is_empty() || due == Due::Said {
-            return;
-        }
-        let awaited = self.is_awaited(id.slot, &worker);
-        let Some((slot, _)) = self.find(id) else { return };
         let latest = worker.started + timeout;
-        let settled = slot.settled_at(&worker).filter(|_| awaited || slot.opened_late(&missing));
-        if let Some(worker) = slot.worker_mut(role) {
+        let settled = slot.settled_at(worker).filter(|_| awaited || slot.opened_late(worker));
+        if let Some(worker) = self.worker(id) {
             worker.life = Life::Starting(Due::Proof(settled.map_or(latest, |at| at.min(latest))));
         }
     }
@@ -100,28 +96,27 @@ impl Supervisor {
     /// The worker in the seat listens for the first time: so must the one that is to replace it.
     fn hold_to_incumbent(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
         let Some((slot, Role::Seat)) = self.find(id) else { return };
-        let Some(incumbent) = slot.incumbent().filter(|worker| worker.is_ready()).cloned() else { return };
-        if slot.successor.is_some() && slot.baseline.is_empty() {
-            self.learn(id.slot, &incumbent);
+        let serves = slot.incumbent().is_some_and(Worker::is_ready);
+        if serves && slot.successor.is_some() && slot.baseline.is_empty() {
+            self.learn(id.slot);
             self.hold_successor(now, id.slot, out);
         }
     }
 
     /// Whether a worker whose time is up is good enough: it lacks nothing any more, nobody else has the seat, a roll
     /// says that it is meant, or its code is that of the one before it, which had opened the rest later on demand.
-    pub(super) fn takes_as_it_is(&mut self, number: u32, role: Role, worker: &Worker, missing: &[Listening]) -> bool {
-        if !self.asks_listen() || worker.up.is_none() {
+    pub(super) fn takes_as_it_is(&self, id: WorkerId, missing: &[Listening]) -> bool {
+        let Some((slot, worker)) = self.known(id).filter(|(_, w)| self.asks_listen() && w.up.is_some()) else {
             return false;
-        }
+        };
         if missing.is_empty() {
             return true;
         }
-        if self.is_awaited(number, worker) {
+        if self.is_awaited(id.slot, worker) {
             return self.rolls.now.as_ref().is_some_and(|roll| roll.moved);
         }
-        let Some(slot) = self.slot_mut(number) else { return false };
         let same = slot.incumbent().is_some_and(|old| old.release == worker.release);
-        role == Role::Seat || same && slot.opened_late(missing)
+        slot.find(id.generation) == Some(Role::Seat) || same && slot.opened_late(worker)
     }
 
     /// Takes it, and holds the next ones to no more.
@@ -135,44 +130,53 @@ impl Supervisor {
 
     /// Compares a worker that is about to serve with the one before it: what it does without counts no more, and what
     /// it has counts again.
-    pub(super) fn compare(&mut self, number: u32, worker: &Worker) {
-        let Some(slot) = self.slot_mut(number) else { return };
-        let without: Vec<Listening> = slot.had().filter(|a| !worker.listening.contains_key(*a)).cloned().collect();
-        self.waived.retain(|address| !worker.listening.contains_key(address));
-        if self.waived.len() + without.len() <= MOST_WAIVED {
-            self.waived.extend(without);
+    pub(super) fn compare(&mut self, id: WorkerId) {
+        let Some((slot, worker)) = self.known(id) else { return };
+        let lacks = |address: &&Listening| !worker.listening.contains_key(*address);
+        let without: Vec<Listening> = slot.had().filter(lacks).cloned().collect();
+        let mut waived: BTreeSet<Listening> = self.waived.iter().filter(lacks).cloned().collect();
+        if waived.len() + without.len() <= MOST_WAIVED {
+            waived.extend(without);
         }
         for slot in &mut self.slots {
-            slot.baseline.retain(|address| !self.waived.contains(address));
+            slot.baseline.retain(|address| !waived.contains(address));
+        }
+        self.waived = waived;
+    }
+
+    /// Learns from the worker in the seat what its successor must listen on.
+    pub(super) fn learn(&mut self, number: u32) {
+        let lesson = self.slot(number).and_then(|slot| slot.lesson(slot.incumbent()?, &self.others()));
+        if let Some(slot) = self.slot_mut(number) {
+            slot.learn(lesson);
         }
     }
 
-    /// Learns from a worker that was ready what its successor must listen on.
-    pub(super) fn learn(&mut self, number: u32, worker: &Worker) {
-        let Some(slot) = self.slot(number).filter(|_| worker.was_ready) else { return };
-        let heard = slot.heard(worker, &self.others()).to_owned();
+    /// Learns the same from a worker that has left the seat.
+    pub(super) fn learn_from(&mut self, number: u32, worker: &Worker) {
+        let lesson = self.slot(number).and_then(|slot| slot.lesson(worker, &self.others()));
         if let Some(slot) = self.slot_mut(number) {
-            slot.learn(worker, heard);
+            slot.learn(lesson);
         }
     }
 
     /// Learns from all that serve, before the first of them is replaced: later there is nobody to compare with.
     pub(super) fn learn_all(&mut self) {
-        let workers: Vec<_> =
-            (0..).zip(&self.slots).filter_map(|(n, slot)| Some((n, slot.incumbent()?.clone()))).collect();
-        for (number, worker) in workers {
-            self.learn(number, &worker);
+        let others = self.others();
+        let lessons: Vec<_> = self.slots.iter().map(|slot| slot.lesson(slot.incumbent()?, &others)).collect();
+        for (slot, lesson) in self.slots.iter_mut().zip(lessons) {
+            slot.learn(lesson);
         }
     }
 
-    /// The same for one slot, at its turn in a roll.
+    /// Learns from the worker in one seat, at its turn in a roll: what it has closed since the roll began is not needed.
     pub(super) fn learn_again(&mut self, number: u32) {
         let Some(slot) = self.slot_mut(number) else { return };
-        let Some(worker) = slot.incumbent().cloned() else { return };
+        let Seat::Taken(worker) = &slot.seat else { return };
         if slot.learned.from == worker.generation {
             slot.baseline.retain(|address| worker.listening.contains_key(address));
         } else {
-            self.learn(number, &worker);
+            self.learn(number);
         }
     }
 

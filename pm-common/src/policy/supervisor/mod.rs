@@ -29,7 +29,7 @@ use super::record::Record;
 use super::rules::Rules;
 use super::slot::{LastEnd, Role, Seat, Slot};
 use super::time::{Mono, Span};
-use super::worker::{Due, Life, ReadyBy, Why, Worker};
+use super::worker::{Due, Excuse, Life, Proof, ReadyBy, Told, Why, Worker};
 
 use delay::Delay;
 use roll::Rolls;
@@ -65,7 +65,8 @@ struct Replacement {
 }
 
 /// The state machine.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Supervisor {
     rules: Rules,
     shape: Shape,
@@ -225,6 +226,12 @@ impl Supervisor {
         let slot = self.slot_mut(id.slot)?;
         let role = slot.find(id.generation)?;
         Some((slot, role))
+    }
+
+    /// A worker that lives, and its slot.
+    fn known(&self, id: WorkerId) -> Option<(&Slot, &Worker)> {
+        let slot = self.slot(id.slot)?;
+        Some((slot, slot.worker(id.generation)?))
     }
 
     fn worker(&mut self, id: WorkerId) -> Option<&mut Worker> {

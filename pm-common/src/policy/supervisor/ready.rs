@@ -2,7 +2,7 @@
 
 use super::listens::not_ready;
 use super::stops::begin_drain;
-use super::{Action, Due, Life, Mono, ReadyBy, Record, Role, Span, Supervisor, Why, Worker, WorkerId, as_slot};
+use super::{Action, Due, Life, Mono, Proof, ReadyBy, Record, Role, Span, Supervisor, Why, WorkerId, as_slot};
 
 impl Supervisor {
     pub(super) fn on_said_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
@@ -18,9 +18,7 @@ impl Supervisor {
 
     pub(super) fn became_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
         let until = now + self.shape.roll.soak;
-        let Some((slot, role)) = self.find(id) else { return };
-        let Some(worker) = slot.worker_mut(role).cloned() else { return };
-        if !self.must_soak(role, &worker) {
+        if !self.must_soak(id) {
             self.serves(now, id, by, out);
         } else if let Some(worker) = self.worker(id) {
             worker.life = Life::Soaking { since: now, until, by };
@@ -29,16 +27,16 @@ impl Supervisor {
 
     /// It gets its connections, and the seat.
     pub(super) fn serves(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
-        self.ever_ready = true;
+        let awaited = self.awaits(id);
         let Some((slot, role)) = self.find(id) else { return };
         (slot.was_ready, slot.refused) = (true, None);
         let Some(worker) = slot.worker_mut(role) else { return };
-        let before = worker.clone();
-        let by = if by == ReadyBy::Alive && before.idle_at <= now { ReadyBy::Idle } else { by };
-        *worker = Worker { life: Life::Ready { since: now, by }, was_ready: true, trial: false, ..before.clone() };
-        let awaited = self.is_awaited(id.slot, &before);
+        let by = if by == ReadyBy::Alive && worker.idle_at <= now { ReadyBy::Idle } else { by };
+        worker.life = Life::Ready { since: now, by };
+        worker.proof = Proof::WasReady;
+        self.ever_ready = true;
         if by == ReadyBy::Listen {
-            self.compare(id.slot, &before);
+            self.compare(id);
         }
         if awaited {
             self.trial_passed(out);
@@ -66,7 +64,7 @@ impl Supervisor {
     }
 
     pub(super) fn on_supervises_no_more(&mut self, now: Mono, id: WorkerId) {
-        let rule = self.shape.ready.clone();
+        let rule = self.shape.ready;
         if let Some(worker) = self.worker(id) {
             worker.supervises = false;
             worker.idle_at = now + rule.longest();
@@ -89,23 +87,22 @@ impl Supervisor {
 
     pub(super) fn not_ready_in_time(&mut self, now: Mono, id: WorkerId, after: Span, out: &mut Vec<Action>) {
         let (end, asked) = (self.ending(now, Why::NotReady), self.shape.ready.evidence);
-        let Some((slot, role)) = self.find(id) else { return };
-        let Some(worker) = slot.worker_mut(role).cloned() else { return };
         // Where another sign was asked for, no address was waited for.
-        let missing = if self.asks_listen() { self.missing(id.slot, &worker) } else { Vec::new() };
-        if self.takes_as_it_is(id.slot, role, &worker, &missing) {
+        let missing = if self.asks_listen() { self.missing(id) } else { Vec::new() };
+        if self.takes_as_it_is(id, &missing) {
             self.accept(now, id, missing, out);
             return;
         }
+        let awaited = self.awaits(id);
         let Some(worker) = self.worker(id) else { return };
-        begin_drain(id.slot, worker, end, out);
-        let worker = worker.clone();
         // One that is up may have had less time.
         let after = after.min(now.since(worker.started));
-        if self.is_awaited(id.slot, &worker) {
-            self.abort_roll(now, id.slot, not_ready(asked, &worker, after, &missing), out);
+        begin_drain(id.slot, worker, end, out);
+        if awaited {
+            let reason = not_ready(asked, worker, after, &missing);
+            self.abort_roll(now, id.slot, reason, out);
         } else {
-            let refused = worker.refused;
+            let refused = worker.refused.clone();
             out.push(Action::Say(Record::NotReady { id, after, asked, missing, refused }));
         }
     }
@@ -113,7 +110,7 @@ impl Supervisor {
     /// Workers whose time has come: looked at, ready, or failed for want of proof.
     pub(super) fn starts_due(&mut self, now: Mono, number: usize, out: &mut Vec<Action>) {
         let Some(slot) = self.slots.get(number) else { return };
-        let starting: Vec<(u64, Life)> = slot.workers().map(|w| (w.generation, w.life.clone())).collect();
+        let starting: Vec<(u64, Life)> = slot.workers().map(|w| (w.generation, w.life)).collect();
         let timeout = self.shape.ready.timeout;
         for (generation, life) in starting {
             let id = WorkerId { slot: as_slot(number), generation };

@@ -42,14 +42,16 @@ impl Supervisor {
         while self.goal == Aim::Run {
             let Some(index) = self.queue.iter().position(|r| self.may_replace(r)) else { return };
             let Some(Replacement { slot: number, upto, hangs }) = self.queue.remove(index) else { return };
-            let rule = self.shape.ready.clone();
+            let rule = self.shape.ready;
             let came_with = self.rolls.current;
             let Some(slot) = self.slot_mut(number) else { continue };
             // A slot whose worker has ended meanwhile has a new one anyway.
-            let Some(incumbent) = slot.incumbent().filter(|w| w.generation <= upto).cloned() else { continue };
-            self.learn(number, &incumbent);
+            if slot.incumbent().is_none_or(|w| w.generation > upto) {
+                continue;
+            }
+            self.learn(number);
             let Some(slot) = self.slot_mut(number) else { continue };
-            let worker = slot.next_worker(now, &rule, came_with);
+            let worker = slot.next_worker(now, rule, came_with);
             let id = WorkerId { slot: number, generation: worker.generation };
             out.push(Action::Spawn { id, release: WhichRelease::Current });
             slot.successor = Some(worker);
@@ -118,7 +120,7 @@ impl Supervisor {
             return;
         }
         // A broken new release never spends the budget of the old one.
-        if worker.trial {
+        if worker.on_trial() {
             self.abort_roll(now, id.slot, trial_ended(worker, exit, why), out);
             return;
         }
@@ -127,7 +129,7 @@ impl Supervisor {
         let rules = self.rules.clone();
         let Some(slot) = self.slot_mut(id.slot) else { return };
         slot.failures = slot.failures.saturating_add(1);
-        let delay = rules.delay(slot.failures, worker.was_ready, random);
+        let delay = rules.delay(slot.failures, worker.was_ready(), random);
         slot.not_before = now + delay;
         out.push(Action::Say(Record::Ended { id, exit, why, next: Next::Restart(delay) }));
     }

@@ -32,14 +32,14 @@ impl Supervisor {
         let shared = if self.shape.overlap { self.shared_baseline() } else { BTreeSet::new() };
         let index = usize::try_from(self.wanted).unwrap_or(usize::MAX);
         self.wanted += 1;
+        self.learn(self.wanted - 1);
         match self.slots.get_mut(index) {
             Some(slot) => {
                 slot.leaving = false;
                 // Its last worker may still be draining out of the seat: that one retires.
                 let old = std::mem::replace(&mut slot.seat, Seat::Backoff { since: now, until: now });
                 if let Seat::Taken(worker) = old {
-                    slot.retiring.push(worker.clone());
-                    self.learn(self.wanted - 1, &worker);
+                    slot.retiring.push(worker);
                 }
             }
             None => {

@@ -1,6 +1,8 @@
 //! Stopping: one worker (the ladder of signals), one slot, or everything.
 
-use super::{Action, Aim, Asker, Life, Mono, Seat, Slot, Span, StopKind, Supervisor, Why, Worker, WorkerId, as_slot};
+use super::{
+    Action, Aim, Asker, Life, Mono, Seat, Slot, Span, StopKind, Supervisor, Told, Why, Worker, WorkerId, as_slot,
+};
 
 /// A supervisor below us knows best how long its stop takes; the parent waits this much longer.
 const PARENT_WAITS_LONGER: Span = Span::secs(2);
@@ -103,7 +105,7 @@ impl Supervisor {
     pub(super) fn on_awaits_stop(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
         let (grace, announced) = (self.rules.grace, self.stop_takes(now));
         let Some(worker) = self.worker(id) else { return };
-        if let Life::Draining { told: false, kill_at, .. } = &mut worker.life {
+        if let Life::Draining { told: Told::Never, kill_at, .. } = &mut worker.life {
             *kill_at = now + grace;
         }
         tell(id, worker, out);
@@ -123,7 +125,7 @@ impl Supervisor {
     fn stop_takes(&self, now: Mono) -> Span {
         let ends = self.slots.iter().flat_map(Slot::workers).filter_map(|w| {
             // A supervisor is told a second time before it is killed.
-            let again = w.supervises && !matches!(w.life, Life::Draining { asked_again: true, .. });
+            let again = w.supervises && !matches!(w.life, Life::Draining { told: Told::Twice, .. });
             w.deadline().map(|at| at.since(now) + if again { PARENT_WAITS_LONGER } else { Span::ZERO })
         });
         ends.max().unwrap_or_default()
@@ -133,9 +135,9 @@ impl Supervisor {
     pub(super) fn on_stop_takes(&mut self, now: Mono, id: WorkerId, span: Span, out: &mut Vec<Action>) {
         let announced = self.stop_takes(now);
         let Some(worker) = self.worker(id).filter(|w| w.supervises) else { return };
-        if let Life::Draining { kill_at, asked_again, .. } = &mut worker.life {
+        if let Life::Draining { kill_at, told, .. } = &mut worker.life {
             // One that hurries announces nothing: what it was asked again has ended its delay, and begun its stop.
-            *asked_again = false;
+            *told = Told::Once.min(*told);
             *kill_at = now + span + PARENT_WAITS_LONGER;
         }
         self.announce_if_longer(now, announced, out);
@@ -169,9 +171,9 @@ pub(super) fn begin_drain(number: u32, worker: &mut Worker, end: Ending, out: &m
     if worker.is_wanted() {
         let longer = if worker.supervises { PARENT_WAITS_LONGER } else { Span::ZERO };
         let kill_at = now + grace + longer;
-        worker.life = Life::Draining { since: now, kill_at, why, told: false, asked_again: false };
+        worker.life = Life::Draining { since: now, kill_at, why, told: Told::Never };
         out.push(Action::SteerOff(id));
-        if worker.was_ready && !worker.supervises {
+        if worker.was_ready() && !worker.supervises {
             out.push(if linger { Action::Drain(id) } else { Action::DrainNow(id) });
             return;
         }
@@ -184,10 +186,10 @@ pub(super) fn begin_drain(number: u32, worker: &mut Worker, end: Ending, out: &m
 /// Sends the stop signal to a worker that finishes its work, once.
 fn tell(id: WorkerId, worker: &mut Worker, out: &mut Vec<Action>) {
     if let Life::Draining { told, .. } = &mut worker.life
-        && !*told
+        && *told == Told::Never
         && worker.exit.is_none()
     {
-        *told = true;
+        *told = Told::Once;
         out.push(Action::Stop(id));
     }
 }
@@ -200,10 +202,9 @@ pub(super) fn escalate(number: u32, worker: &mut Worker, now: Mono, out: &mut Ve
         Life::Killing { .. } => return false,
         Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. } => Why::Stop,
     };
-    let asked_again = matches!(worker.life, Life::Draining { asked_again: true, .. });
-    if worker.supervises && worker.exit.is_none() && !asked_again {
-        worker.life =
-            Life::Draining { since: now, kill_at: now + PARENT_WAITS_LONGER, why, told: true, asked_again: true };
+    let told_twice = matches!(worker.life, Life::Draining { told: Told::Twice, .. });
+    if worker.supervises && worker.exit.is_none() && !told_twice {
+        worker.life = Life::Draining { since: now, kill_at: now + PARENT_WAITS_LONGER, why, told: Told::Twice };
         out.push(Action::Stop(id));
         return false;
     }

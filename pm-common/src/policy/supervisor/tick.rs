@@ -51,10 +51,10 @@ impl Supervisor {
                     return;
                 }
                 left -= 1;
-                let rule = self.shape.ready.clone();
-                let (release, came_with, trial) = self.release_in_seat(as_slot(number));
+                let rule = self.shape.ready;
+                let (release, came_with, proof) = self.release_in_seat(as_slot(number));
                 let Some(slot) = self.slots.get_mut(number) else { break };
-                let worker = Worker { trial, ..slot.next_worker(now, &rule, came_with) };
+                let worker = Worker { proof, ..slot.next_worker(now, rule, came_with) };
                 let id = WorkerId { slot: as_slot(number), generation: worker.generation };
                 slot.seat = Seat::of(worker);
                 out.push(Action::Spawn { id, release });

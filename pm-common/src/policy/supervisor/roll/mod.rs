@@ -13,7 +13,7 @@ use super::super::record::{Record, not_listening};
 use super::super::rules::Intensity;
 use super::stops::begin_drain;
 use super::{
-    Action, Aim, Exit, Life, Mono, ReadyBy, Role, Seat, Span, Supervisor, WhichRelease, Why, Worker, WorkerId,
+    Action, Aim, Exit, Life, Mono, Proof, ReadyBy, Seat, Span, Supervisor, WhichRelease, Why, Worker, WorkerId,
 };
 
 impl Supervisor {
@@ -143,7 +143,7 @@ impl Supervisor {
 
     /// Starts the slot's new worker beside the one that it replaces.
     fn begin_slot(&mut self, now: Mono, number: u32, out: &mut Vec<Action>) {
-        let rule = self.shape.ready.clone();
+        let rule = self.shape.ready;
         self.cancel_replacement(now, number, out);
         let Some(roll) = &mut self.rolls.now else { return };
         let stage = roll.stage;
@@ -153,12 +153,12 @@ impl Supervisor {
         let Some(slot) = self.slot_mut(number) else { return };
         if let Some(incumbent) = slot.incumbent_mut().filter(|w| w.is_wanted() && w.release == came_with) {
             // It crashed after the new release was committed: its next worker is a new one already.
-            incumbent.trial = true;
+            incumbent.proof = Proof::OnTrial;
             return;
         }
         self.learn_again(number);
         let Some(slot) = self.slot_mut(number) else { return };
-        let worker = Worker { trial: true, ..slot.next_worker(now, &rule, came_with) };
+        let worker = Worker { proof: Proof::OnTrial, ..slot.next_worker(now, rule, came_with) };
         out.push(Action::Spawn { id: WorkerId { slot: number, generation: worker.generation }, release });
         let vacant = matches!(slot.seat, Seat::Backoff { .. } | Seat::Failed { .. });
         if vacant && stage == Stage::Committed {
@@ -177,7 +177,7 @@ impl Supervisor {
         let Some(slot) = self.slot_mut(number) else { return };
         match &mut slot.seat {
             // It crashed after the new release was committed: its next worker is a new one already.
-            Seat::Taken(worker) if worker.is_wanted() && worker.release == started => worker.trial = true,
+            Seat::Taken(worker) if worker.is_wanted() && worker.release == started => worker.proof = Proof::OnTrial,
             Seat::Taken(worker) => {
                 begin_drain(number, worker, end, out);
                 // One that was on its way out for another reason now ends for this one: the new worker is due at once.
@@ -192,27 +192,28 @@ impl Supervisor {
 
     /// What a start in this empty seat is made from, and whether the roll waits for it: only where workers do not overlap
     /// can it be the roll's own.
-    pub(super) fn release_in_seat(&self, number: u32) -> (WhichRelease, u64, bool) {
+    pub(super) fn release_in_seat(&self, number: u32) -> (WhichRelease, u64, Proof) {
         match self.rolls.now.as_ref().filter(|roll| !self.shape.overlap && roll.under_way.contains(&number)) {
             Some(roll) => {
                 let (release, came_with) = self.rolls.release_of(roll.stage);
-                (release, came_with, true)
+                (release, came_with, Proof::OnTrial)
             }
-            None => (WhichRelease::Current, self.rolls.current, false),
+            None => (WhichRelease::Current, self.rolls.current, Proof::None),
         }
     }
 
     /// Whether this worker, which has just become ready, must soak first.
-    pub(super) fn must_soak(&self, role: Role, worker: &Worker) -> bool {
-        role == Role::Successor && worker.trial && !self.rolls.is_settled() && self.shape.roll.soak > Span::ZERO
+    pub(super) fn must_soak(&self, id: WorkerId) -> bool {
+        let successor = self.slot(id.slot).and_then(|slot| slot.successor.as_ref());
+        let trial = successor.is_some_and(|worker| worker.generation == id.generation && worker.on_trial());
+        trial && !self.rolls.is_settled() && self.shape.roll.soak > Span::ZERO
     }
 
     /// The soak is over: it serves, if it still listens where it must.
     pub(super) fn has_soaked(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
-        let Some((slot, role)) = self.find(id) else { return };
-        let Some(worker) = slot.worker_mut(role).cloned() else { return };
-        let closed = self.missing(id.slot, &worker);
-        if by == ReadyBy::Listen && (!closed.is_empty() || worker.accepted && worker.up.is_none()) {
+        let Some((slot, worker)) = self.known(id) else { return };
+        let (closed, no_more) = (slot.missing(worker), worker.accepted && worker.up.is_none());
+        if by == ReadyBy::Listen && (!closed.is_empty() || no_more) {
             let lacks = not_listening(&closed);
             self.abort_roll(now, id.slot, format!("the new worker did not stay ready within the soak{lacks}"), out);
         } else {
@@ -223,7 +224,12 @@ impl Supervisor {
     /// Whether the roll under way waits for this worker (not one that failed before did).
     pub(super) fn is_awaited(&self, slot: u32, worker: &Worker) -> bool {
         let this = self.rolls.now.as_ref().is_some_and(|roll| roll.under_way.contains(&slot));
-        this && worker.trial && worker.release == self.rolls.started
+        this && worker.on_trial() && worker.release == self.rolls.started
+    }
+
+    /// Whether the roll under way waits for the worker of this name.
+    pub(super) fn awaits(&self, id: WorkerId) -> bool {
+        self.known(id).is_some_and(|(_, worker)| self.is_awaited(id.slot, worker))
     }
 
     /// A worker that the roll waited for is good: so is its release.

@@ -41,7 +41,7 @@ impl World {
         let fewer = usize::from(*event == Event::Asked(Request::Fewer));
         let put_off = usize::try_from(-self.sup.rolls.scale).unwrap_or_default();
         let seats = (0..).zip(&self.sup.slots).filter_map(|(slot, s)| {
-            let worker = s.incumbent().filter(|w| !w.trial && w.is_wanted())?;
+            let worker = s.incumbent().filter(|w| !w.on_trial() && w.is_wanted())?;
             Some(WorkerId { slot, generation: worker.generation })
         });
         Before { serving: self.serving(), may_lose: usize::from(crash) + fewer + put_off, settled: seats.collect() }
@@ -165,7 +165,9 @@ impl World {
     fn check_room(&self, event: &Event, actions: &[Action]) -> Result<(), String> {
         let draining = self.sup.slots.iter().flat_map(|s| &s.retiring).filter(|w| w.exit.is_none()).count();
         let most = usize::try_from(self.sup.shape.roll.overlap.max(1)).unwrap_or(usize::MAX);
-        let trial = |id: &WorkerId| self.known().any(|(known, w)| known == *id && w.trial && !w.again);
+        let trial = |id: &WorkerId| {
+            self.known().any(|(known, w)| known == *id && w.on_trial() && w.excuse != Excuse::Substitute)
+        };
         let begun = actions.iter().any(|a| matches!(a, Action::Spawn { id, .. } if trial(id)));
         let lacking = matches!(event, Event::Room { left: Some(left), needs } if left < needs);
         if begun && lacking {

@@ -295,7 +295,7 @@ impl World {
     fn replaced_as_they_hang(&self) -> usize {
         let hangs = |(number, slot): &(u32, &Slot)| {
             let old = slot.incumbent().map(|w| WorkerId { slot: *number, generation: w.generation });
-            slot.successor.as_ref().is_some_and(|w| !w.trial) && old.is_some_and(|id| self.hung.contains(&id))
+            slot.successor.as_ref().is_some_and(|w| !w.on_trial()) && old.is_some_and(|id| self.hung.contains(&id))
         };
         (0..).zip(&self.sup.slots).filter(hangs).count()
     }

@@ -87,7 +87,7 @@ fn hash_worker(world: &World, slot: u32, worker: &Worker, matters: bool) -> u64 
         }
         Life::Soaking { by, .. } => (by.serves_nobody(), worker.idle_at.since(now)).hash(&mut h),
         Life::Ready { .. } => {}
-        Life::Draining { why, told, asked_again, .. } => (matters.then_some(why), told, asked_again).hash(&mut h),
+        Life::Draining { why, told, .. } => (matters.then_some(why), told).hash(&mut h),
         Life::Killing { why, .. } => matters.then_some(why).hash(&mut h),
     }
     worker.deadline().map(|at| at.since(now)).hash(&mut h);
@@ -95,9 +95,9 @@ fn hash_worker(world: &World, slot: u32, worker: &Worker, matters: bool) -> u64 
     if matters {
         now.since(worker.started).min(world.sup.rules.stable).hash(&mut h);
         let rolls = &world.sup.rolls;
-        (worker.trial, rolls.now.is_some() && worker.release == rolls.started).hash(&mut h);
-        (worker.excused, worker.again).hash(&mut h);
-        (worker.gave_up, worker.unfit, worker.was_ready, worker.is_refused()).hash(&mut h);
+        (worker.on_trial(), rolls.now.is_some() && worker.release == rolls.started).hash(&mut h);
+        worker.excuse.hash(&mut h);
+        (worker.gave_up, worker.unfit, worker.was_ready(), worker.is_refused()).hash(&mut h);
         worker.listening.iter().for_each(|(address, opened)| (address, opened.late, opened.counts).hash(&mut h));
         (worker.accepted, worker.boots).hash(&mut h);
     }

@@ -148,7 +148,9 @@ fn worker_events(id: WorkerId, worker: &Worker, menu: Menu, all: &mut Vec<Event>
             false => Event::Closed { id, address },
         });
     }
-    all.extend((menu.excuses && !worker.excused && worker.is_excusable()).then_some(Event::Excused(id)));
+    all.extend(
+        (menu.excuses && worker.excuse != Excuse::Excused && worker.is_excusable()).then_some(Event::Excused(id)),
+    );
     all.extend(menu.memory.then_some(Event::Memory(id, LIMIT + 1)));
     all.extend(menu.lag.then_some(Event::Lag { id, how: Stall::Queue, after: Span(1) }));
     if menu.below {
@@ -158,7 +160,7 @@ fn worker_events(id: WorkerId, worker: &Worker, menu: Menu, all: &mut Vec<Event>
 
 /// It was asked to drain and has not answered.
 fn world_waits(worker: &Worker) -> bool {
-    matches!(worker.life, Life::Draining { told: false, .. })
+    matches!(worker.life, Life::Draining { told: Told::Never, .. })
 }
 
 /// How each state was reached, to print the way to a broken one.
