@@ -188,7 +188,7 @@ impl Adapter for Cluster {
         out.extend(self.health.iter().flat_map(Health::sources).map(|source| source.named(Token::Health)));
     }
 
-    fn crowd<'a>(&'a self, out: &mut Vec<Source<'a, Token>>) {
+    fn many_sources<'a>(&'a self, out: &mut Vec<Source<'a, Token>>) {
         // The lanes of workers for nothing but their end.
         let given = self.sockets.lanes().filter(|lane| lane.holder.is_some());
         out.extend(given.map(|lane| Source { token: Token::Lane(lane.at), fd: lane.fd, read: false, write: false }));

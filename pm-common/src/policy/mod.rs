@@ -14,6 +14,7 @@ pub mod steering;
 pub mod supervisor;
 pub mod time;
 pub mod watchdog;
+mod why;
 pub mod worker;
 
 use std::fmt;

@@ -29,7 +29,7 @@ pub(super) struct Learned {
     pub(super) from: u64,
     /// All that may count.
     pub(super) seen: BTreeSet<Listening>,
-    /// The same of the one before it.
+    /// What the one before it listened on, if that may count.
     pub(super) before: BTreeSet<Listening>,
     /// What of the baseline it opened when it had served for a while.
     pub(super) late: BTreeSet<Listening>,

@@ -1,10 +1,10 @@
 //! The life of one worker, and the words for it.
 
-use std::fmt;
-
 use super::exit::Exit;
 use super::opened::Opens;
 use super::time::{Mono, Span};
+
+pub use super::why::Why;
 
 /// On what evidence a worker counts as ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,7 +52,7 @@ pub struct ReadyRule {
     pub evidence: ReadyBy,
     /// With `Listen` and no baseline: alive this long, and quiet, is ready; `None`: only who listens is.
     pub alive_after: Option<Span>,
-    /// The same for a program that has loaded something to serve with.
+    /// As `alive_after`, for a program that has loaded something to serve with.
     pub listen_time: Span,
     /// A worker that is not ready by then has failed to start.
     pub timeout: Span,
@@ -71,7 +71,7 @@ impl Default for ReadyRule {
 }
 
 impl ReadyRule {
-    /// So long it is waited for that a worker listens; `None`: until the ready timeout, and who does not has failed.
+    /// Sets how long a worker is waited for to listen; `None`: until the ready timeout, and who does not has failed.
     pub fn wait_for_listen(&mut self, time: Option<Span>) {
         self.alive_after = time;
         self.listen_time = time.unwrap_or(self.listen_time);
@@ -92,7 +92,7 @@ impl ReadyRule {
         self.alive_after.filter(|_| self.evidence == ReadyBy::Listen).map(|_| self.listen_time)
     }
 
-    /// One that has not listened in so long serves nobody.
+    /// The time after which a worker that has not listened serves nobody.
     #[must_use]
     pub fn longest(&self) -> Span {
         self.timeout.max(self.alive_after.unwrap_or_default())
@@ -120,89 +120,6 @@ impl Loads {
     #[must_use]
     pub const fn of(server: bool) -> Self {
         if server { Self::Server } else { Self::Nothing }
-    }
-}
-
-/// Why a worker ended, or is being ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Why {
-    /// By itself, with exit code 0.
-    Exit,
-    /// By itself, otherwise.
-    Crash,
-    /// Killed, and the kernel's OOM killer struck at that time.
-    Oom,
-    /// It could not be started at all.
-    Spawn,
-    /// The supervisor was told to stop.
-    Stop,
-    /// One worker fewer was asked for.
-    Scale,
-    /// Over the memory limit.
-    Memory,
-    /// Over the lag limit.
-    Lag,
-    /// Not ready in time.
-    NotReady,
-    /// A reload was asked for.
-    Reload,
-    /// The supervisor gives up.
-    GiveUp,
-    /// The supervisor was killed, and its workers ended with it.
-    Orphaned,
-}
-
-impl Why {
-    const ALL: [Self; 12] = [
-        Self::Oom,
-        Self::Exit,
-        Self::Crash,
-        Self::Spawn,
-        Self::Stop,
-        Self::Scale,
-        Self::Memory,
-        Self::Lag,
-        Self::NotReady,
-        Self::Reload,
-        Self::GiveUp,
-        Self::Orphaned,
-    ];
-
-    /// The word of the status file and of messages.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Exit => "exit",
-            Self::Crash => "crash",
-            Self::Oom => "oom",
-            Self::Spawn => "spawn",
-            Self::Stop => "stop",
-            Self::Scale => "scale",
-            Self::Memory => "memory",
-            Self::Lag => "lag",
-            Self::NotReady => "not ready",
-            Self::Reload => "reload",
-            Self::GiveUp => "give up",
-            Self::Orphaned => "supervisor killed",
-        }
-    }
-
-    /// Whether the worker ended without having been asked to.
-    #[must_use]
-    pub const fn is_its_own(self) -> bool {
-        matches!(self, Self::Exit | Self::Crash | Self::Oom | Self::Spawn)
-    }
-
-    /// The reason with this word.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|why| why.word() == word)
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
     }
 }
 
@@ -236,7 +153,7 @@ pub(super) enum Life {
         since: Mono,
         kill_at: Mono,
         why: Why,
-        told: Told,
+        told: StopSent,
     },
     Killing {
         since: Mono,
@@ -246,7 +163,7 @@ pub(super) enum Life {
 
 /// How often a worker was sent the stop signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Told {
+pub(super) enum StopSent {
     /// Not yet: it finishes its work.
     Never,
     Once,
@@ -339,12 +256,12 @@ impl Worker {
         }
     }
 
-    /// Nobody has asked it to end.
+    /// Whether nobody has asked it to end.
     pub(super) fn is_wanted(&self) -> bool {
         matches!(self.life, Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. })
     }
 
-    /// It has shown nothing yet but that it lives, and stands in for none that was excused.
+    /// Whether it has shown nothing yet but that it lives, and stands in for none that was excused.
     pub(super) fn is_excusable(&self) -> bool {
         self.excuse != Excuse::Substitute
             && match &self.life {
@@ -354,17 +271,17 @@ impl Worker {
             }
     }
 
-    /// It wanted to listen, could not, and listens on nothing: that it lives shows nothing.
+    /// Whether it wanted to listen, could not, and listens on nothing: that it lives shows nothing.
     pub(super) fn is_refused(&self) -> bool {
         self.refused.is_some() && self.listening.is_empty()
     }
 
-    /// A roll waits for it to be ready.
+    /// Whether a roll waits for it to be ready.
     pub(super) fn on_trial(&self) -> bool {
         self.proof == Proof::OnTrial
     }
 
-    /// It has been ready at some time.
+    /// Whether it has been ready at some time.
     pub(super) fn was_ready(&self) -> bool {
         self.proof == Proof::WasReady
     }

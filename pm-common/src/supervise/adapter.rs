@@ -16,7 +16,7 @@ use crate::supervise::release::Release;
 pub struct Plan {
     /// Variables of this worker; they win over what it inherits.
     pub env: Vec<(OsString, OsString)>,
-    /// Its command line, where that is not the chain's own.
+    /// The worker's command line, where that is not the chain's own.
     pub argv: Option<Vec<OsString>>,
     /// Descriptors that it keeps under their numbers; ours are closed once it has started.
     pub keep: Vec<OwnedFd>,
@@ -42,7 +42,7 @@ pub struct Source<'a, T> {
 }
 
 impl<'a, T> Source<'a, T> {
-    /// One that is waited for until it can be read.
+    /// A source that is waited for until it can be read.
     pub const fn to_read(token: T, fd: BorrowedFd<'a>) -> Self {
         Self { token, fd, read: true, write: false }
     }
@@ -118,7 +118,7 @@ pub trait Adapter {
     /// Adds what to wait for.
     fn sources<'a>(&'a self, _: &mut Vec<Source<'a, Self::Token>>) {}
     /// Adds those of which there may be thousands: while there is much else to do they are looked at less often.
-    fn crowd<'a>(&'a self, _: &mut Vec<Source<'a, Self::Token>>) {}
+    fn many_sources<'a>(&'a self, _: &mut Vec<Source<'a, Self::Token>>) {}
     /// A source is ready.
     fn ready(&mut self, _: Self::Token, _: &mut VecDeque<Event>) {}
     /// When `settle` is to be called, if nothing else happens; `None`: there is no need. `settle` moves it on once it

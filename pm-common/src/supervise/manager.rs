@@ -34,14 +34,14 @@ const AGAIN: Span = Span::millis(20);
 const PATIENCE: Span = Span::secs(1);
 
 impl Manager {
-    /// From our environment. The word for what we are goes first: from then on, what comes is taken for ours.
+    /// The one that our environment names. The word for what we are goes first: from then on, what comes is taken for ours.
     pub(super) fn greet(kind: &str) -> Self {
         let way = Upward::from_env();
         let watchdog = way.as_ref().and_then(|_| watchdog());
         let (status, unsaid) = (String::new(), Vec::new());
-        let mut above = Self { way, ready: false, reloading: false, status, watchdog, unsaid, again: None };
-        above.tell(&[Assignment::PmSupervisor(kind.to_owned())]);
-        above
+        let mut manager = Self { way, ready: false, reloading: false, status, watchdog, unsaid, again: None };
+        manager.tell(&[Assignment::PmSupervisor(kind.to_owned())]);
+        manager
     }
 
     pub(super) fn tell(&mut self, lines: &[Assignment]) {
@@ -52,7 +52,7 @@ impl Manager {
         self.say_unsaid(clock::now());
     }
 
-    /// We end: what is left to say is waited for a little.
+    /// Says what is left to say, as we end: a full queue is waited for a little.
     pub(super) fn end(&self) {
         if let Some(way) = self.way.as_ref().filter(|_| !self.unsaid.is_empty()) {
             way.send_last(&self.unsaid, PATIENCE.as_duration());
@@ -83,7 +83,7 @@ impl Manager {
         }
     }
 
-    /// It has ended, well or not: what serves now goes on serving.
+    /// Tells that the reload has ended, well or not: what serves now goes on serving.
     pub(super) fn reloaded(&mut self) {
         if std::mem::take(&mut self.reloading) {
             self.tell(&[Assignment::Ready]);

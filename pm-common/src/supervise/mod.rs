@@ -57,7 +57,7 @@ use store::Store;
 pub use succession::Succession;
 
 /// No listener is left alone for longer, however much else there is to do.
-const LONGEST_CROWD_REST: Span = Span::millis(20);
+const LONGEST_REST: Span = Span::millis(20);
 
 /// A wait that only looks.
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -94,7 +94,7 @@ pub struct Supervise<A> {
     /// Whom we tell how we are.
     manager: Manager,
     /// The link that holds the app's lock for us, and its pid.
-    above: Option<(OwnedFd, i32)>,
+    lock_holder: Option<(OwnedFd, i32)>,
     input: Input,
     outputs: Outputs,
     publisher: Publisher,
@@ -104,9 +104,9 @@ pub struct Supervise<A> {
     /// Something has happened since the status was written.
     news: bool,
     /// How often what there may be much of is looked at.
-    crowd_pace: Pace,
+    many_pace: Pace,
     /// It was said that there are more descriptors than may be waited for.
-    crowded: bool,
+    too_many: bool,
     proc: Proc,
     oom_kills: OomKills,
     inherited: Inherited,
@@ -173,15 +173,15 @@ impl<A: Adapter> Supervise<A> {
             events: VecDeque::from([Event::Start]),
             signals,
             manager,
-            above: setup.publisher.above().and_then(|pid| Some((crate::sys::pidfd::open(pid).ok()?, pid))),
+            lock_holder: setup.publisher.lock_holder().and_then(|pid| Some((crate::sys::pidfd::open(pid).ok()?, pid))),
             input: if setup.reads { Input::ours() } else { Input::Nothing },
             outputs: setup.outputs,
             publisher: setup.publisher,
             succession: setup.succession,
             store: Store::default(),
             news: false,
-            crowd_pace: Pace::new(LONGEST_CROWD_REST),
-            crowded: false,
+            many_pace: Pace::new(LONGEST_REST),
+            too_many: false,
             proc,
             oom_kills: OomKills::new(cgroup::oom_kills()),
             inherited,
@@ -264,14 +264,14 @@ impl<A: Adapter> Supervise<A> {
     /// Waits for the next thing to happen; gives what is ready, in the order to look at it.
     fn wait(&mut self) -> Result<Vec<Token<A::Token>>, Failure> {
         // A worker that opens a thousand addresses has us here twice for each.
-        if !self.crowd_pace.is_over() {
+        if !self.many_pace.is_over() {
             let (tokens, mut fds) = self.poll_set();
             let (_, due) = poll(tokens, &mut fds, Some(&NOW))?;
             if !due.is_empty() {
                 return Ok(due);
             }
         }
-        let (mut pace, begun) = (self.crowd_pace, clock::now());
+        let (mut pace, begun) = (self.many_pace, clock::now());
         let (tokens, mut fds) = self.whole_poll_set();
         pace.done(begun);
         let deadlines = [
@@ -282,8 +282,8 @@ impl<A: Adapter> Supervise<A> {
         ];
         let timeout = deadlines.into_iter().flatten().min().map(clock::until);
         let (fits, due) = poll(tokens, &mut fds, timeout.as_ref())?;
-        self.crowd_pace = pace;
-        if !fits && !std::mem::replace(&mut self.crowded, true) {
+        self.many_pace = pace;
+        if !fits && !std::mem::replace(&mut self.too_many, true) {
             report::warning(
                 "the limit on descriptors is below what is waited for, so that all is late; raise it: prlimit",
             );
@@ -295,7 +295,7 @@ impl<A: Adapter> Supervise<A> {
     fn poll_set(&self) -> PollSet<'_, A::Token> {
         let mut tokens = vec![Token::Signals];
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        if let Some((pidfd, _)) = &self.above {
+        if let Some((pidfd, _)) = &self.lock_holder {
             tokens.push(Token::Above);
             fds.push(PollFd::new(pidfd, PollFlags::IN));
         }
@@ -314,7 +314,7 @@ impl<A: Adapter> Supervise<A> {
     fn whole_poll_set(&self) -> PollSet<'_, A::Token> {
         let (mut tokens, mut fds) = self.poll_set();
         let mut sources = Vec::new();
-        self.adapter.crowd(&mut sources);
+        self.adapter.many_sources(&mut sources);
         add::<A>(sources, &mut tokens, &mut fds);
         (tokens, fds)
     }
@@ -329,7 +329,7 @@ impl<A: Adapter> Supervise<A> {
             Token::Exit(id) => self.leader_ended(id),
             Token::Leftovers(id) => self.look_at_leftovers(id),
             Token::Above => {
-                if let Some((_, pid)) = self.above.take() {
+                if let Some((_, pid)) = self.lock_holder.take() {
                     self.publisher.take_over(pid);
                 }
             }
@@ -382,7 +382,7 @@ fn poll<T: Ord>(
     Ok((fits, due))
 }
 
-/// Who it is that asks us to stop.
+/// The asker of a stop, by who sent the signal.
 fn asker(sender: SignalSender) -> Asker {
     match sender {
         SignalSender::Terminal => Asker::Terminal,

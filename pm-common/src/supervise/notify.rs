@@ -128,7 +128,7 @@ fn parse(bytes: &[u8]) -> Vec<Assignment> {
 /// What came with one datagram.
 #[derive(Debug)]
 pub struct Datagram {
-    /// Who sent it, by the kernel's word.
+    /// The sender, by the kernel's word.
     pub sender: Sender,
     /// What it said that we know, in its order; empty for junk and for datagrams of over 4 KiB.
     pub assignments: Vec<Assignment>,
@@ -170,7 +170,7 @@ impl NotifySocket {
         Ok(Some(Datagram { sender: arrived.sender, assignments: parse(text), fds: Hurried::new(arrived.fds) }))
     }
 
-    /// Who sent the next datagram; `None` when none waits.
+    /// The sender of the next datagram; `None` when none waits.
     ///
     /// # Errors
     /// As [`Self::receive`].

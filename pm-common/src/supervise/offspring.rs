@@ -156,7 +156,7 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    /// What is left of a worker of a cluster: its orphans, with all below them, and whoever is in its group.
+    /// The leftovers of a worker of a cluster: its orphans, with all below them, and whoever is in its group.
     fn offspring(&mut self, id: WorkerId, part: Part) -> Vec<Stat> {
         let Some(leader) = self.processes.get(&id).map(|process| process.child.pid) else { return Vec::new() };
         let mut all: Vec<Stat> = Vec::new();

@@ -15,7 +15,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Nothing was done yet; no rest is longer than this.
+    /// A pace of work that has not begun; no rest is longer than `longest`.
     pub(super) const fn new(longest: Span) -> Self {
         Self { until: Mono(0), longest }
     }

@@ -69,7 +69,7 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    /// Who hears of it may look at once: the status says the same by then, and a successor would know it.
+    /// Publishes the status: who hears of the news may look at once, and a successor would know it.
     pub(super) fn publish(&mut self) {
         self.succession.remember(&self.argv, self.publisher.first(), &self.machine, &self.releases);
         self.publisher.publish(&self.machine, &self.processes, &self.adapter);

@@ -140,8 +140,8 @@ impl Publisher {
     }
 
     /// The link above that holds the app's lock for us.
-    pub(super) fn above(&self) -> Option<i32> {
-        self.home.above()
+    pub(super) fn lock_holder(&self) -> Option<i32> {
+        self.home.lock_holder()
     }
 
     /// The first in our line of succession, whose counts go on.

@@ -120,7 +120,7 @@ pub struct AppDir {
     dir: Option<PathBuf>,
     lock: Option<Lock>,
     /// The ancestor that holds the lock.
-    above: Option<i32>,
+    lock_holder: Option<i32>,
     namesake: Option<Namesake>,
 }
 
@@ -216,14 +216,14 @@ impl AppDir {
 
     /// The ancestor of this process that holds the lock for it, if there is one with a pid here.
     #[must_use]
-    pub const fn above(&self) -> Option<i32> {
-        self.above
+    pub const fn lock_holder(&self) -> Option<i32> {
+        self.lock_holder
     }
 
     /// The ancestor that held the lock is dead: takes the lock and writes `pid`, as the outermost link from now on.
     /// False: somebody else has the name by now, or the directory is gone.
     pub fn take_over(&mut self) -> bool {
-        self.above = None;
+        self.lock_holder = None;
         let Some(dir) = self.dir.as_deref() else { return false };
         let Ok(Claim::Ours(lock)) = Lock::claim(dir) else { return false };
         *self = Self::entered(&self.name, dir, Some(lock));
@@ -246,7 +246,7 @@ impl AppDir {
     }
 
     fn without(name: &str) -> Self {
-        Self { name: name.to_owned(), dir: None, lock: None, above: None, namesake: None }
+        Self { name: name.to_owned(), dir: None, lock: None, lock_holder: None, namesake: None }
     }
 
     /// The directory that the link above named, if it is to be used: by one that holds its lock, or has an ancestor
@@ -263,7 +263,7 @@ impl AppDir {
             return None;
         }
         let claim = check_dir(dir).and_then(|()| Lock::claim(dir).map_err(|e| Trouble::Io(dir.to_owned(), e)));
-        let (lock, above) = match claim {
+        let (lock, lock_holder) = match claim {
             Ok(Claim::Ours(lock)) => (Some(lock), None),
             // A holder in an outer pid namespace has no pid here.
             Ok(Claim::Theirs(holder)) if holder.is_none_or(procfs::is_ancestor) => (None, holder),
@@ -275,7 +275,7 @@ impl AppDir {
             }
         };
         let mut entered = Self::entered(name, dir, lock);
-        entered.above = above;
+        entered.lock_holder = lock_holder;
         Some(entered)
     }
 
@@ -285,7 +285,7 @@ impl AppDir {
         {
             report::warning(format_args!("cannot write {}: {}", dir.join("pid").display(), report::reason(&e)));
         }
-        Self { name: name.to_owned(), dir: Some(dir.to_owned()), lock, above: None, namesake: None }
+        Self { name: name.to_owned(), dir: Some(dir.to_owned()), lock, lock_holder: None, namesake: None }
     }
 
     fn outermost(wish: &Wish, home: Option<Home>, join_ancestor: bool, required: bool) -> Result<Self, Failure> {
@@ -338,7 +338,7 @@ impl AppDir {
             Claim::Ours(lock) => Tried::Entered(Self::entered(name, &dir, Some(lock))),
             Claim::Theirs(Some(holder)) if join_ancestor && procfs::is_ancestor(holder) => {
                 let mut entered = Self::entered(name, &dir, None);
-                entered.above = Some(holder);
+                entered.lock_holder = Some(holder);
                 Tried::Entered(entered)
             }
             Claim::Theirs(holder) => Tried::Taken(holder),

@@ -49,7 +49,7 @@ impl Supervisor {
         }
     }
 
-    /// One that binds for ever and never listens serves nobody after the ready timeout.
+    /// Gives a worker that binds a port time to listen; one that binds for ever serves nobody after the ready timeout.
     pub(super) fn on_binds(&mut self, now: Mono, id: WorkerId) {
         let Some(alive_after) = self.shape.ready.alive_after else { return };
         let Some(worker) = self.worker(id) else { return };
@@ -87,7 +87,7 @@ impl Supervisor {
         }
     }
 
-    /// One that was up for the whole ready timeout, and listened on nothing.
+    /// Settles that a worker serves nobody which was up for the whole ready timeout, and listened on nothing.
     pub(super) fn settle_if_due(&mut self, now: Mono, id: WorkerId) {
         let Some(worker) = self.worker(id).filter(|worker| worker.idle_at <= now && !worker.supervises) else { return };
         if let Life::Ready { by, .. } = &mut worker.life {
@@ -96,7 +96,7 @@ impl Supervisor {
     }
 }
 
-/// Nothing is waited for beyond the ready timeout.
+/// Puts off the decision about a worker, but not beyond the ready timeout.
 fn put_off(worker: &mut Worker, until: Mono) {
     let latest = worker.idle_at;
     if let Life::Starting(Due::Alive(at)) = &mut worker.life {

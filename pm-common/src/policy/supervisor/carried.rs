@@ -41,7 +41,7 @@ pub struct CarriedSlot {
     pub restarts: u64,
     /// How its last worker ended.
     pub last: Option<LastEnd>,
-    /// It had a worker, whose end nobody has counted yet.
+    /// The slot had a worker, whose end nobody has counted yet.
     pub occupied: bool,
     /// Where its workers listened: which of `Carried::heard`.
     pub heard: Option<usize>,
@@ -104,9 +104,8 @@ impl Supervisor {
         self.rolls.now.as_ref().map_or(self.rolls.current, |roll| roll.before)
     }
 
-    /// What the slots' workers listened on, each once, and which of it each slot has.
-    ///
-    /// Only of the release that a successor starts: what those of another one listened on, it may know nothing of.
+    /// What the slots' workers listened on, each once, and which of it each slot has. Workers of another release than a
+    /// successor starts are left out: it may know nothing of their addresses.
     fn carried_heard(&self) -> (Vec<Heard<Listening>>, Vec<Option<usize>>) {
         let (kept, rolling) = (self.kept_release(), self.is_rolling());
         let others = self.others();
@@ -186,7 +185,7 @@ fn carried_slot(slot: &Slot) -> CarriedSlot {
     CarriedSlot { generation: slot.generation, restarts: slot.restarts, last: slot.last, occupied, heard: None }
 }
 
-/// The worker of a supervisor that was killed has ended, in a way that nobody saw; the next one is a restart.
+/// A slot whose worker ended with its supervisor, in a way that nobody saw; the next one is a restart.
 fn orphaned(slot: &CarriedSlot, now: Mono) -> CarriedSlot {
     let mut slot = slot.clone();
     if std::mem::take(&mut slot.occupied) {

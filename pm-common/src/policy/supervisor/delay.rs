@@ -24,7 +24,7 @@ impl Supervisor {
         kind == StopKind::Term && self.goal == Aim::Run && self.rules.stop_delay > Span::ZERO && !below
     }
 
-    /// A cluster has listeners of its own to keep open, whatever its workers are.
+    /// Whether the delay is the worker's own: a cluster has listeners of its own to keep open, whatever its workers are.
     fn leaves_delay_to(&self, worker: &Worker) -> bool {
         !self.shape.overlap && worker.supervises && worker.is_wanted()
     }
@@ -35,7 +35,8 @@ impl Supervisor {
         out.push(Action::AnnounceStop(delay + self.rules.grace));
     }
 
-    /// Who insists ends the delay, and that is a new first request: what one more process means by it is the same stop.
+    /// Takes a request during the delay. Who insists ends the delay, and that is a new first request: what one more
+    /// process means by it is the same stop.
     pub(super) fn asked_in_delay(
         &mut self,
         now: Mono,
@@ -57,7 +58,7 @@ impl Supervisor {
         }
     }
 
-    /// The program turns out to be a supervisor: it is told of the stop, and puts it off itself.
+    /// Hands the delay to a program that turns out to be a supervisor: it is told of the stop, and puts it off itself.
     pub(super) fn hand_delay_down(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
         let below = self.known(id).is_some_and(|(_, worker)| self.leaves_delay_to(worker));
         if let Some(delay) = self.delay.filter(|_| below) {

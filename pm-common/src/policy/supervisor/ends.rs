@@ -3,7 +3,7 @@
 use super::super::record::Next;
 use super::roll::trial_ended;
 use super::{
-    Action, Aim, Excuse, Exit, LastEnd, Life, Mono, Proof, Record, Role, Seat, Slot, Supervisor, Told, Why, Worker,
+    Action, Aim, Excuse, Exit, LastEnd, Life, Mono, Proof, Record, Role, Seat, Slot, StopSent, Supervisor, Why, Worker,
     WorkerId,
 };
 
@@ -141,7 +141,7 @@ impl Supervisor {
         self.hold_successor(now, id.slot, out);
     }
 
-    /// The worker in the seat ended and its replacement is already on its way: that one has the seat now.
+    /// Gives the seat to the successor, which is on its way already as the worker in the seat ends.
     fn takes_over(&mut self, now: Mono, number: u32, successor: Worker, out: &mut Vec<Action>) {
         self.queue.retain(|r| r.slot != number);
         let Some(slot) = self.slot_mut(number) else { return };
@@ -220,6 +220,6 @@ fn left_over(worker: Worker, exit: Exit, why: Why, now: Mono, full: Mono) -> Wor
         Life::Killing { .. } => now,
         Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. } => full,
     };
-    let life = Life::Draining { since: now, kill_at, why, told: Told::Twice };
+    let life = Life::Draining { since: now, kill_at, why, told: StopSent::Twice };
     Worker { life, exit: Some(exit), ..worker }
 }

@@ -56,8 +56,8 @@ impl Supervisor {
         }
     }
 
-    /// Only a worker that serves beside others can be replaced while it hangs, so only those are judged; one that starts
-    /// has its time to be ready, and one on its way out its grace.
+    /// Replaces a worker that hangs. Only one that serves beside others can be replaced meanwhile, so only those are
+    /// judged; one that starts has its time to be ready, and one on its way out its grace.
     pub(super) fn on_lag(&mut self, now: Mono, id: WorkerId, how: Stall, after: Span, out: &mut Vec<Action>) {
         let Some(limit) = self.rules.max_lag.filter(|limit| after >= *limit && self.shape.overlap) else { return };
         if !self.worker(id).is_some_and(|worker| worker.is_ready()) {

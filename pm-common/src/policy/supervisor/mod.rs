@@ -29,7 +29,7 @@ use super::record::Record;
 use super::rules::Rules;
 use super::slot::{LastEnd, Role, Seat, Slot};
 use super::time::{Mono, Span};
-use super::worker::{Due, Excuse, Life, Proof, ReadyBy, Told, Why, Worker};
+use super::worker::{Due, Excuse, Life, Proof, ReadyBy, StopSent, Why, Worker};
 
 use delay::Delay;
 use roll::Rolls;

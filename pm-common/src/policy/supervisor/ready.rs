@@ -25,7 +25,7 @@ impl Supervisor {
         }
     }
 
-    /// It gets its connections, and the seat.
+    /// Lets a worker serve: it gets its connections, and the seat.
     pub(super) fn serves(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
         let awaited = self.awaits(id);
         let Some((slot, role)) = self.find(id) else { return };
@@ -74,7 +74,8 @@ impl Supervisor {
         }
     }
 
-    /// Only where listening is asked for, or a check: one that sends a sign of its own knows what it can do without.
+    /// Notes that a worker could not listen, where listening is asked for, or a check: one that sends a sign of its own
+    /// knows what it can do without.
     pub(super) fn on_refused(&mut self, id: WorkerId, what: String) {
         let listens = self.asks_listen();
         let asks = listens || self.shape.ready.evidence == ReadyBy::Health;

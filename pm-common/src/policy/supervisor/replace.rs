@@ -17,8 +17,8 @@ impl Supervisor {
         }
     }
 
-    /// Those that serve are replaced one at a time, and not during a roll, which replaces them too. One that hangs waits
-    /// for neither, but where the roll's new worker starts in its slot already.
+    /// Whether it is this worker's turn. Those that serve are replaced one at a time, and not during a roll, which replaces
+    /// them too. One that hangs waits for neither, but where the roll's new worker starts in its slot already.
     fn may_replace(&self, replacement: &Replacement) -> bool {
         let Replacement { slot, hangs, .. } = replacement;
         let its_turn = match &self.rolls.now {
@@ -59,7 +59,7 @@ impl Supervisor {
         }
     }
 
-    /// A roll begins: it replaces those workers too. One that hangs is not left to a release that may be no good.
+    /// Leaves the replacements to a roll that begins, but of workers that hang: its release may be no good.
     pub(super) fn cancel_replacements(&mut self, now: Mono, out: &mut Vec<Action>) {
         let serve: Vec<u32> = self.replacing.iter().filter(|(_, hangs)| !**hangs).map(|(slot, _)| *slot).collect();
         for number in serve {
@@ -67,7 +67,7 @@ impl Supervisor {
         }
     }
 
-    /// The roll's new worker takes the place of the one that was to replace the slot's.
+    /// Ends the replacement under way in a slot, where the roll's new worker takes its place.
     pub(super) fn cancel_replacement(&mut self, now: Mono, number: u32, out: &mut Vec<Action>) {
         let end = self.ending(now, Why::Reload);
         self.replacing.remove(&number);
@@ -78,7 +78,7 @@ impl Supervisor {
         }
     }
 
-    /// The successor is ready: it takes the seat, the old worker goes.
+    /// Seats a successor that is ready; the old worker goes.
     pub(super) fn promote(&mut self, now: Mono, number: u32, rolled: bool, out: &mut Vec<Action>) {
         let mut end = self.ending(now, Why::Reload);
         // What was asked for is done, also by one that began before the worker that it replaces.
@@ -106,7 +106,7 @@ impl Supervisor {
         }
     }
 
-    /// A successor ended before it was ready: the old worker stays.
+    /// Notes that a successor ended before it was ready: the old worker stays.
     pub(super) fn successor_failed(
         &mut self,
         now: Mono,

@@ -1,7 +1,7 @@
 //! Stopping: one worker (the ladder of signals), one slot, or everything.
 
 use super::{
-    Action, Aim, Asker, Life, Mono, Seat, Slot, Span, StopKind, Supervisor, Told, Why, Worker, WorkerId, as_slot,
+    Action, Aim, Asker, Life, Mono, Seat, Slot, Span, StopKind, StopSent, Supervisor, Why, Worker, WorkerId, as_slot,
 };
 
 /// A supervisor below us knows best how long its stop takes; the parent waits this much longer.
@@ -25,7 +25,7 @@ impl Stopping {
         Self { kind, since: now, by_above: matches!(asker, Asker::Above) }
     }
 
-    /// The same stop, also asked for by this one.
+    /// This stop, also asked for by `asker`.
     pub(super) fn asked_by(self, asker: Asker) -> Self {
         Self { by_above: self.by_above || asker == Asker::Above, ..self }
     }
@@ -93,26 +93,26 @@ impl Supervisor {
         }
     }
 
-    /// Its work is done: now the stop signal, if it has not had it yet.
+    /// Sends the stop signal to a worker whose work is done, if it has not had it yet.
     pub(super) fn on_drained(&mut self, id: WorkerId, out: &mut Vec<Action>) {
         if let Some(worker) = self.worker(id) {
             tell(id, worker, out);
         }
     }
 
-    /// Its work is done, and its app has something to do at the stop signal: the grace runs from there, as of a program that
-    /// has nothing to finish first.
+    /// Worker `id` is done with its work, and its app has something to do at the stop signal: the grace runs from there, as
+    /// of a program that has nothing to finish first.
     pub(super) fn on_awaits_stop(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
         let (grace, announced) = (self.rules.grace, self.stop_takes(now));
         let Some(worker) = self.worker(id) else { return };
-        if let Life::Draining { told: Told::Never, kill_at, .. } = &mut worker.life {
+        if let Life::Draining { told: StopSent::Never, kill_at, .. } = &mut worker.life {
             *kill_at = now + grace;
         }
         tell(id, worker, out);
         self.announce_if_longer(now, announced, out);
     }
 
-    /// Somebody insists: those that supervise are told again (they hurry), the others are killed.
+    /// Ends all at once, as somebody insists: those that supervise are told again (they hurry), the others are killed.
     fn hurry_all(&mut self, now: Mono, out: &mut Vec<Action>) {
         for (number, slot) in self.slots.iter_mut().enumerate() {
             for worker in slot.workers_mut() {
@@ -125,19 +125,19 @@ impl Supervisor {
     fn stop_takes(&self, now: Mono) -> Span {
         let ends = self.slots.iter().flat_map(Slot::workers).filter_map(|w| {
             // A supervisor is told a second time before it is killed.
-            let again = w.supervises && !matches!(w.life, Life::Draining { told: Told::Twice, .. });
+            let again = w.supervises && !matches!(w.life, Life::Draining { told: StopSent::Twice, .. });
             w.deadline().map(|at| at.since(now) + if again { PARENT_WAITS_LONGER } else { Span::ZERO })
         });
         ends.max().unwrap_or_default()
     }
 
-    /// Only a supervisor may have its stop take longer: an app could put off its end for ever.
+    /// Gives a supervisor below the time that its stop takes; an app could put off its end for ever.
     pub(super) fn on_stop_takes(&mut self, now: Mono, id: WorkerId, span: Span, out: &mut Vec<Action>) {
         let announced = self.stop_takes(now);
         let Some(worker) = self.worker(id).filter(|w| w.supervises) else { return };
         if let Life::Draining { kill_at, told, .. } = &mut worker.life {
             // One that hurries announces nothing: what it was asked again has ended its delay, and begun its stop.
-            *told = Told::Once.min(*told);
+            *told = StopSent::Once.min(*told);
             *kill_at = now + span + PARENT_WAITS_LONGER;
         }
         self.announce_if_longer(now, announced, out);
@@ -162,7 +162,7 @@ pub(super) fn drain_slot(number: u32, slot: &mut Slot, end: Ending, out: &mut Ve
     }
 }
 
-/// The first step of the ladder: the worker finishes its work, then gets the stop signal, all within the grace.
+/// Takes the first step of the ladder: the worker finishes its work, then gets the stop signal, all within the grace.
 ///
 /// One that serves nobody has nothing to finish, and a supervisor knows itself how its workers finish.
 pub(super) fn begin_drain(number: u32, worker: &mut Worker, end: Ending, out: &mut Vec<Action>) {
@@ -171,7 +171,7 @@ pub(super) fn begin_drain(number: u32, worker: &mut Worker, end: Ending, out: &m
     if worker.is_wanted() {
         let longer = if worker.supervises { PARENT_WAITS_LONGER } else { Span::ZERO };
         let kill_at = now + grace + longer;
-        worker.life = Life::Draining { since: now, kill_at, why, told: Told::Never };
+        worker.life = Life::Draining { since: now, kill_at, why, told: StopSent::Never };
         out.push(Action::SteerOff(id));
         if worker.was_ready() && !worker.supervises {
             out.push(if linger { Action::Drain(id) } else { Action::DrainNow(id) });
@@ -186,15 +186,15 @@ pub(super) fn begin_drain(number: u32, worker: &mut Worker, end: Ending, out: &m
 /// Sends the stop signal to a worker that finishes its work, once.
 fn tell(id: WorkerId, worker: &mut Worker, out: &mut Vec<Action>) {
     if let Life::Draining { told, .. } = &mut worker.life
-        && *told == Told::Never
+        && *told == StopSent::Never
         && worker.exit.is_none()
     {
-        *told = Told::Once;
+        *told = StopSent::Once;
         out.push(Action::Stop(id));
     }
 }
 
-/// The next step: a second stop signal to a supervisor (it means now), KILL to anything else. True if it was KILL.
+/// Takes the next step: a second stop signal to a supervisor (it means now), KILL to anything else. True if it was KILL.
 pub(super) fn escalate(number: u32, worker: &mut Worker, now: Mono, out: &mut Vec<Action>) -> bool {
     let id = WorkerId { slot: number, generation: worker.generation };
     let why = match worker.life {
@@ -202,9 +202,9 @@ pub(super) fn escalate(number: u32, worker: &mut Worker, now: Mono, out: &mut Ve
         Life::Killing { .. } => return false,
         Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. } => Why::Stop,
     };
-    let told_twice = matches!(worker.life, Life::Draining { told: Told::Twice, .. });
+    let told_twice = matches!(worker.life, Life::Draining { told: StopSent::Twice, .. });
     if worker.supervises && worker.exit.is_none() && !told_twice {
-        worker.life = Life::Draining { since: now, kill_at: now + PARENT_WAITS_LONGER, why, told: Told::Twice };
+        worker.life = Life::Draining { since: now, kill_at: now + PARENT_WAITS_LONGER, why, told: StopSent::Twice };
         out.push(Action::Stop(id));
         return false;
     }

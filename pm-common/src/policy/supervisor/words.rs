@@ -57,43 +57,43 @@ pub enum Event {
     Start,
     /// The worker could not be started: 126, 127, or 125 for a lack of resources that may pass.
     SpawnFailed(WorkerId, u8),
-    /// It listens on this address; `fixed`: its successors must too (no port that the kernel chose).
+    /// The worker listens on this address; `fixed`: its successors must too (no port that the kernel chose).
     Listening { id: WorkerId, address: Listening, fixed: bool },
-    /// It wanted to listen and could not: the address, the reason and the culprit, in words.
+    /// The worker wanted to listen and could not: the address, the reason and the culprit, in words.
     Refused { id: WorkerId, what: String },
-    /// It closed this address.
+    /// The worker closed this address.
     Closed { id: WorkerId, address: Listening },
-    /// It said that it is ready, in this way.
+    /// The worker said that it is ready, in this way.
     SaidReady(WorkerId, ReadyBy),
-    /// It is being loaded, and will say when that is done: being alive is no evidence until then.
+    /// The worker is being loaded, and will say when that is done: being alive is no evidence until then.
     Boots(WorkerId),
-    /// Its program has been loaded, and runs.
+    /// The worker's program has been loaded, and runs.
     Booted(WorkerId, Loads),
     /// `Action::Look` found it at work (computing, or starting others), or quiet.
     Looked { id: WorkerId, busy: bool },
-    /// Its bind to a port was answered, maybe late: that it lives is no evidence before it has had time to listen.
+    /// The worker's bind to a port was answered, maybe late: that it lives is no evidence before it has had time to listen.
     Binds(WorkerId),
-    /// Its end, which follows, is not its own fault: it is to be started again at once. Once only, for its successor.
+    /// The worker's end, which follows, is not its own fault: it is to be started again at once. Once only, for its successor.
     Excused(WorkerId),
-    /// Its end, which follows, comes at a time when the kernel's OOM killer struck.
+    /// The worker's end, which follows, comes at a time when the kernel's OOM killer struck.
     OutOfMemory(WorkerId),
-    /// Its leader ended; `leftovers`: others of its group (or, for pm-restart, of its tree) still live.
+    /// The worker's leader ended; `leftovers`: others of its group (or, for pm-restart, of its tree) still live.
     Ended { id: WorkerId, exit: Exit, leftovers: bool },
     /// The last of its leftovers ended.
     Gone(WorkerId),
-    /// Its tree holds this many bytes.
+    /// The worker's tree holds this many bytes.
     Memory(WorkerId, u64),
-    /// It has left its clients waiting for this long (said again while that goes on).
+    /// The worker has left its clients waiting for this long (said again while that goes on).
     Lag { id: WorkerId, how: Stall, after: Span },
     /// Where the memory of all is limited, this much of it is left, and a worker needs this much (bytes).
     Room { left: Option<u64>, needs: u64 },
-    /// It announced itself as a supervisor.
+    /// The worker announced itself as a supervisor.
     Supervises(WorkerId),
     /// The supervisor that it was, or had below it, has ended.
     SupervisesNoMore(WorkerId),
-    /// Its stop may still take this long.
+    /// The worker's stop may still take this long.
     StopTakes(WorkerId, Span),
-    /// It gives up: do not start it again.
+    /// The worker gives up: do not start it again.
     GaveUp(WorkerId),
     /// Asked to drain, it has finished its work, or there is no way to drain it.
     Drained(WorkerId),
@@ -133,13 +133,13 @@ pub enum Action {
     DropRelease,
     /// Start this worker.
     Spawn { id: WorkerId, release: WhichRelease },
-    /// Its addresses may get connections.
+    /// The worker's addresses may get connections.
     SteerIn(WorkerId),
-    /// Its addresses get no new connections.
+    /// The worker's addresses get no new connections.
     SteerOff(WorkerId),
     /// Let it finish its work, and answer with `Event::Drained` (at once, where there is no way to).
     Drain(WorkerId),
-    /// The same, but no client that asks nothing is waited for.
+    /// As `Drain`, but no client that asks nothing is waited for.
     DrainNow(WorkerId),
     /// Send it the stop signal (its leader alone, unless the rules say its group).
     Stop(WorkerId),
@@ -196,7 +196,7 @@ pub struct RollRule {
     pub soak: Span,
     /// No new worker starts while this many old ones still drain; 0 is taken as 1.
     pub overlap: u32,
-    /// Nor while the memory that is left has no room for it.
+    /// No new worker starts while the memory that is left has no room for it.
     pub heeds_memory: bool,
 }
 

@@ -34,7 +34,7 @@ impl Journal {
         Ok(Self { memory, counter: 0, written: None })
     }
 
-    /// One that somebody else has written, and what it says; `None`: nothing that can be read.
+    /// A journal that somebody else has written, and what it says; `None`: nothing that can be read.
     #[must_use]
     pub fn open(memory: OwnedFd) -> (Self, Option<State>) {
         let slots = [0, 1].map(|slot| read(memory.as_fd(), slot * STRIDE).unwrap_or_default());

@@ -123,7 +123,7 @@ impl Process {
         pid.is_none_or(|pid| !self.others.contains(&pid))
     }
 
-    /// Its leader still runs.
+    /// Whether its leader still runs.
     pub(super) fn is_running(&self) -> bool {
         !self.ended
     }

@@ -42,7 +42,7 @@ pub struct Release {
 }
 
 impl Release {
-    /// Its NODE_OPTIONS.
+    /// NODE_OPTIONS of its workers.
     #[must_use]
     pub fn node_options(&self) -> Option<&OsStr> {
         self.env.iter().rev().find(|(key, _)| key == "NODE_OPTIONS").map(|(_, value)| value.as_os_str())

@@ -17,12 +17,12 @@ use super::{
 };
 
 impl Supervisor {
-    /// One more reload is wanted: it starts in `roll_on`, at once or after the one under way.
+    /// Asks for one more reload: it starts in `roll_on`, at once or after the one under way.
     pub(super) const fn request_roll(&mut self) {
         self.rolls.requested += 1;
     }
 
-    /// What was not refused until the tick after the question has been resolved.
+    /// Takes the release for resolved: what was not refused until the tick after the question is.
     pub(super) fn resolved(&mut self) {
         if let Some(roll) = self.rolls.now.as_mut().filter(|roll| roll.stage == Stage::Resolving) {
             roll.stage = Stage::Trial;
@@ -41,7 +41,7 @@ impl Supervisor {
         }
     }
 
-    /// While the release is looked up, the tick that goes on with it is due.
+    /// When the roll goes on whose release is looked up: at the next tick.
     pub(super) fn roll_deadline(&self) -> Option<Mono> {
         self.rolls.now.as_ref().filter(|roll| roll.stage == Stage::Resolving).map(|roll| roll.since)
     }
@@ -118,7 +118,7 @@ impl Supervisor {
         done.or_else(|| rest.find(|number| !replaced(*number)))
     }
 
-    /// Nobody is wanted there, or the new release serves there already.
+    /// Whether nobody is wanted in a slot, or the new release serves there already.
     fn needs_nothing(&self, number: u32) -> bool {
         self.slot(number).is_none_or(|slot| match &slot.seat {
             Seat::Down { .. } => true,
@@ -209,7 +209,7 @@ impl Supervisor {
         trial && !self.rolls.is_settled() && self.shape.roll.soak > Span::ZERO
     }
 
-    /// The soak is over: it serves, if it still listens where it must.
+    /// Ends the soak of a worker: it serves, if it still listens where it must.
     pub(super) fn has_soaked(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
         let Some((slot, worker)) = self.known(id) else { return };
         let (closed, no_more) = (slot.missing(worker), worker.accepted && worker.up.is_none());
@@ -232,7 +232,7 @@ impl Supervisor {
         self.known(id).is_some_and(|(_, worker)| self.is_awaited(id.slot, worker))
     }
 
-    /// A worker that the roll waited for is good: so is its release.
+    /// Commits the release of a worker that the roll waited for, and that is good.
     pub(super) fn trial_passed(&mut self, out: &mut Vec<Action>) {
         let rolls = &mut self.rolls;
         if let Some(roll) = rolls.now.as_mut().filter(|roll| roll.stage == Stage::Trial) {
@@ -242,7 +242,7 @@ impl Supervisor {
         }
     }
 
-    /// This slot has its new worker.
+    /// Counts a slot that has its new worker.
     pub(super) fn end_slot(&mut self, number: u32) {
         if let Some(roll) = &mut self.rolls.now {
             roll.rest.retain(|slot| *slot != number);
@@ -281,7 +281,7 @@ impl Supervisor {
         }
     }
 
-    /// The roll's new worker of this slot is no good: the old ones stay, the new ones under way go.
+    /// Ends the roll whose new worker of this slot is no good: the old ones stay, the new ones under way go.
     pub(super) fn abort_roll(&mut self, now: Mono, number: u32, reason: String, out: &mut Vec<Action>) {
         let end = self.ending(now, Why::Reload);
         let Some(roll) = &self.rolls.now else { return };
@@ -296,7 +296,7 @@ impl Supervisor {
         out.push(Action::Say(Record::RollAborted { slot: number, in_place: !self.shape.overlap, reason }));
     }
 
-    /// Everything ends, and so do the roll and what was put off until its end: every request has its answer.
+    /// Ends the roll, and what was put off until its end, as everything ends: every request has its answer.
     pub(super) fn stop_rolling(&mut self, reason: &str, out: &mut Vec<Action>) {
         self.rolls.scale = 0;
         let slot = self.running_slot();
@@ -304,7 +304,7 @@ impl Supervisor {
         self.drop_roll(Outcome { ok: false, reason: reason.to_owned(), slot }, out);
     }
 
-    /// The roll's worker in the seat has ended before it was ready: the slot starts anew at no cost to its budget.
+    /// Starts a slot anew, at no cost to its budget: the roll's worker in the seat has ended before it was ready.
     pub(super) fn trial_in_seat_ended(
         &mut self,
         now: Mono,

@@ -33,7 +33,7 @@ impl Supervisor {
         enough
     }
 
-    /// The workers that start have not taken all of theirs yet.
+    /// Notes whether the memory that is left is enough: the workers that start have not taken all of theirs yet.
     pub(in super::super) fn on_room(&mut self, left: Option<u64>, needs: u64) {
         if let Some(roll) = self.rolls.now.as_mut().filter(|roll| roll.room == Room::Asked) {
             let more = u64::try_from(roll.under_way.len()).unwrap_or(u64::MAX).saturating_add(1);
@@ -42,7 +42,7 @@ impl Supervisor {
         }
     }
 
-    /// A worker that drained has ended.
+    /// Has the memory looked at again: a worker that drained has ended.
     pub(in super::super) fn look_again_for_room(&mut self) {
         if let Some(roll) = self.rolls.now.as_mut().filter(|roll| roll.room == Room::Lacking) {
             roll.room = Room::Unknown;

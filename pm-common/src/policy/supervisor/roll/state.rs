@@ -57,12 +57,12 @@ pub(in super::super) struct Roll {
 }
 
 impl Rolls {
-    /// Its new release has proven itself (or there is no roll).
+    /// Whether the new release has proven itself (or there is no roll).
     pub(in super::super) fn is_settled(&self) -> bool {
         self.now.as_ref().is_none_or(|roll| roll.stage == Stage::Committed)
     }
 
-    /// What was put off until the end of a roll is not done once a stop was asked for.
+    /// Drops what was put off until the end of a roll: a stop was asked for.
     pub(super) fn refuse_waiting(&mut self) {
         self.scale = 0;
         if self.requested > self.started {

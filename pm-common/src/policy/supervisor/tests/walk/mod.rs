@@ -160,7 +160,7 @@ fn worker_events(id: WorkerId, worker: &Worker, menu: Menu, all: &mut Vec<Event>
 
 /// It was asked to drain and has not answered.
 fn world_waits(worker: &Worker) -> bool {
-    matches!(worker.life, Life::Draining { told: Told::Never, .. })
+    matches!(worker.life, Life::Draining { told: StopSent::Never, .. })
 }
 
 /// How each state was reached, to print the way to a broken one.

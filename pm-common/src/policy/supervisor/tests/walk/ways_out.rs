@@ -174,7 +174,7 @@ fn behaves(id: WorkerId, worker: &Worker, workers: Workers) -> Option<Event> {
         Life::Killing { .. } => Some(end(Exit::Signal(9))),
         _ if silent => None,
         Life::Draining { .. } if worker.exit.is_some() => Some(Event::Gone(id)),
-        Life::Draining { told: Told::Never, .. } => Some(Event::Drained(id)),
+        Life::Draining { told: StopSent::Never, .. } => Some(Event::Drained(id)),
         Life::Draining { .. } => Some(end(Exit::Code(0))),
         Life::Starting(_) if workers == Workers::Fine => Some(Event::SaidReady(id, ReadyBy::Notify)),
         Life::Starting(_) => Some(end(Exit::Code(1))),
