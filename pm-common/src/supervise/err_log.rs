@@ -4,6 +4,10 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
+use crate::app::home::Site;
+
 /// The lines that are kept.
 const LINES: usize = 20;
 /// The most that is read: what came before is not among the last lines, or they are no text.
@@ -59,7 +63,7 @@ impl ErrLog {
     }
 
     fn read(&self) -> std::io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(&self.path)?;
+        let mut file = Site::find(&self.path)?.open(OFlags::RDONLY | OFlags::NONBLOCK, 0)?;
         let end = file.metadata()?.len();
         // Rotated by truncation meanwhile: then all of it is new.
         let from = if self.from > end { 0 } else { self.from };

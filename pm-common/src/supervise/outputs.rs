@@ -1,14 +1,13 @@
 //! Where the output of workers goes: to ours, or to files that each start opens anew (so that they may be moved away).
 
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::app::home::Site;
 use crate::cli::report;
 
 /// Files for the output of workers; `%s` in a name is the slot. None: our own stdout and stderr.
@@ -70,17 +69,9 @@ fn open(file: &Path) -> io::Result<OwnedFd> {
         let why = report::reason(&error);
         io::Error::new(error.kind(), format!("cannot open {} for a worker's output: {why}", file.display()))
     };
-    append(file).map(OwnedFd::from).map_err(complete)
-}
-
-/// A FIFO that nobody reads would hold us up: it is refused, and one that is read is written to as any other.
-fn append(file: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY);
-    let opened = options.open(file)?;
-    let flags = rustix::fs::fcntl_getfl(&opened)?;
-    rustix::fs::fcntl_setfl(&opened, flags - OFlags::NONBLOCK)?;
-    Ok(opened)
+    // A FIFO that nobody reads would hold us up: it is refused, and one that is read is written to as any other.
+    let opened = Site::find(file).and_then(|site| site.append(OFlags::WRONLY, 0o600));
+    opened.map(OwnedFd::from).map_err(complete)
 }
 
 #[cfg(test)]

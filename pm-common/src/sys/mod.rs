@@ -15,6 +15,7 @@ pub mod pidfd;
 pub mod process;
 pub mod random;
 pub mod reach;
+pub mod rights;
 pub mod seccomp;
 pub mod signals;
 pub mod socket;

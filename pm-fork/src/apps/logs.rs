@@ -1,18 +1,16 @@
 //! The logs of apps: where they are, and `--flush`, which empties them.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::libc::{O_NOCTTY, O_NONBLOCK};
 use nix::unistd::geteuid;
-use pm_common::app::home::{Folder, Home, Start};
+use pm_common::app::home::{Folder, Home, Site, Start};
 use pm_common::cli::chain;
 use pm_common::cli::options::Tool;
 use pm_common::cli::report::{self, Failure, OrFail as _, reason};
 use pm_common::cli::tables::{PM_CLUSTER, PM_LOG};
+use rustix::fs::OFlags;
 
 use crate::apps::{known_dir, named, unreadable};
 
@@ -124,8 +122,8 @@ fn start(dir: &Path, name: &str) -> Result<Option<Start>, Failure> {
 
 /// Empties a file that the user named; what is no file (a terminal, a FIFO) has nothing in it.
 fn empty(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let file = match options.write(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(path) {
+    let opened = Site::find(path).and_then(|site| site.open(OFlags::WRONLY | OFlags::NONBLOCK, 0));
+    let file = match opened {
         Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(nix::libc::ENXIO) => return Ok(()),
         other => other?,
     };

@@ -1,14 +1,15 @@
 //! A file that lines are appended to: found again by its path, rotated, and never waited for longer than the disk takes.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::libc;
+use pm_common::app::home::Site;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
+use rustix::process::geteuid;
 
 use super::format::Wall;
 use super::rotation::Rotation;
@@ -41,7 +42,12 @@ pub(super) struct LogFile {
 impl LogFile {
     /// Opens the file to append to it, and makes it where it is missing.
     pub(super) fn open(path: &Path, private: bool, rotation: Rotation, now: Wall) -> io::Result<Self> {
-        let file = append(path, private)?;
+        let site = if private { Site::of_name(path) } else { Site::find(path) };
+        let file = append(&site?, private)?;
+        Self::with(file, path, private, rotation, now)
+    }
+
+    fn with(file: File, path: &Path, private: bool, rotation: Rotation, now: Wall) -> io::Result<Self> {
         let found = file.metadata()?;
         let mut opened = Self {
             path: Some(path.to_owned()),
@@ -114,25 +120,33 @@ impl LogFile {
     /// Moves the file out of the way, those before it too, and begins a new one like it.
     pub(super) fn rotate(&mut self, now: Wall) -> io::Result<()> {
         let path = self.path.clone().unwrap_or_default();
+        let site = Site::of_name(&path)?;
+        let name = path.file_name().unwrap_or_default();
         let numbered = |n: u32| {
-            let mut name = path.clone().into_os_string();
+            let mut name = name.to_owned();
             name.push(format!(".{n}"));
-            PathBuf::from(name)
+            name
         };
-        let there = |n: u32| fs::symlink_metadata(numbered(n)).is_ok();
+        let there = |n: u32| site.has(&numbered(n));
         if self.rotation.keep == 0 {
-            fs::remove_file(&path)?;
+            site.remove(name)?;
         } else {
             for (from, to) in self.rotation.shifts(there) {
-                fs::rename(numbered(from), numbered(to))?;
+                site.rename(&numbered(from), &numbered(to))?;
             }
-            fs::rename(&path, numbered(1))?;
+            site.rename(name, &numbered(1))?;
         }
-        self.rotation.surplus(there).try_for_each(|n| fs::remove_file(numbered(n)))?;
+        self.rotation.surplus(there).try_for_each(|n| site.remove(&numbered(n)))?;
         let old = self.file.metadata()?;
-        self.reopen(now)?;
-        self.take_after(&old);
-        Ok(())
+        // What somebody else has put there meanwhile is not ours to give away.
+        match site.open(OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL, 0o600) {
+            Ok(file) => {
+                *self = Self::with(file, &path, self.private, self.rotation, now)?;
+                self.take_after(&old);
+                Ok(())
+            }
+            Err(_) => self.reopen(now),
+        }
     }
 
     /// Appends. An error that is no error is not one: a signal, or an output that takes no more just now.
@@ -155,8 +169,8 @@ impl LogFile {
     /// The new file is for whom the old one was for.
     fn take_after(&self, old: &Metadata) {
         let Ok(new) = self.file.metadata() else { return };
-        if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-            // Only root may; for others the file is theirs.
+        // Only root may; for others the file is theirs. One that root has made in another user's directory is that user's.
+        if (new.uid(), new.gid()) != (old.uid(), old.gid()) && new.uid() == geteuid().as_raw() {
             let _ = std::os::unix::fs::fchown(&self.file, Some(old.uid()), Some(old.gid()));
         }
         if new.mode() != old.mode() {
@@ -169,25 +183,16 @@ fn same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-fn append(path: &Path, private: bool) -> io::Result<File> {
-    let (mode, flags) = if private { (0o600, libc::O_NOFOLLOW) } else { (0o666, 0) };
-    let regular = fs::metadata(path).map_or(true, |found| found.is_file());
-    // To be read, too, for its last byte; where only writing is allowed, that has to do.
-    match open_to_append(OpenOptions::new().read(regular), path, mode, flags) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_to_append(&mut OpenOptions::new(), path, mode, flags)
-        }
+/// Opens the file of this site to append to it; a private one is for its user alone.
+fn append(site: &Site, private: bool) -> io::Result<File> {
+    let mode = if private { 0o600 } else { 0o666 };
+    // To be read, too, for its last byte; where only writing is allowed, that has to do. (A FIFO that we read ourselves
+    // would seem to have a reader.)
+    let regular = site.metadata().is_none_or(|found| FileType::from_raw_mode(found.st_mode) == FileType::RegularFile);
+    match site.append(if regular { OFlags::RDWR } else { OFlags::WRONLY }, mode) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => site.append(OFlags::WRONLY, mode),
         other => other,
     }
-}
-
-/// Opens a file to append to. A FIFO without a reader is an error, where it would else hold us up; and a terminal does
-/// not become that of our session.
-pub(crate) fn open_to_append(options: &mut OpenOptions, path: &Path, mode: u32, flags: i32) -> io::Result<File> {
-    options.append(true).create(true).mode(mode).custom_flags(flags | libc::O_NONBLOCK | libc::O_NOCTTY);
-    let file = options.open(path)?;
-    rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
-    Ok(file)
 }
 
 /// Writes it all, or says how far it came.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::unistd::{Group, User, geteuid};
+use pm_common::app::home;
 use pm_common::cli::options::{Opt, opt, switch};
 use pm_common::cli::report::{self, Failure, OrFail as _};
 
@@ -59,6 +60,14 @@ impl<'a> Boot<'a> {
         let pm_home = var("PM_HOME").unwrap_or_else(|| format!("{their_home}/.pm"));
         let name = text("service-name")?.unwrap_or_else(|| format!("pm-{user}"));
         Ok(Self { call, user, their_home, pm_home, name, pm, path: var("PATH").unwrap_or_default() })
+    }
+
+    /// What root runs at boot, or every night, is led nowhere by the owner of another directory.
+    fn check(self) -> Result<Self, Failure> {
+        if let Some(user) = User::from_name(&self.user).ok().flatten() {
+            home::check_for(Path::new(&self.pm_home), user.uid.as_raw())?;
+        }
+        Ok(self)
     }
 
     fn unit_path(&self) -> PathBuf {
@@ -133,7 +142,7 @@ impl<'a> Boot<'a> {
 
 /// Has the saved apps brought back at boot.
 pub(crate) fn startup(call: &Call) -> Result<u8, Failure> {
-    let boot = Boot::of(call)?;
+    let boot = Boot::of(call)?.check()?;
     if call.has("print") {
         return report::print(&boot.unit());
     }
@@ -178,7 +187,7 @@ pub(crate) fn unstartup(call: &Call) -> Result<u8, Failure> {
 
 /// Has logrotate rotate the logs.
 pub(crate) fn logrotate(call: &Call) -> Result<u8, Failure> {
-    let boot = Boot::of(call)?;
+    let boot = Boot::of(call)?.check()?;
     let rules = boot.rotation()?;
     if call.has("print") {
         return report::print(&rules);

@@ -1,15 +1,14 @@
 //! What happens in the child: everything between the fork and the exec of the chain.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::libc;
-use pm_common::app::home::{self, AppDir, Home, Mode, Namesake, Start};
+use pm_common::app::home::{self, AppDir, Home, Mode, Namesake, Site, Start};
 use pm_common::app::orphans;
 use pm_common::app::status::Counts;
 use pm_common::cli::chain;
@@ -20,11 +19,10 @@ use pm_common::sys::clock;
 use pm_common::sys::daemon;
 use pm_common::sys::passed::{self, Passed};
 use pm_common::sys::process;
-use rustix::fs::Access;
+use rustix::fs::{Access, OFlags};
 
 use crate::apps::{input, logs};
 use crate::ecosystem::APP_ENV;
-use crate::log::file::open_to_append;
 use crate::start::failed;
 
 /// The file with the number of workers that was asked for after the start.
@@ -222,7 +220,7 @@ impl Service {
         let Start { out, err, .. } = &self.start;
         let both = logs::of_both(&self.start);
         if let (true, Some(dir)) = (self.described, both.as_deref().and_then(Path::parent)) {
-            std::fs::create_dir_all(dir).or_fail(|| format!("cannot make {}", dir.display()))?;
+            home::make_dirs(dir).or_fail(|| format!("cannot make {}", dir.display()))?;
         }
         Ok([self.log(out.as_deref(), dir, "out.log")?, self.log(err.as_deref(), dir, "err.log")?])
     }
@@ -230,16 +228,17 @@ impl Service {
     /// The file that an output is appended to: the one given, else that of the app (without both we do not get here).
     fn log(&self, given: Option<&Path>, dir: Option<&Path>, name: &str) -> Result<File, Failure> {
         let own = dir.map(|dir| dir.join(name));
-        let (path, mode, flags) = match (given, &own) {
-            (Some(path), _) => (path, 0o666, 0),
-            (None, Some(path)) => (path.as_path(), 0o600, libc::O_NOFOLLOW),
-            (None, None) => (Path::new("/dev/null"), 0, 0),
+        let (path, mode) = match (given, &own) {
+            (Some(path), _) => (path, 0o666),
+            (None, Some(path)) => (path.as_path(), 0o600),
+            (None, None) => (Path::new("/dev/null"), 0),
         };
         if let (true, Some(dir)) = (self.described, given.and_then(Path::parent)) {
-            std::fs::create_dir_all(dir).or_fail(|| format!("cannot make {}", dir.display()))?;
+            home::make_dirs(dir).or_fail(|| format!("cannot make {}", dir.display()))?;
         }
-        open_to_append(&mut OpenOptions::new(), path, mode, flags)
-            .or_fail(|| format!("cannot append to {}", path.display()))
+        let site = if given.is_none() && own.is_some() { Site::of_name(path) } else { Site::find(path) };
+        let opened = site.and_then(|site| site.append(OFlags::WRONLY, mode));
+        opened.or_fail(|| format!("cannot append to {}", path.display()))
     }
 }
 

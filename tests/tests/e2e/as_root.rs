@@ -11,6 +11,7 @@ use pm_tests::{fork, http, proc};
 use crate::links::replaces_workers_only;
 use crate::readme::README;
 
+mod led;
 mod oom;
 mod shared;
 mod speakers;

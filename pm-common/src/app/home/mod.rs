@@ -24,14 +24,14 @@ mod turn;
 mod unseen;
 
 pub use brief::Brief;
-pub use files::{Folder, read_file, remove_file, replace_file};
+pub use files::{Folder, Site, make_dirs, read_file, remove_file, replace_file};
 use find::HomeOrigin;
 pub use ids::with_id;
 pub use lock::{Claim, Lock};
 pub use name::{check as check_name, implied as implied_name, of_directory as directory_name, script as script_of};
 pub(crate) use place::create_file;
 use place::{Trouble, check_dir, check_home, make_dir};
-pub use place::{read_regular, read_regular_of};
+pub use place::{check_for, read_regular, read_regular_of};
 pub use start::{DEFAULT_NAMESPACE, LARGEST as LARGEST_START, Mode, START, Start};
 pub use turn::Turns;
 pub use unseen::{Unseen, unseen};

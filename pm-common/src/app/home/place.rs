@@ -6,9 +6,10 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User, geteuid};
+use rustix::fs::OFlags;
 
-use super::files::read_all;
-use crate::cli::report;
+use super::files::{Site, read_all};
+use crate::cli::report::{self, Failure};
 
 /// Why a directory cannot be used.
 #[derive(Debug)]
@@ -108,6 +109,27 @@ pub(super) fn check_home(home: &Path) -> Result<(), Trouble> {
     std::fs::set_permissions(home, PermissionsExt::from_mode(found.mode() & 0o7777 | 0o1000)).map_err(trouble)
 }
 
+/// Makes sure that the directory of all apps may be used for this user's by what root runs for good: it is that user's or
+/// root's, as are the links that lead there. One that is not there yet is fine.
+///
+/// # Errors
+/// 125: whose it is, and what to do.
+pub fn check_for(home: &Path, user: u32) -> Result<(), Failure> {
+    let stranger = |path: &Path, found: io::Result<std::fs::Metadata>| match found {
+        Ok(found) if found.uid() != 0 && found.uid() != user => Err(Failure::own(format!(
+            "{} belongs to user {}, and would be used for the apps of user {user}: name its owner with -u, or set PM_HOME to \
+             a directory of user {user}",
+            path.display(),
+            found.uid()
+        ))),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Failure::own(Trouble::Io(path.to_owned(), e).text())),
+        _ => Ok(()),
+    };
+    let mut links = home.ancestors().filter(|part| part.is_symlink());
+    links.try_for_each(|part| stranger(part, std::fs::symlink_metadata(part)))?;
+    stranger(home, std::fs::metadata(home))
+}
+
 /// Makes sure that no link of another user's leads to the place.
 fn check_links(home: &Path) -> Result<(), Trouble> {
     for part in home.ancestors() {
@@ -158,7 +180,7 @@ pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
-/// Reads a file of the user's, of at most so many bytes: links are followed. What is no file (a FIFO, a device) is
+/// Reads a file that the user named ([`Site`]), of at most so many bytes: links are followed. What is no file (a FIFO, a device) is
 /// refused, as it might hold us up for ever.
 ///
 /// # Errors
@@ -172,8 +194,7 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`read_regular`].
 pub fn read_regular_of(path: &Path, most: u64) -> io::Result<(Vec<u8>, u32)> {
-    let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)?;
+    let file = Site::find(path)?.open(OFlags::RDONLY | OFlags::NONBLOCK, 0)?;
     let found = file.metadata()?;
     if found.is_dir() {
         return Err(io::Error::from_raw_os_error(nix::libc::EISDIR));

@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use rustix::fs::{Mode, OFlags};
 
+use crate::app::home::Site;
 use crate::cli::report::{Failure, OrFail};
 use crate::policy::supervisor::WhichRelease;
 
@@ -170,7 +171,8 @@ impl Origin {
         let mut env = self.base_env.clone();
         env.retain(|(key, _)| key != "PWD");
         if let Some(file) = self.env_file.as_ref().map(|file| self.logical.join(file)) {
-            let text = std::fs::read_to_string(&file).or_fail(|| format!("cannot read {}", file.display()))?;
+            let text = Site::find(&file).and_then(|site| std::io::read_to_string(site.open(OFlags::RDONLY, 0)?));
+            let text = text.or_fail(|| format!("cannot read {}", file.display()))?;
             env.extend(env_file::parse(&text).map_err(|why| Failure::own(format!("{}: {why}", file.display())))?);
         }
         env.push(("PWD".into(), self.logical.clone().into_os_string()));

@@ -1,22 +1,25 @@
 //! Files in the directories of apps, below a directory that is held open: whoever can write there, no link, FIFO, huge
 //! file or exchanged directory leads a reader or a writer elsewhere (openat(2), "Rationale for openat()").
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, mknodat, openat, renameat, unlinkat};
 use rustix::process::geteuid;
 
 use crate::sys::random;
 
+mod site;
+
+use site::walk;
+pub use site::{Site, make_dirs};
+
 /// How often a random name may be taken before we believe that it is not chance.
 const TRIES: u32 = 16;
-/// How many links may lead to a place, as to the kernel (path_resolution(7)).
-const MOST_LINKS: u32 = 40;
 
 /// A directory, held open.
 #[derive(Debug)]
@@ -250,41 +253,6 @@ impl Folder {
         }
         Ok(())
     }
-}
-
-/// Opens what an absolute path leads to, one name at a time: no link of another user's leads us elsewhere, even if it is
-/// exchanged for a directory, and back, all the time. (openat2(2) knows whether a link is followed, not whose.)
-fn walk(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let root = || rustix::fs::open("/", flags, Mode::empty());
-    let mut at = root()?;
-    let mut names: Vec<PathBuf> = vec![path.to_owned()];
-    let mut links = 0;
-    while let Some(next) = names.pop() {
-        let mut parts = next.components();
-        let Some(part) = parts.next() else { continue };
-        names.push(parts.as_path().to_owned());
-        if part == Component::RootDir {
-            at = root()?;
-            continue;
-        }
-        let found = openat(&at, part.as_os_str(), flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&found)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
-            at = found;
-            continue;
-        }
-        links += 1;
-        if links > MOST_LINKS {
-            return Err(io::Error::from_raw_os_error(nix::libc::ELOOP));
-        }
-        if stat.st_uid != 0 && stat.st_uid != geteuid().as_raw() {
-            return Err(io::Error::other(format!("a link of user {} leads there", stat.st_uid)));
-        }
-        let target = rustix::fs::readlinkat(&found, "", Vec::new())?;
-        names.push(PathBuf::from(OsString::from_vec(target.into_bytes())));
-    }
-    Ok(at)
 }
 
 /// A name in passing, which nobody can know beforehand.

@@ -156,3 +156,103 @@ fn another_users_directory_is_read_and_never_written_and_what_is_not_theirs_is_n
     }
     assert_eq!(names(&app).len(), 3);
 }
+
+/// A place that all may enter, with a directory and a file of root's and a directory of another user's.
+fn shared() -> (tempfile::TempDir, [PathBuf; 3]) {
+    let place = tempfile::tempdir().expect("a directory");
+    let all = ["roots", "roots/file", "theirs"].map(|name| place.path().join(name));
+    let [roots, file, theirs] = &all;
+    std::fs::create_dir(roots).expect("made");
+    std::fs::create_dir(theirs).expect("made");
+    std::fs::write(file, "secret").expect("written");
+    chown(theirs, Some(NOBODY), None).expect("given away");
+    for (path, mode) in [(place.path(), 0o755), (roots.as_path(), 0o755), (file.as_path(), 0o600)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("ours");
+    }
+    (place, all)
+}
+
+fn give(path: &Path) {
+    std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).expect("given away");
+}
+
+const APPEND: OFlags = OFlags::WRONLY;
+
+#[test]
+fn what_a_link_of_another_user_leads_to_is_opened_with_that_users_rights() {
+    if !geteuid().is_root() {
+        return; // Only root can give a link away.
+    }
+    use std::os::unix::fs::MetadataExt as _;
+    let (_place, [roots, file, theirs]) = shared();
+    let link = theirs.join("log");
+    symlink(&file, &link).expect("linked");
+    let opened = |how: OFlags| Site::find(&link).and_then(|site| site.append(how, 0o666));
+    assert!(opened(APPEND).is_ok(), "one of root's is followed");
+    give(&link);
+    for how in [APPEND, OFlags::RDWR] {
+        let refused = opened(how).expect_err("theirs");
+        let told = format!("{} is a link of user 65534, with whose rights alone it is followed: ", link.display());
+        assert!(
+            refused.kind() == io::ErrorKind::PermissionDenied && refused.to_string().starts_with(&told),
+            "{refused}"
+        );
+    }
+    assert!(crate::app::home::read_regular(&link, 9).is_err());
+    // Through a directory, too, and one to a file that is not there.
+    let [dir, none, back] = ["dir", "none", "back"].map(|name| theirs.join(name));
+    symlink(&roots, &dir).expect("linked");
+    symlink(roots.join("new"), &none).expect("linked");
+    symlink("../theirs/deep/log", &back).expect("linked");
+    [&dir, &none, &back].into_iter().for_each(|link| give(link));
+    for path in [&dir.join("new"), &none] {
+        assert!(Site::find(path).and_then(|site| site.append(APPEND, 0o666)).is_err(), "{}", path.display());
+    }
+    assert!(make_dirs(&dir.join("deep")).is_err() && names(&roots) == ["file"]);
+    // What the user could do, root does for him, and it is his.
+    make_dirs(&theirs.join("deep/er")).expect("made");
+    let mut log = Site::find(&back).and_then(|site| site.append(APPEND, 0o666)).expect("opened");
+    log.write_all(b"x").expect("written");
+    for name in ["deep", "deep/er", "deep/log"] {
+        assert_eq!(std::fs::metadata(theirs.join(name)).expect("there").uid(), NOBODY, "{name}");
+    }
+    assert_eq!(std::fs::read(&file).expect("read"), b"secret", "and root is root again");
+    Site::find(&roots.join("new")).and_then(|site| site.append(APPEND, 0o666)).expect("opened");
+    assert_eq!(std::fs::metadata(roots.join("new")).expect("there").uid(), 0);
+}
+
+#[test]
+fn a_file_with_a_second_name_is_not_touched_where_others_could_have_given_it_that_name() {
+    if !geteuid().is_root() {
+        return; // Only root can give a directory away.
+    }
+    let (_place, [roots, file, theirs]) = shared();
+    let linked = |dir: &Path| {
+        std::fs::hard_link(&file, dir.join("hard")).expect("linked");
+        Site::find(&dir.join("hard")).and_then(|site| site.append(APPEND, 0o666))
+    };
+    assert!(linked(&roots).is_ok());
+    let refused = linked(&theirs).expect_err("theirs").to_string();
+    assert!(refused.starts_with("this file of user 0 has 3 names (hard links)"), "{refused}");
+    // A file that root has left there, and one of the user's own, have nobody in the way.
+    for (name, owner) in [("roots", None), ("own", Some(NOBODY)), ("others", Some(33))] {
+        let path = theirs.join(name);
+        std::fs::write(&path, "").expect("written");
+        chown(&path, owner, None).expect("given away");
+        Site::find(&path).and_then(|site| site.append(OFlags::RDWR, 0o666)).expect("opened");
+    }
+    std::fs::hard_link(theirs.join("own"), theirs.join("copy")).expect("linked");
+    Site::find(&theirs.join("copy")).and_then(|site| site.append(OFlags::RDWR, 0o666)).expect("opened");
+}
+
+#[test]
+fn a_path_of_proc_leads_to_what_is_open() {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    for (fd, how) in [(OwnedFd::from(reader), OFlags::RDONLY), (writer.into(), OFlags::WRONLY)] {
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
+        let opened = Site::find(Path::new(&path)).and_then(|site| site.open(how | OFlags::NONBLOCK, 0));
+        let same = |fd: &OwnedFd| rustix::fs::fstat(fd).expect("open").st_ino;
+        assert_eq!(same(&opened.expect("opened").into()), same(&fd));
+    }
+    Site::find(Path::new("/dev/null")).and_then(|site| site.append(OFlags::WRONLY, 0)).expect("opened");
+}
