@@ -200,7 +200,7 @@ fn a_check_says_what_is_not_as_it_shall_be() {
     assert_eq!(check(&[]), (Some(1), why));
     std::fs::remove_dir_all(apps.dir("web")).expect("ours");
     apps.put(&dead("web", SupervisorState::GaveUp), &[crashed(0)]);
-    assert_eq!(check(&[]), (Some(1), "web: pm-cluster gave up: crash 3\n".to_owned()));
+    assert_eq!(check(&[]), (Some(1), "web: pm-cluster gave up: exit 3\n".to_owned()));
 }
 
 /// What the files say was true when they were written.
