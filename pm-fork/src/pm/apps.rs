@@ -29,17 +29,26 @@ fn each(call: &Call, act: impl Fn(&Home, &str) -> Result<(), Failure>) -> Result
     Ok(crate::apps::each(&chosen.names, act)?.max(chosen.code()))
 }
 
+/// Ends apps: those that have ended, and 1 if one has not.
+fn end(home: &Home, names: &[String]) -> (Vec<String>, u8) {
+    let running = stopping::stop(home, names, None);
+    let ended: Vec<_> = names.iter().filter(|name| !running.contains_key(*name)).cloned().collect();
+    ended.iter().filter_map(|name| home.dir(name)).for_each(|dir| status::forget_killed(&dir));
+    (ended, u8::from(!running.is_empty()))
+}
+
 pub(crate) fn stop(call: &Call) -> Result<u8, Failure> {
-    ours()?;
+    let home = ours()?;
     let chosen = targets::chosen(call)?;
-    let stopped = stopping::run(&chosen.names, None)?;
-    table(call, stopped.min(1).max(chosen.code()))
+    let (ended, code) = end(&home, &chosen.names);
+    ended.iter().for_each(|name| report::info(format_args!("stopped '{name}'")));
+    table(call, code.max(chosen.code()))
 }
 
 pub(crate) fn kill(call: &Call) -> Result<u8, Failure> {
-    ours()?;
+    let home = ours()?;
     let names: Vec<_> = targets::all()?.into_iter().filter(|app| app.is_known()).map(|app| app.name).collect();
-    let code = stopping::run(&names, None)?.min(1);
+    let (_, code) = end(&home, &names);
     match (code, names.is_empty()) {
         (0, true) => report::info("no apps"),
         (0, false) => report::info("all apps are stopped; pm start all starts them again"),
@@ -51,11 +60,13 @@ pub(crate) fn kill(call: &Call) -> Result<u8, Failure> {
 pub(crate) fn delete(call: &Call) -> Result<u8, Failure> {
     let home = ours()?;
     let chosen = targets::chosen(call)?;
-    let running = stopping::stop(&home, &chosen.names, None);
-    let ended: Vec<_> = chosen.names.iter().filter(|name| !running.contains_key(*name)).cloned().collect();
-    ended.iter().filter_map(|name| home.dir(name)).for_each(|dir| status::forget_killed(&dir));
-    let removed = crate::apps::each(&ended, signals::remove)?;
-    table(call, removed.min(1).max(u8::from(!running.is_empty())).max(chosen.code()))
+    let (ended, code) = end(&home, &chosen.names);
+    let removed = crate::apps::each(&ended, |home, name| {
+        signals::remove(home, name)?;
+        report::info(format_args!("deleted '{name}'"));
+        Ok(())
+    })?;
+    table(call, removed.min(1).max(code).max(chosen.code()))
 }
 
 pub(crate) fn scale(call: &Call) -> Result<u8, Failure> {

@@ -126,7 +126,9 @@ impl Call {
                     self.rest(raw.skip(1).collect())?;
                     return Ok(self);
                 }
-                if next.starts_with('-') && next[1..].starts_with(|c: char| c.is_ascii_digit()) {
+                // `scale APP -1`, `sendSignal -9 APP`; no name begins with a dash.
+                let is_number = next.starts_with('-') && next[1..].starts_with(|c: char| c.is_ascii_digit());
+                if is_number && ["scale", "sendSignal"].contains(&self.verb.name) {
                     raw.next();
                     self.targets.push(next);
                     continue;

@@ -22,26 +22,27 @@ use crate::start::launch::Patience;
 pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
     let (configs, others): (Vec<_>, Vec<_>) =
         call.targets.iter().cloned().partition(|target| targets::is_config(target));
-    let mut code = 0;
     if others.is_empty() && configs.is_empty() {
         targets::chosen(call)?;
     }
-    for config in &configs {
-        code = apply(call, config)?.max(code);
-    }
+    // Whatever is wrong with a target is found before an app is touched.
+    let mut known = Vec::new();
     if !others.is_empty() {
         if configs.is_empty() {
             targets::no_file(call)?;
         }
         targets::no_fields(call)?;
-        let chosen = targets::of(call, &others)?;
-        code = code.max(chosen.code());
-        code = code.max(if call.verb.name == "restart" {
-            again(call, &chosen.names, true)?
-        } else {
-            reload_each(call, &chosen.names)?
-        });
+        known = targets::of(call, &others)?.names;
     }
+    let described = configs.iter().map(|config| read(call, config)).collect::<Result<Vec<_>, _>>()?;
+    let mut code = 0;
+    for (asked, contents) in described {
+        code = code.max(apply(call, asked, contents)?);
+    }
+    code = code.max(match call.verb.name {
+        "restart" => again(call, &known, true)?,
+        _ => reload_each(call, &known)?,
+    });
     table(call, code.min(1))
 }
 
@@ -113,15 +114,24 @@ fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// Reads a config file that is to be applied.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn read(call: &Call, config: &str) -> Result<(Description, Contents), Failure> {
+    ours()?;
+    let asked = Description { restart: true, ..targets::description(call, Some(config))? };
+    let contents = described::read(&asked)?;
+    Ok((asked, contents))
+}
+
 /// Does what a config file says: starts what does not run; what runs gets the changes, and is restarted or reloaded.
 ///
 /// # Errors
-/// It cannot be read, or describes none of the apps that are asked for.
-pub(crate) fn apply(call: &Call, config: &str) -> Result<u8, Failure> {
-    ours()?;
-    let asked = Description { restart: true, ..targets::description(call, Some(config))? };
+/// It describes none of the apps that are asked for.
+pub(crate) fn apply(call: &Call, asked: Description, contents: Contents) -> Result<u8, Failure> {
     let patience = Patience::default();
-    match described::read(&asked)? {
+    match contents {
         Contents::Saved(list) => saved::run(&Description { restart: false, ..asked }, list, &patience),
         Contents::Described(apps, deploy) => {
             let planned = Planned::of(&asked, &apps, &deploy)?;

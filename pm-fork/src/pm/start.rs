@@ -64,7 +64,8 @@ fn start(call: &Call, target: &str) -> Result<u8, Failure> {
     }
     ours()?;
     if config {
-        return renew::apply(call, target);
+        let (asked, contents) = renew::read(call, target)?;
+        return renew::apply(call, asked, contents);
     }
     if !call.has("force") {
         let apps = targets::all()?;

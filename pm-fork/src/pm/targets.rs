@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use pm_common::cli::nearest::nearest;
-use pm_common::cli::report::{self, Failure};
+use pm_common::cli::report::Failure;
 use pm_stat::{App, Apps};
 use regex_lite::Regex;
 
@@ -18,12 +18,12 @@ use crate::pm::call::Call;
 #[derive(Debug, Default)]
 pub(crate) struct Chosen {
     pub(crate) names: Vec<String>,
-    /// There is none for one of the targets, which was said.
+    /// A config file describes one that cannot be, which was said.
     pub(crate) failed: bool,
 }
 
 impl Chosen {
-    /// 1 if there is none for one of the targets.
+    /// 1 if a config file describes one that cannot be.
     pub(crate) fn code(&self) -> u8 {
         u8::from(self.failed)
     }
@@ -108,20 +108,21 @@ pub(crate) fn no_file(call: &Call) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The names that these targets mean, each once, in their order.
+/// The names that these targets mean, each once, in their order. All are looked at before anything is done to one: who
+/// mistypes a name among several loses nothing.
 ///
 /// # Errors
-/// They mean none.
+/// One of them means none.
 pub(crate) fn of(call: &Call, targets: &[String]) -> Result<Chosen, Failure> {
     let apps = all()?;
     let mut chosen = Chosen::default();
-    for target in targets {
-        if let Err(failure) = chosen.add(call, target, &apps) {
-            chosen.failed = true;
-            report::fatal(failure, &[]);
-        }
+    let mut refused: Vec<_> = targets.iter().filter_map(|target| chosen.add(call, target, &apps).err()).collect();
+    let Some(mut last) = refused.pop() else { return Ok(chosen) };
+    refused.iter().for_each(crate::apps::say);
+    if !chosen.names.is_empty() {
+        last.message += "; nothing was done to the others";
     }
-    if chosen.names.is_empty() { Err(Failure::with_code(1, "")) } else { Ok(chosen) }
+    Err(last)
 }
 
 /// All apps.

@@ -45,16 +45,43 @@ fn the_exit_codes_are_those_of_pm2() {
     for line in ["scale nobody 2", "sendSignal USR2 nobody", "startOrReload none.json", "bogus", ""] {
         assert_eq!(front.line(line).code, 1, "{line}");
     }
-    // One that is known is served beside one that is not.
-    let said = front.line("stop nobody idle");
-    assert_eq!(said.code, 1, "{said:?}");
-    assert_eq!(front.list(), ["idle:stopped"]);
+    assert_eq!(front.line("stop idle").code, 0);
     assert_eq!(front.line("stop idle").code, 0, "it is what was asked for");
     let said = front.line("scale idle 2");
     assert!(said.code == 1 && said.err.contains("is in fork mode"), "stopped, too: {said:?}");
     front.ok("delete all");
     assert_eq!(front.line("restart all").code, 1, "there is none");
     assert_eq!(front.line("kill").code, 0);
+}
+
+#[test]
+fn nothing_is_done_to_any_app_where_one_target_is_wrong() {
+    let front = Front::new();
+    let config = "module.exports = { apps: [{ name: 'other', script: 'idle.js' }] }";
+    let _ = front.scene.file("one.config.js", config);
+    front.ok("start idle.js");
+    let pids = front.pids("idle");
+    for line in [
+        "delete nope idle",
+        "delete idle nope",
+        "stop -9 idle",
+        "stop -- -9 idle",
+        "restart idle nope",
+        "restart one.config.js nope",
+        "reload nope idle",
+        "flush nope idle",
+        "sendSignal TERM nope idle",
+        "logs idle nope --nostream",
+    ] {
+        let said = front.line(line);
+        assert!(said.code == 1 && said.err.contains("nope") | said.err.contains("-9"), "{line}: {said:?}");
+        assert_eq!((front.list(), front.pids("idle")), (vec!["idle:online".to_owned()], pids.clone()), "{line}");
+        assert!(!said.err.contains("stopped") && !said.out.contains("oops"), "{line}: {said:?}");
+    }
+    let said = front.line("delete nope idle");
+    assert!(said.err.contains("no app 'nope'") && said.err.contains("; nothing was done to the others"), "{said:?}");
+    assert!(front.ok("stop idle").err.contains("stopped 'idle'"));
+    assert!(front.ok("delete idle").err.contains("deleted 'idle'"));
 }
 
 #[test]
