@@ -75,10 +75,11 @@ pub(crate) fn base(reader: &mut Reader<'_>) -> Result<Vec<(OsString, OsString)>,
         None | Some(Value::Bool(false)) => {}
         // Without a PATH not even our own tools would be found.
         Some(Value::Bool(true)) => env.retain(|(key, _)| key == "PATH"),
-        Some(Value::String(name)) => env.retain(|(key, _)| key.to_str() != Some(name)),
+        // As in PM2, by parts of names: SECRET is MY_SECRET_2, too. An empty part would be in all.
         Some(_) => {
             let parts = reader.words("filter_env")?;
-            env.retain(|(key, _)| !parts.iter().any(|part| key.to_string_lossy().contains(part.as_str())));
+            let is_in = |key: &str| parts.iter().any(|part| !part.is_empty() && key.contains(part.as_str()));
+            env.retain(|(key, _)| !is_in(&key.to_string_lossy()));
         }
     }
     Ok(env)

@@ -72,7 +72,7 @@ pub(crate) const FIELDS: &[FieldOpt] = &[
     field(switch("time", "a time in front of each line"), "time", Effect::Is("true")),
     field(opt("log-type", "json", "each line is an object"), "log_type", Effect::Value),
     field(opt("log-date-format", "F", "a time; its format is RFC 3339"), "log_date_format", Effect::Value),
-    field(opt("filter-env", "NAME", "not these variables"), "filter_env", Effect::Value),
+    field(opt("filter-env", "PART", "no variable with it in its name"), "filter_env", Effect::Value),
     field(switch("source-map-support", "Node's --enable-source-maps"), "source_map_support", Effect::Is("true")),
     field(switch("no-autostart", "write it down, start nothing"), "autostart", Effect::Is("false")),
     field(switch("no-treekill", "the signal goes to the program alone"), "treekill", Effect::Is("false")),

@@ -122,6 +122,8 @@ fn cases() -> Vec<(&'static str, Value, Is)> {
         ("env_x", json!({}), Nothing),
         ("filter_env", json!(true), Is::Plan(|plan| in_env(plan, "PATH") && plan.start.env.len() == 1)),
         ("filter_env", json!("HOME"), Is::Plan(|plan| !in_env(plan, "HOME") && in_env(plan, "SECRET_A"))),
+        ("filter_env", json!("SECRET"), Is::Plan(|plan| !in_env(plan, "SECRET_A") && !in_env(plan, "MY_SECRET"))),
+        ("filter_env", json!(""), Is::Plan(|plan| in_env(plan, "HOME") && in_env(plan, "SECRET_A"))),
         ("filter_env", json!(["SECRET"]), Is::Plan(|plan| !in_env(plan, "MY_SECRET") && in_env(plan, "HOME"))),
         ("filter_env", json!(false), Nothing),
         ("append_env_to_name", json!(true), Nothing),
