@@ -153,7 +153,7 @@ pm start	--merge-logs	.	.	.	one file for all workers, as always
 pm start	--time	.	.	.	a time in front of each line
 pm start	--log-type	.	json	.	each line is an object
 pm start	--log-date-format	.	F	.	a time; its format is RFC 3339
-pm start	--filter-env	.	NAME	.	not these variables
+pm start	--filter-env	.	PART	.	no variable with it in its name
 pm start	--source-map-support	.	.	.	Node\'s --enable-source-maps
 pm start	--no-autostart	.	.	.	write it down, start nothing
 pm start	--no-treekill	.	.	.	the signal goes to the program alone
@@ -212,7 +212,7 @@ pm restart	--merge-logs	.	.	.	one file for all workers, as always
 pm restart	--time	.	.	.	a time in front of each line
 pm restart	--log-type	.	json	.	each line is an object
 pm restart	--log-date-format	.	F	.	a time; its format is RFC 3339
-pm restart	--filter-env	.	NAME	.	not these variables
+pm restart	--filter-env	.	PART	.	no variable with it in its name
 pm restart	--source-map-support	.	.	.	Node\'s --enable-source-maps
 pm restart	--no-autostart	.	.	.	write it down, start nothing
 pm restart	--no-treekill	.	.	.	the signal goes to the program alone
@@ -267,7 +267,7 @@ pm reload	--merge-logs	.	.	.	one file for all workers, as always
 pm reload	--time	.	.	.	a time in front of each line
 pm reload	--log-type	.	json	.	each line is an object
 pm reload	--log-date-format	.	F	.	a time; its format is RFC 3339
-pm reload	--filter-env	.	NAME	.	not these variables
+pm reload	--filter-env	.	PART	.	no variable with it in its name
 pm reload	--source-map-support	.	.	.	Node\'s --enable-source-maps
 pm reload	--no-autostart	.	.	.	write it down, start nothing
 pm reload	--no-treekill	.	.	.	the signal goes to the program alone
