@@ -25,12 +25,7 @@ pub(crate) fn again(names: &[String], how: &Again, patience: &Patience) -> Resul
                 if how.update_env {
                     start.env = service::inherited();
                 }
-                services.push(Service {
-                    described: start.app_env.is_some(),
-                    start,
-                    keep_workers: true,
-                    ..Service::default()
-                });
+                services.push(as_before(start));
             }
             Err(failure) => {
                 failed = true;
@@ -44,6 +39,20 @@ pub(crate) fn again(names: &[String], how: &Again, patience: &Patience) -> Resul
     };
     let code = launch::summary(&launch::start_all(&ready, patience)?);
     Ok(if failed || ready.failed { 1 } else { code })
+}
+
+/// The service of an app that is started as it was before.
+fn as_before(start: Start) -> Service {
+    Service { described: start.app_env.is_some(), start, keep_workers: true, ..Service::default() }
+}
+
+/// Whether an app whose worker ends before its successor starts can be started again at all; of what is not known to us
+/// nothing can be said.
+///
+/// # Errors
+/// 125: what is missing.
+pub(crate) fn check_program(home: &Home, name: &str) -> Result<(), Failure> {
+    known(home, name).map_or(Ok(()), |start| as_before(start).check_program())
 }
 
 /// Gives an app the environment of the caller, from the next roll on: variables of its description are kept.

@@ -80,6 +80,13 @@ fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
     if let Some(how) = targets::crashing(app) {
         report::warning(how);
     }
+    // Its worker ends before the next one starts.
+    if app.mode() == Some("fork")
+        && let Err(failure) = saved::check_program(&home, name)
+    {
+        report::fatal(format_args!("app '{name}' is left running: {failure}"), &[]);
+        return Ok(1);
+    }
     let since = app.acting().and_then(|told| told.roll.as_ref()).map(|roll| roll.requested);
     let hup = Signal { number: nix::libc::SIGHUP as u8, word: "HUP".to_owned(), to_workers: false };
     let asked = || {

@@ -189,7 +189,8 @@ impl<'a> Awaited<'a> {
     fn warn_of_a_failed_start(&mut self) {
         let in_words = |ended: &Ended| format!(" ({})", ended_in_words(ended));
         let how = |worker: &WorkerLine| Some(worker.last.as_ref()?.ended.as_ref().map_or_else(String::new, in_words));
-        let Some(how) = self.workers().find_map(how).filter(|_| !self.warned) else { return };
+        let is_tried = |worker: &&WorkerLine| worker.state != WorkerState::Down;
+        let Some(how) = self.workers().filter(is_tried).find_map(how).filter(|_| !self.warned) else { return };
         let (name, soon) = (&self.started.name, self.watched_until.is_some());
         let when = if soon { "soon after its start" } else { "before it was ready" };
         report::warning(format_args!("app '{name}': a worker ended {when}{how}; it is tried again"));

@@ -19,7 +19,7 @@ use pm_common::sys::clock;
 use pm_common::sys::daemon;
 use pm_common::sys::passed::{self, Passed};
 use pm_common::sys::process;
-use rustix::fs::{Access, OFlags};
+use rustix::fs::{Access, OFlags, access};
 
 use crate::apps::{input, logs};
 use crate::ecosystem::APP_ENV;
@@ -196,18 +196,26 @@ impl Service {
         Err(chain::cannot_run(program, &command.exec()))
     }
 
+    /// Whether its program can be started: asked before what runs is stopped for it.
+    ///
+    /// # Errors
+    /// 125: what is missing.
+    pub(crate) fn check_program(&self) -> Result<(), Failure> {
+        let Start { cwd, script, .. } = &self.start;
+        access(cwd, Access::EXEC_OK).or_fail(|| format!("cannot change to {}", cwd.display()))?;
+        if let Some(script) = script.as_ref().filter(|_| self.described) {
+            access(script, Access::EXISTS).or_fail(|| format!("script {}", script.display()))?;
+        }
+        Ok(())
+    }
+
     /// Whether a start in this directory would come as far as the program: asked before what runs is stopped for it.
     ///
     /// # Errors
     /// 125: what is missing, or cannot be written.
     pub(crate) fn check(&self, dir: &Path) -> Result<(), Failure> {
-        let Start { cwd, script, .. } = &self.start;
-        let may = |path: &Path, access| rustix::fs::access(path, access);
-        may(cwd, Access::EXEC_OK).or_fail(|| format!("cannot change to {}", cwd.display()))?;
-        may(dir, Access::WRITE_OK | Access::EXEC_OK).or_fail(|| format!("cannot write in {}", dir.display()))?;
-        if let Some(script) = script.as_ref().filter(|_| self.described) {
-            may(script, Access::EXISTS).or_fail(|| format!("script {}", script.display()))?;
-        }
+        self.check_program()?;
+        access(dir, Access::WRITE_OK | Access::EXEC_OK).or_fail(|| format!("cannot write in {}", dir.display()))?;
         self.logs(Some(dir))?;
         let text = format!("{}{:?}", self.start.to_json(), self.start.app_env);
         // Twice, for what the supervisors say of themselves.

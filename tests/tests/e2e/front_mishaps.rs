@@ -102,10 +102,13 @@ fn a_script_that_is_gone_does_not_end_what_runs() {
     front.ok("start idle.js");
     let before = front.pids("idle");
     std::fs::remove_file(front.scene.dir().join("idle.js")).expect("there");
-    let said = front.line("restart idle");
-    assert_eq!(said.code, 1, "{said:?}");
-    assert!(said.err.contains("app 'idle' is left running: script /"), "{said:?}");
-    assert_eq!(front.pids("idle"), before);
+    // A reload in fork mode is a restart, too.
+    for verb in ["restart", "reload"] {
+        let said = front.line(&format!("{verb} idle"));
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.err.contains("app 'idle' is left running: script /"), "{said:?}");
+        assert_eq!(front.pids("idle"), before, "{verb}");
+    }
 }
 
 /// An app that has begun to stop, and ends when the test lets it; then the front is told to end, twice.

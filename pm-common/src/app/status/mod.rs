@@ -126,7 +126,8 @@ impl Told {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             other => other?,
         };
-        let (living, ended): (Vec<_>, Vec<_>) = all.into_iter().partition(Status::is_alive);
+        let (mut living, ended): (Vec<_>, Vec<_>) = all.into_iter().partition(Status::is_alive);
+        know_supervisors(&mut living);
         let (ended, killed) = ended.into_iter().partition(Status::is_last_words);
         Ok(Self { living, killed, ended })
     }
@@ -153,6 +154,15 @@ impl Told {
             words.workers.iter_mut().filter_map(|worker| worker.last.as_mut()).for_each(|last| last.at_boot_ms = None);
         }
         Some(words)
+    }
+}
+
+/// Notes that a worker is a supervisor where that one's own file says so: the file of the one above it may be a moment older,
+/// and the worker would be counted beside its own.
+fn know_supervisors(living: &mut [Status]) {
+    let ids: Vec<Id> = living.iter().map(|status| Id::of(&status.supervisor)).collect();
+    for worker in living.iter_mut().flat_map(|status| &mut status.workers) {
+        worker.supervises |= ids.iter().any(|id| worker.pid == Some(id.pid) && worker.start == Some(id.start));
     }
 }
 

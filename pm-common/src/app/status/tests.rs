@@ -231,6 +231,18 @@ fn the_file_of_a_killed_supervisor_stays_until_its_workers_are_gone() {
     assert!(!path.exists(), "a clean end of the successor leaves nothing");
 }
 
+/// The file of the supervisor above may be a moment older than its worker's own.
+#[test]
+fn a_worker_with_a_file_of_its_own_is_a_supervisor() {
+    let (inner, alive) = (me(), WorkerState::Starting);
+    let row = |start| WorkerLine { pid: Some(inner.pid), start: Some(start), ..WorkerLine::new(0, 1, alive) };
+    let above = Status { supervisor: SupervisorLine { pid: 1, ..me() }, workers: vec![row(inner.start), row(0)] };
+    let mut living = [above, Status { supervisor: inner.clone(), workers: vec![worker(0)] }];
+    know_supervisors(&mut living);
+    let known: Vec<bool> = living.iter().flat_map(|status| &status.workers).map(|worker| worker.supervises).collect();
+    assert_eq!(known, [true, false, false], "another process of that number, and an app's worker, are none");
+}
+
 /// In a container the kernel gives a unit another name of the boot than its holder's and ours.
 #[test]
 fn who_holds_the_lock_lives_whatever_boot_it_knows() {
