@@ -117,7 +117,7 @@ fn a_queue_that_all_share_is_not_added_up() {
         let lines = settled(chain, 7, 0);
         assert_eq!((each(&lines, "queue"), each(&lines, "queue_shared")), (vec![Value::Null; 2], vec![json!(5); 2]));
         let table = said(chain.scene, &["--table"]);
-        assert_eq!(table.matches("=5").count(), 2, "{table}");
+        assert_eq!(table.matches(" =5").count(), 2, "{table}");
         let text = said(chain.scene, &["--openmetrics"]);
         assert_eq!(figure(&text, "pm_app_waiting_connections{"), Some(5.0), "{text}");
         assert!(!text.contains("pm_worker_waiting_connections"), "{text}");
