@@ -391,7 +391,8 @@ fn no_update_is_lost_between_a_look_and_the_sleep_after_it() {
                 home.put(&SupervisorLine { since_ms: n, ..before.clone() }, &[]);
             }
             home.put(&last, &[]);
-            assert_eq!(ended.join().expect("no panic"), (Some(0), String::new()), "round {round}");
+            // On a busy machine it may have said what it waits for.
+            assert_eq!(ended.join().expect("no panic").0, Some(0), "round {round}");
         });
     }
 }

@@ -41,7 +41,7 @@ const STARTS: [(&str, &str, &str, &str, &str); 10] = [
     ("job", "setInterval(() => {}, 1e6)", "", "0 online refused", "0 online refused"),
     (
         "soon",
-        "setTimeout(() => process.exit(3), 300)",
+        "setTimeout(() => process.exit(3), 100)",
         "--restart-delay 600000",
         // Before or after its crash, as the machine is fast.
         "0 *",
