@@ -38,10 +38,11 @@ impl Led {
 
     /// Has the user put a link there.
     fn plant(&self, name: &str, to: &str) {
-        let path = self.theirs.join(name);
-        let _ = std::fs::remove_file(&path);
-        symlink(self.secret.with_file_name(to), &path).expect("linked");
-        lchown(&path, Some(THEIRS), Some(THEIRS)).expect("given away");
+        // Never for a moment a link of root's under that name, which would be followed.
+        let link = self.theirs.join("link");
+        symlink(self.secret.with_file_name(to), &link).expect("linked");
+        lchown(&link, Some(THEIRS), Some(THEIRS)).expect("given away");
+        std::fs::rename(&link, self.theirs.join(name)).expect("put there");
     }
 
     /// Root's file is as it was, and nothing is beside it.
