@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -90,6 +91,16 @@ pub fn signals(pid: u32, field: &str) -> u64 {
 pub fn wakeups(pid: u32) -> u64 {
     let text = status(pid, "voluntary_ctxt_switches").expect("the process lives");
     text.parse().expect("a number")
+}
+
+/// The time that the process has had on a processor.
+///
+/// # Panics
+/// When the process is gone.
+#[must_use]
+pub fn ran(pid: u32) -> Duration {
+    let text = fs::read_to_string(file(pid, "schedstat")).expect("the process lives");
+    Duration::from_nanos(text.split(' ').next().and_then(|n| n.parse().ok()).expect("a number"))
 }
 
 /// Resident memory in bytes.

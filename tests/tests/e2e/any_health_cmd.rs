@@ -91,7 +91,7 @@ fn a_release_that_never_passes_replaces_nobody_and_the_reason_is_said() {
     let scene = any::scene();
     let _ = scene.file("check", CURL);
     let (chain, state) = crate::any_health::replaces_nobody(&scene, BOOTS);
-    let reason = "not ready after 2000ms; health check: exit 22: curl: (22) The requested URL returned error: 503";
+    let reason = "not ready after 4000ms; health check: exit 22: curl: (22) The requested URL returned error: 503";
     assert!(state["reason"].as_str().is_some_and(|said| said.starts_with(reason)), "{state}");
     chain.line(reason);
     chain.stop();

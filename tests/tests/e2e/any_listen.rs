@@ -131,14 +131,9 @@ fn a_worker_that_binds_without_end_costs_a_bounded_part_of_a_processor() {
     let script = "import os, socket\nat = ('127.0.0.1', int(os.environ['PORT']))\nwhile True:\n with socket.socket() as s:\n  s.bind(at)\n  s.listen()\n";
     let chain = scene.start_words(&["pm-cluster", "-n", "1", "python3", "-c", script]);
     chain.line("binds without end");
-    // Nanoseconds.
-    let ran = || -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/schedstat", chain.pid())).expect("it runs");
-        text.split(' ').next().and_then(|n| n.parse().ok()).expect("a number")
-    };
-    let (begun, before) = (Instant::now(), ran());
+    let (begun, before) = (Instant::now(), proc::ran(chain.pid()));
     chain.until("two seconds", || (begun.elapsed() > Duration::from_secs(2)).then_some(()));
-    let (took, of) = (Duration::from_nanos(ran() - before), begun.elapsed());
+    let (took, of) = (proc::ran(chain.pid()) - before, begun.elapsed());
     assert!(took < of / 4, "{took:?} of {of:?}");
     chain.stop();
 }

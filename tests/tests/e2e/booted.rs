@@ -119,7 +119,7 @@ fn a_unit_with_a_cluster_that_hangs_is_started_again() {
     amend(&booted, "watchdog", "WatchdogSec=1s\nTimeoutAbortSec=1s");
     booted.ok("systemctl start app");
     booted.ok("kill -STOP $(pidof pm-cluster)");
-    wait::until("another start", || (booted.property("app", "NRestarts") == "1").then_some(()));
+    wait::until("another start", || (booted.property("app", "NRestarts") != "0").then_some(()));
     // Joins the start that goes on.
     booted.ok("systemctl start app");
     assert!(booted.journal().contains("Watchdog timeout"), "{}", booted.journal());

@@ -97,7 +97,9 @@ fn an_app_that_never_ran_is_errored_or_not_there_at_all() {
 #[test]
 fn a_first_failure_is_told_while_it_is_tried_again() {
     let scene = scene();
-    let said = run(&scene, "--name x --timeout 1500ms pm-restart --backoff 60s..60s node boom.js");
+    // Sooner done than node.
+    let _ = scene.file("boom.sh", "echo about to fail >&2; exit 3");
+    let said = run(&scene, "--name x --timeout 1500ms pm-restart --backoff 60s..60s sh boom.sh");
     assert_eq!(said.code, Some(124), "{said:?}");
     let first = "pm-fork: warning: app 'x': a worker ended before it was ready (code=";
     assert!(said.err.starts_with(first) && said.err.contains("\n  about to fail\n"), "{said:?}");

@@ -73,8 +73,10 @@ fn json_is_json_whatever_an_app_writes() {
     let lines: Vec<Value> = said.out.lines().map(|l| serde_json::from_str(l).expect(l)).collect();
     assert_eq!(lines[1], serde_json::json!({"message": odd, "type": "out", "process_id": 0, "app_name": name}));
     front.ok("start idle.js --name own --log-type json");
-    let said = front.ok("logs own --nostream --json --out");
-    let line: Value = serde_json::from_str(said.out.lines().next().expect("a line")).expect("JSON");
+    let said = wait::until("what its pm-log has written", || {
+        Some(front.ok("logs own --nostream --json --out").out).filter(|said| !said.is_empty())
+    });
+    let line: Value = serde_json::from_str(said.lines().next().expect("a line")).expect("JSON");
     assert_eq!(line["message"], "idle");
 }
 

@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, TcpListener};
 
 use pm_tests::fork;
 use pm_tests::front::Front;
-use pm_tests::{http, proc};
+use pm_tests::{http, proc, wait};
 use serde_json::Value;
 
 /// Writes what it was given to the file `seen-NAME`, and stays.
@@ -22,8 +22,8 @@ fn reporting() -> Front {
 
 #[track_caller]
 fn seen(front: &Front, name: &str) -> Value {
-    let text = std::fs::read_to_string(front.scene.dir().join(format!("seen-{name}"))).expect(name);
-    serde_json::from_str(&text).expect("JSON")
+    let path = front.scene.dir().join(format!("seen-{name}"));
+    wait::until(name, || serde_json::from_str(&std::fs::read_to_string(&path).ok()?).ok())
 }
 
 #[test]
@@ -418,7 +418,7 @@ fn two_apps_on_one_port_are_told_of_each_other_by_name() {
     let front = Front::new();
     for first in ["-i 2", "-x"] {
         front.ok(&format!("start app.js --name first {first}"));
-        let said = front.line("start app.js --name second -i 1 --listen-timeout 2000");
+        let said = front.line("start app.js --name second -i 1 --listen-timeout 20000");
         let pid =
             said.err.split("by=app 'first' (pid ").nth(1).and_then(|rest| rest.split(')').next()?.parse::<u32>().ok());
         assert!(said.code == 1 && pid.is_some(), "{first}: {said:?}");

@@ -2,7 +2,7 @@
 
 use pm_tests::front::Front;
 use pm_tests::{fork, http, proc, stat, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn every_verb_takes_every_kind_of_target() {
@@ -87,15 +87,21 @@ fn nothing_is_done_to_any_app_where_one_target_is_wrong() {
 #[test]
 fn stopping_all_takes_as_long_as_the_slowest() {
     let front = Front::new();
-    let slow = "process.on('SIGINT', () => setTimeout(() => process.exit(), 1500)); setInterval(() => {}, 1e6)";
+    // Each ends once all have been told to.
+    let slow = "const fs = require('fs'); setInterval(() => {}, 1e6)\n\
+        process.on('SIGINT', () => {\n\
+          fs.writeFileSync(`told.${process.env.name}`, '')\n\
+          setInterval(() => fs.readdirSync('.').filter((name) => name.startsWith('told.')).length === 4 && process.exit(), 20)\n\
+        })\n";
     let _ = front.scene.file("slow.js", slow);
-    let apps: Vec<_> = (0..4).map(|n| serde_json::json!({"name": format!("s{n}"), "script": "slow.js"})).collect();
+    let apps: Vec<_> =
+        (0..4).map(|n| json!({"name": format!("s{n}"), "script": "slow.js", "kill_timeout": 20_000})).collect();
     let said = front.with_input(&["start", "-"], &Value::from(apps).to_string());
     assert_eq!(said.code, 0, "{said:?}");
-    let before = std::time::Instant::now();
-    front.ok("stop all");
-    let took = before.elapsed().as_secs_f64();
-    assert!((1.5..4.5).contains(&took), "one after the other is 6 s: {took}");
+    let said = front.ok("stop all");
+    assert!(!said.err.contains("KILL") && !said.err.contains("killed"), "one after the other: {said:?}");
+    let killed = |n: u32| fork::file(&front.scene, &format!("s{n}"), "err.log").contains("KILL");
+    assert!(!(0..4).any(killed), "one after the other");
 }
 
 #[test]
@@ -204,12 +210,13 @@ fn a_config_file_is_applied_as_a_whole() {
     assert!(answer().starts_with("oneundefined3"), "a variable that was removed is removed: {}", answer());
     write("script: 'one.js', instances: 3, env: { B: 3 }");
     front.ok("reload ecosystem.config.js");
-    assert_eq!(front.pids("web").len(), 3);
+    wait::until("three workers", || (front.pids("web").len() == 3).then_some(()));
     assert_eq!(stat::workers(&front.scene)[0].number("supervisor_pid"), supervisor, "no restart so far");
     for (workers, variable) in [(2, 5), (3, 3)] {
         write(&format!("script: 'one.js', instances: {workers}, env: {{ B: {variable} }}"));
         front.ok("reload ecosystem.config.js");
-        assert_eq!(front.pids("web").len(), workers, "both have changed");
+        // Both have changed; an old one may still be leaving.
+        wait::until("so many workers", || (front.pids("web").len() == workers).then_some(()));
         assert!(answer().starts_with(&format!("oneundefined{variable}")), "{}", answer());
     }
     write("script: 'two.js', cwd: 'sub', env: { B: 4 }, exec_mode: 'fork'");
@@ -362,7 +369,7 @@ fn a_state_has_the_same_word_wherever_people_look() {
     let _ = front.scene.file("boom.js", "process.exit(3)");
     let said = fork::run(&front.scene, "--name boom --timeout 1s pm-restart --backoff 1h..1h node boom.js");
     assert_eq!(said.code, Some(124), "{said:?}");
-    assert_eq!(front.list(), ["boom:waiting restart"]);
+    wait::until("its crash", || (front.list() == ["boom:waiting restart"]).then_some(()));
     for line in ["list", "describe boom"] {
         assert!(front.ok(line).out.contains("waiting restart"), "{line}");
     }

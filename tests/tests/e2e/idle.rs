@@ -14,51 +14,56 @@ fn supervisors(chain: &Chain) -> Vec<u32> {
     ["pm-restart", "pm-cluster"].iter().filter_map(|name| chain.scene.process(name)).collect()
 }
 
-/// How often each supervisor woke up in a window.
+/// How often each process woke up in a window.
 fn wakeups(pids: &[u32]) -> Vec<u64> {
+    wakeups_in(pids, || std::thread::sleep(WINDOW))
+}
+
+/// How often each process woke up while this was done.
+fn wakeups_in(pids: &[u32], act: impl FnOnce()) -> Vec<u64> {
     let count = || pids.iter().map(|pid| proc::wakeups(*pid)).collect::<Vec<_>>();
     let before = count();
-    std::thread::sleep(WINDOW);
+    act();
     count().iter().zip(before).map(|(now, then)| now - then).collect()
 }
 
-/// What has just started has timers of its own (ready, stable), and so has what was just used: waits for the first quiet
-/// window, then looks again.
-fn falls_asleep(chain: &Chain) {
+/// What has just started has timers of its own (ready, stable), and so has what was just used: looks until two windows, one
+/// after the other, are quiet.
+#[track_caller]
+fn falls_quiet(chain: &Chain, quiet: impl Fn(&[u64]) -> bool) {
     let pids = supervisors(chain);
     assert!(!pids.is_empty());
-    let end = Instant::now() + wait::DEADLINE;
+    let (end, mut before) = (Instant::now() + wait::DEADLINE, false);
     loop {
         let woke = wakeups(&pids);
-        if woke.iter().all(|n| *n == 0) {
-            break;
+        let now = quiet(&woke);
+        if now && before {
+            return;
         }
-        assert!(Instant::now() < end, "never quiet for {WINDOW:?}: {woke:?}\n{}", chain.output());
+        before = now;
+        assert!(Instant::now() < end, "never quiet for twice {WINDOW:?}: {woke:?}\n{}", chain.output());
     }
-    assert_eq!(wakeups(&pids), vec![0; pids.len()], "{}", chain.output());
 }
 
-/// Asks for so long, one request after the other, and gives how often each supervisor woke up, and how many they were.
-fn wakeups_in_use(chain: &Chain, length: Duration) -> (Vec<u64>, u64) {
-    let pids = supervisors(chain);
-    let count = || pids.iter().map(|pid| proc::wakeups(*pid)).collect::<Vec<_>>();
-    let (before, end) = (count(), Instant::now() + length);
-    let mut requests = 0;
-    while Instant::now() < end {
-        drop(http::get(chain.scene.port, "/").expect("served"));
-        requests += 1;
-    }
-    (count().iter().zip(before).map(|(now, then)| now - then).collect(), requests)
+fn falls_asleep(chain: &Chain) {
+    falls_quiet(chain, |woke| woke.iter().all(|n| *n == 0));
 }
 
 /// Requests do not pass through the supervisors: a cluster is told that there are some, then looks a second later.
 fn sleeps_in_use(chain: &Chain) {
-    let length = Duration::from_secs(4);
-    let (woke, requests) = wakeups_in_use(chain, length);
-    // Two a second, one to begin with, and some where a loaded machine keeps a queue waiting and it is watched closer.
-    let most = 4 * length.as_secs() + 1;
-    assert!(requests > 10 * most, "{requests}");
-    assert!(woke.iter().all(|n| *n <= most), "{woke:?} in {length:?}, {requests} requests\n{}", chain.output());
+    let pids = supervisors(chain);
+    chain.until("seconds of use with little to do for the supervisors", || {
+        let (begun, mut requests) = (Instant::now(), 0);
+        let woke = wakeups_in(&pids, || {
+            while begun.elapsed() < Duration::from_secs(4) {
+                drop(http::get(chain.scene.port, "/").expect("served"));
+                requests += 1;
+            }
+        });
+        // Two a second, one to begin with, and some where a loaded machine keeps a queue waiting and it is watched closer.
+        let most = 4 * begun.elapsed().as_secs() + 1;
+        (requests > 2 * most && woke.iter().all(|n| *n <= most)).then_some(())
+    });
     falls_asleep(chain);
 }
 
@@ -91,18 +96,9 @@ fn a_memory_limit_costs_one_wakeup_a_second() {
     let scene = Scene::with_node(24);
     let chain = scene.start("pm-restart --max-mem 512M pm-cluster -n 4 node $F/app.js");
     chain.serving(4);
-    let pids = supervisors(&chain);
-    let most = WINDOW.as_secs() + 1;
-    let quiet = |woke: &[u64]| woke[0] == 0 && woke[1] <= most;
-    let mut woke = wakeups(&pids);
-    let end = Instant::now() + wait::DEADLINE;
-    while !quiet(&woke) {
-        assert!(Instant::now() < end, "wake-ups of pm-restart and pm-cluster in {WINDOW:?}: {woke:?}");
-        woke = wakeups(&pids);
-    }
-    let woke = wakeups(&pids);
-    assert!(quiet(&woke), "{woke:?}");
-    assert!(woke[1] > 0, "nobody looks at the memory");
+    // A window may be a little longer than it was meant to be.
+    let most = WINDOW.as_secs() + 2;
+    falls_quiet(&chain, |woke| woke[0] == 0 && (1..=most).contains(&woke[1]));
     chain.stop();
 }
 
@@ -122,14 +118,7 @@ fn a_lag_limit_costs_little_with_node() {
     let scene = Scene::with_node(24);
     let chain = scene.start("pm-restart --max-lag 10s pm-cluster -n 2 node $F/app.js");
     chain.serving(2);
-    let pids = supervisors(&chain);
-    let quiet = |woke: &[u64]| woke[0] == 0 && woke[1] > 0 && woke[1] <= 6;
-    let end = Instant::now() + wait::DEADLINE;
-    let mut woke = wakeups(&pids);
-    while !quiet(&woke) {
-        assert!(Instant::now() < end, "wake-ups of pm-restart and pm-cluster in {WINDOW:?}: {woke:?}");
-        woke = wakeups(&pids);
-    }
+    falls_quiet(&chain, |woke| woke[0] == 0 && (1..=6).contains(&woke[1]));
     chain.stop();
 }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 const SERVERS: [&str; 2] = ["node $F/moves.js", "python3 $F/any/moves.py"];
 /// Without any knowledge of the old worker a reload would wait for the ready timeout.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 fn release(scene: &Scene, version: &str, plan: &str) {
     deploy::write(scene, &format!("{version}/plan"), plan);
@@ -27,7 +27,7 @@ fn release(scene: &Scene, version: &str, plan: &str) {
 /// Starts a server with this plan.
 fn start<'a>(scene: &'a Scene, tools: &str, server: &str, plan: &str) -> Chain<'a> {
     release(scene, "1", plan);
-    let script = scene.expand(&format!("cd $T/current && exec {tools} {server}"));
+    let script = scene.expand(&format!("cd $T/current && exec {tools} --ready-timeout 2m {server}"));
     let chain = scene.start_words(&["sh", "-c", &script]);
     chain.line("ready workers=");
     listens(&chain, &[scene.port]);

@@ -13,10 +13,10 @@ const STUBBORN: &str = "process.on('SIGTERM', () => {}); process.on('SIGINT', ()
 pub(crate) fn supervisors(front: &Front, app: &str) -> Vec<u32> {
     let dir = front.scene.dir().join("pm").join(app).join("status.d");
     let names = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.file_name());
-    let pid = |name: std::ffi::OsString| name.to_str()?.strip_prefix("pm-")?.rsplit_once('.')?.1.parse().ok();
-    let mut pids: Vec<u32> = names.filter_map(pid).collect();
-    pids.sort_unstable();
-    pids
+    let mut names: Vec<_> = names.filter_map(|name| name.into_string().ok()).collect();
+    // pm-restart is above pm-cluster; the greater pid may be above, too.
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    names.iter().filter_map(|name| name.strip_prefix("pm-")?.rsplit_once('.')?.1.parse().ok()).collect()
 }
 
 /// All at once: none has time to see that another is gone. The innermost goes first: where the parent of a suspended one

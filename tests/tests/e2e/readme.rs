@@ -58,8 +58,9 @@ fn the_path_of_a_newcomer() {
         succeeds(scene, &typed);
     }
     assert!(scene.dir().join(".pm/.saved").is_file() && lines.contains("pm startup"));
-    let workers = stat::workers(scene);
-    assert!(workers.iter().all(|worker| worker.number("generation") == 2), "reloaded: {workers:?}");
+    // An old one may still be leaving.
+    let new = |all: &Vec<stat::Line>| all.iter().all(|worker| worker.number("generation") == 2);
+    let workers = wait::until("new workers alone", || Some(stat::workers(scene)).filter(new));
     for (verb, part) in [("scale", 0), ("reload", 0), ("list", 0), ("list", 1), ("save", 0), ("stop", 0), ("delete", 0)]
     {
         let recipe = recipes(&format!("pm {verb}"))[part].replace("FILE", "saved.jsonl");

@@ -47,7 +47,7 @@ fn a_killed_worker_costs_what_it_had_in_its_hands_and_no_roll() {
 fn requests_during_a_roll_become_one_more() {
     for more in [1, 5] {
         let scene = Scene::with_node(24);
-        let chain = scene.start("pm-cluster -n 2 --soak 500ms node $F/app.js");
+        let chain = scene.start("pm-cluster -n 2 --soak 1s node $F/app.js");
         chain.serving(2);
         let load = Load::of(scene.port, "/", &Style::crowd(4));
         roll::ask(&chain);
@@ -150,8 +150,8 @@ fn the_status_says_what_a_roll_waits_for() {
     );
     assert!(running["since_ms"].as_u64().is_some_and(|ms| ms > 1_600_000_000_000), "{running}");
     roll::awaiting(&chain, "soak");
-    chain.until("the second slot", || (roll::state(&chain)["running"]["slot"] == 1).then_some(()));
-    assert_eq!(roll::state(&chain)["running"]["done"], 1);
+    let second = || Some(roll::state(&chain)["running"].clone()).filter(|running| running["slot"] == 1);
+    assert_eq!(chain.until("the second slot", second)["done"], 1);
     let state = roll::ended(&chain, asked);
     assert!(state["running"].is_null() && state["ok"] == true && state["reason"] == "", "{state}");
     chain.stop();
@@ -161,7 +161,7 @@ fn the_status_says_what_a_roll_waits_for() {
 #[test]
 fn the_overlap_bounds_how_many_drain() {
     let scene = Scene::with_node(24);
-    let chain = scene.start("pm-cluster -n 4 --overlap 2 --soak 0s --grace 1s node $F/app.js");
+    let chain = scene.start("pm-cluster -n 4 --overlap 2 --soak 0s --grace 3s node $F/app.js");
     chain.serving(4);
     let open: Vec<_> = (0..32).map(|_| pm_tests::http::Connection::open(scene.port).expect("open")).collect();
     let asked = roll::ask(&chain);
@@ -190,7 +190,7 @@ fn a_lack_of_memory_lets_only_one_drain() {
         let _ = scene.file("mountinfo", &scene.expand("29 23 0:26 / $T/cg rw - cgroup2 cgroup2 rw\n"));
         // What the kernel says of control groups, as in a container of another machine.
         let script = "for file in cgroup mountinfo; do mount --bind $T/$file /proc/$$/$file; done; \
-            exec pm-cluster -n 3 --soak 0s --grace 1s node $F/app.js";
+            exec pm-cluster -n 3 --soak 0s --grace 3s node $F/app.js";
         let chain = scene.start_words(&["unshare", "--mount", "--map-root-user", "sh", "-c", &scene.expand(script)]);
         chain.serving(3);
         let open: Vec<_> = (0..32).map(|_| pm_tests::http::Connection::open(scene.port).expect("open")).collect();

@@ -29,7 +29,7 @@ fn front() -> Front {
         ("hears.js", HEARS),
         ("taken.py", PYTHON),
         ("soon.js", "setTimeout(() => process.exit(3), 100)\n"),
-        ("later.js", "setTimeout(() => process.exit(4), 2000)\n"),
+        ("later.js", "setInterval(() => {}, 1e6); process.on('SIGUSR2', () => process.exit(4))\n"),
         ("done.js", "console.log('done')\n"),
         ("bad.js", "throw new Error('no config')\n"),
     ] {
@@ -130,6 +130,9 @@ fn the_exit_code_of_what_has_ended_is_kept() {
         ("done.js", "--no-autorestart", 0),
     ] {
         front.ok(&format!("start {script} --name job {options} -s"));
+        if script == "later.js" {
+            front.ok("sendSignal USR2 job");
+        }
         wait::until("its end", || (front.list() == ["job:stopped"]).then_some(()));
         assert_eq!(front.jlist()[0]["pm2_env"]["exit_code"], code, "{script} {options}");
         let how = format!("exit {code}, ");

@@ -257,9 +257,9 @@ fn an_idle_client_does_not_hold_up_an_interrupt() {
     let plain =
         ["pm-cluster --grace 1h", "pm-restart --grace 1h pm-cluster"].map(|t| format!("{t} -n 2 node $F/app.js"));
     for line in [plain[0].as_str(), plain[1].as_str(), between] {
-        let took = ends_beside_an_idle_client(line, SIGINT, 130);
-        // It would linger for 6 seconds.
-        assert!(took.as_millis() < 5_000, "{line}: {took:?}");
+        // It would linger for 6 seconds each time; a machine that is busy takes as long only now and then.
+        let quick = |_| ends_beside_an_idle_client(line, SIGINT, 130) < Duration::from_secs(5);
+        assert!((0..3).any(quick), "{line}");
     }
 }
 

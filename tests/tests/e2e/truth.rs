@@ -1,5 +1,7 @@
 //! What a start says is true when it says it: what serves, what serves nobody, what does not listen yet.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal::{SIGHUP, SIGUSR2};
 use pm_tests::front::Front;
 use pm_tests::scene::Scene;
@@ -35,7 +37,7 @@ fn front(major: u32) -> Front {
         // Its imports keep the CPU busy.
         (
             "slow.py",
-            "import socket, time, os\nend = time.time() + 2.5\nwhile time.time() < end: pass\n\
+            "import socket, time, os\nend = time.time() + 1.7\nwhile time.time() < end: pass\n\
                      s = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\ntime.sleep(1000)\n",
         ),
         ("busy.js", "for (const end = Date.now() + 1500; Date.now() < end;); require('./app.js')"),
@@ -69,7 +71,13 @@ fn what_has_nothing_to_serve_with_is_online_at_once() {
 fn is_waited_for(major: u32, rows: &[(&str, &str)]) {
     let front = front(major);
     for (script, mode) in rows {
-        let said = front.ok(&format!("start {script} --name web{mode} -s"));
+        let said = wait::until("a start on a machine that is fast enough", || {
+            let begun = Instant::now();
+            let said = front.ok(&format!("start {script} --name web{mode} -s"));
+            let late = begun.elapsed() > LISTEN_TIME && said.err.contains("not listening yet");
+            late.then(|| front.ok("delete web"));
+            (!late).then_some(said)
+        });
         let port = format!(":{}", front.scene.port);
         let line = said.err.lines().find(|line| line.contains("started app 'web'")).unwrap_or_default();
         assert!(
@@ -82,6 +90,9 @@ fn is_waited_for(major: u32, rows: &[(&str, &str)]) {
         front.ok("delete web");
     }
 }
+
+/// For so long a start waits for one that may yet listen.
+const LISTEN_TIME: Duration = Duration::from_secs(5);
 
 const SERVERS: [(&str, &str); 6] = [
     ("app.js", ""),
@@ -129,23 +140,26 @@ fn a_slow_server_below_a_launcher_is_waited_for() {
 
 #[test]
 fn what_could_serve_and_does_not_is_not_online() {
-    for major in NODES {
-        let front = front(major);
-        for mode in MODES {
-            let said = front.ok(&format!("start never.js --name web{mode} -s"));
-            assert!(
-                said.err.contains(" ready_by=alive ") && said.err.contains("; not listening yet"),
-                "{major}{mode}: {said:?}"
-            );
-            assert!(front.list().iter().all(|app| app == "web:launching"), "{major}{mode}: {:?}", front.list());
-            assert!(front.ok("list").out.contains("not listening yet"), "{major}{mode}");
-            let check = stat::run(&front.scene, &["--check"]);
-            assert!(String::from_utf8_lossy(&check.stdout).contains("not listening yet"), "{major}{mode}: {check:?}");
-            let lines = stat::workers(&front.scene);
-            assert!(lines.iter().all(|line| (line.state(), line.text("ready_by")) == ("ready", "alive")), "{lines:?}");
-            front.ok("delete web");
+    // All at the same time, as each takes seconds.
+    std::thread::scope(|threads| {
+        for (major, mode) in NODES.into_iter().flat_map(|major| MODES.map(|mode| (major, mode))) {
+            threads.spawn(move || is_not_online(major, mode));
         }
-    }
+    });
+}
+
+fn is_not_online(major: u32, mode: &str) {
+    let front = front(major);
+    let said = front.ok(&format!("start never.js --name web{mode} -s"));
+    assert!(said.err.contains("; not listening yet"), "{major}{mode}: {said:?}");
+    // On a busy machine its supervisor may say so a moment later.
+    let guess = |line: &stat::Line| (line.state(), line.text("ready_by")) == ("ready", "alive");
+    wait::until("all to be up by being alive", || stat::workers(&front.scene).iter().all(guess).then_some(()));
+    assert!(front.list().iter().all(|app| app == "web:launching"), "{major}{mode}: {:?}", front.list());
+    assert!(front.ok("list").out.contains("not listening yet"), "{major}{mode}");
+    let check = stat::run(&front.scene, &["--check"]);
+    assert!(String::from_utf8_lossy(&check.stdout).contains("not listening yet"), "{major}{mode}: {check:?}");
+    front.ok("delete web");
 }
 
 /// Whoever was up for the whole ready timeout, and listened on nothing, has shown that it serves nobody.
@@ -212,8 +226,8 @@ fn a_reload_before_the_first_worker_listens_refuses_nobody() {
     proc::send(old, SIGUSR2);
     chain.until("the old one to listen", || http::get(scene.port, "/").ok());
     // Longer than it is waited for where nobody listens.
-    let later = std::time::Instant::now() + std::time::Duration::from_secs(3);
-    while std::time::Instant::now() < later {
+    let later = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < later {
         assert_eq!(http::get(scene.port, "/").expect("nobody is refused"), old.to_string());
     }
     proc::send(new, SIGUSR2);

@@ -166,7 +166,7 @@ fn who_looks_is_not_held_up_by_what_is_planted() {
 /// Runs `pm ...`, which may not take for ever.
 fn timed(theirs: &Theirs, line: &str) -> Said {
     let pm = theirs.front.scene.dir().join("front/pm").display().to_string();
-    let words: Vec<&str> = ["timeout", "-k", "1", "20", &pm].into_iter().chain(line.split(' ')).collect();
+    let words: Vec<&str> = ["timeout", "-k", "1", "60", &pm].into_iter().chain(line.split(' ')).collect();
     let output = theirs.front.scene.command(&words).output().expect("timeout");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
