@@ -11,6 +11,7 @@ mod decide;
 pub(crate) mod fanout;
 mod place;
 pub mod probe;
+mod twice;
 mod unshared;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -44,16 +44,7 @@ impl Binds {
         let address = pending.address;
         let only_v6 = address.is_ipv6() && socket::is_only_v6(socket).unwrap_or(false);
         let at = BindAddress { address, only_v6 };
-        if sockets.has_bound(asked.who, at) {
-            // It listened here before; what it closed again is free for it.
-            let held = self.sockets(asked.who);
-            sockets.leave_closed(asked.who, at, &held);
-            // What shares a port are workers, not the programs of one: unless they want to, the kernel refuses it.
-            if sockets.has_open(asked.who, at, &held) && !socket::joins(socket).unwrap_or(true) {
-                return None;
-            }
-        }
-        if !sockets.has_room(asked.who, at) {
+        if !self.may_bind(asked.who, at, socket, sockets) || !sockets.has_room(asked.who, at) {
             return None;
         }
         // Looked at only where there is one to take its place: that takes time for each descriptor of the process.

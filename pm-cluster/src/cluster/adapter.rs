@@ -255,7 +255,7 @@ impl Adapter for Cluster {
     }
 
     fn memory_left(&self) -> Option<u64> {
-        pm_common::kernel::memory::left()
+        pm_common::kernel::memory_room::left()
     }
 
     fn children(&self) -> Vec<i32> {

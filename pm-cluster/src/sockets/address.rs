@@ -70,7 +70,7 @@ impl Address {
         }
     }
 
-    /// Gives a worker its means to accept.
+    /// Gives a worker its means to accept: once, as the kernel lets nobody bind twice what it has open.
     ///
     /// # Errors
     /// EADDRINUSE if it has this address open; that of making or duplicating a socket.

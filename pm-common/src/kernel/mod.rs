@@ -4,7 +4,7 @@ pub mod cgroup;
 pub mod cpus;
 pub mod host;
 pub mod listeners;
-pub mod memory;
+pub mod memory_room;
 pub mod procfs;
 pub mod serving;
 pub mod sock_diag;

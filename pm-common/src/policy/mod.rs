@@ -3,6 +3,7 @@
 mod baseline;
 pub mod exit;
 pub mod heard;
+mod intensity;
 pub mod lag;
 pub mod listening;
 pub mod oom;

@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::lag::Stall;
 use super::listening::Listening;
 use super::time::Span;
-use super::worker::{ReadyBy, Why, Worker};
+use super::worker::{ReadyBy, Why};
 
 /// Addresses that a message names, at most.
 const MOST_SHOWN: usize = 16;
@@ -90,14 +90,14 @@ pub fn some_of(addresses: &[impl ToString]) -> String {
 const IF_MEANT: &str = "as the one before it (if that is meant: pm reload APP --moved)";
 
 /// Addresses as people write them.
-fn places<'a>(addresses: impl Iterator<Item = &'a Listening>) -> String {
+fn places(addresses: &[Listening]) -> String {
     let plain = |address: &Listening| address.tcp().map_or_else(|| address.to_string(), |tcp| tcp.to_string());
-    some_of(&addresses.map(plain).collect::<Vec<_>>())
+    some_of(&addresses.iter().map(plain).collect::<Vec<_>>())
 }
 
 /// What a worker listens on, and what it lacks.
-pub(super) fn listens_elsewhere(worker: &Worker, missing: &[Listening]) -> String {
-    let (there, missing) = (places(worker.listening.keys()), places(missing.iter()));
+pub(super) fn listens_elsewhere(there: &[Listening], missing: &[Listening]) -> String {
+    let (there, missing) = (places(there), places(missing));
     format!("the new worker listens on {there}, not on {missing} {IF_MEANT}")
 }
 
@@ -106,7 +106,7 @@ pub(super) fn not_listening(missing: &[Listening]) -> String {
     if missing.is_empty() {
         return String::new();
     }
-    format!("; it does not listen on {} {IF_MEANT}", places(missing.iter()))
+    format!("; it does not listen on {} {IF_MEANT}", places(missing))
 }
 
 /// What a worker lacks as [`not_listening`] says it, and what it was refused, or has not said.

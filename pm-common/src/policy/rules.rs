@@ -1,9 +1,7 @@
 //! The policy that a person gives: what to restart, how soon, how often, within how much memory.
 
-use std::collections::VecDeque;
-
 use super::exit::Exit;
-use super::time::{Mono, Span};
+use super::time::Span;
 
 /// Which ends of a worker are followed by a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,12 +113,6 @@ impl Rules {
         }
     }
 
-    /// Whether the restart of a worker that was up so long counts against the intensity.
-    #[must_use]
-    pub fn counts_after(&self, up: Span) -> bool {
-        self.brief.is_none_or(|brief| up < brief)
-    }
-
     /// The delay before the next start, after `failures` quick ends in a row (0: the last one was stable).
     ///
     /// The first quick end of a worker that had been ready is followed at once; then the delay doubles from the
@@ -136,30 +128,6 @@ impl Rules {
         let full = first.0.saturating_mul(factor).min(longest.0.max(first.0));
         let half = full / 2;
         Span(full - random % (half + 1))
-    }
-}
-
-/// The restarts of one slot within the window.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Intensity {
-    restarts: VecDeque<Mono>,
-}
-
-impl Intensity {
-    /// Counts a restart at `now`; false if that is one more than the rules allow.
-    pub fn allows(&mut self, now: Mono, rules: &Rules) -> bool {
-        self.restarts.retain(|at| now.since(*at) < rules.window);
-        let allowed = self.restarts.len() < usize::try_from(rules.intensity).unwrap_or(usize::MAX);
-        if allowed {
-            self.restarts.push_back(now);
-        }
-        allowed
-    }
-
-    /// The ages of the restarts that still count, for comparing states in tests.
-    #[must_use]
-    pub fn ages(&self, now: Mono, rules: &Rules) -> Vec<Span> {
-        self.restarts.iter().map(|at| now.since(*at)).filter(|age| *age < rules.window).collect()
     }
 }
 
@@ -198,29 +166,6 @@ mod tests {
         assert_eq!(all, pm2);
         assert_eq!(growing.next(last, Span::secs(30)), Span::secs(15));
         assert_eq!(growing.next(last, long), Span::millis(100), "forgotten");
-    }
-
-    #[test]
-    fn the_defaults_never_exceed_their_own_intensity() {
-        let rules = Rules::default();
-        for random in [0, u64::MAX / 7, u64::MAX] {
-            let (mut slot, mut now) = (Intensity::default(), Mono(0));
-            for failures in 1..10_000 {
-                now = now + rules.delay(failures, true, random);
-                assert!(slot.allows(now, &rules), "restart {failures}");
-            }
-        }
-    }
-
-    #[test]
-    fn intensity_forgets_what_is_older_than_the_window() {
-        let rules = Rules { intensity: 2, window: Span::secs(60), ..Rules::default() };
-        let mut slot = Intensity::default();
-        let at = |secs| Mono(Span::secs(secs).0);
-        assert!(slot.allows(at(0), &rules) && slot.allows(at(10), &rules));
-        assert!(!slot.allows(at(59), &rules));
-        assert!(slot.allows(at(60), &rules), "the first has left the window");
-        assert!(!slot.allows(at(61), &rules));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::exit::Exit;
+use super::intensity::Intensity;
 use super::listening::Listening;
 use super::opened::Learned;
-use super::rules::Intensity;
 use super::time::{Mono, Span};
 use super::worker::{ReadyRule, Why, Worker};
 

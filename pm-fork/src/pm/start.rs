@@ -69,7 +69,7 @@ fn start(call: &Call, target: &str) -> Result<u8, Failure> {
     }
     if !call.has("force") {
         let apps = targets::all()?;
-        let found = meant(call, target, targets::known_as(target, &apps)?)?;
+        let found = meant(call, target, pm_stat::meant_by(target, &apps)?)?;
         if !found.is_empty() {
             return start_known(call, &found);
         }

@@ -1,12 +1,10 @@
-//! Which apps are meant: `all`, a name, an id, a namespace, `/regex/`, a script, a config file.
+//! Which apps a verb is about: those that its targets mean (`pm_stat`'s `look::matching`), those of a config file, or all.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use pm_common::cli::nearest::nearest;
 use pm_common::cli::report::Failure;
-use pm_stat::{App, Apps};
-use regex_lite::Regex;
+use pm_stat::{App, Apps, meant_by};
 
 use crate::asked::Description;
 use crate::described::file::Contents;
@@ -138,7 +136,7 @@ impl Chosen {
         let names = if is_config(target) {
             self.described(call, target)?
         } else {
-            known_as(target, apps)?.into_iter().map(|app| app.name.clone()).collect()
+            meant_by(target, apps)?.into_iter().map(|app| app.name.clone()).collect()
         };
         if names.is_empty() {
             return Err(match target {
@@ -167,17 +165,6 @@ impl Chosen {
             }
         })
     }
-}
-
-/// The apps that a word means which is no config file: those of its name, or whose names match the `/regex/`.
-///
-/// # Errors
-/// 125: it is no regex.
-pub(crate) fn known_as<'a>(target: &str, apps: &'a [App]) -> Result<Vec<&'a App>, Failure> {
-    let regex = target.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|regex| !regex.is_empty());
-    let Some(regex) = regex else { return Ok(pm_stat::meant(apps, OsStr::new(target))) };
-    let regex = Regex::new(regex).map_err(|why| Failure::own(format!("{target} is no regular expression: {why}")))?;
-    Ok(apps.iter().filter(|app| app.is_known() && regex.is_match(app.called())).collect())
 }
 
 /// The description that the call is about: a config file, or fields alone.

@@ -1,7 +1,10 @@
-//! Which apps a target means: `all`, a name, an id, a namespace, the path of a script.
+//! Which apps a target means: `all`, a name, an id, a namespace, the path of a script; for the front also `/regex/`.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+
+use pm_common::cli::report::Failure;
+use regex_lite::Regex;
 
 use crate::look::app::App;
 
@@ -10,7 +13,7 @@ use crate::look::app::App;
 /// The first rule that finds one decides, so that an app called `7` is reached as `7`, whatever has the id 7. What is only
 /// a directory left over is found by its name alone.
 #[must_use]
-pub fn meant<'a>(apps: &'a [App], target: &OsStr) -> Vec<&'a App> {
+pub(crate) fn meant<'a>(apps: &'a [App], target: &OsStr) -> Vec<&'a App> {
     let id: Option<u64> =
         target.to_str().filter(|t| t.bytes().all(|b| b.is_ascii_digit())).and_then(|t| t.parse().ok());
     let (all, paths) = (target == "all", paths(target));
@@ -24,6 +27,17 @@ pub fn meant<'a>(apps: &'a [App], target: &OsStr) -> Vec<&'a App> {
     ];
     let find = |rule: &dyn Fn(&App) -> bool| -> Vec<&App> { apps.iter().filter(|app| rule(app)).collect() };
     rules.into_iter().map(find).find(|found| !found.is_empty()).unwrap_or_default()
+}
+
+/// As [`meant`], and the apps whose names match the `/regex/` that the target is, as PM2 has it.
+///
+/// # Errors
+/// 125: it is no regular expression.
+pub fn meant_by<'a>(target: &str, apps: &'a [App]) -> Result<Vec<&'a App>, Failure> {
+    let regex = target.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|regex| !regex.is_empty());
+    let Some(regex) = regex else { return Ok(meant(apps, OsStr::new(target))) };
+    let regex = Regex::new(regex).map_err(|why| Failure::own(format!("{target} is no regular expression: {why}")))?;
+    Ok(apps.iter().filter(|app| app.is_known() && regex.is_match(app.called())).collect())
 }
 
 /// The target as absolute paths, as it is and with links resolved.

@@ -1,7 +1,7 @@
 //! What follows the end of a worker.
 
 use super::super::record::Next;
-use super::roll::trial_ended;
+use super::roll::AbortReason;
 use super::{
     Action, Aim, Excuse, Exit, LastEnd, Life, Mono, Proof, Record, Role, Seat, Slot, StopSent, Supervisor, Why, Worker,
     WorkerId,
@@ -102,7 +102,7 @@ impl Supervisor {
     fn seat_vacated(&mut self, now: Mono, id: WorkerId, worker: &Worker, exit: Exit, why: Why, out: &mut Vec<Action>) {
         let stays = self.slot(id.slot).is_some_and(|slot| !slot.leaving);
         if worker.on_trial() && self.goal == Aim::Run && stays {
-            self.trial_in_seat_ended(now, id, worker, trial_ended(worker, exit, why), out);
+            self.trial_in_seat_ended(now, id, worker, AbortReason::ended(worker, exit, why), out);
             return;
         }
         let ours = matches!(why, Why::Memory | Why::Lag | Why::NotReady | Why::Reload);
@@ -179,8 +179,7 @@ impl Supervisor {
             }
             None => rules.delay(slot.failures, worker.was_ready(), random),
         };
-        let counts = why == Why::NotReady || (why != Why::Reload && rules.counts_after(now.since(worker.started)));
-        if counts && !slot.intensity.allows(now, &rules) {
+        if !slot.intensity.allows(now, why, now.since(worker.started), &rules) {
             slot.seat = Seat::Failed { since: now };
             self.verdict = exit;
             return Next::Failed;
@@ -188,16 +187,6 @@ impl Supervisor {
         slot.restarts += 1;
         slot.seat = Seat::Backoff { since: now, until: now + delay };
         Next::Restart(delay)
-    }
-
-    /// Ends every worker, and the supervisor after them, with this end's code.
-    pub(super) fn give_up(&mut self, now: Mono, exit: Exit, out: &mut Vec<Action>) {
-        if let Some(delay) = self.delay {
-            self.begin_stop(now, delay.stopping, out);
-            return;
-        }
-        self.goal = Aim::GiveUp(exit);
-        self.drain_all(self.ending(now, Why::GiveUp), "the supervisor gave up", out);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Workers over a limit: of memory, of the time that a lane may stand still.
 
 use super::super::lag::Stall;
+use super::roll::AbortReason;
 use super::stops::begin_drain;
 use super::{Action, Aim, Life, Mono, Record, Role, Slot, Span, Supervisor, Why, Worker, WorkerId};
 
@@ -48,8 +49,7 @@ impl Supervisor {
             Life::Ready { .. } | Life::Starting(_) | Life::Soaking { .. } => {
                 begin_drain(id.slot, worker, end, out);
                 if awaited {
-                    let reason = format!("the new worker is over the memory limit bytes={bytes} limit={limit}");
-                    self.abort_roll(now, id.slot, reason, out);
+                    self.abort_roll(now, id.slot, AbortReason::OverMemory { bytes, limit }, out);
                 }
             }
             Life::Draining { .. } | Life::Killing { .. } => {}

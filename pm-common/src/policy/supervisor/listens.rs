@@ -1,9 +1,9 @@
 //! Where workers listen, and what follows from it: ready, turned away, or taken as it is.
 
 use super::super::opened::{OpenedAddress, Others, counting};
-use super::super::record::{Record, lacking, listens_elsewhere};
+use super::super::record::Record;
 use super::super::worker::Due;
-use super::{Action, BTreeSet, Life, Listening, Mono, ReadyBy, Role, Seat, Slot, Span, Supervisor, Worker, WorkerId};
+use super::{Action, BTreeSet, Life, Listening, Mono, ReadyBy, Role, Seat, Slot, Supervisor, Worker, WorkerId};
 
 /// More addresses than this are not remembered as opened on demand: a program may choose new ones without end.
 const MOST_WAIVED: usize = 1024;
@@ -197,15 +197,5 @@ impl Supervisor {
         let wanted = |a: &&Listening| !a.is_unix() && !self.waived.contains(*a);
         let ports = ready.map(|w| counting(&w.listening).filter(wanted).cloned().collect());
         ports.reduce(|a: BTreeSet<Listening>, b| &a & &b).unwrap_or_default()
-    }
-}
-
-/// Why a worker that the roll waited for is turned away.
-pub(super) fn not_ready(asked: ReadyBy, worker: &Worker, after: Span, missing: &[Listening]) -> String {
-    match (asked, worker.refused.as_deref()) {
-        (ReadyBy::Message, _) => format!("no process.send('ready') within {after}"),
-        (ReadyBy::Notify, _) => format!("no READY=1 within {after}"),
-        (_, None) if worker.up.is_some() && !missing.is_empty() => listens_elsewhere(worker, missing),
-        (_, refused) => format!("not ready after {}ms{}", after.as_millis(), lacking(asked, missing, refused)),
     }
 }

@@ -8,6 +8,8 @@ mod alive;
 mod carried;
 mod delay;
 mod ends;
+mod give_up;
+mod kill;
 mod limits;
 mod listens;
 mod ready;
@@ -38,9 +40,6 @@ use stops::Stopping;
 pub use super::opened::Heard;
 pub use carried::{Carried, CarriedRolls, CarriedSlot};
 pub use words::{Action, Asker, Event, Request, RollRule, RollView, Running, Shape, StopKind, View, WhichRelease};
-
-/// Our exit code when we give up on a program whose own was 0: that of our own failures.
-const GAVE_UP_ON_SUCCESS: u8 = 125;
 
 /// The most workers of one supervisor: more is a typing error.
 pub const MOST_WORKERS: u32 = 1024;
@@ -239,12 +238,6 @@ impl Supervisor {
         slot.worker_mut(role)
     }
 
-    fn on_gave_up(&mut self, id: WorkerId) {
-        if let Some(worker) = self.worker(id) {
-            worker.gave_up = true;
-        }
-    }
-
     fn slot(&self, number: u32) -> Option<&Slot> {
         self.slots.get(usize::try_from(number).ok()?)
     }
@@ -294,39 +287,6 @@ impl Supervisor {
             self.announced = true;
             out.push(Action::AnnounceReady);
         }
-    }
-
-    fn finish_if_done(&mut self, out: &mut Vec<Action>) {
-        let waits = |slot: &Slot| matches!(slot.seat, Seat::Backoff { .. });
-        // A roll goes on where everything has failed: its release may be the cure.
-        if self.rolls.now.is_some() || self.slots.iter().any(|slot| !slot.is_empty() || waits(slot)) {
-            return;
-        }
-        if let Some(delay) = self.delay {
-            self.finish(delay.stopping.kind.code(), out);
-            return;
-        }
-        match self.goal {
-            Aim::Run if self.slots.iter().any(|s| matches!(s.seat, Seat::Failed { .. })) => {
-                out.push(Action::Say(Record::GaveUp { exit: self.verdict }));
-                out.push(Action::AnnounceGaveUp);
-                // A program that only ever ends well has failed to stay up all the same: 0 would be a lie.
-                let code = self.verdict.code();
-                self.finish(if code == 0 { GAVE_UP_ON_SUCCESS } else { code }, out);
-            }
-            Aim::Run => self.finish(self.verdict.code(), out),
-            Aim::Stop(stopping) => self.finish(stopping.kind.code(), out),
-            Aim::GiveUp(exit) => {
-                out.push(Action::AnnounceGaveUp);
-                self.finish(exit.code(), out);
-            }
-            Aim::Finished => {}
-        }
-    }
-
-    fn finish(&mut self, code: u8, out: &mut Vec<Action>) {
-        self.goal = Aim::Finished;
-        out.push(Action::Finish(code));
     }
 
     /// The next number of a xorshift generator (Marsaglia 2003): good enough to spread restarts.

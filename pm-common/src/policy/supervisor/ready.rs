@@ -1,6 +1,6 @@
 //! When a worker is ready: what it says, what it listens on, that it lives; and what it gets then.
 
-use super::listens::not_ready;
+use super::roll::AbortReason;
 use super::stops::begin_drain;
 use super::{Action, Due, Life, Mono, Proof, ReadyBy, Record, Role, Span, Supervisor, Why, WorkerId, as_slot};
 
@@ -100,7 +100,7 @@ impl Supervisor {
         let after = after.min(now.since(worker.started));
         begin_drain(id.slot, worker, end, out);
         if awaited {
-            let reason = not_ready(asked, worker, after, &missing);
+            let reason = AbortReason::not_ready(asked, worker, after, missing);
             self.abort_roll(now, id.slot, reason, out);
         } else {
             let refused = worker.refused.clone();

@@ -1,8 +1,8 @@
 //! Replacing workers one by one: the queue of those that are to go, and the promotion of their successors.
 
+use super::super::intensity::Intensity;
 use super::super::record::{Next, Record};
-use super::super::rules::Intensity;
-use super::roll::trial_ended;
+use super::roll::AbortReason;
 use super::stops::begin_drain;
 use super::{Action, Aim, Exit, LastEnd, Mono, Replacement, Seat, Supervisor, WhichRelease, Why, Worker, WorkerId};
 
@@ -121,7 +121,7 @@ impl Supervisor {
         }
         // A broken new release never spends the budget of the old one.
         if worker.on_trial() {
-            self.abort_roll(now, id.slot, trial_ended(worker, exit, why), out);
+            self.abort_roll(now, id.slot, AbortReason::ended(worker, exit, why), out);
             return;
         }
         self.replacing.remove(&id.slot);

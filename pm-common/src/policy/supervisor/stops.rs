@@ -1,11 +1,9 @@
 //! Stopping: one worker (the ladder of signals), one slot, or everything.
 
+use super::kill::{PARENT_WAITS_LONGER, escalate};
 use super::{
     Action, Aim, Asker, Life, Mono, Seat, Slot, Span, StopKind, StopSent, Supervisor, Why, Worker, WorkerId, as_slot,
 };
-
-/// A supervisor below us knows best how long its stop takes; the parent waits this much longer.
-const PARENT_WAITS_LONGER: Span = Span::secs(2);
 
 /// A process that asks again this soon means the stop that is under way: service managers, `pkill` and containers
 /// signal each process of a chain, and the one above passes on what it was sent itself.
@@ -74,7 +72,7 @@ impl Supervisor {
         self.delay = None;
         self.goal = Aim::Stop(stopping);
         let end = Ending { linger: stopping.kind == StopKind::Term, ..self.ending(now, Why::Stop) };
-        self.drain_all(end, "the supervisor was stopped", out);
+        self.drain_all(end, out);
         out.push(Action::AnnounceStop(self.stop_takes(now)));
     }
 
@@ -83,11 +81,11 @@ impl Supervisor {
         Ending { now, why, grace: self.rules.grace, linger: true }
     }
 
-    /// Empties every seat that waits and asks every worker to end; `reason` is what became of the roll.
-    pub(super) fn drain_all(&mut self, end: Ending, reason: &str, out: &mut Vec<Action>) {
+    /// Empties every seat that waits, asks every worker to end, and gives up the roll under way.
+    pub(super) fn drain_all(&mut self, end: Ending, out: &mut Vec<Action>) {
         self.queue.clear();
         self.replacing.clear();
-        self.stop_rolling(reason, out);
+        self.stop_rolling(end.why, out);
         for (number, slot) in self.slots.iter_mut().enumerate() {
             drain_slot(as_slot(number), slot, end, out);
         }
@@ -192,23 +190,4 @@ fn tell(id: WorkerId, worker: &mut Worker, out: &mut Vec<Action>) {
         *told = StopSent::Once;
         out.push(Action::Stop(id));
     }
-}
-
-/// Takes the next step: a second stop signal to a supervisor (it means now), KILL to anything else. True if it was KILL.
-pub(super) fn escalate(number: u32, worker: &mut Worker, now: Mono, out: &mut Vec<Action>) -> bool {
-    let id = WorkerId { slot: number, generation: worker.generation };
-    let why = match worker.life {
-        Life::Draining { why, .. } => why,
-        Life::Killing { .. } => return false,
-        Life::Starting(_) | Life::Soaking { .. } | Life::Ready { .. } => Why::Stop,
-    };
-    let told_twice = matches!(worker.life, Life::Draining { told: StopSent::Twice, .. });
-    if worker.supervises && worker.exit.is_none() && !told_twice {
-        worker.life = Life::Draining { since: now, kill_at: now + PARENT_WAITS_LONGER, why, told: StopSent::Twice };
-        out.push(Action::Stop(id));
-        return false;
-    }
-    worker.life = Life::Killing { since: now, why };
-    out.push(Action::Kill(id));
-    true
 }

@@ -1,7 +1,6 @@
 //! What is due: kills, starts, the next look.
 
-use super::stops::escalate;
-use super::{Action, Aim, Life, Mono, Record, Seat, Slot, Supervisor, Worker, WorkerId, as_slot};
+use super::{Action, Aim, Mono, Seat, Slot, Supervisor, Worker, WorkerId, as_slot};
 
 /// Workers started in one go: some 20 ms.
 const MOST_AT_A_TIME: usize = 16;
@@ -14,19 +13,6 @@ impl Supervisor {
         for number in 0..self.slots.len() {
             self.starts_due(now, number, out);
             self.kills_due(now, number, out);
-        }
-    }
-
-    pub(super) fn kills_due(&mut self, now: Mono, number: usize, out: &mut Vec<Action>) {
-        let grace = self.rules.grace;
-        let Some(slot) = self.slots.get_mut(number) else { return };
-        for worker in slot.workers_mut() {
-            if matches!(worker.life, Life::Draining { kill_at, .. } if kill_at <= now) {
-                let id = WorkerId { slot: as_slot(number), generation: worker.generation };
-                if escalate(id.slot, worker, now, out) && worker.exit.is_none() {
-                    out.push(Action::Say(Record::Killed { id, grace }));
-                }
-            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The processes of workers: their ends, and what they leave behind.
 
+mod kill;
 mod leftovers;
 
 use std::io;
@@ -20,9 +21,6 @@ use crate::supervise::notify::NotifySocket;
 use crate::sys::clock;
 use crate::sys::pidfd;
 use crate::sys::process::{self, Child};
-
-/// How often one look strikes at children that fork faster than a scan of the tree: some milliseconds in all.
-const STRIKES: usize = 100;
 
 /// What belongs to a worker and must have ended before the worker has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,10 +176,6 @@ impl Process {
         }
     }
 
-    fn kill_all(&mut self, left: &[Stat]) {
-        left.iter().for_each(|stat| self.signal_pid(stat.pid, Signal::SIGKILL));
-    }
-
     /// Waits for what is left; false if none of it can be waited for.
     fn watch(&mut self, left: &[Stat]) -> bool {
         // Opened, then looked at again: a pid that ended in between could already be another's.
@@ -287,33 +281,6 @@ impl<A: Adapter> Supervise<A> {
         }
     }
 
-    /// A group dies at once, forks and all. Of a tree only those that have not forked yet: so this strikes at our own
-    /// children (what forks and ends hands its child to us) without a look at them, and until no new ones come.
-    fn kill_again(&mut self, id: WorkerId) {
-        let leaders = self.leaders();
-        let Some(process) = self.processes.get_mut(&id).filter(|p| p.killed) else { return };
-        if self.scope == Scope::Group {
-            return process.signal_group(Signal::SIGKILL);
-        }
-        self.look_for_orphans();
-        let Some(process) = self.processes.get_mut(&id) else { return };
-        for _ in 0..STRIKES {
-            let mut children = self.proc.own_children().unwrap_or_default();
-            let other = |pid: i32| self.inherited.has_pid(pid) || self.orphans.is_other_app(pid);
-            children.retain(|pid| !leaders.contains(pid) && !other(*pid));
-            if children.is_empty() {
-                return;
-            }
-            // Not reaped yet: each number is still its own.
-            children.iter().for_each(|pid| process.signal_pid(*pid, Signal::SIGKILL));
-            for pid in &children {
-                if process::reap(*pid).is_some() {
-                    self.orphans.reaped(*pid);
-                }
-            }
-        }
-    }
-
     /// The children whose end is handled where it is waited for.
     pub(super) fn leaders(&self) -> Vec<i32> {
         self.processes.values().map(|p| p.child.pid).chain(self.adapter.children()).collect()
@@ -344,19 +311,6 @@ impl<A: Adapter> Supervise<A> {
                     }
                 }
             }
-        }
-    }
-
-    pub(super) fn kill(&mut self, id: WorkerId) {
-        let Some(process) = self.processes.get_mut(&id) else { return };
-        process.killed = true;
-        if process.is_running() {
-            process.signal_leader(Signal::SIGKILL as u8);
-        }
-        process.signal_group(Signal::SIGKILL);
-        let left = self.left_of(id);
-        if let Some(process) = self.processes.get_mut(&id) {
-            process.kill_all(&left);
         }
     }
 

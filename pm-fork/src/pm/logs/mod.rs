@@ -104,7 +104,7 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
     let others_may_come = !several.is_empty();
     let names = move || {
         let apps = if several.is_empty() { Vec::new() } else { targets::all().unwrap_or_default() };
-        for app in several.iter().flat_map(|target| targets::known_as(target, &apps).unwrap_or_default()) {
+        for app in several.iter().flat_map(|target| pm_stat::meant_by(target, &apps).unwrap_or_default()) {
             if !known.contains(&app.name) {
                 known.push(app.name.clone());
             }

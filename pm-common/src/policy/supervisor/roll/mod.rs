@@ -1,20 +1,19 @@
 //! Rolls: every worker replaced by one of a new release, slot by slot, and given up at the first that fails.
 
+mod abort;
 mod room;
 mod state;
 mod view;
 
 use std::collections::VecDeque;
 
+pub(super) use self::abort::AbortReason;
 pub(super) use self::room::Room;
 pub(super) use self::state::{Outcome, Roll, Rolls, Stage};
-use super::super::record::remedy;
-use super::super::record::{Record, not_listening};
-use super::super::rules::Intensity;
+use super::super::intensity::Intensity;
+use super::super::record::Record;
 use super::stops::begin_drain;
-use super::{
-    Action, Aim, Exit, Life, Mono, Proof, ReadyBy, Seat, Span, Supervisor, WhichRelease, Why, Worker, WorkerId,
-};
+use super::{Action, Aim, Life, Mono, Proof, ReadyBy, Seat, Span, Supervisor, WhichRelease, Why, Worker, WorkerId};
 
 impl Supervisor {
     /// Asks for one more reload: it starts in `roll_on`, at once or after the one under way.
@@ -31,7 +30,7 @@ impl Supervisor {
 
     pub(super) fn on_resolve_failed(&mut self, reason: String, out: &mut Vec<Action>) {
         if self.rolls.now.as_ref().is_some_and(|roll| roll.stage == Stage::Resolving) {
-            self.refuse_roll(reason, out);
+            self.refuse_roll(AbortReason::Unresolved(reason), out);
         }
     }
 
@@ -214,8 +213,7 @@ impl Supervisor {
         let Some((slot, worker)) = self.known(id) else { return };
         let (closed, no_more) = (slot.missing(worker), worker.accepted && worker.up.is_none());
         if by == ReadyBy::Listen && (!closed.is_empty() || no_more) {
-            let lacks = not_listening(&closed);
-            self.abort_roll(now, id.slot, format!("the new worker did not stay ready within the soak{lacks}"), out);
+            self.abort_roll(now, id.slot, AbortReason::ClosedInSoak(closed), out);
         } else {
             self.serves(now, id, by, out);
         }
@@ -254,7 +252,7 @@ impl Supervisor {
     fn end_roll(&mut self, out: &mut Vec<Action>) {
         let Some(roll) = self.rolls.now.as_ref() else { return };
         if roll.stage != Stage::Committed {
-            self.refuse_roll("there is no worker to replace".to_owned(), out);
+            self.refuse_roll(AbortReason::NoWorker, out);
             return;
         }
         let (workers, moved) = (roll.done, roll.moved);
@@ -265,52 +263,13 @@ impl Supervisor {
         self.rolls.last = Some(Outcome { ok: true, reason: String::new(), slot: None });
     }
 
-    /// Ends the roll as failed; false if there is none.
-    fn drop_roll(&mut self, outcome: Outcome, out: &mut Vec<Action>) -> bool {
-        let Some(roll) = self.rolls.now.take() else { return false };
-        self.rolls.current = roll.before;
-        self.rolls.ended = self.rolls.started;
-        self.rolls.last = Some(outcome);
-        out.push(Action::DropRelease);
-        true
-    }
-
-    fn refuse_roll(&mut self, reason: String, out: &mut Vec<Action>) {
-        if self.drop_roll(Outcome { ok: false, reason: reason.clone(), slot: None }, out) {
-            out.push(Action::Say(Record::RollRefused { reason }));
-        }
-    }
-
-    /// Ends the roll whose new worker of this slot is no good: the old ones stay, the new ones under way go.
-    pub(super) fn abort_roll(&mut self, now: Mono, number: u32, reason: String, out: &mut Vec<Action>) {
-        let end = self.ending(now, Why::Reload);
-        let Some(roll) = &self.rolls.now else { return };
-        for number in roll.under_way.clone() {
-            let Some(slot) = self.slot_mut(number) else { continue };
-            if let Some(mut worker) = slot.successor.take() {
-                begin_drain(number, &mut worker, end, out);
-                slot.retiring.push(worker);
-            }
-        }
-        self.drop_roll(Outcome { ok: false, reason: reason.clone(), slot: Some(number) }, out);
-        out.push(Action::Say(Record::RollAborted { slot: number, in_place: !self.shape.overlap, reason }));
-    }
-
-    /// Ends the roll, and what was put off until its end, as everything ends: every request has its answer.
-    pub(super) fn stop_rolling(&mut self, reason: &str, out: &mut Vec<Action>) {
-        self.rolls.scale = 0;
-        let slot = self.running_slot();
-        self.rolls.started = self.rolls.requested;
-        self.drop_roll(Outcome { ok: false, reason: reason.to_owned(), slot }, out);
-    }
-
     /// Starts a slot anew, at no cost to its budget: the roll's worker in the seat has ended before it was ready.
     pub(super) fn trial_in_seat_ended(
         &mut self,
         now: Mono,
         id: WorkerId,
         worker: &Worker,
-        how: String,
+        how: AbortReason,
         out: &mut Vec<Action>,
     ) {
         if self.is_awaited(id.slot, worker) {
@@ -320,14 +279,5 @@ impl Supervisor {
             slot.restarts += 1;
             slot.seat = Seat::Backoff { since: now, until: now };
         }
-    }
-}
-
-/// What became of a worker that a roll waited for, as the reason of its failure.
-pub(super) fn trial_ended(worker: &Worker, exit: Exit, why: Why) -> String {
-    match (why, &worker.life) {
-        (Why::Spawn, _) => format!("the new worker could not be started {exit}"),
-        (_, Life::Soaking { .. }) => format!("the new worker ended within the soak {exit}{}", remedy(why)),
-        _ => format!("the new worker ended before it was ready {exit}{}", remedy(why)),
     }
 }

@@ -62,15 +62,6 @@ impl Rolls {
         self.now.as_ref().is_none_or(|roll| roll.stage == Stage::Committed)
     }
 
-    /// Drops what was put off until the end of a roll: a stop was asked for.
-    pub(super) fn refuse_waiting(&mut self) {
-        self.scale = 0;
-        if self.requested > self.started {
-            (self.started, self.ended) = (self.requested, self.requested);
-            self.last = Some(Outcome { ok: false, reason: "the supervisor was stopped".to_owned(), slot: None });
-        }
-    }
-
     /// Where a release that workers were started from is now; `None`: it was dropped.
     pub(in super::super) fn which(&self, number: u64) -> Option<WhichRelease> {
         let on_trial = self.now.as_ref().is_some_and(|roll| roll.stage == Stage::Trial);
