@@ -222,7 +222,7 @@ impl Binds {
 
     fn on_call(&mut self, who: WorkerId, notice: Notice, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
         let ended = self.finished || self.watched.get(&who).is_none_or(|watched| watched.ended);
-        let process = caller::process_of(notice.thread).filter(|_| !ended);
+        let process = procfs::process_of(notice.thread).filter(|_| !ended);
         let asked = |fd, process| Asked { who, notice: notice.id, process: Caller(process), fd };
         if let (true, Call::Bind { address, length, .. }) = (ended && !self.finished, notice.call) {
             self.note_left_behind((notice.thread, address, length));

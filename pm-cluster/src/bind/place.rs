@@ -4,10 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
+use pm_common::kernel::procfs::Descriptor;
 use pm_common::policy::WorkerId;
 use pm_common::sys::{limits, reach, socket};
 
-use super::caller::Descriptor;
 use super::decide::Pending;
 use super::{Asked, Binds, Fanout};
 use crate::sockets::wanted::BindAddress;

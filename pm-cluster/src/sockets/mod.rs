@@ -227,13 +227,6 @@ impl Sockets {
         self.addresses.drop_where(Address::unwanted);
     }
 
-    /// The workers that are ready and accept on this key.
-    pub fn serving<'a>(&'a self, key: &str) -> impl Iterator<Item = WorkerId> + 'a {
-        let address = self.addresses.with_key(key).and_then(|id| self.addresses.get(&id));
-        let workers = address.into_iter().flat_map(Address::accepting_workers);
-        workers.filter(|&who| self.standing(who) == Standing::InService)
-    }
-
     /// What workers accept on, for the status: addresses (`tcp:127.0.0.1:3000`, `tcp:[::]:3000`, `udp:...`, `unix:/path`),
     /// each once, and the numbers of the sockets. One look for all of them: there may be a thousand.
     #[must_use]

@@ -45,7 +45,7 @@ const ESCAPE: Span = Span::millis(100);
 /// A row, and whose logs to show for it.
 #[derive(Debug)]
 struct Item {
-    /// The name of the app's directory; that of the entry is for the eye.
+    /// The name of the app's directory; that of the entry is made for the screen.
     name: String,
     entry: Entry,
     logs: Option<Logs>,

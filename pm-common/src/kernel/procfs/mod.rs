@@ -13,13 +13,15 @@ use rustix::fs::{Mode, OFlags, RawDir};
 use crate::node::program;
 use crate::sys::clock;
 
+mod descriptors;
 mod parse;
-mod sockets;
 mod table;
 mod users;
 
+pub use descriptors::{
+    Descriptor, Uses, each_socket, shares_network, socket_behind, sockets_of, uses_of, visible_sockets_of,
+};
 pub use parse::{Comm, Stat};
-pub use sockets::{each_socket, shares_network, sockets_of, visible_sockets_of};
 pub use table::Table;
 pub use users::{has_open, is_ours, nameless_uid};
 
@@ -330,7 +332,13 @@ pub fn is_supervisor(stat: &Stat) -> bool {
     stat.comm.as_bytes() == b"pm-restart" || is_cluster(stat)
 }
 
-/// A file of /proc that is about no process.
+/// The process that a thread belongs to; `None` if there is no such thread.
+#[must_use]
+pub fn process_of(thread: i32) -> Option<i32> {
+    parse::field(text(&format!("{thread}/status"))?.as_bytes(), "Tgid:")?.parse().ok()
+}
+
+/// The text of the file at `path` in /proc; `None` if it cannot be read, or is not UTF-8.
 #[must_use]
 pub fn text(path: &str) -> Option<String> {
     let mut proc = Proc::default();
