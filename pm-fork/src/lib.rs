@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 
+use nix::libc::SIGHUP;
 use pm_common::cli::options::Asked;
 use pm_common::cli::report::{self, Failure};
 use pm_common::cli::tables::PM_FORK;
@@ -53,9 +54,9 @@ fn known(act: &Act, names: &[String], patience: &Patience) -> Result<u8, Failure
                 saved::update_env(home, name)?;
             }
             match (moved, signal.to_workers) {
-                (true, _) => signals::reload_moved(home, name, signal),
                 (false, true) => signals::signal_workers(home, name, signal),
-                (false, false) => signals::signal(home, name, signal),
+                (moved, _) if signal.number == SIGHUP as u8 => signals::reload(home, name, signal, *moved),
+                _ => signals::signal(home, name, signal),
             }
         }),
         Act::Send(line) => apps::each(names, |home, name| input::send(home, name, line)),

@@ -41,6 +41,7 @@ pub fn once_with(
     print: impl FnOnce(&str) -> Result<u8, Failure>,
 ) -> Result<u8, Failure> {
     let (apps, named) = (Apps::known(home, named)?, !named.is_empty());
+    apps.say_left_out();
     let mut meter = Meter::new(pss, home.map(|h| Samples::load(h.path())).unwrap_or_default());
     let mut rows = row::rows(&apps.seen, &mut meter);
     // PM2 knows nothing of it.
@@ -102,6 +103,7 @@ pub(crate) fn colours() -> bool {
 /// 125: the files cannot be read.
 pub(crate) fn check(home: Option<&Home>, named: &[OsString]) -> Result<u8, Failure> {
     let apps = Apps::look(home, named)?;
+    apps.say_left_out();
     let unseen = apps.unseen(home, !named.is_empty());
     let knowable = |name: &str| unseen.iter().all(|app| app.name != name);
     let told = |app: &App| complaint(app, !named.is_empty()).map(|why| format!("{}: {}\n", app.name, clean(&why)));
@@ -132,7 +134,9 @@ pub struct Matched {
 /// # Errors
 /// 125: the files cannot be read.
 pub fn matching(home: Option<&Home>, targets: &[OsString]) -> Result<Matched, Failure> {
-    let apps = Apps::look(home, &[])?.seen;
+    let apps = Apps::look(home, &[])?;
+    apps.say_left_out();
+    let apps = apps.seen;
     let mut matched = Matched::default();
     for target in targets {
         let found = meant(&apps, target);

@@ -10,7 +10,7 @@ use nix::libc::{SIGTTIN, SIGTTOU};
 use pm_common::app::home::{self, Home, Mode, Start, Turns};
 use pm_common::app::status::SupervisorState;
 use pm_common::app::wait::patience::suspended;
-use pm_common::app::wait::{Goal, Patience, Sight, Teller, Watch};
+use pm_common::app::wait::{Goal, Patience, Sight, Silence, Teller, Watch};
 use pm_common::cli::options;
 use pm_common::cli::report::{EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::time::Span;
@@ -99,7 +99,8 @@ pub(crate) fn scale(home: &Home, name: &str, by: Scale) -> Result<(), Failure> {
     let turns = Turns::new(home).or_fail(|| format!("app '{name}': cannot wait for its turn"))?;
     turns.take(name).or_fail(|| format!("app '{name}': cannot wait for its turn"))?;
     let none = || Failure::with_code(1, format!("'{name}' would have no workers: to have none, stop it"));
-    let wanted = match count(&dir, name)? {
+    let now = count(&dir, name)?;
+    let wanted = match now {
         Some(now) => {
             let wanted = by.from(now).ok_or_else(none)?;
             walk(home, name, now, wanted)?;
@@ -107,8 +108,15 @@ pub(crate) fn scale(home: &Home, name: &str, by: Scale) -> Result<(), Failure> {
         }
         None => by.from(stopped(&dir, name, by)?).ok_or_else(none)?,
     };
-    home::replace_file(&dir, WORKERS, format!("{wanted}\n").as_bytes())
-        .or_fail(|| format!("app '{name}': cannot write {}", dir.join(WORKERS).display()))
+    home::replace_file(&dir, WORKERS, format!("{wanted}\n").as_bytes()).or_fail(|| {
+        let file = dir.join(WORKERS);
+        let done = if now.is_some() {
+            format!("'{name}' has {wanted} workers, but only until its next start")
+        } else {
+            format!("app '{name}'")
+        };
+        format!("{done}: cannot write {}", file.display())
+    })
 }
 
 /// The number that an app which does not run would have.
@@ -128,6 +136,7 @@ fn count(dir: &Path, name: &str) -> Result<Option<u32>, Failure> {
     let mut watch = Watch::new(dir).or_fail(doing)?;
     let (deadline, mut teller) = (clock::now() + COUNTED_IN, Teller::new());
     let mut patience = Patience::new(Goal::Ready, clock::now());
+    let mut silence = Silence::new(dir, clock::now());
     let failed = |code, why: &str| Err(Failure::with_code(code, format!("'{name}' {why}")));
     loop {
         let sight = watch.look().or_fail(doing)?;
@@ -142,6 +151,9 @@ fn count(dir: &Path, name: &str) -> Result<Option<u32>, Failure> {
         let trouble = suspended(&sight);
         if let Some(why) = patience.look(clock::now(), &sight).filter(|_| trouble.is_some()) {
             return failed(EXIT_TIMED_OUT, &format!("cannot be scaled yet: {why}"));
+        }
+        if let Some(why) = silence.look(clock::now()) {
+            return failed(1, &format!("cannot be scaled: {why}"));
         }
         if deadline <= clock::now() {
             let why = "is being started or stopped, and its supervisor has not said how many workers there are: \

@@ -33,16 +33,21 @@ pub(crate) fn signal(home: &Home, name: &str, signal: &Signal) -> Result<(), Fai
     send(&pidfd, name, pid, signal)
 }
 
-/// Sends HUP, for a release that may listen elsewhere.
+/// Sends HUP; `moved`: for a release that may listen elsewhere.
 ///
 /// # Errors
 /// As [`signal`]; 125: its files cannot be written.
-pub(crate) fn reload_moved(home: &Home, name: &str, hup: &Signal) -> Result<(), Failure> {
+pub(crate) fn reload(home: &Home, name: &str, hup: &Signal, moved: bool) -> Result<(), Failure> {
     let dir = home.dir(name).unwrap_or_default();
     if pinned_holder(&dir, name)?.is_none() {
         return Err(not_running(home, &dir, name));
     }
-    moved::mark(home, name).or_fail(|| format!("app '{name}': cannot write in {}", dir.display()))?;
+    if moved {
+        moved::mark(home, name).or_fail(|| format!("app '{name}': cannot write in {}", dir.display()))?;
+    } else {
+        // Left by one who was killed before he could send his signal. In another user's directory it is that user's.
+        let _ = moved::unmark(home, name);
+    }
     // What nobody takes would be another reload's.
     signal(home, name, hup).inspect_err(|_| _ = moved::unmark(home, name))
 }

@@ -1,5 +1,6 @@
 //! `restart` and `reload`, of apps that are known and of config files; `start` of a config file, too.
 
+use pm_common::app::home::Turns;
 use pm_common::app::wait::Goal;
 use pm_common::cli::report::{self, Failure};
 use pm_stat::Wait;
@@ -69,11 +70,12 @@ fn reload_each(call: &Call, names: &[String]) -> Result<u8, Failure> {
     Ok(code)
 }
 
-/// The reload that counts is one asked for after the last that is known now, whoever asks.
+/// The reload that counts is one asked for after the last that is known now, and nobody else asks for one meanwhile.
 fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
     // A signal alone may be root's to another user's app.
     let writes = call.has("update-env") || call.has("moved");
     let home = if writes { ours()? } else { crate::apps::home()? };
+    let _turn = Turns::of(&home, &[name.to_owned()]);
     let apps = targets::all()?;
     let Some(app) = apps.iter().find(|app| app.name == name) else { return Ok(1) };
     // Its new release may be the cure; else it is not said that old workers go on.
@@ -93,10 +95,7 @@ fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
         if call.has("update-env") {
             saved::update_env(&home, name)?;
         }
-        match call.has("moved") {
-            true => signals::reload_moved(&home, name, &hup)?,
-            false => signals::signal(&home, name, &hup)?,
-        }
+        signals::reload(&home, name, &hup, call.has("moved"))?;
         Wait { app: name.to_owned(), goal: Goal::Rolled { since }, timeout: None }.run(Some(&home))
     };
     if let Err(failure) = asked() {

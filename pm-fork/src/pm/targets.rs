@@ -128,7 +128,9 @@ pub(crate) fn of(call: &Call, targets: &[String]) -> Result<Chosen, Failure> {
 /// # Errors
 /// 125: they cannot be read.
 pub(crate) fn all() -> Result<Vec<App>, Failure> {
-    Ok(Apps::look(Some(&crate::apps::home()?), &[])?.seen)
+    let apps = Apps::look(Some(&crate::apps::home()?), &[])?;
+    apps.say_left_out();
+    Ok(apps.seen)
 }
 
 impl Chosen {

@@ -11,6 +11,7 @@ use std::process::Command;
 use pm_common::app::home::{self, AppDir, Home, Mode, Namesake, Site, Start};
 use pm_common::app::orphans;
 use pm_common::app::status::Counts;
+use pm_common::app::wait::try_room;
 use pm_common::cli::chain;
 use pm_common::cli::report::{self, Failure, OrFail as _, reason};
 use pm_common::supervise::environment;
@@ -28,8 +29,8 @@ use crate::start::failed;
 /// The file with the number of workers that was asked for after the start.
 pub(crate) const WORKERS: &str = "workers";
 
-/// A file that is written to see whether it can be.
-const TRIAL: &str = ".trial";
+/// What the supervisors of an app write of themselves at first: two of them, each in two files, of which each takes a page.
+const STATUS_ROOM: usize = 4 * 4096;
 
 /// What another chain told the caller, and is not the new service's; beside what no link passes on.
 const NOT_INHERITED: [&str; 1] = ["NODE_APP_INSTANCE"];
@@ -61,6 +62,8 @@ pub(crate) struct Service {
     pub(crate) counts: String,
     /// Sockets that we were started with for it.
     pub(crate) sockets: Vec<Passed>,
+    /// Why its supervisors will not be able to say how it is.
+    pub(crate) unheard: Option<String>,
 }
 
 impl Service {
@@ -100,7 +103,9 @@ impl Service {
         let [out, err] = self.logs(app.dir())?;
         let input = input::open(app.dir()).or_fail(|| "cannot open /dev/null".to_owned())?;
         let before = app.dir().and_then(|dir| home::read_file(dir, home::START, home::LARGEST_START).ok());
-        self.record(app, home)?;
+        self.record(app, home)
+            .and_then(|()| self.check_room(app, before.is_none()))
+            .inspect_err(|_| self.forget(app, before.clone()))?;
         let said = self.told(app, [&out, &err]);
         let done = rustix::stdio::dup2_stdin(&input).and_then(|()| rustix::stdio::dup2_stdout(&out));
         done.and_then(|()| rustix::stdio::dup2_stderr(&err)).or_fail(|| "cannot redirect".to_owned())?;
@@ -134,6 +139,17 @@ impl Service {
         }
     }
 
+    /// Whether its supervisors will have room to say how it is. A new app is not started without; one that was started
+    /// before is not to stay down for it.
+    fn check_room(&mut self, app: &AppDir, is_new: bool) -> Result<(), Failure> {
+        let Some(dir) = app.dir() else { return Ok(()) };
+        match try_room(dir, STATUS_ROOM) {
+            Err(e) if !is_new => self.unheard = Some(reason(&e)),
+            other => other.or_fail(|| format!("cannot write in {}", dir.display()))?,
+        }
+        Ok(())
+    }
+
     /// What cannot be run was not started: what is written of it is as it was.
     fn forget(&self, app: &AppDir, before: Option<Vec<u8>>) {
         let Some(dir) = app.dir() else { return };
@@ -152,7 +168,7 @@ impl Service {
         let path = |(given, own): (&Option<PathBuf>, &str)| given.clone().or_else(|| Some(app.dir()?.join(own)));
         let [out, err] = given.map(|one| bytes(path(one).unwrap_or_default()));
         let [out_size, err_size] = logs.map(|log| log.metadata().map_or(0, |m| m.size()).to_string().into());
-        let dir = bytes(app.dir().map(Path::to_owned).unwrap_or_default());
+        let dir = bytes(app.dir().filter(|_| self.unheard.is_none()).map(Path::to_owned).unwrap_or_default());
         [app.name().into(), dir, self.places(app).into(), err, err_size, out, out_size]
     }
 
@@ -164,6 +180,9 @@ impl Service {
         }
         for (key, path) in [("out", out), ("err", err)] {
             said += &path.iter().map(|path| format!(" {key}={}", path.display())).collect::<String>();
+        }
+        if let Some(why) = &self.unheard {
+            said += &format!("; pm list cannot tell how it is, as nothing can be written there: {why}");
         }
         if let Some(Namesake { name, pid }) = app.namesake() {
             let running = pid.map_or_else(|| "in another pid namespace".to_owned(), |pid| format!("as pid {pid}"));
@@ -219,9 +238,7 @@ impl Service {
         self.logs(Some(dir))?;
         let text = format!("{}{:?}", self.start.to_json(), self.start.app_env);
         // Twice, for what the supervisors say of themselves.
-        let there_is_room = home::replace_file(dir, TRIAL, text.repeat(2).as_bytes());
-        let _ = home::remove_file(dir, TRIAL);
-        there_is_room.or_fail(|| format!("cannot write in {}", dir.display()))
+        try_room(dir, 2 * text.len()).or_fail(|| format!("cannot write in {}", dir.display()))
     }
 
     fn logs(&self, dir: Option<&Path>) -> Result<[File; 2], Failure> {

@@ -48,7 +48,7 @@ pub(crate) fn stop_first(home: &Home, mut services: Vec<Service>, others: &[&str
     let mut names: Vec<String> = services.iter().map(|service| service.start.name.clone()).collect();
     names.extend(others.iter().map(|&name| name.to_owned()));
     names.sort_unstable();
-    let turns = turns(home, &names);
+    let turns = Turns::of(home, &names);
     let held = HeldBack::begin().ok();
     let before = services.len();
     services.retain(|service| is_possible(home, service, &mut names));
@@ -58,13 +58,6 @@ pub(crate) fn stop_first(home: &Home, mut services: Vec<Service>, others: &[&str
     failed |= !running.is_empty();
     services.retain(|service| !running.contains_key(&service.start.name));
     Ready { services, failed, _turns: turns, held }
-}
-
-/// Our turn with each of the names. Where no file can be made for that, we go on without: it is no reason not to.
-fn turns(home: &Home, names: &[String]) -> Option<Turns> {
-    let turns = Turns::new(home).ok()?;
-    names.iter().for_each(|name| drop(turns.take(name)));
-    Some(turns)
 }
 
 /// Whether a service can be started: one that cannot is better left running.

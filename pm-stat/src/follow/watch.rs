@@ -70,14 +70,14 @@ impl Watch {
         Err(io::ErrorKind::NotFound.into())
     }
 
-    /// What is to be seen of an app now; `None`: it is not there. Any change of it from here on is told by `wait`.
+    /// What is to be seen of an app now; `None`: it is not there, or another user's whom we may not look at. Any change of it from here on is told by `wait`.
     pub(crate) fn look(&mut self, app: &str) -> io::Result<Option<App>> {
         let dir = self.home.join(app);
         for path in [&dir, &dir.join(status::DIRECTORY)] {
             match self.add(path, Some(app)) {
                 Ok(()) => {}
                 Err(e) if is_missing(&e) && *path != dir => break,
-                Err(e) if is_missing(&e) => {
+                Err(e) if is_missing(&e) || e.kind() == io::ErrorKind::PermissionDenied => {
                     self.forget(app);
                     return Ok(None);
                 }

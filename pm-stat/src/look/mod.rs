@@ -6,10 +6,13 @@ pub(crate) mod samples;
 pub(crate) mod usage;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pm_common::app::home::{Brief, Home, Unseen, directory_name, unseen};
-use pm_common::cli::report::{Failure, OrFail as _};
+use pm_common::cli::report::{self, Failure, OrFail as _};
 
 use app::App;
 
@@ -17,6 +20,8 @@ use app::App;
 pub(crate) const EXIT_UNKNOWN: u8 = 4;
 /// The most names of apps that one message lists.
 const MOST_NAMES: usize = 20;
+/// Whether this process has said who is left out.
+static SAID: AtomicBool = AtomicBool::new(false);
 
 /// The apps, and what was named and is none.
 #[derive(Debug, Default)]
@@ -25,6 +30,8 @@ pub struct Apps {
     pub seen: Vec<App>,
     /// The names that were asked for and that no app has.
     pub missing: Vec<String>,
+    /// Of all, where none was named: those of other users that we may not look at, as in a PM_HOME that users share.
+    pub left_out: Vec<String>,
 }
 
 impl Apps {
@@ -34,12 +41,23 @@ impl Apps {
     /// 125: the files cannot be read.
     pub fn look(home: Option<&Home>, named: &[OsString]) -> Result<Self, Failure> {
         let (names, missing) = choose(home, named)?;
-        let mut seen = Vec::with_capacity(names.len());
-        for name in &names {
-            let Some(dir) = home.and_then(|h| h.dir(name)) else { continue };
-            seen.push(App::look(name, &dir).or_fail(|| format!("cannot read {}", dir.display()))?);
+        let mut apps = Self { seen: Vec::with_capacity(names.len()), missing, left_out: Vec::new() };
+        for name in names {
+            let Some(dir) = home.and_then(|h| h.dir(&name)) else { continue };
+            match App::look(&name, &dir) {
+                Err(e) if e.kind() == ErrorKind::PermissionDenied && named.is_empty() => apps.left_out.push(name),
+                other => apps.seen.push(other.or_fail(|| format!("cannot read {}", dir.display()))?),
+            }
         }
-        Ok(Self { seen, missing })
+        Ok(apps)
+    }
+
+    /// Says which apps are left out, the first time that there are some.
+    pub fn say_left_out(&self) {
+        if !self.left_out.is_empty() && !SAID.swap(true, Ordering::Relaxed) {
+            let names = listed(&self.left_out);
+            report::warning(format_args!("left out, as other users' files that we may not read: {names}"));
+        }
     }
 
     /// The same, without what is only a directory, unless it is named.
@@ -113,7 +131,16 @@ fn is_directory(path: &Path) -> bool {
 #[must_use]
 pub fn no_app(home: Option<&Home>, names: &[String]) -> Failure {
     let quoted: Vec<_> = names.iter().map(|name| format!("'{name}'")).collect();
-    Failure::with_code(1, format!("no app {}{}", quoted.join(", "), there_are(home)))
+    let is_anothers = |name: &String| Some(format!("; '{name}' belongs to user {}", anothers(home?, name)?));
+    let anothers = names.iter().find_map(is_anothers).unwrap_or_default();
+    Failure::with_code(1, format!("no app {}{anothers}{}", quoted.join(", "), there_are(home)))
+}
+
+/// The user whose app has this name, where we may not look at it.
+fn anothers(home: &Home, name: &str) -> Option<u32> {
+    let dir = home.dir(name)?;
+    let is_shut = App::look(name, &dir).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
+    dir.symlink_metadata().ok().filter(|_| is_shut).map(|found| found.uid())
 }
 
 /// Which apps there are, for the end of a message: `; there are: web, api`.
@@ -123,10 +150,14 @@ pub(crate) fn there_are(home: Option<&Home>) -> String {
     if apps.is_empty() {
         return format!(": there is none in {}", home.path().display());
     }
-    let names: Vec<_> = apps.iter().take(MOST_NAMES).map(App::called).collect();
-    let more = apps.len().saturating_sub(MOST_NAMES);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("; there are: {}{more}", names.join(", "))
+    format!("; there are: {}", listed(&apps.iter().map(App::called).collect::<Vec<_>>()))
+}
+
+/// These names, or the first of them, and how many more there are.
+fn listed(names: &[impl AsRef<str>]) -> String {
+    let more = names.len().saturating_sub(MOST_NAMES);
+    let names: Vec<_> = names.iter().take(MOST_NAMES).map(AsRef::as_ref).collect();
+    names.join(", ") + &if more == 0 { String::new() } else { format!(" and {more} more") }
 }
 
 /// What can be said of an app that runs without a directory.

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 
 use pm_common::app::home::{Home, check_name};
 use pm_common::app::wait::patience::suspended;
-use pm_common::app::wait::{Decision, Goal, Patience, Teller, WaitEnd, Watch};
+use pm_common::app::wait::{Decision, Goal, Patience, Silence, Teller, WaitEnd, Watch};
 use pm_common::cli::options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::time::Span;
@@ -65,6 +65,7 @@ impl Wait {
         let mut watch = Watch::new(&dir).or_fail(doing)?;
         let mut decision = Decision::new(&self.app, self.goal);
         let (mut patience, mut teller) = (Patience::new(self.goal, clock::now()), Teller::new());
+        let mut silence = Silence::new(&dir, clock::now());
         let goal = match self.goal {
             Goal::Rolled { .. } => format!("reloading '{}'", self.app),
             goal => format!("waiting for {} to be {goal}", self.app),
@@ -84,7 +85,10 @@ impl Wait {
                 return Err(self.timed_out(&decision.awaited(&sight)));
             }
             // Who says how long means it.
-            if let Some(why) = patience.look(now, &sight).filter(|_| deadline.is_none()) {
+            let why = patience.look(now, &sight);
+            let is_silent = matches!(self.goal, Goal::Rolled { .. } | Goal::Workers(_)) && !patience.has_heard();
+            let why = why.or_else(|| if is_silent { silence.look(now) } else { None });
+            if let Some(why) = why.filter(|_| deadline.is_none()) {
                 return Err(self.given_up(&why, &decision.awaited(&sight)));
             }
             teller.tell(&goal, &decision.awaited(&sight), suspended(&sight).as_deref());
@@ -94,7 +98,8 @@ impl Wait {
 
     fn given_up(&self, why: &str, awaited: &str) -> Failure {
         let (app, goal) = (&self.app, &self.goal);
-        let more = if why.contains("suspended") { String::new() } else { format!(": {awaited}") };
+        let more =
+            if why.contains("suspended") || why.contains("cannot") { String::new() } else { format!(": {awaited}") };
         Failure::with_code(EXIT_TIMED_OUT, format!("gave up waiting: {app} is not yet {goal}: {why}{more}"))
     }
 

@@ -96,6 +96,34 @@ fn on_a_full_disk_a_reload_ends_and_the_list_is_true() {
     );
 }
 
+/// Nothing new is started where its supervisors could not say how it is; what was started before is, and then a reload and
+/// a scale do not wait for an answer that cannot come. (They look why after three seconds of silence.)
+#[test]
+fn on_a_full_disk_nobody_waits_for_what_cannot_be_written() {
+    let front = Front::new();
+    on_a_small_disk(
+        &front,
+        "fill; truncate -s -20K $PM_HOME/.fill
+         ! pm start app.js -i 2 2>$T/said
+         grep \"app 'app': cannot write in .*: No space left\" $T/said
+         [ ! -e $PM_HOME/app ]
+         rm $PM_HOME/.fill
+         pm start app.js -i 2
+         fill
+         ! pm scale app 3 2>$T/said
+         grep \"'app' has 3 workers, but only until its next start: cannot write .*: No space left\" $T/said
+         pm stop app
+         fill
+         pm start app 2>$T/said
+         grep 'pm list cannot tell how it is, as nothing can be written there: No space left' $T/said
+         (! timeout 20 $T/front/pm scale app 3 2>$T/said.scale) & scaled=$!
+         ! timeout 20 $T/front/pm reload app 2>$T/said
+         grep 'gave up waiting: app is not yet rolled: its supervisor cannot say how it is, as it cannot write' $T/said
+         wait $scaled
+         pm stop app",
+    );
+}
+
 #[test]
 fn a_script_that_is_gone_does_not_end_what_runs() {
     let front = Front::new();

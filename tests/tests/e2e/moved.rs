@@ -99,6 +99,22 @@ fn a_port_that_moved_is_said_at_once_and_moves_when_it_is_meant() {
     }
 }
 
+/// Whoever left it was killed before he could ask for his reload.
+#[test]
+fn a_mark_that_nobody_has_taken_is_no_later_reloads() {
+    let front = Front::new();
+    release(&front.scene, "1", &front.scene.port.to_string());
+    let words = ["start", &front.scene.expand("$F/moves.js"), "-i", "1", "--cwd", &front.scene.expand("$T/current")];
+    front.ok_words(&words);
+    release(&front.scene, "2", &ports::free().to_string());
+    let mark = front.scene.dir().join("pm/moves/moved");
+    fs::write(&mark, "").expect("our own directory");
+    let said = front.line("reload moves");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("as the one before it") && !mark.exists(), "{said:?}");
+    front.ok("reload moves --moved");
+}
+
 #[test]
 fn a_port_that_a_release_drops_is_named_and_dropped_when_it_is_meant() {
     for server in SERVERS {

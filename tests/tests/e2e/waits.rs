@@ -168,8 +168,29 @@ fn two_restarts_at_once_name_each_other() {
         pm_tests::fork::file(&front.scene, "slow", "out.log").contains("told").then_some(())
     });
     let second = front.start(&["-s", "restart", "slow"]);
-    second.line("waiting for another restart or scale of app 'slow' to end: pid=");
+    second.line("waiting for another restart, reload or scale of app 'slow' to end: pid=");
     assert_eq!((first.wait().code(), second.wait().code()), (Some(0), Some(0)));
+}
+
+/// Each is a roll of its own, so that neither takes the other's answer, or its mark of a release that listens elsewhere.
+#[test]
+fn two_reloads_at_once_take_their_turns() {
+    let front = Front::new();
+    let _ = front.scene.file(
+        "slow.js",
+        "const { existsSync } = require('fs')\n\
+         process.on('SIGINT', () => { console.log('told'); setInterval(() => existsSync('go') && process.exit(), 20) })\n\
+         setInterval(() => {}, 1e6)\n",
+    );
+    front.ok("start slow.js --kill-timeout 60000");
+    let first = front.start(&["-s", "reload", "slow"]);
+    let told = || pm_tests::fork::file(&front.scene, "slow", "out.log").matches("told").count();
+    wait::until("the first to be under way", || (told() == 1).then_some(()));
+    let second = front.start(&["-s", "reload", "--moved", "slow"]);
+    second.line("waiting for another restart, reload or scale of app 'slow' to end: pid=");
+    let _ = front.scene.file("go", "");
+    assert_eq!((first.wait().code(), second.wait().code()), (Some(0), Some(0)));
+    assert_eq!(told(), 2);
 }
 
 /// It waits for its turn and counts from what runs then; beside a reload both are done.
@@ -186,7 +207,7 @@ fn a_scale_beside_a_restart_or_a_reload_leaves_the_number_that_was_asked_for() {
         wait::until("the first to have told a worker", || (told() > before).then_some(()));
         let second = front.start(&["scale", "slow", by]);
         if verb == "restart" {
-            second.line("waiting for another restart or scale of app 'slow' to end: pid=");
+            second.line("waiting for another restart, reload or scale of app 'slow' to end: pid=");
         }
         let codes = (first.wait().code(), second.wait().code());
         assert_eq!(codes, (Some(0), Some(0)), "{verb}\n{}\n{}", first.output(), second.output());

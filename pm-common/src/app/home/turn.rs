@@ -1,4 +1,5 @@
-//! Whose turn it is to stop and start an app: a lock for each name, so that two who restart it do it one after the other.
+//! Whose turn it is to stop and start an app, or to replace its workers: a lock for each name, so that two who do it, do it
+//! one after the other.
 //!
 //! Each name has a byte of its own in one file, far behind its end (fcntl(2), "Advisory record locking"): a thousand apps
 //! take one descriptor.
@@ -32,6 +33,15 @@ impl Turns {
         Folder::open_place(home.path())?.open_lock(FILE).map(|file| Self { file })
     }
 
+    /// Our turn with each of these apps, which are sorted. `None`: no file can be made for that, which is no reason not to
+    /// go on.
+    #[must_use]
+    pub fn of(home: &Home, apps: &[String]) -> Option<Self> {
+        let turns = Self::new(home).ok()?;
+        apps.iter().for_each(|app| drop(turns.take(app)));
+        Some(turns)
+    }
+
     /// Waits until it is our turn with this app, and says whom for. Who needs several takes them in the order of their
     /// names.
     ///
@@ -51,7 +61,7 @@ impl Turns {
         let mut other = lock;
         if fcntl(&self.file, FcntlArg::F_GETLK(&mut other)).is_ok() && other.l_pid > 0 {
             let pid = other.l_pid;
-            report::info(format_args!("waiting for another restart or scale of app '{app}' to end: pid={pid}"));
+            report::info(format_args!("waiting for another restart, reload or scale of app '{app}' to end: pid={pid}"));
         }
         loop {
             match fcntl(&self.file, FcntlArg::F_SETLKW(&lock)) {

@@ -4,10 +4,12 @@
 
 pub mod decide;
 pub mod patience;
+mod silence;
 mod teller;
 pub mod watch;
 
 pub use decide::{Decision, Goal, Sight, WaitEnd};
 pub use patience::Patience;
+pub use silence::{Silence, try_room};
 pub use teller::Teller;
 pub use watch::{Watch, wait_for_any};

@@ -29,6 +29,8 @@ pub struct Patience {
     /// When something new was seen for the last time, and what.
     changed: Mono,
     statuses: Vec<Status>,
+    /// Whether something was seen that was not there at the first sight.
+    heard: bool,
     /// Since when a supervisor has been suspended.
     suspended: Option<Mono>,
     /// Since when nothing has been running.
@@ -39,12 +41,13 @@ impl Patience {
     /// The wait begins.
     #[must_use]
     pub const fn new(goal: Goal, now: Mono) -> Self {
-        Self { goal, begun: now, changed: now, statuses: Vec::new(), suspended: None, absent: None }
+        Self { goal, begun: now, changed: now, statuses: Vec::new(), heard: false, suspended: None, absent: None }
     }
 
     /// Takes in the next sight, which is not what was waited for. Why there is no sense in waiting on; `None`: there is.
     pub fn look(&mut self, now: Mono, sight: &Sight) -> Option<String> {
         if sight.statuses != self.statuses {
+            self.heard |= !self.statuses.is_empty();
             (self.statuses, self.changed) = (sight.statuses.clone(), now);
         }
         self.suspended = (!sight.suspended.is_empty()).then(|| self.suspended.unwrap_or(now));
@@ -67,6 +70,12 @@ impl Patience {
         let took = now.since(self.begun);
         (repeats && took >= Span(step.0.saturating_mul(STEPS)))
             .then(|| format!("after {}s it is not, however often it is tried", took.as_millis() / 1000))
+    }
+
+    /// Whether the supervisors have said something since the wait began.
+    #[must_use]
+    pub const fn has_heard(&self) -> bool {
+        self.heard
     }
 
     /// Whether what is waited for has begun, so that it has to go on; a stop or a reload that nobody has asked for yet

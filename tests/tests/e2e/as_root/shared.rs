@@ -137,6 +137,43 @@ fn root_resurrects_nothing_that_another_user_has_saved() {
     shared.front.ok("delete all");
 }
 
+/// A user who shares the place sees his own apps, and hears once whose he does not see.
+#[test]
+fn a_directory_that_may_not_be_read_is_left_out() {
+    let shared = Shared::new();
+    let scene = &shared.front.scene;
+    let dir = shared.plant("web", &["sleep", "1"]);
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).expect("ours");
+    let user = |line: &str| {
+        let words = ["setpriv", "--reuid=33", "--regid=33", "--clear-groups"];
+        let line = scene.expand(line);
+        let words: Vec<_> = words.into_iter().chain(line.split(' ')).collect();
+        let output = scene.command(&words).stdin(Stdio::null()).output().expect("setpriv");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let said = "left out, as other users' files that we may not read: web";
+    for line in [
+        "$T/front/pm start idle.js",
+        "$T/front/pm list",
+        "$T/front/pm logs --nostream",
+        "$T/front/pm reload idle",
+        "$T/front/pm restart all",
+        "pm-stat --check",
+        "$T/front/pm stop idle",
+        "$T/front/pm start idle",
+        "$T/front/pm delete all",
+    ] {
+        let (code, out, err) = user(line);
+        assert_eq!((code, err.matches(said).count()), (Some(0), 1), "{line}: {out}{err}");
+    }
+    for line in ["$T/front/pm stop web", "pm-stat --match web"] {
+        let (code, out, err) = user(line);
+        assert_eq!(code, Some(1), "{line}: {out}{err}");
+        assert!(err.contains(&format!("no app 'web'; 'web' belongs to user {THEIRS}")), "{line}: {out}{err}");
+    }
+}
+
 /// What the owner could end himself, root may end for him.
 #[test]
 fn root_stops_an_app_of_another_user() {

@@ -1,0 +1,53 @@
+//! Whether there is room for what supervisors say: on a full disk they say nothing, and who waits for it would wait long.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::app::home;
+use crate::cli::report::reason;
+use crate::policy::time::{Mono, Span};
+
+/// The file that is written to see whether one can be.
+const TRIAL: &str = ".trial";
+/// How long a supervisor may be silent before it is looked why, and then how often.
+const SILENT: Span = Span::secs(3);
+/// What one file of a status takes, at least.
+const STATUS: usize = 4096;
+
+/// Writes so many bytes to a file in an app's directory, and removes it.
+///
+/// # Errors
+/// There is no room for them, or they cannot be written for another reason.
+pub fn try_room(dir: &Path, bytes: usize) -> io::Result<()> {
+    let written = home::replace_file(dir, TRIAL, &vec![b' '; bytes]);
+    let _ = home::remove_file(dir, TRIAL);
+    written
+}
+
+/// Looks from time to time why a supervisor is silent: whether there is room for what it would say.
+#[derive(Debug)]
+pub struct Silence {
+    dir: PathBuf,
+    next: Mono,
+}
+
+impl Silence {
+    /// The wait for the app in `dir` begins.
+    #[must_use]
+    pub fn new(dir: &Path, now: Mono) -> Self {
+        Self { dir: dir.to_owned(), next: now + SILENT }
+    }
+
+    /// That there is none, so that nothing will be heard; `None`: there is, or nothing can be said yet.
+    pub fn look(&mut self, now: Mono) -> Option<String> {
+        if now < self.next {
+            return None;
+        }
+        self.next = now + SILENT;
+        let why = try_room(&self.dir, STATUS).err().filter(|e| {
+            matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem)
+        })?;
+        let dir = self.dir.display();
+        Some(format!("its supervisor cannot say how it is, as it cannot write in {dir}: {}", reason(&why)))
+    }
+}
