@@ -90,7 +90,7 @@ pub(crate) fn suspended_workers(app: &App) -> Option<String> {
     Some(format!("{noun} {slots} {be} suspended: pid={list}; to let {them} go on: kill -CONT {kill}"))
 }
 
-/// That the supervisor above the one that acts was killed: no other process would start that one again.
+/// Says that the supervisor above the one that acts was killed: no other process would start that one again.
 pub(crate) fn without_above(app: &App) -> Option<String> {
     let (lost, below) = app.lost_above()?;
     Some(format!(
@@ -99,7 +99,7 @@ pub(crate) fn without_above(app: &App) -> Option<String> {
     ))
 }
 
-/// That an app is down because its supervisors were killed, and nobody asked for that.
+/// Says that an app is down because its supervisors were killed, and nobody asked for that.
 pub(crate) fn killed(app: &App) -> Option<String> {
     let told = app.was_killed()?;
     let name = &app.name;

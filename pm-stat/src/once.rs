@@ -29,7 +29,7 @@ pub fn once(home: Option<&Home>, named: &[OsString], form: Form, pss: bool) -> R
     once_with(home, named, form, pss, print)
 }
 
-/// The same, printed by `print`.
+/// Does what [`once`] does, printed by `print`.
 ///
 /// # Errors
 /// As [`once`].

@@ -16,7 +16,7 @@ const BURST: Span = Span::millis(100);
 /// As much more for each address that it has: a server may open thousands, as fast as it can. A fraction of it is used,
 /// but a busy machine takes a multiple of the processor time for the same work.
 const FOR_EACH: Span = Span::millis(10);
-/// It comes back ten times as slowly: the share of a worker that goes on is a tenth of a processor.
+/// Time comes back ten times as slowly as it is spent: the share of a worker that goes on is a tenth of a processor.
 const TIMES: u64 = 10;
 /// No call waits longer at a time: one that opens address after address is seen to go on.
 const LONGEST: Span = Span::secs(1);
@@ -26,7 +26,7 @@ const LONGEST: Span = Span::secs(1);
 pub(super) struct Budget {
     spent: Span,
     at: Mono,
-    /// That they have to wait has been said.
+    /// A person was told that its calls have to wait.
     told: bool,
 }
 

@@ -52,7 +52,7 @@ pub(super) struct Bind {
     pub(super) ours: bool,
     /// The process speaks Node's protocol with us: it asks there for what it wants to share.
     pub(super) asks: bool,
-    /// It is the port of the process's own inspector.
+    /// The port is that of the process's own inspector.
     pub(super) inspector: bool,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Bind {
 pub(super) enum Verdict {
     /// The kernel binds, as if nobody had looked.
     LeaveAlone,
-    /// It is bound already.
+    /// The socket is bound already.
     Done,
     /// Each worker gets a lane.
     Lanes,
@@ -94,7 +94,7 @@ pub(super) struct Pending {
     pub(super) inode: u64,
     /// Where it was to be bound.
     pub(super) address: SocketAddr,
-    /// It becomes a lane, not the one socket of all.
+    /// The socket becomes a lane, not the one socket of all.
     pub(super) lane: bool,
 }
 

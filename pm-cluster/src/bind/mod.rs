@@ -143,7 +143,7 @@ impl Binds {
         Ok(())
     }
 
-    /// It was started: it has sent what tells of its calls.
+    /// Notes that a worker was started, and takes the descriptor that it has sent, which tells of its calls.
     pub fn started(&mut self, who: WorkerId, pid: i32) {
         let Some(watched) = self.watched.get_mut(&who) else { return };
         watched.pid = pid;
@@ -160,7 +160,7 @@ impl Binds {
         }
     }
 
-    /// It ended (or could not be started).
+    /// Notes that a worker ended (or could not be started).
     pub fn ended(&mut self, who: WorkerId) {
         self.ports.remove(&who);
         self.datagrams.remove(&who);

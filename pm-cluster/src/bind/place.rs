@@ -75,7 +75,7 @@ impl Binds {
         (again || tried.is_some_and(|tried| tried.is_ok())).then_some(Ok(()))
     }
 
-    /// It becomes what it was bound for when it listens.
+    /// Keeps in mind what a socket was bound for until it listens.
     fn keep_in_mind(&mut self, who: WorkerId, pending: Pending) {
         if self.watched.get(&who).is_some_and(|watched| watched.pending.is_full()) {
             let held = self.sockets(who);

@@ -129,7 +129,8 @@ impl Handoff {
         None
     }
 
-    /// It was sent, under this number; without one the channel refused it, which is as good as the worker's refusal.
+    /// Notes that a connection was sent under the number `seq`; `None`: the channel refused it, as good as a refusal by
+    /// the worker.
     pub(crate) fn passed(&mut self, id: WorkerId, seq: Option<u64>, pending: Undelivered) {
         match seq {
             Some(seq) => drop(self.unanswered.insert((id, seq), pending)),

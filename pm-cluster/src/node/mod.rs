@@ -65,17 +65,17 @@ pub(crate) struct Worker {
     pub(crate) open: BTreeSet<String>,
     /// How it was started, and how far it came. Once it is online it is Node (or speaks as Node does).
     pub(crate) progress: Progress,
-    /// It has said that its program has been loaded, or can no longer say so.
+    /// The worker has said that its program has been loaded, or can no longer say so.
     booted: bool,
     /// Ready, and not on its way out.
     pub(crate) in_service: bool,
-    /// It was told to end with a message, and no signal is sent.
+    /// The worker was told to end with a message, and no signal is sent.
     said_stop: bool,
-    /// It was told to disconnect, or will be.
+    /// The worker was told to disconnect, or will be.
     pub(crate) draining: bool,
-    /// It has finished, and waits for the stop signal.
+    /// The worker has finished, and waits for the stop signal.
     pub(crate) drained: bool,
-    /// It is told to disconnect, with or without a linger, once it has what waited for it at the stop.
+    /// The worker is told to disconnect, with or without a linger, once it has what waited for it at the stop.
     leaves: Option<bool>,
     pub(crate) pid: i32,
 }
@@ -347,7 +347,8 @@ impl Primary {
 }
 
 impl Worker {
-    /// It serves by itself, and its drain script answers. (One that starts a server may wait for that, deaf, all its life.)
+    /// Whether the worker serves by itself, and its drain script answers. (One that starts a server may wait for that,
+    /// deaf, all its life.)
     pub(crate) fn can_be_asked(&self) -> bool {
         self.in_service && self.progress.loaded && self.channel.is_some() && !self.open.is_empty()
     }

@@ -42,7 +42,7 @@ pub(super) struct Address {
     pub source: Source,
     /// The port was the kernel's choice.
     pub any_port: bool,
-    /// It was opened beforehand, and stays until the stop.
+    /// The address was opened beforehand, and stays until the stop.
     pub declared: bool,
     /// Workers that were given their socket at the start, and have not asked for it.
     pub reserved: BTreeSet<WorkerId>,
@@ -138,7 +138,7 @@ impl Address {
         self.source.lanes_mut().into_iter().for_each(|lanes| lanes.release_slot(slot));
     }
 
-    /// The same after a close, unless another worker of the slot has the address open.
+    /// Expects no next worker of the slot here after a close, unless another worker of the slot has the address open.
     pub(super) fn forget_slot_of(&mut self, who: WorkerId) {
         if self.workers.keys().all(|other| other.slot != who.slot) {
             self.release_slot(who.slot);
@@ -267,7 +267,7 @@ impl Address {
         Some(lent)
     }
 
-    /// The same, with a new lane where none is free.
+    /// Gives what [`Self::lend`] gives, or a new lane where none is free.
     ///
     /// # Errors
     /// That of making a socket.

@@ -20,7 +20,7 @@ use super::wanted::{BindAddress, LEAST_BACKLOG};
 pub enum Offer {
     /// None of ours has the address.
     Nothing,
-    /// It can be bound beside the lanes that are there.
+    /// The socket can be bound beside the lanes that are there.
     Beside,
     /// A socket that listens already, for the place of the program's own.
     Socket(Duplicate),

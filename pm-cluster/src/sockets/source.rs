@@ -142,7 +142,7 @@ impl Source {
         if let Self::Lanes(lanes) = self { Some(lanes) } else { None }
     }
 
-    /// The same, to be changed.
+    /// The lanes, if it has any, to be changed.
     pub(super) const fn lanes_mut(&mut self) -> Option<&mut Lanes> {
         if let Self::Lanes(lanes) = self { Some(lanes) } else { None }
     }

@@ -47,7 +47,7 @@ pub enum Wanted {
     Inherited {
         /// Its number in our table.
         number: i32,
-        /// It is to be a UDP socket, else a stream listener.
+        /// The number is to be of a UDP socket, else of a stream listener.
         datagram: bool,
     },
 }
@@ -96,7 +96,7 @@ impl Declared {
         }
     }
 
-    /// The same as what a worker asks for.
+    /// This address in the form in which a worker would ask for it.
     pub(super) fn wanted(&self) -> Wanted {
         match self {
             Self::Tcp(address) => Wanted::Tcp { address: *address, otherwise: None, only_v6: false },

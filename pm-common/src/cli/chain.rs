@@ -123,7 +123,7 @@ fn length(tool: &Tool, words: &[OsString]) -> Option<usize> {
     (!NODES_TOO.contains(option) && (!short || number)).then_some(*length)
 }
 
-/// That a program could not be executed, with the shell's code for why: 127, it is not there; 126.
+/// The failure of a program that could not be executed, with the shell's code for why: 127, it is not there; 126.
 #[must_use]
 pub fn cannot_run(program: &OsStr, error: &std::io::Error) -> Failure {
     let code = if error.kind() == std::io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };

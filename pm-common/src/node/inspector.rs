@@ -37,7 +37,7 @@ const TAKE_A_WORD: [&str; 12] = [
 /// What Node's options say about its inspector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspector {
-    /// It listens from the start.
+    /// The inspector listens from the start.
     pub starts: bool,
     /// Where; Node's own default if it is not given.
     host: Option<String>,

@@ -17,23 +17,23 @@ const BACKLOG: i32 = 511;
 /// What a worker says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
-    /// It has connected its channel; the application has not started yet.
+    /// The worker has connected its channel; the application has not started yet.
     Online,
-    /// It asks for a listener, and waits for the answer that names `seq`.
+    /// The worker asks for a listener, and waits for the answer that names `seq`.
     Query {
         /// To be named in the answer.
         seq: u64,
         /// What it asks for.
         query: Query,
     },
-    /// It listens; `port` is the one really bound. Bun says so without having asked.
+    /// The worker listens; `port` is the one really bound. Bun says so without having asked.
     Listening(Query),
-    /// It has closed the listener that it was given under this key.
+    /// The worker has closed the listener that it was given under this key.
     Close {
         /// The key of the answer to its query.
         key: String,
     },
-    /// It disconnects by its own will, and waits for an answer ([`Outgoing::Ack`]), for ever if none comes.
+    /// The worker disconnects by its own will, and waits for an answer ([`Outgoing::Ack`]), for ever if none comes.
     ExitedAfterDisconnect {
         /// To be named in the answer.
         seq: u64,
@@ -51,7 +51,7 @@ pub enum Message {
     Loaded,
     /// So is the app, and it listens on nothing yet.
     Booted {
-        /// It has loaded something that it could serve with.
+        /// The program has loaded something that it could serve with.
         server: bool,
     },
     /// A server of the app's was refused what it wanted to listen on, and the app is about to hear of it.

@@ -14,7 +14,7 @@ pub const EXIT_NOT_FOUND: u8 = 127;
 /// The end of a process, as waitid(2) tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exit {
-    /// It called exit with this code.
+    /// The process called exit with this code.
     Code(u8),
     /// This signal ended it.
     Signal(u8),

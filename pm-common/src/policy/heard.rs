@@ -14,7 +14,7 @@ pub enum Standpoint {
     Inside,
     /// Alive, and anywhere else.
     Outside,
-    /// It has ended, or is hidden from us (`hidepid`): only its uid is known.
+    /// The sender has ended, or is hidden from us (`hidepid`): only its uid is known.
     Unseen,
 }
 
@@ -25,7 +25,7 @@ pub struct Speaker {
     pub uid: Option<u32>,
     /// Where it stands.
     pub place: Standpoint,
-    /// It is the process that announced itself as the supervisor of this worker.
+    /// The sender is the process that announced itself as the supervisor of this worker.
     pub supervises: bool,
 }
 
@@ -59,8 +59,8 @@ pub enum Refusal {
     User,
     /// From outside of the worker.
     Outside,
-    /// It is gone, and announced itself, so that there is nobody to be asked for a reload, or is root, which it may have
-    /// been for anybody.
+    /// The sender is gone, and announced itself, so that there is nobody to be asked for a reload, or is root, which it
+    /// may have been for anybody.
     Gone,
     /// Only the announced supervisor may say that.
     NoSupervisor,

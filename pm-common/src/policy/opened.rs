@@ -13,7 +13,7 @@ pub(super) const SETTLE: Span = Span::secs(2);
 pub(super) struct OpenedAddress {
     /// How long after its first one.
     pub(super) after: Span,
-    /// It had served for a while by then.
+    /// The worker had served for a while by then.
     pub(super) late: bool,
     /// Its successors may be held to it: no port that the kernel chose, and none opened long after the start.
     pub(super) counts: bool,
@@ -56,7 +56,7 @@ pub struct Heard<T: Ord> {
 }
 
 impl Heard<&Listening> {
-    /// The same addresses, as values of their own.
+    /// A copy that owns its addresses.
     pub(super) fn to_owned(&self) -> Heard<Listening> {
         let own = |set: &BTreeSet<&Listening>| set.iter().map(|&address| address.clone()).collect();
         Heard { baseline: own(&self.baseline), others: own(&self.others) }

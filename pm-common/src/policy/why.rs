@@ -11,7 +11,7 @@ pub enum Why {
     Crash,
     /// Killed, and the kernel's OOM killer struck at that time.
     Oom,
-    /// It could not be started at all.
+    /// The worker could not be started at all.
     Spawn,
     /// The supervisor was told to stop.
     Stop,

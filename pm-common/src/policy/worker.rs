@@ -9,16 +9,16 @@ pub use super::why::Why;
 /// On what evidence a worker counts as ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReadyBy {
-    /// It listens on every address of the baseline (on any, where there is none).
+    /// The worker listens on every address of the baseline (on any, where there is none).
     Listen,
     /// `process.send('ready')`.
     Message,
     /// `READY=1`.
     Notify,
-    /// It answered the health check.
+    /// The worker answered the health check.
     Health,
-    /// It has loaded nothing that it could serve with, or was up for the whole ready timeout and listened on nothing: it
-    /// serves nobody.
+    /// The worker has loaded nothing that it could serve with, or was up for the whole ready timeout and listened on
+    /// nothing: it serves nobody.
     Idle,
     /// Nothing better than that it is still alive: a guess, and it may be about to listen.
     Alive,
@@ -130,7 +130,7 @@ pub(super) enum Due {
     Alive(Mono),
     /// Without proof by this time, it has failed.
     Proof(Mono),
-    /// It supervises workers of its own and will say READY=1 in its own time.
+    /// The worker supervises workers of its own and will say READY=1 in its own time.
     Said,
 }
 
@@ -174,22 +174,23 @@ pub(super) enum StopSent {
 /// Whether a worker has shown that it is any good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Proof {
-    /// It has not been ready yet.
+    /// The worker has not been ready yet.
     None,
     /// Nor has this one, and a roll waits for it: its release has yet to show that it is any good.
     OnTrial,
-    /// It has been ready (and soaked) at some time.
+    /// The worker has been ready (and soaked) at some time.
     WasReady,
 }
 
 /// Whether the end of a worker is held against its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Excuse {
-    /// It is.
+    /// The end is held against the program.
     None,
     /// Not if it comes before there is any evidence that the worker is ready.
     Excused,
-    /// It is, and the worker stands in for one that was excused: there is no second excuse.
+    /// The end is held against the program, and the worker stands in for one that was excused: there is no second
+    /// excuse.
     Substitute,
 }
 
@@ -206,9 +207,9 @@ pub(super) struct Worker {
     pub(super) idle_at: Mono,
     /// The leader's end, while others of its group still live.
     pub(super) exit: Option<Exit>,
-    /// It announced itself as a supervisor: memory and health are its own business.
+    /// The worker announced itself as a supervisor: memory and health are its own business.
     pub(super) supervises: bool,
-    /// It said that it gives up: do not start it again.
+    /// The worker said that it gives up: do not start it again.
     pub(super) gave_up: bool,
     pub(super) excuse: Excuse,
     /// The kernel's OOM killer struck as it was killed.
@@ -218,15 +219,15 @@ pub(super) struct Worker {
     pub(super) proof: Proof,
     /// The number of the roll that its release came with.
     pub(super) release: u64,
-    /// It has had the seat of its slot at some time: only then is its end an end of the slot's worker.
+    /// The worker has had the seat of its slot at some time: only then is its end an end of the slot's worker.
     pub(super) seated: bool,
     /// What it was refused when it wanted to listen, if it was.
     pub(super) refused: Option<String>,
-    /// It is being loaded, and will say when that is done.
+    /// The program is being loaded, and will say when that is done.
     pub(super) boots: bool,
     /// Since when it is up: it listens on something, and has been loaded.
     pub(super) up: Option<Mono>,
-    /// It is taken as it is, whatever it lacks.
+    /// The worker is taken as it is, whatever it lacks.
     pub(super) accepted: bool,
     /// Where it listens.
     pub(super) listening: Opens,

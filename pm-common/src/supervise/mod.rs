@@ -105,7 +105,7 @@ pub struct Supervise<A> {
     news: bool,
     /// How often what there may be much of is looked at.
     many_pace: Pace,
-    /// It was said that there are more descriptors than may be waited for.
+    /// A person was told that there are more descriptors than may be waited for.
     too_many: bool,
     proc: Proc,
     oom_kills: OomKills,

@@ -20,7 +20,7 @@ use crate::policy::WorkerId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
     Worker(WorkerId),
-    /// It, and all below it, is not ours to end.
+    /// This process, with all below it, is not ours to end.
     OtherApp,
     /// Nobody knows: it stays until all ends.
     Unknown,
@@ -33,9 +33,9 @@ pub(super) struct Orphans {
     owners: BTreeMap<i32, Owner>,
     /// Whose new ones were found since they were last told to end.
     news: Vec<WorkerId>,
-    /// They were looked for in this turn of the loop.
+    /// The orphans were looked for in this turn of the loop.
     fresh: bool,
-    /// It was said that a program makes itself a daemon.
+    /// A person was told that a program makes itself a daemon.
     daemon_said: bool,
 }
 

@@ -154,7 +154,7 @@ impl Publisher {
         self.first = Some(first);
     }
 
-    /// That link has ended: the app's name and pid file are ours now.
+    /// Takes the app's name and pid file over from a link of the chain that has ended.
     pub(super) fn take_over(&mut self, ended: i32) {
         let (name, pid) = (self.home.name().to_owned(), self.pid);
         if self.home.take_over() {

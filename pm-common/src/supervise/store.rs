@@ -19,7 +19,7 @@ const NAMELESS: &str = "stored";
 #[derive(Debug, Default)]
 pub(super) struct Store {
     held: Vec<(String, OwnedFd)>,
-    /// It was said that there were too many.
+    /// A person was told that there were too many.
     full: bool,
 }
 

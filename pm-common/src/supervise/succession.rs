@@ -38,7 +38,7 @@ pub struct Succession {
     before: Option<State>,
     /// What was written last: the machine's part, and the number of the release.
     written: Option<(Carried, u64)>,
-    /// It was said that nothing can be kept.
+    /// A person was told that nothing can be kept.
     refused: bool,
 }
 

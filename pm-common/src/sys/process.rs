@@ -27,7 +27,7 @@ pub struct Launch<'a> {
     pub directory: BorrowedFd<'a>,
     /// The whole environment.
     pub env: Vec<(OsString, OsString)>,
-    /// It reads what we read; else /dev/null.
+    /// The child reads what we read; else /dev/null.
     pub input: bool,
     /// Its standard output and standard error; `None`: ours.
     pub out: Option<OwnedFd>,
@@ -41,7 +41,7 @@ pub struct Launch<'a> {
     pub watch: Option<BorrowedFd<'a>>,
     /// Sockets that it finds from descriptor 3 on ([`super::passed`]).
     pub sockets: Vec<BorrowedFd<'a>>,
-    /// It gets no other descriptor, not even one that we were started with ourselves.
+    /// The child gets no other descriptor, not even one that we were started with ourselves.
     pub alone: bool,
 }
 

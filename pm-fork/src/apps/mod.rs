@@ -79,7 +79,7 @@ pub(crate) fn known(home: &Home, name: &str) -> Result<Start, Failure> {
     start.map(|start| named(start, name)).ok_or_else(|| unknown(home, &dir, name))
 }
 
-/// That how the app was started cannot be read; what is damaged stays so.
+/// The failure where how the app was started cannot be read; what is damaged stays so.
 pub(crate) fn unreadable(dir: &Path, name: &str, error: &std::io::Error) -> Failure {
     let damaged = matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
     let remedy = if damaged { "; it is damaged: start the script anew, or delete the app" } else { "" };
@@ -87,7 +87,7 @@ pub(crate) fn unreadable(dir: &Path, name: &str, error: &std::io::Error) -> Fail
     Failure::own(format!("app '{name}': cannot read {}: {why}{remedy}", file.display()))
 }
 
-/// The same with the name of its directory, which counts: one that was renamed by hand is another app.
+/// The start with the name of its directory, which counts: one that was renamed by hand is another app.
 pub(crate) fn named(start: Start, name: &str) -> Start {
     let given_name = start.given_name.filter(|given| home::directory_name(given) == name);
     Start { name: name.to_owned(), given_name, ..start }

@@ -64,11 +64,11 @@ impl Scale {
 enum Count {
     /// So many are wanted, as their supervisor says.
     Of(u32),
-    /// It is one process, and stays so.
+    /// The app is one process, and stays so.
     Fork,
     /// Nothing runs.
     Stopped,
-    /// It runs, and its supervisor has not said.
+    /// The app runs, and its supervisor has not said.
     Unknown,
 }
 

@@ -14,7 +14,7 @@ use crate::start::service;
 /// How a change comes into force; what disturbs more stands below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Action {
-    /// It does not run.
+    /// The app does not run.
     Start,
     /// Nothing has to happen.
     Same,

@@ -50,7 +50,7 @@ pub(super) struct Sink {
     dropped: Option<Dropped>,
     /// The last write failed, and that was said.
     failing: bool,
-    /// It could not be rotated, and that was said.
+    /// The log could not be rotated, and that was said.
     stuck: bool,
     /// Nobody reads it any more.
     pub(super) gone: bool,

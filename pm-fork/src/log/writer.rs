@@ -60,7 +60,7 @@ pub(super) struct Writer {
     signals: SignalFd,
     read: Vec<u8>,
     batch: Vec<u8>,
-    /// It ends, too, when nobody reads what it writes: so that who is in front of a filter learns of it.
+    /// pm-log ends, too, when nobody reads what it writes: so that who is in front of a filter learns of it.
     is_filter: bool,
 }
 

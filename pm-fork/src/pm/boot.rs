@@ -24,7 +24,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
 
 /// What starts machines elsewhere, as PM2 calls it; all that begins with `ubuntu`, too.
 const OTHERS: &str = "openrc upstart systemv launchd darwin rcd rcd-openbsd smf centos redhat gentoo amazon";
-/// It is there while systemd runs the machine (sd_booted(3)).
+/// The directory that is there while systemd runs the machine (sd_booted(3)).
 const BOOTED: &str = "/run/systemd/system";
 
 /// Whose apps they are, and what is written for them.

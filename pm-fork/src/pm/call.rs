@@ -219,7 +219,7 @@ fn utf8(word: OsString) -> Result<String, Failure> {
     word.into_string().map_err(|word| Failure::own(format!("'{}' is not UTF-8", word.to_string_lossy())))
 }
 
-/// That the verb does not have this option.
+/// The failure of an option that the verb does not have.
 fn no_option(verb: &Verb, given: &str) -> Failure {
     let elsewhere = ELSEWHERE.iter().find(|(name, options, _)| *name == verb.name && options.contains(&given));
     if let Some((name, _, instead)) = elsewhere {

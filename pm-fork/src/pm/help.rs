@@ -81,7 +81,7 @@ pub(crate) fn of(verb: &Verb) -> String {
     text
 }
 
-/// That there is no such verb.
+/// The failure of a verb that there is not.
 pub(crate) fn no_verb(word: &str) -> Failure {
     if let Some((_, instead)) = ELSEWHERE.iter().find(|(names, _)| names.contains(&word)) {
         return Failure::with_code(1, format!("'{word}' of PM2 is not here; instead: {instead}"));

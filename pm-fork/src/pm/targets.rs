@@ -45,7 +45,7 @@ pub(crate) fn usual_config() -> Option<&'static str> {
     USUAL_CONFIGS.into_iter().find(|file| Path::new(file).is_file())
 }
 
-/// That an app which runs does not serve: its workers end again and again.
+/// Says of an app which runs that it does not serve: its workers end again and again.
 pub(crate) fn crashing(app: &App) -> Option<String> {
     let (name, how) = (app.called(), app.crash_loop()?);
     Some(format!("'{name}' is restarting after a crash: {how}; pm logs {name}"))
@@ -69,7 +69,7 @@ pub(crate) fn chosen(call: &Call) -> Result<Chosen, Failure> {
     of(call, &call.targets)
 }
 
-/// The same, and all apps without a target.
+/// The targets of a verb that means all apps where it has none.
 ///
 /// # Errors
 /// See [`chosen`].
@@ -185,7 +185,7 @@ pub(crate) fn description(call: &Call, file: Option<&str>) -> Result<Description
     })
 }
 
-/// That there is no such app.
+/// The failure of a word that means no app.
 fn no_app(word: &str, apps: &[App]) -> Failure {
     let mut failure = pm_stat::no_app(crate::apps::home().ok().as_ref(), &[word.to_owned()]);
     let known = apps.iter().filter(|app| app.is_known()).map(App::called);

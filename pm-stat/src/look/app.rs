@@ -98,8 +98,8 @@ impl App {
         workers
     }
 
-    /// That its workers end again and again, with how the last one did and how often: `exit 1, 7 restarts`. `None`: one of
-    /// them serves, or none has failed.
+    /// Says that its workers end again and again, with how the last one did and how often: `exit 1, 7 restarts`.
+    /// `None`: one of them serves, or none has failed.
     #[must_use]
     pub fn crash_loop(&self) -> Option<String> {
         let workers = self.workers();

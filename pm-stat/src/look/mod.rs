@@ -60,7 +60,7 @@ impl Apps {
         }
     }
 
-    /// The same, without what is only a directory, unless it is named.
+    /// Looks at the apps as [`Self::look`] does, without what is only a directory, unless it is named.
     ///
     /// # Errors
     /// As [`Self::look`].
@@ -168,7 +168,7 @@ pub(crate) fn cannot_know(app: &Unseen) -> String {
     )
 }
 
-/// That it cannot be said how the app is.
+/// Refuses to say how an app is where that cannot be known.
 ///
 /// # Errors
 /// 4: it may run unseen.

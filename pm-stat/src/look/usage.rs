@@ -24,7 +24,7 @@ pub(crate) struct Usage {
     pub(crate) cpu_pct: f64,
     /// The process and all below it.
     pub(crate) pids: Vec<i32>,
-    /// It is suspended (SIGSTOP): whatever its supervisor says, it does nothing.
+    /// The worker is suspended (SIGSTOP): whatever its supervisor says, it does nothing.
     pub(crate) suspended: bool,
 }
 

@@ -73,7 +73,7 @@ fn warning(app: &App) -> Option<String> {
     suspended.or_else(|| without_above(app)).or_else(|| orphans(app)).or_else(|| killed(app))
 }
 
-/// That of its rows, where one serves that of this one.
+/// The status of the app's rows; where one serves, that of this one.
 fn status(rows: &[Row<'_>], first: &Row<'_>) -> &'static str {
     let ready = rows.iter().filter(|row| row.state == "ready");
     words::of(ready.min_by_key(|row| row.is_guess()).unwrap_or(first))

@@ -13,9 +13,9 @@ pub(crate) const SCHEMA: u64 = 1;
 pub(crate) const STOPPED: &str = "stopped";
 /// The state of one that its supervisor gave up.
 pub(crate) const ERRORED: &str = "errored";
-/// That of one with workers of a supervisor that was killed, and that of these.
+/// The status of an app with workers of a supervisor that was killed, and that of these.
 pub(crate) const ORPHANED: &str = "orphaned";
-/// That of a worker whose end its supervisor has not told yet.
+/// The status of a worker whose end its supervisor has not told yet.
 pub(crate) const GONE: &str = "gone";
 
 /// What waits for a worker and what it serves. `None`: not known, or of something that has none.

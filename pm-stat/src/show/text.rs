@@ -104,7 +104,7 @@ impl Now {
     }
 }
 
-/// The same, with its age.
+/// How a worker ended last, with its age.
 pub(crate) fn ended(last: &Last, now: Now) -> String {
     format!("{}, {} ago", how(last), span(now.since(last) as f64 / 1000.0))
 }

@@ -33,7 +33,7 @@ pub(crate) fn of(row: &Row<'_>) -> &'static str {
     if row.is_guess() { NOT_LISTENING } else { pm2(row.state) }
 }
 
-/// The same for programs, which know PM2's words alone.
+/// The status word for programs, which know PM2's words alone.
 pub(crate) fn for_programs(row: &Row<'_>) -> &'static str {
     pm2(if row.is_guess() { "starting" } else { row.state })
 }

@@ -163,7 +163,7 @@ impl State {
         self.scrolled = found.map_or(self.scrolled, |at| from + at);
     }
 
-    /// The same with the nearest one below.
+    /// Goes to the nearest line below that has what is looked for.
     fn find_below(&mut self, log: &[&str]) {
         let below = log.iter().rev().take(self.scrolled).rposition(|line| has(line, &self.pattern));
         self.scrolled = below.unwrap_or(self.scrolled);

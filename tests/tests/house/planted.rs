@@ -185,3 +185,23 @@ fn no_sleep_no_unsafe_and_a_pure_policy() {
     }
     says(&[("pm-common/src/policy/mod.rs", "use std::net::SocketAddr;\nuse std::time::Duration;\n")], &[]);
 }
+
+#[test]
+fn a_comment_begins_with_what_it_speaks_of() {
+    let file = |text: &'static str| [("pm-stat/src/lib.rs", text)];
+    says(
+        &file(
+            "//! Items.\n//! It has some.\n/// Italy.\nstruct S {\n    /// The lane was shut down. It waits.\n    a: u8,\n}\n// It may.\n",
+        ),
+        &[],
+    );
+    let line = |line: u32, word: &str| {
+        format!("pm-stat/src/lib.rs:{line}: the comment begins with `{word}`: begin with what it speaks of")
+    };
+    says(&file("//! It says.\n"), &[&line(1, "It")]);
+    says(
+        &file("struct S {\n    /// The same, to be changed.\n    a: u8,\n    /// That it was said.\n    b: u8,\n}\n"),
+        &[&line(2, "The same"), &line(4, "That")],
+    );
+    says(&file("#[cfg(test)]\nmod tests {\n    /// It may here.\n    fn f() {}\n}\n"), &[]);
+}

@@ -47,6 +47,7 @@ pub(crate) fn findings(tree: &Tree) -> BTreeSet<Finding> {
         file_length(path, source, &mut found);
         Functions { path, found: &mut found }.visit_file(&source.parsed);
         misplaced_tests(path, source, &mut found);
+        subjects(path, source, &mut found);
         words(path, source, &mut found);
     }
     found
@@ -219,6 +220,25 @@ fn misplaced_tests(path: &str, source: &Source, found: &mut BTreeSet<Finding>) {
             let (name, line) = (&module.ident, module.ident.span().start().line);
             breach(found, path, line, format!("`{name}` is for tests alone: move it into `tests`"));
         }
+    }
+}
+
+/// Words that stand for something that was named before, or nowhere.
+const NO_SUBJECTS: [&str; 6] = ["It", "He", "They", "Their", "The same", "That"];
+
+/// A documenting comment begins with what it speaks of: who comes from a search has not read what stands above it.
+fn subjects(path: &str, source: &Source, found: &mut BTreeSet<Finding>) {
+    let doc = |line: &str| Some(line.trim_start().strip_prefix("//")?.strip_prefix(['/', '!'])?.trim().to_owned());
+    let begins = |text: &str, word: &str| text.strip_prefix(word).is_some_and(|rest| rest.starts_with([' ', ',']));
+    let mut before = None;
+    for (number, line) in (1..).zip(source.text.lines()) {
+        let text = doc(line);
+        let first = text.as_deref().filter(|_| before.is_none() && !source.in_test(number));
+        let word = first.and_then(|text| NO_SUBJECTS.into_iter().find(|word| begins(text, word)));
+        if let Some(word) = word {
+            breach(found, path, number, format!("the comment begins with `{word}`: begin with what it speaks of"));
+        }
+        before = text;
     }
 }
 

@@ -32,7 +32,7 @@ use probe_command::{Run, Start};
 /// What a worker must show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// It answers this well.
+    /// The worker answers this request well.
     Url(Url),
     /// This command of the shell succeeds.
     Command(OsString),
@@ -132,7 +132,7 @@ impl Health {
         }
     }
 
-    /// It has this pid.
+    /// Notes the pid of a worker that was started.
     pub fn started(&mut self, who: WorkerId, pid: i32) {
         if let Some(start) = self.starts.get_mut(&who) {
             start.pid = pid;

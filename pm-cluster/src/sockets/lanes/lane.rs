@@ -23,7 +23,7 @@ pub(crate) struct Lane {
     pub(super) inode: u64,
     /// Its index in the group; `None`: it was shut down, and has left.
     pub(super) place: Option<usize>,
-    /// It was shut down, and nobody was told of it yet.
+    /// The lane was shut down, and nobody was told of it yet.
     pub(super) untold: bool,
     /// Whose next worker gets this lane; `None`: anybody's.
     pub(crate) slot: Option<u32>,

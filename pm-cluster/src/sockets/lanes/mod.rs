@@ -70,7 +70,7 @@ pub(crate) fn open(at: BindAddress, backlog: i32, spread: Spread, warnings: &War
     Lanes::of_workers(at, backlog, spread, warnings).open_with(Lanes::second)
 }
 
-/// The same around a socket that is bound and listens already.
+/// Makes the lanes of an address around a socket that is bound and listens already.
 ///
 /// # Errors
 /// That of looking at it.

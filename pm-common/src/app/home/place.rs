@@ -14,11 +14,11 @@ use crate::cli::report::{self, Failure};
 /// Why a directory cannot be used.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// It belongs to this user.
+    /// The directory belongs to this user.
     Foreign(PathBuf, u32),
-    /// It is not ours, and others may exchange what we make there: its mode.
+    /// The directory is not ours, and others may exchange what we make there: its mode.
     Open(PathBuf, u32),
-    /// It cannot be made, opened or locked.
+    /// The directory, or a file in it, cannot be made, opened or locked.
     Io(PathBuf, io::Error),
     /// Nothing can be written there, and it cannot be made.
     Barred(PathBuf),

@@ -76,11 +76,11 @@ words! {
     SupervisorState {
         /// Not every slot has been ready yet.
         Starting = "starting",
-        /// It serves.
+        /// The supervisor has workers that serve.
         Ready = "ready",
-        /// It was told to stop.
+        /// The supervisor was told to stop.
         Stopping = "stopping",
-        /// It restarts nothing any more.
+        /// The supervisor restarts nothing any more.
         GaveUp = "gave up",
         /// Its workers ended by themselves, and none is to be started again; left behind at its end.
         Ended = "ended",
@@ -94,15 +94,15 @@ words! {
         Down = "down",
         /// There is none; the next one starts at `until_ms`.
         Backoff = "backoff",
-        /// It runs, but is not known to be ready.
+        /// The worker runs, but is not known to be ready.
         Starting = "starting",
-        /// It serves.
+        /// The worker serves.
         Ready = "ready",
-        /// It takes nothing new, and finishes what it has.
+        /// The worker takes nothing new, and finishes what it has.
         Draining = "draining",
-        /// It is being killed.
+        /// The worker is being killed.
         Killing = "killing",
-        /// It failed too often; it is not started again.
+        /// The slot's worker failed too often; no other is started.
         Failed = "failed",
     }
 }
@@ -223,7 +223,7 @@ pub struct WorkerLine {
     pub until_ms: Option<u64>,
     /// What the slot's newest worker could not listen on and why, in words; `None`: it listens, or nothing was refused.
     pub refused: Option<String>,
-    /// It is a supervisor that has workers of its own, which are shown instead.
+    /// The worker is a supervisor that has workers of its own, which are shown instead.
     #[serde(default)]
     pub supervises: bool,
 }

@@ -22,7 +22,7 @@ pub fn app_of(home: &Home, pid: i32) -> Option<String> {
     procfs::with_ancestors(pid).find_map(|pid| owners.get(&pid).cloned())
 }
 
-/// That the port is taken, and by whom, for a message: `port 3000 is taken by app 'web' (pid 4711)`.
+/// Says that a port is taken, and by whom, for a message: `port 3000 is taken by app 'web' (pid 4711)`.
 #[must_use]
 pub fn port_taken(port: u16) -> String {
     // Who has bound it may listen no more, or has not begun to.

@@ -66,9 +66,9 @@ impl Sight {
 /// How a wait ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WaitEnd {
-    /// It is what was waited for.
+    /// The app is what was waited for.
     Reached,
-    /// It is not, and will not be.
+    /// The app is not what was waited for, and will not be.
     Failed {
         /// Why, in a line.
         message: String,

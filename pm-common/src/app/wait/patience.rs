@@ -95,7 +95,7 @@ fn rolls(line: &SupervisorLine) -> bool {
     line.roll.as_ref().is_some_and(|roll| roll.requested > roll.ended)
 }
 
-/// That a supervisor is suspended, and what to do; `None`: none is.
+/// Says that a supervisor is suspended, and what to do; `None`: none is.
 #[must_use]
 pub fn suspended(sight: &Sight) -> Option<String> {
     let id = sight.suspended.first()?;

@@ -17,13 +17,13 @@ const REMEMBERED: usize = 8;
 pub struct Progress {
     /// The number of its release.
     pub release: u64,
-    /// It was given the script.
+    /// The worker was given the script.
     pub with_script: bool,
-    /// It has connected its channel: Node does so before it loads any script.
+    /// The worker has connected its channel: Node does so before it loads any script.
     pub online: bool,
     /// The script has said that it is loaded.
     pub loaded: bool,
-    /// It has listened.
+    /// The worker has listened.
     pub listened: bool,
 }
 
@@ -48,9 +48,9 @@ struct Suspicion {
 pub enum Cause {
     /// Nothing.
     Own,
-    /// It may have been the script, and nobody has been told yet.
+    /// The script may have been the cause, and nobody has been told yet.
     First,
-    /// It may have been the script, which was told before.
+    /// The script may have been the cause, which was told before.
     Again,
 }
 

@@ -41,11 +41,11 @@ const SOON: u64 = 8;
 /// In what way a worker leaves its clients waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stall {
-    /// It has the listener open and takes nothing from it.
+    /// The worker has the listener open and takes nothing from it.
     Queue,
     /// None of its processes has the listener open any more.
     Closed,
-    /// It does not answer, whether connections wait or not.
+    /// The worker does not answer, whether connections wait or not.
     Loop,
 }
 
@@ -83,7 +83,7 @@ pub enum Verdict {
     Waits,
     /// The look came late: what was seen now is the beginning of a new window.
     Anew,
-    /// It stands still.
+    /// The worker stands still.
     Stuck(Stall),
 }
 
@@ -170,9 +170,10 @@ pub enum Beat {
     Nothing,
     /// To ask it.
     Ask,
-    /// It has not answered soon: to be seen what it has read by now.
+    /// The worker has not answered soon: to be seen what it has read by now.
     Doubt,
-    /// It has not answered for this long. If it has read something since the last look it moves ([`Pulse::moves`]).
+    /// The worker has not answered for this long. If it has read something since the last look it moves
+    /// ([`Pulse::moves`]).
     Late(Span),
 }
 
@@ -187,7 +188,7 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// It is to be asked at once, and must not stand still for `limit`.
+    /// Begins with a worker that is to be asked at once, and must not stand still for `limit`.
     #[must_use]
     pub const fn begin(now: Mono, limit: Span) -> Self {
         Self { limit, asked: None, doubted: false, next: now }
@@ -228,12 +229,12 @@ impl Pulse {
         }
     }
 
-    /// It has not answered, and has read something.
+    /// Notes that the worker has not answered, and has read something.
     pub fn moves(&mut self, now: Mono) {
         (self.asked, self.next) = (Some(now), now + self.limit);
     }
 
-    /// It has answered.
+    /// Notes that the worker has answered.
     pub fn answered(&mut self, now: Mono) {
         if let Some(asked) = self.asked.take() {
             self.next = now.max(asked + Span(self.limit.0 / 2));

@@ -59,7 +59,7 @@ struct Replacement {
     slot: u32,
     /// A worker newer than this generation began after the request, and stays.
     upto: u64,
-    /// It hangs and serves nobody: nothing is gained by waiting for others.
+    /// The worker hangs and serves nobody: nothing is gained by waiting for others.
     hangs: bool,
 }
 

@@ -97,7 +97,7 @@ pub enum Event {
     GaveUp(WorkerId),
     /// Asked to drain, it has finished its work, or there is no way to drain it.
     Drained(WorkerId),
-    /// It has finished its work, and its app listens for the stop signal.
+    /// A worker has finished its work, and its app listens for the stop signal.
     AwaitsStop(WorkerId),
     /// `Action::ResolveRelease` found no release, for this reason; said before the next `Tick`.
     ResolveFailed(String),

@@ -31,7 +31,7 @@ pub struct Alone {
     sockets: Vec<Passed>,
     channels: Channels,
     looks: Looks,
-    /// They are several: each is told its number, and has a port of its own for Node's debugger.
+    /// The workers are several: each is told its number, and has a port of its own for Node's debugger.
     several: Option<inspector::Ports>,
     argv: Vec<OsString>,
 }

@@ -43,7 +43,7 @@ pub struct KeptRelease {
     pub logical: PathBuf,
     /// What its workers execute.
     pub program: PathBuf,
-    /// Their environment.
+    /// The environment of the workers.
     pub env: Vec<(OsString, OsString)>,
     /// The name of the directory's descriptor in the store.
     pub descriptor: String,

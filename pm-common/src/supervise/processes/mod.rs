@@ -44,7 +44,7 @@ pub(super) struct Process {
     pub(super) seen: Vec<(i32, u64)>,
     /// The process that announced itself as a supervisor, the child or one below it, and its pid.
     pub(super) supervisor: Option<(OwnedFd, i32)>,
-    /// That is the child itself, and no shell or `env` that waits for it.
+    /// The supervisor is the child itself, and no shell or `env` that waits for it.
     pub(super) leader_supervises: bool,
     /// The leader has ended and is kept as a zombie, so that the number of its group stays its own.
     ended: bool,
@@ -60,7 +60,7 @@ pub(super) struct Process {
     pub(super) told: Vec<i32>,
     /// What it left was told to end: so is whatever of it appears later.
     pub(super) is_told: bool,
-    /// It was sent the stop signal.
+    /// The process was sent the stop signal.
     pub(super) asked: bool,
     /// Its leader has ended well, and nobody had asked it to.
     pub(super) has_left: bool,
@@ -70,7 +70,7 @@ pub(super) struct Process {
     others: Vec<i32>,
     /// Whom it was seen to run as.
     pub(super) users: Vec<u32>,
-    /// It was sent KILL: so is whatever of it appears later.
+    /// The process was sent KILL: so is whatever of it appears later.
     killed: bool,
     /// A signal to it was refused, and that was said.
     refused: bool,

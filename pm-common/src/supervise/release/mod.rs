@@ -36,7 +36,7 @@ pub struct Release {
     pub number: u64,
     /// The working directory of the workers: O_PATH, so that it stays this one whatever its name comes to mean.
     pub directory: Rc<OwnedFd>,
-    /// Their environment.
+    /// The environment of the workers.
     pub env: Vec<(OsString, OsString)>,
     /// The file to execute; relative to `directory` if it is a relative path.
     pub program: PathBuf,

@@ -27,9 +27,9 @@ pub(crate) enum Kind {
 pub(crate) enum Fate {
     /// Some part of the plan is made of it.
     Mapped,
-    /// It says nothing that is not so anyhow, or is a matter inside of PM2.
+    /// The field says nothing that is not so anyhow, or is a matter inside of PM2.
     Needless,
-    /// It is needless if it is false; else it is warned about in these words.
+    /// The field is needless if it is false; else it is warned about in these words.
     Missing(&'static str),
 }
 

@@ -21,7 +21,7 @@ struct Shown {
     speaker: Speaker,
     /// The user whose file alone it may be.
     only_of: Option<u32>,
-    /// That of the line which has begun.
+    /// The level of the line which has begun.
     level: Option<Level>,
     source: Option<OpenLog>,
 }

@@ -22,7 +22,7 @@ pub(super) struct OpenLog {
     lines: Lines,
     /// Number of its watch, where it is followed.
     pub(super) watch: Option<i32>,
-    /// It may hold more.
+    /// The file may hold more.
     pub(super) more: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::show::words;
 const GAP: usize = 2;
 /// The least that a name keeps before columns go.
 const SHORT_NAME: usize = 16;
-/// The same of the reason of the last restart.
+/// The least that a reason for the last restart keeps.
 const SHORT_WHY: usize = 14;
 
 /// A row as the table needs it.

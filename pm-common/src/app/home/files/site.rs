@@ -33,7 +33,7 @@ const HOLD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stranger {
     Refuse,
-    /// It is followed with that user's rights.
+    /// The link is followed with that user's rights.
     Follow,
 }
 

@@ -30,11 +30,11 @@ pub(in super::super) struct Outcome {
 /// How far the release of a roll has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in super::super) enum Stage {
-    /// It is being looked up.
+    /// The release is being looked up.
     Resolving,
     /// Its first worker has yet to pass the soak.
     Trial,
-    /// It is the current one.
+    /// The release is the current one.
     Committed,
 }
 
