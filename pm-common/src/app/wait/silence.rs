@@ -38,7 +38,7 @@ impl Silence {
         Self { dir: dir.to_owned(), next: now + SILENT }
     }
 
-    /// That there is none, so that nothing will be heard; `None`: there is, or nothing can be said yet.
+    /// Says that there is none, so that nothing will be heard; `None`: there is, or nothing can be said yet.
     pub fn look(&mut self, now: Mono) -> Option<String> {
         if now < self.next {
             return None;
