@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::geteuid;
 
 use crate::app::home::{self, AppDir};
-use crate::app::status::{self, Id, Status};
+use crate::app::status::{self, Id, Status, Told};
 use crate::cli::policy_options;
 use crate::cli::report::{self, Failure};
 use crate::kernel::procfs::{self, Proc};
@@ -34,7 +34,7 @@ const SIGCONT: u8 = nix::libc::SIGCONT as u8;
 /// The files cannot be read.
 pub fn of(dir: &Path) -> io::Result<Vec<Status>> {
     let whose = Whose::of(dir);
-    let (living, killed) = status::read_all(dir)?;
+    let Told { living, killed, .. } = Told::read(dir)?;
     if killed.is_empty() {
         return Ok(Vec::new());
     }
@@ -81,7 +81,7 @@ impl Whose {
 pub fn end_before_start(app: &AppDir) -> Result<(), Failure> {
     let Some(dir) = app.dir().filter(|_| app.holds_lock()) else { return Ok(()) };
     // Not by way of `of`: a look at the lock would drop ours.
-    let Ok((living, killed)) = status::read_all(dir) else { return Ok(()) };
+    let Ok(Told { living, killed, .. }) = Told::read(dir) else { return Ok(()) };
     let left = status::orphaned(&killed, &living, None);
     end(EndOfOrphans::begin(app.name(), dir, &left).into_iter().collect()).into_iter().collect()
 }

@@ -1,7 +1,7 @@
 //! Apps that are written down: `--save`, `-f` of what that wrote, `--again`.
 
 use pm_common::app::home::{self, Folder, Home, Start};
-use pm_common::app::status;
+use pm_common::app::status::Told;
 use pm_common::cli::report::{self, Failure, OrFail as _};
 use serde_json::{Value, json};
 
@@ -171,9 +171,9 @@ pub(crate) fn keep_list(home: &Home, list: &str) -> Result<(), Failure> {
 fn saved(home: &Home, start: &Start) -> Value {
     let dir = home.dir(&start.name).unwrap_or_default();
     // One whose supervisor was killed, or went down with the machine, was to run on.
-    let online = home::holder(&dir).is_ok_and(|holder| holder.is_some()) || !status::killed(&dir).is_empty();
-    let statuses = status::read(&dir).unwrap_or_default();
-    let cluster = statuses.iter().map(|s| &s.supervisor).find(|s| s.tool == "pm-cluster");
+    let told = Told::read(&dir).unwrap_or_default();
+    let online = home::holder(&dir).is_ok_and(|holder| holder.is_some()) || !told.killed.is_empty();
+    let cluster = told.living.iter().map(|s| &s.supervisor).find(|s| s.tool == "pm-cluster");
     let mut line = start.to_json();
     line["state"] = Value::from(if online { "online" } else { "stopped" });
     line["workers"] = cluster.map(|s| s.workers).or_else(|| service::workers_asked_for(&dir)).into();

@@ -3,26 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{DIRECTORY, Status, SupervisorLine, WorkerLine, all_in};
+use super::{DIRECTORY, Status, SupervisorLine, Told, WorkerLine};
 use crate::kernel::procfs;
-
-/// The status files of supervisors that ended without a word: killed with -9, or with the machine.
-///
-/// A clean end removes the file; a supervisor that gave up left its last words, and is not among these.
-#[must_use]
-pub fn killed(dir: &Path) -> Vec<Status> {
-    killed_in(&dir.join(DIRECTORY))
-}
-
-fn killed_in(directory: &Path) -> Vec<Status> {
-    all_in(directory).unwrap_or_default().into_iter().filter(was_killed).collect()
-}
-
-/// Whether the supervisor that wrote it was killed.
-#[must_use]
-pub fn was_killed(status: &Status) -> bool {
-    !status.is_last_words() && !status.is_alive()
-}
 
 /// Of the supervisors that were `killed`, those with workers that go on below nobody; only these workers.
 ///
@@ -60,16 +42,13 @@ pub fn lost_above<'a>(killed: &'a [Status], living: &'a [Status]) -> Option<(&'a
     killed.into_iter().find_map(|status| Some((&status.supervisor, status.workers.iter().find_map(below)?)))
 }
 
-/// Forgets the supervisors that were killed, once none of their workers lives.
+/// Forgets the supervisors of the app in `dir` that were killed, once none of their workers lives.
 pub fn forget_killed(dir: &Path) {
-    forget_killed_in(&dir.join(DIRECTORY));
-}
-
-pub(super) fn forget_killed_in(directory: &Path) {
-    for status in killed_in(directory).iter().filter(|status| !status.has_left_workers()) {
+    let (killed, directory) = (Told::read(dir).unwrap_or_default().killed, dir.join(DIRECTORY));
+    for status in killed.iter().filter(|status| !status.has_left_workers()) {
         let SupervisorLine { tool, pid, .. } = &status.supervisor;
         let _ = std::fs::remove_file(directory.join(format!("{tool}.{pid}")));
-        let _ = std::fs::remove_file(spare(directory, tool, *pid));
+        let _ = std::fs::remove_file(spare(&directory, tool, *pid));
     }
 }
 

@@ -20,7 +20,7 @@ mod pair;
 mod roll;
 
 pub use counts::Counts;
-pub use left::{forget_killed, killed, lost_above, orphaned, was_killed};
+pub use left::{forget_killed, lost_above, orphaned};
 pub use line::{Ended, Id, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 pub use owner::{app_of, port_holder, port_taken, socket_holder};
 use pair::Pair;
@@ -93,16 +93,7 @@ impl Status {
 /// # Errors
 /// The directory cannot be read; that it is not there yet is no error.
 pub fn read(dir: &Path) -> io::Result<Vec<Status>> {
-    Ok(read_all(dir)?.0)
-}
-
-/// What the living supervisors of the app in `dir` say, and what those said that were killed; in no order.
-///
-/// # Errors
-/// The directory cannot be read; that it is not there yet is no error.
-pub fn read_all(dir: &Path) -> io::Result<(Vec<Status>, Vec<Status>)> {
-    let Told { living, killed, .. } = Told::read(dir)?;
-    Ok((living, killed))
+    Ok(Told::read(dir)?.living)
 }
 
 /// What the supervisors of an app say, and have said, in no order.
@@ -110,7 +101,7 @@ pub fn read_all(dir: &Path) -> io::Result<(Vec<Status>, Vec<Status>)> {
 pub struct Told {
     /// Those that live.
     pub living: Vec<Status>,
-    /// Those that were killed.
+    /// Those that were killed, with -9 or with the machine: a clean end removes the file.
     pub killed: Vec<Status>,
     /// Those that gave up, or whose workers ended by themselves.
     ended: Vec<Status>,
@@ -263,7 +254,7 @@ impl StatusFile {
         if let Some((path, spare)) = self.paths.take() {
             let _ = std::fs::remove_file(&path);
             let _ = std::fs::remove_file(spare);
-            path.parent().into_iter().for_each(left::forget_killed_in);
+            path.ancestors().nth(2).into_iter().for_each(forget_killed);
         }
     }
 }

@@ -194,7 +194,7 @@ fn only_the_very_process_of_a_killed_supervisor_is_its_orphan() {
         let left = orphaned(std::slice::from_ref(killed), living, holder);
         left.iter().flat_map(|s| &s.workers).filter_map(|w| w.pid).collect::<Vec<_>>()
     };
-    assert!(was_killed(&killed));
+    assert!(!killed.is_alive() && !killed.is_last_words());
     assert_eq!(found(&killed, &[], None), [pid]);
     assert_eq!(found(&of_a_killed(pid, start + 1), &[], None), [0; 0], "another process with its number");
     let mut before = killed.clone();
@@ -208,7 +208,7 @@ fn only_the_very_process_of_a_killed_supervisor_is_its_orphan() {
         supervisor: SupervisorLine { state: SupervisorState::GaveUp, ..killed.supervisor.clone() },
         workers: Vec::new(),
     };
-    assert!(!was_killed(&gave_up), "its last words");
+    assert!(gave_up.is_last_words(), "its last words");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn who_holds_the_lock_lives_whatever_boot_it_knows() {
     let before = |told: SupervisorLine| Status { supervisor: other(told), workers: Vec::new() };
     let left = |holder: i32| {
         let killed = vec![before(me()), before(SupervisorLine { pid: i32::MAX, ..me() })];
-        assert!(killed.iter().all(was_killed));
+        assert!(!killed.iter().any(Status::is_alive));
         let mut told = Told { killed, ..Told::default() };
         told.revive_below(holder);
         (told.living.iter().map(|status| status.supervisor.pid).collect::<Vec<_>>(), told.killed.len())
