@@ -245,8 +245,15 @@ const SMALLEST: u64 = 1 << 20;
 /// # Errors
 /// One clear line, exit code 125; less than a megabyte is refused: `512` was meant to be `512M`.
 pub fn size(option: &str, value: &OsStr) -> Result<u64, Failure> {
-    let wrong = || bad(option, value, "expected a size such as 512M (K, M, G; bytes without)");
-    let given = text(option, value)?;
+    size_of(text(option, value)?).map_err(|why| bad(option, value, why))
+}
+
+/// The same of text that is no option's.
+///
+/// # Errors
+/// What was expected.
+pub fn size_of(given: &str) -> Result<u64, &'static str> {
+    let wrong = "expected a size such as 512M (K, M, G; bytes without)";
     let upper = given.to_ascii_uppercase();
     let digits = upper.trim_end_matches("IB").trim_end_matches('B');
     let (digits, unit) = match digits.strip_suffix(['K', 'M', 'G']) {
@@ -260,15 +267,13 @@ pub fn size(option: &str, value: &OsStr) -> Result<u64, Failure> {
         _ => 0,
     };
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(wrong());
+        return Err(wrong);
     }
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let number: u64 = digits.parse().map_err(|_| wrong)?;
     match number.checked_mul(1 << shift) {
         Some(bytes) if bytes >= SMALLEST => Ok(bytes),
-        Some(bytes) if bytes > 0 => {
-            Err(bad(option, value, "less than 1M, which no program can do with; 512M is meant?"))
-        }
-        _ => Err(wrong()),
+        Some(bytes) if bytes > 0 => Err("less than 1M, which no program can do with; 512M is meant?"),
+        _ => Err(wrong),
     }
 }
 

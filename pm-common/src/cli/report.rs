@@ -96,6 +96,11 @@ pub fn print(text: &str) -> Result<u8, Failure> {
     }
 }
 
+/// Prints what was not asked for but helps (the usage, where a word is missing) to stderr, as it is.
+pub fn print_to_stderr(text: &str) {
+    crate::sys::terminal::write_stderr(text.as_bytes());
+}
+
 /// Something a person should look at, though we go on.
 pub fn warning(message: impl Display) {
     line("warning", &message.to_string());

@@ -108,7 +108,7 @@ pub(crate) struct List {
 /// # Errors
 /// 125: the directory cannot be read.
 pub(crate) fn list(home: &Home) -> Result<List, Failure> {
-    let names = home.apps().or_fail(|| format!("cannot read {}", home.path().display()))?;
+    let names = home.apps_or_fail()?;
     let (mut all, mut code) = (Vec::new(), 0);
     for name in &names {
         // Where users share a place, each saves what is his.

@@ -64,7 +64,13 @@ impl Planned {
         Ok(Self { plans, context, failed })
     }
 
+    /// Says which of them have nothing for the environment that was chosen.
+    pub(crate) fn warn_of_env(&self) {
+        ecosystem::no_env(&self.plans, &self.context).iter().for_each(report::warning);
+    }
+
     fn act(&self, asked: &Description, patience: &Patience) -> Result<u8, Failure> {
+        self.warn_of_env();
         if asked.dry_run {
             let lines: String = self.plans.iter().map(|plan| format!("{}\n", dry(plan))).collect();
             return report::print(&lines);

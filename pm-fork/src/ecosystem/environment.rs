@@ -13,14 +13,16 @@ pub(crate) fn merged(reader: &mut Reader<'_>, cwd: &Path) -> Result<Map<String, 
     merged.extend(files(reader, cwd)?);
     merged.extend(object(reader, "env")?.unwrap_or_default());
     if let Some(name) = &reader.context.env_name {
-        let field = format!("env_{name}");
-        match object(reader, &field)? {
-            Some(chosen) => merged.extend(chosen),
-            None if reader.context.deployed.is_some() => {}
-            None => reader.warnings.push(format!("{field}: the description has none")),
-        }
+        merged.extend(object(reader, &format!("env_{name}"))?.unwrap_or_default());
     }
     Ok(merged)
+}
+
+/// The NAMEs of its `env_NAME`.
+pub(crate) fn names(app: &Map<String, Value>) -> Vec<String> {
+    let named =
+        |key: &String| Some(key.strip_prefix("env_").filter(|_| super::fields::find(key).is_none())?.to_owned());
+    app.keys().filter_map(named).collect()
 }
 
 /// The variables of the files, those of a later one over those of the ones before.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use pm_common::app::home::{self, DEFAULT_NAMESPACE, Mode, Start};
 use serde_json::{Map, Value};
 
+mod chosen;
 mod dotenv;
 mod environment;
 pub mod fields;
@@ -21,6 +22,7 @@ mod rules;
 mod user;
 mod value;
 
+pub use chosen::no_env;
 pub use fields::{normalise, set};
 pub use machine::{Account, Head, Machine, RealMachine};
 
@@ -56,6 +58,8 @@ pub struct Plan {
     pub start: Start,
     /// How many workers; 1 without a pm-cluster.
     pub workers: u32,
+    /// The NAMEs that `--env` can choose: it has an `env_NAME` for each.
+    pub env_names: Vec<String>,
     /// Whether it is to be started at all.
     pub autostart: bool,
     /// What of the description is not done, each as a sentence that begins with the field.
@@ -115,7 +119,7 @@ pub fn plan(
     argv.extend(account.chain);
     argv.extend(cluster.wrapper());
     argv.extend(program.argv);
-    let mut app = app.clone();
+    let (mut app, env_names) = (app.clone(), environment::names(app));
     app.retain(|key, _| !key.starts_with("env_"));
     app.insert("env".to_owned(), Value::Object(merged));
     let start = Start {
@@ -137,7 +141,7 @@ pub fn plan(
         ..Start::default()
     };
     let autostart = reader.bool("autostart")?.unwrap_or(true);
-    Ok(Plan { start, workers: cluster.workers.unwrap_or(1), autostart, warnings: reader.warnings })
+    Ok(Plan { start, workers: cluster.workers.unwrap_or(1), env_names, autostart, warnings: reader.warnings })
 }
 
 impl Reader<'_> {

@@ -1,6 +1,6 @@
 //! How many workers, when they are ready, when they are restarted: the options of pm-restart and pm-cluster.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use pm_common::cli::options;
 use pm_common::kernel::cpus;
@@ -46,8 +46,11 @@ pub(crate) fn policy(reader: &mut Reader<'_>) -> Result<Vec<String>, String> {
 
 fn max_mem(reader: &Reader<'_>) -> Result<Option<String>, String> {
     let limit = reader.text("max_memory_restart")?.filter(|text| !matches!(text.as_str(), "" | "0"));
-    let check = |text: String| options::size("max_memory_restart", OsStr::new(&text)).map(|_| text);
-    limit.map(check).transpose().map_err(|failure| format!("max_memory_restart: {failure}"))
+    let check = |text: String| match options::size_of(&text) {
+        Ok(_) => Ok(text),
+        Err(why) => Err(format!("max_memory_restart: '{text}': {why}")),
+    };
+    limit.map(check).transpose()
 }
 
 fn stop_codes(reader: &Reader<'_>) -> Result<Option<String>, String> {

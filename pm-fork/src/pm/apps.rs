@@ -101,6 +101,9 @@ pub(crate) fn send_signal(call: &Call) -> Result<u8, Failure> {
         return Err(Failure::own("sendSignal needs a signal and a target: pm sendSignal SIGUSR2 APP"));
     };
     let Some(number) = signal_number(word) else {
+        if apps.iter().any(|word| signal_number(word).is_some()) {
+            return Err(Failure::own(format!("the signal comes first: pm sendSignal {} {word}", apps.join(" "))));
+        }
         let names: Vec<_> = signal_names().collect();
         return Err(Failure::own(format!(
             "no signal '{word}': there are {}, and numbers from 1 to 64",
@@ -141,7 +144,8 @@ pub(crate) fn save(call: &Call) -> Result<u8, Failure> {
         return Err(Failure::with_code(1, "there is no app to save: with --force that is saved"));
     }
     saved::keep_list(&home, &list.text)?;
-    report::info(format_args!("saved {} apps in {}", list.count, home.path().join(saved::SAVED).display()));
+    let apps = if list.count == 1 { "app" } else { "apps" };
+    report::info(format_args!("saved {} {apps} in {}", list.count, home.path().join(saved::SAVED).display()));
     Ok(list.code)
 }
 

@@ -57,6 +57,11 @@ impl Verb {
         self.options.iter().chain(fields.iter().map(|field| &field.opt)).chain(COMMON).collect()
     }
 
+    /// Whether it takes the option with a config file only: but for `start`, that sets a field of what is described there.
+    pub(crate) fn is_for_configs(&self, opt: &Opt) -> bool {
+        self.name != "start" && FIELDS.iter().any(|field| std::ptr::eq(&raw const field.opt, opt))
+    }
+
     /// Whether apps can be named behind it.
     pub(crate) fn takes_apps(&self) -> bool {
         ["TARGET", "APP"].iter().any(|word| self.usage.contains(word))
@@ -155,9 +160,7 @@ impl Call {
     }
 
     fn option(&mut self, given: &str, parser: &mut lexopt::Parser) -> Result<(), Failure> {
-        let is = |opt: &&Opt| {
-            given.strip_prefix("--") == Some(opt.long) || opt.short.is_some_and(|letter| given == format!("-{letter}"))
-        };
+        let is = |opt: &&Opt| is_called(opt, given);
         let of_apps = if self.verb.takes_apps() { NOTHING } else { &[] };
         let known = self.verb.options.iter().chain(COMMON).chain(of_apps).find(is);
         if let Some(opt) = known {
@@ -219,24 +222,68 @@ fn utf8(word: OsString) -> Result<String, Failure> {
     word.into_string().map_err(|word| Failure::own(format!("'{}' is not UTF-8", word.to_string_lossy())))
 }
 
+/// Whether `--name` or `-n` is this option.
+fn is_called(opt: &Opt, given: &str) -> bool {
+    given.strip_prefix("--") == Some(opt.long) || opt.short.is_some_and(|letter| given == format!("-{letter}"))
+}
+
 /// The failure of an option that the verb does not have.
 fn no_option(verb: &Verb, given: &str) -> Failure {
     let elsewhere = ELSEWHERE.iter().find(|(name, options, _)| *name == verb.name && options.contains(&given));
     if let Some((name, _, instead)) = elsewhere {
         return Failure::with_code(1, format!("{name} has no option {given}: {instead}"));
     }
+    let (name, long) = (verb.name, given.strip_prefix("--"));
     let known = verb.all_options().into_iter().map(|option| option.long);
-    let near = nearest(given.trim_start_matches('-'), known);
-    let why = match near.filter(|_| given.starts_with("--")) {
-        Some(near) => format!("is --{near} meant?"),
-        None if verb.name == "start" => {
-            format!("an option of the app stands behind --: pm start app.js -- {given}")
+    let of_start = FIELDS.iter().find(|field| is_called(&field.opt, given)).map(|field| field.name);
+    let why = match (long.and_then(|long| nearest(long, known)), of_start) {
+        (Some(near), _) => format!(": is --{near} meant?"),
+        (None, _) if long == Some("all") && verb.takes_apps() => format!(": is 'pm {name} all' meant?"),
+        (None, _) if name == "start" => {
+            format!(": an option of the app stands behind --: pm start app.js -- {given}")
         }
-        None if !verb.takes_apps() && !matches!(verb.usage, "[systemd]" | "[simple]" | "[VERB]") => {
-            "it takes no target, and nothing of an app".to_owned()
+        (None, Some(field)) if verb.takes_apps() => {
+            format!(": it is one of start, and {field} in a config file")
         }
-        None => "an app's are for start, or stand in a config file".to_owned(),
+        (None, _) => String::new(),
     };
-    let name = verb.name;
-    Failure::with_code(1, format!("{name} has no option {given}: {why} (pm {name} --help)"))
+    Failure::with_code(1, format!("{name} has no option {given}{why} (pm {name} --help)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pm::verbs::find;
+
+    #[test]
+    fn what_is_said_of_a_wrong_option_leads_on() {
+        for (verb, option, wanted) in [
+            ("stop", "--force", "stop has no option --force (pm stop --help)"),
+            ("delete", "--all", "delete has no option --all: is 'pm delete all' meant? (pm delete --help)"),
+            ("save", "--all", "save has no option --all (pm save --help)"),
+            ("stop", "--onyl", "stop has no option --onyl: is --only meant? (pm stop --help)"),
+            (
+                "stop",
+                "--max-memory-restart",
+                "stop has no option --max-memory-restart: it is one of start, and max_memory_restart in a config file \
+                 (pm stop --help)",
+            ),
+            (
+                "stop",
+                "-i",
+                "stop has no option -i: it is one of start, and instances in a config file (pm stop --help)",
+            ),
+            ("save", "-i", "save has no option -i (pm save --help)"),
+            (
+                "start",
+                "--port",
+                "start has no option --port: an option of the app stands behind --: pm start app.js -- --port \
+                 (pm start --help)",
+            ),
+            ("logs", "-n", "logs has no option -n: it is --lines N"),
+        ] {
+            let verb = find(verb).expect("a verb");
+            assert_eq!(no_option(verb, option).message, wanted);
+        }
+    }
 }

@@ -76,7 +76,12 @@ pub(crate) fn of(verb: &Verb) -> String {
         let _ = writeln!(text, "also called: {}", verb.aliases.join(", "));
     }
     text.push('\n');
-    text += &options::listed(&verb.all_options());
+    let (own, fields): (Vec<_>, Vec<_>) = verb.all_options().into_iter().partition(|opt| !verb.is_for_configs(opt));
+    text += &options::listed(&own);
+    if !fields.is_empty() {
+        text += "\nwith a config file, over what stands there for each app:\n";
+        text += &options::listed(&fields);
+    }
     let _ = write!(text, "\nexample:  {}\nmade of:  {}\n", verb.example, verb.made_of);
     text
 }

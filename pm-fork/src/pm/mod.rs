@@ -17,7 +17,7 @@ mod verbs;
 
 use std::ffi::OsString;
 
-use pm_common::cli::report::{EXIT_OWN, Failure};
+use pm_common::cli::report::{self, EXIT_OWN, Failure};
 use pm_common::sys::environ;
 
 use call::Call;
@@ -45,13 +45,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
             Some("-v" | "-V" | "--version") => break "version".to_owned(),
             Some("-h" | "--help") => return help::all(),
             Some(word) => break word.to_owned(),
-            None => return help::all().map(|_| 1),
+            None => {
+                report::print_to_stderr(&help::text());
+                return Ok(1);
+            }
         }
     };
     let verb = verbs::find(&word).ok_or_else(|| help::no_verb(&word))?;
     let mut call = Call::new(verb).parse(words.into()).map_err(as_pm)?;
     if call.has("help") {
-        return pm_common::cli::report::print(&help::of(verb));
+        return report::print(&help::of(verb));
     }
     if verb.name == "help" {
         return help::run(&call);

@@ -1,9 +1,9 @@
 //! `restart` and `reload`, of apps that are known and of config files; `start` of a config file, too.
 
-use pm_common::app::home::Turns;
+use pm_common::app::home::{Start, Turns};
 use pm_common::app::wait::Goal;
 use pm_common::cli::report::{self, Failure};
-use pm_stat::Wait;
+use pm_stat::{App, Wait};
 
 use crate::apps::scale::{self, Scale};
 use crate::apps::signals::Signal;
@@ -108,16 +108,26 @@ fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
     let workers: Vec<_> =
         now.map(|app| app.workers()).unwrap_or_default().into_iter().map(|(_, worker)| worker).collect();
     let served = served(now.and_then(|app| app.acting()), &workers);
-    if app.mode() == Some("fork") {
-        let no_gap = if app.workers().len() > 1 { "--exec-mode cluster" } else { "-i 1" };
-        report::info(format_args!(
-            "restarted '{name}' with a gap: in fork mode a reload is a restart; started with {no_gap} it loses no \
-             request{served}"
-        ));
-    } else {
-        report::info(format_args!("reloaded '{name}'{served}"));
-    }
+    let listens = now.and_then(App::acting).is_some_and(|told| !told.addresses.is_empty());
+    report::info(match app.mode() {
+        Some("fork") if listens => format!(
+            "restarted '{name}' with a gap: in fork mode a reload is a restart; in cluster mode it would lose no request \
+             ({})",
+            cluster_by(app)
+        ),
+        Some("fork") => format!("restarted '{name}': in fork mode a reload is a restart{served}"),
+        _ => format!("reloaded '{name}'{served}"),
+    });
     Ok(0)
+}
+
+/// How to have an app in cluster mode that is in fork mode.
+fn cluster_by(app: &App) -> String {
+    let config = crate::apps::home().ok().and_then(|home| Start::read(&home.dir(&app.name)?).ok()??.config);
+    match config {
+        Some(config) => format!("exec_mode: 'cluster' in {}, then pm restart that", config.display()),
+        None => format!("pm stop {}, then pm start its script with --exec-mode cluster", app.called()),
+    }
 }
 
 /// Reads a config file that is to be applied.
@@ -141,6 +151,7 @@ pub(crate) fn apply(call: &Call, asked: Description, contents: Contents) -> Resu
         Contents::Saved(list) => saved::run(&Description { restart: false, ..asked }, list, &patience),
         Contents::Described(apps, deploy) => {
             let planned = Planned::of(&asked, &apps, &deploy)?;
+            planned.warn_of_env();
             let code = match call.verb.name {
                 "reload" => roll(call, &planned, &asked)?,
                 _ => planned.start(|_| true, &asked, &patience)?,

@@ -109,7 +109,12 @@ fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Vec<&
     });
     if let Some(app) = found.iter().find(|app| app.runs()) {
         let called = app.called();
-        let running = || format!("{target} is running as '{called}': restart it, or give -f to start another one");
+        let running = || match with_options {
+            true => {
+                format!("{target} is running as '{called}': pm stop {called} first, or give -f to start another one")
+            }
+            false => format!("{target} is running as '{called}': pm restart {called}, or give -f to start another one"),
+        };
         return Err(Failure::with_code(1, targets::crashing(app).unwrap_or_else(running)));
     }
     Ok(if with_options { Vec::new() } else { found })
@@ -144,6 +149,7 @@ fn in_the_foreground(call: &Call, target: &str, config: bool) -> Result<u8, Fail
     if planned.failed > 0 {
         return Ok(1);
     }
+    planned.warn_of_env();
     described::warn(plan);
     let argv = without_env_file(plan);
     let (program, args) = argv.split_first().ok_or_else(|| Failure::own("nothing to run"))?;

@@ -86,11 +86,12 @@ pub(crate) fn or_all(call: &Call) -> Result<Chosen, Failure> {
 /// # Errors
 /// One is set.
 pub(crate) fn no_fields(call: &Call) -> Result<(), Failure> {
-    if call.sets.is_empty() {
-        return Ok(());
-    }
+    let Some((field, _)) = call.sets.first() else { return Ok(()) };
     let name = call.verb.name;
-    Err(Failure::own(format!("{name} takes no options for an app's fields: use a config file, or start the app anew")))
+    Err(Failure::own(format!(
+        "{name} sets {field} of what a config file describes, and none is named; an app that was started without one \
+         gets it so: pm stop it, then pm start its script with all its options"
+    )))
 }
 
 /// Where no config file is named, what is for one means nothing.
@@ -189,10 +190,10 @@ pub(crate) fn description(call: &Call, file: Option<&str>) -> Result<Description
 fn no_app(word: &str, apps: &[App]) -> Failure {
     let mut failure = pm_stat::no_app(crate::apps::home().ok().as_ref(), &[word.to_owned()]);
     let known = apps.iter().filter(|app| app.is_known()).map(App::called);
-    if let Some(near) = nearest(word, known) {
+    if looks_like_config(word) {
+        failure.message = format!("there is no file {word}, and no app of that name");
+    } else if let Some(near) = nearest(word, known) {
         failure.message += &format!("; is '{near}' meant?");
-    } else if looks_like_config(word) {
-        failure.message += ", nor is there such a file";
     }
     failure
 }

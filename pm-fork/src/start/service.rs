@@ -60,6 +60,8 @@ pub(crate) struct Service {
     pub(crate) keep_workers: bool,
     /// The restarts that were counted before ([`Counts::put`]).
     pub(crate) counts: String,
+    /// It ran, and was stopped to be started again.
+    pub(crate) restarted: bool,
     /// Sockets that we were started with for it.
     pub(crate) sockets: Vec<Passed>,
     /// Why its supervisors will not be able to say how it is.

@@ -19,6 +19,7 @@ pub(super) struct Started {
     /// Our child's, so that it is its own until we reap it.
     pub(super) pid: i32,
     pub(super) supervised: bool,
+    restarted: bool,
 }
 
 impl Started {
@@ -39,12 +40,14 @@ impl Started {
             wrote: Wrote { err: log(err, err_size), out: (out != err).then(|| log(out, out_size)) },
             pid,
             supervised: service.start.argv.iter().any(|word| tool(word)),
+            restarted: service.restarted,
         }
     }
 
     /// Says that it was started, how that is known, and what to say of it besides.
     pub(super) fn say(&self, how: &str, more: &str) {
         let (name, pid, places) = (&self.name, self.pid, &self.places);
-        report::info(format_args!("started app '{name}' pid={pid}{how}{places}{more}"));
+        let done = if self.restarted { "restarted" } else { "started" };
+        report::info(format_args!("{done} app '{name}' pid={pid}{how}{places}{more}"));
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn stop_first(home: &Home, mut services: Vec<Service>, others: &[&str
     let turns = Turns::of(home, &names);
     let held = HeldBack::begin().ok();
     let before = services.len();
-    services.retain(|service| is_possible(home, service, &mut names));
+    services.retain_mut(|service| is_possible(home, service, &mut names));
     let mut failed = services.len() < before;
     services.iter_mut().for_each(|service| count(home, service));
     let running = stop::stop(home, &names, None);
@@ -61,10 +61,11 @@ pub(crate) fn stop_first(home: &Home, mut services: Vec<Service>, others: &[&str
 }
 
 /// Whether a service can be started: one that cannot is better left running.
-fn is_possible(home: &Home, service: &Service, names: &mut Vec<String>) -> bool {
+fn is_possible(home: &Home, service: &mut Service, names: &mut Vec<String>) -> bool {
     let name = &service.start.name;
     let runs = |dir: &PathBuf| apps::holder(dir, name).is_ok_and(|holder| holder.is_some());
     let Some(dir) = home.dir(name).filter(runs) else { return true };
+    service.restarted = true;
     let Err(failure) = service.check(&dir) else { return true };
     report::fatal(format_args!("app '{name}' is left running: {failure}"), &[]);
     names.retain(|other| other != name);

@@ -107,7 +107,7 @@ fn choose(home: Option<&Home>, named: &[OsString]) -> Result<(Vec<String>, Vec<S
     let Some(home) = home else { return Ok((Vec::new(), names)) };
     names.iter_mut().for_each(|name| *name = listed_name(home, std::mem::take(name)));
     if names.is_empty() {
-        let all = home.apps().or_fail(|| format!("cannot read {}", home.path().display()))?;
+        let all = home.apps_or_fail()?;
         return Ok((all, Vec::new()));
     }
     names.sort_unstable();

@@ -4,11 +4,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use pm_common::app::home::brief;
 use pm_common::app::status::SupervisorLine;
-use pm_common::policy::exit::signal_name;
 use serde_json::{Map, Value};
 
 use crate::check::{killed, orphans, suspended_supervisor, suspended_workers, without_above};
 use crate::look::app::App;
+use crate::show::policy;
 use crate::show::row::{ERRORED, Row};
 use crate::show::table::{Entry, render};
 use crate::show::text::{Now, bytes, clean, how, percent};
@@ -40,6 +40,7 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("id", app.id().map(|id| id.to_string())),
         ("namespace", Some(app.namespace().to_owned())),
         ("status", Some(status(rows, first).to_owned())),
+        ("gave up", gave_up(app)),
         ("mode", app.mode().map(str::to_owned)),
         ("workers", acting.map(|s| format!("{} wanted, {} ready", s.workers, s.ready))),
         ("restarts", Some(rows.iter().filter_map(|row| row.restarts).sum::<u64>().to_string())),
@@ -55,7 +56,9 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("connections", connections(rows)),
         ("supervisor", supervisors(app)),
         ("warning", warning(app)),
-        ("policy", acting.map(|s| policy(&s.policy))),
+    ];
+    let rules = acting.map(|s| policy::in_words(&s.policy)).unwrap_or_default();
+    let started = [
         ("script", told("script")),
         ("command", start.get("argv").and_then(Value::as_array).map(|argv| command(argv))),
         ("directory", told("cwd")),
@@ -65,7 +68,9 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("stderr", Some(err.to_string_lossy().into_owned())),
         ("state in", Some(app.dir.to_string_lossy().into_owned())),
     ];
-    facts.into_iter().filter_map(|(key, value)| Some((key, value.filter(|v| !v.is_empty())?))).collect()
+    let rules = rules.into_iter().map(|(key, value)| (key, Some(value)));
+    let all = facts.into_iter().chain(rules).chain(started);
+    all.filter_map(|(key, value)| Some((key, value.filter(|v| !v.is_empty())?))).collect()
 }
 
 fn warning(app: &App) -> Option<String> {
@@ -81,7 +86,20 @@ fn status(rows: &[Row<'_>], first: &Row<'_>) -> &'static str {
 
 fn last_of(rows: &[Row<'_>]) -> Option<String> {
     let last = rows.iter().filter_map(|row| row.last).max_by_key(|last| last.at_ms)?;
-    Some(format!("{}, {}", how(last), date(last.at_ms)))
+    Some(format!("{} at {}", how(last), date(last.at_ms)))
+}
+
+/// Why its supervisor does not try any longer.
+fn gave_up(app: &App) -> Option<String> {
+    let workers = &app.words.as_ref().filter(|words| words.gave_up())?.workers;
+    let restarts = workers.iter().map(|worker| worker.restarts).max().unwrap_or(0);
+    let last = workers.iter().filter_map(|worker| worker.last.as_ref()).max_by_key(|last| last.at_ms);
+    let times = match restarts {
+        0 => "it was not restarted".to_owned(),
+        1 => "after 1 restart".to_owned(),
+        n => format!("after {n} restarts"),
+    };
+    Some(times + &last.map_or_else(String::new, |last| format!("; the last worker: {}", how(last))))
 }
 
 fn roll(told: &SupervisorLine) -> Option<String> {
@@ -118,34 +136,6 @@ fn supervisors(app: &App) -> Option<String> {
     Some(texts.join(", "))
 }
 
-fn policy(policy: &Map<String, Value>) -> String {
-    let shown = policy.iter().filter(|(_, value)| !value.is_null());
-    let texts: Vec<_> = shown.map(|(key, value)| figure(key, value)).collect();
-    texts.join(" ")
-}
-
-/// `grace=8s` for `grace_ns: 8000000000`.
-fn figure(key: &str, value: &Value) -> String {
-    let Some(name) = key.strip_suffix("_ns") else { return format!("{key}={}", plain(key, value)) };
-    let time = |value: &Value| {
-        let nanos = Duration::from_nanos(value.as_u64().unwrap_or(0));
-        humantime::format_duration(nanos).to_string().replace(' ', "")
-    };
-    let times: Vec<_> = value.as_array().map_or_else(|| vec![time(value)], |all| all.iter().map(time).collect());
-    format!("{name}={}", times.join(".."))
-}
-
-/// A value that is no time.
-fn plain(key: &str, value: &Value) -> String {
-    let number = value.as_u64();
-    match key {
-        "stop_signal" => number.and_then(|n| signal_name(u8::try_from(n).ok()?)).map(str::to_owned),
-        "max_mem" => number.map(bytes),
-        _ => value.as_str().map(str::to_owned),
-    }
-    .unwrap_or_else(|| value.to_string())
-}
-
 /// The command as a shell would take it.
 fn command(argv: &[Value]) -> String {
     let words: Vec<_> = argv.iter().filter_map(brief::text).map(|word| quoted(&word)).collect();
@@ -176,24 +166,6 @@ mod tests {
     fn a_command_can_be_pasted() {
         let argv = [Value::from("node"), Value::from("a b.js"), Value::from("it's"), Value::from("")];
         assert_eq!(command(&argv), "node 'a b.js' 'it'\\''s' ''");
-    }
-
-    #[test]
-    fn times_are_for_people() {
-        let policy = serde_json::json!({"backoff_ns": [100_000_000, 15_000_000_000_u64], "intensity": 16, "max_mem": null,
-            "restart": "always", "window_ns": 90_000_000_000_u64});
-        let text = super::policy(policy.as_object().expect("an object"));
-        assert_eq!(text, "backoff=100ms..15s intensity=16 restart=always window=1m30s");
-    }
-
-    #[test]
-    fn signals_and_sizes_are_for_people() {
-        let policy =
-            serde_json::json!({"max_mem": 536_870_912, "stop_signal": 2, "stop_group": true, "stop_codes": [1, 2]});
-        let text = super::policy(policy.as_object().expect("an object"));
-        assert_eq!(text, "max_mem=512.0mb stop_codes=[1,2] stop_group=true stop_signal=INT");
-        // SIGRTMIN has no name that holds everywhere.
-        assert_eq!(figure("stop_signal", &Value::from(34)), "stop_signal=34");
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub(crate) mod jlist;
 pub(crate) mod line;
 pub(crate) mod metrics;
 pub(crate) mod order;
+mod policy;
 pub(crate) mod row;
 pub(crate) mod table;
 pub(crate) mod text;

@@ -58,7 +58,7 @@ fn two_apps_of_a_file_with_an_environment() {
     let _ = scene.file("ecosystem.config.js", TWO);
     let said = run(&scene, "-f ecosystem.config.js --env production").ok();
     assert_eq!(said.err.matches("pm-fork: info: started app").count(), 2, "{said:?}");
-    assert!(said.err.contains("app 'other': env_production: the description has none"), "{said:?}");
+    assert!(said.err.contains("--env production: app 'other' has no env_production"), "{said:?}");
     let web = answer(scene.port);
     assert_eq!((&web["env"]["KIND"], &web["env"]["SHARED"]), (&"production".into(), &"yes".into()));
     let port = http_port(&scene);
@@ -524,9 +524,9 @@ fn the_variables_of_a_deployment_are_there_with_its_environment() {
         deploy: { production: { user: 'x', env: { A: 'deploy', B: 'deploy' } }, staging: {} } }";
     let _ = scene.file("ecosystem.config.js", text);
     for (env, a) in [("production", json!("deploy")), ("staging", Value::Null)] {
-        let plan = run(&scene, &format!("-f ecosystem.config.js --env {env} --dry-run")).ok().lines();
+        let said = run(&scene, &format!("-f ecosystem.config.js --env {env} --dry-run")).ok();
+        let plan = said.lines();
         assert_eq!((&plan[0]["env"]["A"], &plan[0]["env"]["B"]), (&a, &"app".into()), "{env}");
-        let warned = plan[0]["warnings"].to_string().contains("env_staging: the description has none");
-        assert_eq!(warned, env == "staging", "{plan:?}");
+        assert_eq!(said.err.contains("--env staging: app 'app' has no env_staging"), env == "staging", "{said:?}");
     }
 }

@@ -223,7 +223,7 @@ fn an_app_that_cannot_be_saved_is_named() {
     std::fs::write(&file, "{").expect("there");
     let said = front.line("save");
     assert_eq!(said.code, 1, "{said:?}");
-    assert!(said.err.contains("not saved: app 'bad': cannot read") && said.err.contains("saved 1 apps"), "{said:?}");
+    assert!(said.err.contains("not saved: app 'bad': cannot read") && said.err.contains("saved 1 app in"), "{said:?}");
     for verb in ["restart", "logs", "flush"] {
         let said = front.line(&format!("{verb} bad"));
         assert!(said.err.contains("it is damaged: start the script anew, or delete the app"), "{said:?}");
@@ -314,7 +314,7 @@ fn what_is_not_as_meant_is_said_in_one_line() {
         ("start blank.yaml", "blank.yaml: it is empty"),
         ("start empty.config.js", "it describes nothing"),
         ("start none.yml", "it describes nothing"),
-        ("restart gone.json", "nor is there such a file"),
+        ("restart gone.json", "there is no file gone.json, and no app of that name"),
         ("stop /[/", "/[/ is no regular expression"),
         ("logs --filter x", "| grep TEXT"),
         ("logs -f", "it follows"),

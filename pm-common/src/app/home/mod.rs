@@ -111,6 +111,14 @@ impl Home {
         names.sort_unstable();
         Ok(names)
     }
+
+    /// The same for who can do nothing without them.
+    ///
+    /// # Errors
+    /// 125: the directory cannot be read.
+    pub fn apps_or_fail(&self) -> Result<Vec<String>, Failure> {
+        self.apps().map_err(|error| place::unreadable(&self.path, &error))
+    }
 }
 
 /// An app that this process is a link of: its name, and its directory where there is one.

@@ -39,6 +39,7 @@ impl Trouble {
                 mode & 0o7777,
                 path.join(geteuid().to_string()).display()
             ),
+            Self::Io(path, e) if is_no_directory(e) => no_directory(path),
             Self::Io(path, e) => format!("cannot use {}: {}", path.display(), report::reason(e)),
             Self::Barred(path) => format!("{} cannot be written", path.display()),
             Self::Homeless => "neither PM_HOME nor HOME is set".to_owned(),
@@ -48,6 +49,18 @@ impl Trouble {
     pub(super) fn warn(&self) {
         report::warning(format_args!("no directory for this app, so pm-stat will not show it: {}", self.text()));
     }
+}
+
+/// Whether a file has the name of a directory (mkdir(2) says that it exists).
+fn is_no_directory(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists)
+}
+
+/// That a path cannot be a directory, and what to do.
+fn no_directory(path: &Path) -> String {
+    let is_none = |part: &&Path| part.metadata().is_ok_and(|found| !found.is_dir());
+    let part = path.ancestors().find(is_none).unwrap_or(path).display();
+    format!("{part} is no directory: move it out of the way, or set PM_HOME to another place")
 }
 
 /// What root is told to type: to become the owner is safe, to write as root where another user can plant links is not.
@@ -83,6 +96,14 @@ pub(super) fn make_dir(home: &Path, dir: &Path) -> Result<(), Trouble> {
         _ => {}
     }
     check_dir(dir)
+}
+
+/// That the names in the directory of all apps cannot be read.
+pub(super) fn unreadable(home: &Path, error: &io::Error) -> Failure {
+    Failure::own(match is_no_directory(error) {
+        true => no_directory(home),
+        false => format!("cannot read {}: {}", home.display(), report::reason(error)),
+    })
 }
 
 /// Makes sure that what we make in the directory of all apps stays ours: it is ours or root's (/run/pm, with the sticky

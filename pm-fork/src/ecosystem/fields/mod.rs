@@ -135,6 +135,15 @@ fn snake(key: &str) -> String {
     key.chars().flat_map(small).collect()
 }
 
+/// The `env_NAME` of an environment that `--env` can choose, as `envName` too.
+fn environment(key: &str) -> Option<String> {
+    if key.starts_with("env_") {
+        Some(key.to_owned())
+    } else {
+        Some(snake(key)).filter(|name| name.starts_with("env_"))
+    }
+}
+
 /// Brings a description to the names of this table. What is unknown is left out, with a warning.
 ///
 /// # Errors
@@ -143,16 +152,16 @@ pub fn normalise(app: &Value) -> Result<(Map<String, Value>, Vec<String>), Strin
     let Some(given) = app.as_object() else { return Err(format!("an app is described by an object, not by {app}")) };
     let (mut normal, mut warnings) = (Map::new(), Vec::new());
     for (key, value) in given {
-        let name = match find(key) {
-            Some(field) => field.name.to_owned(),
-            None if key.starts_with("env_") => {
+        let name = match (find(key), environment(key)) {
+            (Some(field), _) => field.name.to_owned(),
+            (None, Some(name)) => {
                 if !value.is_object() && !value.is_null() {
                     let meant = meant(key).map_or_else(String::new, |name| format!("; {name} is meant?"));
                     warnings.push(format!("{}: {value} is no object with variables{meant}", key.escape_debug()));
                 }
-                key.clone()
+                name
             }
-            None => {
+            (None, None) => {
                 warnings.push(unknown(key));
                 continue;
             }
@@ -183,12 +192,12 @@ fn meant(key: &str) -> Option<&'static str> {
 /// # Errors
 /// A key that is no field, or a value that the field cannot have.
 pub fn set(app: &mut Map<String, Value>, sets: &[(String, String)]) -> Result<(), String> {
-    let mut lists: Vec<&str> = Vec::new();
+    let mut lists: Vec<String> = Vec::new();
     for (key, text) in sets {
-        let known = find(key).map(|f| (f.name, f.kind));
+        let (known, environment) = (find(key).map(|f| (f.name, f.kind)), environment(key));
         let (name, kind) = match known {
             Some(known) => known,
-            None if key.starts_with("env_") => (key.as_str(), Env),
+            None if environment.is_some() => (environment.as_deref().unwrap_or_default(), Env),
             None => return Err(unknown(key).replace(", it is ignored", "")),
         };
         let value = match kind {
@@ -197,8 +206,8 @@ pub fn set(app: &mut Map<String, Value>, sets: &[(String, String)]) -> Result<()
             SwitchOrText => value::switch(text).map_or_else(|| Value::from(text.as_str()), Value::Bool),
             List | Words => {
                 // The first takes the place of what the file has, the others join it.
-                let before = if lists.contains(&name) { app.remove(name) } else { None };
-                lists.push(name);
+                let before = if lists.iter().any(|list| list == name) { app.remove(name) } else { None };
+                lists.push(name.to_owned());
                 let mut list = before.and_then(|v| v.as_array().cloned()).unwrap_or_default();
                 match kind {
                     Words => list.extend(

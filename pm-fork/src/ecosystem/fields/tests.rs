@@ -20,6 +20,7 @@ fn text_becomes_what_the_field_wants() {
             &[("env", "A=b=c\n"), ("env", "D="), ("env_x", "E=f")],
             json!({"env": {"A": "b=c\n", "D": ""}, "env_x": {"E": "f"}}),
         ),
+        (&[("envProduction", "A=1")], json!({"env_production": {"A": "1"}})),
         (&[("maxMemoryRestart", "1G"), ("out", "x")], json!({"max_memory_restart": "1G", "out_file": "x"})),
         (&[("node_args", "--a '--b c'"), ("node_args", "-d")], json!({"node_args": ["--a", "--b c", "-d"]})),
         (&[("watch", "true"), ("log_file", "x")], json!({"watch": true, "log_file": "x"})),

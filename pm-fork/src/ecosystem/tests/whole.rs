@@ -198,8 +198,7 @@ fn an_environment_is_chosen_by_its_name() {
         "another environment is no change of the app"
     );
     let unknown = planned_in(app, &named("staging"), &Fake::new()).expect("a plan");
-    assert_eq!((unknown.warnings.len(), var(&unknown, "B")), (1, Some("2")));
-    assert!(unknown.warnings[0].starts_with("env_staging: "));
+    assert_eq!((unknown.env_names.as_slice(), var(&unknown, "B")), (["production".to_owned()].as_slice(), Some("2")));
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn root_starts_and_saves_nothing_that_another_user_has_written() {
     shared.front.ok("start idle.js");
     let said = shared.front.ok("save");
     assert!(said.err.contains(&format!("not saved: app 'web' is user {THEIRS}'s")), "{said:?}");
-    assert!(said.err.contains("saved 1 apps"), "{said:?}");
+    assert!(said.err.contains("saved 1 app in"), "{said:?}");
     std::fs::remove_dir_all(dir).expect("removed by its owner");
     shared.front.ok("resurrect");
     shared.front.ok("start all");
