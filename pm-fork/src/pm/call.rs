@@ -245,6 +245,7 @@ fn no_option(verb: &Verb, given: &str) -> Failure {
         (None, Some(field)) if verb.takes_apps() => {
             format!(": it is one of start, and {field} in a config file")
         }
+        (None, _) if verb.usage.is_empty() => ": it takes no target, and nothing of an app".to_owned(),
         (None, _) => String::new(),
     };
     Failure::with_code(1, format!("{name} has no option {given}{why} (pm {name} --help)"))
@@ -260,7 +261,7 @@ mod tests {
         for (verb, option, wanted) in [
             ("stop", "--force", "stop has no option --force (pm stop --help)"),
             ("delete", "--all", "delete has no option --all: is 'pm delete all' meant? (pm delete --help)"),
-            ("save", "--all", "save has no option --all (pm save --help)"),
+            ("save", "--all", "save has no option --all: it takes no target, and nothing of an app (pm save --help)"),
             ("stop", "--onyl", "stop has no option --onyl: is --only meant? (pm stop --help)"),
             (
                 "stop",
@@ -273,7 +274,7 @@ mod tests {
                 "-i",
                 "stop has no option -i: it is one of start, and instances in a config file (pm stop --help)",
             ),
-            ("save", "-i", "save has no option -i (pm save --help)"),
+            ("startup", "-i", "startup has no option -i (pm startup --help)"),
             (
                 "start",
                 "--port",

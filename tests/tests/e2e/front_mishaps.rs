@@ -336,7 +336,7 @@ fn what_is_not_as_meant_is_said_in_one_line() {
     let blank = front.pm(&["start", "idle.js", "--name", " "]);
     assert!(blank.code == 1 && blank.err.contains("a name cannot be of blanks alone"), "{blank:?}");
     let none = front.pm(&[]);
-    assert!(none.code == 1 && none.out.lines().count() > 20 && none.err.is_empty(), "{none:?}");
+    assert!(none.code == 1 && none.err.lines().count() > 20 && none.out.is_empty(), "{none:?}");
     assert_eq!(front.list(), [""; 0]);
     front.ok_words(&["start", "idle.js", "--name", "a,b"]);
     let said = front.line("stop a,c");
