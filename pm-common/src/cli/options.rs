@@ -248,7 +248,7 @@ pub fn size(option: &str, value: &OsStr) -> Result<u64, Failure> {
     size_of(text(option, value)?).map_err(|why| bad(option, value, why))
 }
 
-/// The same of text that is no option's.
+/// A size in bytes, of text that is no option's.
 ///
 /// # Errors
 /// What was expected.

@@ -7,8 +7,8 @@ use super::{Context, Plan};
 /// Names in a line, at most.
 const MOST: usize = 3;
 
-/// That apps of the plans have no variables for the environment that was chosen, and what may be meant. `None`: none was
-/// chosen, or all have some.
+/// The warning that apps of the plans have no variables for the environment that was chosen, and what may be meant. `None`:
+/// none was chosen, or all have some.
 #[must_use]
 pub fn no_env(plans: &[Plan], context: &Context) -> Option<String> {
     let name = context.env_name.as_deref().filter(|_| context.deployed.is_none())?;

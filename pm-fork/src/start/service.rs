@@ -60,7 +60,7 @@ pub(crate) struct Service {
     pub(crate) keep_workers: bool,
     /// The restarts that were counted before ([`Counts::put`]).
     pub(crate) counts: String,
-    /// It ran, and was stopped to be started again.
+    /// Whether the app ran, and was stopped to be started again.
     pub(crate) restarted: bool,
     /// Sockets that we were started with for it.
     pub(crate) sockets: Vec<Passed>,

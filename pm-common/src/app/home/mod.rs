@@ -112,7 +112,7 @@ impl Home {
         Ok(names)
     }
 
-    /// The same for who can do nothing without them.
+    /// The names of all apps, for who can do nothing without them.
     ///
     /// # Errors
     /// 125: the directory cannot be read.

@@ -56,7 +56,7 @@ fn is_no_directory(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists)
 }
 
-/// That a path cannot be a directory, and what to do.
+/// The text of a path that cannot be a directory, and what to do.
 fn no_directory(path: &Path) -> String {
     let is_none = |part: &&Path| part.metadata().is_ok_and(|found| !found.is_dir());
     let part = path.ancestors().find(is_none).unwrap_or(path).display();
@@ -98,7 +98,7 @@ pub(super) fn make_dir(home: &Path, dir: &Path) -> Result<(), Trouble> {
     check_dir(dir)
 }
 
-/// That the names in the directory of all apps cannot be read.
+/// The failure of a directory of all apps whose names cannot be read.
 pub(super) fn unreadable(home: &Path, error: &io::Error) -> Failure {
     Failure::own(match is_no_directory(error) {
         true => no_directory(home),
