@@ -10,20 +10,22 @@ use pm_tests::scene::Scene;
 use pm_tests::{any, proc, roll, stat};
 
 /// All on one port, which no other test has.
-const HOSTS: u32 = 300;
+const MANY: u32 = 300;
+/// Enough to be more than a few, and a ninth of the time.
+const SOME: u32 = 100;
 
 /// Node: answers with its pid on each.
 const NODE: &str = "const http = require('http');\n\
     const listen = (host) => http.createServer((_, answer) => answer.end(String(process.pid)))\n\
     \x20 .on('error', (error) => console.log(error.code))\n\
     \x20 .listen(process.env.PORT, host);\n\
-    for (let i = 1; i <= 300; i++) listen(`127.6.${i >> 8}.${i & 255}`);\n\
+    for (let i = 1; i <= process.env.HOSTS; i++) listen(`127.6.${i >> 8}.${i & 255}`);\n\
     listen('127.0.0.1');\n";
 
 /// The same in Python, which binds by itself and waits for all with an epoll.
 const PYTHON: &str = "import os, selectors, socket\n\
     waits, port = selectors.DefaultSelector(), int(os.environ['PORT'])\n\
-    hosts = [f'127.6.{i >> 8}.{i & 255}' for i in range(1, 301)]\n\
+    hosts = [f'127.6.{i >> 8}.{i & 255}' for i in range(1, int(os.environ['HOSTS']) + 1)]\n\
     for host in hosts + ['127.0.0.1']:\n\
     \x20   waits.register(socket.create_server((host, port)), selectors.EVENT_READ)\n\
     body = str(os.getpid())\n\
@@ -33,6 +35,11 @@ const PYTHON: &str = "import os, selectors, socket\n\
     \x20       with key.fileobj.accept()[0] as client:\n\
     \x20           client.recv(4096)\n\
     \x20           client.sendall((head + body).encode())\n";
+
+/// A scene whose programs listen on so many, and on 127.0.0.1.
+fn scene(hosts: u32) -> Scene {
+    any::scene().with("HOSTS", hosts.to_string())
+}
 
 fn host(number: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 6, 0, 0)) + number)
@@ -49,74 +56,73 @@ fn pid_at(scene: &Scene, host: Ipv4Addr) -> u32 {
 }
 
 /// Two workers serve at all addresses, and say so.
-fn all_are_served(chain: &Chain) {
+fn all_are_served(chain: &Chain, hosts: u32) {
     let scene = chain.scene;
     let count = |line: &stat::Line| line.0["listen"].as_array().map_or(0, Vec::len);
     let pids: Vec<u32> = chain.until("all addresses of two workers", || {
         let workers = stat::workers(scene);
-        let full = workers.len() == 2 && workers.iter().all(|line| count(line) == HOSTS as usize + 1);
+        let full = workers.len() == 2 && workers.iter().all(|line| count(line) == hosts as usize + 1);
         full.then(|| workers.iter().filter_map(stat::Line::pid).collect())
     });
-    for number in 1..=HOSTS {
+    for number in 1..=hosts {
         let pid = pid_at(scene, host(number));
         assert!(pids.contains(&pid), "{pid} of {pids:?}\n{}", chain.output());
     }
 }
 
-/// A start, two rolls (the second uses the sockets of the first worker again), and the death of a worker.
-fn through_its_life(chain: &Chain) {
+/// A start, rolls (the second uses the sockets of the first worker again), and the death of a worker.
+fn through_its_life(chain: &Chain, hosts: u32, rolls: u32) {
     any::serving(chain, 2);
-    all_are_served(chain);
-    for _ in 0..2 {
+    all_are_served(chain, hosts);
+    for _ in 0..rolls {
         roll::well(chain);
-        roll::drained(chain);
-        all_are_served(chain);
+        all_are_served(chain, hosts);
     }
     let victim = any::workers(chain.scene)[&0];
     proc::send(victim, SIGKILL);
     chain.until("its successor", || any::workers(chain.scene).get(&0).is_some_and(|pid| *pid != victim).then_some(()));
-    all_are_served(chain);
+    all_are_served(chain, hosts);
     assert!(chain.messages("without end").is_empty(), "{}", chain.output());
     let ready = chain.line("ready workers=2/2");
     assert!(ready.len() < 1000, "a line for people: {ready}");
 }
 
 #[test]
-fn node_workers_with_three_hundred_addresses() {
-    let scene = any::scene();
+fn node_workers_with_a_hundred_addresses() {
+    let scene = scene(SOME);
     let script = scene.file("many.js", NODE);
     let chain = any::start(&scene, "pm-cluster -n 2 --soak 100ms", &format!("node {}", script.display()));
-    through_its_life(&chain);
+    through_its_life(&chain, SOME, 2);
     chain.stop();
 }
 
 #[test]
 fn programs_that_bind_three_hundred_addresses() {
-    let scene = any::scene();
+    let scene = scene(MANY);
     let script = scene.file("many.py", PYTHON);
     let chain = any::start(&scene, "pm-cluster -n 2 --soak 100ms", &format!("/usr/bin/python3 {}", script.display()));
-    through_its_life(&chain);
+    through_its_life(&chain, MANY, 1);
     chain.stop();
 }
 
 #[test]
 fn a_successor_of_ours_has_all_addresses_again() {
-    let scene = any::scene();
+    let scene = scene(SOME);
     let script = scene.file("many.py", PYTHON);
     let chain = any::start(&scene, "pm-restart pm-cluster -n 2", &format!("/usr/bin/python3 {}", script.display()));
     any::serving(&chain, 2);
-    all_are_served(&chain);
+    all_are_served(&chain, SOME);
     let old = scene.process("pm-cluster").expect("it runs");
     proc::send(old, SIGKILL);
     chain.until("a successor", || roll::supervisor(&scene).filter(|line| line["pid"] != old && line["ready"] == 2));
-    all_are_served(&chain);
+    all_are_served(&chain, SOME);
     chain.stop();
 }
 
 /// The application hears of it, and people do, once.
 #[test]
 fn node_is_told_where_there_is_no_room_for_more() {
-    let scene = any::scene();
+    let scene = scene(MANY);
     let script = scene.file("many.js", NODE);
     let chain = any::start(&scene, "prlimit --nofile=200:200 pm-cluster -n 1", &format!("node {}", script.display()));
     chain.line("EMFILE");
@@ -130,20 +136,20 @@ fn node_is_told_where_there_is_no_room_for_more() {
 /// What we do not keep is the program's own, and it serves there; we are not exhausted, and start the next worker.
 #[test]
 fn a_program_has_the_rest_for_itself_where_there_is_no_room_for_more() {
-    let scene = any::scene();
+    let scene = scene(MANY);
     let script = scene.file("many.py", PYTHON);
     let line = format!("/usr/bin/python3 {}", script.display());
     let chain = any::start(&scene, "prlimit --nofile=320:320 pm-cluster -n 1", &line);
     let said = chain.line("an address is a worker's own");
     assert!(said.contains("limit=320; raise the hard limit"), "{said}");
     let first = any::serving(&chain, 1)[&0];
-    assert_eq!((pid_at(&scene, host(1)), pid_at(&scene, host(HOSTS))), (first, first));
+    assert_eq!((pid_at(&scene, host(1)), pid_at(&scene, host(MANY))), (first, first));
     let held = proc::descriptors(chain.pid());
     assert!((240..270).contains(&held), "{held} descriptors");
     proc::send(first, SIGKILL);
     let next = chain.until("the next worker", || any::workers(&scene).get(&0).copied().filter(|pid| *pid != first));
     any::serving(&chain, 1);
-    assert_eq!((pid_at(&scene, host(1)), pid_at(&scene, host(HOSTS))), (next, next));
+    assert_eq!((pid_at(&scene, host(1)), pid_at(&scene, host(MANY))), (next, next));
     assert_eq!(chain.messages("is a worker's own").len(), 1, "{}", chain.output());
     chain.stop();
 }

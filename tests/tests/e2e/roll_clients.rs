@@ -85,7 +85,7 @@ fn slow_clients_get_their_answers() {
 fn idle_connections_are_closed_cleanly_and_hold_no_roll() {
     for major in [18, 24] {
         let scene = Scene::with_node(major);
-        let chain = scene.start("pm-cluster -n 2 --soak 50ms --grace 8s node $F/app.js");
+        let chain = scene.start("pm-cluster -n 2 --soak 50ms --grace 1m node $F/app.js");
         let old = chain.serving(2);
         let open = || Connection::open(scene.port).expect("open");
         let mut unused: Vec<_> = (0..8).map(|_| open()).collect();
@@ -96,7 +96,7 @@ fn idle_connections_are_closed_cleanly_and_hold_no_roll() {
         let took = since.elapsed();
         assert!(old.iter().all(|pid| !proc::alive(*pid)));
         all_left_in_order(&chain);
-        assert!(took < Duration::from_secs(8), "{took:?}: it took the grace, not the linger\n{}", chain.output());
+        assert!(took < Duration::from_secs(30), "{took:?}: it took the grace, not the linger\n{}", chain.output());
         for connection in unused.iter_mut().chain(&mut idle) {
             assert_eq!(connection.end(), Ok(String::new()), "node {major}\n{}", chain.output());
         }
