@@ -18,7 +18,6 @@ use pm_common::cli::options::Asked;
 use pm_common::cli::report::{Failure, OrFail as _, print};
 use pm_common::cli::tables::PM_CLUSTER;
 use pm_common::node::program::{self, Node, base_name};
-use pm_common::policy::steering::Spread;
 use pm_common::policy::supervisor::{MOST_WORKERS, Shape, Supervisor};
 use pm_common::policy::worker::ReadyBy;
 use pm_common::supervise::release::Origin;
@@ -141,7 +140,7 @@ fn supervise<A: Adapter>(
 
 /// The sockets, those that were asked for among them.
 fn hold(mode: Mode, passed: &[Passed], declared: &[Declared]) -> Result<Sockets, Failure> {
-    let mut sockets = Sockets::new(mode, Spread::default());
+    let mut sockets = Sockets::new(mode);
     sockets.started_with(passed);
     for what in declared {
         sockets.declare(what).or_fail(|| format!("cannot listen on {what}"))?;

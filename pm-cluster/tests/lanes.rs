@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use common::{
     address, connect, hand_on, handle, inode, lanes, loopback, open, query, serving, take, unattended, worker,
 };
-use pm_cluster::sockets::{Mode, Sockets};
 use pm_common::node::query::Family;
-use pm_common::policy::steering::Spread;
 use pm_common::sys::socket::{self, EADDRINUSE, Join};
 
 #[test]
@@ -36,22 +34,20 @@ fn another_supervisor_on_the_same_port_gets_eaddrinuse() {
 
 #[test]
 fn connections_go_to_the_lanes_in_service_and_nowhere_else() {
-    for spread in [Spread::Random, Spread::Port] {
-        let mut listeners = Sockets::new(Mode::Lanes, spread);
-        let workers: Vec<_> = (0..4).map(|slot| serving(&mut listeners, worker(slot, 1), &loopback()).0).collect();
-        listeners.steer_off(worker(1, 1));
-        let _clients = connect(address(&workers[0]), 200);
-        let counts = take(&workers.iter().collect::<Vec<_>>(), 200);
-        assert_eq!(counts[1], 0, "steered off: {counts:?}");
-        assert!(counts.iter().filter(|&&count| count > 0).count() == 3, "spread over the others: {counts:?}");
-        assert!(listeners.take_warnings().is_empty());
-    }
+    let mut listeners = lanes();
+    let workers: Vec<_> = (0..4).map(|slot| serving(&mut listeners, worker(slot, 1), &loopback()).0).collect();
+    listeners.steer_off(worker(1, 1));
+    let _clients = connect(address(&workers[0]), 200);
+    let counts = take(&workers.iter().collect::<Vec<_>>(), 200);
+    assert_eq!(counts[1], 0, "steered off: {counts:?}");
+    assert!(counts.iter().filter(|&&count| count > 0).count() == 3, "spread over the others: {counts:?}");
+    assert!(listeners.take_warnings().is_empty());
 }
 
 #[test]
 fn ipv6_and_dual_stack_are_steered_too() {
     let Ok(_) = std::net::TcpListener::bind("[::1]:0") else { return };
-    let mut listeners = Sockets::new(Mode::Lanes, Spread::Port);
+    let mut listeners = lanes();
     let both = query(Family::Tcp4, None, 0);
     let workers: Vec<_> = (0..3).map(|slot| serving(&mut listeners, worker(slot, 1), &both).0).collect();
     listeners.steer_off(worker(2, 1));

@@ -11,7 +11,6 @@ use std::time::Duration;
 use common::{address, connect, inode, lanes, loopback, open, query, serving, take, unattended, worker};
 use pm_cluster::sockets::{How, Mode, Sockets};
 use pm_common::node::query::{Family, Query};
-use pm_common::policy::steering::Spread;
 use pm_common::sys::socket::{self, EADDRINUSE, EINVAL, ENOTSOCK};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -23,7 +22,7 @@ fn refused(query: &Query) -> i32 {
 }
 
 fn mode(mode: Mode) -> Sockets {
-    Sockets::new(mode, Spread::Random)
+    Sockets::new(mode)
 }
 
 #[test]

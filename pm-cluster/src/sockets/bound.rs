@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
-use pm_common::policy::steering::Spread;
 use pm_common::sys::socket;
 
 use super::Sockets;
@@ -114,7 +113,7 @@ impl Sockets {
             Some(id) => id,
             None if lanes && self.manner.mode != Mode::Shared => {
                 let backlog = backlog.max(LEAST_BACKLOG);
-                let mut all = Lanes::of_workers(at, backlog, self.manner.spread, &self.manner.warnings);
+                let mut all = Lanes::of_workers(at, backlog, &self.manner.warnings);
                 all.adopt(who, standing, socket)?;
                 let id = self.insert(None, Source::Lanes(all), false);
                 return self.listening_on(id, who).map(|()| None);
@@ -175,11 +174,5 @@ impl Sockets {
     #[must_use]
     pub fn shares(&self) -> bool {
         self.manner.mode == Mode::Shared
-    }
-
-    /// How connections are spread.
-    #[must_use]
-    pub fn spread(&self) -> Spread {
-        self.manner.spread
     }
 }

@@ -13,7 +13,6 @@ use pm_common::cli::report;
 use pm_common::kernel::listeners;
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
-use pm_common::policy::steering::Spread;
 use pm_common::sys::socket::{self, EADDRINUSE, EMFILE};
 
 mod address;
@@ -67,8 +66,8 @@ pub struct Sockets {
 impl Sockets {
     /// None yet.
     #[must_use]
-    pub fn new(mode: Mode, spread: Spread) -> Self {
-        Self { manner: Manner { mode, spread, ..Manner::default() }, ..Self::default() }
+    pub fn new(mode: Mode) -> Self {
+        Self { manner: Manner { mode, ..Manner::default() }, ..Self::default() }
     }
 
     /// Opens what a worker asks for, and gives it its means to accept.

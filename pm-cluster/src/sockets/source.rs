@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pm_common::policy::listening::Listening;
-use pm_common::policy::steering::Spread;
 use pm_common::sys::socket::{self, EACCES, EADDRINUSE, EBADF, EINVAL, Join, Kind, Local};
 
 use super::lanes::{self, Lanes, Opened};
@@ -50,7 +49,6 @@ pub(super) enum Source {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Manner {
     pub(super) mode: Mode,
-    pub(super) spread: Spread,
     pub(super) warnings: Warnings,
 }
 
@@ -90,7 +88,7 @@ impl Manner {
     pub(super) fn tcp(&self, at: BindAddress, backlog: i32) -> io::Result<Source> {
         if self.mode == Mode::Lanes {
             let what = "an address cannot have lanes, its workers share one socket";
-            return Ok(self.or_shared(lanes::open(at, backlog, self.spread, &self.warnings)?, at.address, what));
+            return Ok(self.or_shared(lanes::open(at, backlog, &self.warnings)?, at.address, what));
         }
         let fd = socket::tcp_bound(at.address, at.only_v6, Join::Alone)?;
         socket::listen(&fd, backlog)?;
@@ -111,7 +109,7 @@ impl Manner {
         };
         let only_v6 = address.is_ipv6() && socket::is_only_v6(&first)?;
         let _ = socket::reuse_address(&first);
-        let opened = lanes::open_around(first, BindAddress { address, only_v6 }, self.spread, &self.warnings)?;
+        let opened = lanes::open_around(first, BindAddress { address, only_v6 }, &self.warnings)?;
         let what = "no lanes beside the socket that we were started with, its workers share it";
         Ok(self.or_shared(opened, address, what))
     }

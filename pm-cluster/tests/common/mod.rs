@@ -9,7 +9,6 @@ use pm_cluster::sockets::wanted::Request;
 use pm_cluster::sockets::{How, LaneView, Mode, Sockets};
 use pm_common::node::query::{Family, Query};
 use pm_common::policy::WorkerId;
-use pm_common::policy::steering::Spread;
 use pm_common::sys::socket;
 use serde_json::Value;
 
@@ -18,9 +17,9 @@ pub(crate) fn worker(slot: u32, generation: u64) -> WorkerId {
     WorkerId { slot, generation }
 }
 
-/// Lanes with the random spread.
+/// Lanes, and none opened yet.
 pub(crate) fn lanes() -> Sockets {
-    Sockets::new(Mode::Lanes, Spread::Random)
+    Sockets::new(Mode::Lanes)
 }
 
 /// `listen(port, address)`

@@ -4,18 +4,6 @@
 //! range the kernel would hash over all sockets of the group, the drained ones included. Jumps in classic BPF reach 255
 //! instructions, so nothing here jumps further than over one run of neighbouring indexes.
 
-/// How a new connection chooses among the lanes in service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Spread {
-    /// A random lane for each connection.
-    #[default]
-    Random,
-    /// By the client's source port, so that it can be told beforehand who gets a connection. No evener than chance, also
-    /// for one client: since Linux 5.18 its next port is 2 to 16 further on, at random (`__inet_hash_connect`). Of 64
-    /// connections over 2, 4 and 8 lanes the fullest has 36, 20 and 12 either way.
-    Port,
-}
-
 /// One classic BPF instruction, as `struct sock_filter` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instruction {
@@ -55,20 +43,20 @@ const NETWORK_HEADER: u32 = 0xfff0_0000;
 /// still a lane in service).
 const IPV6_HEADER: u32 = 40;
 
-/// The program that gives each new connection to one of the `lanes` in service, named by their index in the group.
+/// The program that gives each new connection to one of the `lanes` in service at random; they are named by their index
+/// in the group.
 /// Repeated indexes are one; the order does not matter.
 ///
 /// `None` for no lane at all, and for a list so torn (more than 1,362 separate runs of neighbours) that the program would
 /// be longer than [`MOST_INSTRUCTIONS`]: the caller keeps the program that is attached, and says so.
 #[must_use]
-pub fn program(lanes: &[u32], spread: Spread) -> Option<Vec<Instruction>> {
+pub fn program(lanes: &[u32]) -> Option<Vec<Instruction>> {
     let runs = runs(lanes);
     let count = runs.iter().map(|run| run.length).sum::<u32>();
     if count == 0 {
         return None;
     }
-    let mut out = seed(spread);
-    out.push(plain(MODULO, count));
+    let mut out = vec![plain(LOAD_WORD, RANDOM), plain(MODULO, count)];
     let (last, others) = runs.split_last()?;
     for run in others {
         out.push(Instruction { code: IF_AT_LEAST, jt: 2, jf: 0, k: run.from + run.length });
@@ -96,8 +84,8 @@ impl Run {
 
 /// Makes the program of [`program`] with some source ports whose connections go to one lane each, in service or not.
 #[must_use]
-pub fn program_with(lanes: &[u32], spread: Spread, sources: &[(u16, u32)]) -> Option<Vec<Instruction>> {
-    let rest = program(lanes, spread)?;
+pub fn program_with(lanes: &[u32], sources: &[(u16, u32)]) -> Option<Vec<Instruction>> {
+    let rest = program(lanes)?;
     if sources.is_empty() {
         return Some(rest);
     }
@@ -124,21 +112,8 @@ fn runs(lanes: &[u32]) -> Vec<Run> {
     runs
 }
 
-/// Instructions that leave the number to divide in the accumulator.
-fn seed(spread: Spread) -> Vec<Instruction> {
-    match spread {
-        Spread::Random => vec![plain(LOAD_WORD, RANDOM)],
-        // The version is looked at in each packet: a dual-stack socket gets both. Linux clients use even ports only, so
-        // the lowest bit says nothing.
-        Spread::Port => {
-            let mut out = source_port();
-            out.push(plain(SHIFT_RIGHT, 1));
-            out
-        }
-    }
-}
-
-/// Instructions that leave the client's port in the accumulator.
+/// Instructions that leave the client's port in the accumulator. The version is looked at in each packet: a dual-stack
+/// socket gets both.
 fn source_port() -> Vec<Instruction> {
     vec![
         plain(LOAD_BYTE, NETWORK_HEADER),
@@ -202,7 +177,7 @@ mod tests {
     }
 
     fn assert_even(lanes: &[u32]) {
-        let program = program(lanes, Spread::Random).expect("a program");
+        let program = program(lanes).expect("a program");
         assert_loadable(&program);
         let mut hits = BTreeMap::new();
         for random in 0..lanes.len() as u32 * 3 {
@@ -226,7 +201,7 @@ mod tests {
 
     #[test]
     fn any_random_word_hits_a_lane_in_service() {
-        let program = program(&[2, 3, 9], Spread::Random).expect("a program");
+        let program = program(&[2, 3, 9]).expect("a program");
         for random in [0, 1, 2, 3, u32::MAX, u32::MAX - 1, u32::MAX - 2, 1 << 31] {
             assert!([2, 3, 9].contains(&interpret(&program, random, &[])));
         }
@@ -234,20 +209,20 @@ mod tests {
 
     #[test]
     fn neighbours_cost_three_instructions_in_all() {
-        assert_eq!(program(&(0..1000).collect::<Vec<_>>(), Spread::Random).expect("a program").len(), 4);
+        assert_eq!(program(&(0..1000).collect::<Vec<_>>()).expect("a program").len(), 4);
     }
 
     #[test]
     fn nothing_to_name_and_too_much_to_name_give_no_program() {
-        assert_eq!(program(&[], Spread::Random), None);
+        assert_eq!(program(&[]), None);
         let torn = |count: u32| (0..count).map(|i| i * 2).collect::<Vec<_>>();
-        assert!(program(&torn(1362), Spread::Port).is_some());
-        assert_eq!(program(&torn(1366), Spread::Random), None);
+        assert!(program(&torn(1362)).is_some());
+        assert_eq!(program(&torn(1366)), None);
     }
 
     #[test]
     fn one_source_port_goes_to_its_lane_and_the_others_as_ever() {
-        let program = program_with(&[0, 1], Spread::Random, &[(4711, 7), (4712, 1)]).expect("a program");
+        let program = program_with(&[0, 1], &[(4711, 7), (4712, 1)]).expect("a program");
         assert_loadable(&program);
         let packet = |port: u16| {
             let mut packet = vec![0u8; 64];
@@ -258,20 +233,19 @@ mod tests {
         assert_eq!(interpret(&program, 0, &packet(4711)), 7);
         assert_eq!(interpret(&program, 0, &packet(4712)), 1);
         assert_eq!((0..2).map(|random| interpret(&program, random, &packet(80))).collect::<Vec<_>>(), [0, 1]);
-        assert_eq!(program_with(&[2], Spread::Port, &[]), super::program(&[2], Spread::Port));
+        assert_eq!(program_with(&[2], &[]), super::program(&[2]));
     }
 
     #[test]
     fn a_lane_named_twice_counts_once() {
-        assert_eq!(program(&[1, 1, 0], Spread::Random), program(&[0, 1], Spread::Random));
+        assert_eq!(program(&[1, 1, 0]), program(&[0, 1]));
     }
 
     #[test]
-    fn the_source_port_chooses_under_either_protocol_and_any_header_length() {
-        let program = program(&[4, 6, 7], Spread::Port).expect("a program");
+    fn a_source_port_is_seen_under_either_protocol_and_any_header_length() {
+        let program = program_with(&[4], &[(40002, 6)]).expect("a program");
         assert_loadable(&program);
-        for port in [0u16, 1, 2, 32768, 40002, 60999, 65535] {
-            let wanted = [4, 6, 7][usize::from(port >> 1) % 3];
+        for (port, wanted) in [(40002_u16, 6), (40003, 4), (0, 4)] {
             for words in 5..=15u8 {
                 let mut packet = vec![0u8; 64];
                 packet[0] = 0x40 | words;

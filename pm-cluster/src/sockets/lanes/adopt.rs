@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pm_common::policy::WorkerId;
-use pm_common::policy::steering::{self, Spread};
+use pm_common::policy::steering;
 use pm_common::sys::socket;
 
 use super::{Lanes, Standing};
@@ -28,14 +28,14 @@ pub fn prepare(socket: BorrowedFd<'_>, first: bool) -> io::Result<()> {
 /// A steering program that is attached while SO_REUSEPORT is set for a moment stays when it is cleared: that is how a lone
 /// socket can be steered before a second one has joined, so that none of its connections goes to a newcomer. It is done
 /// this late because it gives the socket a group of its own, which could not join that of another that listens first.
-fn steer_alone(socket: &OwnedFd, spread: Spread) -> io::Result<()> {
+fn steer_alone(socket: &OwnedFd) -> io::Result<()> {
     // A program that shares its port on purpose goes on to do so.
     if socket::joins(socket)? {
         return Ok(());
     }
     socket::let_others_join(socket)?;
     // An older kernel may refuse: then the first newcomer may get a connection before it is steered.
-    let _ = socket::steer(socket, &steering::program(&[0], spread).unwrap_or_default());
+    let _ = socket::steer(socket, &steering::program(&[0]).unwrap_or_default());
     socket::join_no_more(socket)
 }
 
@@ -55,7 +55,7 @@ impl Lanes {
         self.leave_all_shut();
         self.look_for_foreign();
         match self.lanes.is_empty() {
-            true => steer_alone(&socket, self.spread)?,
+            true => steer_alone(&socket)?,
             // It may have been bound as the first one, and another has listened before it.
             false => socket::let_others_join(&socket)?,
         }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn of_workers(address: SocketAddr, only_v6: bool) -> Lanes {
-        Lanes::of_workers(BindAddress { address, only_v6 }, 100, Spread::Random, &Warnings::default())
+        Lanes::of_workers(BindAddress { address, only_v6 }, 100, &Warnings::default())
     }
 
     fn adopted() -> (Lanes, SocketAddr) {

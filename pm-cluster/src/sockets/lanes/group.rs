@@ -88,7 +88,7 @@ impl Lanes {
 
     fn attach(&mut self, indexes: &[u32]) -> Result<(), String> {
         let sources = self.source_indexes();
-        let program = steering::program_with(indexes, self.spread, &sources).ok_or("too many separate lanes")?;
+        let program = steering::program_with(indexes, &sources).ok_or("too many separate lanes")?;
         if program == self.attached {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 
 use pm_common::cli::report;
 use pm_common::policy::WorkerId;
-use pm_common::policy::steering::{self, Instruction, Spread};
+use pm_common::policy::steering::{self, Instruction};
 use pm_common::sys::limits;
 use pm_common::sys::socket::{self, Join};
 
@@ -36,7 +36,6 @@ pub use lane::Standing;
 pub(crate) struct Lanes {
     at: BindAddress,
     backlog: i32,
-    spread: Spread,
     warnings: Warnings,
     lanes: Vec<Lane>,
     /// The lanes by the numbers of their sockets.
@@ -66,26 +65,25 @@ type Second = fn(&Lanes, &OwnedFd) -> io::Result<OwnedFd>;
 ///
 /// # Errors
 /// That of the first socket: EADDRINUSE, EACCES, EADDRNOTAVAIL and so on; EMFILE and ENFILE of either.
-pub(crate) fn open(at: BindAddress, backlog: i32, spread: Spread, warnings: &Warnings) -> io::Result<Opened> {
-    Lanes::of_workers(at, backlog, spread, warnings).open_with(Lanes::second)
+pub(crate) fn open(at: BindAddress, backlog: i32, warnings: &Warnings) -> io::Result<Opened> {
+    Lanes::of_workers(at, backlog, warnings).open_with(Lanes::second)
 }
 
 /// Makes the lanes of an address around a socket that is bound and listens already.
 ///
 /// # Errors
 /// That of looking at it.
-pub(crate) fn open_around(first: OwnedFd, at: BindAddress, spread: Spread, warnings: &Warnings) -> io::Result<Opened> {
-    Lanes::of_workers(at, LEAST_BACKLOG, spread, warnings).around(first, Lanes::second)
+pub(crate) fn open_around(first: OwnedFd, at: BindAddress, warnings: &Warnings) -> io::Result<Opened> {
+    Lanes::of_workers(at, LEAST_BACKLOG, warnings).around(first, Lanes::second)
 }
 
 impl Lanes {
     /// An address without a lane: its workers bring their own.
     #[must_use]
-    pub(crate) fn of_workers(at: BindAddress, backlog: i32, spread: Spread, warnings: &Warnings) -> Self {
+    pub(crate) fn of_workers(at: BindAddress, backlog: i32, warnings: &Warnings) -> Self {
         Self {
             at,
             backlog,
-            spread,
             warnings: warnings.clone(),
             lanes: Vec::new(),
             ours: BTreeMap::new(),
@@ -120,7 +118,7 @@ impl Lanes {
     fn second(&self, first: &OwnedFd) -> io::Result<OwnedFd> {
         let second = self.beside()?;
         // It shows whether this kernel can steer, before anybody depends on it.
-        socket::steer(first, &steering::program(&[0], self.spread).unwrap_or_default())?;
+        socket::steer(first, &steering::program(&[0]).unwrap_or_default())?;
         Ok(second)
     }
 
@@ -255,11 +253,11 @@ mod tests {
     };
 
     fn none() -> Lanes {
-        Lanes::of_workers(LOOPBACK, 5, Spread::Random, &Warnings::default())
+        Lanes::of_workers(LOOPBACK, 5, &Warnings::default())
     }
 
     fn lanes() -> Lanes {
-        match open(LOOPBACK, 5, Spread::Random, &Warnings::default()).expect("opened") {
+        match open(LOOPBACK, 5, &Warnings::default()).expect("opened") {
             Opened::Lanes(lanes) => lanes,
             Opened::Single(_, reason) => panic!("no lanes here: {reason}"),
         }

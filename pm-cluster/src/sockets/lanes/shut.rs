@@ -114,8 +114,6 @@ mod tests {
     use std::net::{SocketAddr, TcpStream};
     use std::os::fd::OwnedFd;
 
-    use pm_common::policy::steering::Spread;
-
     use super::*;
     use crate::sockets::lanes::{Opened, Standing, open};
     use crate::sockets::wanted::BindAddress;
@@ -132,9 +130,7 @@ mod tests {
 
     /// Three lanes in service, and what their workers have.
     fn three() -> (Lanes, Vec<OwnedFd>) {
-        let Ok(Opened::Lanes(mut lanes)) = open(LOOPBACK, 500, Spread::Random, &Warnings::default()) else {
-            panic!("no lanes here")
-        };
+        let Ok(Opened::Lanes(mut lanes)) = open(LOOPBACK, 500, &Warnings::default()) else { panic!("no lanes here") };
         let give = |slot| lanes.give(worker(slot), Standing::InService).expect("given");
         let all = (0..3).map(give).collect();
         (lanes, all)

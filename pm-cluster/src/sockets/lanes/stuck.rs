@@ -52,8 +52,6 @@ impl Lanes {
 mod tests {
     use std::net::{SocketAddr, TcpStream};
 
-    use pm_common::policy::steering::Spread;
-
     use super::super::{Opened, open};
     use super::*;
     use crate::sockets::wanted::BindAddress;
@@ -70,7 +68,7 @@ mod tests {
 
     /// Two workers in service, in lanes 0 and 1.
     fn two() -> Lanes {
-        let Opened::Lanes(mut lanes) = open(LOOPBACK, 99, Spread::Random, &Warnings::default()).expect("opened") else {
+        let Opened::Lanes(mut lanes) = open(LOOPBACK, 99, &Warnings::default()).expect("opened") else {
             panic!("no lanes here")
         };
         for slot in 0..2 {
