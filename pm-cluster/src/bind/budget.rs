@@ -31,7 +31,8 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Its calls have taken so much more; gives until when they have to wait, if they do. `addresses`: how many it has.
+    /// Counts that the worker's calls have taken so much more; gives until when they have to wait, if they do.
+    /// `addresses`: how many it has.
     pub(super) fn spend(&mut self, now: Mono, took: Span, addresses: impl FnOnce() -> usize) -> Option<Mono> {
         let came_back = now.since(self.at).0 / TIMES;
         self.spent = Span(self.spent.0.saturating_sub(came_back).saturating_add(took.0));

@@ -74,7 +74,7 @@ impl FanoutQuestion {
 
     fn said(&self, fanout: Fanout, why: Option<String>) -> Option<Said> {
         match (fanout, why?) {
-            // It asks for its sockets, and there is nothing to be said.
+            // The program asks for its sockets, and there is nothing to be said.
             _ if self.node == Node::Itself => None,
             (Fanout::Off, why) => Some(Said::Warning(format!(
                 "cannot share a port among copies that bind it themselves, they get EADDRINUSE reason={why}; see \

@@ -107,7 +107,7 @@ struct Asked {
 }
 
 impl Binds {
-    /// Nobody is watched yet.
+    /// Binds of which none is watched yet.
     #[must_use]
     pub(crate) fn new(fanout: Fanout, open: Option<FanoutQuestion>) -> Self {
         Self {
@@ -173,12 +173,12 @@ impl Binds {
         }
     }
 
-    /// The supervisor stops: calls are not looked at any more.
+    /// Looks at no call any more: the supervisor stops.
     pub fn finish(&mut self) {
         self.finished = true;
     }
 
-    /// A worker listens at an address that it bound, or was started with.
+    /// Notes that a worker listens at an address that it bound, or was started with.
     pub fn listens_at(&mut self, who: WorkerId, address: &Listening) {
         self.ports.entry(who).or_default().extend(address.tcp().map(|tcp| tcp.port()));
     }

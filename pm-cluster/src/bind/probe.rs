@@ -23,7 +23,7 @@ pub enum FanoutChoice {
     Shared,
     /// Only sockets that are passed on at the start.
     Inherit,
-    /// None: the program sees to it.
+    /// No way: the program sees to it.
     Off,
 }
 

@@ -67,14 +67,14 @@ fn holds_up(one: &Connection, at: Age) -> bool {
 }
 
 impl Drains {
-    /// None yet.
+    /// Drains of which none is under way yet; `grace`: what a worker has for its end.
     #[must_use]
     pub fn new(grace: Span) -> Self {
         let (under_way, proc) = (BTreeMap::new(), Proc::default());
         Self { limit: Span(grace.0 / 8 * 7), under_way, proc }
     }
 
-    /// A worker drains from now on; `ports` is where it listens by itself, `linger` how long connections may be idle.
+    /// Begins the drain of a worker; `ports` is where it listens by itself, `linger` how long connections may be idle.
     pub fn begin(&mut self, who: WorkerId, pid: i32, ports: Vec<u16>, linger: Span, stopping: bool) {
         let now = clock::now();
         let ports = ports.into_iter().collect();
@@ -98,13 +98,13 @@ impl Drains {
         }
     }
 
-    /// Whether it is not over yet.
+    /// Whether the drain of a worker is under way.
     #[must_use]
     pub fn has(&self, who: WorkerId) -> bool {
         self.under_way.contains_key(&who)
     }
 
-    /// The worker is gone.
+    /// Forgets a worker that is gone.
     pub fn forget(&mut self, who: WorkerId) {
         self.under_way.remove(&who);
     }

@@ -28,7 +28,7 @@ impl Cluster {
         }
     }
 
-    /// Those that have just begun to listen are to be asked.
+    /// Has the workers asked that have just begun to listen.
     fn note_listening(&mut self, events: &VecDeque<Event>) {
         let Some(health) = &mut self.health else { return };
         for event in events {
@@ -86,7 +86,7 @@ impl Adapter for Cluster {
         let (sockets, addresses): (Vec<_>, Vec<_>) = self.sockets.pass(id)?.into_iter().unzip();
         if !sockets.is_empty() {
             addresses.iter().for_each(|address| self.binds.listens_at(id, address));
-            // It need not say that it listens: the socket does, and who asks waits in its queue.
+            // The worker need not say that it listens: the socket does, and who asks waits in its queue.
             let health = self.health.iter_mut();
             health.for_each(|health| addresses.iter().for_each(|address| health.listens(id, address)));
             plan.env.extend(listen::environment(&addresses));

@@ -144,7 +144,7 @@ impl Handoff {
         if !accepted {
             return self.refused(id, pending);
         }
-        // It has room again. One is enough to ask for: each that it takes brings the next.
+        // The worker has room again. One is enough to ask for: each that it takes brings the next.
         if let Some(other) = self.waiting.iter_mut().find(|p| p.key == pending.key && p.refused.contains(&id)) {
             other.refused.remove(&id);
             other.retry = None;

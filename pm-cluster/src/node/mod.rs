@@ -67,7 +67,7 @@ pub(crate) struct Worker {
     pub(crate) progress: Progress,
     /// The worker has said that its program has been loaded, or can no longer say so.
     booted: bool,
-    /// Ready, and not on its way out.
+    /// The worker is ready, and not on its way out.
     pub(crate) in_service: bool,
     /// The worker was told to end with a message, and no signal is sent.
     said_stop: bool,
@@ -87,7 +87,7 @@ pub(crate) struct Heard {
     pub(crate) pong: bool,
     /// The worker has finished, and waits for the stop signal.
     pub(crate) drained: bool,
-    /// Nothing more will come.
+    /// The channel has ended: nothing more will come.
     pub(crate) closed: bool,
 }
 
@@ -106,7 +106,7 @@ impl Primary {
         }
     }
 
-    /// A worker is about to start.
+    /// Adds a worker that is about to start.
     pub(crate) fn insert(&mut self, id: WorkerId, worker: Worker) {
         self.workers.insert(id, worker);
     }
@@ -162,7 +162,7 @@ impl Primary {
             Message::Online => worker.progress.online = true,
             Message::Loaded => {
                 worker.progress.loaded = true;
-                // It will say when its program is, too: until then, that it lives shows nothing.
+                // The worker will say when its program is loaded, too: until then, that it lives shows nothing.
                 events.push_back(Event::Boots(id));
             }
             Message::Booted { server } => {
@@ -255,7 +255,7 @@ impl Primary {
         events.push_back(Event::Closed { id, address });
     }
 
-    /// What was said of addresses that are closed is of no use.
+    /// Forgets what was said of addresses that are closed.
     fn forget_closed(&mut self, sockets: &Sockets) {
         self.said_to_all.retain(|key, _| sockets.at_key(key).is_some());
     }
@@ -334,7 +334,7 @@ impl Primary {
         self.accept_again.into_iter().chain(self.handoff.deadline()).min()
     }
 
-    /// What was put off.
+    /// Does what was put off and is due at `now`.
     pub(crate) fn settle(&mut self, now: Mono) {
         self.accept_again = self.accept_again.filter(|at| *at > now);
         self.pass_on();

@@ -80,7 +80,7 @@ impl Address {
             return Err(io::Error::from_raw_os_error(EADDRINUSE));
         }
         let how = match &mut self.source {
-            // It does not accept yet, even if it is ready.
+            // The worker does not accept yet, even if it is ready.
             Source::Lanes(lanes) if reserved => How::Handle(lanes.held(who).ok_or(io::ErrorKind::NotFound)?),
             Source::Lanes(lanes) => How::Handle(lanes.give(who, not_yet(standing))?),
             Source::Shared { fd, .. } => How::Handle(fd.try_clone()?),
@@ -95,7 +95,7 @@ impl Address {
         Ok(how)
     }
 
-    /// The worker listens now.
+    /// Notes that a worker listens now.
     pub(super) fn accepting(&mut self, who: WorkerId) {
         if let Some(accepts) = self.workers.get_mut(&who) {
             *accepts = true;
@@ -121,7 +121,7 @@ impl Address {
         }
     }
 
-    /// The worker has closed its copy, or is dead.
+    /// Takes the address from a worker that has closed its copy, or is dead.
     pub(super) fn leave(&mut self, who: WorkerId) {
         self.reserved.remove(&who);
         if self.workers.remove(&who).is_none() {
@@ -130,7 +130,7 @@ impl Address {
         self.source.lanes_mut().into_iter().for_each(|lanes| lanes.vacate(who));
     }
 
-    /// No next worker of the slot is expected here.
+    /// Expects no next worker of the slot here any more.
     pub(super) fn release_slot(&mut self, slot: u32) {
         if !self.slots.remove(&slot) {
             return;
@@ -145,7 +145,7 @@ impl Address {
         }
     }
 
-    /// No next worker of any slot is expected here.
+    /// Expects no next worker of any slot here any more.
     pub(super) fn forget_slots(&mut self) {
         for slot in self.slots.clone() {
             self.release_slot(slot);
@@ -158,19 +158,19 @@ impl Address {
         self.source.inet().map(|address| address.port())
     }
 
-    /// A worker of this slot has had it, and its next one may want it.
+    /// Whether a worker of this slot has had the address, so that its next one may want it.
     #[must_use]
     pub(super) fn is_known_to(&self, slot: u32) -> bool {
         self.slots.contains(&slot)
     }
 
-    /// Nobody has it open.
+    /// Whether nobody has the address open.
     #[must_use]
     pub(super) fn idle(&self) -> bool {
         self.workers.is_empty() && !self.declared
     }
 
-    /// Nobody has it open, and nobody is expected to.
+    /// Whether nobody has the address open, and nobody is expected to.
     #[must_use]
     pub(super) fn unwanted(&self) -> bool {
         self.idle() && self.slots.is_empty()
@@ -297,7 +297,7 @@ impl Address {
         }
     }
 
-    /// The worker has it open; whether it accepts is said later.
+    /// Notes that a worker has the address open; whether it accepts is said later.
     pub(super) fn admit(&mut self, who: WorkerId) {
         self.workers.entry(who).or_insert(false);
         self.slots.insert(who.slot);

@@ -170,7 +170,7 @@ impl Sockets {
         self.addresses.all_lanes().for_each(|lanes| lanes.steer_source(who, source));
     }
 
-    /// All workers share one socket, by choice.
+    /// Whether all workers share one socket, by choice.
     #[must_use]
     pub fn shares(&self) -> bool {
         self.manner.mode == Mode::Shared

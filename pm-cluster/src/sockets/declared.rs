@@ -59,7 +59,7 @@ impl Sockets {
             if !lent.shared {
                 socket::set_nonblocking(&lent.socket, false)?;
             }
-            // It need not say that it listens: the socket does.
+            // The worker need not say that it listens: the socket does.
             address.accepting(who);
             address.reserved.insert(who);
             passed.push((lent.socket, address.at.clone()));

@@ -64,7 +64,7 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// None yet.
+    /// Sockets of which none is open yet.
     #[must_use]
     pub fn new(mode: Mode) -> Self {
         Self { manner: Manner { mode, ..Manner::default() }, ..Self::default() }
@@ -91,7 +91,7 @@ impl Sockets {
         Ok(Grant { address: id, how: how.map_err(|error| negative(&error))? })
     }
 
-    /// A new address for the request; one that nobody has open must not be in its way.
+    /// Makes a new address for the request; one that nobody has open must not be in its way.
     fn make(&mut self, slot: u32, request: &Request) -> Result<u64, i32> {
         let Request { key, wanted, backlog, access, .. } = request;
         if let Some(id) = self.declared_for(key, wanted) {
@@ -128,7 +128,7 @@ impl Sockets {
         port.is_some() && self.addresses.drop_where(|address| address.idle() && address.port() == port)
     }
 
-    /// The worker listens now: it takes connections of this key as soon as it is ready.
+    /// Notes that a worker listens now: it takes connections of this key as soon as it is ready.
     pub fn accepting(&mut self, who: WorkerId, key: &str) {
         let standing = self.standing(who);
         if let Some(address) = self.addresses.with_key(key).and_then(|id| self.addresses.get_mut(id)) {
@@ -137,15 +137,15 @@ impl Sockets {
         }
     }
 
-    /// The worker is ready: all that it accepts on comes into service, now and later.
+    /// Brings all that a worker accepts on into service, now and later: it is ready.
     pub fn steer_in(&mut self, who: WorkerId) {
-        // It may be ready before it listens, and is said to be again at each address: that one stands already.
+        // A worker may be ready before it listens, and is said to be again at each address: that one stands already.
         if self.standings.insert(who, Standing::InService) != Some(Standing::InService) {
             self.restand(who, Standing::InService);
         }
     }
 
-    /// The worker drains: no new connection for it from now on.
+    /// Steers new connections away from a worker: it drains.
     pub fn steer_off(&mut self, who: WorkerId) {
         self.standings.insert(who, Standing::Draining);
         self.restand(who, Standing::Draining);
@@ -157,7 +157,7 @@ impl Sockets {
         }
     }
 
-    /// The worker has closed this listener. Its lane is kept: what still arrives there is to be handed on.
+    /// Notes that a worker has closed a listener. Its lane is kept: what still arrives there is to be handed on.
     pub fn closed(&mut self, who: WorkerId, key: &str) {
         let own_accord = self.standing(who) != Standing::Draining;
         let id = self.addresses.with_key(key);
@@ -170,7 +170,7 @@ impl Sockets {
         self.sweep();
     }
 
-    /// The worker is dead. Its lanes are kept for the slot's next worker.
+    /// Keeps the lanes of a worker that is dead for its slot's next one.
     pub fn gone(&mut self, who: WorkerId) {
         self.standings.remove(&who);
         for address in self.addresses.values_mut() {
@@ -179,7 +179,7 @@ impl Sockets {
         self.sweep();
     }
 
-    /// The slot gets no next worker (scaled down): its lanes are anybody's, and an address that nobody else wants ends.
+    /// Makes the lanes of a slot that was scaled away anybody's, and closes an address that nobody else wants.
     pub fn release_slot(&mut self, slot: u32) {
         for address in self.addresses.values_mut() {
             address.release_slot(slot);
@@ -216,7 +216,7 @@ impl Sockets {
         (waiting, None)
     }
 
-    /// The stop: everything is closed, our socket files are removed.
+    /// Closes everything at the stop, and removes our socket files.
     pub fn close_all(&mut self) {
         self.addresses.clear();
         self.standings.clear();

@@ -104,7 +104,7 @@ impl Sockets {
         Limit::of(of_slot, self.addresses.len(), self.addresses.sockets(), limits::most_descriptors())
     }
 
-    /// Once for each slot: the numbers change from call to call.
+    /// Says which limit is in the way, once for each slot: the numbers change from call to call.
     fn warn_of(&mut self, limit: Limit, asker: Asker, slot: u32) {
         if self.told_full.insert((slot, asker == Asker::Node)) {
             let sockets = self.addresses.sockets();

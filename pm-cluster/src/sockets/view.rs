@@ -115,14 +115,15 @@ impl Sockets {
         accepted.filter_map(Address::port).collect()
     }
 
-    /// All connections that wait in lanes of this port.
+    /// How many connections wait in all lanes of this port.
     #[must_use]
     pub fn queued(&self, port: u16) -> u32 {
         let there = self.addresses.values().filter(|address| address.port() == Some(port));
         there.filter_map(|address| address.source.lanes()).map(Lanes::queued).sum()
     }
 
-    /// The worker hangs, and is being replaced: its lanes are for the one that replaces it. Or it does not hang any more.
+    /// Gives the lanes of a worker that hangs to the one that replaces it, or takes that back: it does not hang any
+    /// more.
     pub fn give_up(&mut self, who: WorkerId, hangs: bool) {
         self.addresses.all_lanes().for_each(|lanes| lanes.give_up(who, hangs));
     }

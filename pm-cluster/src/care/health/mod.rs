@@ -54,7 +54,7 @@ pub struct Url {
 }
 
 impl Url {
-    /// Reads one; `None`: it is none, or not of plain HTTP.
+    /// Reads a URL; `None`: the text is none, or not of plain HTTP.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("http://")?;
@@ -119,13 +119,13 @@ struct Asking {
 type Shown = Option<Result<(), String>>;
 
 impl Health {
-    /// None yet.
+    /// Checks of which none is under way yet.
     #[must_use]
     pub fn new(question: Question) -> Self {
         Self { question, starts: BTreeMap::new(), checks: BTreeMap::new() }
     }
 
-    /// A worker of this release is about to start.
+    /// Notes the release of a worker that is about to start.
     pub fn prepare(&mut self, who: WorkerId, release: &Release) {
         if matches!(self.question, Question::Command(_)) {
             self.starts.insert(who, Start::of(release));
@@ -139,7 +139,7 @@ impl Health {
         }
     }
 
-    /// The worker listens here; it is asked if that is where.
+    /// Notes where a worker listens: it is asked if that is where the question goes.
     pub fn listens(&mut self, who: WorkerId, listening: &Listening) {
         let asked = match &self.question {
             Question::Url(url) => listening.tcp().is_some_and(|address| address.port() == url.port),
@@ -151,7 +151,7 @@ impl Health {
         }
     }
 
-    /// The worker is gone, or drains, or is ready: what is under way ends.
+    /// Ends what is under way for a worker that is gone, drains, or is ready.
     pub fn forget(&mut self, who: WorkerId, sockets: &mut Sockets) {
         self.starts.remove(&who);
         if self.checks.remove(&who).is_some() {

@@ -71,7 +71,7 @@ struct Suspect {
 }
 
 impl Lag {
-    /// Nothing is watched yet; `limit`: a worker that stands still for so long is to be replaced.
+    /// A watch that has seen nothing yet; `limit`: a worker that stands still for so long is to be replaced.
     pub(crate) fn new(limit: Option<Span>) -> Self {
         let (queues, suspects, asked) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { limit, next_look: None, queues, suspects, asked, shut: BTreeMap::new(), looks: Looks::default() }
@@ -97,7 +97,7 @@ impl Lag {
         self.next_look.into_iter().chain(suspects).chain(asked).chain(self.shut.values().copied()).min()
     }
 
-    /// A worker in service has shut a listener down: nobody waits there, so that no queue tells of it.
+    /// Notes that a worker in service has shut a listener down: nobody waits there, so that no queue tells of it.
     pub(crate) fn has_shut(&mut self, who: WorkerId, pid: i32, address: &Listening, sockets: &Sockets) {
         let others = sockets.lanes().any(|lane| lane.server().is_some() && lane.address == address);
         let so = if others { "new connections go to others" } else { "new connections are refused" };
@@ -110,7 +110,7 @@ impl Lag {
         }
     }
 
-    /// Gives up those that have not listened again.
+    /// Gives up the workers that have shut a listener down and have not listened again.
     fn look_at_shut(&mut self, now: Mono, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
         let Some(limit) = self.limit else { return };
         let due: Vec<WorkerId> = self.shut.iter().filter(|(_, at)| **at <= now).map(|(who, _)| *who).collect();
@@ -122,7 +122,7 @@ impl Lag {
         }
     }
 
-    /// A connection waits in one of the lanes.
+    /// Notes that a connection waits in one of the lanes.
     pub(crate) fn somebody_waits(&mut self, now: Mono, sockets: &Sockets) {
         if self.next_look.is_none() {
             let waiting = self.polled(sockets).map(|(lane, _)| (lane.at, queue(&lane)));
@@ -152,7 +152,7 @@ impl Lag {
         }
     }
 
-    /// Those whose queue has not got any shorter are watched closer from now on.
+    /// Begins to watch the lanes closer whose queue has not got any shorter.
     fn find_suspects(&mut self, now: Mono, sockets: &Sockets, pid_of: impl Fn(WorkerId) -> Option<i32>) {
         let queues = std::mem::take(&mut self.queues);
         let not_shorter = |(lane, _): &(LaneView<'_>, _)| queues.get(&lane.at).is_some_and(|then| queue(lane) >= *then);
@@ -171,7 +171,7 @@ impl Lag {
     fn look_closer(&mut self, at: LaneRef, now: Mono, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
         let Some(mut suspect) = self.suspects.remove(&at) else { return };
         let is_its = |lane: &LaneView<'_>| lane.at == at && lane.server() == Some(suspect.who);
-        // It has left the service, or the lane is another's: there is nothing to be said.
+        // The worker has left the service, or the lane is another's: there is nothing to be said.
         let Some(lane) = sockets.lanes().find(is_its) else { return };
         let (length, queued) = (queue(&lane), sockets.queued(lane.port));
         let evidence = self.looks.at(&lane, suspect.pid, queued);
@@ -230,7 +230,7 @@ impl Lag {
         self.limit.is_some()
     }
 
-    /// A worker has answered.
+    /// Notes that a worker has answered.
     pub(crate) fn answered(&mut self, who: WorkerId, now: Mono, sockets: &mut Sockets) {
         if let Some(asked) = self.asked.get_mut(&who) {
             asked.pulse.answered(now);
@@ -240,7 +240,7 @@ impl Lag {
     }
 }
 
-/// Its lanes are for its successor from now on.
+/// Says that a worker lags; its lanes are for its successor from now on.
 fn lags(id: WorkerId, how: Stall, after: Span, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
     sockets.give_up(id, true);
     events.push_back(Event::Lag { id, how, after });

@@ -56,7 +56,7 @@ impl Lanes {
         self.look_for_foreign();
         match self.lanes.is_empty() {
             true => steer_alone(&socket)?,
-            // It may have been bound as the first one, and another has listened before it.
+            // The socket may have been bound as the first one, and another has listened before it.
             false => socket::let_others_join(&socket)?,
         }
         socket::listen(&socket, self.backlog)?;

@@ -33,7 +33,7 @@ const FEW: usize = 64;
 const REST_FOR_EACH: Span = Span(50_000);
 
 impl Lanes {
-    /// A lane has begun to listen: the kernel puts it behind all that are there.
+    /// Adds a lane that has begun to listen: the kernel puts it behind all that are there.
     pub(super) fn join_group(&mut self, index: usize) {
         let place = self.group.len();
         self.group.push(Member::Lane(index));
@@ -42,7 +42,7 @@ impl Lanes {
         }
     }
 
-    /// A socket listens no more: the kernel puts the last one into its place.
+    /// Removes a socket that listens no more: the kernel puts the last one into its place.
     pub(super) fn leave_group(&mut self, place: usize) {
         if let Member::Lane(index) = self.group.swap_remove(place)
             && let Some(lane) = self.lanes.get_mut(index)

@@ -38,7 +38,7 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// One that nobody has yet.
+    /// A lane that nobody has yet.
     pub(super) const fn new(fd: OwnedFd, inode: u64) -> Self {
         let (slot, holder, standing) = (None, None, Standing::Waiting);
         Self {
@@ -59,7 +59,7 @@ impl Lane {
     pub(super) fn rank(&self) -> u8 {
         match (self.holder, self.standing, self.slot) {
             (Some(_), Standing::InService, _) if !self.stuck => 0,
-            // It may move again before any other is ready.
+            // A stuck holder may move again before any other is ready.
             (Some(_), Standing::InService, _) => 1,
             (Some(_), Standing::Waiting, _) => 2,
             // Its slot's next worker will accept what waits here.
@@ -79,7 +79,7 @@ impl Lane {
         self.holder.is_some() && self.standing == Standing::InService
     }
 
-    /// From here on it is this worker's.
+    /// Makes the lane this worker's.
     pub(super) fn pass_to(&mut self, who: WorkerId, standing: Standing) {
         if let Some(old) = self.holder.filter(|old| *old != who) {
             self.also.push((old, self.standing));
@@ -88,7 +88,7 @@ impl Lane {
         (self.stuck, self.given_up) = (false, false);
     }
 
-    /// The worker has it open no more; whether it was the one that the lane is for.
+    /// Notes that a worker has the lane open no more; gives whether the lane was for that worker.
     pub(super) fn is_let_go_by(&mut self, who: WorkerId) -> bool {
         self.also.retain(|(other, _)| *other != who);
         self.holder == Some(who)

@@ -117,7 +117,7 @@ impl Lanes {
 
     fn second(&self, first: &OwnedFd) -> io::Result<OwnedFd> {
         let second = self.beside()?;
-        // It shows whether this kernel can steer, before anybody depends on it.
+        // This shows whether the kernel can steer, before anybody depends on it.
         socket::steer(first, &steering::program(&[0]).unwrap_or_default())?;
         Ok(second)
     }
@@ -209,7 +209,7 @@ impl Lanes {
         }
     }
 
-    /// No next worker of this slot is expected.
+    /// Expects no next worker of this slot any more: its lanes are anybody's.
     pub(crate) fn release_slot(&mut self, slot: u32) {
         let mut found = false;
         for lane in self.lanes.iter_mut().filter(|lane| lane.slot == Some(slot)) {

@@ -36,12 +36,13 @@ impl Lanes {
         !self.steered_to().contains(&index)
     }
 
-    /// The worker hangs: its lanes are for the one that replaces it. Or it does not hang any more.
+    /// Gives the lanes of a worker that hangs to the one that replaces it, or takes that back: it does not hang any
+    /// more.
     pub(crate) fn give_up(&mut self, who: WorkerId, hangs: bool) {
         self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)).for_each(|lane| lane.given_up = hangs);
     }
 
-    /// All connections that wait.
+    /// How many connections wait in all lanes.
     #[must_use]
     pub(crate) fn queued(&self) -> u32 {
         self.lanes.iter().filter_map(|lane| socket::accept_queue(lane.fd.as_fd()).ok()).sum()
