@@ -29,7 +29,7 @@ pub(crate) fn meant<'a>(apps: &'a [App], target: &OsStr) -> Vec<&'a App> {
     rules.into_iter().map(find).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
-/// As [`meant`], and the apps whose names match the `/regex/` that the target is, as PM2 has it.
+/// The apps that the target means, or those whose names match the `/regex/` that the target is, as PM2 has it.
 ///
 /// # Errors
 /// 125: it is no regular expression.
