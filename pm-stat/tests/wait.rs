@@ -214,7 +214,7 @@ fn an_aborted_roll_is_told_with_its_reason() {
         running: None,
     };
     home.put(&SupervisorLine { roll: Some(roll), ..cat.ready() }, &[]);
-    let told = "pm-stat: fatal: the reload of web was aborted: slot=0: the new worker ended before it was ready code=1; the old workers go on\n  \
+    let told = "pm-stat: fatal: the reload of web was aborted: slot 0: the new worker ended before it was ready code=1; the old workers go on\n  \
                 Error: größe\n  \\u{1b}[31m    at x\n";
     assert_eq!(waiter.end(), (Some(1), told.to_owned()));
 }
@@ -404,10 +404,9 @@ fn a_timeout_says_what_is_missing() {
     waiter.fails(124, "timed out after 20ms: web is not yet ready: it is not running");
     home.put(&cat.starting(), &[]);
     let pid = cat.pid();
-    let told =
-        format!("timed out after 20ms: web is not yet ready: pm-cluster is starting: workers=2 ready=1 pid={pid}");
+    let told = format!("timed out after 20ms: web is not yet ready: 1 of 2 workers ready, pm-cluster is starting");
     home.wait("ready", &["--timeout", "20ms"]).fails(124, &told);
-    let told = "timed out after 0: web is not yet rolled: roll=1 was not asked for";
+    let told = "timed out after 0: web is not yet rolled: nobody has asked for it";
     home.wait("rolled", &["--timeout", "0"]).fails(124, told);
 }
 

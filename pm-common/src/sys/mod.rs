@@ -10,6 +10,7 @@ pub mod fdpass;
 pub mod hurry;
 pub mod inotify;
 pub mod limits;
+pub mod parting;
 pub mod passed;
 pub mod pidfd;
 pub mod process;

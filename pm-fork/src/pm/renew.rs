@@ -3,6 +3,7 @@
 use pm_common::app::home::{Start, Turns};
 use pm_common::app::wait::Goal;
 use pm_common::cli::report::{self, Failure};
+use pm_common::sys::parting::Parting;
 use pm_stat::{App, Wait};
 
 use crate::apps::scale::{self, Scale};
@@ -96,6 +97,8 @@ fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
             saved::update_env(&home, name)?;
         }
         signals::reload(&home, name, &hup, call.has("moved"))?;
+        let _parting =
+            Parting::say(&format!("not waited for any longer: the reload of '{name}' goes on; pm list shows it"));
         Wait { app: name.to_owned(), goal: Goal::Rolled { since }, timeout: None }.run(Some(&home))
     };
     if let Err(failure) = asked() {
@@ -126,7 +129,10 @@ fn cluster_by(app: &App) -> String {
     let config = crate::apps::home().ok().and_then(|home| Start::read(&home.dir(&app.name)?).ok()??.config);
     match config {
         Some(config) => format!("exec_mode: 'cluster' in {}, then pm restart that", config.display()),
-        None => format!("pm stop {}, then pm start its script with --exec-mode cluster", app.called()),
+        None => {
+            let name = report::shell_word(app.called());
+            format!("pm stop {name}, then pm start its script with --exec-mode cluster")
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use pm_common::app::home::brief;
 use pm_common::app::status::SupervisorLine;
+use pm_common::cli::report;
 use serde_json::{Map, Value};
 
 use crate::check::{killed, orphans, suspended_supervisor, suspended_workers, without_above};
@@ -138,17 +139,8 @@ fn supervisors(app: &App) -> Option<String> {
 
 /// The command as a shell would take it.
 fn command(argv: &[Value]) -> String {
-    let words: Vec<_> = argv.iter().filter_map(brief::text).map(|word| quoted(&word)).collect();
+    let words: Vec<_> = argv.iter().filter_map(brief::text).map(|word| report::shell_word(&word)).collect();
     words.join(" ")
-}
-
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 /// A moment, to the second, in UTC.

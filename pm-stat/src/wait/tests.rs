@@ -120,7 +120,7 @@ fn an_aborted_roll_says_where_and_why() {
     status.supervisor.roll.as_mut().expect("there").slot = Some(0);
     status.supervisor.roll.as_mut().expect("there").stderr.clone_from(&stderr);
     let message =
-        "the reload of web was aborted: slot=0: the new worker ended before it was ready code=1; the old workers go on"
+        "the reload of web was aborted: slot 0: the new worker ended before it was ready code=1; the old workers go on"
             .to_owned();
     let verdict = Decision::new("web", since(0)).look(&sight(&[status]));
     assert_eq!(verdict, Some(WaitEnd::Failed { message, quoted: stderr }));
@@ -232,12 +232,12 @@ fn what_is_missing_is_told() {
     assert_eq!(awaited(Goal::Ready, nothing()), "it is not running");
     assert_eq!(awaited(Goal::Ready, sight(&[above(6, true, 1)])), "its supervisor has said nothing yet");
     let starting = sight(&[said("pm-cluster", 7, SupervisorState::Starting, 4, 1)]);
-    assert_eq!(awaited(Goal::Ready, starting), "pm-cluster is starting: workers=4 ready=1 pid=7");
+    assert_eq!(awaited(Goal::Ready, starting), "1 of 4 workers ready, pm-cluster is starting");
     assert_eq!(awaited(Goal::Stopped, silent(&[6, 7])), "it runs: pid=6,7");
     assert_eq!(awaited(Goal::Stopped, Sight { locked: true, ..nothing() }), "it runs: its lock is held");
-    assert_eq!(awaited(ROLLED, sight(&[cluster(7)])), "roll=1 was not asked for");
+    assert_eq!(awaited(ROLLED, sight(&[cluster(7)])), "nobody has asked for it");
     let mut asked = rolls(7, 2, 1, Some(true));
-    assert_eq!(awaited(ROLLED, sight(&[asked.clone()])), "roll=2 was asked for and has not begun");
+    assert_eq!(awaited(ROLLED, sight(&[asked.clone()])), "it was asked for and has not begun");
     let running = RollRunning { done: 1, of: 4, since_ms: 0, slot: 1, awaiting: "soak".to_owned() };
     let roll = asked.supervisor.roll.as_mut().expect("there");
     (roll.started, roll.running) = (2, Some(running));

@@ -161,7 +161,7 @@ impl<'a> Decision<'a> {
     }
 
     fn aborted(&self, roll: &RollReport, line: &SupervisorLine) -> WaitEnd {
-        let slot = roll.slot.map_or_else(String::new, |slot| format!("slot={slot}: "));
+        let slot = roll.slot.map_or_else(String::new, |slot| format!("slot {slot}: "));
         let reason = if roll.reason.is_empty() { "no reason is known" } else { &roll.reason };
         let message = match line.tool.as_str() {
             _ if line.state == SupervisorState::Stopping => {
@@ -215,14 +215,7 @@ impl<'a> Decision<'a> {
         let Some(line) = sight.acting() else { return "its supervisor has said nothing yet".to_owned() };
         match &self.target {
             Some(target) => awaited_of_roll(target.number, line),
-            None => format!(
-                "{} is {}: workers={} ready={} pid={}",
-                line.tool,
-                line.state.word(),
-                line.workers,
-                line.ready,
-                line.pid
-            ),
+            None => format!("{} of {} workers ready, {} is {}", line.ready, line.workers, line.tool, line.state.word()),
         }
     }
 }
@@ -236,8 +229,8 @@ fn first_after(roll: &RollReport, since: Option<u64>) -> u64 {
 fn awaited_of_roll(number: u64, line: &SupervisorLine) -> String {
     match line.roll.as_ref().map(|roll| (roll, &roll.running)) {
         Some((_, Some(run))) => format!("{} of {} workers are new; {}", run.done, run.of, awaited_in_words(run, line)),
-        Some((roll, None)) if roll.requested >= number => format!("roll={number} was asked for and has not begun"),
-        Some(_) | None => format!("roll={number} was not asked for"),
+        Some((roll, None)) if roll.requested >= number => "it was asked for and has not begun".to_owned(),
+        Some(_) | None => "nobody has asked for it".to_owned(),
     }
 }
 
