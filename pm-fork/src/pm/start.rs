@@ -109,16 +109,13 @@ fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Vec<&
     });
     if let Some(app) = found.iter().find(|app| app.runs()) {
         let called = app.called();
-        let word = report::shell_word(called);
         let running = || match with_options {
             true => {
-                format!("{target} is running as '{called}': pm stop {word} first, or give -f to start another one")
+                format!("{target} is running as '{called}': pm stop {called} first, or give -f to start another one")
             }
-            false => format!("{target} is running as '{called}': pm restart {word}, or give -f to start another one"),
+            false => format!("{target} is running as '{called}': pm restart {called}, or give -f to start another one"),
         };
-        // With other options it is not the loop that stands in the way.
-        let crashing = targets::crashing(app).filter(|_| !with_options);
-        return Err(Failure::with_code(1, crashing.unwrap_or_else(running)));
+        return Err(Failure::with_code(1, targets::crashing(app).unwrap_or_else(running)));
     }
     Ok(if with_options { Vec::new() } else { found })
 }

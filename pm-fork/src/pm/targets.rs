@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pm_common::cli::nearest::nearest;
-use pm_common::cli::report::{self, Failure};
+use pm_common::cli::report::Failure;
 use pm_stat::{App, Apps, meant_by};
 
 use crate::asked::Description;
@@ -48,7 +48,7 @@ pub(crate) fn usual_config() -> Option<&'static str> {
 /// Says of an app which runs that it does not serve: its workers end again and again.
 pub(crate) fn crashing(app: &App) -> Option<String> {
     let (name, how) = (app.called(), app.crash_loop()?);
-    Some(format!("'{name}' is restarting after a crash: {how}; pm logs {}", report::shell_word(name)))
+    Some(format!("'{name}' is restarting after a crash: {how}; pm logs {name}"))
 }
 
 /// The targets of a verb that needs one.

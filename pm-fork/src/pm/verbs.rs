@@ -10,7 +10,7 @@ use crate::pm::{apps, boot, logs, renew, show, start};
 const ONLY: Opt = opt("only", "A,B", "of a config file: these apps");
 const ENV: Opt = opt("env", "NAME", "of a config file: env_NAME over env");
 const UPDATE_ENV: Opt = short('a', switch("update-env", "take this shell's variables"));
-const FORCE: Opt = short('f', switch("force", "also where a change takes a restart, with a gap"));
+const FORCE: Opt = short('f', switch("force", "of a config file: restart where a reload is not enough"));
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\n");
 const UPDATE: &str = "nothing to update: there is no daemon; an app takes the new tools when it is restarted";
@@ -64,7 +64,7 @@ pub(crate) const VERBS: &[Verb] = &[
         options: &[ONLY, ENV, UPDATE_ENV, FORCE, switch("moved", "the new code is meant to listen elsewhere")],
         fields: true,
         example: "pm reload ecosystem.config.js --env production",
-        made_of: "pm-fork --signal HUP [--moved] APP; pm-stat --wait rolled APP",
+        made_of: "pm-stat --wait rolled APP & pm-fork --signal HUP [--moved] APP; wait $!",
         ..Verb::new("reload", "TARGET...", renew::run)
     },
     Verb {

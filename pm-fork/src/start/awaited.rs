@@ -124,8 +124,7 @@ impl<'a> Awaited<'a> {
         let why = self.refused().unwrap_or_else(|| self.how_it_fails());
         let message = format!(
             "app '{name}' does not start: {why}; it is tried again \
-             as its policy says (pm stop {word} ends that; pm logs {word} shows what it writes)",
-            word = report::shell_word(name)
+             as its policy says (pm stop {name} ends that; pm logs {name} shows what it writes)"
         );
         report::fatal(message, &self.quoted());
         1
@@ -143,7 +142,7 @@ impl<'a> Awaited<'a> {
         let tries = worst.map_or(TRIES, |worker| worker.restarts);
         let times = if tries == 1 { "once".to_owned() } else { format!("{tries} times") };
         let by_itself = last.is_some_and(|last| last.ended == Some(Ended::Code(0)));
-        let job = if by_itself { ", by itself: a job? stop it, and start it with --no-autorestart" } else { "" };
+        let job = if by_itself { ", by itself: a job? --no-autorestart" } else { "" };
         format!("its worker ended {times}{job}")
     }
 

@@ -166,7 +166,7 @@ fn a_crash_at_the_start_is_shown() {
         start(&side, "app.js", "")
     });
     assert!(pm2.seen.starts_with("0 "), "{pm2:?}");
-    assert!(ours.said.contains("a job? stop it, and start it with --no-autorestart"), "{ours:?}");
+    assert!(ours.said.contains("a job? --no-autorestart"), "{ours:?}");
 }
 
 /// Each worker's inspector has a port of its own with both, and a client is answered.
