@@ -403,9 +403,8 @@ fn a_timeout_says_what_is_missing() {
     let waiter = home.wait("ready", &["--timeout", "20ms"]);
     waiter.fails(124, "timed out after 20ms: web is not yet ready: it is not running");
     home.put(&cat.starting(), &[]);
-    let pid = cat.pid();
-    let told = format!("timed out after 20ms: web is not yet ready: 1 of 2 workers ready, pm-cluster is starting");
-    home.wait("ready", &["--timeout", "20ms"]).fails(124, &told);
+    let told = "timed out after 20ms: web is not yet ready: 1 of 2 workers ready, pm-cluster is starting";
+    home.wait("ready", &["--timeout", "20ms"]).fails(124, told);
     let told = "timed out after 0: web is not yet rolled: nobody has asked for it";
     home.wait("rolled", &["--timeout", "0"]).fails(124, told);
 }

@@ -21,7 +21,7 @@ const MOST_SAID: usize = 5;
 /// The keys, in as many words as there is room for.
 const KEYS: [&str; 3] = [
     "q quit  ↑↓ select  R restart  L reload  S stop  PgUp PgDn log  / search  sort by: c cpu  m memory  n name  u uptime  r restarts",
-    "q quit  ↑↓ select  R restart  L reload  S stop  PgUp scroll  / search  c m n u r sort",
+    "q quit  ↑↓ select  R restart  L reload  S stop  PgUp log  / find  cmnur sort",
     "q quit ↑↓ c m n u r sort R L S do / find",
 ];
 

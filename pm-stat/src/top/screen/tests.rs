@@ -85,7 +85,7 @@ fn what_the_next_key_is_for_is_said() {
     assert_eq!(last(Input::Confirm(Act::Stop, "web".to_owned()), ""), "stop web? y: yes, any other key: no");
     assert!(last(Input::Search("日".to_owned()), "").starts_with("search the log for: 日_"));
     assert_eq!(last(Input::Command, "x"), "/x  n above  N below  Esc ends the search");
-    assert!(last(Input::Command, "").contains("R restart  L reload  S stop"));
+    assert!(last(Input::Command, "").contains("R restart  L reload  S stop  PgUp log  / find"));
 }
 
 #[test]
