@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::sys::parting::Parting;
+
 pub use crate::policy::exit::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN, EXIT_TIMED_OUT};
 
 static PROGRAM: OnceLock<&'static str> = OnceLock::new();
@@ -120,6 +122,12 @@ pub fn warning(message: impl Display) {
 /// Something worth a line in the log.
 pub fn info(message: impl Display) {
     line("info", &message.to_string());
+}
+
+/// As long as the value lives, who interrupts us (INT) is told this before we end.
+#[must_use]
+pub fn parting(message: &str) -> Parting {
+    Parting::say(&text("info", message))
 }
 
 /// The failure of which there is more to quote than fits a line: says it, and below it each of `quoted` behind blanks.

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use nix::libc;
 use signal_hook::low_level::{emulate_default_handler, register};
 
-use crate::cli::report;
 use crate::kernel::procfs::Proc;
 
 /// The line to write, with its newline. What is replaced is never freed: the handler may be reading it.
@@ -19,11 +18,11 @@ static INSTALLED: Once = Once::new();
 pub struct Parting(());
 
 impl Parting {
-    /// Has this said, as a message of level info. Where INT is ignored, it stays so; where no handler can be installed,
+    /// Has this line said. Where INT is ignored, it stays so; where no handler can be installed,
     /// nothing is said.
     #[must_use]
-    pub fn say(message: &str) -> Self {
-        let line = format!("{}\n", report::text("info", message)).into_bytes();
+    pub fn say(line: &str) -> Self {
+        let line = format!("{line}\n").into_bytes();
         LINE.store(Box::into_raw(Box::new(line)), Ordering::SeqCst);
         let own = std::process::id().cast_signed();
         INSTALLED.call_once(|| {

@@ -4,7 +4,6 @@ use pm_common::app::home::Home;
 use pm_common::app::status;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure};
 use pm_common::policy::exit::{signal_names, signal_number};
-use pm_common::sys::parting::Parting;
 
 use crate::apps::scale::Scale;
 use crate::apps::signals::Signal;
@@ -32,7 +31,8 @@ fn each(call: &Call, act: impl Fn(&Home, &str) -> Result<(), Failure>) -> Result
 
 /// Ends apps: those that have ended, and 1 if one has not.
 fn end(home: &Home, names: &[String]) -> (Vec<String>, u8) {
-    let _parting = Parting::say("not waited for any longer: what was told to stop goes on stopping; pm list shows it");
+    let _parting =
+        report::parting("not waited for any longer: what was told to stop goes on stopping; pm list shows it");
     let running = stopping::stop(home, names, None);
     let ended: Vec<_> = names.iter().filter(|name| !running.contains_key(*name)).cloned().collect();
     ended.iter().filter_map(|name| home.dir(name)).for_each(|dir| status::forget_killed(&dir));

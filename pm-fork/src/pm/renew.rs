@@ -3,7 +3,6 @@
 use pm_common::app::home::{Start, Turns};
 use pm_common::app::wait::Goal;
 use pm_common::cli::report::{self, Failure};
-use pm_common::sys::parting::Parting;
 use pm_stat::{App, Wait};
 
 use crate::apps::scale::{self, Scale};
@@ -98,7 +97,7 @@ fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
         }
         signals::reload(&home, name, &hup, call.has("moved"))?;
         let _parting =
-            Parting::say(&format!("not waited for any longer: the reload of '{name}' goes on; pm list shows it"));
+            report::parting(&format!("not waited for any longer: the reload of '{name}' goes on; pm list shows it"));
         Wait { app: name.to_owned(), goal: Goal::Rolled { since }, timeout: None }.run(Some(&home))
     };
     if let Err(failure) = asked() {

@@ -9,7 +9,6 @@ use pm_common::app::wait::{Teller, Watch, wait_for_any};
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::daemon::{self, Fork};
-use pm_common::sys::parting::Parting;
 use pm_common::sys::{clock, process};
 
 use crate::start::awaited::Awaited;
@@ -127,7 +126,7 @@ const AT_A_TIME: usize = 32;
 
 /// Waits until each is ready, has ended, or the time is up.
 fn wait(started: &[Started], patience: &Patience) -> Result<Vec<u8>, Failure> {
-    let _parting = Parting::say(match started {
+    let _parting = report::parting(match started {
         [_] => "not waited for any longer: the start goes on; pm list shows it",
         _ => "not waited for any longer: the starts go on; pm list shows them",
     });
