@@ -180,7 +180,7 @@ pm startOrRestart	BEHIND	.	restart	TARGET|FILE	Ends apps and starts them as they
 pm restart	--only	.	A,B	.	of a config file: these apps
 pm restart	--env	.	NAME	.	of a config file: env_NAME over env
 pm restart	--update-env	-a	.	.	take this shell'\''s variables
-pm restart	--force	-f	.	.	also where a change takes a restart, with a gap
+pm restart	--force	-f	.	.	of a config file: restart where a reload is not enough
 pm restart	--name	-n	NAME	.	its name [after the script]
 pm restart	--instances	-i	N|max	.	so many; of JavaScript: cluster mode
 pm restart	--namespace	.	NAME	.	its group of apps
@@ -234,7 +234,7 @@ pm startOrGracefulReload	BEHIND	.	reload	TARGET|FILE	Replaces all workers, each 
 pm reload	--only	.	A,B	.	of a config file: these apps
 pm reload	--env	.	NAME	.	of a config file: env_NAME over env
 pm reload	--update-env	-a	.	.	take this shell'\''s variables
-pm reload	--force	-f	.	.	also where a change takes a restart, with a gap
+pm reload	--force	-f	.	.	of a config file: restart where a reload is not enough
 pm reload	--moved	.	.	.	the new code is meant to listen elsewhere
 pm reload	--name	-n	NAME	.	its name [after the script]
 pm reload	--instances	-i	N|max	.	so many; of JavaScript: cluster mode
