@@ -2,7 +2,7 @@
 //! others. One that is loading is; one that waits for something to happen is not.
 
 use super::{Adapter, Supervise};
-use crate::kernel::procfs::{Stat, ticks_per_second};
+use crate::kernel::procfs::{Proc, Stat, ticks_per_second};
 use crate::policy::WorkerId;
 use crate::policy::supervisor::Event;
 use crate::policy::time::Mono;
@@ -18,17 +18,17 @@ pub(super) struct AtWork {
     ticks: u64,
     /// Each as pid and start time.
     processes: Vec<(i32, u64)>,
-    /// A process of it runs, or waits for a CPU or a disk.
+    /// A thread of it runs, or waits for a CPU or a disk.
     runs: bool,
 }
 
 impl AtWork {
-    fn of(at: Mono, tree: &[Stat]) -> Self {
+    fn of(at: Mono, tree: &[Stat], proc: &mut Proc) -> Self {
         Self {
             at,
             ticks: tree.iter().map(Stat::cpu_ticks).sum(),
             processes: tree.iter().map(|stat| (stat.pid, stat.start_time)).collect(),
-            runs: tree.iter().any(|stat| matches!(stat.state, b'R' | b'D')),
+            runs: tree.iter().any(|stat| proc.runs(stat)),
         }
     }
 
@@ -45,7 +45,7 @@ impl<A: Adapter> Supervise<A> {
     pub(super) fn look_at_work(&mut self, id: WorkerId) {
         let Some(process) = self.processes.get_mut(&id).filter(|process| process.is_running()) else { return };
         let tree = self.proc.tree_of_app(process.child.pid, self.publisher.directory(), |_| true);
-        let now = AtWork::of(clock::now(), &tree);
+        let now = AtWork::of(clock::now(), &tree, &mut self.proc);
         let busy = process.at_work.as_ref().is_none_or(|before| now.since(before));
         process.at_work = Some(now);
         self.adapter.look_where_it_listens(id, &mut self.events);

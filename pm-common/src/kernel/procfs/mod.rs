@@ -159,6 +159,22 @@ impl Proc {
         tree
     }
 
+    /// Whether a thread of the process runs, or waits for a CPU or a disk. The state of the process itself is that of its first
+    /// thread, which may wait for the others.
+    pub fn runs(&mut self, process: &Stat) -> bool {
+        let mut runs = process.runs();
+        let several = process.threads > 1 && !runs;
+        if let Some(tasks) =
+            self.open(format_args!("/proc/{}/task", process.pid), OFlags::DIRECTORY).filter(|_| several)
+        {
+            each_number(tasks, |thread| {
+                let read = self.read_from(format_args!("/proc/{}/task/{thread}/stat", process.pid), true);
+                runs |= read.and_then(|()| parse::stat(&self.text)).is_some_and(|stat| stat.runs());
+            });
+        }
+        runs
+    }
+
     /// Whether the process handles the signal of this number, 1 to 64 (`SigCgt` of proc_pid_status(5)).
     pub fn catches(&mut self, pid: i32, signal: u8) -> bool {
         self.is_in(pid, "SigCgt:", signal)

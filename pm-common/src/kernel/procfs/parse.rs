@@ -36,6 +36,12 @@ impl Stat {
         self.state == b'T'
     }
 
+    /// Runs, or waits for a CPU or a disk.
+    #[must_use]
+    pub const fn runs(&self) -> bool {
+        matches!(self.state, b'R' | b'D')
+    }
+
     /// Ended, but not yet waited for.
     #[must_use]
     pub const fn is_zombie(&self) -> bool {

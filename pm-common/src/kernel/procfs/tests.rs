@@ -182,3 +182,22 @@ fn this_process() {
     let up = uptime(&stat);
     assert!((0.0..3600.0).contains(&up), "{up}");
 }
+
+/// As in a program whose first thread waits until the others have read what is to be loaded.
+#[test]
+fn a_process_runs_if_any_of_its_threads_does() {
+    let looks = || {
+        let mut proc = Proc::default();
+        let own = proc.stat(std::process::id().cast_signed()).expect("this process");
+        // Any thread but this one may be what the process is said to be at.
+        proc.runs(&Stat { state: b'S', ..own })
+    };
+    assert!(std::thread::spawn(looks).join().expect("no panic"));
+    let mut sleep = Command::new("sleep").arg("1000").spawn().expect("sleep");
+    let mut proc = Proc::default();
+    let pid = sleep.id().cast_signed();
+    while proc.stat(pid).is_none_or(|stat| proc.runs(&stat)) {
+        std::thread::yield_now();
+    }
+    sleep.kill().and_then(|()| sleep.wait()).expect("our child");
+}
