@@ -137,7 +137,8 @@ fn the_exit_code_of_what_has_ended_is_kept() {
         assert_eq!(front.jlist()[0]["pm2_env"]["exit_code"], code, "{script} {options}");
         let how = format!("exit {code}, ");
         assert!(front.ok("list").out.contains(&how), "{script} {options}: {}", front.ok("list").out);
-        assert!(front.ok("describe job").out.contains(&how), "{script} {options}: {}", front.ok("describe job").out);
+        let described = front.ok("describe job").out;
+        assert!(described.contains(&format!("exit {code} at ")), "{script} {options}: {described}");
         front.ok("delete job -s");
     }
     let said = front.line("start bad.js --name job --max-restarts 1 --restart-delay 1 -s");
