@@ -78,6 +78,8 @@ pub(crate) struct Description {
     pub(crate) update: bool,
     pub(crate) dry_run: bool,
     pub(crate) force: bool,
+    /// Nobody has given the app its name: where that is another script's, it gets another one.
+    pub(crate) implied_name: bool,
     /// What runs is stopped first.
     pub(crate) restart: bool,
 }

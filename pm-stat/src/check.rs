@@ -3,6 +3,7 @@
 use pm_common::app::orphans::list;
 use pm_common::app::status::{Last, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 use pm_common::app::wait::patience;
+use pm_common::cli::shell::quoted;
 use pm_common::kernel::procfs;
 
 use crate::look::app::App;
@@ -95,14 +96,18 @@ pub(crate) fn without_above(app: &App) -> Option<String> {
     let (lost, below) = app.lost_above()?;
     Some(format!(
         "{} pid={} was killed, and {} pid={} goes on without it: nothing starts it again; to have it back: pm restart {}",
-        lost.tool, lost.pid, below.tool, below.pid, app.name
+        lost.tool,
+        lost.pid,
+        below.tool,
+        below.pid,
+        quoted(&app.name)
     ))
 }
 
 /// Says that an app is down because its supervisors were killed, and nobody asked for that.
 pub(crate) fn killed(app: &App) -> Option<String> {
     let told = app.was_killed()?;
-    let name = &app.name;
+    let name = quoted(&app.name);
     Some(format!(
         "{} pid={} was killed, and the app ended with it; to have it back: pm start {name}",
         told.tool, told.pid
@@ -120,7 +125,7 @@ pub(crate) fn orphans(app: &App) -> Option<String> {
         pids.len(),
         told.tool,
         list(&pids),
-        name = app.name
+        name = quoted(&app.name)
     ))
 }
 

@@ -5,4 +5,5 @@ pub mod nearest;
 pub mod options;
 pub mod policy_options;
 pub mod report;
+pub mod shell;
 pub mod tables;

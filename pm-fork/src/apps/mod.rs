@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use pm_common::app::home::{self, Claim, Home, Lock, Start};
 use pm_common::app::orphans;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::cli::shell;
 use pm_common::kernel::procfs;
 use pm_common::sys::pidfd;
 
@@ -97,8 +98,9 @@ fn unknown(home: &Home, dir: &Path, name: &str) -> Failure {
     let why = match (dir.is_dir(), home::holder(dir).ok().flatten()) {
         (true, Some(holder)) => {
             let pid = holder.map_or_else(String::new, |pid| format!(" (pid={pid})"));
+            let typed = shell::quoted(name);
             format!(
-                "app '{name}' runs in the foreground{pid}: 'pm reload {name}' replaces its workers; to start it anew is for who \
+                "app '{name}' runs in the foreground{pid}: 'pm reload {typed}' replaces its workers; to start it anew is for who \
                  started it there: a terminal, a container, a unit"
             )
         }

@@ -93,7 +93,7 @@ impl Planned {
     ) -> Result<u8, Failure> {
         let plans: Vec<&Plan> = self.plans.iter().filter(|plan| wanted(plan)).collect();
         plans.iter().for_each(|plan| warn(plan));
-        let services: Vec<_> = plans.iter().filter_map(|plan| service(plan, &self.context, asked.force)).collect();
+        let services: Vec<_> = plans.iter().filter_map(|plan| service(plan, &self.context, asked)).collect();
         let parking: Vec<&Plan> = plans.into_iter().filter(|plan| !plan.autostart).collect();
         let names: Vec<&str> = parking.iter().map(|plan| plan.start.name.as_str()).collect();
         let ready = match asked.restart {
@@ -131,21 +131,21 @@ fn plans(asked: &Description, apps: &[Value], context: &Context, failed: &mut u3
     let machine = RealMachine::new(std::env::var_os("PATH"));
     let (mut plans, mut known): (Vec<Plan>, Vec<String>) = (Vec::new(), Vec::new());
     for app in apps {
-        match plan(asked, app, context, &machine) {
-            Ok(plan) if !asked.selects(&plan) && known.contains(&plan.start.name) => {}
-            Ok(plan) if !asked.selects(&plan) => known.push(plan.start.name),
-            Ok(plan) => match taken(&plan, &plans, context) {
+        match select(asked, app, context, &machine) {
+            Ok((plan, false)) if known.contains(&plan.start.name) => {}
+            Ok((plan, false)) => known.push(plan.start.name),
+            Ok((plan, true)) => match taken(&plan, &plans, context) {
                 Some(why) => fail(failed, &format!("'{}'", plan.start.called()), &why),
                 None => plans.push(plan),
             },
             // Who asks for others does not want to hear of it.
-            Err(_) if !asked.only.is_empty() && !asked.only.iter().any(|name| name == given_name(asked, app)) => {}
+            Err(_) if !asked.only.is_empty() && !asked.only.iter().any(|name| name == given_name(&[], app)) => {}
             Err(why) => {
                 // A word misspelt may be why another is missing.
                 for warning in ecosystem::normalise(app).map(|(_, warnings)| warnings).unwrap_or_default() {
-                    report::warning(format_args!("app '{}': {warning}", given_name(asked, app)));
+                    report::warning(format_args!("app '{}': {warning}", given_name(&asked.sets, app)));
                 }
-                fail(failed, &format!("'{}'", given_name(asked, app)), &why);
+                fail(failed, &format!("'{}'", given_name(&asked.sets, app)), &why);
             }
         }
     }
@@ -179,17 +179,33 @@ fn fail(failed: &mut u32, app: &str, why: &str) {
     report::fatal(format_args!("app {app}: {why}"), &[]);
 }
 
-fn given_name<'a>(asked: &'a Description, app: &'a Value) -> &'a str {
+fn given_name<'a>(sets: &'a [(String, String)], app: &'a Value) -> &'a str {
     let text = |key: &str| {
-        let set = asked.sets.iter().rev().find(|(field, _)| field == key).map(|(_, value)| value.as_str());
+        let set = sets.iter().rev().find(|(field, _)| field == key).map(|(_, value)| value.as_str());
         set.or_else(|| app.get(key).and_then(Value::as_str))
     };
     text("name").or_else(|| text("script")).unwrap_or("(no name)")
 }
 
-fn plan(asked: &Description, app: &Value, context: &Context, machine: &RealMachine) -> Result<Plan, String> {
+/// The plan, and whether it is asked for: by the name that the file gives it, whatever name it is to have.
+fn select(asked: &Description, app: &Value, context: &Context, machine: &RealMachine) -> Result<(Plan, bool), String> {
+    let planned = |sets: &[(String, String)]| plan(asked, sets, app, context, machine);
+    let unnamed: Vec<_> = asked.sets.iter().filter(|(field, _)| field != "name").cloned().collect();
+    let in_file = planned(if asked.only.is_empty() { &asked.sets } else { &unnamed })?;
+    let is_asked = asked.selects(&in_file);
+    let renamed = is_asked && !asked.only.is_empty() && unnamed.len() < asked.sets.len();
+    Ok((if renamed { planned(&asked.sets)? } else { in_file }, is_asked))
+}
+
+fn plan(
+    asked: &Description,
+    sets: &[(String, String)],
+    app: &Value,
+    context: &Context,
+    machine: &RealMachine,
+) -> Result<Plan, String> {
     let (mut app, warnings) = ecosystem::normalise(app)?;
-    ecosystem::set(&mut app, &asked.sets)?;
+    ecosystem::set(&mut app, sets)?;
     asked.add_args(&mut app)?;
     ecosystem::plan(&app, context, machine, warnings)
 }
@@ -230,26 +246,37 @@ fn dry(plan: &Plan) -> Value {
     })
 }
 
-fn service(plan: &Plan, context: &Context, force: bool) -> Option<Service> {
+fn service(plan: &Plan, context: &Context, asked: &Description) -> Option<Service> {
     if !plan.autostart {
         return None;
     }
     let mut start = plan.start.clone();
-    if force {
-        rename_if_running(&mut start, context);
+    if asked.force || asked.implied_name {
+        rename_if_taken(&mut start, context, asked.force);
     }
     Some(Service { start, described: true, ..Service::default() })
 }
 
-/// The first name with a number that does not run. (Another start may take it first: then this one is refused.)
-fn rename_if_running(start: &mut Start, context: &Context) {
+/// The first name with a number that is not another script's, and (`force`) does not run. (Another start may take it first:
+/// then this one is refused.)
+fn rename_if_taken(start: &mut Start, context: &Context, force: bool) {
     let runs = |name: &str| home::holder(&context.home.join(name)).is_ok_and(|holder| holder.is_some());
-    if !runs(&start.name) {
+    let script_of = |name: &str| Start::read(&context.home.join(name)).ok().flatten()?.script;
+    let ours = start.script.clone();
+    // A name whose script is gone is free again: that may have been an earlier release.
+    let is_other = |name: &str, script: &PathBuf| ours.as_ref() != Some(script) && (script.exists() || runs(name));
+    let is_anothers = |name: &str| ours.is_some() && script_of(name).is_some_and(|script| is_other(name, &script));
+    let is_taken = |name: &str| is_anothers(name) || (force && runs(name));
+    if !is_taken(&start.name) {
         return;
     }
     let (before, called) = (start.name.clone(), start.called().to_owned());
-    let name = (2..1000).map(|n| format!("{before}-{n}")).find(|name| !runs(name)).unwrap_or_default();
+    let name = (2..1000).map(|n| format!("{before}-{n}")).find(|name| !is_taken(name)).unwrap_or_default();
     let number = name.strip_prefix(&before).unwrap_or_default();
+    if is_anothers(&before) {
+        let script = script_of(&before).unwrap_or_default();
+        report::info(format_args!("'{called}' is {}: this one is called '{called}{number}'", script.display()));
+    }
     let dirs = [&before, &name].map(|name| context.home.join(name).join(ecosystem::APP_ENV).into_os_string());
     start.argv.iter_mut().filter(|word| **word == dirs[0]).for_each(|word| word.clone_from(&dirs[1]));
     if let Some(env) = &mut start.app_env {

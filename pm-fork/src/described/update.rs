@@ -85,7 +85,11 @@ pub(crate) fn update(plan: &Plan, home: &Home) -> Result<Change, Failure> {
     let dir = home.dir(&plan.start.name).unwrap_or_default();
     let runs = home::holder(&dir).is_ok_and(|holder| holder.is_some());
     let before = Start::read(&dir).ok().flatten();
-    let changed = before.as_ref().map_or_else(BTreeSet::new, |before| changes(before, &plan.start));
+    let mut changed = before.as_ref().map_or_else(BTreeSet::new, |before| changes(before, &plan.start));
+    // Another number that was asked for since counts no more: the description does.
+    if service::workers_asked_for(&dir).is_some_and(|workers| workers != plan.workers) {
+        changed.insert("instances".to_owned());
+    }
     let action = match &before {
         _ if !runs => Action::Start,
         None => Action::Restart,

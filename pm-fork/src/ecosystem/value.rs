@@ -1,5 +1,6 @@
 //! The values of fields: PM2 takes numbers and text alike, and so do we; but what means nothing is an error here.
 
+use pm_common::cli::shell;
 use serde_json::Value;
 
 use super::Reader;
@@ -43,28 +44,6 @@ pub(crate) fn millis(text: &str) -> Option<Millis> {
     (number >= 0.0 && millis <= 366.0 * 86400e3).then_some(millis as Millis)
 }
 
-/// Splits a line into words at blanks; quotes keep blanks together, a backslash before a quote or backslash is taken away.
-pub(crate) fn words(line: &str) -> Result<Vec<String>, &'static str> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    let mut chars = line.chars().peekable();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(open), _) if c == open => quote = None,
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, _) if c.is_whitespace() => words.extend(word.take()),
-            (_, '\\') if quote != Some('\'') && matches!(chars.peek(), Some('"' | '\'' | '\\' | ' ')) => {
-                word.get_or_insert_default().extend(chars.next());
-            }
-            _ => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    if quote.is_some() { Err("a quote is not closed") } else { Ok(words) }
-}
-
 impl Reader<'_> {
     /// A field as text; a number is text too.
     pub(crate) fn text(&self, field: &str) -> Result<Option<String>, String> {
@@ -99,7 +78,7 @@ impl Reader<'_> {
     pub(crate) fn words(&self, field: &str) -> Result<Vec<String>, String> {
         match self.app.get(field) {
             None | Some(Value::Bool(false)) => Ok(Vec::new()),
-            Some(Value::String(line)) => words(line).map_err(|why| format!("{field}: {why}")),
+            Some(Value::String(line)) => shell::words(line).map_err(|why| format!("{field}: {why}")),
             Some(Value::Array(list)) => {
                 let word = |v: &Value| match v {
                     Value::Bool(on) => Ok(on.to_string()),
@@ -133,19 +112,5 @@ mod tests {
         for wrong in ["", "s", "-1", "5x", "1e99", "NaN", "inf", "5 5"] {
             assert_eq!(millis(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_line_of_words_keeps_what_is_quoted() {
-        for (line, expected) in [
-            ("", &[][..]),
-            ("a  b ", &["a", "b"]),
-            ("--x='a b' \"c d\"e ''", &["--x=a b", "c de", ""]),
-            (r#"a\"b "c\"d" 'e\'"#, &["a\"b", "c\"d", "e\\"]),
-            (r"a\ b C:\x", &["a b", r"C:\x"]),
-        ] {
-            assert_eq!(words(line).expect("closed"), expected, "{line}");
-        }
-        assert!(words("'a").is_err());
     }
 }

@@ -9,6 +9,7 @@ use nix::unistd::{Group, User, geteuid};
 use pm_common::app::home;
 use pm_common::cli::options::{Opt, opt, switch};
 use pm_common::cli::report::{self, Failure, OrFail as _};
+use pm_common::cli::shell;
 
 use crate::pm::call::Call;
 use crate::pm::options::short;
@@ -55,8 +56,11 @@ impl<'a> Boot<'a> {
                 format!("{} takes no '{other}': see pm {0} --help", call.verb.name)
             }));
         }
+        // Who asks for himself means the home that his other verbs go by, too.
+        let own = var("HOME").filter(|home| Path::new(home).is_absolute() && ours().as_ref() == Some(&user));
         let known = || User::from_name(&user).ok().flatten().map(|user| user.dir.display().to_string());
-        let their_home = text("hp")?.or_else(known).ok_or_else(|| fatal(format!("there is no user '{user}'")))?;
+        let their_home =
+            text("hp")?.or(own).or_else(known).ok_or_else(|| fatal(format!("there is no user '{user}'")))?;
         let pm_home = var("PM_HOME").unwrap_or_else(|| format!("{their_home}/.pm"));
         let name = text("service-name")?.unwrap_or_else(|| format!("pm-{user}"));
         Ok(Self { call, user, their_home, pm_home, name, pm, path: var("PATH").unwrap_or_default() })
@@ -133,7 +137,7 @@ impl<'a> Boot<'a> {
         let verb =
             [&self.pm, self.call.verb.name, "-u", &self.user, "--hp", &self.their_home, "--service-name", &self.name];
         let words = words.map(String::as_str).chain(verb).chain(self.call.has("wait-ip").then_some("--wait-ip"));
-        let line: String = words.map(|word| format!(" '{}'", word.replace('\'', "'\\''"))).collect();
+        let line: String = words.map(|word| format!(" {}", shell::quoted(word))).collect();
         report::fatal("only root can do that; copy and paste:", &[]);
         report::print(&format!("sudo env{line}\n"))?;
         Err(Failure::with_code(1, ""))

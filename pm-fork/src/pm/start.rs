@@ -67,14 +67,23 @@ fn start(call: &Call, target: &str) -> Result<u8, Failure> {
         let (asked, contents) = renew::read(call, target)?;
         return renew::apply(call, asked, contents);
     }
+    let mut restart = false;
     if !call.has("force") {
         let apps = targets::all()?;
-        let found = meant(call, target, pm_stat::meant_by(target, &apps)?)?;
-        if !found.is_empty() {
-            return start_known(call, &found);
+        match meant(call, target, pm_stat::meant_by(target, &apps)?)? {
+            Meant::These(found) => return start_known(call, &found),
+            Meant::Anew { stop_first } => restart = stop_first,
         }
     }
-    described::run(&asked(call, target, false)?, &Patience::default())
+    described::run(&Description { restart, ..asked(call, target, false)? }, &Patience::default())
+}
+
+/// What a target means.
+enum Meant<'a> {
+    /// Apps that are known, as they were started before.
+    These(Vec<&'a App>),
+    /// A script, as the options say; `stop_first`: in the place of an app of it that does not come up.
+    Anew { stop_first: bool },
 }
 
 /// The description that is to be started: a config file, or a script with fields.
@@ -85,11 +94,12 @@ fn asked(call: &Call, target: &str, config: bool) -> Result<Description, Failure
     }
     let mut sets = vec![("script".to_owned(), target.to_owned())];
     sets.extend(description.sets);
-    Ok(Description { sets, args: call.args.clone(), force: call.has("force"), ..description })
+    let (force, implied_name) = (call.has("force"), wanted(call).is_none());
+    Ok(Description { sets, args: call.args.clone(), force, implied_name, ..description })
 }
 
-/// Of the apps that the target means those that are to be started again, and not anew from it.
-fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Vec<&'a App>, Failure> {
+/// Whether apps that the target means are to be started again, or it is a script to be started anew.
+fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Meant<'a>, Failure> {
     let with_options = !call.sets.is_empty() || !call.args.is_empty();
     if !Path::new(target).is_file() {
         if with_options && !found.is_empty() {
@@ -97,16 +107,29 @@ fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Vec<&
                 "'{target}' is known: to start it with other options, delete it and start its script, or use a config file"
             )));
         }
-        return Ok(found);
+        return Ok(if found.is_empty() { Meant::Anew { stop_first: false } } else { Meant::These(found) });
     }
     let stem = Path::new(target).file_stem().unwrap_or_default().to_string_lossy();
     let name = wanted(call).unwrap_or(&stem);
     let paths = pm_stat::paths(target.as_ref());
     let is_this = |script: &Path| paths.iter().any(|path| path == script) || script.exists();
     let is_one = |app: &App| app.runs() || app.script().is_some_and(is_this);
-    found.retain(|app| {
-        [app.name.as_str(), app.called()].iter().any(|own| *own == name || *own == target) && is_one(app)
-    });
+    let has_name = |app: &App| [app.name.as_str(), app.called()].iter().any(|own| *own == name || *own == target);
+    // One of two projects with the same name of a script.
+    let has_number = |app: &App| {
+        let number = app.called().strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        let is_number = number.is_some_and(|number| number.parse::<u32>().is_ok());
+        is_number
+            && wanted(call).is_none()
+            && app.script().is_some_and(|script| paths.iter().any(|path| path == script))
+    };
+    let is_named = found.iter().any(|app| has_name(app) && is_one(app));
+    found.retain(|app| if is_named { has_name(app) && is_one(app) } else { has_number(app) });
+    // A name alone changes nothing of what fails.
+    let may_cure = !call.args.is_empty() || call.sets.iter().any(|(field, _)| field != "name");
+    if may_cure && found.iter().any(|app| app.keeps_ending()) {
+        return Ok(Meant::Anew { stop_first: true });
+    }
     if let Some(app) = found.iter().find(|app| app.runs()) {
         let called = app.called();
         let running = || match with_options {
@@ -117,7 +140,8 @@ fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Vec<&
         };
         return Err(Failure::with_code(1, targets::crashing(app).unwrap_or_else(running)));
     }
-    Ok(if with_options { Vec::new() } else { found })
+    let anew = with_options || found.is_empty();
+    Ok(if anew { Meant::Anew { stop_first: false } } else { Meant::These(found) })
 }
 
 fn start_known(call: &Call, apps: &[&App]) -> Result<u8, Failure> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pm_common::cli::nearest::nearest;
 use pm_common::cli::report::Failure;
+use pm_common::cli::shell::quoted;
 use pm_stat::{App, Apps, meant_by};
 
 use crate::asked::Description;
@@ -48,7 +49,7 @@ pub(crate) fn usual_config() -> Option<&'static str> {
 /// Says of an app which runs that it does not serve: its workers end again and again.
 pub(crate) fn crashing(app: &App) -> Option<String> {
     let (name, how) = (app.called(), app.crash_loop()?);
-    Some(format!("'{name}' is restarting after a crash: {how}; pm logs {name}"))
+    Some(format!("'{name}' is restarting after a crash: {how}; pm logs {}", quoted(name)))
 }
 
 /// The targets of a verb that needs one.

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use pm_common::app::status::{Ended, SupervisorLine, WorkerLine, WorkerState, last_words};
 use pm_common::app::wait::{Decision, Goal, Sight, WaitEnd, Watch};
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::cli::shell::quoted;
 use pm_common::kernel::procfs;
 use pm_common::policy::exit::Exit;
 use pm_common::policy::time::{Mono, Span};
@@ -120,11 +121,11 @@ impl<'a> Awaited<'a> {
     }
 
     fn hopeless(&self) -> u8 {
-        let name = &self.started.name;
+        let (name, typed) = (&self.started.name, quoted(&self.started.name));
         let why = self.refused().unwrap_or_else(|| self.how_it_fails());
         let message = format!(
             "app '{name}' does not start: {why}; it is tried again \
-             as its policy says (pm stop {name} ends that; pm logs {name} shows what it writes)"
+             as its policy says (pm stop {typed} ends that; pm logs {typed} shows what it writes)"
         );
         report::fatal(message, &self.quoted());
         1

@@ -227,7 +227,27 @@ impl Service {
         if let Some(script) = script.as_ref().filter(|_| self.described) {
             access(script, Access::EXISTS).or_fail(|| format!("script {}", script.display()))?;
         }
-        Ok(())
+        self.find_program()
+    }
+
+    /// Whether what the tools of the chain run is there, such as the interpreter.
+    fn find_program(&self) -> Result<(), Failure> {
+        let Start { cwd, env, app_env, argv, .. } = &self.start;
+        let links = chain::links(argv).1;
+        let Some(program) = links.first() else { return Ok(()) };
+        let described = app_env.iter().flatten().find(|(key, _)| key == "PATH").map(|(_, path)| path.into());
+        let inherited = || env.iter().find(|(key, _)| key == "PATH").map(|(_, path)| path.clone());
+        let path: OsString = described.or_else(inherited).unwrap_or_default();
+        let is_there = |dir: &Path| access(cwd.join(dir).join(program), Access::EXEC_OK).is_ok();
+        let found = match program.as_encoded_bytes().contains(&b'/') {
+            true => is_there(Path::new("")),
+            // Without a PATH it is found where the C library says.
+            false => path.is_empty() || std::env::split_paths(&path).any(|dir| is_there(&dir)),
+        };
+        if found {
+            return Ok(());
+        }
+        Err(Failure::own(format!("there is no program {} any more", program.display())))
     }
 
     /// Whether a start in this directory would come as far as the program: asked before what runs is stopped for it.

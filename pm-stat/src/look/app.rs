@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pm_common::app::home::{self, Brief, DEFAULT_NAMESPACE};
 use pm_common::app::status::Id;
-use pm_common::app::status::{self, Status, SupervisorLine, Told, WorkerLine, WorkerState};
+use pm_common::app::status::{self, Last, Status, SupervisorLine, Told, WorkerLine, WorkerState};
 use pm_common::app::wait::Sight;
 use pm_common::kernel::procfs;
 use pm_common::policy::worker::Why;
@@ -102,19 +102,27 @@ impl App {
     /// `None`: one of them serves, or none has failed.
     #[must_use]
     pub fn crash_loop(&self) -> Option<String> {
+        // One that ends well may be meant to run again and again.
+        let (restarts, last) = self.last_try(|why| why != Why::Exit && (why.is_its_own() || why == Why::NotReady))?;
+        let times = if restarts == 1 { "1 restart".to_owned() } else { format!("{restarts} restarts") };
+        Some(format!("{}, {times}", how(last)))
+    }
+
+    /// Whether its workers end again and again, in whatever way, and none serves.
+    #[must_use]
+    pub fn keeps_ending(&self) -> bool {
+        self.last_try(|why| why.is_its_own() || why == Why::NotReady).is_some()
+    }
+
+    /// How the worker ended that was tried most often, of those that ended so, and how often; `None`: one of all serves.
+    fn last_try(&self, so: impl Fn(Why) -> bool) -> Option<(u64, &Last)> {
         let workers = self.workers();
         let lives = |w: &WorkerLine| w.pid.zip(w.start).is_some_and(|(pid, start)| procfs::is_alive(pid, start));
         if workers.iter().any(|(_, w)| w.state == WorkerState::Ready && lives(w)) {
             return None;
         }
-        // One that ends well may be meant to run again and again.
-        let failed = |why: Why| why != Why::Exit && (why.is_its_own() || why == Why::NotReady);
-        let ended = workers.iter().filter_map(|(_, w)| Some((w.restarts, w.last.as_ref()?)));
-        let (restarts, last) = ended
-            .filter(|(_, last)| Why::from_word(&last.why).is_some_and(failed))
-            .max_by_key(|(restarts, _)| *restarts)?;
-        let times = if restarts == 1 { "1 restart".to_owned() } else { format!("{restarts} restarts") };
-        Some(format!("{}, {times}", how(last)))
+        let ended = workers.into_iter().filter_map(|(_, w)| Some((w.restarts, w.last.as_ref()?)));
+        ended.filter(|(_, last)| Why::from_word(&last.why).is_some_and(&so)).max_by_key(|(restarts, _)| *restarts)
     }
 
     /// The workers of supervisors that were killed, and these; as [`Self::workers`].

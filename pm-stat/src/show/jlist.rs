@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use pm_common::app::home::brief;
+use pm_common::cli::shell;
 use pm_common::sys::clock;
 use serde_json::{Map, Value, json};
 
@@ -68,11 +69,11 @@ fn exit_code(row: &Row<'_>) -> Option<i32> {
     }
 }
 
-/// A list, also where the description has one text.
+/// A list, also where the description has one text: then as it is split for the app.
 fn list(value: Option<Value>) -> Value {
     match value {
         Some(Value::Array(all)) => Value::Array(all),
-        Some(Value::String(text)) => json!(text.split_whitespace().collect::<Vec<_>>()),
+        Some(Value::String(text)) => json!(shell::words(&text).unwrap_or_else(|_| vec![text])),
         Some(_) | None => json!([]),
     }
 }
@@ -81,4 +82,16 @@ fn environment(start: &Map<String, Value>) -> Map<String, Value> {
     // The variables of the description are set over those that the chain is started with.
     let all = ["env", "app_env"].into_iter().filter_map(|key| start.get(key)?.as_object()).flatten();
     all.filter_map(|(name, value)| Some((name.clone(), Value::from(brief::text(value)?)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_text_of_arguments_is_split_as_it_is_for_the_app() {
+        assert_eq!(list(Some(json!("--x 'a b' c"))), json!(["--x", "a b", "c"]));
+        assert_eq!(list(Some(json!(["a b"]))), json!(["a b"]));
+        assert_eq!(list(None), json!([]));
+    }
 }

@@ -27,6 +27,7 @@ mod front_logs;
 mod front_mishaps;
 mod front_shells;
 mod front_start;
+mod front_twice;
 mod front_verbs;
 mod hostile;
 mod idle;

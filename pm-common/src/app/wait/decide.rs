@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::app::status::{Id, RollReport, RollRunning, Status, SupervisorLine, SupervisorState};
+use crate::cli::shell;
 use crate::policy::time::Span;
 
 /// What is waited for.
@@ -172,7 +173,10 @@ impl<'a> Decision<'a> {
             _ => {
                 let apart = line.policy.get("overlap").is_some_and(|overlaps| overlaps == false);
                 let others = match line.ready {
-                    0 => format!("none of its workers serves, and they are tried again: pm logs {}", self.app),
+                    0 => format!(
+                        "none of its workers serves, and they are tried again: pm logs {}",
+                        shell::quoted(self.app)
+                    ),
                     // Its own old worker had to end first.
                     _ if apart => "it is tried again, the others go on".to_owned(),
                     _ => "the old workers go on".to_owned(),

@@ -1,13 +1,13 @@
 //! Files with descriptions: JSON, what `--save` wrote, YAML, and what only Node can read.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use pm_common::app::home::{self, Start};
-use pm_common::cli::report::{self, Failure, OrFail as _, reason};
-use serde_json::{Map, Value};
+use pm_common::cli::report::{self, Failure, OrFail as _};
+use serde_json::Value;
 
+mod node;
 mod yaml;
 
 /// What a file holds.
@@ -29,22 +29,8 @@ pub(crate) struct Saved {
     pub(crate) workers: Option<u32>,
 }
 
-/// What Node runs to read a module.
-const LOADER: &[&str] = &["--input-type=module", "-e", include_str!("loader.mjs")];
-
-/// What Node runs for text that JSON's grammar does not take: comments, single quotes, trailing commas.
-const NOTATION: &[&str] = &[
-    "-e",
-    "\
-const [mark, name] = process.argv.slice(1);
-const text = require('fs').readFileSync(0, 'utf8').replace(/^\\uFEFF/, '');
-const value = require('vm').runInNewContext('(' + text + '\\n)', Object.create(null), { filename: name });
-process.stdout.write('\\n' + mark + JSON.stringify({ value }));
-",
-];
 /// The most that is read, in bytes: a list of a thousand apps with their environments has some ten million.
 pub(crate) const LARGEST: u64 = home::LARGEST_START;
-const MARK: &str = "pm-fork reads from here: ";
 
 /// Reads a file, or stdin for `-`.
 ///
@@ -57,7 +43,7 @@ pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
         "js" | "cjs" | "mjs" | "ts" | "mts" | "cts" => {
             // Node would say the same in twenty lines.
             bytes(file)?;
-            node(LOADER, file, None)?
+            node::module(file)?
         }
         _ => {
             let (text, owner) = text(file)?;
@@ -72,7 +58,7 @@ pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
                     Json::Saved(saved) => return check_owner(file, owner).map(|()| Contents::Saved(saved)),
                     Json::Value(value) => value,
                     Json::Not(error) if text.trim_start().starts_with(['{', '[', '/']) => {
-                        node(NOTATION, file, Some(&text)).map_err(|_| Failure::own(format!("{name}: {error}")))?
+                        node::notation(file, &text).map_err(|_| Failure::own(format!("{name}: {error}")))?
                     }
                     Json::Not(error) => return Err(Failure::own(format!("{name}: {error}"))),
                 }
@@ -192,38 +178,6 @@ fn apps(value: Value) -> Result<Vec<Value>, String> {
             };
             Err(format!("an app, a list of apps, or an object with 'apps' is meant, not {kind}"))
         }
-    }
-}
-
-/// Lets Node make a value of a module, or of text in JavaScript's notation.
-fn node(program: &[&str], file: &Path, text: Option<&str>) -> Result<Value, Failure> {
-    let name = file.display();
-    let mut command = Command::new("node");
-    command.args(program).args(["--", MARK]).arg(std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
-    command.stdin(if text.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
-    // What is no JSON may be no JavaScript either: the complaint about the JSON is the better one then.
-    command.stderr(if text.is_some() { Stdio::null() } else { Stdio::inherit() });
-    let unable = |e: std::io::Error| {
-        Failure::own(format!(
-            "{name}: cannot run node, which is needed to read it: {}; or write it as JSON",
-            reason(&e)
-        ))
-    };
-    let mut child = command.spawn().map_err(unable)?;
-    if let (Some(mut stdin), Some(text)) = (child.stdin.take(), text) {
-        // Node reads all before it writes; one that has ended has said why.
-        let _ = stdin.write_all(text.as_bytes());
-    }
-    let output = child.wait_with_output().or_fail(|| format!("{name}: cannot read from node"))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let Some((_, json)) = said.rsplit_once(MARK) else {
-        return Err(Failure::own(format!("{name}: node cannot read it: {}", output.status)));
-    };
-    let mut told: Map<String, Value> = serde_json::from_str(json).map_err(|e| Failure::own(format!("{name}: {e}")))?;
-    match told.remove("error") {
-        Some(why) => Err(Failure::own(format!("{name}: {}", why.as_str().unwrap_or_default()))),
-        // What is not exported is no JSON at all.
-        None => Ok(told.remove("value").unwrap_or_default()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The fields of a description: their names, and the other names that PM2 knows them by.
 
 use pm_common::cli::nearest::nearest;
+use pm_common::cli::shell;
 use serde_json::{Map, Value};
 
 use super::{Reader, value};
@@ -211,7 +212,7 @@ pub fn set(app: &mut Map<String, Value>, sets: &[(String, String)]) -> Result<()
                 let mut list = before.and_then(|v| v.as_array().cloned()).unwrap_or_default();
                 match kind {
                     Words => list.extend(
-                        value::words(text).map_err(|why| format!("{name}: {why}"))?.into_iter().map(Value::from),
+                        shell::words(text).map_err(|why| format!("{name}: {why}"))?.into_iter().map(Value::from),
                     ),
                     _ => list.push(Value::from(text.as_str())),
                 }

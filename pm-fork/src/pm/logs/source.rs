@@ -12,6 +12,10 @@ use crate::log::lines::{Lines, Piece};
 /// So much is read at once.
 pub(super) const CHUNK: usize = 128 << 10;
 
+/// What has no end of a line for so long is no text (a hole that a truncated log begins with): nothing before it is looked
+/// at.
+const LONGEST: u64 = 1 << 20;
+
 /// An open log.
 #[derive(Debug)]
 pub(super) struct OpenLog {
@@ -93,8 +97,11 @@ impl OpenLog {
 /// Where the last so many lines begin; one that has not ended counts.
 fn start_of_last(file: &File, length: u64, lines: u64) -> io::Result<u64> {
     let mut buffer = vec![0; CHUNK];
-    let (mut end, mut left) = (length, lines);
+    let (mut end, mut left, mut begins) = (length, lines, length);
     while end > 0 && lines > 0 {
+        if begins - end >= LONGEST {
+            return Ok(if begins < length { begins } else { end });
+        }
         let from = end.saturating_sub(CHUNK as u64);
         let block = buffer.get_mut(..(end - from) as usize).unwrap_or_default();
         file.read_exact_at(block, from)?;
@@ -103,6 +110,7 @@ fn start_of_last(file: &File, length: u64, lines: u64) -> io::Result<u64> {
             if next == length {
                 continue;
             }
+            begins = next;
             left -= 1;
             if left == 0 {
                 return Ok(next);
@@ -137,6 +145,20 @@ mod tests {
             let file = File::open(&path).expect("there");
             let start = start_of_last(&file, text.len() as u64, lines).expect("read");
             assert_eq!(text.get(start as usize..), Some(wanted));
+        }
+    }
+
+    /// What is copied and truncated (logrotate) under a program that does not append begins with a hole.
+    #[test]
+    fn a_hole_is_not_looked_through() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("log");
+        for (text, length, wanted) in [("a\nb\n", 1 << 32, (1 << 32) + 2), ("", 1 << 32, (1 << 32) - LONGEST)] {
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(true).create(true).truncate(true).open(&path).expect("made");
+            file.set_len(length).expect("sparse");
+            file.write_all_at(text.as_bytes(), length).expect("written");
+            assert_eq!(start_of_last(&file, length + text.len() as u64, 15).expect("read"), wanted);
         }
     }
 }
