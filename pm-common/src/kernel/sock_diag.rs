@@ -41,10 +41,14 @@ const MESSAGE: usize = 72;
 const CONNECTED: u32 = 1 << 1 | 1 << 8;
 pub(super) const LISTEN: u32 = 1 << 10;
 const LISTENING: u8 = 10;
-/// INET_DIAG_REQ_BYTECODE, and its operations: local port at least, at most.
+/// INET_DIAG_REQ_BYTECODE, and its operations: the local port is at least, at most.
 const FILTER: u16 = 1;
 const AT_LEAST: u8 = 2;
 const AT_MOST: u8 = 3;
+/// INET_DIAG_BC_S_COND: the local address.
+const FROM_HOST: u8 = 7;
+/// Bytes of `struct inet_diag_bc_op`, and of the head of an attribute.
+const OPERATION: usize = 4;
 
 /// Ports that are looked at with one dump, however few of those between them are asked for.
 const NEAR: u16 = 16;
@@ -79,22 +83,42 @@ pub fn at_ports(ports: &BTreeSet<u16>) -> io::Result<Vec<Socket>> {
 }
 
 /// `struct inet_diag_req`, and the filter: a program whose jumps are in bytes; one past its end refuses.
-fn request_of_range(first: u16, last: u16, details: u8, states: u32) -> Vec<u8> {
-    let length = HEADER as u32 + 60 + 4 + 16;
-    let mut bytes = header(length, TCPDIAG_GETSOCK);
+fn request_of(address: Option<IpAddr>, first: u16, last: u16, details: u8, states: u32) -> Vec<u8> {
+    let host = address.map(host_condition).unwrap_or_default();
+    let ports = [(AT_LEAST, first), (AT_MOST, last)].map(|(operation, port)| {
+        let [low, high] = port.to_ne_bytes();
+        (operation, vec![0, 0, low, high])
+    });
+    let operations: Vec<(u8, Vec<u8>)> = address.map(|_| (FROM_HOST, host)).into_iter().chain(ports).collect();
+    let mut left: usize = operations.iter().map(|(_, operand)| OPERATION + operand.len()).sum();
+
+    let mut bytes = header((HEADER + 60 + OPERATION + left) as u32, TCPDIAG_GETSOCK);
     // Any family, address, port and interface.
     bytes.extend([0, 0, 0, details]);
     bytes.resize(HEADER + 52, 0);
     bytes.extend(states.to_ne_bytes());
     bytes.extend([0; 4]);
-    bytes.extend(20_u16.to_ne_bytes());
+    bytes.extend(((OPERATION + left) as u16).to_ne_bytes());
     bytes.extend(FILTER.to_ne_bytes());
-    for (operation, refuse, port) in [(AT_LEAST, 20_u16, first), (AT_MOST, 12, last)] {
-        bytes.extend([operation, 8]);
-        bytes.extend(refuse.to_ne_bytes());
-        bytes.extend([0, 0]);
-        bytes.extend(port.to_ne_bytes());
+    for (operation, operand) in operations {
+        let length = OPERATION + operand.len();
+        bytes.extend([operation, length as u8]);
+        bytes.extend(((left + OPERATION) as u16).to_ne_bytes());
+        bytes.extend(operand);
+        left -= length;
     }
+    bytes
+}
+
+/// `struct inet_diag_hostcond`: exactly this address, at any port.
+fn host_condition(address: IpAddr) -> Vec<u8> {
+    let (family, address) = match address {
+        IpAddr::V4(v4) => (nix::libc::AF_INET, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (nix::libc::AF_INET6, v6.octets().to_vec()),
+    };
+    let mut bytes = vec![family as u8, address.len() as u8 * 8, 0, 0];
+    bytes.extend((-1_i32).to_ne_bytes());
+    bytes.extend(address);
     bytes
 }
 
@@ -152,8 +176,9 @@ pub fn queues(port: u16) -> io::Result<Vec<(u64, u32)>> {
 /// The kernel has no such monitor, or forbids it.
 pub fn listeners_at(address: SocketAddr) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
-    each_tcp(address.port()..=address.port(), 0, LISTEN, |at, inode, _| {
-        found.extend((at.ip() == address.ip()).then_some(inode));
+    // A server may listen on hundreds of addresses of one port: the others are not even written out.
+    each(&request_of(Some(address.ip()), address.port(), address.port(), 0, LISTEN), |body| {
+        found.extend(named(body).filter(|(at, _)| at.ip() == address.ip()).map(|(_, inode)| inode));
     })?;
     Ok(found)
 }
@@ -176,7 +201,7 @@ pub(super) fn each_tcp(
     states: u32,
     mut with: impl FnMut(SocketAddr, u64, &[u8]),
 ) -> io::Result<()> {
-    each(&request_of_range(*ports.start(), *ports.end(), details, states), |body| {
+    each(&request_of(None, *ports.start(), *ports.end(), details, states), |body| {
         if let Some((at, inode)) = named(body).filter(|(at, _)| ports.contains(&at.port())) {
             with(at, inode, body);
         }
@@ -297,6 +322,25 @@ mod tests {
             drop(server);
             assert_eq!(look().len(), 1);
         }
+    }
+
+    #[test]
+    fn of_many_addresses_of_a_port_the_kernel_tells_of_the_one_that_is_asked_for() {
+        let first = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let port = first.local_addr().expect("bound").port();
+        let hosts = ["127.0.0.2", "127.0.0.3", "::1", "::ffff:127.0.0.4"];
+        // Somebody else may have one of them.
+        let others: Vec<_> = hosts.iter().filter_map(|host| TcpListener::bind((*host, port)).ok()).collect();
+        for listener in others.iter().chain([&first]) {
+            let (at, inode) =
+                (listener.local_addr().expect("bound"), crate::sys::socket::inode(listener).expect("open"));
+            let mut told = Vec::new();
+            let request = request_of(Some(at.ip()), port, port, 0, LISTEN);
+            each(&request, |body| told.extend(named(body))).expect("a monitor");
+            assert_eq!(told, [(at, inode)]);
+            assert_eq!(listeners_at(at).expect("a monitor"), [inode]);
+        }
+        assert!(listeners_at(([0, 0, 0, 0], port).into()).expect("a monitor").is_empty());
     }
 
     #[test]
