@@ -25,6 +25,17 @@ pub enum Next {
     Failed,
 }
 
+/// What follows a reload that was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// The old workers serve on that were not replaced yet.
+    OthersGoOn,
+    /// The old worker of the slot had to end first: another is started from the release before.
+    StartedAgain,
+    /// The old worker had to end first, and the policy starts none for what the new one did.
+    Nothing,
+}
+
 /// Something to say; its level is `warning` unless `is_info`.
 #[allow(missing_docs, reason = "the fields say what they are")]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +47,15 @@ pub enum Record {
     /// A worker is over the lag limit.
     OverLag { id: WorkerId, how: Stall, after: Span, limit: Span },
     /// A worker was not ready in time.
-    NotReady { id: WorkerId, after: Span, asked: ReadyBy, missing: Vec<Listening>, refused: Option<String> },
+    NotReady {
+        id: WorkerId,
+        after: Span,
+        asked: ReadyBy,
+        missing: Vec<Listening>,
+        refused: Option<String>,
+        /// It is left as it is: no other would take its place.
+        goes_on: bool,
+    },
     /// A worker over the limit has its successor, and goes.
     Replaced { id: WorkerId, why: Why },
     /// A worker serves, but not all that the one before it did.
@@ -45,8 +64,8 @@ pub enum Record {
     Killed { id: WorkerId, grace: Span },
     /// A reload replaced all workers.
     Rolled { workers: u32, number: u64 },
-    /// A reload was given up; the workers not yet replaced stay (`in_place`: the old one of the slot had to end first).
-    RollAborted { slot: u32, in_place: bool, reason: String },
+    /// A reload was given up.
+    RollAborted { slot: u32, then: Then, reason: String },
     /// A reload started nothing.
     RollRefused { reason: String },
     /// One worker is the least.
@@ -135,9 +154,10 @@ impl fmt::Display for Record {
                 let (after, limit) = (after.as_millis(), limit.as_millis());
                 write!(f, "worker over the lag limit {id} lag={after}ms limit={limit}ms: it {how}")
             }
-            Self::NotReady { id, after, asked, missing, refused } => {
+            Self::NotReady { id, after, asked, missing, refused, goes_on } => {
                 let lacks = lacking(*asked, missing, refused.as_deref());
-                write!(f, "worker not ready in time {id} after={}ms{lacks}", after.as_millis())
+                let then = if *goes_on { "; it goes on, as it is never started again (--restart never)" } else { "" };
+                write!(f, "worker not ready in time {id} after={}ms{lacks}{then}", after.as_millis())
             }
             Self::Replaced { id, why } => write!(f, "worker replaced {id} why={why}"),
             Self::ReadyWithout { id, missing } => {
@@ -148,17 +168,21 @@ impl fmt::Display for Record {
                 write!(f, "worker still there after the grace, told to end with KILL {id} grace={grace}ms")
             }
             Self::Rolled { workers, number } => write!(f, "reloaded workers={workers} roll={number}"),
-            Self::RollAborted { slot, in_place: true, reason } => {
-                let before = "reload aborted, the program is started again from what it ran from before";
-                write!(f, "{before} slot={slot}: {reason}")
-            }
-            Self::RollAborted { slot, reason, .. } => {
-                write!(f, "reload aborted, the workers not yet replaced go on slot={slot}: {reason}")
-            }
+            Self::RollAborted { slot, then, reason } => write!(f, "reload aborted, {then} slot={slot}: {reason}"),
             Self::RollRefused { reason } => write!(f, "reload aborted, nothing was started: {reason}"),
             Self::ScaleLimit { workers } => write!(f, "not scaled, this is the limit workers={workers}"),
             Self::GaveUp { exit } => write!(f, "giving up: too many restarts (see --intensity and --backoff) {exit}"),
         }
+    }
+}
+
+impl fmt::Display for Then {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OthersGoOn => "the workers not yet replaced go on",
+            Self::StartedAgain => "the program is started again from what it ran from before",
+            Self::Nothing => "and by the policy (--restart, --stop-codes) the program is not started again",
+        })
     }
 }
 

@@ -72,6 +72,12 @@ impl Why {
         matches!(self, Self::Exit | Self::Crash | Self::Oom | Self::Spawn)
     }
 
+    /// Whether the supervisor ended the worker so that another takes its place, whatever the policy says of ends.
+    #[must_use]
+    pub const fn is_for_another(self) -> bool {
+        matches!(self, Self::Memory | Self::Lag | Self::NotReady | Self::Reload)
+    }
+
     /// The reason with this word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {

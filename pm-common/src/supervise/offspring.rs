@@ -120,6 +120,26 @@ impl<A: Adapter> Supervise<A> {
         self.orphans.of(Owner::Worker(id))
     }
 
+    /// Our children that are neither inherited nor another app's, each looked at now: one that came, or became an app, since
+    /// the last look is a stranger all the same.
+    pub(super) fn own_orphans(&mut self) -> Vec<Stat> {
+        let mut children = self.proc.children(own_pid());
+        children.retain(|stat| !stat.is_zombie() && !self.inherited.has(stat) && !self.is_other_app(stat));
+        children
+    }
+
+    /// Leaves out whoever leads another app by now.
+    pub(super) fn spare_other_apps(&mut self, children: &mut Vec<i32>) {
+        children.retain(|pid| {
+            let stat = self.proc.stat(*pid);
+            stat.is_some_and(|stat| stat.is_zombie() || !self.is_other_app(&stat))
+        });
+    }
+
+    fn is_other_app(&mut self, stat: &Stat) -> bool {
+        self.orphans.is_other_app(stat.pid) || self.proc.leads_other_app(stat, self.publisher.directory())
+    }
+
     /// Notes what is below a worker, as long as it has a parent to be known by.
     pub(super) fn remember_offspring(&mut self, id: WorkerId) {
         let Some(process) = self.processes.get_mut(&id).filter(|p| p.is_running() && p.supervisor.is_none()) else {

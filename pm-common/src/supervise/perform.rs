@@ -51,10 +51,10 @@ impl<A: Adapter> Supervise<A> {
                 self.gave_up = true;
                 self.manager.tell(&[Assignment::PmGaveUp(1)]);
             }
-            Action::Say(Record::RollAborted { slot, in_place, reason }) => {
+            Action::Say(Record::RollAborted { slot, then, reason }) => {
                 self.publisher.roll_aborted(slot);
                 self.publish();
-                report::warning(Record::RollAborted { slot, in_place, reason });
+                report::warning(Record::RollAborted { slot, then, reason });
                 self.say_status();
                 self.manager.reloaded();
             }
@@ -103,6 +103,8 @@ impl<A: Adapter> Supervise<A> {
 
     fn drain(&mut self, id: WorkerId, linger: bool) {
         self.remember_offspring(id);
+        // Suspended, it would finish nothing.
+        self.have_go_on(id);
         if !self.adapter.drain(id, linger) {
             self.events.push_back(Event::Drained(id));
         }
@@ -183,6 +185,16 @@ impl<A: Adapter> Supervise<A> {
             _ if rules.stop_message && self.adapter.say_stop(id) => {}
             _ if rules.stop_group => process.stop_group(rules.stop_signal),
             _ => process.signal_leader(rules.stop_signal),
+        }
+        self.have_go_on(id);
+    }
+
+    /// Has a worker go on that was suspended, as it is to end: it acts on no signal before (so does systemd, systemd.kill(5)).
+    fn have_go_on(&mut self, id: WorkerId) {
+        let Some(process) = self.processes.get_mut(&id).filter(|process| process.is_running()) else { return };
+        if process.go_on() {
+            let (slot, pid) = (id.slot, process.child.pid);
+            report::info(format_args!("a worker was suspended, and goes on to end slot={slot} pid={pid}"));
         }
     }
 

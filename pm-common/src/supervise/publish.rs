@@ -100,6 +100,7 @@ impl Publisher {
         if self.home.dir().is_none() {
             return;
         }
+        self.home.keep_lock();
         let begun = clock::now();
         let (views, mut listening) = (machine.snapshot(), adapter.listening());
         self.moments.turn(clock::offsets());

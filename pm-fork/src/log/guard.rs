@@ -3,7 +3,8 @@
 //! The guard is forked twice, so that it is nobody's child by the time the chain runs: pm-restart ends what it finds
 //! below itself, and the writer has to outlive the chain's last word. It holds the pipes and sleeps until the writer
 //! ends. Without it a writer that is killed would leave the app with pipes that nobody reads, and each worker would die
-//! of its next line.
+//! of its next line. So each watches the other: where the guard is killed, the writer becomes one, and has a child go on
+//! with the writing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
@@ -15,11 +16,11 @@ use nix::unistd::Pid;
 use pm_common::app::home;
 use pm_common::cli::report::{self, Failure};
 use pm_common::sys::daemon::{self, Fork};
-use pm_common::sys::process;
+use pm_common::sys::{pidfd, process};
 
 use super::settings::Settings;
 use super::sink::Stream;
-use super::writer::{self, Input, Writer, now};
+use super::writer::{self, Input, Stop, Writer, now};
 
 /// The file in the app's directory with the number of the writer's process.
 const PID_FILE: &str = "log.pid";
@@ -61,7 +62,8 @@ pub(super) fn start(settings: &Settings) -> io::Result<Role> {
             drop((out, err, alive));
             // The next process is no leader of a session, and so gets no terminal; without it this one has failed.
             if rustix::process::setsid().is_ok() && matches!(daemon::fork(), Ok(Fork::Child)) {
-                guard(settings, Source { out: from_out, err: from_err, lives });
+                leave(settings);
+                guard(settings, Source { out: from_out, err: from_err, lives }, None);
             }
             Ok(Role::Done)
         }
@@ -83,9 +85,10 @@ fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
     Ok(pipe)
 }
 
-/// The guard's life: until a writer has come to the end.
-fn guard(settings: &Settings, source: Source) {
-    leave(settings);
+/// The guard's life, with a `writer` that lives already or one of its own: until a writer has come to the end.
+fn guard(settings: &Settings, source: Source, mut writer: Option<Pid>) {
+    // What was still to come to a writer that has become a guard is not to end it.
+    let _ = writer::ignore_signals();
     // Whoever started us may have SIGCHLD ignored: then we would not learn of an end.
     process::default_signals();
     if let Err(failure) = writer::ignore_signals() {
@@ -93,25 +96,22 @@ fn guard(settings: &Settings, source: Source) {
     }
     let mut news = None;
     loop {
-        let begun = now();
-        match daemon::fork() {
-            Ok(Fork::Child) => return write_until_the_end(settings, source, news.as_deref()),
-            Ok(Fork::Parent(writer)) => {
-                let ended = waitpid(writer, None);
-                if matches!(ended, Ok(WaitStatus::Exited(_, 0))) {
-                    return;
-                }
-                let end = ended.map_or_else(|e| e.to_string(), said);
-                if now().0.saturating_sub(begun.0) < TOO_SOON_MS {
-                    report::warning(format_args!("the writer has ended at once, {end}; what the app says is lost"));
-                    return PidFile::of(writer).iter().for_each(PidFile::remove);
-                }
-                news = Some(format!(
-                    "the writer has ended, {end}; this one goes on, and what that had read may be missing"
-                ));
-            }
+        let (begun, own) = (now(), nix::unistd::getpid());
+        let writer = match writer.take().map_or_else(daemon::fork, |writer| Ok(Fork::Parent(writer))) {
+            Ok(Fork::Child) => return write_until_the_end(settings, source, news.as_deref(), own),
+            Ok(Fork::Parent(writer)) => writer,
             Err(error) => return report::warning(format_args!("cannot start a writer: {}", report::reason(&error))),
+        };
+        let ended = waitpid(writer, None);
+        if matches!(ended, Ok(WaitStatus::Exited(_, 0))) {
+            return;
         }
+        let end = ended.map_or_else(|e| e.to_string(), said);
+        if now().0.saturating_sub(begun.0) < TOO_SOON_MS {
+            report::warning(format_args!("the writer has ended at once, {end}; what the app says is lost"));
+            return PidFile::of(writer).iter().for_each(PidFile::remove);
+        }
+        news = Some(format!("the writer has ended, {end}; this one goes on, and what that had read may be missing"));
     }
 }
 
@@ -123,26 +123,50 @@ fn said(status: WaitStatus) -> String {
     }
 }
 
-/// The writer's life.
-fn write_until_the_end(settings: &Settings, source: Source, news: Option<&str>) {
-    if let Err(failure) = write(settings, source, news) {
+/// The writer's life; it may end as that of a guard.
+fn write_until_the_end(settings: &Settings, source: Source, news: Option<&str>, guard: Pid) {
+    if let Err(failure) = write(settings, source, news, guard) {
         report::warning(failure);
         std::process::exit(1);
     }
 }
 
-fn write(settings: &Settings, source: Source, news: Option<&str>) -> Result<(), Failure> {
+fn write(settings: &Settings, source: Source, news: Option<&str>, mut guarded_by: Pid) -> Result<(), Failure> {
     let Source { out, err, mut lives } = source;
     let mut sinks = settings.open(now())?;
     if let (Some(news), Some(sink)) = (news, sinks.all.get_mut(sinks.err)) {
         sink.say(news, now());
     }
     let input = |fd, stream, sink| Input::new(fd, stream, sinks.of(sink));
-    let inputs = vec![input(out.into(), Stream::Out, sinks.out), input(err.into(), Stream::Err, sinks.err)];
-    let writer = Writer::begin(inputs, sinks.all, false)?;
-    let mark = PidFile::new();
+    let inputs = [input(out.into(), Stream::Out, sinks.out), input(err.into(), Stream::Err, sinks.err)];
+    let mut writer = Writer::begin(inputs.into(), sinks.all, false)?;
+    let mut mark = PidFile::new();
     let _ = lives.write_all(b"w");
-    writer.run()?;
+    loop {
+        let guarded = pidfd::open(guarded_by.as_raw()).ok();
+        let is_gone = nix::unistd::getppid() != guarded_by;
+        if !is_gone && writer.run(guarded.as_ref())? == Stop::Ended {
+            break;
+        }
+        let own = nix::unistd::getpid();
+        match daemon::fork() {
+            Ok(Fork::Parent(next)) => {
+                let Some((out, err)) = writer.into_inputs() else { return Ok(()) };
+                guard(settings, Source { out: out.into(), err: err.into(), lives }, Some(next));
+                return Ok(());
+            }
+            Ok(Fork::Child) => {
+                (guarded_by, mark) = (own, PidFile::new());
+                writer.say(sinks.err, "the guard of the writer was killed; there is another");
+            }
+            Err(error) => {
+                let why = report::reason(&error);
+                writer.say(sinks.err, &format!("the guard of the writer was killed, and there can be no other: {why}"));
+                writer.run(None)?;
+                break;
+            }
+        }
+    }
     mark.iter().for_each(PidFile::remove);
     Ok(())
 }

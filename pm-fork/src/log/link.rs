@@ -23,7 +23,7 @@ pub(super) fn filter(settings: &Settings) -> Result<u8, Failure> {
     let Sinks { mut all, .. } = settings.open(now())?;
     all.truncate(1);
     let stdin = duplicate(&rustix::stdio::stdin()).or_fail(|| "cannot read stdin".to_owned())?;
-    Writer::begin(vec![Input::new(stdin, Stream::Out, vec![0])], all, true)?.run()?;
+    Writer::begin(vec![Input::new(stdin, Stream::Out, vec![0])], all, true)?.run(None)?;
     Ok(0)
 }
 

@@ -52,6 +52,26 @@ impl Input {
     }
 }
 
+/// Why the writer has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Its inputs have ended.
+    Ended,
+    /// Its guard has.
+    Unguarded,
+}
+
+/// What has woken the writer.
+#[derive(Debug, Default)]
+struct Woken {
+    /// A signal came.
+    asked: bool,
+    /// The guard has ended.
+    unguarded: bool,
+    /// The inputs that can be read, by number.
+    ready: Vec<usize>,
+}
+
 /// Moves lines from inputs to sinks.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -82,13 +102,29 @@ impl Writer {
         Ok(Self { inputs, sinks, signals, read: vec![0; LONGEST], batch: Vec::new(), is_filter })
     }
 
-    /// Runs until all inputs have ended.
+    /// Says something of its own in a sink.
+    pub(super) fn say(&mut self, sink: usize, text: &str) {
+        if let Some(sink) = self.sinks.get_mut(sink) {
+            sink.say(text, now());
+        }
+    }
+
+    /// The first two of its inputs, for another writer.
+    pub(super) fn into_inputs(self) -> Option<(OwnedFd, OwnedFd)> {
+        let mut fds = self.inputs.into_iter().map(|input| input.fd);
+        fds.next().zip(fds.next())
+    }
+
+    /// Runs until all inputs have ended, or the process of the pidfd `guard` has.
     ///
     /// # Errors
     /// poll(2) itself fails.
-    pub(super) fn run(mut self) -> Result<(), Failure> {
+    pub(super) fn run(&mut self, guard: Option<&OwnedFd>) -> Result<Stop, Failure> {
         while self.inputs.iter().any(|input| !input.ended) && !(self.is_filter && self.sinks.iter().all(|s| s.gone)) {
-            let (asked, ready) = self.wait().or_fail(|| "cannot wait".to_owned())?;
+            let Woken { asked, unguarded, ready } = self.wait(guard).or_fail(|| "cannot wait".to_owned())?;
+            if unguarded {
+                return Ok(Stop::Unguarded);
+            }
             let now = now();
             if asked {
                 self.reopen(now);
@@ -98,22 +134,24 @@ impl Writer {
         }
         let now = now();
         self.sinks.iter_mut().for_each(|sink| sink.finish(now));
-        Ok(())
+        Ok(Stop::Ended)
     }
 
-    /// Sleeps until something is to be done: whether a signal came, and the inputs that can be read.
-    fn wait(&self) -> io::Result<(bool, Vec<usize>)> {
+    /// Sleeps until something is to be done.
+    fn wait(&self, guard: Option<&OwnedFd>) -> io::Result<Woken> {
         let numbers: Vec<usize> = (0..self.inputs.len()).filter(|n| !self.inputs[*n].ended).collect();
         let inputs = numbers.iter().map(|n| PollFd::new(&self.inputs[*n].fd, PollFlags::IN));
-        let mut fds: Vec<PollFd<'_>> =
-            std::iter::once(PollFd::new(&self.signals, PollFlags::IN)).chain(inputs).collect();
+        let signals = std::iter::once(PollFd::new(&self.signals, PollFlags::IN));
+        let guard = guard.map(|guard| PollFd::new(guard, PollFlags::IN));
+        let mut fds: Vec<PollFd<'_>> = signals.chain(inputs).chain(guard).collect();
         match poll(&mut fds, self.time_left().as_ref()) {
-            Err(Errno::INTR) => return Ok((false, Vec::new())),
+            Err(Errno::INTR) => return Ok(Woken::default()),
             other => other?,
         };
-        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
-        let asked = ready.next().unwrap_or(false);
-        Ok((asked, numbers.iter().zip(ready).filter(|(_, ready)| *ready).map(|(n, _)| *n).collect()))
+        let mut woken = fds.iter().map(|fd| !fd.revents().is_empty());
+        let asked = woken.next().unwrap_or(false);
+        let ready = numbers.into_iter().filter(|_| woken.next().unwrap_or(false)).collect();
+        Ok(Woken { asked, ready, unguarded: woken.next().unwrap_or(false) })
     }
 
     /// Until the next period of a sink begins.

@@ -1,6 +1,6 @@
 //! Verbs that do something to apps that are known, and to the list of them.
 
-use pm_common::app::home::Home;
+use pm_common::app::home::{Home, Turns};
 use pm_common::app::status;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure};
 use pm_common::policy::exit::{signal_names, signal_number};
@@ -62,6 +62,10 @@ pub(crate) fn kill(call: &Call) -> Result<u8, Failure> {
 pub(crate) fn delete(call: &Call) -> Result<u8, Failure> {
     let home = ours()?;
     let chosen = targets::chosen(call)?;
+    let mut names = chosen.names.clone();
+    names.sort_unstable();
+    // Who restarts one of them would start it between its end and its removal.
+    let _turns = Turns::of(&home, &names);
     let (ended, code) = end(&home, &chosen.names);
     let removed = crate::apps::each(&ended, |home, name| {
         signals::remove(home, name)?;

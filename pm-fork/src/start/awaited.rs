@@ -70,9 +70,8 @@ impl<'a> Awaited<'a> {
                 return Ok(Some(0));
             }
         }
-        if self.listens_late() {
-            self.started.say("", NOT_LISTENING);
-            return Ok(Some(0));
+        if self.is_late() {
+            return Ok(Some(self.goes_on()));
         }
         if self.keeps_failing() {
             return Ok(Some(self.hopeless()));
@@ -90,8 +89,13 @@ impl<'a> Awaited<'a> {
     /// Until when it is waited for that it listens, where that is not for as long as it takes. A little longer than its
     /// supervisor waits, which knows more.
     fn listens_by(&self) -> Option<Mono> {
-        let time = self.figure("listen_ns")?;
+        let time = self.figure("listen_ns").or_else(|| self.figure("ready_timeout_ns").filter(|_| self.runs_once()))?;
         Some(self.since + time + Span(time.0 / 4))
+    }
+
+    /// Whether a worker that is not ready in time is left as it is.
+    fn runs_once(&self) -> bool {
+        self.sight.acting().is_some_and(|line| line.policy.get("restart").is_some_and(|when| when == "never"))
     }
 
     /// A time of the policy of the supervisor that has the workers.
@@ -99,11 +103,32 @@ impl<'a> Awaited<'a> {
         self.sight.acting()?.policy.get(key)?.as_u64().map(Span)
     }
 
-    /// All its workers live and none has failed: nothing can be said of it but that it does not listen yet. Of one that was
-    /// refused its port its supervisor is about to say more.
-    fn listens_late(&self) -> bool {
-        let lives = |worker: &WorkerLine| worker.pid.is_some() && worker.restarts == 0 && worker.refused.is_none();
+    /// All its workers live and none has failed: nothing can be said of it but that it is not ready yet. Of one that was
+    /// refused its port, and would be followed by another, its supervisor is about to say more.
+    fn is_late(&self) -> bool {
+        let settled = |worker: &WorkerLine| worker.refused.is_none() || self.runs_once();
+        let lives = |worker: &WorkerLine| worker.pid.is_some() && worker.restarts == 0 && settled(worker);
         self.listens_by().is_some_and(|at| at <= clock::now()) && self.workers().all(lives)
+    }
+
+    /// Says of an app that is late what is known of it, as it goes on.
+    fn goes_on(&self) -> u8 {
+        let refused = self.refused();
+        match (refused, self.figure("listen_ns")) {
+            (Some(what), _) => {
+                let name = &self.started.name;
+                report::fatal(format_args!("app '{name}' goes on, and listens on nothing: {what}"), &self.quoted());
+                1
+            }
+            (None, Some(_)) => {
+                self.started.say("", NOT_LISTENING);
+                0
+            }
+            (None, None) => {
+                self.started.say("", &format!("; it {}, and goes on", self.lacked_in_time()));
+                0
+            }
+        }
     }
 
     /// No worker serves, and one slot has lost several, or one that took its time: whoever waits would wait for as long as
@@ -136,15 +161,19 @@ impl<'a> Awaited<'a> {
         let worst = self.workers().max_by_key(|worker| worker.restarts);
         let last = worst.and_then(|worker| worker.last.as_ref());
         if last.is_some_and(|last| last.why == Why::NotReady.word()) {
-            let asked = self.sight.acting().and_then(|told| told.policy.get("ready")?.as_str()).unwrap_or_default();
-            let within = self.figure("ready_timeout_ns").map_or_else(String::new, |span| format!(" within {span}"));
-            return format!("it {}{within}, and was stopped", lacked(asked));
+            return format!("it {}, and was stopped", self.lacked_in_time());
         }
         let tries = worst.map_or(TRIES, |worker| worker.restarts);
         let times = if tries == 1 { "once".to_owned() } else { format!("{tries} times") };
         let by_itself = last.is_some_and(|last| last.ended == Some(Ended::Code(0)));
         let job = if by_itself { ", by itself: a job? --no-autorestart" } else { "" };
         format!("its worker ended {times}{job}")
+    }
+
+    fn lacked_in_time(&self) -> String {
+        let asked = self.sight.acting().and_then(|told| told.policy.get("ready")?.as_str()).unwrap_or_default();
+        let within = self.figure("ready_timeout_ns").map_or_else(String::new, |span| format!(" within {span}"));
+        format!("{}{within}", lacked(asked))
     }
 
     /// Each try fails alike, as a rule: once is enough.
@@ -157,6 +186,10 @@ impl<'a> Awaited<'a> {
         let refused = self.refused();
         let when =
             if self.watched_until.is_some() { "ended soon after its start" } else { "ended before it was ready" };
+        if exit == Exit::Code(0) && self.was_stopped() {
+            report::fatal(format_args!("app '{name}' was stopped by somebody else before it was ready"), &[]);
+            return 1;
+        }
         if exit == Exit::Code(0) && refused.is_none() {
             report::info(format_args!("app '{name}' has {when}: {exit}"));
             return 0;
@@ -167,6 +200,11 @@ impl<'a> Awaited<'a> {
         let refused = refused.map_or_else(String::new, |what| format!("; {what}"));
         report::fatal(format_args!("app '{name}' {when}: {exit}{refused}"), &self.quoted());
         exit.code().max(1)
+    }
+
+    /// Whether its supervisor was asked to end: one whose workers have ended by themselves leaves word of that.
+    fn was_stopped(&self) -> bool {
+        self.started.supervised && last_words(&self.started.dir).is_none()
     }
 
     /// What it was refused when it wanted to listen: as its supervisor says, else by what the program wrote as it failed.

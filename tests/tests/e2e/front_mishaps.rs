@@ -6,7 +6,7 @@ use std::process::Stdio;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pm_tests::front::Front;
-use pm_tests::wait;
+use pm_tests::{proc, wait};
 
 /// One that an earlier version has let pass.
 #[test]
@@ -416,4 +416,51 @@ fn a_signal_is_called_the_same_in_each_line() {
     let _ = front.scene.file("ended.js", "process.kill(process.pid, 'SIGINT'); setInterval(() => {}, 1e6)\n");
     let said = front.line("start ended.js -i 1");
     assert!(said.code == 1 && said.err.contains("signal=INT") && !said.err.contains("SIGINT"), "{said:?}");
+}
+
+/// A cleaner of old files has removed them.
+#[test]
+fn an_app_whose_lock_file_was_removed_runs_and_is_no_second_time_started() {
+    for removed in [&["lock"][..], &["lock", "pid"]] {
+        let front = Front::new();
+        front.ok("start app.js --name web -s");
+        let supervisor = || front.scene.processes().into_iter().filter(|pid| proc::name(*pid) == "pm-restart").count();
+        let remove = || {
+            removed
+                .iter()
+                .for_each(|name| std::fs::remove_file(front.scene.dir().join("pm/web").join(name)).expect("there"))
+        };
+        remove();
+        let said = front.line("start web -s");
+        assert!(said.err.contains("'web' is running"), "{said:?}");
+        front.ok("restart web -s");
+        assert_eq!((supervisor(), front.list()), (1, vec!["web:online".to_owned()]));
+        remove();
+        front.ok("stop web -s");
+        assert_eq!((supervisor(), front.list()), (0, vec!["web:stopped".to_owned()]));
+        front.ok("start web -s");
+        remove();
+        // What has something to say makes it anew.
+        proc::send(front.pids("web")[0], Signal::SIGKILL);
+        wait::until("another lock", || front.scene.dir().join("pm/web/lock").exists().then_some(()));
+        remove();
+        front.ok("delete web -s");
+        assert_eq!((supervisor(), front.list()), (0, Vec::new()));
+    }
+}
+
+/// Whoever deletes an app while it is restarted waits: it runs for a moment.
+#[test]
+fn a_delete_waits_for_a_restart() {
+    let front = Front::new();
+    let _ = front.scene.file(
+        "slow.js",
+        "process.on('SIGINT', () => setTimeout(() => process.exit(), 1500)); setInterval(() => {}, 1e6)\n",
+    );
+    front.ok("start slow.js --name slow -s");
+    let restart = front.start(&["restart", "slow", "-s"]);
+    restart.line("waiting for");
+    front.ok("delete slow -s");
+    assert_eq!(restart.wait().code(), Some(0), "{}", restart.output());
+    assert_eq!(front.list(), [""; 0]);
 }

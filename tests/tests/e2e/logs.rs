@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use nix::sys::signal::Signal::{self, SIGKILL, SIGTERM};
 use pm_tests::scene::Scene;
@@ -182,6 +183,33 @@ fn a_killed_writer_has_a_successor_and_no_worker_dies_of_it() {
     app.signal(SIGTERM);
     app.ended();
     assert_eq!(app.all("out.log").matches("asked /").count(), 50, "what was said meanwhile waited in the pipe");
+    assert!(!app.dir.join("log.pid").exists());
+}
+
+/// Each of the two watches the other.
+#[test]
+fn a_killed_guard_has_a_successor_which_guards() {
+    let scene = Scene::with_node(24);
+    let _ = scene.file("app.js", TALKS);
+    let app = App::start(&scene, "pm-log --time pm-restart");
+    until("it serves", || http::get(scene.port, "/").ok());
+    let writer = app.writer();
+    proc::send(proc::parent(writer).expect("its guard"), SIGKILL);
+    let next = until("another writer", || app.number("log.pid").filter(|pid| *pid != writer));
+    let seen = Instant::now();
+    until("that it is said", || {
+        app.all("err.log").contains("the guard of the writer was killed; there is").then_some(())
+    });
+    assert_eq!(proc::parent(next), Some(writer), "the old writer guards");
+    // One that is killed in its first second is not replaced.
+    until("it to be old", || (seen.elapsed().as_millis() > 1200).then_some(()));
+    proc::send(next, SIGKILL);
+    assert!(http::get(scene.port, "/after").is_ok());
+    app.says("asked /after");
+    assert!(app.all("err.log").contains("the writer has ended, killed by SIGKILL; this one goes on"));
+    app.signal(SIGTERM);
+    app.ended();
+    assert!(app.all("out.log").contains("the last word"));
     assert!(!app.dir.join("log.pid").exists());
 }
 

@@ -156,6 +156,23 @@ fn another_app_that_a_worker_is_about_to_start_goes_on() {
     }
 }
 
+/// Whoever leads an app of its own by the time a signal is sent is none of ours, whatever it was when it was seen first.
+#[test]
+fn what_a_worker_left_and_became_another_app_goes_on() {
+    let scene = Scene::with_node(24);
+    let (chain, worker) = start(&scene, "pm-restart --grace 1s");
+    let other = run(&chain, "trap 'exec env PM_DIR=/elsewhere sleep 1000' TERM; while :; do sleep 0.05; done");
+    proc::send(worker, SIGKILL);
+    chain.until("its new life", || (proc::name(other) == "sleep").then_some(()));
+    chain.serving(1);
+    let mine = detached(&chain);
+    chain.signal(SIGTERM);
+    assert_eq!(chain.wait().code(), Some(0), "{}", chain.output());
+    assert!(!mine.iter().any(|pid| proc::alive(*pid)), "{}", chain.output());
+    assert!(proc::alive(other), "{}", chain.output());
+    proc::send(other, SIGKILL);
+}
+
 #[test]
 fn what_a_worker_left_is_held_against_its_limit() {
     let holds = "/usr/bin/python3 -c 'import time; x = bytearray(200 * 2**20); time.sleep(1000)' & exit 0";

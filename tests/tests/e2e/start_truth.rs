@@ -146,3 +146,47 @@ fn the_exit_code_of_what_has_ended_is_kept() {
     wait::until("its end", || (front.list() == ["job:errored"]).then_some(()));
     assert_eq!(front.jlist()[0]["pm2_env"]["exit_code"], 1);
 }
+
+/// Who stops an app that is being started has it end well, and that is no good start.
+#[test]
+fn a_start_that_somebody_else_ends_is_none() {
+    let front = front();
+    let _ = front.scene.file("mute.js", "setInterval(() => {}, 1e6)\n");
+    for verb in ["stop", "delete"] {
+        let start = front.start(&["start", "mute.js", "--wait-ready", "--listen-timeout", "600000", "-s"]);
+        wait::until("it to run", || (front.list() == ["mute:launching"]).then_some(()));
+        front.ok(&format!("{verb} mute -s"));
+        assert_eq!(start.wait().code(), Some(1), "{}", start.output());
+        assert!(start.output().contains("'mute' was stopped by somebody else"), "{}", start.output());
+    }
+}
+
+/// As in PM2: a job that never says that it is ready is run once, to its end.
+#[test]
+fn a_job_without_the_sign_that_was_asked_for_runs_once() {
+    let front = front();
+    let ran = front.scene.dir().join("ran");
+    let text = "const { appendFileSync: add } = require('fs'); add(process.env.RAN, 'begun ')\n\
+        setTimeout(() => { add(process.env.RAN, 'done '); process.exit(0) }, 2500)\n";
+    let _ = front.scene.file("job.js", text);
+    for (options, lacks, runs) in [
+        ("--wait-ready", "did not call process.send('ready')", 1),
+        ("--wait-listen", "did not listen", 1),
+        ("--wait-ready -i 2", "did not call process.send('ready')", 2),
+    ] {
+        let _ = std::fs::remove_file(&ran);
+        let line = format!("start job.js --no-autorestart --listen-timeout 500 {options} -s");
+        let said = {
+            let mut command = front.command(&line.split(' ').collect::<Vec<_>>());
+            command.env("RAN", &ran).output().expect("pm runs")
+        };
+        let said = (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned());
+        let told = format!("; it {lacks} within 500 ms, and goes on");
+        assert!(said.0 == Some(0) && said.1.contains(&told), "{options}: {said:?}");
+        let count = |word: &str| std::fs::read_to_string(&ran).unwrap_or_default().matches(word).count();
+        wait::until("its end", || (count("done") == runs || count("begun") > runs).then_some(()));
+        wait::until("the end of all", || (front.list() == ["job:stopped"]).then_some(()));
+        assert_eq!((count("begun"), count("done")), (runs, runs), "{options}");
+        front.ok("delete job -s");
+    }
+}

@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
+use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGSTOP, SIGTERM, SIGTTOU};
 use pm_tests::scene::Scene;
-use pm_tests::{http, proc};
+use pm_tests::{http, proc, roll};
 
 const CHAIN: &str = "pm-restart pm-cluster -n 2";
 
@@ -40,6 +40,36 @@ fn a_worker_that_ignores_the_signal_is_killed_after_the_grace() {
         chain.signal(SIGTERM);
         assert_eq!(chain.ended(), Some(0), "{tool}\n{}", chain.output());
         assert!(!chain.said("ignored").is_empty(), "no TERM came first\n{}", chain.output());
+    }
+}
+
+/// It hears the signal only once it goes on, as systemd has it: a reload, one worker fewer, and a stop need no grace for it.
+#[test]
+fn a_suspended_worker_hears_its_stop_signal() {
+    for tools in ["pm-restart --grace 6s", "pm-restart --grace 6s pm-cluster -n 2"] {
+        let scene = Scene::with_node(24);
+        let count = if tools.contains("cluster") { 2 } else { 1 };
+        let chain = scene.start(&format!("{tools} node $F/app.js"));
+        let mut suspended = count;
+        if count > 1 {
+            let last = *chain.serving(count).last().expect("one");
+            proc::send(last, SIGSTOP);
+            chain.until("it to stand", || (proc::state(last) == Some('T')).then_some(()));
+            roll::well(&chain);
+            roll::drained(&chain);
+            suspended += 1;
+        }
+        let pids: Vec<_> = chain.serving(count).into_iter().collect();
+        pids.iter().for_each(|pid| proc::send(*pid, SIGSTOP));
+        chain.until("all to stand", || pids.iter().all(|pid| proc::state(*pid) == Some('T')).then_some(()));
+        if count > 1 {
+            proc::send(scene.process("pm-cluster").expect("it runs"), SIGTTOU);
+            chain.until("one fewer", || pids.iter().any(|pid| !proc::alive(*pid)).then_some(()));
+        }
+        chain.signal(SIGTERM);
+        assert_eq!(chain.ended(), Some(0), "{tools}\n{}", chain.output());
+        assert!(chain.messages("KILL").is_empty(), "{tools}\n{}", chain.output());
+        assert_eq!(chain.messages("was suspended").len(), suspended, "{tools}\n{}", chain.output());
     }
 }
 

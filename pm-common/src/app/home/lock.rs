@@ -2,6 +2,9 @@
 //!
 //! It belongs to the process: exec keeps it, a child does not have it, and closing ANY descriptor of the file in the
 //! process drops it. So the holder never opens the file a second time (fcntl(2), "Advisory record locking").
+//!
+//! Who holds the lock of a file that was removed (by a cleaner of old files) has that file open still: that tells, and the
+//! holder makes the file anew when it next has something to say.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -13,13 +16,19 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-use super::files::Folder;
+use super::files::{Folder, read_file};
+use crate::app::status;
+use crate::kernel::procfs;
 use crate::sys::daemon;
 
 /// The descriptor is moved here or above: a program such as `sh -c 'exec 3<x'` would close a low one, and the lock with it.
 const HIGH: i32 = 200;
 /// How often the directory or the holder may change under our hands before we believe that it is not chance.
 const TRIES: u32 = 20;
+
+/// What the file `pid` holds, in bytes, and how many processes are looked at that may have the lock.
+const LONGEST_PID: u64 = 32;
+const MOST_NAMED: usize = 100;
 
 /// The lock, held. Dropping it gives it up.
 #[derive(Debug)]
@@ -50,13 +59,19 @@ impl Lock {
             if set(&file)? {
                 // The directory may have been removed and made again since the file was opened.
                 if is_at(&file, &path)? {
-                    return Ok(Claim::Ours(Self { file }));
+                    let other = holder_of_removed(dir);
+                    return Ok(other.map_or(Claim::Ours(Self { file }), |pid| Claim::Theirs(Some(pid))));
                 }
             } else if let Some(holder) = get(&file)? {
                 return Ok(Claim::Theirs(holder));
             }
         }
         Err(io::Error::from_raw_os_error(libc::EAGAIN))
+    }
+
+    /// Whether the file that is locked is the one in `dir`, which others look at.
+    pub(super) fn is_in(&self, dir: &Path) -> bool {
+        is_at(&self.file, &dir.join("lock")).unwrap_or(true)
     }
 
     pub(super) fn keep_across_exec(&self) -> io::Result<()> {
@@ -66,9 +81,26 @@ impl Lock {
 
 /// See `home::holder`.
 pub(super) fn holder(dir: &Path) -> io::Result<Option<Option<i32>>> {
-    let file = Folder::open(dir)?.open_file("lock")?;
+    let file = Folder::open(dir)?.open_file("lock");
     // A read lock asks too: it is in the way of the holder's write lock, and needs no right to write.
-    ask(&file, libc::F_RDLCK)
+    match file.and_then(|file| ask(&file, libc::F_RDLCK)) {
+        Ok(Some(holder)) => Ok(Some(holder)),
+        free_or_gone => holder_of_removed(dir).map_or(free_or_gone, |pid| Ok(Some(Some(pid)))),
+    }
+}
+
+/// Another process that has locked a file which was this app's `lock` and is no more: one that is named in the directory,
+/// and has that file open.
+fn holder_of_removed(dir: &Path) -> Option<i32> {
+    let number = |text: &str| text.trim().parse::<i32>().ok();
+    let in_file = read_file(dir, "pid", LONGEST_PID).ok();
+    let in_file = in_file.and_then(|text| number(std::str::from_utf8(&text).ok()?));
+    let supervisors = std::fs::read_dir(dir.join(status::DIRECTORY)).into_iter().flatten().flatten();
+    let supervisors = supervisors.filter_map(|entry| number(entry.file_name().to_str()?.rsplit_once('.')?.1));
+    let named: Vec<i32> = in_file.into_iter().chain(supervisors).take(MOST_NAMED).collect();
+    let removed = if named.is_empty() { None } else { dir.canonicalize().ok() }?.join("lock (deleted)");
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    named.into_iter().find(|pid| *pid > 0 && *pid != own && procfs::has_open_at(*pid, &removed))
 }
 
 /// Opens the lock file with a high descriptor; closing the low one is before the lock is taken, so it drops nothing.

@@ -238,6 +238,18 @@ impl AppDir {
         true
     }
 
+    /// Makes the lock's file anew where somebody has removed it; else only who looks closely would see that the app runs.
+    pub(crate) fn keep_lock(&mut self) {
+        let (Some(lock), Some(dir)) = (&self.lock, &self.dir) else { return };
+        if lock.is_in(dir) {
+            return;
+        }
+        if let Ok(Claim::Ours(lock)) = Lock::claim(dir) {
+            self.lock = Some(lock);
+            let _ = write_pid(dir);
+        }
+    }
+
     /// What the links below need to know: PM_APP and PM_DIR.
     #[must_use]
     pub fn env_for_children(&self) -> Vec<(&'static str, OsString)> {

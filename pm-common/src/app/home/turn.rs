@@ -61,7 +61,9 @@ impl Turns {
         let mut other = lock;
         if fcntl(&self.file, FcntlArg::F_GETLK(&mut other)).is_ok() && other.l_pid > 0 {
             let pid = other.l_pid;
-            report::info(format_args!("waiting for another restart, reload or scale of app '{app}' to end: pid={pid}"));
+            report::info(format_args!(
+                "waiting for another restart, reload, scale or delete of app '{app}' to end: pid={pid}"
+            ));
         }
         loop {
             match fcntl(&self.file, FcntlArg::F_SETLKW(&lock)) {

@@ -23,7 +23,7 @@ pub use descriptors::{
 };
 pub use parse::{Comm, Stat};
 pub use table::Table;
-pub use users::{has_open, is_ours, nameless_uid};
+pub use users::{has_open, has_open_at, is_ours, nameless_uid};
 
 /// The most processes that a walk of a tree visits: beyond, a fork bomb would hold up its supervisor.
 pub const LARGEST_TREE: usize = 4096;

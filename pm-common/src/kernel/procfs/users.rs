@@ -1,6 +1,6 @@
 //! Whose a process is, and whether what /proc and the kernel say of users and pids can be compared.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::parse::field;
 use super::{Proc, Stat, pids, text};
@@ -53,12 +53,21 @@ fn maps_all(map: &str) -> bool {
 /// Whether the process has a file open that is, or was, called so.
 #[must_use]
 pub fn has_open(pid: i32, name: &str) -> bool {
-    let called = |path: &Path| {
+    open_paths(pid).any(|path| {
         let last = path.file_name().map(|last| last.to_string_lossy().into_owned()).unwrap_or_default();
         last.strip_suffix(" (deleted)").unwrap_or(&last) == name
-    };
+    })
+}
+
+/// Whether the process has the file of this path open; of one that was removed, ` (deleted)` is behind it (proc_pid_fd(5)).
+#[must_use]
+pub fn has_open_at(pid: i32, path: &Path) -> bool {
+    open_paths(pid).any(|open| open == path)
+}
+
+fn open_paths(pid: i32) -> impl Iterator<Item = PathBuf> {
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    files.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|path| called(&path))
+    files.filter_map(|file| std::fs::read_link(file.path()).ok())
 }
 
 /// Whether /proc shows the pids of our own pid namespace.

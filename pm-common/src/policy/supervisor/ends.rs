@@ -1,7 +1,7 @@
 //! What follows the end of a worker.
 
 use super::super::record::Next;
-use super::roll::AbortReason;
+use super::super::rules::Restart;
 use super::{
     Action, Aim, Excuse, Exit, LastEnd, Life, Mono, Proof, Record, Role, Seat, Slot, StopSent, Supervisor, Why, Worker,
     WorkerId,
@@ -102,10 +102,10 @@ impl Supervisor {
     fn seat_vacated(&mut self, now: Mono, id: WorkerId, worker: &Worker, exit: Exit, why: Why, out: &mut Vec<Action>) {
         let stays = self.slot(id.slot).is_some_and(|slot| !slot.leaving);
         if worker.on_trial() && self.goal == Aim::Run && stays {
-            self.trial_in_seat_ended(now, id, worker, AbortReason::ended(worker, exit, why), out);
+            self.trial_in_seat_ended(now, id, worker, (exit, why), out);
             return;
         }
-        let ours = matches!(why, Why::Memory | Why::Lag | Why::NotReady | Why::Reload);
+        let ours = why.is_for_another();
         let hopeless = !self.ever_ready
             && !ours
             && id.generation == 1
@@ -151,9 +151,15 @@ impl Supervisor {
         self.hold(now, id, out);
     }
 
+    /// Whether a worker is never started a second time by the policy, and nobody else has its seat: what it has begun is not
+    /// to be cut short, and begun again, because a sign of it is late.
+    pub(super) fn runs_once(&mut self, id: WorkerId) -> bool {
+        self.rules.restart == Restart::Never && self.find(id).is_some_and(|(_, role)| role == Role::Seat)
+    }
+
     /// Decides whether and when the slot gets its next worker.
     fn plan_restart(&mut self, now: Mono, number: u32, worker: &Worker, exit: Exit, why: Why) -> Next {
-        let ours = matches!(why, Why::Memory | Why::Lag | Why::NotReady | Why::Reload);
+        let ours = why.is_for_another();
         if !ours && !self.rules.restarts_after(exit) {
             if exit != Exit::Code(0) {
                 self.verdict = exit;

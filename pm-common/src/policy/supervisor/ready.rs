@@ -94,17 +94,21 @@ impl Supervisor {
             self.accept(now, id, missing, out);
             return;
         }
-        let awaited = self.awaits(id);
+        let (awaited, goes_on) = (self.awaits(id), self.runs_once(id));
         let Some(worker) = self.worker(id) else { return };
         // One that is up may have had less time.
         let after = after.min(now.since(worker.started));
-        begin_drain(id.slot, worker, end, out);
+        if goes_on {
+            (worker.life, worker.proof) = (Life::Starting(Due::Said), Proof::None);
+        } else {
+            begin_drain(id.slot, worker, end, out);
+        }
         if awaited {
             let reason = AbortReason::not_ready(asked, worker, after, missing);
             self.abort_roll(now, id.slot, reason, out);
         } else {
             let refused = worker.refused.clone();
-            out.push(Action::Say(Record::NotReady { id, after, asked, missing, refused }));
+            out.push(Action::Say(Record::NotReady { id, after, asked, missing, refused, goes_on }));
         }
     }
 

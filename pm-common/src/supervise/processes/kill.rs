@@ -31,27 +31,28 @@ impl<A: Adapter> Supervise<A> {
         if let Some(process) = self.processes.get_mut(&id) {
             process.kill_all(&left);
         }
+        // What was left may have become another app: no end of it would tell.
+        self.look_at_leftovers(id);
     }
 
     /// Kills again, before each look at what a killed worker left.
     ///
     /// A group dies at once, forks and all. Of a tree only those that have not forked yet: so this strikes at our own
-    /// children (what forks and ends hands its child to us) without a look at them, and until no new ones come.
+    /// children (what forks and ends hands its child to us) with no more than a look at whose each is, and until no new ones come.
     pub(super) fn kill_again(&mut self, id: WorkerId) {
         let leaders = self.leaders();
         let Some(process) = self.processes.get_mut(&id).filter(|p| p.killed) else { return };
         if self.scope == Scope::Group {
             return process.signal_group(Signal::SIGKILL);
         }
-        self.look_for_orphans();
-        let Some(process) = self.processes.get_mut(&id) else { return };
         for _ in 0..STRIKES {
             let mut children = self.proc.own_children().unwrap_or_default();
-            let other = |pid: i32| self.inherited.has_pid(pid) || self.orphans.is_other_app(pid);
-            children.retain(|pid| !leaders.contains(pid) && !other(*pid));
+            children.retain(|pid| !leaders.contains(pid) && !self.inherited.has_pid(*pid));
+            self.spare_other_apps(&mut children);
             if children.is_empty() {
                 return;
             }
+            let Some(process) = self.processes.get_mut(&id) else { return };
             // Not reaped yet: each number is still its own.
             children.iter().for_each(|pid| process.signal_pid(*pid, Signal::SIGKILL));
             for pid in &children {

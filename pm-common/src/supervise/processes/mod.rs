@@ -2,14 +2,13 @@
 
 mod kill;
 mod leftovers;
+mod signals;
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nix::sys::signal::Signal;
 
 use super::{Adapter, Supervise, Token, borrowed};
-use crate::cli::report;
 use crate::kernel::cgroup;
 use crate::kernel::procfs::{Proc, Stat};
 use crate::policy::WorkerId;
@@ -137,45 +136,6 @@ impl Process {
         sources
     }
 
-    /// Sends the leader a signal, wherever it went: it may have left its process group.
-    pub(super) fn signal_leader(&mut self, number: u8) {
-        let sent = process::signal(self.child.pidfd.as_fd(), number);
-        self.heed(self.child.pid, sent);
-    }
-
-    /// Sends the stop signal to its whole group, and to the leader if that one has left it.
-    pub(super) fn stop_group(&mut self, number: u8) {
-        let leader = crate::kernel::procfs::stat(self.child.pid);
-        if leader.is_some_and(|stat| stat.pgrp != self.child.pid) {
-            self.signal_leader(number);
-        }
-        let Ok(signal) = Signal::try_from(i32::from(number)) else { return self.signal_leader(number) };
-        self.group_told = true;
-        self.signal_group(signal);
-    }
-
-    fn signal_group(&mut self, signal: Signal) {
-        let sent = process::signal_group(self.child.pid, signal);
-        self.heed(self.child.pid, sent);
-    }
-
-    pub(super) fn signal_pid(&mut self, pid: i32, signal: Signal) {
-        let sent = process::signal_pid(pid, signal);
-        self.heed(pid, sent);
-    }
-
-    /// Says once what keeps us from ending a worker: the stop waits for it, and only a person can help.
-    fn heed(&mut self, pid: i32, sent: io::Result<()>) {
-        if let Err(error) = sent
-            && !std::mem::replace(&mut self.refused, true)
-        {
-            let reason = report::reason(&error);
-            report::warning(format_args!(
-                "cannot signal pid={pid}: {reason}; it runs as another user, end it as that user"
-            ));
-        }
-    }
-
     /// Waits for what is left; false if none of it can be waited for.
     fn watch(&mut self, left: &[Stat]) -> bool {
         // Opened, then looked at again: a pid that ended in between could already be another's.
@@ -299,12 +259,10 @@ impl<A: Adapter> Supervise<A> {
             }
             // Their own children are their own business: a pm-cluster among them stops its workers in order.
             Scope::Tree => {
-                for stat in self.proc.children(own_pid()) {
-                    let other = stat.pid == process.child.pid
-                        || self.inherited.has(&stat)
-                        || self.orphans.is_other_app(stat.pid);
-                    let had_it = process.group_told && stat.pgrp == process.child.pid;
-                    if !other && !had_it && !stat.is_zombie() && !process.told.contains(&stat.pid) {
+                for stat in self.own_orphans() {
+                    let Some(process) = self.processes.get_mut(&id) else { return };
+                    let had_it = stat.pgrp == process.child.pid && process.group_told;
+                    if stat.pid != process.child.pid && !had_it && !process.told.contains(&stat.pid) {
                         process.told.push(stat.pid);
                         let supervises = crate::kernel::procfs::is_cluster(&stat);
                         process.signal_pid(stat.pid, if supervises { own_words } else { Signal::SIGTERM });

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::super::super::record::{lacking, listens_elsewhere, not_listening, remedy};
+use super::super::super::record::{Then, lacking, listens_elsewhere, not_listening, remedy};
+use super::super::super::rules::Restart;
 use super::super::stops::begin_drain;
 use super::super::{Action, Exit, Life, Listening, Mono, ReadyBy, Record, Span, Supervisor, Why, Worker};
 use super::{Outcome, Rolls};
@@ -117,6 +118,23 @@ impl Supervisor {
 
     /// Ends the roll whose new worker of this slot is no good: the old ones stay, the new ones under way go.
     pub(in super::super) fn abort_roll(&mut self, now: Mono, number: u32, reason: AbortReason, out: &mut Vec<Action>) {
+        let then = match self.rules.restart {
+            _ if self.shape.overlap => Then::OthersGoOn,
+            Restart::Never => Then::Nothing,
+            Restart::Always | Restart::OnFailure => Then::StartedAgain,
+        };
+        self.end_roll_badly(now, number, then, reason, out);
+    }
+
+    /// The same with what follows.
+    pub(super) fn end_roll_badly(
+        &mut self,
+        now: Mono,
+        number: u32,
+        then: Then,
+        reason: AbortReason,
+        out: &mut Vec<Action>,
+    ) {
         let reason = reason.to_string();
         let end = self.ending(now, Why::Reload);
         let Some(roll) = &self.rolls.now else { return };
@@ -128,7 +146,7 @@ impl Supervisor {
             }
         }
         self.drop_roll(Outcome { ok: false, reason: reason.clone(), slot: Some(number) }, out);
-        out.push(Action::Say(Record::RollAborted { slot: number, in_place: !self.shape.overlap, reason }));
+        out.push(Action::Say(Record::RollAborted { slot: number, then, reason }));
     }
 
     /// Ends the roll, and what was put off until its end, as everything ends: every request has its answer.

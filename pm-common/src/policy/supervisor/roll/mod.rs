@@ -11,9 +11,11 @@ pub(super) use self::abort::AbortReason;
 pub(super) use self::room::Room;
 pub(super) use self::state::{Outcome, Roll, Rolls, Stage};
 use super::super::intensity::Intensity;
-use super::super::record::Record;
+use super::super::record::{Record, Then};
 use super::stops::begin_drain;
-use super::{Action, Aim, Life, Mono, Proof, ReadyBy, Seat, Span, Supervisor, WhichRelease, Why, Worker, WorkerId};
+use super::{
+    Action, Aim, Exit, Life, Mono, Proof, ReadyBy, Seat, Span, Supervisor, WhichRelease, Why, Worker, WorkerId,
+};
 
 impl Supervisor {
     /// Asks for one more reload: it starts in `roll_on`, at once or after the one under way.
@@ -263,21 +265,32 @@ impl Supervisor {
         self.rolls.last = Some(Outcome { ok: true, reason: String::new(), slot: None });
     }
 
-    /// Starts a slot anew, at no cost to its budget: the roll's worker in the seat has ended before it was ready.
+    /// Starts a slot anew, at no cost to its budget, unless the policy wants nobody after such an end: the roll's worker in
+    /// the seat has ended before it was ready.
     pub(super) fn trial_in_seat_ended(
         &mut self,
         now: Mono,
         id: WorkerId,
         worker: &Worker,
-        how: AbortReason,
+        (exit, why): (Exit, Why),
         out: &mut Vec<Action>,
     ) {
+        // What could not be started has not run.
+        let again = why.is_for_another() || why == Why::Spawn || self.rules.restarts_after(exit);
         if self.is_awaited(id.slot, worker) {
-            self.abort_roll(now, id.slot, how, out);
+            let then = match self.shape.overlap {
+                true => Then::OthersGoOn,
+                false if again => Then::StartedAgain,
+                false => Then::Nothing,
+            };
+            self.end_roll_badly(now, id.slot, then, AbortReason::ended(worker, exit, why), out);
+        }
+        if !again && exit != Exit::Code(0) {
+            self.verdict = exit;
         }
         if let Some(slot) = self.slot_mut(id.slot) {
-            slot.restarts += 1;
-            slot.seat = Seat::Backoff { since: now, until: now };
+            slot.restarts += u64::from(again);
+            slot.seat = if again { Seat::Backoff { since: now, until: now } } else { Seat::Down { since: now } };
         }
     }
 }

@@ -320,3 +320,57 @@ fn a_worker_that_was_ready_or_is_on_its_way_out_is_not_excused() {
     bench.on(TERM);
     assert_eq!(deeds(&bench.on(crash(w(0, 1)))), [Action::Finish(0)]);
 }
+
+/// PM2 lets a job run on that never sends the sign it was asked for, and so do we: no other takes its place.
+#[test]
+fn what_is_to_run_once_is_left_running_where_its_sign_does_not_come() {
+    for evidence in [ReadyBy::Message, ReadyBy::Notify, ReadyBy::Listen, ReadyBy::Health] {
+        for workers in [1, 2] {
+            let (mut bench, _) = Bench::new(workers, workers > 1, policy(Restart::Never), evidence);
+            let refused = Event::Refused { id: w(0, 1), what: "port 80 is taken".to_owned() };
+            bench.on(refused);
+            let late = bench.wait(s(60));
+            let announced = |action: &Action| *action == Action::AnnounceReady;
+            assert!(deeds(&late).iter().all(announced), "{evidence:?}: nobody is ended: {late:?}");
+            let once = |slot| bench.states(slot) == [(1, "starting")];
+            assert!(once(0) || evidence == ReadyBy::Listen && bench.states(0) == [(1, "ready")], "{evidence:?}");
+            let line = said(&late).first().map(|record| record.to_string()).unwrap_or_default();
+            assert!(line.contains("not ready in time") && line.contains("it goes on"), "{evidence:?}: {line}");
+            for slot in 0..workers {
+                assert!(!deeds(&bench.on(ended(w(slot, 1), Exit::Code(0)))).contains(&spawn(w(slot, 2))));
+            }
+        }
+    }
+}
+
+/// A reload starts a job once: not again from the release before it.
+#[test]
+fn a_reload_of_what_runs_once_runs_it_once() {
+    let mut bench = Bench::restart(policy(Restart::Never));
+    bench.reload();
+    bench.on(ended(w(0, 1), Exit::Code(0)));
+    let actions = bench.on(crash(w(0, 2)));
+    assert_eq!(deeds(&actions), [Action::DropRelease, Action::Finish(1)]);
+    assert!(said(&actions).iter().any(|line| line.to_string().contains("is not started again")), "{actions:?}");
+
+    let mut bench = Bench::restart(policy(Restart::OnFailure));
+    bench.reload();
+    bench.on(ended(w(0, 1), Exit::Code(0)));
+    assert_eq!(deeds(&bench.on(ended(w(0, 2), Exit::Code(0)))), [Action::DropRelease, Action::Finish(0)]);
+
+    // What could not be started has not run.
+    let mut bench = Bench::restart(policy(Restart::Never));
+    bench.reload();
+    bench.on(ended(w(0, 1), Exit::Code(0)));
+    assert_eq!(deeds(&bench.on(Event::SpawnFailed(w(0, 2), 127))), [Action::DropRelease, spawn(w(0, 3))]);
+
+    // Late with its sign, it goes on, and the reload has failed.
+    let (mut bench, _) = Bench::new(1, false, policy(Restart::Never), ReadyBy::Message);
+    bench.on(notify(w(0, 1)));
+    bench.reload();
+    bench.on(ended(w(0, 1), Exit::Code(0)));
+    let (_, actions) = bench.until_next();
+    assert_eq!(deeds(&actions), [Action::DropRelease]);
+    assert_eq!((bench.states(0), bench.due()), (vec![(2, "starting")], None));
+    assert_eq!(deeds(&bench.on(ended(w(0, 2), Exit::Code(0)))), [Action::Finish(0)]);
+}
