@@ -53,7 +53,7 @@ pub enum Record {
         asked: ReadyBy,
         missing: Vec<Listening>,
         refused: Option<String>,
-        /// It is left as it is: no other would take its place.
+        /// Whether the worker is left as it is: no other would take its place.
         goes_on: bool,
     },
     /// A worker over the limit has its successor, and goes.

@@ -126,7 +126,7 @@ impl Supervisor {
         self.end_roll_badly(now, number, then, reason, out);
     }
 
-    /// The same with what follows.
+    /// Ends the roll as `abort_roll` does, and says what follows.
     pub(super) fn end_roll_badly(
         &mut self,
         now: Mono,
