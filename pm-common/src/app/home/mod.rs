@@ -15,6 +15,7 @@ pub mod brief;
 mod files;
 mod find;
 mod ids;
+mod keep;
 mod lock;
 pub mod moved;
 mod name;
@@ -236,18 +237,6 @@ impl AppDir {
         let Ok(Claim::Ours(lock)) = Lock::claim(dir) else { return false };
         *self = Self::entered(&self.name, dir, Some(lock));
         true
-    }
-
-    /// Makes the lock's file anew where somebody has removed it; else only who looks closely would see that the app runs.
-    pub(crate) fn keep_lock(&mut self) {
-        let (Some(lock), Some(dir)) = (&self.lock, &self.dir) else { return };
-        if lock.is_in(dir) {
-            return;
-        }
-        if let Ok(Claim::Ours(lock)) = Lock::claim(dir) {
-            self.lock = Some(lock);
-            let _ = write_pid(dir);
-        }
     }
 
     /// What the links below need to know: PM_APP and PM_DIR.
