@@ -18,6 +18,9 @@ use pm_common::sys::passed;
 
 const FREE: &str = "cannot keep descriptors free";
 
+/// How long a new program that serves nobody must live before a reload is done: as long as a start watches it.
+const SOAK: Span = Span::secs(1);
+
 /// Runs the tool with these arguments (without its name); gives the exit code.
 ///
 /// # Errors
@@ -35,7 +38,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     passed::reserve(count + MOST_KEPT).or_fail(|| FREE.to_owned())?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     pm_common::app::orphans::end_before_start(&home)?;
-    let roll = RollRule { parallel: 1, soak: Span::ZERO, overlap: 1, heeds_memory: false };
+    let roll = RollRule { parallel: 1, soak: SOAK, overlap: 1, heeds_memory: false };
     let shape = Shape { workers: 1, most: 1, overlap: false, ready: options.ready, roll };
     let mut base_env = environment::base();
     base_env.push((PM_POLICY.into(), to_json(&options.rules).to_string().into()));

@@ -170,7 +170,7 @@ impl Primary {
                 events.push_back(Event::Booted(id, Loads::of(server)));
             }
             // What it is refused as a cluster worker we know ourselves.
-            Message::Pong | Message::Refused { .. } => {}
+            Message::Pong | Message::Refused { .. } | Message::Servers => {}
             Message::Drained => worker.drained = true,
             Message::Query { seq, query } => self.answer(id, seq, &query, sockets, events),
             Message::Listening(query) => self.listens(id, &query, sockets, events),

@@ -8,12 +8,17 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use crate::kernel::procfs::{self, Stat};
 use crate::kernel::sock_diag;
 
 /// TCP_LISTEN, as /proc/net/tcp shows it.
 const LISTEN: &str = "0A";
+/// TCP_CLOSE, as /proc/net/udp shows a socket that has no peer.
+const UNCONNECTED: &str = "07";
+/// The range of [`chosen_ports`] if the kernel does not say: its default.
+const USUAL: (u16, u16) = (32768, 60999);
 
 /// The socket numbers (inodes) of all listeners on exactly this address and port, ours included.
 ///
@@ -30,12 +35,34 @@ fn listeners_in_table(address: SocketAddr) -> io::Result<Vec<u64>> {
     listening_rows(BufReader::with_capacity(4096, File::open(table)?), address)
 }
 
+/// All UDP sockets of this network that are bound and not connected: the number of each, and its address. Empty where the
+/// kernel does not tell.
+pub(super) fn udp_unconnected() -> Vec<(u64, SocketAddr)> {
+    let tables =
+        ["/proc/self/net/udp", "/proc/self/net/udp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
+    let rows = tables.iter().flat_map(|table| table.lines().skip(1)).filter_map(Row::parse);
+    rows.filter(|row| row.state == UNCONNECTED).map(|row| (row.inode, SocketAddr::from((row.ip, row.port)))).collect()
+}
+
+/// The ports that the kernel gives to those who ask for none (ip(7), ip_local_port_range).
+#[must_use]
+pub fn chosen_ports() -> RangeInclusive<u16> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let (first, last) = range(&text).unwrap_or(USUAL);
+    first..=last
+}
+
+fn range(text: &str) -> Option<(u16, u16)> {
+    let mut numbers = text.split_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
 fn listening_rows(table: impl BufRead, address: SocketAddr) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
     for line in table.lines().skip(1) {
         let line = line?;
         let Some(row) = Row::parse(&line) else { continue };
-        if !row.listening {
+        if row.state != LISTEN {
             break;
         }
         if row.ip == address.ip() && row.port == address.port() {
@@ -45,22 +72,22 @@ fn listening_rows(table: impl BufRead, address: SocketAddr) -> io::Result<Vec<u6
     Ok(found)
 }
 
-struct Row {
+struct Row<'a> {
     ip: std::net::IpAddr,
     port: u16,
-    listening: bool,
+    state: &'a str,
     inode: u64,
 }
 
-impl Row {
+impl<'a> Row<'a> {
     /// `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ...` (proc_pid_net(5)).
-    fn parse(line: &str) -> Option<Self> {
+    fn parse(line: &'a str) -> Option<Self> {
         let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
         let (ip, port) = fields.get(1)?.split_once(':')?;
         Some(Self {
             ip: ip_address(ip)?,
             port: u16::from_str_radix(port, 16).ok()?,
-            listening: *fields.get(3)? == LISTEN,
+            state: fields.get(3)?,
             inode: fields.get(9)?.parse().ok()?,
         })
     }
@@ -139,6 +166,11 @@ mod tests {
     }
 
     #[cfg(target_endian = "little")]
+    #[test]
+    fn the_range_is_two_numbers() {
+        assert_eq!((range("32768\t60999\n"), range("x")), (Some((32768, 60999)), None));
+    }
+
     #[test]
     fn ipv6_is_four_words() {
         let text = HEADER.to_owned() + &row("B80D0120000000000000000001000000:0050", "0A", 21);

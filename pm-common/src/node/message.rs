@@ -54,6 +54,8 @@ pub enum Message {
         /// The program has loaded something that it could serve with.
         server: bool,
     },
+    /// A server of the app's has begun to listen, or was closed: said where that is seen from outside.
+    Servers,
     /// A server of the app's was refused what it wanted to listen on, and the app is about to hear of it.
     Refused {
         /// The port; `None`: it is a path.
@@ -162,6 +164,7 @@ impl Message {
             Some("online") => Some(Self::Online),
             Some("pmLoaded") => Some(Self::Loaded),
             Some("pmBooted") => Some(Self::Booted { server: value.get("server") != Some(&Value::Bool(false)) }),
+            Some("pmServers") => Some(Self::Servers),
             Some("pmPong") => Some(Self::Pong),
             Some("pmDrained") => Some(Self::Drained),
             Some("pmRefused") => Some(Self::Refused {

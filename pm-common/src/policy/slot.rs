@@ -7,7 +7,7 @@ use super::intensity::Intensity;
 use super::listening::Listening;
 use super::opened::Learned;
 use super::time::{Mono, Span};
-use super::worker::{ReadyRule, Why, Worker};
+use super::worker::{Loads, ReadyRule, Why, Worker};
 
 /// Who fills the slot, or what it waits for.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,6 +70,8 @@ pub(super) struct Slot {
     pub(super) baseline: BTreeSet<Listening>,
     /// What is known of that worker.
     pub(super) learned: Learned,
+    /// Its last worker to be ready has shown that it serves nobody, having loaded this: its successor is not asked to.
+    pub(super) quiet: Option<Loads>,
 }
 
 /// What a worker is to its slot.
@@ -99,6 +101,7 @@ impl Slot {
             leaving: false,
             baseline,
             learned: Learned::default(),
+            quiet: None,
         }
     }
 
@@ -159,6 +162,20 @@ impl Slot {
     /// A new worker of the next generation, from this release.
     pub(super) fn next_worker(&mut self, now: Mono, rule: ReadyRule, release: u64) -> Worker {
         self.generation += 1;
-        Worker::new(self.generation, now, rule, !self.baseline.is_empty(), release)
+        let mut worker = Worker::new(self.generation, now, rule, !self.baseline.is_empty(), release);
+        if let Some(alive_after) = rule.alive_after.filter(|_| self.quiet.is_some()) {
+            worker.idle_at = now + alive_after;
+        }
+        worker
+    }
+
+    /// Whether a worker that has loaded this is expected to serve nobody, as the one before it did.
+    pub(super) fn expects_nothing_of(&self, loads: Loads) -> bool {
+        self.quiet.is_some_and(|quiet| loads != Loads::Server || quiet == Loads::Server)
+    }
+
+    /// Notes that a worker with these modules serves nobody. What loads late does so in each worker.
+    pub(super) fn is_quiet(&mut self, loads: Loads) {
+        self.quiet = self.quiet.filter(|quiet| *quiet == Loads::Server).or(Some(loads));
     }
 }

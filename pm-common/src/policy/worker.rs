@@ -54,17 +54,21 @@ pub struct ReadyRule {
     pub alive_after: Option<Span>,
     /// As `alive_after`, for a program that has loaded something to serve with.
     pub listen_time: Span,
+    /// A program of which nobody tells what it has loaded serves nobody once it has lived for so long, and rests.
+    pub rest_after: Span,
     /// A worker that is not ready by then has failed to start.
     pub timeout: Span,
 }
 
 impl Default for ReadyRule {
-    /// Waits for a listener, and guesses as late as PM2 does (its listen_timeout is 3 s, and the manual's example 5 s).
+    /// Waits for a listener, and guesses as late as PM2 does (its listen_timeout is 3 s, and the manual's example 5 s). What
+    /// loads computes, so that one that has rested for 3 s would listen by then but for something that it waits for.
     fn default() -> Self {
         Self {
             evidence: ReadyBy::Listen,
             alive_after: Some(Span::secs(1)),
             listen_time: Span::secs(5),
+            rest_after: Span::secs(3),
             timeout: Span::secs(30),
         }
     }
@@ -75,6 +79,7 @@ impl ReadyRule {
     pub fn wait_for_listen(&mut self, time: Option<Span>) {
         self.alive_after = time;
         self.listen_time = time.unwrap_or(self.listen_time);
+        self.rest_after = time.unwrap_or(self.rest_after);
     }
 
     /// What a worker that starts now waits for; `held`: to the addresses of the one before it.
@@ -92,6 +97,12 @@ impl ReadyRule {
         self.alive_after.filter(|_| self.evidence == ReadyBy::Listen).map(|_| self.listen_time)
     }
 
+    /// How long a start waits for one that may yet listen: a little longer than its supervisor, which knows more.
+    #[must_use]
+    pub fn start_waits(&self) -> Span {
+        self.listen_time + Span(self.listen_time.0 / 4)
+    }
+
     /// The time after which a worker that has not listened serves nobody.
     #[must_use]
     pub fn longest(&self) -> Span {
@@ -105,13 +116,14 @@ pub(super) fn half(span: Span) -> Span {
 }
 
 /// What a program has loaded by the time its main module has been evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Loads {
     /// Nothing that it could serve with.
     Nothing,
     /// Something that it could serve with.
     Server,
-    /// Nobody is left to tell.
+    /// Nobody tells: it is no Node, or has taken the channel away.
+    #[default]
     Unknown,
 }
 
@@ -205,6 +217,10 @@ pub(super) struct Worker {
     pub(super) life: Life,
     /// Up so long without listening, it has shown that it serves nobody.
     pub(super) idle_at: Mono,
+    /// When one that is ready because it lives is looked at next: one that rests serves nobody.
+    pub(super) rest_at: Mono,
+    /// What it has loaded, as it said last.
+    pub(super) loads: Loads,
     /// The leader's end, while others of its group still live.
     pub(super) exit: Option<Exit>,
     /// The worker announced itself as a supervisor: memory and health are its own business.
@@ -240,6 +256,8 @@ impl Worker {
             started: now,
             life: Life::Starting(rule.due(now, held)),
             idle_at: now + rule.longest(),
+            rest_at: now,
+            loads: Loads::Unknown,
             exit: None,
             supervises: false,
             gave_up: false,
@@ -291,13 +309,18 @@ impl Worker {
         matches!(self.life, Life::Ready { .. })
     }
 
+    /// When it is to be decided again about one that is ready because it lives: what tells nothing of itself is looked at.
+    pub(super) fn settles_at(&self) -> Mono {
+        if self.loads == Loads::Unknown { self.idle_at.min(self.rest_at) } else { self.idle_at }
+    }
+
     /// When this worker next needs a decision, if it does.
     pub(super) fn deadline(&self) -> Option<Mono> {
         match self.life {
             Life::Starting(Due::Alive(at) | Due::Proof(at)) => Some(at),
             Life::Soaking { until, .. } => Some(until),
             Life::Draining { kill_at, .. } => Some(kill_at),
-            Life::Ready { by: ReadyBy::Alive, .. } if !self.supervises => Some(self.idle_at),
+            Life::Ready { by: ReadyBy::Alive, .. } if !self.supervises => Some(self.settles_at()),
             Life::Starting(Due::Said) | Life::Ready { .. } | Life::Killing { .. } => None,
         }
     }

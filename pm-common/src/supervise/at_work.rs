@@ -1,5 +1,6 @@
-//! Whether a worker that has not shown yet that it serves is at work: computing, waiting for a CPU or a disk, or starting
-//! others. One that is loading is; one that waits for something to happen is not.
+//! Whether a worker that has not shown yet that it serves is at work: computing, or waiting for a CPU or a disk, it or one
+//! that it started. One that is loading is; one that waits for something to happen is not, nor is a loop of a shell that
+//! starts something small every now and then.
 
 use super::{Adapter, Supervise};
 use crate::kernel::procfs::{Proc, Stat, ticks_per_second};
@@ -16,27 +17,19 @@ const QUIET_SHARE: f64 = 0.05;
 pub(super) struct AtWork {
     at: Mono,
     ticks: u64,
-    /// Each as pid and start time.
-    processes: Vec<(i32, u64)>,
     /// A thread of it runs, or waits for a CPU or a disk.
     runs: bool,
 }
 
 impl AtWork {
     fn of(at: Mono, tree: &[Stat], proc: &mut Proc) -> Self {
-        Self {
-            at,
-            ticks: tree.iter().map(Stat::cpu_ticks).sum(),
-            processes: tree.iter().map(|stat| (stat.pid, stat.start_time)).collect(),
-            runs: tree.iter().any(|stat| proc.runs(stat)),
-        }
+        Self { at, ticks: tree.iter().map(Stat::cpu_ticks).sum(), runs: tree.iter().any(|stat| proc.runs(stat)) }
     }
 
     /// Whether it has worked since it was looked at `before`.
     fn since(&self, before: &Self) -> bool {
         let share = self.ticks.saturating_sub(before.ticks) as f64 / ticks_per_second();
-        let new = self.processes.iter().any(|process| !before.processes.contains(process));
-        self.runs || new || share > QUIET_SHARE * self.at.since(before.at).as_secs_f64()
+        self.runs || share > QUIET_SHARE * self.at.since(before.at).as_secs_f64()
     }
 }
 
@@ -59,14 +52,13 @@ mod tests {
     use crate::policy::time::Span;
 
     #[test]
-    fn who_computes_or_starts_others_is_at_work_and_who_waits_is_not() {
-        let before = AtWork { at: Mono(0), ticks: 50, processes: vec![(1, 1)], runs: false };
+    fn who_computes_is_at_work_and_who_waits_is_not() {
+        let before = AtWork { at: Mono(0), ticks: 50, runs: false };
         let later = AtWork { at: Mono(0) + Span::secs(1), ..before.clone() };
         assert!(!later.since(&before));
         assert!(!AtWork { ticks: 53, ..later.clone() }.since(&before), "a timer now and then");
         assert!(AtWork { ticks: 60, ..later.clone() }.since(&before));
         assert!(AtWork { runs: true, ..later.clone() }.since(&before), "it waits for a CPU");
-        assert!(AtWork { processes: vec![(1, 1), (2, 9)], ..later.clone() }.since(&before));
-        assert!(!AtWork { processes: Vec::new(), ticks: 0, ..later }.since(&before), "fewer is no work");
+        assert!(!AtWork { ticks: 0, ..later }.since(&before), "fewer is no work");
     }
 }

@@ -28,6 +28,9 @@ const FAILING: Span = Span::secs(2);
 /// by which it could be told from one that is about to crash.
 const SOAK: Span = Span::secs(1);
 
+/// What serves nobody is watched at least for so long after it was loaded, however long that took.
+const AFTER: Span = Span::millis(500);
+
 /// An app that is waited for.
 pub(super) struct Awaited<'a> {
     pub(super) started: &'a Started,
@@ -36,7 +39,9 @@ pub(super) struct Awaited<'a> {
     pub(super) decision: Decision<'a>,
     /// What was seen last.
     pub(super) sight: Sight,
-    /// Until when its workers, which are ready and serve nobody, are watched.
+    /// Since when its workers are known to be ready and to serve nobody.
+    idle_since: Option<Mono>,
+    /// Until when they are watched.
     watched_until: Option<Mono>,
     warned: bool,
     since: Mono,
@@ -50,7 +55,7 @@ impl<'a> Awaited<'a> {
         let pidfd = pidfd::open(started.pid).or_fail(|| format!("cannot watch process {}", started.pid))?;
         let decision = Decision::new(&started.name, Goal::Ready);
         let (sight, since) = (Sight::default(), clock::now());
-        Ok(Self { started, pidfd, watch, decision, sight, watched_until: None, warned: false, since })
+        Ok(Self { started, pidfd, watch, decision, sight, idle_since: None, watched_until: None, warned: false, since })
     }
 
     /// The code that its start comes to; `None`: wait on.
@@ -60,11 +65,19 @@ impl<'a> Awaited<'a> {
         if let Some(exit) = process::reap(self.started.pid) {
             return Ok(Some(self.ended(exit)));
         }
+        let idle = self.workers().any(is_idle);
+        self.idle_since = self.idle_since.or(idle.then(clock::now));
         // A supervisor that gives up ends in a moment, and with it the chain: its code says more than that it did.
         if self.decision.look(&self.sight) == Some(WaitEnd::Reached) {
             let now = clock::now();
-            self.watched_until = self.workers().filter(|worker| is_idle(worker)).map(|one| now + left(one)).max();
-            if self.watched_until.is_none_or(|until| until <= now) {
+            // What was loaded since may listen in a moment.
+            let loads = self.idle_since.is_some() && self.workers().any(WorkerLine::is_guess);
+            if !loads {
+                let lived = self.workers().filter(|worker| is_idle(worker)).map(|one| now + left(one)).max();
+                let loaded = self.idle_since.filter(|_| lived.is_some()).map(|since| since + AFTER);
+                self.watched_until = lived.max(loaded);
+            }
+            if !loads && self.watched_until.is_none_or(|until| until <= now) {
                 let workers: Vec<_> = self.workers().collect();
                 self.started.say(&self.evidence(), served(self.sight.acting(), &workers));
                 return Ok(Some(0));

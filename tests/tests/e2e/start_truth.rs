@@ -103,6 +103,14 @@ fn what_serves_nobody_is_started_once_it_has_lived_for_a_second() {
     assert!(said.code == 3 || said.code == 1, "{said:?}");
     // Soon after it, or before it was seen to be idle.
     assert!(said.err.contains("app 'once' ended ") && said.err.contains(": code=3"), "{said:?}");
+    // So is it after a reload.
+    let _ = front
+        .scene
+        .file("maybe.js", "require('fs').existsSync('soon') ? require('./soon.js') : setInterval(() => {}, 1e6)");
+    front.ok("start maybe.js -s");
+    let _ = front.scene.file("soon", "");
+    let said = front.line("reload maybe -s");
+    assert!(said.code == 1 && said.err.contains("ended within the soak code=3"), "{said:?}");
     let said = front.ok("start done.js --name done --no-autorestart -s");
     assert!(said.err.contains("app 'done' has ended") && !said.err.contains("tried again"), "{said:?}");
 }

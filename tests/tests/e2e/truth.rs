@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal::{SIGHUP, SIGUSR2};
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGUSR2};
 use pm_tests::front::Front;
 use pm_tests::scene::Scene;
 use pm_tests::{fork, http, proc, stat, wait};
@@ -39,6 +39,11 @@ fn front(major: u32) -> Front {
             "slow.py",
             "import socket, time, os\nend = time.time() + 1.7\nwhile time.time() < end: pass\n\
                      s = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\ntime.sleep(1000)\n",
+        ),
+        (
+            "late.js",
+            "setTimeout(() => { const s = require('http').createServer((q, r) => r.end('late')); \
+             setTimeout(() => s.listen(process.env.PORT), 1000) }, 100)",
         ),
         ("busy.js", "for (const end = Date.now() + 1500; Date.now() < end;); require('./app.js')"),
         ("package.json", r#"{"scripts": {"start": "node busy.js"}}"#),
@@ -138,6 +143,54 @@ fn a_slow_server_below_a_launcher_is_waited_for() {
     }
 }
 
+/// A server is often loaded once a secret or a database is there: until then nothing tells it from what serves nobody.
+#[test]
+fn what_loads_its_server_late_is_started_once_it_listens() {
+    let front = front(24);
+    for mode in MODES {
+        let said = front.ok(&format!("start late.js --name web{mode} -s"));
+        // What was idle between two looks of a busy machine is not known to load something now.
+        let listens = said.err.contains(" ready_by=listen listen=tcp:");
+        assert!(listens || !mode.is_empty() && said.err.contains("; not listening yet"), "{mode}: {said:?}");
+        let answer = || http::get(front.scene.port, "/").ok();
+        assert_eq!(if listens { answer() } else { Some(wait::until("it", answer)) }, Some("late".to_owned()), "{mode}");
+        front.ok("delete web");
+    }
+    // So is a reload done that is asked for before anything listens.
+    let _ = front.scene.file("wait.js", "require('fs').existsSync('go') ? require('./late.js') : require('./job.js')");
+    let _ = front.scene.file("job.js", "setInterval(() => {}, 1e6)");
+    front.ok("start wait.js --name web -i 1 -s");
+    let _ = front.scene.file("go", "");
+    let said = front.ok("reload web -s");
+    assert!(!said.err.contains("serves nobody") && !said.err.contains("not listening"), "{said:?}");
+    assert_eq!(http::get(front.scene.port, "/"), Ok("late".to_owned()));
+}
+
+/// What it serves on now is told, not what it began with; and what serves over UDP serves.
+#[test]
+fn where_a_program_listens_is_followed_in_fork_mode() {
+    let front = front(24);
+    let port = front.scene.port;
+    let _ = front.scene.file(
+        "moves.js",
+        "const http = require('http'); const first = http.createServer().listen(process.env.PORT); \
+         process.on('SIGUSR2', () => first.close(() => http.createServer().listen('other.sock')))",
+    );
+    let _ = front.scene.file(
+        "udp.py",
+        "import os, socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+         s.bind(('127.0.0.1', int(os.environ['PORT'])))\ns.recv(9)\n",
+    );
+    let udp = front.ok("start udp.py -s");
+    assert!(udp.err.contains(&format!(" ready_by=listen listen=udp:127.0.0.1:{port} ")), "{udp:?}");
+    front.ok("start moves.js --name web -s");
+    let listens =
+        || stat::workers(&front.scene).iter().find(|line| line.text("app") == "web").map(|l| l.0["listen"].to_string());
+    assert_eq!(listens(), Some(format!("[\"tcp:[::]:{port}\"]")));
+    proc::send(front.pids("web")[0], SIGUSR2);
+    wait::until("the other address", || listens().filter(|all| all.contains("other.sock") && !all.contains("tcp")));
+}
+
 #[test]
 fn what_could_serve_and_does_not_is_not_online() {
     // All at the same time, as each takes seconds.
@@ -176,6 +229,31 @@ fn what_has_not_listened_by_the_ready_timeout_is_online() {
         assert!(stat::run(&front.scene, &["--check"]).status.success());
         front.ok("delete web");
     }
+}
+
+/// What is no Node, and serves nobody: the first of it is seen to rest, and the next is asked for nothing. Each of these took
+/// the whole ready timeout of 30 s once, and a start of the loop some 6 s.
+#[test]
+fn what_is_no_node_and_rests_is_soon_online_and_so_is_its_successor() {
+    const SOON: Duration = Duration::from_secs(30);
+    let front = Front::new();
+    let _ = front.scene.file("loop.sh", "while :; do date; sleep 0.5; done\n");
+    let _ = front.scene.file("consumer.py", "import time\nwhile True: time.sleep(5)\n");
+    let online = || front.list().iter().all(|app| app.ends_with(":online")).then_some(());
+    let begun = Instant::now();
+    front.ok("start loop.sh --name loop -s");
+    front.ok("start consumer.py --name group -i 2 --exec-mode cluster -s");
+    wait::until("them to be online", online);
+    front.ok("reload all -s");
+    online().expect("they were asked for nothing");
+    let before: Vec<u32> = ["loop", "group"].into_iter().flat_map(|app| front.pids(app)).collect();
+    for pid in &before {
+        proc::send(*pid, SIGKILL);
+    }
+    let others = || ["loop", "group"].into_iter().flat_map(|app| front.pids(app)).all(|pid| !before.contains(&pid));
+    wait::until("others to be online", || (front.list().len() == 3 && others()).then(online).flatten());
+    assert!(stat::workers(&front.scene).iter().all(|line| line.text("ready_by") == "idle"));
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
 #[test]

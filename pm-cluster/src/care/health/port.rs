@@ -7,10 +7,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use pm_common::kernel::listeners::chosen_ports;
 use pm_common::sys::{random, socket};
 
-/// The kernel's range if it does not say: its default.
-const USUAL: (u16, u16) = (32768, 60999);
 /// Below, there are too many services.
 const LEAST: u16 = 10000;
 /// Fewer ports than these are no choice.
@@ -20,8 +19,8 @@ const TRIES: usize = 32;
 
 /// A port that is free now.
 pub(super) fn free() -> u16 {
-    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let (first, last) = choice(range(&text).unwrap_or(USUAL));
+    let chosen = chosen_ports();
+    let (first, last) = choice((*chosen.start(), *chosen.end()));
     let random = || first + u16::try_from(random::seed() % (u64::from(last - first) + 1)).unwrap_or(0);
     let mut port = random();
     for _ in 0..TRIES {
@@ -31,11 +30,6 @@ pub(super) fn free() -> u16 {
         port = random();
     }
     port
-}
-
-fn range(text: &str) -> Option<(u16, u16)> {
-    let mut numbers = text.split_whitespace().map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// Below the kernel's range or above it, where there is room; else among all.
@@ -65,8 +59,6 @@ mod tests {
 
     #[test]
     fn it_is_one_that_is_given_to_nobody() {
-        assert_eq!(range("32768\t60999\n"), Some((32768, 60999)));
-        assert_eq!(range("x"), None);
         assert_eq!(choice((32768, 60999)), (10000, 32767));
         assert_eq!(choice((1024, 60999)), (61000, 65535));
         assert_eq!(choice((1024, 65535)), (10000, 65535));

@@ -11,7 +11,8 @@
 // without a channel would end by itself. It says `pmDrained` and keeps its channel until the signal has come; any other
 // says by the end of its channel that it is done. For the app its servers are open until it closes them itself.
 //
-// Below pm-restart alone it says when the app has been loaded, and what its servers were refused, and does nothing else.
+// Below pm-restart alone it says when the app has been loaded, what its servers were refused, and that they have changed, and
+// does nothing else.
 //
 // Environment, taken out again so that the app's children do not inherit it:
 //   PM_PRELOAD    the text that was added to NODE_OPTIONS
@@ -37,6 +38,10 @@ const LOADING_MS = 5
 const MOST_LOADING = 1000
 // A program with nothing left to do has ended by then: its event loop does not wait for us.
 const MOST_ENDING_MS = 50
+// What has loaded nothing to serve with is looked at again after this time, then each time after as long as has passed by
+// then, for so long in all: the default of the supervisor's ready timeout.
+const LATER_MS = 100
+const LATEST_MS = 30000
 // The modules of Node that something serves with [16..26].
 const SERVES = /^NativeModule (_http_server|http2|worker_threads|internal\/cluster\/(primary|master))$/
 
@@ -524,10 +529,22 @@ function sayBooted () {
     if (still && looks++ < MOST_LOADING) return void setTimeout(look, LOADING_MS).unref()
     delete prototype.on
     const server = made || still || hasLoadedServer()
-    const say = safely(() => tellPrimary({ act: 'pmBooted', server }))
     // One that is done ends now, and has not shown that it stays up to serve nobody.
-    if (server) say()
-    else setTimeout(say, MOST_ENDING_MS).unref()
+    if (server) say(server)
+    else setTimeout(sayIdle, MOST_ENDING_MS).unref()
+  })
+  const say = (server) => tellPrimary({ act: 'pmBooted', server })
+  const sayIdle = safely(() => {
+    say(false)
+    setTimeout(lookAgain, LATER_MS).unref()
+  })
+  // What serves may be loaded once a secret or a database is there. No event tells of a module.
+  let passed = LATER_MS
+  const lookAgain = safely(() => {
+    if (hasLoadedServer()) return say(true)
+    if (passed > LATEST_MS / 2) return
+    setTimeout(lookAgain, passed).unref()
+    passed *= 2
   })
   setImmediate(look)
 }
@@ -565,6 +582,27 @@ function sayRefused () {
   prototype.emit = hook
 }
 
+// ---- Where it listens ----
+
+// Seen from outside, which costs too much to be done over and over: the supervisor looks again when it is told to.
+function sayServers () {
+  const { prototype } = require('net').Server
+  const { listen, close } = prototype
+  const tell = safely(() => tellPrimary({ act: 'pmServers' }))
+  const watchOnce = safely((server) => {
+    if (!watched.has(server)) watched.add(server.on('listening', tell))
+  })
+  prototype.listen = function (...args) {
+    watchOnce(this)
+    return Reflect.apply(listen, this, args)
+  }
+  prototype.close = function (...args) {
+    const result = Reflect.apply(close, this, args)
+    tell()
+    return result
+  }
+}
+
 safely(() => {
   const { PM_DRAIN_SIGNAL: signal, PM_LINGER_MS: linger } = process.env
   const ms = milliseconds(linger)
@@ -577,7 +615,7 @@ safely(() => {
   const worker = !alone && isWorker()
   if (process[here] || !(worker || (alone && process.connected) || (signal && mayServe()))) return
   process[here] = true
-  if (alone) return void (isNode && (sayLoaded(), sayBooted(), sayRefused()))
+  if (alone) return void (isNode && (sayLoaded(), sayBooted(), sayRefused(), sayServers()))
   watchServers()
   if (signal) awaitSignal(signal, worker)
   if (!worker) return

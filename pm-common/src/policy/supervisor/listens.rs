@@ -33,6 +33,9 @@ impl Supervisor {
                 *by = ReadyBy::Listen;
             }
             out.push(Action::SteerIn(id));
+            if let Some(slot) = self.slot_mut(id.slot) {
+                slot.quiet = None;
+            }
         }
         self.hold(now, id, out);
         self.hold_to_incumbent(now, id, out);

@@ -1,5 +1,6 @@
 //! When a worker is ready: what it says, what it listens on, that it lives; and what it gets then.
 
+use super::alive::REST;
 use super::roll::AbortReason;
 use super::stops::begin_drain;
 use super::{Action, Due, Life, Mono, Proof, ReadyBy, Record, Role, Span, Supervisor, Why, WorkerId, as_slot};
@@ -17,23 +18,29 @@ impl Supervisor {
     }
 
     pub(super) fn became_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
-        let until = now + self.shape.roll.soak;
-        if !self.must_soak(id) {
-            self.serves(now, id, by, out);
-        } else if let Some(worker) = self.worker(id) {
-            worker.life = Life::Soaking { since: now, until, by };
+        let soaks = self.soaks_until(now, id, by);
+        match (soaks, self.worker(id)) {
+            (Some(until), Some(worker)) => worker.life = Life::Soaking { since: now, until, by },
+            _ => self.serves(now, id, by, out),
         }
     }
 
     /// Lets a worker serve: it gets its connections, and the seat.
     pub(super) fn serves(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
-        let awaited = self.awaits(id);
+        let (awaited, rest_after) = (self.awaits(id), self.shape.ready.rest_after);
         let Some((slot, role)) = self.find(id) else { return };
         (slot.was_ready, slot.refused) = (true, None);
         let Some(worker) = slot.worker_mut(role) else { return };
         let by = if by == ReadyBy::Alive && worker.idle_at <= now { ReadyBy::Idle } else { by };
         worker.life = Life::Ready { since: now, by };
         worker.proof = Proof::WasReady;
+        worker.rest_at = (worker.started + Span(rest_after.0.saturating_sub(REST.0))).max(now + REST);
+        let loads = worker.loads;
+        match by {
+            ReadyBy::Idle => slot.is_quiet(loads),
+            ReadyBy::Listen => slot.quiet = None,
+            ReadyBy::Alive | ReadyBy::Message | ReadyBy::Notify | ReadyBy::Health => {}
+        }
         self.ever_ready = true;
         if by == ReadyBy::Listen {
             self.compare(id);
@@ -123,7 +130,7 @@ impl Supervisor {
                 Life::Starting(Due::Alive(at)) if at <= now => self.look_or_settle(now, id, out),
                 Life::Starting(Due::Proof(at)) if at <= now => self.not_ready_in_time(now, id, timeout, out),
                 Life::Soaking { until, by, .. } if until <= now => self.has_soaked(now, id, by, out),
-                Life::Ready { by: ReadyBy::Alive, .. } => self.settle_if_due(now, id),
+                Life::Ready { by: ReadyBy::Alive, .. } => self.settle_if_due(now, id, out),
                 _ => {}
             }
         }

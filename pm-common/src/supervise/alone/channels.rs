@@ -79,10 +79,10 @@ impl Channels {
         }));
     }
 
-    /// Reads once what the child says; a channel that it has closed is closed here, too.
-    pub(super) fn read(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
-        let Some(Open { channel: closes @ Some(_), start }) = self.open.get_mut(&id) else { return };
-        let Some(channel) = closes else { return };
+    /// Reads once what the child says; a channel that it has closed is closed here, too. True: its servers have changed.
+    pub(super) fn read(&mut self, id: WorkerId, events: &mut VecDeque<Event>) -> bool {
+        let Some(Open { channel: closes @ Some(_), start }) = self.open.get_mut(&id) else { return false };
+        let Some(channel) = closes else { return false };
         let mut messages = Vec::new();
         if channel.wants_write() {
             channel.flush(&mut messages);
@@ -107,6 +107,7 @@ impl Channels {
             // Nobody is left to say that it has been loaded.
             events.push_back(Event::Booted(id, Loads::Unknown));
         }
+        messages.contains(&Message::Servers)
     }
 
     /// Says `shutdown`; false: nobody can hear it.

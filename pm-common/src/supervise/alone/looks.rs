@@ -1,14 +1,14 @@
 //! Where a child listens, whatever language or launcher it is in: seen from outside, while it starts.
 //!
 //! The looks come the later the older the child is, and end once it was seen listening (what more it opens then is seen
-//! for a moment), or with the ready timeout.
+//! for a moment), or with the ready timeout. From then on it is looked at when it says that its servers have changed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::kernel::{procfs, procfs::Proc, serving};
 use crate::node::inspector;
 use crate::policy::WorkerId;
-use crate::policy::listening::Listening;
+use crate::policy::listening::{Listening, UnixName};
 use crate::policy::supervisor::Event;
 use crate::policy::time::{Mono, Span};
 use crate::supervise::Listens;
@@ -43,6 +43,18 @@ struct LookedAt {
     found: BTreeMap<u64, Listening>,
 }
 
+impl LookedAt {
+    /// Tells what it has opened and closed since the last look.
+    fn now_has(&mut self, id: WorkerId, found: BTreeMap<u64, Listening>, events: &mut VecDeque<Event>) {
+        let before: BTreeSet<Listening> = std::mem::replace(&mut self.found, found).into_values().collect();
+        let now: BTreeSet<Listening> = self.found.values().cloned().collect();
+        let opened = now.difference(&before).cloned();
+        events.extend(opened.map(|address| Event::Listening { id, address, fixed: false }));
+        let closed = before.difference(&now).cloned();
+        events.extend(closed.map(|address| Event::Closed { id, address }));
+    }
+}
+
 impl Looks {
     pub(super) fn new(longest: Span) -> Self {
         Self { proc: Proc::default(), own: Vec::new(), longest, children: BTreeMap::new() }
@@ -70,9 +82,9 @@ impl Looks {
         }
     }
 
-    /// Looks at one that has just said something, before that is heard.
-    pub(super) fn look_soon(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
-        if self.children.get(&id).is_some_and(|child| child.next.is_some()) {
+    /// Looks at one that has just said something, before that is heard; `changed`: that its servers have changed.
+    pub(super) fn look_soon(&mut self, id: WorkerId, changed: bool, events: &mut VecDeque<Event>) {
+        if self.children.get(&id).is_some_and(|child| changed || child.next.is_some()) {
             let said = std::mem::take(events);
             self.look_at(id, clock::now(), events);
             events.extend(said);
@@ -85,10 +97,8 @@ impl Looks {
         // Its workers are those of the supervisor below, which tells of them.
         let plain = !tree.iter().any(procfs::is_supervisor);
         let pids = tree.iter().map(|stat| stat.pid);
-        for (socket, address) in if plain { listeners_of(pids) } else { Vec::new() } {
-            if child.found.insert(socket, address.clone()).is_none() {
-                events.push_back(Event::Listening { id, address, fixed: false });
-            }
+        if let Some(found) = listeners_of(pids).filter(|_| plain) {
+            child.now_has(id, found, events);
         }
         child.left -= u32::from(!child.found.is_empty()).min(child.left);
         let age = now.since(child.started);
@@ -110,8 +120,14 @@ impl Looks {
     }
 }
 
-/// The listeners that these processes hold, but the ports of Node's debuggers.
-fn listeners_of(pids: impl Iterator<Item = i32>) -> Vec<(u64, Listening)> {
+/// Whether nobody else can know this address of a process: its number is in the abstract name, as in those of Python's
+/// `multiprocessing`.
+fn is_own(pid: i32, address: &Listening) -> bool {
+    matches!(address, Listening::Unix(UnixName::Abstract(_))) && address.to_string().contains(&pid.to_string())
+}
+
+/// The listeners that these processes hold, but the ports of Node's debuggers; `None`: the kernel does not tell.
+fn listeners_of(pids: impl Iterator<Item = i32>) -> Option<BTreeMap<u64, Listening>> {
     let mut held: BTreeMap<u64, i32> = BTreeMap::new();
     for pid in pids {
         // One of another user's is not to be seen.
@@ -121,10 +137,11 @@ fn listeners_of(pids: impl Iterator<Item = i32>) -> Vec<(u64, Listening)> {
         });
     }
     if held.is_empty() {
-        return Vec::new();
+        return Some(BTreeMap::new());
     }
-    let all = serving::listeners().unwrap_or_default();
-    let is_service =
-        |(socket, address): &(u64, Listening)| held.get(socket).is_some_and(|pid| !inspector::is_of(*pid, address));
-    all.into_iter().filter(is_service).collect()
+    let all = serving::listeners().ok()?;
+    let is_service = |(socket, address): &(u64, Listening)| {
+        held.get(socket).is_some_and(|pid| !inspector::is_of(*pid, address) && !is_own(*pid, address))
+    };
+    Some(all.into_iter().filter(is_service).collect())
 }

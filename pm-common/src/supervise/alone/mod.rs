@@ -101,12 +101,12 @@ impl Adapter for Alone {
         self.channels.sources(out);
     }
     fn ready(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
-        self.channels.read(id, events);
+        let changed = self.channels.read(id, events);
         // Who has just been loaded may listen by now.
-        self.looks.look_soon(id, events);
+        self.looks.look_soon(id, changed, events);
     }
     fn look_where_it_listens(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
-        self.looks.look_soon(id, events);
+        self.looks.look_soon(id, false, events);
     }
     fn deadline(&self) -> Option<Mono> {
         self.looks.deadline()

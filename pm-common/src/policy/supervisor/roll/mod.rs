@@ -14,7 +14,7 @@ use super::super::intensity::Intensity;
 use super::super::record::{Record, Then};
 use super::stops::begin_drain;
 use super::{
-    Action, Aim, Exit, Life, Mono, Proof, ReadyBy, Seat, Span, Supervisor, WhichRelease, Why, Worker, WorkerId,
+    Action, Aim, Exit, Life, Mono, Proof, ReadyBy, Role, Seat, Supervisor, WhichRelease, Why, Worker, WorkerId,
 };
 
 impl Supervisor {
@@ -203,11 +203,16 @@ impl Supervisor {
         }
     }
 
-    /// Whether this worker, which has just become ready, must soak first.
-    pub(super) fn must_soak(&self, id: WorkerId) -> bool {
-        let successor = self.slot(id.slot).and_then(|slot| slot.successor.as_ref());
-        let trial = successor.is_some_and(|worker| worker.generation == id.generation && worker.on_trial());
-        trial && !self.rolls.is_settled() && self.shape.roll.soak > Span::ZERO
+    /// Until when this worker, which has just become ready, must soak first; `None`: it serves at once. In the place of the
+    /// one before it nobody else serves meanwhile: there only what serves nobody is watched, until it has lived for so long.
+    pub(super) fn soaks_until(&self, now: Mono, id: WorkerId, by: ReadyBy) -> Option<Mono> {
+        let (slot, worker) = self.known(id).filter(|(_, worker)| worker.on_trial() && !self.rolls.is_settled())?;
+        let from = match slot.find(id.generation)? {
+            Role::Successor => now,
+            Role::Seat if by.serves_nobody() => worker.started,
+            Role::Seat | Role::Retiring(_) => return None,
+        };
+        Some(from + self.shape.roll.soak).filter(|until| *until > now)
     }
 
     /// Ends the soak of a worker: it serves, if it still listens where it must.

@@ -54,7 +54,7 @@ fn alive_is_ready_only_where_listen_is_asked_for_and_is_promoted() {
     let mut bench = starting(ReadyBy::Listen);
     assert_eq!(bench.until_next(), (s(1), vec![Action::SteerIn(w(0, 1)), Action::AnnounceReady]));
     assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
-    assert_eq!(bench.due(), Some(s(29)), "until it has shown that it serves nobody");
+    assert_eq!(bench.due(), Some(s(1)), "until it has shown that it rests");
     assert_eq!(bench.on(listen(w(0, 1), A)), [Action::SteerIn(w(0, 1))]);
     assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Listen));
     assert_eq!(bench.due(), None, "all ready and no limit: nothing to wait for");
@@ -63,13 +63,147 @@ fn alive_is_ready_only_where_listen_is_asked_for_and_is_promoted() {
 #[test]
 fn one_that_has_not_listened_by_the_ready_timeout_serves_nobody_and_may_listen_later() {
     let mut bench = starting(ReadyBy::Listen);
+    bench.on(Event::Booted(w(0, 1), Loads::Server));
     bench.until_next();
-    assert_eq!(bench.wait(s(28)), []);
+    assert_eq!(bench.wait(s(24)), []);
     assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
     assert_eq!(bench.wait(s(1)), []);
     assert_eq!((bench.ready_by(w(0, 1)), bench.due()), (Some(ReadyBy::Idle), None));
     bench.on(listen(w(0, 1), A));
     assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Listen));
+}
+
+#[test]
+fn one_that_tells_nothing_of_itself_serves_nobody_once_it_rests_and_may_listen_later() {
+    let mut bench = starting(ReadyBy::Listen);
+    assert_eq!(bench.until_next().0, s(1));
+    bench.wait(Span::millis(1999));
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
+    bench.wait(Span::millis(1));
+    assert_eq!((bench.ready_by(w(0, 1)), bench.due()), (Some(ReadyBy::Idle), None));
+    bench.on(listen(w(0, 1), A));
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Listen));
+
+    // It rested for a moment, and computes again: few looks, and the end of the ready timeout.
+    let mut bench = starting(ReadyBy::Listen);
+    bench.until_next();
+    let mut looks = 0;
+    while bench.due().is_some() {
+        assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
+        let looked = bench.world.tick().expect("it ticks") == [Action::Look(w(0, 1))];
+        looks += u32::from(looked && bench.on(Event::Looked { id: w(0, 1), busy: true }).is_empty());
+    }
+    assert_eq!(bench.world.now, Mono(s(1000).0) + s(30));
+    assert!(bench.ready_by(w(0, 1)) == Some(ReadyBy::Idle) && (9..15).contains(&looks), "{looks}");
+
+    // A port was bound: that may be to listen on.
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(Event::Binds(w(0, 1)));
+    bench.wait(s(20));
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Alive));
+}
+
+/// A slot whose worker has shown that it serves nobody.
+fn quiet(loads: Loads) -> Bench {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(Event::Booted(w(0, 1), loads));
+    bench.wait(s(30));
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Idle), "{loads:?}");
+    bench
+}
+
+#[test]
+fn the_successor_of_one_that_served_nobody_is_asked_for_nothing() {
+    for loads in [Loads::Nothing, Loads::Unknown, Loads::Server] {
+        let mut bench = quiet(loads);
+        let id = replaced(&mut bench, w(0, 1));
+        bench.on(Event::Booted(id, loads));
+        // However busy it is.
+        while bench.due().is_some() {
+            let looks = bench.world.tick().expect("it ticks");
+            for id in bench.looks(&looks) {
+                bench.on(Event::Looked { id, busy: true });
+            }
+        }
+        assert!(bench.world.now <= Mono(s(1000).0) + s(51), "{loads:?}");
+        assert_eq!((bench.ready_by(id), bench.due()), (Some(ReadyBy::Idle), None), "{loads:?}");
+        bench.on(listen(id, A));
+        assert_eq!(bench.ready_by(id), Some(ReadyBy::Listen));
+    }
+    // It is still loaded after a second; it could serve now; it binds a port.
+    let mut bench = quiet(Loads::Nothing);
+    let id = replaced(&mut bench, w(0, 1));
+    bench.on(Event::Boots(id));
+    bench.wait(s(5));
+    assert_eq!(bench.ready_by(id), None);
+    bench.on(Event::Booted(id, Loads::Nothing));
+    assert_eq!(bench.ready_by(id), Some(ReadyBy::Idle));
+    for asks in [Event::Booted(w(0, 2), Loads::Server), Event::Binds(w(0, 2))] {
+        let mut bench = quiet(Loads::Nothing);
+        let id = replaced(&mut bench, w(0, 1));
+        bench.on(asks);
+        bench.wait(s(6));
+        assert_eq!(bench.ready_by(id), Some(ReadyBy::Alive));
+    }
+}
+
+#[test]
+fn what_loads_a_server_late_has_the_time_to_listen_once() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.on(Event::Booted(w(0, 1), Loads::Nothing));
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Idle));
+    bench.wait(s(2));
+    assert_eq!(bench.on(Event::Booted(w(0, 1), Loads::Server)), []);
+    assert_eq!((bench.ready_by(w(0, 1)), bench.due()), (Some(ReadyBy::Alive), Some(s(28))));
+    bench.wait(s(28));
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Idle));
+    // Its successors load it late, too.
+    for generation in 2..4 {
+        let id = replaced(&mut bench, w(0, generation - 1));
+        for loads in [Loads::Nothing, Loads::Server] {
+            bench.on(Event::Booted(id, loads));
+            assert_eq!((bench.ready_by(id), bench.due()), (Some(ReadyBy::Idle), None));
+        }
+    }
+    let mut bench = quiet(Loads::Nothing);
+    bench.on(Event::Booted(w(0, 1), Loads::Server));
+    assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Idle), "a client, most likely: it is long since up");
+}
+
+/// Or it would replace one that served nobody by one that is about to.
+#[test]
+fn a_server_loaded_while_the_new_worker_soaks_is_waited_for() {
+    let roll = RollRule { soak: s(1), ..AT_ONCE };
+    let shape = Shape { workers: 1, most: 1, overlap: true, ready: ReadyRule::default(), roll };
+    let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
+    bench.on(Event::Start);
+    bench.on(Event::Booted(w(0, 1), Loads::Nothing));
+    bench.reload();
+    bench.on(Event::Booted(w(0, 2), Loads::Nothing));
+    bench.wait(Span::millis(500));
+    bench.on(Event::Booted(w(0, 2), Loads::Server));
+    assert_eq!(deeds(&bench.wait(s(4))), []);
+    bench.on(listen(w(0, 2), A));
+    assert!(rolled(&bench.wait(s(1))));
+    assert_eq!(bench.ready_by(w(0, 2)), Some(ReadyBy::Listen));
+}
+
+/// Neither has listened yet: the new one is no worse.
+#[test]
+fn a_reload_waits_for_one_that_computes_no_longer_than_a_start_does() {
+    let mut bench = starting(ReadyBy::Listen);
+    bench.reload();
+    let from = bench.world.now;
+    while bench.ready_by(w(0, 2)).is_none() {
+        let looks = bench.world.tick().expect("it ticks");
+        for id in bench.looks(&looks) {
+            bench.on(Event::Looked { id, busy: true });
+        }
+    }
+    let took = bench.world.now.since(from);
+    assert!(took >= ReadyRule::default().start_waits() && took < s(7), "{took}");
+    assert_eq!(bench.ready_by(w(0, 2)), Some(ReadyBy::Alive));
+    assert_eq!(bench.ready_by(w(0, 1)), None);
 }
 
 #[test]

@@ -25,6 +25,34 @@ fn pm_restart_ends_the_old_one_first_and_goes_back_if_the_new_one_fails() {
     assert!(line.starts_with("reload aborted, the program is started again") && !line.contains("go on"), "{line}");
 }
 
+/// As a start watches it.
+#[test]
+fn in_the_place_of_the_old_one_only_what_serves_nobody_is_watched_until_it_has_lived_for_the_soak() {
+    let ready = ReadyRule::default();
+    let shape = Shape { workers: 1, most: 1, overlap: false, ready, roll: RollRule { soak: s(1), ..AT_ONCE } };
+    let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
+    bench.on(Event::Start);
+    let reload = |bench: &mut Bench, generation| {
+        bench.reload();
+        bench.on(ended(w(0, generation), Exit::Code(0)));
+        bench.world.now = bench.world.now + Span::millis(300);
+        w(0, generation + 1)
+    };
+    bench.on(Event::Booted(w(0, 1), Loads::Nothing));
+    let id = reload(&mut bench, 1);
+    assert_eq!(bench.on(Event::Booted(id, Loads::Nothing)), []);
+    assert_eq!(bench.due(), Some(Span::millis(700)));
+    assert!(rolled(&bench.wait(Span::millis(700))));
+    let id = reload(&mut bench, 2);
+    bench.on(Event::Booted(id, Loads::Nothing));
+    assert_eq!(reason(&bench.on(crash(id))), "the new worker ended within the soak code=1");
+    let id = w(0, 4);
+    assert!(bench.states(0).contains(&(4, "starting")), "{:?}", bench.states(0));
+    bench.on(Event::Booted(id, Loads::Nothing));
+    let id = reload(&mut bench, 4);
+    assert!(rolled(&bench.on(listen(id, A))), "it serves");
+}
+
 #[test]
 fn pm_restart_goes_back_from_a_new_one_that_is_not_ready_in_time() {
     let mut bench = Bench::restart(Rules { intensity: 0, ..Rules::default() });

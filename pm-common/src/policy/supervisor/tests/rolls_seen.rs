@@ -105,6 +105,7 @@ impl World {
             return Err("a release is committed that has not soaked".to_string());
         }
         if let Action::SteerIn(id) = action
+            && self.sup.shape.overlap
             && self.rolls.soaking.get(id).is_some_and(|from| self.now < *from + soak)
         {
             return Err(format!("{action:?} before it had soaked"));

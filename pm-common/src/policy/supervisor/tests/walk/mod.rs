@@ -88,6 +88,7 @@ fn shape(menu: Menu, workers: u32, overlap: bool) -> Shape {
         evidence: ReadyBy::Listen,
         alive_after: Some(Span(1)),
         listen_time: Span(1),
+        rest_after: Span(1),
         timeout: menu.timeout,
     };
     Shape { workers, most: if menu.below { 1 } else { MOST_WORKERS }, overlap, ready, roll: menu.roll }
