@@ -103,17 +103,6 @@ pub fn print_to_stderr(text: &str) {
     crate::sys::terminal::write_stderr(text.as_bytes());
 }
 
-/// A word as a shell takes it, for a command that can be pasted.
-#[must_use]
-pub fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 /// Something a person should look at, though we go on.
 pub fn warning(message: impl Display) {
     line("warning", &message.to_string());

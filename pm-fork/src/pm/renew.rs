@@ -3,6 +3,7 @@
 use pm_common::app::home::{Start, Turns};
 use pm_common::app::wait::Goal;
 use pm_common::cli::report::{self, Failure};
+use pm_common::cli::shell;
 use pm_stat::{App, Wait};
 
 use crate::apps::scale::{self, Scale};
@@ -129,7 +130,7 @@ fn cluster_by(app: &App) -> String {
     match config {
         Some(config) => format!("exec_mode: 'cluster' in {}, then pm restart that", config.display()),
         None => {
-            let name = report::shell_word(app.called());
+            let name = shell::quoted(app.called());
             format!("pm stop {name}, then pm start its script with --exec-mode cluster")
         }
     }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use pm_common::cli::chain;
 use pm_common::cli::report::{self, EXIT_OWN, Failure, OrFail as _};
+use pm_common::cli::shell;
 use pm_stat::App;
 
 use crate::apps::saved;
@@ -132,11 +133,12 @@ fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Meant
     }
     if let Some(app) = found.iter().find(|app| app.runs()) {
         let called = app.called();
+        let typed = shell::quoted(called);
         let running = || match with_options {
             true => {
-                format!("{target} is running as '{called}': pm stop {called} first, or give -f to start another one")
+                format!("{target} is running as '{called}': pm stop {typed} first, or give -f to start another one")
             }
-            false => format!("{target} is running as '{called}': pm restart {called}, or give -f to start another one"),
+            false => format!("{target} is running as '{called}': pm restart {typed}, or give -f to start another one"),
         };
         return Err(Failure::with_code(1, targets::crashing(app).unwrap_or_else(running)));
     }

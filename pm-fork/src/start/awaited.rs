@@ -137,6 +137,12 @@ impl<'a> Awaited<'a> {
                 self.started.say("", NOT_LISTENING);
                 0
             }
+            // PM2 knows no such demand, and whoever makes it wants to hear of it.
+            (None, None) if self.asked() == "listen" => {
+                let (name, lacked) = (&self.started.name, self.lacked_in_time());
+                report::fatal(format_args!("app '{name}' goes on, but {lacked}"), &self.quoted());
+                1
+            }
             (None, None) => {
                 self.started.say("", &format!("; it {}, and goes on", self.lacked_in_time()));
                 0
@@ -183,10 +189,14 @@ impl<'a> Awaited<'a> {
         format!("its worker ended {times}{job}")
     }
 
+    /// The evidence that was asked for.
+    fn asked(&self) -> &str {
+        self.sight.acting().and_then(|told| told.policy.get("ready")?.as_str()).unwrap_or_default()
+    }
+
     fn lacked_in_time(&self) -> String {
-        let asked = self.sight.acting().and_then(|told| told.policy.get("ready")?.as_str()).unwrap_or_default();
         let within = self.figure("ready_timeout_ns").map_or_else(String::new, |span| format!(" within {span}"));
-        format!("{}{within}", lacked(asked))
+        format!("{}{within}", lacked(self.asked()))
     }
 
     /// Each try fails alike, as a rule: once is enough.

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use pm_common::app::home::brief;
 use pm_common::app::status::SupervisorLine;
-use pm_common::cli::report;
+use pm_common::cli::shell;
 use serde_json::{Map, Value};
 
 use crate::check::{killed, orphans, suspended_supervisor, suspended_workers, without_above};
@@ -139,7 +139,7 @@ fn supervisors(app: &App) -> Option<String> {
 
 /// The command as a shell would take it.
 fn command(argv: &[Value]) -> String {
-    let words: Vec<_> = argv.iter().filter_map(brief::text).map(|word| report::shell_word(&word)).collect();
+    let words: Vec<_> = argv.iter().filter_map(brief::text).map(|word| shell::quoted(&word).into_owned()).collect();
     words.join(" ")
 }
 

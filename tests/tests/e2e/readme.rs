@@ -63,7 +63,7 @@ fn the_path_of_a_newcomer() {
     let workers = wait::until("new workers alone", || Some(stat::workers(scene)).filter(new));
     for (verb, part) in [("scale", 0), ("reload", 0), ("list", 0), ("list", 1), ("save", 0), ("stop", 0), ("delete", 0)]
     {
-        let recipe = recipes(&format!("pm {verb}"))[part].replace("FILE", "saved.jsonl");
+        let recipe = recipes(&format!("pm {verb}"))[part].replace("\\|", "|");
         succeeds(scene, &recipe);
         if verb == "scale" {
             succeeds(scene, &format!("pm-stat --wait workers={} --timeout 60s app", workers.len() + 1));

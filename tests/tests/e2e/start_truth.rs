@@ -177,10 +177,10 @@ fn a_job_without_the_sign_that_was_asked_for_runs_once() {
     let text = "const { appendFileSync: add } = require('fs'); add(process.env.RAN, 'begun ')\n\
         setTimeout(() => { add(process.env.RAN, 'done '); process.exit(0) }, 2500)\n";
     let _ = front.scene.file("job.js", text);
-    for (options, lacks, runs) in [
-        ("--wait-ready", "did not call process.send('ready')", 1),
-        ("--wait-listen", "did not listen", 1),
-        ("--wait-ready -i 2", "did not call process.send('ready')", 2),
+    for (options, code, told, runs) in [
+        ("--wait-ready", 0, "; it did not call process.send('ready') within 500 ms, and goes on", 1),
+        ("--wait-listen", 1, "app 'job' goes on, but did not listen within 500 ms", 1),
+        ("--wait-ready -i 2", 0, "; it did not call process.send('ready') within 500 ms, and goes on", 2),
     ] {
         let _ = std::fs::remove_file(&ran);
         let line = format!("start job.js --no-autorestart --listen-timeout 500 {options} -s");
@@ -189,8 +189,7 @@ fn a_job_without_the_sign_that_was_asked_for_runs_once() {
             command.env("RAN", &ran).output().expect("pm runs")
         };
         let said = (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned());
-        let told = format!("; it {lacks} within 500 ms, and goes on");
-        assert!(said.0 == Some(0) && said.1.contains(&told), "{options}: {said:?}");
+        assert!(said.0 == Some(code) && said.1.contains(told), "{options}: {said:?}");
         let count = |word: &str| std::fs::read_to_string(&ran).unwrap_or_default().matches(word).count();
         wait::until("its end", || (count("done") == runs || count("begun") > runs).then_some(()));
         wait::until("the end of all", || (front.list() == ["job:stopped"]).then_some(()));

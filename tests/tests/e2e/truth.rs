@@ -275,7 +275,7 @@ fn who_must_listen_is_not_ready_for_anything_else() {
     let _ = front.scene.file("web.json", description);
     for start in ["web.json", "idle.js --name web -i 2 --wait-listen --listen-timeout 1000 --no-autorestart"] {
         let said = front.line(&format!("start {start} -s"));
-        assert!(said.code != 0 && said.err.contains("not ready in time"), "{start}: {said:?}");
+        assert!(said.code != 0 && said.err.contains("did not listen within 1 s"), "{start}: {said:?}");
         front.ok("delete web");
     }
     let said = front.ok("start slow.js --name web --wait-listen -s");

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::super::super::super::worker::Loads;
 use super::super::super::*;
 use super::super::world::World;
 
@@ -67,7 +68,7 @@ fn hash_prospects(world: &World, number: u32, slot: &Slot, h: &mut DefaultHasher
     (!sup.ever_ready && slot.generation == 1).hash(h);
     // Two failures in a row or more: the longest backoff is the shortest here.
     (
-        (slot.failures.min(2), slot.quiet),
+        (slot.failures.min(2), slot.quiet.map(|loads| loads == Loads::Server)),
         slot.paused,
         slot.not_before.since(now),
         slot.intensity.ages(now, &sup.rules),
@@ -99,7 +100,10 @@ fn hash_worker(world: &World, slot: u32, worker: &Worker, matters: bool) -> u64 
         worker.excuse.hash(&mut h);
         (worker.gave_up, worker.unfit, worker.was_ready(), worker.is_refused()).hash(&mut h);
         worker.listening.iter().for_each(|(address, opened)| (address, opened.late, opened.counts).hash(&mut h));
-        (worker.accepted, worker.boots, worker.loads).hash(&mut h);
+        // What it has loaded is asked for until it is known what it serves.
+        let is_open =
+            matches!(worker.life, Life::Starting(_) | Life::Soaking { .. } | Life::Ready { by: ReadyBy::Alive, .. });
+        (worker.accepted, worker.boots, is_open.then_some(worker.loads)).hash(&mut h);
     }
     let id = WorkerId { slot, generation: worker.generation };
     let proc = world.living.get(&id);
