@@ -2,7 +2,6 @@
 
 mod baseline;
 pub mod exit;
-pub mod heard;
 mod intensity;
 pub mod lag;
 pub mod listening;
@@ -14,6 +13,7 @@ mod slot;
 pub mod steering;
 pub mod supervisor;
 pub mod time;
+pub mod trusted;
 pub mod watchdog;
 mod why;
 pub mod worker;

@@ -34,6 +34,8 @@ pub enum Then {
     StartedAgain,
     /// The old worker had to end first, and the policy starts none for what the new one did.
     Nothing,
+    /// The old worker had to end first, and the new one is left as it is: the policy starts none after it.
+    NewGoesOn,
 }
 
 /// Something to say; its level is `warning` unless `is_info`.
@@ -182,6 +184,7 @@ impl fmt::Display for Then {
             Self::OthersGoOn => "the workers not yet replaced go on",
             Self::StartedAgain => "the program is started again from what it ran from before",
             Self::Nothing => "and by the policy (--restart, --stop-codes) the program is not started again",
+            Self::NewGoesOn => "and the new one goes on as it is, as none is started after it (--restart never)",
         })
     }
 }

@@ -1,7 +1,7 @@
 //! systemd's notification protocol (sd_notify(3)), both ways: what our children say, and what we say upward.
 //!
 //! One abstract socket per worker generation. Its random name tells whose word it is; anybody can read that name in
-//! /proc/net/unix, so who is heard is decided by the kernel's word about the sender (`policy::heard`).
+//! /proc/net/unix, so who is heard is decided by the kernel's word about the sender (`policy::trusted`).
 
 use std::fmt::Write as _;
 use std::io::{self, IoSlice};

@@ -96,7 +96,7 @@ fn guard(settings: &Settings, source: Source, mut writer: Option<Pid>) {
     }
     let mut news = None;
     loop {
-        let (begun, own) = (now(), nix::unistd::getpid());
+        let (begun, own, taken_over) = (now(), nix::unistd::getpid(), writer.is_some());
         let writer = match writer.take().map_or_else(daemon::fork, |writer| Ok(Fork::Parent(writer))) {
             Ok(Fork::Child) => return write_until_the_end(settings, source, news.as_deref(), own),
             Ok(Fork::Parent(writer)) => writer,
@@ -107,7 +107,8 @@ fn guard(settings: &Settings, source: Source, mut writer: Option<Pid>) {
             return;
         }
         let end = ended.map_or_else(|e| e.to_string(), said);
-        if now().0.saturating_sub(begun.0) < TOO_SOON_MS {
+        // One that was taken over had been at work for longer.
+        if !taken_over && now().0.saturating_sub(begun.0) < TOO_SOON_MS {
             report::warning(format_args!("the writer has ended at once, {end}; what the app says is lost"));
             return PidFile::of(writer).iter().for_each(PidFile::remove);
         }

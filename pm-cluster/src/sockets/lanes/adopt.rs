@@ -1,6 +1,6 @@
 //! Lanes that are the programs' own sockets: made, set up and bound by a worker, kept by us like any other lane.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -67,37 +67,6 @@ impl Lanes {
         }
         self.steer();
         Ok(())
-    }
-
-    /// Whether a lane is free for this worker.
-    #[must_use]
-    pub(crate) fn lends(&self, who: WorkerId) -> bool {
-        self.free_for(who).is_some()
-    }
-
-    /// A duplicate of a lane that is free for this worker, if there is one: that of its slot's dead worker, or of the one
-    /// that it replaces because that hangs, or one that nobody needs. It is the worker's from here on.
-    pub(crate) fn lend(&mut self, who: WorkerId, standing: Standing) -> Option<OwnedFd> {
-        self.free_for(who)?;
-        self.give(who, standing).ok()
-    }
-
-    /// Lanes of the worker that are not among the sockets that it has are kept for its slot.
-    pub(crate) fn leave_closed(&mut self, who: WorkerId, held: &BTreeSet<u64>) {
-        let mut let_go = Vec::new();
-        for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.holder == Some(who)) {
-            if !held.contains(&lane.inode) {
-                let_go.push(index);
-                if lane.falls_back() {
-                    continue;
-                }
-                let _ = socket::set_nonblocking(&lane.fd, true);
-            }
-        }
-        if !let_go.is_empty() {
-            self.revive(&let_go);
-            self.steer();
-        }
     }
 
     /// A duplicate of the lane that this worker holds already.
@@ -177,6 +146,7 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::net::{TcpListener, TcpStream};
 
     use pm_common::sys::socket::Join;

@@ -25,6 +25,7 @@ mod group;
 mod lane;
 mod shut;
 mod stuck;
+mod successor;
 
 pub use adopt::prepare;
 use group::{Foreign, Member};
@@ -136,31 +137,6 @@ impl Lanes {
         Ok(index)
     }
 
-    /// A duplicate of a lane for this worker: the one that its slot's dead worker held, else one that its slot's worker is
-    /// given up for, else one that nobody needs, else a new one.
-    ///
-    /// # Errors
-    /// That of making or duplicating a socket (EMFILE ...).
-    pub(crate) fn give(&mut self, who: WorkerId, standing: Standing) -> io::Result<OwnedFd> {
-        let index = match self.free_for(who) {
-            Some(index) => index,
-            None => self.add()?,
-        };
-        let lane = self.lanes.get_mut(index).ok_or(io::ErrorKind::NotFound)?;
-        let given = lane.fd.try_clone()?;
-        lane.pass_to(who, standing);
-        self.steer();
-        Ok(given)
-    }
-
-    fn free_for(&self, who: WorkerId) -> Option<usize> {
-        let free = |wanted: Option<u32>| {
-            let free = self.listening().find(|(_, lane)| lane.holder.is_none() && lane.slot == wanted);
-            free.map(|(index, _)| index)
-        };
-        free(Some(who.slot)).or_else(|| self.given_up_for(who)).or_else(|| free(None))
-    }
-
     fn add(&mut self) -> io::Result<usize> {
         // Its index is the number of sockets in the group now, foreign ones included.
         self.leave_all_shut();
@@ -182,42 +158,6 @@ impl Lanes {
             self.steer();
         }
         found
-    }
-
-    /// The worker is dead, or has closed its copy. The slot's next worker gets the lane, unless another one of the slot
-    /// has a lane of its own.
-    pub(crate) fn vacate(&mut self, who: WorkerId) {
-        let slot_served = self.lanes.iter().filter_map(|lane| lane.holder).any(|h| h.slot == who.slot && h != who);
-        let mut let_go = Vec::new();
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if !lane.is_let_go_by(who) {
-                continue;
-            }
-            let_go.push(index);
-            if lane.falls_back() {
-                continue;
-            }
-            if slot_served {
-                lane.slot = None;
-            }
-            // From now on we may accept; a worker may have cleared it.
-            let _ = socket::set_nonblocking(&lane.fd, true);
-        }
-        if !let_go.is_empty() {
-            self.revive(&let_go);
-            self.steer();
-        }
-    }
-
-    /// Expects no next worker of this slot any more: its lanes are anybody's.
-    pub(crate) fn release_slot(&mut self, slot: u32) {
-        let mut found = false;
-        for lane in self.lanes.iter_mut().filter(|lane| lane.slot == Some(slot)) {
-            (lane.slot, found) = (None, true);
-        }
-        if found {
-            self.steer();
-        }
     }
 
     /// The next connection that waits in a lane, if nobody holds it.

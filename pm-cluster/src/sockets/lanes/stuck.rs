@@ -13,12 +13,6 @@ use pm_common::sys::socket;
 use super::{Lanes, Standing};
 
 impl Lanes {
-    /// The lane of a worker of the same slot that is given up.
-    pub(super) fn given_up_for(&self, who: WorkerId) -> Option<usize> {
-        let replaces = |old: WorkerId| old.slot == who.slot && old != who;
-        self.listening().find(|(_, l)| l.given_up && l.holder.is_some_and(replaces)).map(|(index, _)| index)
-    }
-
     pub(super) fn set_also(&mut self, who: WorkerId, standing: Standing) {
         let others = self.lanes.iter_mut().flat_map(|lane| &mut lane.also);
         others.filter(|(other, _)| *other == who).for_each(|other| other.1 = standing);

@@ -168,7 +168,10 @@ impl<'a> Decision<'a> {
             _ if line.state == SupervisorState::Stopping => {
                 format!("the reload of {} was cut short: {} was stopped, and its workers with it", self.app, line.tool)
             }
-            // One process, with nobody beside it: it was stopped first.
+            // One process, with nobody beside it: it was stopped first. The policy may want none after it.
+            "pm-restart" if line.policy.get("restart").is_some_and(|when| when == "never") => {
+                format!("the restart of {} failed: {reason}; nothing is started again (--restart never)", self.app)
+            }
             "pm-restart" => format!("the restart of {} failed: {reason}; it is down, and tried again", self.app),
             _ => {
                 let apart = line.policy.get("overlap").is_some_and(|overlaps| overlaps == false);

@@ -51,7 +51,12 @@ fn each_descriptor(pid: i32, mut with: impl FnMut(i32, &[u8]) -> bool) -> Result
         let mut link = [MaybeUninit::<u8>::uninit(); 32];
         // `.` and `..` are no numbers, and what was closed meanwhile is no link.
         let Some(number) = parse::number(entry.file_name().to_bytes()) else { continue };
-        let Ok((target, _)) = readlinkat_raw(&directory, entry.file_name(), &mut link) else { continue };
+        let target = match readlinkat_raw(&directory, entry.file_name(), &mut link) {
+            Ok((target, _)) => target,
+            // Root without CAP_SYS_PTRACE sees that there are descriptors of another user's process, and not what they are.
+            Err(error @ Errno::ACCESS) => return Err(error),
+            Err(_) => continue,
+        };
         if !with(number, target) {
             return Ok(());
         }

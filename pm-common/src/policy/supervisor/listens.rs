@@ -39,6 +39,13 @@ impl Supervisor {
         }
         self.hold(now, id, out);
         self.hold_to_incumbent(now, id, out);
+        // One that is held to nothing goes on with its soak, and has shown more than that it lives.
+        let asks = self.asks_listen();
+        if let Some(Worker { life: Life::Soaking { by, .. }, .. }) = self.worker(id).filter(|_| asks)
+            && by.serves_nobody()
+        {
+            *by = ReadyBy::Listen;
+        }
     }
 
     pub(super) fn on_closed(&mut self, now: Mono, id: WorkerId, address: &Listening, out: &mut Vec<Action>) {

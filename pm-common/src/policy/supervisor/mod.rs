@@ -4,7 +4,6 @@
 //! `Event::Tick`; `snapshot()` is what pm-stat shows. It knows no pid, no descriptor and no clock, so that every rule
 //! can be tested without a process. The tools perform the actions and feed the results back.
 
-mod alive;
 mod carried;
 mod delay;
 mod ends;
@@ -12,6 +11,7 @@ mod give_up;
 mod kill;
 mod limits;
 mod listens;
+mod quiet;
 mod ready;
 mod replace;
 mod roll;

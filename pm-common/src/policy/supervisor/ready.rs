@@ -1,6 +1,8 @@
 //! When a worker is ready: what it says, what it listens on, that it lives; and what it gets then.
+//!
+//! What its listens come to is in `listens` (`hold`), what is quiet in `quiet`; the times are those of `ReadyRule`.
 
-use super::alive::REST;
+use super::quiet::REST;
 use super::roll::AbortReason;
 use super::stops::begin_drain;
 use super::{Action, Due, Life, Mono, Proof, ReadyBy, Record, Role, Span, Supervisor, Why, WorkerId, as_slot};
@@ -22,6 +24,17 @@ impl Supervisor {
         match (soaks, self.worker(id)) {
             (Some(until), Some(worker)) => worker.life = Life::Soaking { since: now, until, by },
             _ => self.serves(now, id, by, out),
+        }
+    }
+
+    /// Ends the soak of a worker: it serves, if it still listens where it must.
+    fn has_soaked(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
+        let Some((slot, worker)) = self.known(id) else { return };
+        let (closed, no_more) = (slot.missing(worker), worker.accepted && worker.up.is_none());
+        if by == ReadyBy::Listen && (!closed.is_empty() || no_more) {
+            self.abort_roll(now, id.slot, AbortReason::ClosedInSoak(closed), out);
+        } else {
+            self.serves(now, id, by, out);
         }
     }
 

@@ -16,6 +16,9 @@ use crate::sys::clock;
 
 /// The first look, and the shortest time between two.
 const FIRST: Span = Span::millis(30);
+/// The shortest time between two for servers that have changed: one that opens a server for each transfer says so hundreds
+/// of times a second.
+const PACE: Span = Span::millis(200);
 /// A child is looked at again after this part of its age.
 const PART_OF_AGE: u64 = 6;
 /// Looks at one that listens: servers open what they have within a moment.
@@ -38,15 +41,20 @@ struct LookedAt {
     started: Mono,
     /// `None`: no more.
     next: Option<Mono>,
+    /// When it was looked at last because its servers had changed.
+    changed: Option<Mono>,
     left: u32,
     /// By the numbers of their sockets.
     found: BTreeMap<u64, Listening>,
 }
 
 impl LookedAt {
-    /// Tells what it has opened and closed since the last look.
-    fn now_has(&mut self, id: WorkerId, found: BTreeMap<u64, Listening>, events: &mut VecDeque<Event>) {
-        let before: BTreeSet<Listening> = std::mem::replace(&mut self.found, found).into_values().collect();
+    /// Tells what it has opened and closed since the last look. Where not all could be seen, nothing is known to be closed.
+    fn now_has(&mut self, id: WorkerId, Found { mut sockets, all_seen }: Found, events: &mut VecDeque<Event>) {
+        if !all_seen {
+            sockets.extend(self.found.clone());
+        }
+        let before: BTreeSet<Listening> = std::mem::replace(&mut self.found, sockets).into_values().collect();
         let now: BTreeSet<Listening> = self.found.values().cloned().collect();
         let opened = now.difference(&before).cloned();
         events.extend(opened.map(|address| Event::Listening { id, address, fixed: false }));
@@ -63,7 +71,7 @@ impl Looks {
     pub(super) fn started(&mut self, id: WorkerId, pid: i32) {
         let started = clock::now();
         let next = Some(started + FIRST);
-        self.children.insert(id, LookedAt { pid, started, next, left: MORE, found: BTreeMap::new() });
+        self.children.insert(id, LookedAt { pid, started, next, changed: None, left: MORE, found: BTreeMap::new() });
     }
 
     pub(super) fn ended(&mut self, id: WorkerId) {
@@ -84,9 +92,14 @@ impl Looks {
 
     /// Looks at one that has just said something, before that is heard; `changed`: that its servers have changed.
     pub(super) fn look_soon(&mut self, id: WorkerId, changed: bool, events: &mut VecDeque<Event>) {
-        if self.children.get(&id).is_some_and(|child| changed || child.next.is_some()) {
+        let (now, Some(child)) = (clock::now(), self.children.get_mut(&id)) else { return };
+        let later = child.changed.map(|at| at + PACE).filter(|at| changed && now < *at);
+        if let Some(later) = later {
+            child.next = Some(child.next.map_or(later, |next| next.min(later)));
+        } else if changed || child.next.is_some() {
+            child.changed = if changed { Some(now) } else { child.changed };
             let said = std::mem::take(events);
-            self.look_at(id, clock::now(), events);
+            self.look_at(id, now, events);
             events.extend(said);
         }
     }
@@ -123,25 +136,64 @@ impl Looks {
 /// Whether nobody else can know this address of a process: its number is in the abstract name, as in those of Python's
 /// `multiprocessing`.
 fn is_own(pid: i32, address: &Listening) -> bool {
-    matches!(address, Listening::Unix(UnixName::Abstract(_))) && address.to_string().contains(&pid.to_string())
+    let (name, pid) = (address.to_string(), pid.to_string());
+    let mut numbers = name.split(|c: char| !c.is_ascii_digit());
+    matches!(address, Listening::Unix(UnixName::Abstract(_))) && numbers.any(|number| number == pid)
+}
+
+/// The listeners of some processes.
+#[derive(Debug, Default)]
+struct Found {
+    sockets: BTreeMap<u64, Listening>,
+    /// None of the processes is another user's, whose sockets we may not see.
+    all_seen: bool,
 }
 
 /// The listeners that these processes hold, but the ports of Node's debuggers; `None`: the kernel does not tell.
-fn listeners_of(pids: impl Iterator<Item = i32>) -> Option<BTreeMap<u64, Listening>> {
-    let mut held: BTreeMap<u64, i32> = BTreeMap::new();
+fn listeners_of(pids: impl Iterator<Item = i32>) -> Option<Found> {
+    let (mut held, mut all_seen) = (BTreeMap::<u64, i32>::new(), true);
     for pid in pids {
-        // One of another user's is not to be seen.
-        let _ = procfs::each_socket(pid, |inode| {
+        let looked = procfs::each_socket(pid, |inode| {
             held.entry(inode).or_insert(pid);
             true
         });
+        all_seen &= looked.is_ok();
     }
     if held.is_empty() {
-        return Some(BTreeMap::new());
+        return Some(Found { all_seen, ..Found::default() });
     }
     let all = serving::listeners().ok()?;
     let is_service = |(socket, address): &(u64, Listening)| {
         held.get(socket).is_some_and(|pid| !inspector::is_of(*pid, address) && !is_own(*pid, address))
     };
-    Some(all.into_iter().filter(is_service).collect())
+    Some(Found { sockets: all.into_iter().filter(is_service).collect(), all_seen })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_the_processs_number_is_its_own_and_one_with_these_digits_is_not() {
+        let name = |text: &str| Listening::Unix(UnixName::Abstract(text.as_bytes().to_vec()));
+        for (text, own) in [("listener-7-0", true), ("p7", true), ("api-v17", false), ("api", false), ("71", false)] {
+            assert_eq!(is_own(7, &name(text)), own, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_seen_any_more_is_not_closed() {
+        let tcp = |port: u16| Listening::Tcp(([127, 0, 0, 1], port).into());
+        let id = WorkerId { slot: 0, generation: 1 };
+        let found = BTreeMap::from([(1, tcp(80))]);
+        let mut child = LookedAt { pid: 7, started: Mono(0), next: None, changed: None, left: 0, found };
+        let mut told = |sockets: &[(u64, Listening)], all_seen| {
+            let mut events = VecDeque::new();
+            child.now_has(id, Found { sockets: sockets.iter().cloned().collect(), all_seen }, &mut events);
+            events
+        };
+        assert_eq!(told(&[], false), []);
+        assert_eq!(told(&[(2, tcp(81))], false), [Event::Listening { id, address: tcp(81), fixed: false }]);
+        assert_eq!(told(&[(2, tcp(81))], true), [Event::Closed { id, address: tcp(80) }]);
+    }
 }

@@ -118,10 +118,12 @@ impl Supervisor {
 
     /// Ends the roll whose new worker of this slot is no good: the old ones stay, the new ones under way go.
     pub(in super::super) fn abort_roll(&mut self, now: Mono, number: u32, reason: AbortReason, out: &mut Vec<Action>) {
+        let goes_on = matches!(reason, AbortReason::NotReady { .. } | AbortReason::Elsewhere { .. });
         let then = match self.rules.restart {
             _ if self.shape.overlap => Then::OthersGoOn,
-            Restart::Never => Then::Nothing,
-            Restart::Always | Restart::OnFailure => Then::StartedAgain,
+            Restart::Never if goes_on => Then::NewGoesOn,
+            // One that is ended for what it does, and not for how it ended, is followed by another.
+            Restart::Never | Restart::Always | Restart::OnFailure => Then::StartedAgain,
         };
         self.end_roll_badly(now, number, then, reason, out);
     }

@@ -215,17 +215,6 @@ impl Supervisor {
         Some(from + self.shape.roll.soak).filter(|until| *until > now)
     }
 
-    /// Ends the soak of a worker: it serves, if it still listens where it must.
-    pub(super) fn has_soaked(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
-        let Some((slot, worker)) = self.known(id) else { return };
-        let (closed, no_more) = (slot.missing(worker), worker.accepted && worker.up.is_none());
-        if by == ReadyBy::Listen && (!closed.is_empty() || no_more) {
-            self.abort_roll(now, id.slot, AbortReason::ClosedInSoak(closed), out);
-        } else {
-            self.serves(now, id, by, out);
-        }
-    }
-
     /// Whether the roll under way waits for this worker (not one that failed before did).
     pub(super) fn is_awaited(&self, slot: u32, worker: &Worker) -> bool {
         let this = self.rolls.now.as_ref().is_some_and(|roll| roll.under_way.contains(&slot));

@@ -170,6 +170,34 @@ fn what_loads_a_server_late_has_the_time_to_listen_once() {
     assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Idle), "a client, most likely: it is long since up");
 }
 
+/// It is no guess any more, and teaches the slot nothing of one that serves nobody.
+#[test]
+fn what_listens_in_its_soak_is_ready_by_that() {
+    for loads in [Loads::Nothing, Loads::Unknown] {
+        let roll = RollRule { soak: s(1), ..AT_ONCE };
+        let shape = Shape { workers: 1, most: 1, overlap: true, ready: ReadyRule::default(), roll };
+        let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
+        bench.on(Event::Start);
+        bench.on(Event::Booted(w(0, 1), Loads::Nothing));
+        bench.reload();
+        bench.on(Event::Booted(w(0, 2), loads));
+        let soaks = |bench: &Bench| {
+            let known = bench.world.sup.known(w(0, 2));
+            known.is_some_and(|(_, worker)| matches!(worker.life, Life::Soaking { .. }))
+        };
+        while !soaks(&bench) {
+            let looks = bench.world.tick().expect("it ticks");
+            for id in bench.looks(&looks) {
+                bench.on(Event::Looked { id, busy: false });
+            }
+        }
+        bench.wait(Span::millis(500));
+        assert_eq!(deeds(&bench.on(listen(w(0, 2), A))), [], "it goes on with its soak");
+        assert!(rolled(&bench.wait(Span::millis(500))));
+        assert_eq!(bench.ready_by(w(0, 2)), Some(ReadyBy::Listen), "{loads:?}");
+    }
+}
+
 /// Or it would replace one that served nobody by one that is about to.
 #[test]
 fn a_server_loaded_while_the_new_worker_soaks_is_waited_for() {

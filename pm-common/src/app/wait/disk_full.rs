@@ -44,9 +44,9 @@ impl Silence {
             return None;
         }
         self.next = now + SILENT;
-        let why = try_room(&self.dir, STATUS).err().filter(|e| {
-            matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem)
-        })?;
+        // A file system that may only be read is so for us: another mount of it may be the supervisor's.
+        let is_full = |e: &io::Error| matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        let why = try_room(&self.dir, STATUS).err().filter(is_full)?;
         let dir = self.dir.display();
         Some(format!("its supervisor cannot say how it is, as it cannot write in {dir}: {}", reason(&why)))
     }

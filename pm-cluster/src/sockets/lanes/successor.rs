@@ -1,0 +1,112 @@
+//! Which lane a worker gets: the one that the dead worker of its slot held, else that of one which it replaces because that
+//! hangs, else one that nobody needs, else a new one; and which lanes are kept for the slot's next worker.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use pm_common::policy::WorkerId;
+use pm_common::sys::socket;
+
+use super::{Lanes, Standing};
+
+impl Lanes {
+    /// A duplicate of a lane for this worker: the one that its slot's dead worker held, else one that its slot's worker is
+    /// given up for, else one that nobody needs, else a new one.
+    ///
+    /// # Errors
+    /// That of making or duplicating a socket (EMFILE ...).
+    pub(crate) fn give(&mut self, who: WorkerId, standing: Standing) -> io::Result<OwnedFd> {
+        let index = match self.free_for(who) {
+            Some(index) => index,
+            None => self.add()?,
+        };
+        let lane = self.lanes.get_mut(index).ok_or(io::ErrorKind::NotFound)?;
+        let given = lane.fd.try_clone()?;
+        lane.pass_to(who, standing);
+        self.steer();
+        Ok(given)
+    }
+
+    /// The lane that is free for this worker.
+    fn free_for(&self, who: WorkerId) -> Option<usize> {
+        let free = |wanted: Option<u32>| {
+            let free = self.listening().find(|(_, lane)| lane.holder.is_none() && lane.slot == wanted);
+            free.map(|(index, _)| index)
+        };
+        free(Some(who.slot)).or_else(|| self.given_up_for(who)).or_else(|| free(None))
+    }
+
+    /// Whether a lane is free for this worker.
+    #[must_use]
+    pub(crate) fn lends(&self, who: WorkerId) -> bool {
+        self.free_for(who).is_some()
+    }
+
+    /// A duplicate of a lane that is free for this worker, if there is one: that of its slot's dead worker, or of the one
+    /// that it replaces because that hangs, or one that nobody needs. It is the worker's from here on.
+    pub(crate) fn lend(&mut self, who: WorkerId, standing: Standing) -> Option<OwnedFd> {
+        self.free_for(who)?;
+        self.give(who, standing).ok()
+    }
+
+    /// The lane of a worker of the same slot that is given up.
+    fn given_up_for(&self, who: WorkerId) -> Option<usize> {
+        let replaces = |old: WorkerId| old.slot == who.slot && old != who;
+        self.listening().find(|(_, l)| l.given_up && l.holder.is_some_and(replaces)).map(|(index, _)| index)
+    }
+
+    /// The worker is dead, or has closed its copy. The slot's next worker gets the lane, unless another one of the slot
+    /// has a lane of its own.
+    pub(crate) fn vacate(&mut self, who: WorkerId) {
+        let slot_served = self.lanes.iter().filter_map(|lane| lane.holder).any(|h| h.slot == who.slot && h != who);
+        let mut let_go = Vec::new();
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if !lane.is_let_go_by(who) {
+                continue;
+            }
+            let_go.push(index);
+            if lane.falls_back() {
+                continue;
+            }
+            if slot_served {
+                lane.slot = None;
+            }
+            // From now on we may accept; a worker may have cleared it.
+            let _ = socket::set_nonblocking(&lane.fd, true);
+        }
+        if !let_go.is_empty() {
+            self.revive(&let_go);
+            self.steer();
+        }
+    }
+
+    /// Expects no next worker of this slot any more: its lanes are anybody's.
+    pub(crate) fn release_slot(&mut self, slot: u32) {
+        let mut found = false;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.slot == Some(slot)) {
+            (lane.slot, found) = (None, true);
+        }
+        if found {
+            self.steer();
+        }
+    }
+
+    /// Lanes of the worker that are not among the sockets that it has are kept for its slot.
+    pub(crate) fn leave_closed(&mut self, who: WorkerId, held: &BTreeSet<u64>) {
+        let mut let_go = Vec::new();
+        for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.holder == Some(who)) {
+            if !held.contains(&lane.inode) {
+                let_go.push(index);
+                if lane.falls_back() {
+                    continue;
+                }
+                let _ = socket::set_nonblocking(&lane.fd, true);
+            }
+        }
+        if !let_go.is_empty() {
+            self.revive(&let_go);
+            self.steer();
+        }
+    }
+}
