@@ -170,17 +170,23 @@ fn what_loads_a_server_late_has_the_time_to_listen_once() {
     assert_eq!(bench.ready_by(w(0, 1)), Some(ReadyBy::Idle), "a client, most likely: it is long since up");
 }
 
+/// The one before serves nobody; the new one has loaded this, and is watched for a second.
+fn reload_with_a_soak(loads: Loads) -> Bench {
+    let roll = RollRule { soak: s(1), ..AT_ONCE };
+    let shape = Shape { workers: 1, most: 1, overlap: true, ready: ReadyRule::default(), roll };
+    let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
+    bench.on(Event::Start);
+    bench.on(Event::Booted(w(0, 1), Loads::Nothing));
+    bench.reload();
+    bench.on(Event::Booted(w(0, 2), loads));
+    bench
+}
+
 /// It is no guess any more, and teaches the slot nothing of one that serves nobody.
 #[test]
 fn what_listens_in_its_soak_is_ready_by_that() {
     for loads in [Loads::Nothing, Loads::Unknown] {
-        let roll = RollRule { soak: s(1), ..AT_ONCE };
-        let shape = Shape { workers: 1, most: 1, overlap: true, ready: ReadyRule::default(), roll };
-        let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
-        bench.on(Event::Start);
-        bench.on(Event::Booted(w(0, 1), Loads::Nothing));
-        bench.reload();
-        bench.on(Event::Booted(w(0, 2), loads));
+        let mut bench = reload_with_a_soak(loads);
         let soaks = |bench: &Bench| {
             let known = bench.world.sup.known(w(0, 2));
             known.is_some_and(|(_, worker)| matches!(worker.life, Life::Soaking { .. }))
@@ -201,13 +207,7 @@ fn what_listens_in_its_soak_is_ready_by_that() {
 /// Or it would replace one that served nobody by one that is about to.
 #[test]
 fn a_server_loaded_while_the_new_worker_soaks_is_waited_for() {
-    let roll = RollRule { soak: s(1), ..AT_ONCE };
-    let shape = Shape { workers: 1, most: 1, overlap: true, ready: ReadyRule::default(), roll };
-    let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
-    bench.on(Event::Start);
-    bench.on(Event::Booted(w(0, 1), Loads::Nothing));
-    bench.reload();
-    bench.on(Event::Booted(w(0, 2), Loads::Nothing));
+    let mut bench = reload_with_a_soak(Loads::Nothing);
     bench.wait(Span::millis(500));
     bench.on(Event::Booted(w(0, 2), Loads::Server));
     assert_eq!(deeds(&bench.wait(s(4))), []);
