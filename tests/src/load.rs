@@ -53,10 +53,19 @@ struct Client {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What all clients of a load are told.
+#[derive(Debug, Default)]
+struct Told {
+    /// To end.
+    stop: AtomicBool,
+    /// To leave no connection idle: somebody waits for the answers of all.
+    hurry: AtomicBool,
+}
+
 /// Clients at work.
 #[derive(Debug)]
 pub struct Load {
-    stop: Arc<AtomicBool>,
+    told: Arc<Told>,
     clients: Vec<Client>,
 }
 
@@ -70,16 +79,16 @@ impl Load {
     /// Starts a client of each of these styles, that asks for a path.
     #[must_use]
     pub fn of(port: u16, path: &str, styles: &[Style]) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::new(Told::default());
         // Other ports, other numbers; xorshift needs bits to start with.
         let seed = |n: u64| (n << 16 | u64::from(port)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let client = |(n, style): (u64, &Style)| {
             let tally = Arc::new(Mutex::new(Tally::default()));
-            let (ours, stop) = (Arc::clone(&tally), Arc::clone(&stop));
+            let (ours, told) = (Arc::clone(&tally), Arc::clone(&told));
             let mut asker = Asker { port, path: path.to_owned(), style: *style, kept: None, random: seed(n) };
-            Client { tally, thread: Some(std::thread::spawn(move || asker.ask_on(&ours, &stop))) }
+            Client { tally, thread: Some(std::thread::spawn(move || asker.ask_on(&ours, &told))) }
         };
-        Self { clients: (1..).zip(styles).map(client).collect(), stop }
+        Self { clients: (1..).zip(styles).map(client).collect(), told }
     }
 
     /// What each client saw so far.
@@ -88,7 +97,7 @@ impl Load {
         self.clients.iter().map(|c| c.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 
-    /// Waits until every client has had `count` more answers.
+    /// Waits until every client has had `count` more answers; those whose connection is idle ask at once.
     ///
     /// # Panics
     /// After the deadline: a client gets none.
@@ -96,7 +105,9 @@ impl Load {
     pub fn advance(&self, count: u64) {
         let before: Vec<u64> = self.tallies().iter().map(|t| t.ok).collect();
         let advanced = || self.tallies().iter().zip(&before).all(|(now, then)| now.ok >= then + count);
+        self.told.hurry.store(true, Ordering::Relaxed);
         wait::until("every client to be answered", || advanced().then_some(()));
+        self.told.hurry.store(false, Ordering::Relaxed);
     }
 
     /// Ends the clients, each after its request, and adds up.
@@ -113,7 +124,7 @@ impl Load {
     }
 
     fn join(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.told.stop.store(true, Ordering::Relaxed);
         for client in &mut self.clients {
             let _ = client.thread.take().map(JoinHandle::join);
         }
@@ -122,7 +133,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.told.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -137,8 +148,8 @@ struct Asker {
 }
 
 impl Asker {
-    fn ask_on(&mut self, tally: &Mutex<Tally>, stop: &AtomicBool) {
-        while !stop.load(Ordering::Relaxed) {
+    fn ask_on(&mut self, tally: &Mutex<Tally>, told: &Told) {
+        while !told.stop.load(Ordering::Relaxed) {
             let answer = self.ask();
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
             match answer {
@@ -149,7 +160,7 @@ impl Asker {
                 Err(miss) => tally.misses.push(miss),
             }
             drop(tally);
-            self.think(stop);
+            self.think(told);
         }
     }
 
@@ -178,12 +189,13 @@ impl Asker {
         self.random % below
     }
 
-    fn think(&mut self, stop: &AtomicBool) {
-        let most = if self.style == Style::Sleepy && self.chance(2) > 0 { SLEEP } else { THINK };
-        let micros = self.chance(u64::try_from(most.as_micros()).unwrap_or(u64::MAX));
+    fn think(&mut self, told: &Told) {
+        let sleeps = self.style == Style::Sleepy && self.chance(2) > 0;
+        let micros = self.chance(u64::try_from(if sleeps { SLEEP } else { THINK }.as_micros()).unwrap_or(u64::MAX));
         let end = Instant::now() + Duration::from_micros(micros);
-        // In pieces, so that the end of the test does not wait for a sleeper.
-        while Instant::now() < end && !stop.load(Ordering::Relaxed) {
+        let woken = || told.stop.load(Ordering::Relaxed) || sleeps && told.hurry.load(Ordering::Relaxed);
+        // In pieces, so that nobody waits for a sleeper.
+        while Instant::now() < end && !woken() {
             std::thread::sleep(end.saturating_duration_since(Instant::now()).min(Duration::from_millis(50)));
         }
     }
