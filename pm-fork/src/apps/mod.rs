@@ -8,13 +8,13 @@ use pm_common::app::home::{self, Claim, Home, Lock, Start};
 use pm_common::app::orphans;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::cli::shell;
-use pm_common::kernel::procfs;
 use pm_common::sys::pidfd;
 
 use crate::start::service;
 
 pub(crate) mod input;
 pub(crate) mod logs;
+pub(crate) mod may_signal;
 pub(crate) mod saved;
 pub(crate) mod scale;
 pub(crate) mod signals;
@@ -108,27 +108,6 @@ fn unknown(home: &Home, dir: &Path, name: &str) -> Failure {
         (false, _) => format!("no app '{name}' in {}", home.path().display()),
     };
     Failure::with_code(1, why)
-}
-
-/// Makes sure that root signals for another user only what that user could signal too (kill(2)): who can write an
-/// app's files could name any process in them, and have root end it.
-///
-/// # Errors
-/// 125: it is another's.
-pub(crate) fn check_owner(home: &Home, name: &str, pid: i32) -> Result<(), Failure> {
-    let owner = home.owner_of(name)?;
-    if owner == nix::unistd::geteuid().as_raw() {
-        return Ok(());
-    }
-    match procfs::uids(pid) {
-        Some([real, _, saved]) if real == owner || saved == owner => Ok(()),
-        uids => {
-            let whose = uids.map_or_else(|| "gone".to_owned(), |[_, effective, _]| format!("user {effective}'s"));
-            Err(Failure::own(format!(
-                "app '{name}' is user {owner}'s, and process {pid} is {whose}: it is not signalled"
-            )))
-        }
-    }
 }
 
 /// The process that holds the app's lock.

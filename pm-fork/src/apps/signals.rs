@@ -9,7 +9,8 @@ use pm_common::cli::report::{Failure, OrFail as _};
 use pm_common::kernel::procfs;
 use pm_common::sys::{pidfd, process};
 
-use crate::apps::{check_owner, known_dir, left, not_running, pinned_holder};
+use crate::apps::may_signal::may_signal;
+use crate::apps::{known_dir, left, not_running, pinned_holder};
 use crate::start::failed;
 
 /// A signal, and who is to get it.
@@ -29,7 +30,7 @@ pub(crate) struct Signal {
 pub(crate) fn signal(home: &Home, name: &str, signal: &Signal) -> Result<(), Failure> {
     let dir = home.dir(name).unwrap_or_default();
     let Some((pid, pidfd)) = pinned_holder(&dir, name)? else { return Err(not_running(home, &dir, name)) };
-    check_owner(home, name, pid)?;
+    may_signal(home, name, pid)?;
     send(&pidfd, name, pid, signal)
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn signal_workers(home: &Home, name: &str, signal: &Signal) -> Result
         let Ok(pidfd) = pidfd::open(pid) else { continue };
         // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one with its number.
         if procfs::is_alive(pid, start) {
-            check_owner(home, name, pid)?;
+            may_signal(home, name, pid)?;
             send(&pidfd, name, pid, signal)?;
             told = true;
         }

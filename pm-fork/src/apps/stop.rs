@@ -163,7 +163,7 @@ impl Stopping {
             let Some((pid, pidfd)) = apps::pinned_holder(&dir, name)? else { return Ok(None) };
             let statuses = status::read(&dir).unwrap_or_default();
             let Some(start) = procfs::start_time(pid) else { continue };
-            apps::check_owner(home, name, pid)?;
+            apps::may_signal::may_signal(home, name, pid)?;
             let mut err = ErrLog::at(err_of(&dir), 0);
             err.mark();
             let doing = || format!("app '{name}': cannot send TERM to process {pid}");

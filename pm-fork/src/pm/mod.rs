@@ -9,6 +9,7 @@ mod help;
 mod inspect;
 mod logs;
 mod options;
+mod reload;
 mod renew;
 mod show;
 mod start;

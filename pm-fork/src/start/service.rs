@@ -8,10 +8,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pm_common::app::home::{self, AppDir, Home, Mode, Namesake, Site, Start};
+use pm_common::app::home::{self, AppDir, Home, Mode, Namesake, Site, Start, try_room};
 use pm_common::app::orphans;
 use pm_common::app::status::Counts;
-use pm_common::app::wait::try_room;
 use pm_common::cli::chain;
 use pm_common::cli::report::{self, Failure, OrFail as _, reason};
 use pm_common::supervise::environment;

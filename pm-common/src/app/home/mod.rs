@@ -20,6 +20,7 @@ mod lock_anew;
 pub mod moved;
 mod name;
 mod place;
+mod room;
 mod start;
 mod turn;
 mod unseen;
@@ -33,6 +34,7 @@ pub use name::{check as check_name, implied as implied_name, of_directory as dir
 pub(crate) use place::create_file;
 use place::{Trouble, check_dir, check_home, make_dir};
 pub use place::{check_for, read_regular, read_regular_of};
+pub use room::try_room;
 pub use start::{DEFAULT_NAMESPACE, LARGEST as LARGEST_START, Mode, START, Start};
 pub use turn::Turns;
 pub use unseen::{Unseen, unseen};

@@ -3,13 +3,13 @@
 //! [`watch`] sees the app and sleeps until something of it changes; [`decide`] says what the sights mean.
 
 pub mod decide;
-mod disk_full;
 pub mod patience;
+mod silence;
 mod teller;
 pub mod watch;
 
 pub use decide::{Decision, Goal, Sight, WaitEnd};
-pub use disk_full::{Silence, try_room};
 pub use patience::Patience;
+pub use silence::Silence;
 pub use teller::Teller;
 pub use watch::{Watch, wait_for_any};

@@ -55,7 +55,7 @@ pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
                 yaml::parse(&text).map_err(|why| Failure::own(format!("{name}: {why}")))?
             } else {
                 match json(&text).map_err(|why| Failure::own(format!("{name}: {why}")))? {
-                    Json::Saved(saved) => return check_owner(file, owner).map(|()| Contents::Saved(saved)),
+                    Json::Saved(saved) => return check_list_is_ours(file, owner).map(|()| Contents::Saved(saved)),
                     Json::Value(value) => value,
                     Json::Not(error) if text.trim_start().starts_with(['{', '[', '/']) => {
                         node::notation(file, &text).map_err(|_| Failure::own(format!("{name}: {error}")))?
@@ -70,7 +70,7 @@ pub(crate) fn read(file: &Path) -> Result<Contents, Failure> {
 }
 
 /// A saved list runs without a further look, at boot too: one of another user's could lie in a PM_HOME that users share.
-fn check_owner(file: &Path, owner: Option<u32>) -> Result<(), Failure> {
+fn check_list_is_ours(file: &Path, owner: Option<u32>) -> Result<(), Failure> {
     match owner.filter(|&uid| uid != 0 && uid != nix::unistd::geteuid().as_raw()) {
         None => Ok(()),
         Some(uid) => Err(Failure::own(format!(

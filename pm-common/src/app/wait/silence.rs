@@ -1,28 +1,16 @@
-//! Whether there is room for what supervisors say: on a full disk they say nothing, and who waits for it would wait long.
+//! Why a supervisor is silent: on a full disk it can say nothing, and who waits for it would wait long.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::app::home;
+use crate::app::home::try_room;
 use crate::cli::report::reason;
 use crate::policy::time::{Mono, Span};
 
-/// The file that is written to see whether one can be.
-const TRIAL: &str = ".trial";
 /// How long a supervisor may be silent before it is looked why, and then how often.
 const SILENT: Span = Span::secs(3);
 /// What one file of a status takes, at least.
 const STATUS: usize = 4096;
-
-/// Writes so many bytes to a file in an app's directory, and removes it.
-///
-/// # Errors
-/// There is no room for them, or they cannot be written for another reason.
-pub fn try_room(dir: &Path, bytes: usize) -> io::Result<()> {
-    let written = home::replace_file(dir, TRIAL, &vec![b' '; bytes]);
-    let _ = home::remove_file(dir, TRIAL);
-    written
-}
 
 /// Looks from time to time why a supervisor is silent: whether there is room for what it would say.
 #[derive(Debug)]
