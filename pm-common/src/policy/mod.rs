@@ -1,5 +1,8 @@
 //! The decisions, without a clock, without input or output: time comes in as an argument, actions go out as values.
 
+#[macro_use]
+mod words;
+
 mod baseline;
 pub mod exit;
 mod intensity;
@@ -10,6 +13,7 @@ mod opened;
 pub mod record;
 pub mod rules;
 mod slot;
+pub mod states;
 pub mod steering;
 pub mod supervisor;
 pub mod time;

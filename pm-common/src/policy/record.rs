@@ -12,6 +12,9 @@ use super::worker::{ReadyBy, Why};
 /// Addresses that a message names, at most.
 const MOST_SHOWN: usize = 16;
 
+/// Says of a worker that it is killed; it stands in the app's err.log, where a stop looks for it.
+pub const KILLED: &str = "told to end with KILL";
+
 /// What follows a worker's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -167,7 +170,7 @@ impl fmt::Display for Record {
             }
             Self::Killed { id, grace } => {
                 let grace = grace.as_millis();
-                write!(f, "worker still there after the grace, told to end with KILL {id} grace={grace}ms")
+                write!(f, "worker still there after the grace, {KILLED} {id} grace={grace}ms")
             }
             Self::Rolled { workers, number } => write!(f, "reloaded workers={workers} roll={number}"),
             Self::RollAborted { slot, then, reason } => write!(f, "reload aborted, {then} slot={slot}: {reason}"),

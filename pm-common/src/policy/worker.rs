@@ -2,42 +2,31 @@
 
 use super::exit::Exit;
 use super::opened::Opens;
+use super::states::WorkerState;
 use super::time::{Mono, Span};
 
 pub use super::why::Why;
 
-/// On what evidence a worker counts as ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ReadyBy {
-    /// The worker listens on every address of the baseline (on any, where there is none).
-    Listen,
-    /// `process.send('ready')`.
-    Message,
-    /// `READY=1`.
-    Notify,
-    /// The worker answered the health check.
-    Health,
-    /// The worker has loaded nothing that it could serve with, or was up for the whole ready timeout and listened on
-    /// nothing: it serves nobody.
-    Idle,
-    /// Nothing better than that it is still alive: a guess, and it may be about to listen.
-    Alive,
+words! {
+    /// On what evidence a worker counts as ready.
+    ReadyBy {
+        /// The worker listens on every address of the baseline (on any, where there is none).
+        Listen = "listen",
+        /// `process.send('ready')`.
+        Message = "message",
+        /// `READY=1`.
+        Notify = "notify",
+        /// The worker answered the health check.
+        Health = "health",
+        /// The worker has loaded nothing that it could serve with, or was up for the whole ready timeout and listened on
+        /// nothing: it serves nobody.
+        Idle = "idle",
+        /// Nothing better than that it is still alive: a guess, and it may be about to listen.
+        Alive = "alive",
+    }
 }
 
 impl ReadyBy {
-    /// The word of the status file.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Listen => "listen",
-            Self::Message => "message",
-            Self::Notify => "notify",
-            Self::Health => "health",
-            Self::Idle => "idle",
-            Self::Alive => "alive",
-        }
-    }
-
     /// Whether nothing shows that anybody is served.
     #[must_use]
     pub const fn serves_nobody(self) -> bool {
@@ -335,14 +324,14 @@ impl Worker {
         }
     }
 
-    /// The state's word and since when, for the status.
-    pub(super) fn state(&self) -> (&'static str, Mono, Option<ReadyBy>) {
+    /// The state and since when, for the status.
+    pub(super) fn state(&self) -> (WorkerState, Mono, Option<ReadyBy>) {
         match self.life {
             // Until it has soaked it serves nobody.
-            Life::Starting(_) | Life::Soaking { .. } => ("starting", self.started, None),
-            Life::Ready { since, by } => ("ready", since, Some(by)),
-            Life::Draining { since, .. } => ("draining", since, None),
-            Life::Killing { since, .. } => ("killing", since, None),
+            Life::Starting(_) | Life::Soaking { .. } => (WorkerState::Starting, self.started, None),
+            Life::Ready { since, by } => (WorkerState::Ready, since, Some(by)),
+            Life::Draining { since, .. } => (WorkerState::Draining, since, None),
+            Life::Killing { since, .. } => (WorkerState::Killing, since, None),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::mem::discriminant;
 
 use super::processes::own_pid;
 use crate::policy::WorkerId;
+use crate::policy::states::SupervisorState;
 use crate::policy::supervisor::Supervisor;
 use crate::policy::time::{Mono, Span};
 use crate::policy::watchdog::Watchdog;
@@ -148,8 +149,8 @@ impl Manager {
             None => ready.clone(),
         };
         self.say(match machine.state() {
-            "stopping" if machine.delays_stop() => format!("stopping after the stop delay; {ready}"),
-            "stopping" => "stopping".to_owned(),
+            SupervisorState::Stopping if machine.delays_stop() => format!("stopping after the stop delay; {ready}"),
+            SupervisorState::Stopping => "stopping".to_owned(),
             _ => text,
         });
     }

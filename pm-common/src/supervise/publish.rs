@@ -12,9 +12,7 @@ use super::processes::Process;
 use super::{Adapter, Listens};
 use crate::app::home::{self, AppDir};
 use crate::app::status::Id;
-use crate::app::status::{
-    Last, RollReport, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
-};
+use crate::app::status::{Last, RollReport, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine};
 use crate::cli::policy_options;
 use crate::cli::report;
 use crate::kernel::procfs;
@@ -108,7 +106,7 @@ impl Publisher {
             .iter()
             .map(|view| self.worker(view, processes, listening.remove(&view.id).unwrap_or_default()))
             .collect();
-        let state = SupervisorState::from_word(machine.state()).unwrap_or(self.state.0);
+        let state = machine.state();
         let supervisor = self.supervisor(machine, state, &workers);
         self.again = (!self.file.write(&supervisor, &workers)).then(|| clock::now() + AGAIN);
         self.pace.done(begun);
@@ -235,7 +233,6 @@ impl Publisher {
 
     fn worker(&mut self, view: &View, processes: &BTreeMap<WorkerId, Process>, listens: Listens) -> WorkerLine {
         let process = view.started.and_then(|_| processes.get(&view.id));
-        let state = WorkerState::from_word(view.state).unwrap_or(WorkerState::Down);
         WorkerLine {
             pid: process.map(|p| p.child.pid),
             start: process.and_then(|p| p.start),
@@ -254,7 +251,7 @@ impl Publisher {
             refused: view.refused.clone(),
             until_ms: view.until.map(|until| self.wall_ms(until)),
             supervises: view.supervises,
-            ..WorkerLine::new(view.id.slot, view.id.generation, state)
+            ..WorkerLine::new(view.id.slot, view.id.generation, view.state)
         }
     }
 

@@ -16,6 +16,7 @@ use pm_common::cli::policy_options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::kernel::procfs;
 use pm_common::policy::exit::signal_name;
+use pm_common::policy::record::KILLED;
 use pm_common::policy::rules::Rules;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::supervise::err_log::ErrLog;
@@ -28,8 +29,7 @@ use crate::apps;
 const SLACK: Span = Span::secs(10);
 /// How often the process with the lock may be one that cannot be seen before we believe that it is not chance.
 const TRIES: u32 = 20;
-/// What a supervisor says of a worker that it kills (`Record::Killed`), and in how many of its last lines that is looked for.
-const KILLED: &str = "told to end with KILL";
+/// In how many of its last lines it is looked for whether a supervisor says that it kills a worker.
 const LAST_LINES: usize = 100;
 
 /// Stops apps; what is not running is what was asked for.

@@ -108,7 +108,7 @@ impl<'a> Awaited<'a> {
 
     /// Whether a worker that is not ready in time is left as it is.
     fn runs_once(&self) -> bool {
-        self.sight.acting().is_some_and(|line| line.policy.get("restart").is_some_and(|when| when == "never"))
+        self.sight.acting().is_some_and(SupervisorLine::restarts_never)
     }
 
     /// A time of the policy of the supervisor that has the workers.
@@ -138,7 +138,7 @@ impl<'a> Awaited<'a> {
                 0
             }
             // PM2 knows no such demand, and whoever makes it wants to hear of it.
-            (None, None) if self.asked() == "listen" => {
+            (None, None) if self.asked() == Some(ReadyBy::Listen) => {
                 let (name, lacked) = (&self.started.name, self.lacked_in_time());
                 report::fatal(format_args!("app '{name}' goes on, but {lacked}"), &self.quoted());
                 1
@@ -190,8 +190,8 @@ impl<'a> Awaited<'a> {
     }
 
     /// The evidence that was asked for.
-    fn asked(&self) -> &str {
-        self.sight.acting().and_then(|told| told.policy.get("ready")?.as_str()).unwrap_or_default()
+    fn asked(&self) -> Option<ReadyBy> {
+        self.sight.acting().and_then(|told| told.policy.get("ready")?.as_str()).and_then(ReadyBy::from_word)
     }
 
     fn lacked_in_time(&self) -> String {
@@ -290,13 +290,13 @@ fn left(worker: &WorkerLine) -> Span {
     Span(SOAK.0.saturating_sub(lived.0))
 }
 
-/// What a worker has not done that was stopped for it, by the word of the evidence that was asked for.
-fn lacked(asked: &str) -> &'static str {
+/// What a worker has not done that was stopped for it, by the evidence that was asked for.
+const fn lacked(asked: Option<ReadyBy>) -> &'static str {
     match asked {
-        "message" => "did not call process.send('ready')",
-        "notify" => "did not say READY=1",
-        "health" => "did not answer its health check",
-        _ => "did not listen",
+        Some(ReadyBy::Message) => "did not call process.send('ready')",
+        Some(ReadyBy::Notify) => "did not say READY=1",
+        Some(ReadyBy::Health) => "did not answer its health check",
+        Some(ReadyBy::Listen | ReadyBy::Idle | ReadyBy::Alive) | None => "did not listen",
     }
 }
 

@@ -81,7 +81,7 @@ fn warning(app: &App) -> Option<String> {
 
 /// The status of the app's rows; where one serves, that of this one.
 fn status(rows: &[Row<'_>], first: &Row<'_>) -> &'static str {
-    let ready = rows.iter().filter(|row| row.state == "ready");
+    let ready = rows.iter().filter(|row| row.is_ready());
     words::of(ready.min_by_key(|row| row.is_guess()).unwrap_or(first))
 }
 

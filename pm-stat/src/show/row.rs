@@ -134,7 +134,12 @@ pub(crate) fn state_of_app(app: &App) -> &'static str {
 impl Row<'_> {
     /// Whether it is ready because it lives, which is a guess.
     pub(crate) fn is_guess(&self) -> bool {
-        self.state == WorkerState::Ready.word() && self.worker.is_some_and(WorkerLine::is_guess)
+        self.is_ready() && self.worker.is_some_and(WorkerLine::is_guess)
+    }
+
+    /// Whether it serves, as far as is known.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state == WorkerState::Ready.word()
     }
 
     /// Whether the worker was asked to end, and has ended.

@@ -1,6 +1,7 @@
 //! Text for people: its width on a terminal, and times, sizes and loads in few characters.
 
 use pm_common::app::status::{Ended, Last};
+use pm_common::policy::worker::Why;
 use pm_common::sys::clock;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -73,12 +74,11 @@ pub(crate) fn percent(load: f64) -> String {
 
 /// How a worker ended: `crash SIGSEGV`, `memory`, `exit 3`.
 pub(crate) fn how(last: &Last) -> String {
+    let why = Why::from_word(&last.why);
     match &last.ended {
         // Of a stop that we asked for, the signal says nothing.
-        Some(Ended::Signal(name)) if matches!(last.why.as_str(), "crash" | "oom") => format!("{} {name}", last.why),
-        Some(Ended::Code(code)) if matches!(last.why.as_str(), "exit" | "crash" | "spawn") => {
-            format!("exit {code}")
-        }
+        Some(Ended::Signal(name)) if matches!(why, Some(Why::Crash | Why::Oom)) => format!("{} {name}", last.why),
+        Some(Ended::Code(code)) if matches!(why, Some(Why::Exit | Why::Crash | Why::Spawn)) => format!("exit {code}"),
         Some(_) | None => last.why.clone(),
     }
 }

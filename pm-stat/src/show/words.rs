@@ -1,5 +1,7 @@
 //! The words for states: ours in the JSON lines, PM2's where people and programs look that come from there.
 
+use pm_common::app::status::WorkerState;
+
 use crate::show::row::Row;
 
 /// Each state, as the JSON lines have it, and PM2's word for it: in the table, the live table, `--describe` and `--jlist`.
@@ -35,7 +37,7 @@ pub(crate) fn of(row: &Row<'_>) -> &'static str {
 
 /// The status word for programs, which know PM2's words alone.
 pub(crate) fn for_programs(row: &Row<'_>) -> &'static str {
-    pm2(if row.is_guess() { "starting" } else { row.state })
+    pm2(if row.is_guess() { WorkerState::Starting.word() } else { row.state })
 }
 
 /// The word that PM2 has for a state.
@@ -45,7 +47,7 @@ fn pm2(state: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use pm_common::app::status::{SupervisorState, WorkerState};
+    use pm_common::app::status::SupervisorState;
 
     use super::*;
     use crate::show::row::{ERRORED, GONE, ORPHANED, STOPPED};

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 
 use pm_common::app::home::{Home, check_name};
-use pm_common::app::wait::patience::suspended;
+use pm_common::app::wait::patience::{Senseless, suspended};
 use pm_common::app::wait::{Decision, Goal, Patience, Silence, Teller, WaitEnd, Watch};
 use pm_common::cli::options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
@@ -96,10 +96,12 @@ impl Wait {
         }
     }
 
-    fn given_up(&self, why: &str, awaited: &str) -> Failure {
+    fn given_up(&self, why: &Senseless, awaited: &str) -> Failure {
         let (app, goal) = (&self.app, &self.goal);
-        let more =
-            if why.contains("suspended") || why.contains("cannot") { String::new() } else { format!(": {awaited}") };
+        let more = match why {
+            Senseless::Stands(_) => String::new(),
+            Senseless::Overdue(_) => format!(": {awaited}"),
+        };
         Failure::with_code(EXIT_TIMED_OUT, format!("gave up waiting: {app} is not yet {goal}: {why}{more}"))
     }
 

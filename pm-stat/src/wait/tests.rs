@@ -3,6 +3,7 @@ use pm_common::app::status::{
 };
 
 use pm_common::app::wait::Sight;
+use pm_common::policy::supervisor::Awaiting;
 
 use super::*;
 
@@ -238,7 +239,7 @@ fn what_is_missing_is_told() {
     assert_eq!(awaited(ROLLED, sight(&[cluster(7)])), "nobody has asked for it");
     let mut asked = rolls(7, 2, 1, Some(true));
     assert_eq!(awaited(ROLLED, sight(&[asked.clone()])), "it was asked for and has not begun");
-    let running = RollRunning { done: 1, of: 4, since_ms: 0, slot: 1, awaiting: "soak".to_owned() };
+    let running = RollRunning { done: 1, of: 4, since_ms: 0, slot: 1, awaiting: Awaiting::Soak };
     let roll = asked.supervisor.roll.as_mut().expect("there");
     (roll.started, roll.running) = (2, Some(running));
     assert_eq!(awaited(ROLLED, sight(&[asked])), "1 of 4 workers are new; the first new one is watched for 0 ms");

@@ -7,39 +7,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::roll::{RollReport, if_understood};
+use crate::cli::policy_options;
 use crate::kernel::procfs;
 use crate::policy::exit::{Exit, signal_name};
+use crate::policy::rules::Restart;
+pub use crate::policy::states::{SupervisorState, WorkerState};
 use crate::policy::worker::ReadyBy;
 use crate::sys::pidfd;
 
 /// The version of the form of the lines; a reader skips lines of a later one.
 pub const SCHEMA: u64 = 1;
-
-/// Gives an enum its words, both ways.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-        pub enum $name { $($(#[$of])* #[serde(rename = $word)] $variant,)+ }
-
-        impl $name {
-            /// Every value, in order.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// The word that stands in files and output.
-            #[must_use]
-            pub const fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-
-            /// The value that the word stands for.
-            #[must_use]
-            pub fn from_word(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|v| v.word() == word)
-            }
-        }
-    };
-}
 
 /// A process, for ever: its pid may be another's later, but not with the same start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,42 +45,6 @@ impl Id {
             Err(e) if e.raw_os_error() == Some(nix::libc::ESRCH) => Ok(None),
             Err(e) => Err(e),
         }
-    }
-}
-
-words! {
-    /// What a supervisor as a whole is doing.
-    SupervisorState {
-        /// Not every slot has been ready yet.
-        Starting = "starting",
-        /// The supervisor has workers that serve.
-        Ready = "ready",
-        /// The supervisor was told to stop.
-        Stopping = "stopping",
-        /// The supervisor restarts nothing any more.
-        GaveUp = "gave up",
-        /// Its workers ended by themselves, and none is to be started again; left behind at its end.
-        Ended = "ended",
-    }
-}
-
-words! {
-    /// What a worker is doing.
-    WorkerState {
-        /// There is none, and none is wanted.
-        Down = "down",
-        /// There is none; the next one starts at `until_ms`.
-        Backoff = "backoff",
-        /// The worker runs, but is not known to be ready.
-        Starting = "starting",
-        /// The worker serves.
-        Ready = "ready",
-        /// The worker takes nothing new, and finishes what it has.
-        Draining = "draining",
-        /// The worker is being killed.
-        Killing = "killing",
-        /// The slot's worker failed too often; no other is started.
-        Failed = "failed",
     }
 }
 
@@ -243,6 +184,12 @@ impl SupervisorLine {
         let ours = line.get("kind")? == "supervisor" && line.get("schema")?.as_u64()? <= SCHEMA;
         let line: Self = serde_json::from_value(line).ok().filter(|_| ours)?;
         is_process(line.pid).then_some(line)
+    }
+
+    /// Whether its policy starts nothing again (`--restart never`).
+    #[must_use]
+    pub fn restarts_never(&self) -> bool {
+        policy_options::from_json(&self.policy).is_some_and(|rules| rules.restart == Restart::Never)
     }
 }
 

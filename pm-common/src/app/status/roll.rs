@@ -4,6 +4,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::policy::supervisor::Awaiting;
+
 /// The rolls of a supervisor, by number: `ended <= started <= requested`, each grows only, all 0 at its start.
 ///
 /// Whoever asked for the roll with number N waits until `ended >= N`: several requests during a roll are answered by
@@ -46,7 +48,7 @@ pub struct RollRunning {
     pub slot: u32,
     /// What it waits for there: ready, soak ...
     #[serde(default)]
-    pub awaiting: String,
+    pub awaiting: Awaiting,
 }
 
 /// A part of a line; none, where it is something else: the rest of the line is of use.

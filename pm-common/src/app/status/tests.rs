@@ -35,7 +35,7 @@ fn roll() -> RollReport {
         reason: "not ready after 30000ms\nforged".to_owned(),
         slot: Some(3),
         stderr: vec!["Error: größe".to_owned(), String::new()],
-        running: Some(RollRunning { done: 1, of: 4, since_ms: 5, slot: 1, awaiting }),
+        running: Some(RollRunning { done: 1, of: 4, since_ms: 5, slot: 1, awaiting: awaiting.into() }),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::app::status::{Id, RollReport, RollRunning, Status, SupervisorLine, SupervisorState};
 use crate::cli::shell;
+use crate::policy::supervisor::Awaiting;
 use crate::policy::time::Span;
 
 /// What is waited for.
@@ -169,7 +170,7 @@ impl<'a> Decision<'a> {
                 format!("the reload of {} was cut short: {} was stopped, and its workers with it", self.app, line.tool)
             }
             // One process, with nobody beside it: it was stopped first. The policy may want none after it.
-            "pm-restart" if line.policy.get("restart").is_some_and(|when| when == "never") => {
+            "pm-restart" if line.restarts_never() => {
                 format!("the restart of {} failed: {reason}; nothing is started again (--restart never)", self.app)
             }
             "pm-restart" => format!("the restart of {} failed: {reason}; it is down, and tried again", self.app),
@@ -241,18 +242,16 @@ fn awaited_of_roll(number: u64, line: &SupervisorLine) -> String {
     }
 }
 
-/// What a roll is at; a word that is not known (of another version) as it is.
+/// What a roll is at; what is not known (of another version) as it is.
 fn awaited_in_words(run: &RollRunning, line: &SupervisorLine) -> String {
     let slot = run.slot;
-    match run.awaiting.as_str() {
-        "soak" => {
+    match &run.awaiting {
+        Awaiting::Soak => {
             let soak = line.policy.get("soak_ns").and_then(serde_json::Value::as_u64).map_or(Span::ZERO, Span);
             format!("the first new one is watched for {soak}")
         }
-        "ready" => format!("the new one of slot {slot} is not ready yet"),
-        other => match other.strip_prefix("ready: to ") {
-            Some(what) => format!("the new one of slot {slot} has yet to {what}"),
-            None => format!("slot {slot} waits for: {other}"),
-        },
+        Awaiting::Ready => format!("the new one of slot {slot} is not ready yet"),
+        Awaiting::ReadyTo(what) => format!("the new one of slot {slot} has yet to {what}"),
+        Awaiting::Other(what) => format!("slot {slot} waits for: {what}"),
     }
 }

@@ -4,6 +4,8 @@
 //! start, a drain, the delay before the next try. Who has been silent for longer, or is suspended, will not reach what
 //! is waited for without help.
 
+use std::fmt;
+
 use super::decide::{Goal, Sight};
 use crate::app::status::{Status, SupervisorLine, SupervisorState};
 use crate::cli::policy_options;
@@ -20,6 +22,22 @@ const SUSPENDED: Span = Span::secs(10);
 const ABSENT: Span = Span::secs(60);
 /// Who starts again and again is given so many times as long as for one step.
 const STEPS: u64 = 4;
+
+/// Why there is no sense in waiting on, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Senseless {
+    /// The supervisor cannot go on, or cannot be heard, without help: that explains all.
+    Stands(String),
+    /// What was waited for does not come: what of it is missing tells more.
+    Overdue(String),
+}
+
+impl fmt::Display for Senseless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Stands(why) | Self::Overdue(why)) = self;
+        f.write_str(why)
+    }
+}
 
 /// What has been seen of a wait so far.
 #[derive(Debug)]
@@ -45,7 +63,7 @@ impl Patience {
     }
 
     /// Takes in the next sight, which is not what was waited for. Why there is no sense in waiting on; `None`: there is.
-    pub fn look(&mut self, now: Mono, sight: &Sight) -> Option<String> {
+    pub fn look(&mut self, now: Mono, sight: &Sight) -> Option<Senseless> {
         if sight.statuses != self.statuses {
             self.heard |= !self.statuses.is_empty();
             (self.statuses, self.changed) = (sight.statuses.clone(), now);
@@ -53,23 +71,24 @@ impl Patience {
         self.suspended = (!sight.suspended.is_empty()).then(|| self.suspended.unwrap_or(now));
         self.absent = (!sight.runs()).then(|| self.absent.unwrap_or(now));
         if self.suspended.is_some_and(|since| now.since(since) >= SUSPENDED) {
-            return suspended(sight);
+            return suspended(sight).map(Senseless::Stands);
         }
         if self.absent.is_some_and(|since| now.since(since) >= ABSENT) {
-            return Some(format!("it has not been running for {}s", ABSENT.as_millis() / 1000));
+            return Some(Senseless::Overdue(format!("it has not been running for {}s", ABSENT.as_millis() / 1000)));
         }
         let step = step(&sight.statuses);
         let silent = now.since(self.changed);
         if self.is_under_way(sight) && silent >= step {
             let (silent, step) = (silent.as_millis() / 1000, step.as_millis() / 1000);
-            return Some(format!(
+            return Some(Senseless::Overdue(format!(
                 "its supervisor has said nothing new for {silent}s, and its rules allow {step}s for a step"
-            ));
+            )));
         }
         let repeats = matches!(self.goal, Goal::Ready | Goal::Workers(_)) && sight.runs();
         let took = now.since(self.begun);
-        (repeats && took >= Span(step.0.saturating_mul(STEPS)))
-            .then(|| format!("after {}s it is not, however often it is tried", took.as_millis() / 1000))
+        (repeats && took >= Span(step.0.saturating_mul(STEPS))).then(|| {
+            Senseless::Overdue(format!("after {}s it is not, however often it is tried", took.as_millis() / 1000))
+        })
     }
 
     /// Whether the supervisors have said something since the wait began.
@@ -143,7 +162,7 @@ mod tests {
         assert_eq!(patience.look(at(10), &stands), None);
         assert_eq!(patience.look(at(11), &goes), None);
         assert_eq!(patience.look(at(12), &stands), None);
-        let why = patience.look(at(22), &stands).expect("long enough");
+        let Some(Senseless::Stands(why)) = patience.look(at(22), &stands) else { panic!("long enough") };
         assert!(why.contains("pm-cluster") && why.contains("kill -CONT 7"), "{why}");
     }
 
@@ -155,7 +174,7 @@ mod tests {
         assert_eq!(patience.look(at(74), &before), None, "the grace and the slack");
         assert_eq!(patience.look(at(74), &after), None);
         assert_eq!(patience.look(at(148), &after), None);
-        assert!(patience.look(at(149), &after).is_some_and(|why| why.contains("75s")));
+        assert!(patience.look(at(149), &after).is_some_and(|why| why.to_string().contains("75s")));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::patience::Senseless;
 use crate::app::home::try_room;
 use crate::cli::report::reason;
 use crate::policy::time::{Mono, Span};
@@ -27,7 +28,7 @@ impl Silence {
     }
 
     /// Says that there is none, so that nothing will be heard; `None`: there is, or nothing can be said yet.
-    pub fn look(&mut self, now: Mono) -> Option<String> {
+    pub fn look(&mut self, now: Mono) -> Option<Senseless> {
         if now < self.next {
             return None;
         }
@@ -36,6 +37,7 @@ impl Silence {
         let is_full = |e: &io::Error| matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
         let why = try_room(&self.dir, STATUS).err().filter(is_full)?;
         let dir = self.dir.display();
-        Some(format!("its supervisor cannot say how it is, as it cannot write in {dir}: {}", reason(&why)))
+        let why = format!("its supervisor cannot say how it is, as it cannot write in {dir}: {}", reason(&why));
+        Some(Senseless::Stands(why))
     }
 }

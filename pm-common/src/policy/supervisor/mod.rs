@@ -30,6 +30,7 @@ use super::listening::Listening;
 use super::record::Record;
 use super::rules::Rules;
 use super::slot::{LastEnd, Role, Seat, Slot};
+use super::states::{SupervisorState, WorkerState};
 use super::time::{Mono, Span};
 use super::worker::{Due, Excuse, Life, Proof, ReadyBy, StopSent, Why, Worker};
 
@@ -39,7 +40,9 @@ use stops::Stopping;
 
 pub use super::opened::Heard;
 pub use carried::{Carried, CarriedRolls, CarriedSlot};
-pub use words::{Action, Asker, Event, Request, RollRule, RollView, Running, Shape, StopKind, View, WhichRelease};
+pub use words::{
+    Action, Asker, Awaiting, Event, Request, RollRule, RollView, Running, Shape, StopKind, View, WhichRelease,
+};
 
 /// The most workers of one supervisor: more is a typing error.
 pub const MOST_WORKERS: u32 = 1024;
@@ -183,15 +186,15 @@ impl Supervisor {
         (self.wanted, u32::try_from(ready).unwrap_or(u32::MAX))
     }
 
-    /// starting, ready, stopping, or gave up.
+    /// What it is doing: starting, ready, stopping, or it gave up.
     #[must_use]
-    pub const fn state(&self) -> &'static str {
+    pub const fn state(&self) -> SupervisorState {
         match self.goal {
-            Aim::Run if self.delays_stop() => "stopping",
-            Aim::Run if self.announced => "ready",
-            Aim::Run => "starting",
-            Aim::Stop(_) | Aim::Finished => "stopping",
-            Aim::GiveUp(_) => "gave up",
+            Aim::Run if self.delays_stop() => SupervisorState::Stopping,
+            Aim::Run if self.announced => SupervisorState::Ready,
+            Aim::Run => SupervisorState::Starting,
+            Aim::Stop(_) | Aim::Finished => SupervisorState::Stopping,
+            Aim::GiveUp(_) => SupervisorState::GaveUp,
         }
     }
 
@@ -317,9 +320,11 @@ fn views(number: u32, slot: &Slot) -> Vec<View> {
     };
     let vacant = match slot.seat {
         Seat::Taken(_) => None,
-        Seat::Down { since } => Some(view(slot.generation, "down", since)),
-        Seat::Failed { since } => Some(view(slot.generation, "failed", since)),
-        Seat::Backoff { since, until } => Some(View { until: Some(until), ..view(slot.generation, "backoff", since) }),
+        Seat::Down { since } => Some(view(slot.generation, WorkerState::Down, since)),
+        Seat::Failed { since } => Some(view(slot.generation, WorkerState::Failed, since)),
+        Seat::Backoff { since, until } => {
+            Some(View { until: Some(until), ..view(slot.generation, WorkerState::Backoff, since) })
+        }
     };
     let living = slot.workers().map(|worker| {
         let (state, since, ready_by) = worker.state();

@@ -1,11 +1,14 @@
 //! What goes in and out of the machine: events, actions, and what people are shown.
 
+use std::fmt;
+
 use super::super::WorkerId;
 use super::super::exit::Exit;
 use super::super::lag::Stall;
 use super::super::listening::Listening;
 use super::super::record::Record;
 use super::super::slot::LastEnd;
+use super::super::states::WorkerState;
 use super::super::time::{Mono, Span};
 use super::super::worker::{Loads, ReadyBy, ReadyRule};
 
@@ -234,7 +237,60 @@ pub struct Running {
     /// The lowest slot under way (or the next one, while none is).
     pub slot: u32,
     /// What it waits for there.
-    pub awaiting: String,
+    pub awaiting: Awaiting,
+}
+
+/// What a roll waits for in a slot; in the status it is text.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Awaiting {
+    /// The end of the soak.
+    Soak,
+    /// The new worker is not ready yet.
+    Ready,
+    /// The new worker has yet to do this: `listen on ...`.
+    ReadyTo(String),
+    /// Something else, in words.
+    Other(String),
+}
+
+/// Begins the text of [`Awaiting::ReadyTo`].
+const READY_TO: &str = "ready: to ";
+
+impl fmt::Display for Awaiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Soak => f.write_str("soak"),
+            Self::Ready => f.write_str("ready"),
+            Self::ReadyTo(what) => write!(f, "{READY_TO}{what}"),
+            Self::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+impl From<Awaiting> for String {
+    fn from(awaiting: Awaiting) -> Self {
+        awaiting.to_string()
+    }
+}
+
+impl From<String> for Awaiting {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "soak" => Self::Soak,
+            "ready" => Self::Ready,
+            other => match other.strip_prefix(READY_TO) {
+                Some(what) => Self::ReadyTo(what.to_owned()),
+                None => Self::Other(text),
+            },
+        }
+    }
+}
+
+impl Default for Awaiting {
+    fn default() -> Self {
+        Self::Other(String::new())
+    }
 }
 
 /// One line of the snapshot: a living worker, or a slot that has none.
@@ -242,8 +298,8 @@ pub struct Running {
 pub struct View {
     /// The slot, and the generation of this worker (of the slot's newest, where none lives).
     pub id: WorkerId,
-    /// down, backoff, starting, ready, draining, killing, failed.
-    pub state: &'static str,
+    /// What it is doing.
+    pub state: WorkerState,
     /// Since when.
     pub since: Mono,
     /// When the worker was started; `None` where none lives.

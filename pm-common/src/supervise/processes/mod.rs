@@ -14,6 +14,7 @@ use crate::kernel::procfs::{Proc, Stat};
 use crate::policy::WorkerId;
 use crate::policy::exit::Exit;
 use crate::policy::oom::OomKills;
+use crate::policy::states::SupervisorState;
 use crate::policy::supervisor::{Event, StopKind};
 use crate::supervise::at_work::AtWork;
 use crate::supervise::notify::NotifySocket;
@@ -209,7 +210,7 @@ impl<A: Adapter> Supervise<A> {
             Exit::Signal(_) => true,
             Exit::Code(code) => code > 128 && !leads,
         };
-        !killed || self.machine.state() == "stopping"
+        !killed || self.machine.state() == SupervisorState::Stopping
     }
 
     /// One of the leftovers has ended: look what remains.

@@ -1,6 +1,6 @@
 //! What a roll is at, for people.
 
-use super::super::{Life, ReadyBy, RollView, Running, Supervisor};
+use super::super::{Awaiting, Life, ReadyBy, RollView, Running, Supervisor};
 use super::{Roll, Rolls, Room, Stage};
 use crate::policy::record::some_of;
 
@@ -26,30 +26,30 @@ impl Supervisor {
         }
     }
 
-    fn awaiting(&self, roll: &Roll) -> String {
+    fn awaiting(&self, roll: &Roll) -> Awaiting {
         let Some(number) = roll.under_way.iter().min() else {
             let resolving = roll.stage == Stage::Resolving;
-            return match roll.room {
+            let what = match roll.room {
                 _ if resolving => "the new release",
                 _ if self.next_in_line(roll).is_none() => "replacement of a worker that hangs",
                 Room::Lacking => "memory: drain of an older worker",
                 Room::Unknown | Room::Asked | Room::Enough => "drain of an older worker",
-            }
-            .to_owned();
+            };
+            return Awaiting::Other(what.to_owned());
         };
         let slot = self.slot(*number);
         let Some((slot, worker)) =
             slot.and_then(|slot| Some((slot, slot.workers().find(|w| self.is_awaited(*number, w))?)))
         else {
-            return "end of the old worker".to_owned();
+            return Awaiting::Other("end of the old worker".to_owned());
         };
         let missing = slot.missing(worker);
         match worker.life {
-            Life::Soaking { .. } => "soak".to_owned(),
+            Life::Soaking { .. } => Awaiting::Soak,
             _ if self.shape.ready.evidence == ReadyBy::Listen && !missing.is_empty() => {
-                format!("ready: to listen on {}", some_of(&missing))
+                Awaiting::ReadyTo(format!("listen on {}", some_of(&missing)))
             }
-            _ => "ready".to_owned(),
+            _ => Awaiting::Ready,
         }
     }
 

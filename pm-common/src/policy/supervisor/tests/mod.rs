@@ -170,7 +170,7 @@ impl Bench {
     /// Generation and state of each line of the snapshot of a slot.
     fn states(&self, slot: u32) -> Vec<(u64, &'static str)> {
         let views = self.world.sup.snapshot();
-        views.iter().filter(|v| v.id.slot == slot).map(|v| (v.id.generation, v.state)).collect()
+        views.iter().filter(|v| v.id.slot == slot).map(|v| (v.id.generation, v.state.word())).collect()
     }
 
     fn ready_by(&self, id: WorkerId) -> Option<ReadyBy> {
@@ -217,5 +217,5 @@ fn numbers(bench: &Bench) -> (u64, u64, u64, Option<bool>) {
 
 /// Done, of how many, slot, what is awaited.
 fn progress(bench: &Bench) -> Option<(u32, u32, u32, String)> {
-    bench.world.sup.roll().running.map(|r| (r.done, r.of, r.slot, r.awaiting))
+    bench.world.sup.roll().running.map(|r| (r.done, r.of, r.slot, r.awaiting.into()))
 }

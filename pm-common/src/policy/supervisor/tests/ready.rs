@@ -574,13 +574,13 @@ fn ready_is_announced_once_when_all_were_ready() {
     assert_eq!(bench.on(notify(w(0, 1))), [Action::SteerIn(w(0, 1))]);
     assert_eq!(bench.world.sup.counts(), (2, 1));
     bench.on(crash(w(0, 1)));
-    assert_eq!(bench.world.sup.state(), "starting");
+    assert_eq!(bench.world.sup.state().word(), "starting");
     assert_eq!(
         bench.on(notify(w(1, 1))),
         [Action::SteerIn(w(1, 1)), Action::AnnounceReady],
         "each was ready at some time"
     );
-    assert_eq!(bench.world.sup.state(), "ready");
+    assert_eq!(bench.world.sup.state().word(), "ready");
     assert_eq!(bench.on(notify(w(0, 2))), [Action::SteerIn(w(0, 2))], "not announced again");
 }
 

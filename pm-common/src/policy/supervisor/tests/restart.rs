@@ -135,7 +135,7 @@ fn a_program_that_cannot_run_at_the_first_start_ends_us() {
         let actions = bench.on(event);
         assert_eq!(deeds(&actions), [Action::Stop(w(1, 1))]);
         assert_eq!(next(&actions), Some(Next::Nothing));
-        assert_eq!(bench.world.sup.state(), "gave up");
+        assert_eq!(bench.world.sup.state().word(), "gave up");
         let last = bench.on(ended(w(1, 1), Exit::Signal(15)));
         assert_eq!(deeds(&last), [Action::AnnounceGaveUp, Action::Finish(code)]);
     }

@@ -10,7 +10,7 @@ fn term_gives_0_and_int_gives_130_whatever_the_workers_give() {
         let ask = if event == TERM { Action::Drain } else { Action::DrainNow };
         assert_eq!(deeds(&actions), [ask(w(0, 1)), ask(w(1, 1)), Action::AnnounceStop(s(8))]);
         let off = actions.iter().filter(|a| matches!(a, Action::SteerOff(_))).count();
-        assert_eq!((off, bench.world.sup.state()), (2, "stopping"));
+        assert_eq!((off, bench.world.sup.state().word()), (2, "stopping"));
         assert_eq!(bench.on(ended(w(0, 1), Exit::Code(1))), []);
         assert_eq!(bench.on(ended(w(1, 1), Exit::Signal(9))), [Action::Finish(code)]);
         assert_eq!((bench.due(), bench.on(Event::Tick)), (None, vec![]));
@@ -231,7 +231,7 @@ fn delayed() -> Bench {
 fn in_the_delay_all_goes_on_but_reloads_and_scaling_and_then_the_stop_begins() {
     let mut bench = delayed();
     assert_eq!(bench.on(TERM), [Action::AnnounceStop(s(13))]);
-    assert_eq!((bench.world.sup.state(), bench.world.sup.delays_stop()), ("stopping", true));
+    assert_eq!((bench.world.sup.state().word(), bench.world.sup.delays_stop()), ("stopping", true));
     for event in [RELOAD, MORE, FEWER, TERM] {
         assert_eq!(bench.on(event), []);
     }
