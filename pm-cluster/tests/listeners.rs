@@ -103,20 +103,47 @@ fn a_port_that_was_only_probed_can_be_listened_on() {
     serving(&mut listeners, worker(0, 1), &query(Family::Tcp4, Some("127.0.0.1"), port));
 }
 
+fn free_port() -> u16 {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    free.local_addr().expect("bound").port()
+}
+
 #[test]
 fn what_nobody_has_open_gives_way() {
     let mut listeners = lanes();
-    let port = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
-        free.local_addr().expect("bound").port()
-    };
+    let port = free_port();
     let narrow = query(Family::Tcp4, Some("127.0.0.1"), port);
     let (fd, key) = serving(&mut listeners, worker(0, 1), &narrow);
     let wide = query(Family::Tcp4, Some("0.0.0.0"), port);
-    assert_eq!(open(&mut listeners, worker(1, 1), &wide).expect_err("in use"), -EADDRINUSE);
+    assert_eq!(open(&mut listeners, worker(0, 1), &wide).expect_err("in use"), -EADDRINUSE);
     drop(fd);
     listeners.closed(worker(0, 1), &key);
-    serving(&mut listeners, worker(1, 1), &wide);
+    serving(&mut listeners, worker(0, 1), &wide);
+}
+
+/// As port finders do: they listen on another address for a moment, and find the port as without other workers.
+#[test]
+fn what_another_worker_has_open_is_not_in_the_way_and_a_look_leaves_nothing() {
+    let mut listeners = lanes();
+    let port = free_port();
+    let wide = query(Family::Tcp4, Some("0.0.0.0"), port);
+    let narrow = query(Family::Tcp4, Some("127.0.0.1"), port);
+    let elsewhere = || TcpStream::connect(("127.0.0.2", port)).map(drop).map_err(|error| error.kind());
+    for slot in 0..2 {
+        let (look, key) = serving(&mut listeners, worker(slot, 1), &wide);
+        drop(look);
+        listeners.closed(worker(slot, 1), &key);
+        let (fd, _) = serving(&mut listeners, worker(slot, 1), &narrow);
+        assert_eq!(elsewhere(), Err(ErrorKind::ConnectionRefused), "slot {slot}");
+        drop(fd);
+    }
+    listeners.gone(worker(0, 1));
+    let (look, key) = serving(&mut listeners, worker(0, 2), &wide);
+    TcpStream::connect(("127.0.0.1", port)).expect("what waits for the slot's next worker is kept");
+    drop(look);
+    listeners.closed(worker(0, 2), &key);
+    assert_eq!(elsewhere(), Err(ErrorKind::ConnectionRefused));
+    serving(&mut listeners, worker(0, 2), &narrow);
 }
 
 #[test]

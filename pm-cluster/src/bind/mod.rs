@@ -79,6 +79,8 @@ pub struct Binds {
     warnings: Vec<String>,
     /// A port that was to be bound just now, and is another program's.
     taken: Option<u16>,
+    /// Where a worker that binds just now is found to listen no more.
+    closed: Vec<Listening>,
     proc: Proc,
 }
 
@@ -122,6 +124,7 @@ impl Binds {
             unix: BTreeMap::new(),
             warnings: Vec::new(),
             taken: None,
+            closed: Vec::new(),
             proc: Proc::default(),
         }
     }
@@ -233,6 +236,7 @@ impl Binds {
                 let answer = self.on_bind(&asked(fd, process), (notice.thread, address, length), sockets);
                 let taken = self.taken.take().map(status::port_taken);
                 events.extend(taken.map(|what| Event::Refused { id: who, what }));
+                events.extend(self.closed.drain(..).map(|address| Event::Closed { id: who, address }));
                 events.extend(answer.map(|_| Event::Binds(who)));
                 answer
             }
@@ -356,6 +360,9 @@ impl Binds {
         let pending = self.watched.get_mut(&asked.who)?.pending.take(inode, bound)?;
         let only_v6 = bound.is_ipv6() && socket::is_only_v6(&socket).unwrap_or(false);
         let at = BindAddress { address: bound, only_v6 };
+        if let Some(address) = pending.lane.then(|| self.lend_late(asked, at, inode, sockets)).flatten() {
+            return self.listening(asked, address, events);
+        }
         match sockets.adopt(asked.who, at, socket, pending.lane, backlog) {
             Err(error) => return Some(Err(error.raw_os_error().unwrap_or(socket::EINVAL))),
             Ok(Some(lent)) => {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use pm_common::kernel::procfs::Descriptor;
 use pm_common::policy::WorkerId;
+use pm_common::policy::listening::Listening;
 use pm_common::sys::{limits, reach, socket};
 
 use super::decide::Pending;
@@ -44,8 +45,23 @@ impl Binds {
         let address = pending.address;
         let only_v6 = address.is_ipv6() && socket::is_only_v6(socket).unwrap_or(false);
         let at = BindAddress { address, only_v6 };
+        let again = self.watched.get(&asked.who)?.pending.has(&pending)
+            && socket::local_inet(socket).is_ok_and(|at| at == address);
+        if again {
+            return Some(Ok(()));
+        }
         if !self.may_bind(asked.who, at, socket, sockets) || !sockets.has_room(asked.who, at) {
             return None;
+        }
+        // One that is only bound holds its port, and need not serve: its lane is handed over as it listens. A port that
+        // takes a right is bound by the program itself, and so is what we cannot bind: it gets the true errno.
+        let for_all = address.port() >= FIRST_FOR_ALL;
+        if for_all && pending.lane && sockets.lends_late(asked.who, at) {
+            sockets::prepare(socket.as_fd(), false).ok()?;
+            if socket::bind(socket, address).is_ok() {
+                self.keep_in_mind(asked.who, pending);
+                return Some(Ok(()));
+            }
         }
         // Looked at only where there is one to take its place: that takes time for each descriptor of the process.
         let uses = sockets.lends(asked.who, at).then(|| asked.process.uses(pending.inode));
@@ -62,17 +78,34 @@ impl Binds {
         } else {
             socket::reuse_address(socket).ok()?;
         }
-        let again = self.watched.get(&asked.who)?.pending.has(&pending)
-            && socket::local_inet(socket).is_ok_and(|at| at == address);
-        // We bind in its place, so that nothing that another worker does comes in between. A port that takes a right is
-        // bound by the program itself, and so is what we cannot bind: it gets the true errno.
-        let tried = (!again && address.port() >= FIRST_FOR_ALL).then(|| socket::bind(socket, address));
+        // We bind in its place, so that nothing that another worker does comes in between.
+        let bind = || socket::bind(socket, address);
+        let tried = for_all.then(|| match bind() {
+            Err(error) if is_taken(&error) && sockets.clear_the_way(at) => bind(),
+            tried => tried,
+        });
         // A port of another program stays that: the next of our workers must not take it for ours, and join it.
         match tried.as_ref().is_some_and(|tried| tried.as_ref().is_err_and(is_taken)) {
             true => self.taken = Some(address.port()),
             false => self.keep_in_mind(asked.who, pending),
         }
-        (again || tried.is_some_and(|tried| tried.is_ok())).then_some(Ok(()))
+        tried.is_some_and(|tried| tried.is_ok()).then_some(Ok(()))
+    }
+
+    /// Puts a lane that is free for the worker in the place of its socket, which listens now; gives its address.
+    pub(super) fn lend_late(
+        &mut self,
+        asked: &Asked,
+        at: BindAddress,
+        inode: u64,
+        sockets: &mut Sockets,
+    ) -> Option<Listening> {
+        let lends = sockets.lends_late(asked.who, at) && sockets.lends(asked.who, at);
+        let uses = lends.then(|| asked.process.uses(inode)).filter(|uses| !uses.waited_for)?;
+        let Offer::Socket(lent) = sockets.offer(asked.who, at) else { return None };
+        let lane = socket::inode(&lent.socket).ok()?;
+        self.put(asked, &lent, &uses.all)?.ok()?;
+        sockets.listens_on(asked.who, lane)
     }
 
     /// Keeps in mind what a socket was bound for until it listens.

@@ -20,7 +20,7 @@ impl Binds {
         }
         // A worker listened here before; what it closed again is free for it.
         let held = self.sockets(who);
-        sockets.leave_closed(who, at, &held);
+        self.closed = sockets.leave_closed(who, at, &held);
         // Workers share a port, and not the programs of one worker, unless these want to.
         !sockets.has_open(who, at, &held) || socket::joins(socket).unwrap_or(true)
     }

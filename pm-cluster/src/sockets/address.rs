@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
-use pm_common::sys::socket::{self, EADDRINUSE};
+use pm_common::sys::socket::{self, EADDRINUSE, Join};
 
 use super::lanes::Standing;
 use super::source::Source;
@@ -46,6 +46,8 @@ pub(super) struct Address {
     pub declared: bool,
     /// Workers that were given their socket at the start, and have not asked for it.
     pub reserved: BTreeSet<WorkerId>,
+    /// The worker that closed it last of its own accord, and has not opened it since.
+    pub closed_by: Option<WorkerId>,
     /// Who has it open, and whether it accepts by now.
     workers: BTreeMap<WorkerId, bool>,
     /// The slots whose workers had it, as long as a next one is expected.
@@ -65,6 +67,7 @@ impl Address {
             any_port,
             declared: false,
             reserved: BTreeSet::new(),
+            closed_by: None,
             workers,
             slots,
         }
@@ -90,8 +93,7 @@ impl Address {
         {
             claim.keep_reachable();
         }
-        self.workers.insert(who, false);
-        self.slots.insert(who.slot);
+        self.admit(who);
         Ok(how)
     }
 
@@ -195,6 +197,18 @@ impl Address {
         }
     }
 
+    /// Whether one process could not bind both, be it the same address or one in its way.
+    #[must_use]
+    pub(super) fn excludes(&self, at: BindAddress) -> bool {
+        self.is_at(at) || self.is_in_the_way_of(at)
+    }
+
+    /// Whether this worker has it open.
+    #[must_use]
+    pub(super) fn is_open_in(&self, who: WorkerId) -> bool {
+        self.workers.contains_key(&who)
+    }
+
     /// The numbers of all its sockets.
     #[must_use]
     pub(super) fn inodes(&self) -> Vec<u64> {
@@ -290,15 +304,17 @@ impl Address {
         who: WorkerId,
         standing: Standing,
         socket: OwnedFd,
+        join: Join,
     ) -> io::Result<Option<Duplicate>> {
         match self.source.lanes_mut() {
-            Some(lanes) => lanes.adopt(who, not_yet(standing), socket).map(|()| None),
+            Some(lanes) => lanes.adopt(who, not_yet(standing), socket, join).map(|()| None),
             None => Ok(self.lend(who, standing)),
         }
     }
 
     /// Notes that a worker has the address open; whether it accepts is said later.
     pub(super) fn admit(&mut self, who: WorkerId) {
+        self.closed_by = None;
         self.workers.entry(who).or_insert(false);
         self.slots.insert(who.slot);
     }

@@ -87,9 +87,21 @@ impl Addresses {
 
     /// The one that is bound like this.
     pub(super) fn at(&self, at: BindAddress) -> Option<u64> {
-        let port = at.address.port();
-        let mut ids = self.ports.range((port, 0)..=(port, u64::MAX)).map(|(_, id)| *id);
-        ids.find(|id| self.all.get(id).is_some_and(|address| address.is_at(at)))
+        self.ids_on(at.address.port()).find(|id| self.all.get(id).is_some_and(|address| address.is_at(at)))
+    }
+
+    /// Those on this port.
+    pub(super) fn on_port(&self, port: u16) -> impl Iterator<Item = &Address> {
+        self.ids_on(port).filter_map(|id| self.all.get(&id))
+    }
+
+    /// Those on this port, with their numbers, to be changed.
+    pub(super) fn on_port_mut(&mut self, port: u16) -> impl Iterator<Item = (u64, &mut Address)> {
+        self.all.iter_mut().map(|(id, address)| (*id, address)).filter(move |(_, address)| address.port() == Some(port))
+    }
+
+    fn ids_on(&self, port: u16) -> impl Iterator<Item = u64> {
+        self.ports.range((port, 0)..=(port, u64::MAX)).map(|(_, id)| *id)
     }
 
     /// The one that has a socket of this number.

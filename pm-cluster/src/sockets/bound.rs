@@ -6,12 +6,12 @@ use std::os::fd::OwnedFd;
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
-use pm_common::sys::socket;
+use pm_common::sys::socket::{self, Join};
 
 use super::Sockets;
 use super::address::{Address, Duplicate};
 use super::lanes::Lanes;
-use super::source::{Mode, Source};
+use super::source::{Manner, Mode, Source};
 use super::wanted::{BindAddress, LEAST_BACKLOG};
 
 /// What a bind is offered.
@@ -32,15 +32,20 @@ impl Sockets {
         self.bound_at(at).is_some_and(|address| address.lends(who))
     }
 
+    /// Whether the worker may bind beside the lanes of this address, and get one as it listens.
+    #[must_use]
+    pub fn lends_late(&self, who: WorkerId, at: BindAddress) -> bool {
+        let beside = |address: &Address| address.source.lanes().is_some() && !address.reserved.contains(&who);
+        self.bound_at(at).is_some_and(beside)
+    }
+
     /// What there is for a worker that binds this address.
     pub fn offer(&mut self, who: WorkerId, at: BindAddress) -> Offer {
         self.look_outside(at);
         let standing = self.standing(who);
         let found = self.addresses.at(at);
         let Some(address) = found.and_then(|id| self.addresses.get_mut(id)) else {
-            // Nobody has it open any more, and the kernel would refuse the bind for its sake.
-            self.addresses.drop_where(|address| address.idle() && address.is_in_the_way_of(at));
-            return Offer::Nothing;
+            return if self.join(at) == Join::Beside { Offer::Beside } else { Offer::Nothing };
         };
         match address.lend(who, standing) {
             Some(lent) => Offer::Socket(lent),
@@ -52,25 +57,57 @@ impl Sockets {
         self.addresses.at(at).and_then(|id| self.addresses.get(&id))
     }
 
-    /// Whether the worker has a socket of its own at this address.
-    #[must_use]
-    pub fn has_bound(&self, who: WorkerId, at: BindAddress) -> bool {
-        self.bound_at(at).is_some_and(|address| !address.sockets(who).is_empty())
+    /// How a socket is bound here that is the first of its address: beside lanes of other addresses of ours that would be
+    /// in its way (a program that looks on 0.0.0.0 whether its port is free, and serves on 127.0.0.1).
+    pub(super) fn join(&mut self, at: BindAddress) -> Join {
+        // Nobody has it open any more, and the kernel would refuse the bind for its sake.
+        let other = |address: &Address| address.source.lanes().is_none() && address.is_in_the_way_of(at);
+        self.addresses.drop_where(|address| address.idle() && other(address));
+        let crowded = self.on_port(at).any(|address| address.source.lanes().is_some() && address.is_in_the_way_of(at));
+        if crowded { Join::Beside } else { Join::Alone }
     }
 
-    /// Whether the worker took a lane at this address by a bind, and has it open (`held`: what its processes have).
+    /// Closes what nobody has open and is in the way of a bind; whether there was any.
+    pub fn clear_the_way(&mut self, at: BindAddress) -> bool {
+        self.addresses.drop_where(|address| address.idle() && address.is_in_the_way_of(at))
+    }
+
+    fn on_port(&self, at: BindAddress) -> impl Iterator<Item = &Address> {
+        self.addresses.on_port(at.address.port())
+    }
+
+    /// Whether the worker has a socket of its own at this address, or at one that is in its way.
+    #[must_use]
+    pub fn has_bound(&self, who: WorkerId, at: BindAddress) -> bool {
+        self.on_port(at).any(|address| address.excludes(at) && !address.sockets(who).is_empty())
+    }
+
+    /// Whether the worker took a lane there by a bind, and has it open (`held`: what its processes have).
     #[must_use]
     pub fn has_open(&self, who: WorkerId, at: BindAddress, held: &BTreeSet<u64>) -> bool {
-        self.bound_at(at).is_some_and(|address| address.lanes_of(who).iter().any(|inode| held.contains(inode)))
+        let open = |address: &Address| address.lanes_of(who).iter().any(|inode| held.contains(inode));
+        self.on_port(at).any(|address| address.excludes(at) && open(address))
     }
 
     /// Lanes of the worker at this address that none of its processes has open any more (`held`: those that they have)
-    /// are kept for its slot, and it may be given them again.
-    pub fn leave_closed(&mut self, who: WorkerId, at: BindAddress, held: &BTreeSet<u64>) {
-        let found = self.addresses.at(at).and_then(|id| self.addresses.get_mut(id));
-        if let Some(lanes) = found.and_then(|address| address.source.lanes_mut()) {
-            lanes.leave_closed(who, held);
+    /// are kept for its slot, and it may be given them again. Another address of this port that it has closed is as if it
+    /// had never been: gives these.
+    pub fn leave_closed(&mut self, who: WorkerId, at: BindAddress, held: &BTreeSet<u64>) -> Vec<Listening> {
+        let here = self.addresses.at(at);
+        let port = at.address.port();
+        let mut left = Vec::new();
+        for (id, address) in self.addresses.on_port_mut(port).filter(|(_, address)| !address.declared) {
+            let sockets = address.sockets(who);
+            if Some(id) == here {
+                address.source.lanes_mut().into_iter().for_each(|lanes| lanes.leave_closed(who, held));
+            } else if !sockets.is_empty() && sockets.iter().all(|inode| !held.contains(inode)) {
+                address.leave(who);
+                address.forget_slot_of(who);
+                left.push(address.at.clone());
+            }
         }
+        self.sweep();
+        left
     }
 
     /// A socket that we make for an address that a worker binds, where its own cannot be had.
@@ -83,9 +120,8 @@ impl Sockets {
         let id = match self.addresses.at(at) {
             Some(id) => id,
             None => {
-                self.addresses.drop_where(|address| address.idle() && address.is_in_the_way_of(at));
-                let source = self.manner.of_binds().tcp(at, LEAST_BACKLOG)?;
-                self.insert(None, source, false)
+                let manner = Manner { join: self.join(at), ..self.manner.of_binds() };
+                self.insert(None, manner.tcp(at, LEAST_BACKLOG)?, false)
             }
         };
         let address = self.addresses.get_mut(id).ok_or(io::ErrorKind::NotFound)?;
@@ -114,7 +150,7 @@ impl Sockets {
             None if lanes && self.manner.mode != Mode::Shared => {
                 let backlog = backlog.max(LEAST_BACKLOG);
                 let mut all = Lanes::of_workers(at, backlog, &self.manner.warnings);
-                all.adopt(who, standing, socket)?;
+                all.adopt(who, standing, socket, self.join(at))?;
                 let id = self.insert(None, Source::Lanes(all), false);
                 return self.listening_on(id, who).map(|()| None);
             }
@@ -125,7 +161,7 @@ impl Sockets {
             }
         };
         let address = self.addresses.get_mut(id).ok_or(io::ErrorKind::NotFound)?;
-        let lent = address.adopt(who, standing, socket)?;
+        let lent = address.adopt(who, standing, socket, Join::Beside)?;
         self.addresses.note_sockets(id);
         self.listening_on(id, who).map(|()| lent)
     }

@@ -13,7 +13,7 @@ use pm_common::cli::report;
 use pm_common::kernel::listeners;
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
-use pm_common::sys::socket::{self, EADDRINUSE, EMFILE};
+use pm_common::sys::socket::{self, EADDRINUSE, EMFILE, Join};
 
 mod address;
 mod addresses;
@@ -38,7 +38,7 @@ pub use room::MOST_OF_A_SLOT;
 pub use source::Mode;
 use source::{Manner, Source};
 pub use view::{LaneRef, LaneView};
-use wanted::{Request, Wanted};
+use wanted::{BindAddress, Request, Wanted};
 
 /// The answer to a worker's query.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Sockets {
     pub fn open(&mut self, who: WorkerId, request: &Request) -> Result<Grant, i32> {
         let id = match self.addresses.with_key(&request.key) {
             Some(id) => id,
-            None => self.make(who.slot, request)?,
+            None => self.make(who, request)?,
         };
         let standing = self.standing(who);
         let Some(address) = self.addresses.get_mut(id) else { return Err(-EMFILE) };
@@ -92,15 +92,15 @@ impl Sockets {
     }
 
     /// Makes a new address for the request; one that nobody has open must not be in its way.
-    fn make(&mut self, slot: u32, request: &Request) -> Result<u64, i32> {
-        let Request { key, wanted, backlog, access, .. } = request;
+    fn make(&mut self, who: WorkerId, request: &Request) -> Result<u64, i32> {
+        let (Request { key, wanted, backlog, access, .. }, slot) = (request, who.slot);
         if let Some(id) = self.declared_for(key, wanted) {
             return Ok(id);
         }
         if !self.has_room_for(slot, Asker::Node) {
             return Err(-EMFILE);
         }
-        let manner = self.manner.clone();
+        let manner = Manner { join: self.join_of(who, wanted), ..self.manner.clone() };
         let source = || manner.open(wanted, *backlog, *access);
         let source = match self.take_outside(wanted, &manner).unwrap_or_else(source) {
             Err(error) if error.raw_os_error() == Some(EADDRINUSE) && self.give_way(wanted.port()) => source(),
@@ -122,6 +122,17 @@ impl Sockets {
         self.next += 1;
         self.addresses.insert(self.next, Address::new(key, source, any_port));
         self.next
+    }
+
+    /// What the worker itself has closed is as if it had never been, and what it has open excludes another; what others
+    /// have open does not.
+    fn join_of(&mut self, who: WorkerId, wanted: &Wanted) -> Join {
+        let Wanted::Tcp { address, only_v6, .. } = *wanted else { return Join::Alone };
+        let at = BindAddress { address, only_v6 };
+        let closed = |address: &Address| address.idle() && address.closed_by == Some(who);
+        self.addresses.drop_where(|address| closed(address) && address.port() == Some(at.address.port()));
+        let open = |address: &Address| address.is_open_in(who) && address.is_in_the_way_of(at);
+        if self.addresses.on_port(at.address.port()).any(open) { Join::Alone } else { self.join(at) }
     }
 
     fn give_way(&mut self, port: Option<u16>) -> bool {
@@ -161,13 +172,23 @@ impl Sockets {
     pub fn closed(&mut self, who: WorkerId, key: &str) {
         let own_accord = self.standing(who) != Standing::Draining;
         let id = self.addresses.with_key(key);
+        let crowded = id.is_some_and(|id| self.is_crowded(id));
         if let Some(address) = id.and_then(|id| self.addresses.get_mut(id)) {
             address.leave(who);
-            if own_accord && address.any_port {
+            address.closed_by = own_accord.then_some(who);
+            if own_accord && (address.any_port || crowded) {
                 address.forget_slot_of(who);
             }
         }
         self.sweep();
+    }
+
+    /// Whether another address of ours is in the way of this one: this one was opened to see whether its port is free.
+    fn is_crowded(&self, id: u64) -> bool {
+        let bound = self.addresses.get(&id).and_then(|address| Some(address.source.lanes()?.bound()));
+        let in_the_way =
+            |at: BindAddress| self.addresses.on_port(at.address.port()).any(|other| other.is_in_the_way_of(at));
+        bound.is_some_and(in_the_way)
     }
 
     /// Keeps the lanes of a worker that is dead for its slot's next one.

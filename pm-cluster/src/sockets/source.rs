@@ -46,10 +46,18 @@ pub(super) enum Source {
 }
 
 /// How sockets are made.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Manner {
     pub(super) mode: Mode,
+    /// Whether lanes may be bound although other lanes of ours are in their way.
+    pub(super) join: Join,
     pub(super) warnings: Warnings,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { mode: Mode::default(), join: Join::Alone, warnings: Warnings::default() }
+    }
 }
 
 impl Manner {
@@ -88,7 +96,7 @@ impl Manner {
     pub(super) fn tcp(&self, at: BindAddress, backlog: i32) -> io::Result<Source> {
         if self.mode == Mode::Lanes {
             let what = "an address cannot have lanes, its workers share one socket";
-            return Ok(self.or_shared(lanes::open(at, backlog, &self.warnings)?, at.address, what));
+            return Ok(self.or_shared(lanes::open(at, backlog, self.join, &self.warnings)?, at.address, what));
         }
         let fd = socket::tcp_bound(at.address, at.only_v6, Join::Alone)?;
         socket::listen(&fd, backlog)?;

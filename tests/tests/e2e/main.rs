@@ -9,6 +9,7 @@ mod any_health_cmd;
 mod any_launch;
 mod any_listen;
 mod any_other;
+mod any_ports;
 mod any_rude;
 mod any_shut;
 mod any_table;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::steering;
-use pm_common::sys::socket;
+use pm_common::sys::socket::{self, Join};
 
 use super::{Lanes, Standing};
 use crate::sockets::wanted::BindAddress;
@@ -46,15 +46,16 @@ impl Lanes {
         self.at.address
     }
 
-    /// Listens on a worker's own bound socket, which is a lane of that worker from here on.
+    /// Listens on a worker's own bound socket, which is a lane of that worker from here on; `join`: whether lanes of
+    /// another address of ours may be in its way.
     ///
     /// # Errors
     /// That of listen(2): EADDRINUSE if another program listened first.
-    pub(crate) fn adopt(&mut self, who: WorkerId, standing: Standing, socket: OwnedFd) -> io::Result<()> {
+    pub(crate) fn adopt(&mut self, who: WorkerId, standing: Standing, socket: OwnedFd, join: Join) -> io::Result<()> {
         // Its index is the number of sockets in the group now, foreign ones included.
         self.leave_all_shut();
         self.look_for_foreign();
-        match self.lanes.is_empty() {
+        match self.lanes.is_empty() && join == Join::Alone {
             true => steer_alone(&socket)?,
             // The socket may have been bound as the first one, and another has listened before it.
             false => socket::let_others_join(&socket)?,
@@ -73,6 +74,12 @@ impl Lanes {
     #[must_use]
     pub(crate) fn held(&self, who: WorkerId) -> Option<OwnedFd> {
         self.lanes.iter().find(|lane| lane.holder == Some(who))?.fd.try_clone().ok()
+    }
+
+    /// How the address is bound.
+    #[must_use]
+    pub(crate) fn bound(&self) -> BindAddress {
+        self.at
     }
 
     /// The numbers of all sockets.
@@ -149,8 +156,6 @@ mod tests {
     use std::collections::BTreeSet;
     use std::net::{TcpListener, TcpStream};
 
-    use pm_common::sys::socket::Join;
-
     use super::*;
     use crate::sockets::warnings::Warnings;
 
@@ -176,7 +181,7 @@ mod tests {
         let first = bound(LOOPBACK, true);
         let address = socket::local_inet(&first).expect("bound");
         let mut lanes = of_workers(address, false);
-        lanes.adopt(worker(0, 1), Standing::InService, first).expect("adopted");
+        lanes.adopt(worker(0, 1), Standing::InService, first, Join::Alone).expect("adopted");
         (lanes, address)
     }
 
@@ -201,8 +206,8 @@ mod tests {
         let address = socket::local_inet(&first).expect("bound");
         let second = bound(address, false);
         let mut lanes = of_workers(address, false);
-        lanes.adopt(worker(1, 1), Standing::InService, second).expect("adopted");
-        lanes.adopt(worker(0, 1), Standing::InService, first).expect("adopted");
+        lanes.adopt(worker(1, 1), Standing::InService, second, Join::Alone).expect("adopted");
+        lanes.adopt(worker(0, 1), Standing::InService, first, Join::Alone).expect("adopted");
         assert_eq!(lanes.lanes.len(), 2);
     }
 
@@ -210,7 +215,7 @@ mod tests {
     fn a_newcomer_that_waits_gets_no_connection_and_the_first_keeps_them() {
         let (mut lanes, address) = adopted();
         let second = bound(address, false);
-        lanes.adopt(worker(0, 2), Standing::Waiting, second).expect("adopted");
+        lanes.adopt(worker(0, 2), Standing::Waiting, second, Join::Alone).expect("adopted");
         let clients: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(address).expect("connects")).collect();
         assert_eq!((lanes.waiting(worker(0, 1)), lanes.waiting(worker(0, 2))), (20, 0));
         lanes.set(worker(0, 2), Standing::InService);

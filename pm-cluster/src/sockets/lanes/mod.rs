@@ -62,12 +62,13 @@ pub(crate) enum Opened {
 /// The socket beside a first one, which shows that there can be one.
 type Second = fn(&Lanes, &OwnedFd) -> io::Result<OwnedFd>;
 
-/// Opens an address with two lanes (the steering program cannot be attached to a lone socket), or with one listener.
+/// Opens an address with two lanes (the steering program cannot be attached to a lone socket), or with one listener;
+/// `join`: whether other lanes of ours may be in its way.
 ///
 /// # Errors
 /// That of the first socket: EADDRINUSE, EACCES, EADDRNOTAVAIL and so on; EMFILE and ENFILE of either.
-pub(crate) fn open(at: BindAddress, backlog: i32, warnings: &Warnings) -> io::Result<Opened> {
-    Lanes::of_workers(at, backlog, warnings).open_with(Lanes::second)
+pub(crate) fn open(at: BindAddress, backlog: i32, join: Join, warnings: &Warnings) -> io::Result<Opened> {
+    Lanes::of_workers(at, backlog, warnings).open_with(join, Lanes::second)
 }
 
 /// Makes the lanes of an address around a socket that is bound and listens already.
@@ -96,8 +97,8 @@ impl Lanes {
         }
     }
 
-    fn open_with(self, second: Second) -> io::Result<Opened> {
-        let first = socket::tcp_bound(self.at.address, self.at.only_v6, Join::Alone)?;
+    fn open_with(self, join: Join, second: Second) -> io::Result<Opened> {
+        let first = socket::tcp_bound(self.at.address, self.at.only_v6, join)?;
         socket::listen(&first, self.backlog)?;
         self.around(first, second)
     }
@@ -197,7 +198,7 @@ mod tests {
     }
 
     fn lanes() -> Lanes {
-        match open(LOOPBACK, 5, &Warnings::default()).expect("opened") {
+        match open(LOOPBACK, 5, Join::Alone, &Warnings::default()).expect("opened") {
             Opened::Lanes(lanes) => lanes,
             Opened::Single(_, reason) => panic!("no lanes here: {reason}"),
         }
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn where_a_second_socket_is_refused_there_is_one_for_all_and_it_listens() {
         let refuse = |_: &Lanes, _: &OwnedFd| Err(io::Error::from_raw_os_error(socket::EADDRINUSE));
-        let opened = none().open_with(refuse).expect("opened");
+        let opened = none().open_with(Join::Alone, refuse).expect("opened");
         let Opened::Single(fd, reason) = opened else { panic!("one socket expected") };
         assert_eq!(reason, "Address already in use");
         TcpStream::connect(socket::local_inet(&fd).expect("bound")).expect("it listens");
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn want_of_a_descriptor_for_the_second_socket_decides_nothing() {
         let lack = |_: &Lanes, _: &OwnedFd| Err(io::Error::from_raw_os_error(socket::EMFILE));
-        let opened = none().open_with(lack);
+        let opened = none().open_with(Join::Alone, lack);
         assert_eq!(opened.expect_err("to be tried again").raw_os_error(), Some(socket::EMFILE));
     }
 

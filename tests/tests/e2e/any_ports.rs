@@ -1,0 +1,77 @@
+//! Programs that try their port, or hold it, before they serve: they find it as they would without us, whatever other
+//! workers have.
+
+use pm_tests::load::{Load, Style};
+use pm_tests::scene::Scene;
+use pm_tests::{any, roll};
+
+/// A Python server that does `before` (with `here()`, a new socket bound to an address) and then listens on 127.0.0.1.
+fn python(scene: &Scene, before: &str) -> String {
+    let script = format!(
+        "import os, socket\n\
+         port = int(os.environ['PORT'])\n\
+         def here(host, share=False):\n\
+         \x20   one = socket.socket()\n\
+         \x20   one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
+         \x20   if share:\n\
+         \x20       one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n\
+         \x20   one.bind((host, port))\n\
+         \x20   return one\n\
+         {before}\n\
+         ours.listen(128)\n\
+         while True:\n\
+         \x20   client, _ = ours.accept()\n\
+         \x20   client.recv(4096)\n\
+         \x20   pid = str(os.getpid())\n\
+         \x20   head = 'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: '\n\
+         \x20   client.sendall((head + str(len(pid)) + '\\r\\n\\r\\n' + pid).encode())\n\
+         \x20   client.close()\n"
+    );
+    format!("/usr/bin/python3 {}", scene.file("ports.py", &script).display())
+}
+
+/// Both workers serve, and a reload loses nothing.
+fn holds(scene: &Scene, server: &str) {
+    let chain = any::start(scene, "pm-cluster -n 2 --soak 100ms", server);
+    any::serving(&chain, 2);
+    let load = Load::start(scene.port, 2, Style::OneShot);
+    load.advance(5);
+    roll::well(&chain);
+    any::serving(&chain, 2);
+    load.advance(5);
+    let tally = load.end();
+    assert!(tally.misses.is_empty(), "{:?}\n{}", tally.misses, chain.output());
+    assert!(chain.messages("warning").is_empty(), "{}", chain.output());
+    chain.stop();
+}
+
+#[test]
+fn who_looks_whether_the_port_is_free_by_listening_elsewhere() {
+    let scene = any::scene();
+    let look = "looks = here('0.0.0.0')\nlooks.listen(1)\nlooks.close()\nours = here('127.0.0.1')";
+    holds(&scene, &python(&scene, look));
+}
+
+#[test]
+fn who_holds_the_port_with_a_socket_that_never_listens() {
+    let scene = any::scene();
+    holds(&scene, &python(&scene, "holds = here('127.0.0.1', True)\nours = here('127.0.0.1', True)"));
+}
+
+/// As vite does.
+#[test]
+fn node_that_looks_on_all_addresses() {
+    let scene = any::scene();
+    let script = "const net = require('net')\n\
+                  const port = +process.env.PORT\n\
+                  const answer = (request, response) => response.end(String(process.pid))\n\
+                  const serve = () => require('http').createServer(answer).listen(port, '127.0.0.1')\n\
+                  const look = (hosts) => {\n\
+                  \x20 if (!hosts.length) return serve()\n\
+                  \x20 const server = net.createServer()\n\
+                  \x20 server.listen(port, hosts[0], () => server.close(() => look(hosts.slice(1))))\n\
+                  }\n\
+                  look(['0.0.0.0', '127.0.0.1'])\n";
+    let script = scene.file("ports.js", script);
+    holds(&scene, &format!("node {}", script.display()));
+}
