@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use nix::sys::signal::Signal::SIGKILL;
+
 use crate::chain::Chain;
 use crate::http::{self, Connection};
+use crate::load::{Load, Style};
 use crate::scene::Scene;
-use crate::{bins, proc, stat};
+use crate::{bins, proc, roll, stat};
 
 /// Where `scripts/test` built and fetched the servers.
 ///
@@ -78,6 +81,39 @@ pub fn serving(chain: &Chain, count: usize) -> BTreeMap<u64, u32> {
         // A server that names its slot may answer before its status says that it is up.
         (seen.len() >= count && workers.len() >= count).then_some(workers)
     })
+}
+
+/// Rolls so many workers twice under load, which loses nothing; those that answer then, each of which is new.
+///
+/// # Panics
+/// When anything is lost, or somebody old answers.
+#[track_caller]
+pub fn rolls_well(chain: &Chain, count: usize) -> BTreeMap<u64, u32> {
+    let first = serving(chain, count);
+    let load = Load::start(chain.scene.port, 4, Style::OneShot);
+    load.advance(5);
+    for _ in 0..2 {
+        roll::well(chain);
+        load.advance(5);
+    }
+    let tally = load.end();
+    assert!(tally.misses.is_empty(), "{:?}\n{}", tally.misses, chain.output());
+    let second = serving(chain, count);
+    assert!(second.values().all(|pid| !first.values().any(|old| old == pid)), "{first:?} {second:?}");
+    second
+}
+
+/// Two workers lose nothing in rolls, and the crash of one of them refuses nobody; then all end in order.
+///
+/// # Panics
+/// When it is not so.
+#[track_caller]
+pub fn rolls_and_crashes(chain: &Chain) {
+    let killed = rolls_well(chain, 2)[&0];
+    proc::send(killed, SIGKILL);
+    chain.until("a successor", || workers(chain.scene).get(&0).is_some_and(|pid| *pid != killed).then_some(()));
+    serving(chain, 2);
+    chain.stop();
 }
 
 /// One answer, for servers that need a moment.

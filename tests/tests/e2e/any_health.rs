@@ -13,17 +13,7 @@ fn a_worker_serves_only_once_it_answers_well() {
     let scene = any::scene().with("BOOT", "0.7");
     let chain = any::start(&scene, "pm-cluster -n 2", BOOTS);
     chain.line("ready workers=2/2");
-    let first = any::serving(&chain, 2);
-    let load = Load::start(scene.port, 4, Style::OneShot);
-    load.advance(5);
-    for _ in 0..2 {
-        roll::well(&chain);
-    }
-    load.advance(5);
-    let tally = load.end();
-    assert!(tally.misses.is_empty(), "{:?}\n{}", tally.misses, chain.output());
-    let second = any::serving(&chain, 2);
-    assert!(second.values().all(|pid| !first.values().any(|old| old == pid)));
+    any::rolls_well(&chain, 2);
     chain.stop();
 }
 

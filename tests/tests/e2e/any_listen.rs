@@ -5,27 +5,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use pm_tests::http::{self, Connection};
-use pm_tests::load::{Load, Style};
 use pm_tests::{any, proc, roll};
 
 /// Both serve, a roll loses nothing, and a crash refuses nobody.
 fn serves(server: &str) {
     let scene = any::scene();
     let chain = any::start(&scene, "pm-cluster -n 2 --soak 100ms --ready-after 200ms --listen 127.0.0.1:$P", server);
-    let first = any::serving(&chain, 2);
-    let load = Load::start(scene.port, 4, Style::OneShot);
-    load.advance(5);
-    roll::well(&chain);
-    roll::well(&chain);
-    load.advance(5);
-    let tally = load.end();
-    assert!(tally.misses.is_empty(), "{:?}\n{}", tally.misses, chain.output());
-    let second = any::serving(&chain, 2);
-    assert!(second.values().all(|pid| !first.values().any(|old| old == pid)));
-    proc::send(second[&0], SIGKILL);
-    chain.until("a successor", || any::workers(&scene).get(&0).is_some_and(|pid| *pid != second[&0]).then_some(()));
-    any::serving(&chain, 2);
-    chain.stop();
+    any::rolls_and_crashes(&chain);
 }
 
 #[test]

@@ -158,25 +158,8 @@ fn on_a_terminal_the_line_is_kept_up_to_date_and_goes_at_the_end() {
     terminal.hear("\r\x1b[Kpm: info: reloaded 'app'", 1);
 }
 
-/// The one that waits is told for whom, and takes its turn.
-#[test]
-fn two_restarts_at_once_name_each_other() {
-    let front = Front::new();
-    let slow = "process.on('SIGINT', () => { console.log('told'); setTimeout(process.exit, 2000) }); setInterval(() => {}, 1e6)";
-    let _ = front.scene.file("slow.js", slow);
-    front.ok("start slow.js --kill-timeout 9000");
-    let first = front.start(&["-s", "restart", "slow"]);
-    wait::until("the first to have told it", || {
-        pm_tests::fork::file(&front.scene, "slow", "out.log").contains("told").then_some(())
-    });
-    let second = front.start(&["-s", "restart", "slow"]);
-    second.line("waiting for another restart, reload, scale or delete of app 'slow' to end: pid=");
-    assert_eq!((first.wait().code(), second.wait().code()), (Some(0), Some(0)));
-}
-
-/// Each is a roll of its own, so that neither takes the other's answer, or its mark of a release that listens elsewhere.
-#[test]
-fn two_reloads_at_once_take_their_turns() {
+/// The second of these begins while the first is under way, says that it waits for it, and both are done.
+fn take_turns([first, second]: [Vec<&str>; 2]) {
     let front = Front::new();
     let _ = front.scene.file(
         "slow.js",
@@ -185,14 +168,26 @@ fn two_reloads_at_once_take_their_turns() {
          setInterval(() => {}, 1e6)\n",
     );
     front.ok("start slow.js --kill-timeout 60000");
-    let first = front.start(&["-s", "reload", "slow"]);
+    let first = front.start(&first);
     let told = || pm_tests::fork::file(&front.scene, "slow", "out.log").matches("told").count();
     wait::until("the first to be under way", || (told() == 1).then_some(()));
-    let second = front.start(&["-s", "reload", "--moved", "slow"]);
+    let second = front.start(&second);
     second.line("waiting for another restart, reload, scale or delete of app 'slow' to end: pid=");
     let _ = front.scene.file("go", "");
     assert_eq!((first.wait().code(), second.wait().code()), (Some(0), Some(0)));
     assert_eq!(told(), 2);
+}
+
+/// The one that waits is told for whom, and takes its turn.
+#[test]
+fn two_restarts_at_once_name_each_other() {
+    take_turns(["restart"; 2].map(|verb| vec!["-s", verb, "slow"]));
+}
+
+/// Each is a roll of its own, so that neither takes the other's answer, or its mark of a release that listens elsewhere.
+#[test]
+fn two_reloads_at_once_take_their_turns() {
+    take_turns([vec!["-s", "reload", "slow"], vec!["-s", "reload", "--moved", "slow"]]);
 }
 
 /// It waits for its turn and counts from what runs then; beside a reload both are done.
