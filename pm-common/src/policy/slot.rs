@@ -163,9 +163,7 @@ impl Slot {
     pub(super) fn next_worker(&mut self, now: Mono, rule: ReadyRule, release: u64) -> Worker {
         self.generation += 1;
         let mut worker = Worker::new(self.generation, now, rule, !self.baseline.is_empty(), release);
-        if let Some(alive_after) = rule.alive_after.filter(|_| self.quiet.is_some()) {
-            worker.idle_at = now + alive_after;
-        }
+        worker.idle_at = rule.idle_at(now, self.quiet.is_some());
         worker
     }
 

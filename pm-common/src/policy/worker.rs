@@ -97,6 +97,11 @@ impl ReadyRule {
     pub fn longest(&self) -> Span {
         self.timeout.max(self.alive_after.unwrap_or_default())
     }
+
+    /// When a worker that has not listened since then serves nobody; `expected`: as the one before it.
+    pub(super) fn idle_at(&self, since: Mono, expected: bool) -> Mono {
+        since + self.alive_after.filter(|_| expected).unwrap_or_else(|| self.longest())
+    }
 }
 
 /// Two looks at a worker, one this long after the other, show whether it is quiet.
@@ -244,7 +249,7 @@ impl Worker {
             generation,
             started: now,
             life: Life::Starting(rule.due(now, held)),
-            idle_at: now + rule.longest(),
+            idle_at: rule.idle_at(now, false),
             rest_at: now,
             loads: Loads::Unknown,
             exit: None,

@@ -1,17 +1,15 @@
 //! What a failing worker wrote last, where stderr goes to the app's own err.log, by itself or through pm-log.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
 use crate::app::home::Site;
+use crate::app::log_file;
 
 /// The lines that are kept.
 const LINES: usize = 20;
-/// The most that is read: what came before is not among the last lines, or they are no text.
-const MOST: u64 = 64 << 10;
 
 /// The app's err.log, where our stderr and so the workers' ends up, or a file for the errors of one slot's workers.
 #[derive(Debug)]
@@ -63,14 +61,8 @@ impl ErrLog {
     }
 
     fn read(&self) -> std::io::Result<Vec<u8>> {
-        let mut file = Site::find(&self.path)?.open(OFlags::RDONLY | OFlags::NONBLOCK, 0)?;
-        let end = file.metadata()?.len();
-        // Rotated by truncation meanwhile: then all of it is new.
-        let from = if self.from > end { 0 } else { self.from };
-        file.seek(SeekFrom::Start(from.max(end.saturating_sub(MOST))))?;
-        let mut bytes = Vec::new();
-        file.take(MOST).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        let file = Site::find(&self.path)?.open(OFlags::RDONLY | OFlags::NONBLOCK, 0)?;
+        Ok(log_file::end(file, self.from)?.0)
     }
 }
 

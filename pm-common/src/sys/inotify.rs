@@ -1,10 +1,11 @@
 //! An inotify(7) instance, and what to do where none is to be had.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, Event, Reader, WatchFlags};
 use rustix::io::Errno;
 
 /// A new instance that does not block.
@@ -33,16 +34,41 @@ pub fn add(instance: &OwnedFd, path: &Path, flags: WatchFlags) -> io::Result<i32
     })
 }
 
-/// Watches what comes into and goes from a directory, and whether it goes itself; of the files in it, with `written`,
+/// What comes into and goes from a directory, and whether it goes itself.
+pub const DIRECTORY: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR);
+
+/// Watches a directory ([`DIRECTORY`]); of the files in it, with `written`,
 /// that one is closed by who could write: so a lock shows that nobody holds any more.
 ///
 /// # Errors
 /// As [`add`].
 pub fn add_directory(instance: &OwnedFd, path: &Path, written: bool) -> io::Result<i32> {
-    let mut flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::MOVED_FROM;
-    flags |= WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR;
+    let mut flags = DIRECTORY;
     flags.set(WatchFlags::CLOSE_WRITE, written);
     add(instance, path, flags)
+}
+
+/// Takes the events out of the queue of an instance.
+///
+/// # Errors
+/// read(2) failed.
+pub fn take_events(instance: &OwnedFd, mut take: impl FnMut(&Event<'_>)) -> io::Result<()> {
+    let mut buffer = [MaybeUninit::uninit(); 16 << 10];
+    let mut reader = Reader::new(instance, &mut buffer);
+    loop {
+        match reader.next() {
+            Ok(event) => take(&event),
+            Err(Errno::AGAIN) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
 }
 
 fn descriptors_left() -> bool {

@@ -134,11 +134,17 @@ fn spawn_error(error: io::Error) -> SpawnError {
 /// All signals to their default action and none blocked: exec(3) would hand on what nohup(1) or a careless parent left
 /// ignored or blocked.
 pub fn default_signals() {
+    default_signals_but(&[]);
+}
+
+/// As [`default_signals`], but these are ignored, and what of them was still to come is gone.
+pub fn default_signals_but(ignored: &[i32]) {
     for number in 1..=libc::SIGRTMAX() {
         if number != libc::SIGKILL && number != libc::SIGSTOP {
-            // SAFETY: setting a signal to its default action runs no code of ours; a number that may not be
+            let action = if ignored.contains(&number) { libc::SIG_IGN } else { libc::SIG_DFL };
+            // SAFETY: neither ignoring a signal nor its default action runs code of ours; a number that may not be
             // changed is refused with EINVAL and nothing happens.
-            unsafe { libc::signal(number, libc::SIG_DFL) };
+            unsafe { libc::signal(number, action) };
         }
     }
     let _ = SigSet::empty().thread_set_mask();

@@ -87,13 +87,9 @@ fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
 
 /// The guard's life, with a `writer` that lives already or one of its own: until a writer has come to the end.
 fn guard(settings: &Settings, source: Source, mut writer: Option<Pid>) {
-    // What was still to come to a writer that has become a guard is not to end it.
-    let _ = writer::ignore_signals();
-    // Whoever started us may have SIGCHLD ignored: then we would not learn of an end.
-    process::default_signals();
-    if let Err(failure) = writer::ignore_signals() {
-        report::warning(failure);
-    }
+    // What was still to come to a writer that has become a guard is not to end it; and whoever started us may have SIGCHLD
+    // ignored: then we would not learn of an end.
+    process::default_signals_but(&writer::IGNORED);
     let mut news = None;
     loop {
         let (begun, own, taken_over) = (now(), nix::unistd::getpid(), writer.is_some());

@@ -18,7 +18,7 @@ use super::sink::{Sink, Stream};
 /// A batch of objects for many empty lines is far longer than what was read; that memory is not kept.
 const BATCH_KEPT: usize = 1 << 20;
 /// The signals that would end the lines' only way to the disk. The end of the inputs ends us.
-const IGNORED: [i32; 12] = [
+pub(super) const IGNORED: [i32; 12] = [
     // Taken from a descriptor by the writer (a blocked signal is kept, ignored or not), and nothing to its guard.
     libc::SIGUSR1,
     libc::SIGTERM,
@@ -194,14 +194,6 @@ impl Writer {
         batch.clear();
         batch.shrink_to(BATCH_KEPT);
     }
-}
-
-/// Ignores what would end us before the lines do.
-///
-/// # Errors
-/// The kernel refuses.
-pub(super) fn ignore_signals() -> Result<(), Failure> {
-    IGNORED.iter().try_for_each(|signal| process::ignore(*signal)).or_fail(|| "cannot ignore signals".to_owned())
 }
 
 /// The time on the wall.

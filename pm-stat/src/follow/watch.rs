@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use pm_common::app::status::Id;
 use pm_common::kernel::procfs;
 use pm_common::policy::time::Mono;
 use pm_common::sys::clock;
-use pm_common::sys::inotify::{add_directory, instance};
+use pm_common::sys::inotify::{add_directory, instance, take_events};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, ReadFlags};
 use rustix::io::Errno;
@@ -130,32 +129,24 @@ impl Watch {
     }
 
     fn read_events(&mut self, changed: &mut Changed) -> io::Result<()> {
-        let mut buffer = [MaybeUninit::uninit(); 8192];
-        let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
-        loop {
-            match reader.next() {
-                Ok(event) => {
-                    let hidden = event.file_name().is_some_and(|name| name.to_bytes().starts_with(b"."));
-                    if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
-                        // Whatever happened: look at everything.
-                        changed.list = true;
-                        changed.apps.extend(self.watched.values().flatten().cloned());
-                    } else if let Some(whose) = self.watched.get(&event.wd()) {
-                        match whose {
-                            Some(app) => _ = changed.apps.insert(app.clone()),
-                            // What begins with a dot is no app; we leave samples there ourselves.
-                            None => changed.list |= !hidden,
-                        }
-                    }
-                    if event.events().contains(ReadFlags::IGNORED) {
-                        self.watched.remove(&event.wd());
-                    }
+        let watched = &mut self.watched;
+        take_events(&self.inotify, |event| {
+            let hidden = event.file_name().is_some_and(|name| name.to_bytes().starts_with(b"."));
+            if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                // Whatever happened: look at everything.
+                changed.list = true;
+                changed.apps.extend(watched.values().flatten().cloned());
+            } else if let Some(whose) = watched.get(&event.wd()) {
+                match whose {
+                    Some(app) => _ = changed.apps.insert(app.clone()),
+                    // What begins with a dot is no app; we leave samples there ourselves.
+                    None => changed.list |= !hidden,
                 }
-                Err(Errno::AGAIN) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(e) => return Err(e.into()),
             }
-        }
+            if event.events().contains(ReadFlags::IGNORED) {
+                watched.remove(&event.wd());
+            }
+        })
     }
 
     fn add(&mut self, path: &Path, app: Option<&str>) -> io::Result<()> {

@@ -1,17 +1,13 @@
 //! The last lines of an app's logs.
 
-use std::fs::OpenOptions;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use pm_common::app::log_file;
 use pm_common::cli::report::{self, level_of};
-use rustix::fs::OFlags;
 
 use crate::show::text::clean;
 
-/// How much is read of the end of a log.
-const LARGEST: u64 = 64 << 10;
 /// The columns from one tabulator stop to the next.
 const TAB: &str = "    ";
 
@@ -78,19 +74,8 @@ fn merged(out: &Log, err: &[String], err_written: (i64, i64), count: usize) -> V
 }
 
 fn read(path: &Path, only_of: Option<u32>) -> Option<Log> {
-    let mut options = OpenOptions::new();
-    // The log may be a FIFO or a terminal.
-    let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    flags.set(OFlags::NOFOLLOW, only_of.is_some());
-    let mut file = options.read(true).custom_flags(flags.bits() as i32).open(path).ok()?;
-    let found = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    if only_of.is_some_and(|uid| uid != found.uid()) {
-        return None;
-    }
-    let skipped = found.len().saturating_sub(LARGEST);
-    file.seek(SeekFrom::Start(skipped)).ok()?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
+    let (file, found) = log_file::open(path, only_of).ok()??;
+    let (bytes, skipped) = log_file::end(file, 0).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     // The first line may be the end of one.
     let lines = text.lines().skip(usize::from(skipped > 0)).map(plain).collect();

@@ -14,7 +14,7 @@ use crate::app::status::{self, Id, Status};
 use crate::kernel::procfs;
 use crate::policy::time::Mono;
 use crate::sys::clock;
-use crate::sys::inotify::{add_directory, instance};
+use crate::sys::inotify::{add_directory, instance, take_events};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
@@ -84,18 +84,6 @@ impl Watch {
     /// poll(2) or the read of the events failed.
     pub fn wait(&self, deadline: Option<Mono>) -> io::Result<()> {
         wait_for_any(&[self], &[], deadline)
-    }
-
-    /// Takes the events out of the queue.
-    fn drain(&self) -> io::Result<()> {
-        let mut buffer = [0; 4096];
-        loop {
-            match rustix::io::read(&self.inotify, &mut buffer) {
-                Ok(0) | Err(Errno::AGAIN) => return Ok(()),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(e) => return Err(e.into()),
-            }
-        }
     }
 
     /// Watches the directories of the status files, of the app, of all apps, and where that is missing, the nearest one
@@ -181,7 +169,7 @@ pub fn wait_for_any(apps: &[&Watch], others: &[BorrowedFd<'_>], deadline: Option
     let fds = apps.iter().map(|app| &app.inotify).chain(pidfds).map(AsFd::as_fd).chain(others.iter().copied());
     let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
     match poll(&mut fds, deadline.map(clock::until).as_ref()) {
-        Ok(_) | Err(Errno::INTR) => apps.iter().try_for_each(|app| app.drain()),
+        Ok(_) | Err(Errno::INTR) => apps.iter().try_for_each(|app| take_events(&app.inotify, |_| ())),
         Err(e) => Err(e.into()),
     }
 }

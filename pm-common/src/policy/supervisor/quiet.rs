@@ -18,10 +18,10 @@ impl Supervisor {
     /// The time that a program takes to load says nothing about what it is going to do. One that never says that it is
     /// loaded (it computes, or has taken the channel away) serves nobody after the ready timeout.
     pub(super) fn on_boots(&mut self, _: Mono, id: WorkerId) {
-        let longest = self.shape.ready.longest();
+        let rule = self.shape.ready;
         if let Some(worker) = self.worker(id) {
             worker.boots = true;
-            worker.idle_at = worker.started + longest;
+            worker.idle_at = rule.idle_at(worker.started, false);
             let until = worker.idle_at;
             put_off(worker, until);
         }
@@ -42,14 +42,12 @@ impl Supervisor {
     /// until the end of the ready timeout to listen.
     fn expect(&mut self, now: Mono, id: WorkerId, loads: Loads) {
         let rule = self.shape.ready;
-        let (Some(alive_after), Some((slot, role))) = (rule.alive_after, self.find(id)) else { return };
+        let (Some(_), Some((slot, role))) = (rule.alive_after, self.find(id)) else { return };
         let expected = slot.expects_nothing_of(loads);
         let Some(worker) = slot.worker_mut(role) else { return };
         worker.loads = loads;
-        worker.idle_at = match expected {
-            true => (worker.started + alive_after).max(now),
-            false => worker.started + rule.longest(),
-        };
+        let idle_at = rule.idle_at(worker.started, expected);
+        worker.idle_at = if expected { idle_at.max(now) } else { idle_at };
         if loads != Loads::Server || expected || worker.idle_at <= now {
             return;
         }

@@ -87,7 +87,7 @@ impl Supervisor {
         let rule = self.shape.ready;
         if let Some(worker) = self.worker(id) {
             worker.supervises = false;
-            worker.idle_at = now + rule.longest();
+            worker.idle_at = rule.idle_at(now, false);
             if let Life::Starting(due @ Due::Said) = &mut worker.life {
                 *due = rule.due(now, false);
             }

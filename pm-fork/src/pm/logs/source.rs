@@ -1,11 +1,11 @@
 //! One log: the file that its path leads to, read from where the last lines begin.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use pm_common::app::log_file;
 
 use crate::log::lines::{Lines, Piece};
 
@@ -33,29 +33,11 @@ pub(super) struct OpenLog {
 impl OpenLog {
     /// Opens a log, to be read from its beginning. `None`: it is not there yet.
     ///
-    /// `only_of`: a user, of whom alone it may be. No link is followed then, and what is no regular file is not even
-    /// opened, so that its owner cannot exchange it for anything between two looks.
-    ///
     /// # Errors
-    /// It is no regular file or not that user's, or may not be read.
+    /// As [`log_file::open`].
     pub(super) fn open(path: &Path, only_of: Option<u32>) -> io::Result<Option<Self>> {
-        let with = |path: &Path, flags: OFlags| {
-            OpenOptions::new().read(true).custom_flags((flags | OFlags::NOCTTY).bits() as i32).open(path)
-        };
-        let follow = if only_of.is_some() { OFlags::NOFOLLOW } else { OFlags::empty() };
-        let pinned = match with(path, OFlags::PATH | follow) {
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
-            other => other?,
-        };
-        let found = pinned.metadata()?;
-        if !found.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        if only_of.is_some_and(|uid| uid != found.uid()) {
-            return Err(io::Error::other("no file of its user's"));
-        }
-        let file =
-            with(Path::new(&format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pinned))), OFlags::NONBLOCK)?;
+        let opened = log_file::open(path, only_of)?;
+        let Some((file, found)) = opened else { return Ok(None) };
         let id = (found.dev(), found.ino());
         Ok(Some(Self { file, id, at: 0, lines: Lines::default(), watch: None, more: true }))
     }
@@ -123,6 +105,8 @@ fn start_of_last(file: &File, length: u64, lines: u64) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use super::*;
 
     #[test]

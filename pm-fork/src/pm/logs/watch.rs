@@ -5,14 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use pm_common::sys::inotify::{add, instance};
+use pm_common::sys::inotify::{DIRECTORY, add, instance, take_events};
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
-use rustix::io::Errno;
 
 /// The names in a directory that matter.
 #[derive(Debug, Default)]
@@ -62,9 +60,7 @@ impl Watch {
 
     /// Watches for a file of this name (`None`: for any) in a directory; where that is missing, for it to come.
     pub(super) fn directory(&mut self, dir: &Path, name: Option<&OsStr>) -> io::Result<()> {
-        let mut flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;
-        flags |= WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR;
-        let interest = match self.add(dir, flags) {
+        let interest = match self.add(dir, DIRECTORY) {
             Ok(None) => return Ok(()),
             Ok(Some((_, interest))) => interest,
             // Who may not look into it does without: the files themselves are watched.
@@ -100,25 +96,19 @@ impl Watch {
     /// What has happened since the last call.
     pub(super) fn changed(&self) -> io::Result<Changed> {
         let mut changed = Changed::default();
-        let mut buffer = [MaybeUninit::uninit(); 16 << 10];
         let Some(inotify) = &self.inotify else { return Ok(changed) };
-        let mut reader = inotify::Reader::new(inotify, &mut buffer);
-        loop {
-            match reader.next() {
-                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => {
-                    changed.list = true;
-                    changed.files.extend(self.kept.keys());
-                }
-                Ok(event) if event.events().contains(ReadFlags::MODIFY) => _ = changed.files.insert(event.wd()),
-                Ok(event) => {
-                    let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
-                    changed.list |= self.kept.get(&event.wd()).is_some_and(|interest| interest.is(name));
-                }
-                Err(Errno::AGAIN) => return Ok(changed),
-                Err(Errno::INTR) => {}
-                Err(e) => return Err(e.into()),
+        take_events(inotify, |event| {
+            if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                changed.list = true;
+                changed.files.extend(self.kept.keys());
+            } else if event.events().contains(ReadFlags::MODIFY) {
+                changed.files.insert(event.wd());
+            } else {
+                let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
+                changed.list |= self.kept.get(&event.wd()).is_some_and(|interest| interest.is(name));
             }
-        }
+        })?;
+        Ok(changed)
     }
 }
 

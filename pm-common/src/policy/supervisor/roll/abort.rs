@@ -116,27 +116,10 @@ impl Supervisor {
         }
     }
 
-    /// Ends the roll whose new worker of this slot is no good: the old ones stay, the new ones under way go.
+    /// Ends the roll whose new worker of this slot is no good: the old ones stay, the new ones under way go. What follows
+    /// comes of the reason.
     pub(in super::super) fn abort_roll(&mut self, now: Mono, number: u32, reason: AbortReason, out: &mut Vec<Action>) {
-        let goes_on = matches!(reason, AbortReason::NotReady { .. } | AbortReason::Elsewhere { .. });
-        let then = match self.rules.restart {
-            _ if self.shape.overlap => Then::OthersGoOn,
-            Restart::Never if goes_on => Then::NewGoesOn,
-            // One that is ended for what it does, and not for how it ended, is followed by another.
-            Restart::Never | Restart::Always | Restart::OnFailure => Then::StartedAgain,
-        };
-        self.end_roll_badly(now, number, then, reason, out);
-    }
-
-    /// Ends the roll as `abort_roll` does, and says what follows.
-    pub(super) fn end_roll_badly(
-        &mut self,
-        now: Mono,
-        number: u32,
-        then: Then,
-        reason: AbortReason,
-        out: &mut Vec<Action>,
-    ) {
+        let then = self.follows(&reason);
         let reason = reason.to_string();
         let end = self.ending(now, Why::Reload);
         let Some(roll) = &self.rolls.now else { return };
@@ -149,6 +132,28 @@ impl Supervisor {
         }
         self.drop_roll(Outcome { ok: false, reason: reason.clone(), slot: Some(number) }, out);
         out.push(Action::Say(Record::RollAborted { slot: number, then, reason }));
+    }
+
+    /// What becomes of the slot whose new worker is no good, for this reason.
+    fn follows(&self, reason: &AbortReason) -> Then {
+        let never = self.rules.restart == Restart::Never;
+        match reason {
+            _ if self.shape.overlap => Then::OthersGoOn,
+            AbortReason::NotReady { .. } | AbortReason::Elsewhere { .. } if never => Then::NewGoesOn,
+            AbortReason::EndedEarly(exit, why) | AbortReason::EndedInSoak(exit, why)
+                if !self.another_follows(*exit, *why) =>
+            {
+                Then::Nothing
+            }
+            // One that is ended for what it does, and not for how it ended, is followed by another.
+            _ => Then::StartedAgain,
+        }
+    }
+
+    /// Whether another follows the roll's worker in the seat that has ended so.
+    pub(super) fn another_follows(&self, exit: Exit, why: Why) -> bool {
+        // What could not be started has not run.
+        why.is_for_another() || why == Why::Spawn || self.rules.restarts_after(exit)
     }
 
     /// Ends the roll, and what was put off until its end, as everything ends: every request has its answer.

@@ -11,7 +11,7 @@ pub(super) use self::abort::AbortReason;
 pub(super) use self::room::Room;
 pub(super) use self::state::{Outcome, Roll, Rolls, Stage};
 use super::super::intensity::Intensity;
-use super::super::record::{Record, Then};
+use super::super::record::Record;
 use super::stops::begin_drain;
 use super::{
     Action, Aim, Exit, Life, Mono, Proof, ReadyBy, Role, Seat, Supervisor, WhichRelease, Why, Worker, WorkerId,
@@ -269,15 +269,9 @@ impl Supervisor {
         (exit, why): (Exit, Why),
         out: &mut Vec<Action>,
     ) {
-        // What could not be started has not run.
-        let again = why.is_for_another() || why == Why::Spawn || self.rules.restarts_after(exit);
+        let again = self.another_follows(exit, why);
         if self.is_awaited(id.slot, worker) {
-            let then = match self.shape.overlap {
-                true => Then::OthersGoOn,
-                false if again => Then::StartedAgain,
-                false => Then::Nothing,
-            };
-            self.end_roll_badly(now, id.slot, then, AbortReason::ended(worker, exit, why), out);
+            self.abort_roll(now, id.slot, AbortReason::ended(worker, exit, why), out);
         }
         if !again && exit != Exit::Code(0) {
             self.verdict = exit;
