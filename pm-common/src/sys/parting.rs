@@ -41,7 +41,8 @@ impl Drop for Parting {
     }
 }
 
-fn interrupted() {
+/// Ends this process by INT, in a handler of it: not without the word.
+pub(super) fn interrupted() {
     // SAFETY: the pointer is null or of a box that is never freed or changed.
     if let Some(line) = unsafe { LINE.load(Ordering::SeqCst).as_ref() } {
         // SAFETY: the buffer is as long as it says. Behind the `^C` of a terminal, and a line of progress.

@@ -14,6 +14,7 @@ use signal_hook::low_level::siginfo::{Cause, Origin};
 
 use crate::kernel::procfs::Proc;
 use crate::policy::supervisor::{Request, StopKind};
+use crate::sys::parting;
 
 /// What a signal means to a supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +116,15 @@ impl HeldBack {
         let (mut proc, own) = (Proc::default(), std::process::id().cast_signed());
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
             if !proc.ignores(own, signal as u8) {
-                signal_hook::flag::register_conditional_default(signal, held.is_over.clone())?;
+                if signal == libc::SIGINT {
+                    // This handler comes before that of a Parting, which would not get its turn.
+                    let is_over = held.is_over.clone();
+                    let end = move || _ = is_over.load(Ordering::SeqCst).then(parting::interrupted);
+                    // SAFETY: it loads an atomic, and calls what is meant for handlers.
+                    unsafe { signal_hook::low_level::register(signal, end) }?;
+                } else {
+                    signal_hook::flag::register_conditional_default(signal, held.is_over.clone())?;
+                }
                 signal_hook::flag::register_usize(signal, held.came.clone(), signal.cast_unsigned() as usize)?;
             }
         }

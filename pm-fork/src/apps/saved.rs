@@ -170,13 +170,14 @@ pub(crate) fn keep_list(home: &Home, list: &str) -> Result<(), Failure> {
 
 fn saved(home: &Home, start: &Start) -> Value {
     let dir = home.dir(&start.name).unwrap_or_default();
-    // One whose supervisor was killed, or went down with the machine, was to run on.
     let told = Told::read(&dir).unwrap_or_default();
-    let online = home::holder(&dir).is_ok_and(|holder| holder.is_some()) || !told.killed.is_empty();
-    let cluster = told.living.iter().map(|s| &s.supervisor).find(|s| s.tool == "pm-cluster");
+    let cluster = told.living.iter().map(|s| &s.supervisor).find(|s| s.tool == "pm-cluster").map(|s| s.workers);
+    let runs = home::holder(&dir).is_ok_and(|holder| holder.is_some());
+    // One whose supervisor was killed, or went down with the machine, was to run on; so was one that failed too often.
+    let online = runs || !told.killed.is_empty() || told.last_words().is_some_and(|words| words.failed_often());
     let mut line = start.to_json();
     line["state"] = Value::from(if online { "online" } else { "stopped" });
-    line["workers"] = cluster.map(|s| s.workers).or_else(|| service::workers_asked_for(&dir)).into();
+    line["workers"] = cluster.or_else(|| service::workers_asked_for(&dir)).into();
     line
 }
 

@@ -12,7 +12,7 @@ use pm_common::app::status::SupervisorState;
 use pm_common::app::wait::patience::suspended;
 use pm_common::app::wait::{Goal, Patience, Sight, Silence, Teller, Watch};
 use pm_common::cli::options;
-use pm_common::cli::report::{EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::policy::time::Span;
 use pm_common::sys::clock;
 use pm_stat::Wait;
@@ -111,7 +111,7 @@ pub(crate) fn scale(home: &Home, name: &str, by: Scale) -> Result<(), Failure> {
     home::replace_file(&dir, WORKERS, format!("{wanted}\n").as_bytes()).or_fail(|| {
         let file = dir.join(WORKERS);
         let done = if now.is_some() {
-            format!("'{name}' has {wanted} workers, but only until its next start")
+            format!("'{name}' has {}, but only until its next start", counted(wanted))
         } else {
             format!("app '{name}'")
         };
@@ -165,6 +165,10 @@ fn count(dir: &Path, name: &str) -> Result<Option<u32>, Failure> {
     }
 }
 
+fn counted(workers: u32) -> String {
+    if workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") }
+}
+
 /// Has one worker more, or one fewer, as often as it takes, each time until they are ready.
 fn walk(home: &Home, name: &str, mut now: u32, wanted: u32) -> Result<(), Failure> {
     while now != wanted {
@@ -174,6 +178,12 @@ fn walk(home: &Home, name: &str, mut now: u32, wanted: u32) -> Result<(), Failur
         };
         let signal = Signal { number: number as u8, word: word.to_owned(), to_workers: false };
         signals::signal(home, name, &signal)?;
+        // Its supervisor wants so many from now on, whatever becomes of us; that it cannot be written is said at the end.
+        let _ = home.dir(name).map(|dir| home::replace_file(&dir, WORKERS, format!("{next}\n").as_bytes()));
+        let (count, not_all) = (counted(next), if next == wanted { String::new() } else { format!(", not {wanted}") });
+        let _parting = report::parting(&format!(
+            "not waited for any longer: '{name}' goes on to have {count}{not_all}; pm list shows it"
+        ));
         Wait { app: name.to_owned(), goal: Goal::Workers(next), timeout: None }.run(Some(home))?;
         now = next;
     }

@@ -29,20 +29,23 @@ fn each(call: &Call, act: impl Fn(&Home, &str) -> Result<(), Failure>) -> Result
     Ok(crate::apps::each(&chosen.names, act)?.max(chosen.code()))
 }
 
-/// Ends apps: those that have ended, and 1 if one has not.
-fn end(home: &Home, names: &[String]) -> (Vec<String>, u8) {
-    let _parting =
-        report::parting("not waited for any longer: what was told to stop goes on stopping; pm list shows it");
+/// Ends apps: those that have ended, and 1 if one has not; `not_done` is what does not follow where nobody waits for it.
+fn end(home: &Home, names: &[String], not_done: &str) -> (Vec<String>, u8) {
+    let goes_on = "not waited for any longer: what was told to stop goes on stopping";
+    let _parting = report::parting(&format!("{goes_on}{not_done}; pm list shows it"));
     let running = stopping::stop(home, names, None);
     let ended: Vec<_> = names.iter().filter(|name| !running.contains_key(*name)).cloned().collect();
-    ended.iter().filter_map(|name| home.dir(name)).for_each(|dir| status::forget_killed(&dir));
+    for dir in ended.iter().filter_map(|name| home.dir(name)) {
+        status::forget_killed(&dir);
+        status::forget_failure(&dir);
+    }
     (ended, u8::from(!running.is_empty()))
 }
 
 pub(crate) fn stop(call: &Call) -> Result<u8, Failure> {
     let home = ours()?;
     let chosen = targets::chosen(call)?;
-    let (ended, code) = end(&home, &chosen.names);
+    let (ended, code) = end(&home, &chosen.names, "");
     ended.iter().for_each(|name| report::info(format_args!("stopped '{name}'")));
     table(call, code.max(chosen.code()))
 }
@@ -50,7 +53,7 @@ pub(crate) fn stop(call: &Call) -> Result<u8, Failure> {
 pub(crate) fn kill(call: &Call) -> Result<u8, Failure> {
     let home = ours()?;
     let names: Vec<_> = targets::all()?.into_iter().filter(|app| app.is_known()).map(|app| app.name).collect();
-    let (_, code) = end(&home, &names);
+    let (_, code) = end(&home, &names, "");
     match (code, names.is_empty()) {
         (0, true) => report::info("no apps"),
         (0, false) => report::info("all apps are stopped; pm start all starts them again"),
@@ -66,7 +69,7 @@ pub(crate) fn delete(call: &Call) -> Result<u8, Failure> {
     names.sort_unstable();
     // Who restarts one of them would start it between its end and its removal.
     let _turns = Turns::of(&home, &names);
-    let (ended, code) = end(&home, &chosen.names);
+    let (ended, code) = end(&home, &chosen.names, ", and nothing is deleted");
     let removed = crate::apps::each(&ended, |home, name| {
         signals::remove(home, name)?;
         report::info(format_args!("deleted '{name}'"));
@@ -137,7 +140,7 @@ pub(crate) fn send(call: &Call) -> Result<u8, Failure> {
     let line = [words.join(" ").as_bytes(), b"\n"].concat();
     let code = crate::apps::each(&chosen.names, |home, name| input::send(home, name, &line))?;
     if code == 0 {
-        report::info(format_args!("sent a line to '{app}'"));
+        report::info(format_args!("sent a line to '{}'", chosen.names.join("', '")));
     }
     Ok(code.min(1))
 }

@@ -18,10 +18,11 @@ use crate::pm::apps::ours;
 use crate::pm::call::Call;
 use crate::pm::targets;
 use crate::start::awaited::served;
-use crate::start::launch::Patience;
+use crate::start::launch::{Patience, summary};
 
-/// The reload that counts is one asked for after the last that is known now, and nobody else asks for one meanwhile.
-pub(super) fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
+/// The reload that counts is one asked for after the last that is known now, and nobody else asks for one meanwhile;
+/// `rest` are those whose turn comes after it.
+pub(super) fn reload(call: &Call, name: &str, rest: &[&str]) -> Result<u8, Failure> {
     // A signal alone may be root's to another user's app.
     let writes = call.has("update-env") || call.has("moved");
     let home = if writes { ours()? } else { crate::apps::home()? };
@@ -46,8 +47,10 @@ pub(super) fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
             saved::update_env(&home, name)?;
         }
         signals::reload(&home, name, &hup, call.has("moved"))?;
-        let _parting =
-            report::parting(&format!("not waited for any longer: the reload of '{name}' goes on; pm list shows it"));
+        let not_begun = if rest.is_empty() { String::new() } else { format!("; not reloaded: {}", rest.join(", ")) };
+        let _parting = report::parting(&format!(
+            "not waited for any longer: the reload of '{name}' goes on{not_begun}; pm list shows it"
+        ));
         Wait { app: name.to_owned(), goal: Goal::Rolled { since }, timeout: None }.run(Some(&home))
     };
     if let Err(failure) = asked() {
@@ -119,11 +122,12 @@ pub(super) fn roll(call: &Call, planned: &Planned, asked: &Description) -> Resul
         }
     }
     if !fresh.is_empty() {
-        code =
-            code.max(planned.start(|plan| fresh.contains(&plan.start.name.as_str()), asked, &Patience::default())?);
+        let started = planned.start(|plan| fresh.contains(&plan.start.name.as_str()), asked, &Patience::default())?;
+        code = summary(&[code, started]);
     }
-    for plan in rolling {
-        code = code.max(reload(call, &plan.start.name)?);
+    for (at, plan) in rolling.iter().enumerate() {
+        let rest: Vec<_> = rolling[at + 1..].iter().map(|plan| plan.start.called()).collect();
+        code = summary(&[code, reload(call, &plan.start.name, &rest)?]);
     }
     Ok(code)
 }

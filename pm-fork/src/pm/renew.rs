@@ -1,6 +1,7 @@
 //! `restart` and `reload`, of apps that are known and of config files; `start` of a config file, too.
 
 use pm_common::cli::report::Failure;
+use pm_stat::App;
 
 use crate::apps::saved;
 use crate::asked::{Again, Description};
@@ -11,7 +12,7 @@ use crate::pm::call::Call;
 use crate::pm::reload::{reload, roll};
 use crate::pm::show::table;
 use crate::pm::targets;
-use crate::start::launch::Patience;
+use crate::start::launch::{Patience, summary};
 
 pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
     let (configs, others): (Vec<_>, Vec<_>) =
@@ -31,34 +32,38 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
     let described = configs.iter().map(|config| read(call, config)).collect::<Result<Vec<_>, _>>()?;
     let mut code = 0;
     for (asked, contents) in described {
-        code = code.max(apply(call, asked, contents)?);
+        code = summary(&[code, apply(call, asked, contents)?]);
     }
-    code = code.max(match call.verb.name {
+    let done = match call.verb.name {
         "restart" => again(call, &known, true)?,
         _ => reload_each(call, &known)?,
-    });
-    table(call, code.min(1))
+    };
+    table(call, summary(&[code, done]))
 }
 
-/// Starts apps as they were started; `restart`: what runs is stopped first, if it can be started again.
+/// Starts apps as they were started; `restart`: what runs is stopped first, if it can be started again. 1: one has
+/// failed; 124: one is not ready in time.
 ///
 /// # Errors
 /// 125: there is no place for apps.
 pub(crate) fn again(call: &Call, names: &[String], restart: bool) -> Result<u8, Failure> {
     ours()?;
     let how = Again { update_env: call.has("update-env"), restart };
-    if names.is_empty() { Ok(0) } else { saved::again(names, &how, &Patience::default()).map(|code| code.min(1)) }
+    if names.is_empty() { Ok(0) } else { saved::again(names, &how, &Patience::default()) }
 }
 
 fn reload_each(call: &Call, names: &[String]) -> Result<u8, Failure> {
-    let apps = targets::all()?;
+    let mut apps = targets::all()?;
+    apps.retain(|app| names.contains(&app.name));
+    let names: Vec<&str> = apps.iter().map(App::called).collect();
     let mut code = 0;
-    for app in apps.iter().filter(|app| names.contains(&app.name)) {
-        code = code.max(if app.runs() {
-            reload(call, &app.name)?
+    for (at, app) in apps.iter().enumerate() {
+        let done = if app.runs() {
+            reload(call, &app.name, &names[at + 1..])?
         } else {
             again(call, std::slice::from_ref(&app.name), false)?
-        });
+        };
+        code = summary(&[code, done]);
     }
     Ok(code)
 }
@@ -89,7 +94,7 @@ pub(crate) fn apply(call: &Call, asked: Description, contents: Contents) -> Resu
                 "reload" => roll(call, &planned, &asked)?,
                 _ => planned.start(|_| true, &asked, &patience)?,
             };
-            Ok(code.min(1).max(u8::from(planned.failed > 0)))
+            Ok(summary(&[code, u8::from(planned.failed > 0)]))
         }
     }
 }

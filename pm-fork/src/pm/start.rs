@@ -18,7 +18,7 @@ use crate::pm::apps::ours;
 use crate::pm::call::Call;
 use crate::pm::show::table;
 use crate::pm::{logs, renew, targets};
-use crate::start::launch::Patience;
+use crate::start::launch::{Patience, summary};
 
 pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
     let nothing = || Failure::own("nothing to start: name a script, or write an ecosystem.config.js (pm init)");
@@ -158,7 +158,7 @@ fn start_known(call: &Call, apps: &[&App]) -> Result<u8, Failure> {
         }
     }
     let stopped: Vec<_> = apps.iter().filter(|app| !app.runs()).map(|app| app.name.clone()).collect();
-    Ok(renew::again(call, &stopped, false)?.max(code))
+    Ok(summary(&[renew::again(call, &stopped, false)?, code]))
 }
 
 /// This process becomes the chain, as a container wants it. Nobody will write the file with the app's variables, so they
@@ -203,7 +203,7 @@ pub(crate) fn resurrect(call: &Call) -> Result<u8, Failure> {
                 report::fatal(&failure, &[]);
                 failure.code
             }
-            Ok(code) => code.min(1),
+            Ok(code) => code,
         }
     };
     let shown = list.display();

@@ -1,6 +1,7 @@
 //! What comes back: save, resurrect, the unit for systemd.
 
 use pm_tests::front::Front;
+use serde_json::Value;
 use std::process::Command;
 
 #[test]
@@ -24,6 +25,28 @@ fn what_was_saved_comes_back_as_it_was() {
     let pids = front.pids("web");
     front.ok("resurrect");
     assert_eq!(front.pids("web"), pids, "what runs is left alone");
+}
+
+/// A boot is a chance for what failed too often; who stops it says that it is not to run.
+#[test]
+fn an_app_that_gave_up_comes_back_unless_it_was_stopped() {
+    let front = Front::new();
+    let _ = front.scene.file("boom.js", "process.exit(3)");
+    assert_eq!(front.line("start boom.js --max-restarts 1 --restart-delay 1").code, 1);
+    assert_eq!(front.line("start boom.js --name once --no-autorestart").code, 1);
+    assert_eq!(front.list(), ["boom:errored", "once:errored"]);
+    let saved = || {
+        front.ok("save");
+        let list = std::fs::read_to_string(front.scene.dir().join("pm/.saved")).expect("saved");
+        let lines = list.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter_map(|line| Some(line.get("state")?.as_str()?.to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(saved(), ["online", "stopped"], "what is to run once has run");
+    front.ok("stop boom");
+    assert_eq!(front.list(), ["boom:stopped", "once:errored"]);
+    assert_eq!(saved(), ["stopped", "stopped"]);
+    let described = front.ok("describe boom").out;
+    assert!(described.contains("exit 3 at ") && !described.contains("gave up"), "{described}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Waits: each says what for, notices who cannot act, and has an end.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::Instant;
 
-use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
+use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGKILL, SIGSTOP};
 use pm_tests::front::Front;
 use pm_tests::{http, proc, stat, wait};
 
@@ -211,4 +212,38 @@ fn a_scale_beside_a_restart_or_a_reload_leaves_the_number_that_was_asked_for() {
         // The old ones finish what they have in hand.
         wait::until("the new ones alone", || (front.list() == vec!["slow:online"; count]).then_some(()));
     }
+}
+
+/// Also a start behind a stop, where signals were held back. (Each wait says after a second what it waits for.)
+#[test]
+fn who_interrupts_a_wait_hears_what_goes_on_and_what_is_not_done() {
+    let front = Front::new();
+    let _ = front.scene.file("never.js", "setInterval(() => {}, 1e6)\nprocess.on('SIGINT', () => {})\n");
+    let _ = front.scene.file(
+        "all.config.js",
+        "const app = { script: 'never.js', wait_ready: true, listen_timeout: 1e6, kill_timeout: 1e6 }
+         const cluster = { name: 'c', exec_mode: 'cluster', instances: 1 }
+         module.exports = [{ name: 'a' }, { name: 'b/b' }, cluster, { name: 'd' }].map(own => ({ ...app, ...own }))",
+    );
+    let interrupted = |waits: &[(&[&str], &str, &str)]| {
+        let waiting: Vec<_> = waits.iter().map(|(args, ..)| front.start(args)).collect();
+        for (one, (_, awaited, parting)) in waiting.iter().zip(waits) {
+            one.line(awaited);
+            one.signal(SIGINT);
+            let said = one.line("not waited for any longer");
+            assert!(said.contains(parting), "{said}");
+            assert_eq!(one.wait().signal(), Some(SIGINT as i32), "{}", one.output());
+        }
+    };
+    interrupted(&[(&["start", "all.config.js"], "waiting for app", "the starts go on; pm list shows them")]);
+    interrupted(&[
+        (&["reload", "a", "b/b"], "reloading 'a'", "the reload of 'a' goes on; not reloaded: b/b; pm list shows it"),
+        (&["scale", "c", "3"], "waiting for", "'c' goes on to have 2 workers, not 3; pm list shows it"),
+        (
+            &["delete", "d"],
+            "waiting for 'd'",
+            "what was told to stop goes on stopping, and nothing is deleted; pm list",
+        ),
+    ]);
+    assert_eq!(std::fs::read_to_string(front.scene.dir().join("pm/c/workers")).expect("there"), "2\n");
 }

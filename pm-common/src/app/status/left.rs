@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{DIRECTORY, Status, SupervisorLine, Told, WorkerLine};
+use super::{DIRECTORY, Status, StatusFile, SupervisorLine, SupervisorState, Told, WorkerLine};
 use crate::kernel::procfs;
 
 /// Of the supervisors that were `killed`, those with workers that go on below nobody; only these workers.
@@ -49,6 +49,19 @@ pub fn forget_killed(dir: &Path) {
         let SupervisorLine { tool, pid, .. } = &status.supervisor;
         let _ = std::fs::remove_file(directory.join(format!("{tool}.{pid}")));
         let _ = std::fs::remove_file(spare(&directory, tool, *pid));
+    }
+}
+
+/// Has the app in `dir` be one that was stopped on request, if its supervisor had given up.
+///
+/// How its last worker ended stays.
+pub fn forget_failure(dir: &Path) {
+    let failed = Told::read(dir).unwrap_or_default().ended.into_iter().filter(Status::gave_up);
+    for Status { mut supervisor, workers } in failed {
+        supervisor.state = SupervisorState::Ended;
+        let mut file = StatusFile::of(dir, &supervisor.tool, supervisor.pid);
+        file.write(&supervisor, &workers);
+        file.leave();
     }
 }
 

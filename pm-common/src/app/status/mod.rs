@@ -20,7 +20,7 @@ mod pair;
 mod roll;
 
 pub use counts::Counts;
-pub use left::{forget_killed, lost_above, orphaned};
+pub use left::{forget_failure, forget_killed, lost_above, orphaned};
 pub use line::{Ended, Id, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 pub use owner::{app_of, port_holder, port_taken, socket_holder};
 use pair::Pair;
@@ -75,6 +75,12 @@ impl Status {
     #[must_use]
     pub fn gave_up(&self) -> bool {
         self.supervisor.state == SupervisorState::GaveUp
+    }
+
+    /// Whether its supervisor gave up what it had tried again: what is run once has failed, too, and is done.
+    #[must_use]
+    pub fn failed_often(&self) -> bool {
+        self.gave_up() && self.workers.iter().any(|worker| worker.restarts > 0)
     }
 
     /// Whether it was left on purpose, at the end of its supervisor.
@@ -206,13 +212,16 @@ impl StatusFile {
     /// The file of the tool in the app's directory (not yet written); what dead supervisors left there is removed.
     #[must_use]
     pub fn new(dir: Option<&Path>, tool: &str) -> Self {
-        let pid = std::process::id();
-        let paths = dir.map(|d| d.join(DIRECTORY)).map(|d| {
-            remove_stale(&d);
-            let pid = pid.cast_signed();
-            (d.join(format!("{tool}.{pid}")), left::spare(&d, tool, pid))
-        });
-        Self { paths, pair: Pair::default(), text: String::new(), warned: false }
+        let pid = std::process::id().cast_signed();
+        let nowhere = Self { paths: None, pair: Pair::default(), text: String::new(), warned: false };
+        dir.inspect(|dir| remove_stale(&dir.join(DIRECTORY))).map_or(nowhere, |dir| Self::of(dir, tool, pid))
+    }
+
+    /// The file of the supervisor with this pid in the app's directory.
+    fn of(dir: &Path, tool: &str, pid: i32) -> Self {
+        let directory = dir.join(DIRECTORY);
+        let paths = (directory.join(format!("{tool}.{pid}")), left::spare(&directory, tool, pid));
+        Self { paths: Some(paths), pair: Pair::default(), text: String::new(), warned: false }
     }
 
     /// Replaces what the file says, if that has changed.
