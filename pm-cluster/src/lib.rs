@@ -1,11 +1,12 @@
 //! Runs N copies of a program behind one listening address, and replaces those that die.
 //!
 //! `command` is what was asked for, `sockets` what we hold; `node` speaks Node's cluster protocol, `bind` serves programs
-//! that bind by themselves, `care` judges workers; `cluster` owns these. The state machine and the loop are pm-common's,
+//! that bind by themselves, `care` judges workers, `closing` tells clients to move on; `cluster` owns these. The state machine and the loop are pm-common's,
 //! and so is what copies get that share nothing (`--apart`).
 
 pub mod bind;
 pub mod care;
+mod closing;
 mod cluster;
 pub mod command;
 pub mod node;
@@ -43,6 +44,10 @@ const NO_ROOM: &str = "cannot keep descriptors free";
 /// # Errors
 /// Bad usage, or the kernel refuses what a supervisor needs: exit code 125.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
+    let mut args = args.into_iter().peekable();
+    if args.next_if(|first| first == closing::ARGUMENT).is_some() {
+        return Ok(closing::run(&args.collect::<Vec<_>>()));
+    }
     let parsed = match PM_CLUSTER.parse(args)? {
         Asked::Print(text) => return print(&text),
         Asked::Run(parsed) => parsed,
@@ -80,6 +85,7 @@ fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Res
         // Bun takes no notice of NODE_OPTIONS.
         is_heard: argv.first().is_some_and(|program| base_name(program) != "bun"),
         argv: argv.clone(),
+        tells_clients: options.close_rewrite,
     };
     let sockets = hold(mode, &sockets, &options.listen)?;
     let (binds, primary) = (Binds::new(fanout, open), Primary::new(Ending::of(&options.rules)));

@@ -87,6 +87,7 @@ pm-cluster	--env-file	.	FILE	.	variables for workers, read again at each reload
 pm-cluster	--out	.	FILE	.	append the workers'\'' output; %s in FILE is the slot
 pm-cluster	--err	.	FILE	.	the same for their errors
 pm-cluster	--no-preload	.	.	.	no drain script in Node workers
+pm-cluster	--no-close-rewrite	.	.	.	do not tell clients of a draining server to move on
 pm-cluster	--apart	.	.	.	copies share no port, and none overlaps its successor
 pm-cluster	--balance	.	lanes|shared|rr	.	lanes, shared or rr (lanes)
 pm-cluster	--listen	.	[HOST]:PORT|unix:PATH[,mode=OCTAL][,owner=USER[:GROUP]]	.	open [HOST]:PORT or unix:PATH, pass it (LISTEN_FDS)

@@ -125,6 +125,8 @@ pub fn text() -> String {
         Fanout::Off => "none for programs that bind by themselves, only for Node.js",
     };
     let _ = writeln!(text, "{:<28}{word}", "--fanout auto");
+    let told = trial::trace().map_or_else(|error| format!("no, {}", report::reason(&error)), |()| "yes".to_owned());
+    let _ = writeln!(text, "{:<28}{told} (ptrace)", "tell busy clients to go");
     text
 }
 

@@ -12,6 +12,7 @@ use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::{clock, pidfd, process};
 use rustix::process::Signal;
 
+use crate::closing::Helper;
 use crate::sockets::Sockets;
 
 /// A client whose handshake was under way when its lane was steered off may take this long to appear in its queue.
@@ -19,6 +20,10 @@ const SETTLE: Span = Span::secs(1);
 /// The pauses between looks: at first as short as a request, doubled up to the longest.
 const FIRST_PAUSE: Span = Span::millis(10);
 const LONGEST_PAUSE: Span = Span::millis(200);
+/// Clients that have a connection of their own for each request, or close it after one, are gone by then.
+const QUIET: Span = Span::millis(200);
+/// What [`QUIET`] is where the server tells its clients itself (Node, by the drain script).
+const TOLD: Span = Span::millis(1500);
 /// Milliseconds between two parts of an answer that is being streamed, at most.
 const STREAM_PAUSE: u32 = 1000;
 
@@ -29,6 +34,10 @@ pub struct Drains {
     limit: Span,
     under_way: BTreeMap<WorkerId, Drain>,
     proc: Proc,
+    /// Clients are told to move on.
+    tells_clients: bool,
+    /// What a person should be told.
+    warnings: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -44,6 +53,10 @@ struct Drain {
     /// or in the queue, by what the kernel names them by.
     only: Option<BTreeSet<u64>>,
     stopping: bool,
+    /// Clients that still keep connections busy after this time are told to move on; `None`: nobody tells them, or
+    /// somebody does already.
+    tell_after: Option<Span>,
+    helper: Option<Helper>,
 }
 
 /// The sockets of each port: the numbers of their sockets, and how many connections wait.
@@ -69,31 +82,46 @@ fn holds_up(one: &Connection, at: Age) -> bool {
 impl Drains {
     /// Drains of which none is under way yet; `grace`: what a worker has for its end.
     #[must_use]
-    pub fn new(grace: Span) -> Self {
+    pub fn new(grace: Span, tells_clients: bool) -> Self {
         let (under_way, proc) = (BTreeMap::new(), Proc::default());
-        Self { limit: Span(grace.0 / 8 * 7), under_way, proc }
+        Self { limit: Span(grace.0 / 8 * 7), under_way, proc, tells_clients, warnings: Vec::new() }
     }
 
     /// Begins the drain of a worker; `ports` is where it listens by itself, `linger` how long connections may be idle.
     pub fn begin(&mut self, who: WorkerId, pid: i32, ports: Vec<u16>, linger: Span, stopping: bool) {
         let now = clock::now();
         let ports = ports.into_iter().collect();
-        let drain = Drain { pid, ports, since: now, linger, next: now, pause: FIRST_PAUSE, only: None, stopping };
-        self.under_way.insert(who, drain);
+        // At a stop there is nobody to move on to.
+        let tell_after = (self.tells_clients && !stopping && linger > Span::ZERO).then_some(QUIET);
+        self.under_way.insert(
+            who,
+            Drain {
+                pid,
+                ports,
+                since: now,
+                linger,
+                next: now,
+                pause: FIRST_PAUSE,
+                only: None,
+                stopping,
+                tell_after,
+                helper: None,
+            },
+        );
     }
 
     /// Asks Node servers in the worker's tree to send their clients off, so that those which keep their connections
     /// busy lose nothing.
     pub fn ask(&mut self, who: WorkerId, signal: Signal) {
-        let Some(drain) = self.under_way.get(&who) else { return };
+        let Some(drain) = self.under_way.get_mut(&who) else { return };
         let tree: Vec<i32> = self.proc.tree(drain.pid, |_| true).iter().map(|stat| stat.pid).collect();
         let number = signal.as_raw() as u8;
         for pid in tree {
             // First the descriptor, so that what is looked at is what is signalled.
             let Ok(process) = pidfd::open(pid) else { continue };
             let is_node = procfs::is_node(pid);
-            if is_node && self.proc.catches(pid, number) {
-                let _ = process::signal(process.as_fd(), number);
+            if is_node && self.proc.catches(pid, number) && process::signal(process.as_fd(), number).is_ok() {
+                drain.tell_after = drain.tell_after.map(|_| TOLD);
             }
         }
     }
@@ -143,11 +171,42 @@ impl Drains {
         let at = Age { age: millis(age), linger: millis(linger) };
         // Without a look at them, idle is all that they can be.
         let Some(all) = drain.connections(&mut self.proc, seen) else { return age >= linger };
-        !all.iter().any(|one| holds_up(one, at))
+        let done = !all.iter().any(|one| holds_up(one, at));
+        if !done && let Err(why) = drain.tell_clients(age, limit) {
+            self.warnings.push(format!(
+                "cannot tell the clients of a draining worker to move on, so that those which keep their connections busy \
+                 may lose a request: {why} (pm-cluster --probe says what is allowed)"
+            ));
+        }
+        done
+    }
+
+    /// What a person should be told since the last call.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// The processes of ours that tell clients.
+    pub fn children(&self) -> impl Iterator<Item = i32> {
+        self.under_way.values().filter_map(|drain| drain.helper.as_ref().map(Helper::pid))
     }
 }
 
 impl Drain {
+    /// Has the clients told to move on, when it is time for that; an error: they are not, and why.
+    fn tell_clients(&mut self, age: Span, limit: Span) -> Result<(), String> {
+        if let Some(ended) = self.helper.as_ref().and_then(Helper::ended) {
+            self.helper = None;
+            return ended;
+        }
+        if self.tell_after.is_none_or(|after| age < after) {
+            return Ok(());
+        }
+        self.tell_after = None;
+        self.helper = Some(Helper::start(self.pid, &self.ports, Span(limit.0.saturating_sub(age.0)))?);
+        Ok(())
+    }
+
     /// The connections that the worker has accepted, at a stop those too that it has yet to accept; `None` where the
     /// kernel does not show them.
     fn connections(&mut self, proc: &mut Proc, (seen, queues): &mut (SeenPorts, Queues)) -> Option<Vec<Connection>> {

@@ -259,7 +259,7 @@ impl Adapter for Cluster {
     }
 
     fn children(&self) -> Vec<i32> {
-        self.health.iter().flat_map(Health::children).collect()
+        self.health.iter().flat_map(Health::children).chain(self.drains.children()).collect()
     }
 
     fn listening(&self) -> BTreeMap<WorkerId, Listens> {

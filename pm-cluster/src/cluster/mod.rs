@@ -58,7 +58,7 @@ impl Cluster {
             sockets,
             primary,
             binds,
-            drains: Drains::new(settings.grace),
+            drains: Drains::new(settings.grace, settings.tells_clients),
             health: settings.health.clone().map(Health::new),
             lag: Lag::new(max_lag),
             inspectors: inspector::Ports::default(),
@@ -112,8 +112,8 @@ impl Cluster {
     }
 
     fn say_warnings(&mut self) {
-        for warning in [self.primary.take_warnings(), self.sockets.take_warnings(), self.binds.take_warnings()].concat()
-        {
+        let (ours, others) = (self.drains.take_warnings(), self.binds.take_warnings());
+        for warning in [self.primary.take_warnings(), self.sockets.take_warnings(), others, ours].concat() {
             if !self.said.contains(&warning) {
                 report::warning(&warning);
                 self.said.insert(warning);

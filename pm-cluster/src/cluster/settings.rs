@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) sockets: Vec<(OsString, OsString)>,
     /// The program and its arguments.
     pub(crate) argv: Vec<OsString>,
+    /// Clients that keep their connections busy are told to move on, where the server is not.
+    pub(crate) tells_clients: bool,
 }
 
 impl Settings {

@@ -35,6 +35,7 @@ pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
     pub(crate) err: Option<PathBuf>,
     pub(crate) preload: bool,
+    pub(crate) close_rewrite: bool,
     /// The copies share nothing, and of a slot one ends before the next starts.
     pub(crate) apart: bool,
     pub(crate) fanout: FanoutChoice,
@@ -58,6 +59,7 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         out: None,
         err: None,
         preload: true,
+        close_rewrite: true,
         apart: false,
         fanout: FanoutChoice::Auto,
         health: None,
@@ -96,6 +98,7 @@ impl Options {
             "out" => self.out = Some(PathBuf::from(value)),
             "err" => self.err = Some(PathBuf::from(value)),
             "no-preload" => self.preload = false,
+            "no-close-rewrite" => self.close_rewrite = false,
             "apart" => self.apart = true,
             "health" => {
                 self.ask(Question::Url(health(option, value)?))?;
@@ -169,7 +172,8 @@ fn fanout(option: &str, value: &OsStr) -> Result<FanoutChoice, Failure> {
 }
 
 /// Options that are about what workers share, or about two of them in one slot.
-const SHARED: [&str; 8] = ["balance", "fanout", "health", "health-cmd", "listen", "no-preload", "overlap", "soak"];
+const SHARED: [&str; 9] =
+    ["balance", "fanout", "health", "health-cmd", "listen", "no-close-rewrite", "no-preload", "overlap", "soak"];
 
 fn check_apart(rules: &Rules, given: &[(&str, OsString)]) -> Result<(), Failure> {
     let lag = rules.max_lag.map(|_| "max-lag");

@@ -154,6 +154,7 @@ pub static PM_CLUSTER: Tool = Tool {
         opt("out", "FILE", "append the workers' output; %s in FILE is the slot"),
         opt("err", "FILE", "the same for their errors"),
         switch("no-preload", "no drain script in Node workers").rare(),
+        switch("no-close-rewrite", "do not tell clients of a draining server to move on").rare(),
         switch("apart", "copies share no port, and none overlaps its successor").rare(),
         opt("balance", "HOW", "lanes, shared or rr (lanes)").one_of("lanes|shared|rr"),
         opt("listen", "ADDR", "open [HOST]:PORT or unix:PATH, pass it (LISTEN_FDS)")

@@ -14,6 +14,7 @@ pub mod parting;
 pub mod passed;
 pub mod pidfd;
 pub mod process;
+pub mod ptrace;
 pub mod random;
 pub mod reach;
 pub mod rights;

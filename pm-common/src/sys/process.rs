@@ -100,7 +100,11 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
                 libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
             }
             keep.iter().try_for_each(|fd| checked(libc::fcntl(*fd, libc::F_SETFD, 0)))?;
-            watch.into_iter().for_each(super::seccomp::install);
+            if let Some(watch) = watch {
+                super::seccomp::install(watch);
+                // Whoever may look at its calls may trace it in a drain.
+                super::ptrace::let_parent_trace();
+            }
             if let Some((fd, number)) = place {
                 checked(libc::dup2(fd, number))?;
             }

@@ -19,6 +19,17 @@ pub fn read_memory(thread: i32, address: usize, length: usize) -> io::Result<Vec
     Ok(bytes)
 }
 
+/// Writes over memory of another process, where that may write itself.
+///
+/// # Errors
+/// That of process_vm_writev(2): EPERM, EFAULT, ESRCH; or less than all was written.
+pub fn write_memory(thread: i32, address: usize, bytes: &[u8]) -> io::Result<()> {
+    let to = nix::sys::uio::RemoteIoVec { base: address, len: bytes.len() };
+    let pid = nix::unistd::Pid::from_raw(thread);
+    let put = nix::sys::uio::process_vm_writev(pid, &[io::IoSlice::new(bytes)], &[to])?;
+    if put == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
 /// A duplicate of a descriptor of another process (its leader's pid, not a thread's).
 ///
 /// # Errors

@@ -15,16 +15,16 @@ use super::fdpass;
 
 /// The architecture whose system calls are looked at (linux/audit.h); what runs as another goes on unseen.
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: Option<u32> = Some(0xc000_003e);
+pub const ARCHITECTURE: Option<u32> = Some(0xc000_003e);
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: Option<u32> = Some(0xc000_00b7);
+pub const ARCHITECTURE: Option<u32> = Some(0xc000_00b7);
 #[cfg(target_arch = "riscv64")]
-const ARCHITECTURE: Option<u32> = Some(0xc000_00f3);
+pub const ARCHITECTURE: Option<u32> = Some(0xc000_00f3);
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
-const ARCHITECTURE: Option<u32> = None;
+pub const ARCHITECTURE: Option<u32> = None;
 
 /// From this number on, calls are those of x32, which share the architecture of x86_64.
-const X32: u32 = 0x4000_0000;
+pub const X32: u32 = 0x4000_0000;
 /// The length of a netlink address: the C library binds one at each name lookup, and nothing is to be said of that.
 const NETLINK_LENGTH: u32 = 12;
 

@@ -1,6 +1,6 @@
-//! Tries out, in a child of its own, what watching a program's binds needs ([`super::seccomp`]).
+//! Tries out, in children of its own, what watching a program's binds needs ([`super::seccomp`]), and tracing it.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::daemon::{Fork, fork};
 use super::seccomp::{self, Arrival, Call, Listener, Notice};
-use super::{fdpass, reach, socket};
+use super::{fdpass, ptrace, reach, socket};
 
 /// How long the child may take for one step: it is never reached but on a machine that stands still.
 const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
@@ -35,6 +35,52 @@ pub fn run() -> Trial {
         let again = || Err(copy(&error));
         Trial { watch: again(), read: again(), take: again(), put: again() }
     })
+}
+
+/// Tries whether a child can be traced by another, as a worker is by the helper of a drain ([`super::ptrace`]).
+///
+/// # Errors
+/// That of fork(2) and ptrace(2): EPERM, and EIO before Linux 5.3.
+pub fn trace() -> io::Result<()> {
+    if seccomp::ARCHITECTURE.is_none() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let (mut said, say) = io::pipe()?;
+    let worker = match fork()? {
+        Fork::Parent(child) => child,
+        Fork::Child => {
+            ptrace::let_parent_trace();
+            drop(say);
+            loop {
+                // SAFETY: waits for a signal, and touches no memory.
+                unsafe { libc::pause() };
+            }
+        }
+    };
+    drop(say);
+    // Its end of the pipe is closed once it has said that it may be traced.
+    let heard = said.read(&mut [0]).map(drop);
+    let traced = heard.and_then(|()| trace_by_child(worker.as_raw()));
+    let _ = nix::sys::signal::kill(worker, nix::sys::signal::SIGKILL);
+    let _ = nix::sys::wait::waitpid(worker, None);
+    traced
+}
+
+fn trace_by_child(worker: i32) -> io::Result<()> {
+    match fork()? {
+        Fork::Child => {
+            let traced = ptrace::seize(worker).and_then(|()| ptrace::interrupt(worker));
+            let looked = traced.and_then(|()| ptrace::next()).and_then(|(thread, _)| ptrace::call(thread));
+            let errno = looked.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
+            // SAFETY: as in `attempt`.
+            unsafe { libc::_exit(errno) }
+        }
+        Fork::Parent(child) => match nix::sys::wait::waitpid(child, None)? {
+            WaitStatus::Exited(_, 0) => Ok(()),
+            WaitStatus::Exited(_, errno) => Err(io::Error::from_raw_os_error(errno)),
+            _ => Err(io::Error::other("the process that tried it was killed")),
+        },
+    }
 }
 
 fn copy(error: &io::Error) -> io::Error {
@@ -119,7 +165,6 @@ fn look(listener: &Listener, notice: Notice, child: i32) -> Option<Trial> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
     use std::time::{Duration, Instant};
 
     use super::*;

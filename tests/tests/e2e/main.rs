@@ -16,6 +16,7 @@ mod any_table;
 mod as_root;
 mod beside_pm2;
 mod booted;
+mod closing;
 mod codes;
 mod crash;
 mod drain;

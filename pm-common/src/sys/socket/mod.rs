@@ -299,6 +299,31 @@ pub fn nothing_read(connection: impl AsFd) -> io::Result<bool> {
     Ok(info.tcpi_bytes_received.saturating_sub(end) <= unread)
 }
 
+/// What is under way on a TCP connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// Neither side has ended it.
+    pub established: bool,
+    /// Milliseconds since something was sent last.
+    pub sent_ago: u32,
+    /// Milliseconds since something came last.
+    pub received_ago: u32,
+}
+
+/// What is under way on a TCP connection.
+///
+/// # Errors
+/// That of getsockopt(2): no TCP socket.
+pub fn traffic(connection: impl AsFd) -> io::Result<Traffic> {
+    const ESTABLISHED: u8 = 1;
+    let info = tcp_info(connection.as_fd())?;
+    Ok(Traffic {
+        established: info.tcpi_state == ESTABLISHED,
+        sent_ago: info.tcpi_last_data_sent,
+        received_ago: info.tcpi_last_data_recv,
+    })
+}
+
 fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;

@@ -1,0 +1,12 @@
+//! The closing of busy connections for a server that cannot be told: in a drain, a helper process traces the worker and
+//! writes `Connection: close` into the heads of its next responses, in place.
+//!
+//! `head` is what is written over, `stops` what to do when a thread stops (both pure); `tracer` does it, in the process
+//! of `helper`, which may be killed at any moment: the kernel lets the worker go on.
+
+mod head;
+mod helper;
+mod stops;
+mod tracer;
+
+pub(crate) use helper::{ARGUMENT, Helper, run};

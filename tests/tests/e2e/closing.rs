@@ -1,0 +1,171 @@
+//! Clients that keep their connections busy, of servers that nobody can tell: in a drain they hear `Connection: close`.
+
+use std::io::BufRead as _;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGKILL, SIGSTOP};
+use pm_tests::chain::Chain;
+use pm_tests::http::Connection;
+use pm_tests::load::{Load, Style, Tally};
+use pm_tests::scene::Scene;
+use pm_tests::{any, proc, roll, wait};
+
+const KEPT: &str = "/usr/bin/python3 $F/any/kept.py";
+
+/// What busy clients see of a roll.
+fn rolled(scene: &Scene, cluster: &str) -> Tally {
+    let chain = any::start(scene, &format!("{cluster} -n 2 --soak 100ms --grace 4s"), KEPT);
+    any::serving(&chain, 2);
+    let load = Load::start(scene.port, 4, Style::Kept);
+    load.advance(10);
+    roll::well(&chain);
+    roll::drained(&chain);
+    load.advance(10);
+    let tally = load.end();
+    assert!(chain.messages("cannot tell").is_empty(), "{}", chain.output());
+    chain.stop();
+    tally
+}
+
+#[test]
+fn a_client_that_keeps_its_connection_busy_loses_nothing() {
+    let tally = rolled(&any::scene(), "pm-cluster");
+    assert!(tally.misses.is_empty(), "{:?}", tally.misses);
+}
+
+/// Else the test above could not fail.
+#[test]
+fn without_it_such_clients_lose_requests() {
+    let tally = rolled(&any::scene(), "pm-cluster --no-close-rewrite");
+    assert!(!tally.misses.is_empty());
+}
+
+#[test]
+fn the_processes_of_a_worker_are_all_followed() {
+    let tally = rolled(&any::scene().with("PROCESSES", "2"), "pm-cluster");
+    assert!(tally.misses.is_empty(), "{:?}", tally.misses);
+}
+
+/// A worker that drains for a connection that it holds, and the helper that tells its clients.
+struct Draining<'a> {
+    chain: Chain<'a>,
+    connection: Connection<std::net::TcpStream>,
+    worker: u32,
+    helper: u32,
+}
+
+/// Begins a roll with an open connection.
+fn draining(scene: &Scene) -> Draining<'_> {
+    let chain = any::start(scene, "pm-cluster -n 1 --soak 100ms --grace 4s", KEPT);
+    let worker = any::serving(&chain, 1)[&0];
+    let mut connection = Connection::open(scene.port).expect("serves");
+    assert_eq!(connection.request("/", "keep-alive"), Ok(worker.to_string()));
+    chain.signal(SIGHUP);
+    let helper = chain.until("the helper", || helper_of(&chain));
+    chain.until("a traced worker", || (proc::status(worker, "TracerPid")? == helper.to_string()).then_some(()));
+    Draining { chain, connection, worker, helper }
+}
+
+fn helper_of(chain: &Chain<'_>) -> Option<u32> {
+    proc::children(chain.pid()).into_iter().find(|pid| proc::name(*pid) == "pm-close")
+}
+
+#[test]
+fn a_worker_whose_helper_is_killed_goes_on() {
+    let scene = any::scene();
+    let mut at = draining(&scene);
+    proc::send(at.helper, SIGKILL);
+    at.chain.until("its end", || helper_of(&at.chain).is_none().then_some(()));
+    assert_eq!(proc::status(at.worker, "TracerPid"), Some("0".to_owned()));
+    for _ in 0..10 {
+        assert_eq!(at.connection.request("/", "keep-alive"), Ok(at.worker.to_string()), "{}", at.chain.output());
+        assert!(!at.connection.closing);
+    }
+    assert_eq!(helper_of(&at.chain), None, "one is enough for a drain");
+    at.chain.stop();
+}
+
+#[test]
+fn a_worker_that_is_stopped_and_continued_is_so() {
+    let scene = any::scene();
+    let mut at = draining(&scene);
+    let stopped = || matches!(proc::state(at.worker), Some('T' | 't'));
+    proc::send(at.worker, SIGSTOP);
+    // One that is traced stands still for a moment at each of its calls.
+    let mut looks = 0;
+    at.chain.until("a stop that lasts", || {
+        looks = if stopped() { looks + 1 } else { 0 };
+        (looks == 20).then_some(())
+    });
+    at.connection.send("/", "keep-alive").expect("sent");
+    assert!(stopped());
+    proc::send(at.worker, SIGCONT);
+    assert_eq!(at.connection.answer(), Ok(at.worker.to_string()), "{}", at.chain.output());
+    assert!(at.connection.closing, "{}", at.chain.output());
+    at.chain.stop();
+}
+
+/// What goes out on a connection after a head is no head, whatever it looks like.
+#[test]
+fn a_stream_is_left_alone() {
+    let scene = any::scene();
+    let chain = any::start(&scene, "pm-cluster -n 1 --soak 100ms --grace 4s", KEPT);
+    let worker = any::serving(&chain, 1)[&0];
+    let mut stream = Connection::open(scene.port).expect("serves");
+    stream.send("/events", "keep-alive").expect("sent");
+    let head = stream.head(&mut Vec::new()).expect("a head");
+    assert!(head.contains("text/event-stream"), "{head}");
+    chain.signal(SIGHUP);
+    let helper = chain.until("the helper", || helper_of(&chain));
+    chain.until("a traced worker", || (proc::status(worker, "TracerPid")? == helper.to_string()).then_some(()));
+    // The drain waits for it as long as it may.
+    let mut rest = Vec::new();
+    let events = std::iter::from_fn(|| stream.head(&mut rest).ok()).collect::<Vec<_>>();
+    assert!(events.len() > 50 && events.iter().all(|event| event.contains("connection: keep-alive")), "{events:?}");
+    chain.stop();
+}
+
+/// A process that traces a worker as a debugger does.
+struct Debugger(Child);
+
+impl Debugger {
+    fn attach(pid: u32) -> Self {
+        const SEIZE: &str = "import ctypes, signal, sys\n\
+                             print(ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), 0, 0), flush=True)\n\
+                             signal.pause()";
+        let python =
+            Command::new("/usr/bin/python3").args(["-c", SEIZE, &pid.to_string()]).stdout(Stdio::piped()).spawn();
+        let mut child = python.expect("python3");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("a pipe");
+        let _ = std::io::BufReader::new(output).read_line(&mut line);
+        assert_eq!(line.trim(), "0");
+        Self(child)
+    }
+}
+
+impl Drop for Debugger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_debugger_keeps_its_process() {
+    let scene = any::scene();
+    let chain = any::start(&scene, "pm-cluster -n 1 --soak 100ms --grace 4s", KEPT);
+    let worker = any::serving(&chain, 1)[&0];
+    let debugger = Debugger::attach(worker);
+    let mut connection = Connection::open(scene.port).expect("serves");
+    assert_eq!(connection.request("/", "keep-alive"), Ok(worker.to_string()));
+    chain.signal(SIGHUP);
+    chain.line("cannot tell the clients of a draining worker to move on");
+    assert!(chain.output().contains("it has a debugger"), "{}", chain.output());
+    let tracer = proc::status(worker, "TracerPid");
+    assert_eq!(tracer, Some(debugger.0.id().to_string()));
+    assert_eq!(connection.request("/", "keep-alive"), Ok(worker.to_string()));
+    drop(debugger);
+    wait::until("its end", || (!proc::alive(worker)).then_some(()));
+    chain.stop();
+}
