@@ -208,6 +208,7 @@ fn an_aborted_roll_is_told_with_its_reason() {
         started: 1,
         ended: 1,
         ok: Some(false),
+        then: "others-go-on".to_owned(),
         reason: "the new worker ended before it was ready code=1".to_owned(),
         slot: Some(0),
         stderr: vec!["Error: größe".to_owned(), "\u{1b}[31m    at x".to_owned()],

@@ -79,6 +79,27 @@ pub enum Record {
     GaveUp { exit: Exit },
 }
 
+impl Then {
+    /// Its word in the status and in the journal.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::OthersGoOn => "others-go-on",
+            Self::StartedAgain => "started-again",
+            Self::Nothing => "down",
+            Self::NewGoesOn => "new-goes-on",
+        }
+    }
+
+    /// What this word means; `None`: a later version's.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::OthersGoOn, Self::StartedAgain, Self::Nothing, Self::NewGoesOn]
+            .into_iter()
+            .find(|one| one.word() == word)
+    }
+}
+
 impl Record {
     /// Whether this is worth no more than the level info.
     #[must_use]

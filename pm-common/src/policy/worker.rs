@@ -122,6 +122,22 @@ pub enum Loads {
 }
 
 impl Loads {
+    /// Its word in the journal.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Server => "server",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// What this word means; `None`: a later version's.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Nothing, Self::Server, Self::Unknown].into_iter().find(|one| one.word() == word)
+    }
+
     /// As the script in Node says it.
     #[must_use]
     pub const fn of(server: bool) -> Self {

@@ -92,7 +92,7 @@ impl<A: Adapter> Supervise<A> {
 
     fn resolve_release(&mut self) {
         self.manager.reloads();
-        let moves = self.publisher.roll_begins();
+        let moves = self.publisher.roll_begins(self.machine.roll().started);
         self.store.forget_releases();
         self.events.push_back(match self.releases.resolve_next() {
             Err(failure) => Event::ResolveFailed(failure.message),

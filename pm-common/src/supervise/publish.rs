@@ -17,6 +17,7 @@ use crate::cli::policy_options;
 use crate::cli::report;
 use crate::kernel::procfs;
 use crate::policy::WorkerId;
+use crate::policy::record::Then;
 use crate::policy::supervisor::{RollView, Supervisor, View};
 use crate::policy::time::{Mono, Span};
 use crate::sys::clock;
@@ -57,8 +58,7 @@ impl Publisher {
     /// A publisher into the app's directory, if it has one.
     #[must_use]
     pub fn new(tool: &'static str, home: AppDir) -> Self {
-        // Left for a supervisor that is no more.
-        let _ = home.take_moved();
+        home.forget_moved();
         let (file, err_log) = (StatusFile::new(home.dir(), tool), ErrLog::of(home.dir()));
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         Self {
@@ -167,13 +167,13 @@ impl Publisher {
         }
     }
 
-    /// A roll begins; whether its release may listen elsewhere.
-    pub(super) fn roll_begins(&mut self) -> bool {
+    /// The roll of this number begins; whether its release may listen elsewhere.
+    pub(super) fn roll_begins(&mut self, number: u64) -> bool {
         self.last_words.clear();
         if let Some(log) = &mut self.err_log {
             log.mark();
         }
-        self.home.take_moved()
+        self.home.take_moved(number)
     }
 
     /// A worker of this slot starts, and its errors go to this file.
@@ -194,6 +194,7 @@ impl Publisher {
             ok: view.ok,
             reason: view.reason,
             slot: view.slot,
+            then: view.then.map_or("", Then::word).to_owned(),
             stderr: if view.ok == Some(false) { self.last_words.clone() } else { Vec::new() },
             running: view.running.map(|running| RollRunning {
                 done: running.done,

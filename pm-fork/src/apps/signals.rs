@@ -5,6 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use pm_common::app::home::{Claim, Home, Lock, moved};
 use pm_common::app::status::{self, Counts};
+use pm_common::app::wait::Sight;
 use pm_common::cli::report::{Failure, OrFail as _};
 use pm_common::kernel::procfs;
 use pm_common::sys::{pidfd, process};
@@ -43,14 +44,17 @@ pub(crate) fn reload(home: &Home, name: &str, hup: &Signal, moved: bool) -> Resu
     if pinned_holder(&dir, name)?.is_none() {
         return Err(not_running(home, &dir, name));
     }
+    let told = status::read(&dir).or_fail(|| format!("app '{name}': cannot read what its supervisor says"))?;
+    let sight = Sight { statuses: told, ..Sight::default() };
+    let asked = sight.acting().and_then(|told| told.roll.as_ref()).map_or(0, |roll| roll.requested);
     if moved {
-        moved::mark(home, name).or_fail(|| format!("app '{name}': cannot write in {}", dir.display()))?;
+        moved::mark(home, name, asked).or_fail(|| format!("app '{name}': cannot write in {}", dir.display()))?;
     } else {
         // Left by one who was killed before he could send his signal. In another user's directory it is that user's.
-        let _ = moved::unmark(home, name);
+        let _ = moved::unmark(home, name, asked);
     }
     // What nobody takes would be another reload's.
-    signal(home, name, hup).inspect_err(|_| _ = moved::unmark(home, name))
+    signal(home, name, hup).inspect_err(|_| _ = moved::unmark(home, name, asked))
 }
 
 /// Sends a signal to the workers of an app.

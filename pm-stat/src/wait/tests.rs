@@ -133,6 +133,62 @@ fn an_aborted_roll_says_where_and_why() {
     );
 }
 
+/// A roll that was given up, by the word for what followed, and what the supervisor is at now.
+fn given_up(tool: &str, then: &str, state: SupervisorState, workers: &[WorkerState]) -> Status {
+    let ready = workers.iter().filter(|worker| **worker == WorkerState::Ready).count();
+    let mut status = said(tool, 7, state, 2, u32::try_from(ready).expect("few"));
+    let (reason, then) = ("x".to_owned(), then.to_owned());
+    let roll =
+        RollReport { requested: 1, started: 1, ended: 1, ok: Some(false), reason, then, ..RollReport::default() };
+    status.supervisor.roll = Some(roll);
+    status.workers = workers.iter().map(|worker| WorkerLine::new(0, 1, *worker)).collect();
+    status
+}
+
+#[test]
+fn what_follows_an_aborted_roll_is_known_and_not_guessed() {
+    use SupervisorState::{Ended, GaveUp, Ready, Stopping};
+    const SERVES: WorkerState = WorkerState::Ready;
+    let (down, waits) = (WorkerState::Down, WorkerState::Backoff);
+    let left = "its policy (--restart, --stop-codes) leaves it down";
+    for (tool, then, state, workers, wanted) in [
+        ("pm-restart", "started-again", Ready, &[waits] as &[_], "it is down, and tried again"),
+        ("pm-restart", "down", Ready, &[down], left),
+        ("pm-restart", "down", Stopping, &[down], left),
+        ("pm-restart", "down", Ended, &[down], left),
+        ("pm-restart", "others-go-on", Ready, &[SERVES], "it goes on as it was"),
+        ("pm-restart", "others-go-on", Ready, &[waits], "it is down, and tried again"),
+        ("pm-restart", "new-goes-on", Ready, &[], "the new one goes on, as none is started after it (--restart never)"),
+        ("pm-restart", "", GaveUp, &[], "pm-restart gave up"),
+        ("pm-cluster", "down", Ready, &[SERVES], &format!("{left}, the others go on")),
+        ("pm-cluster", "down", Ready, &[down], left),
+        ("pm-cluster", "started-again", Ready, &[SERVES], "it is tried again, the others go on"),
+        ("pm-cluster", "others-go-on", Ready, &[SERVES], "the old workers go on"),
+        (
+            "pm-cluster",
+            "others-go-on",
+            Ready,
+            &[waits],
+            "none of its workers serves, and they are tried again: pm logs web",
+        ),
+        ("pm-cluster", "others-go-on", Ready, &[down], "none of its workers serves: pm logs web"),
+        ("pm-cluster", "started-again", GaveUp, &[], "pm-cluster gave up"),
+        ("pm-cluster", "of a later version", Ready, &[SERVES], "the old workers go on"),
+    ] {
+        let status = given_up(tool, then, state, workers);
+        let what = if tool == "pm-restart" { "restart of web failed" } else { "reload of web was aborted" };
+        let message = format!("the {what}: x; {wanted}");
+        assert_eq!(verdicts(since(0), &[sight(std::slice::from_ref(&status))]), [message.as_str()]);
+        // It ended in the same moment.
+        let asked = rolls(7, 1, 0, None);
+        let words = Sight { ended: vec![status], ..nothing() };
+        assert_eq!(verdicts(since(0), &[sight(&[asked]), words]), ["-", &message]);
+    }
+    let stopped = given_up("pm-cluster", "", Stopping, &[SERVES]);
+    let short = "the reload of web was cut short: pm-cluster was stopped, and its workers with it";
+    assert_eq!(verdicts(since(0), &[sight(&[stopped])]), [short]);
+}
+
 #[test]
 fn a_roll_ends_with_its_supervisor() {
     assert_eq!(verdicts(ROLLED, &[nothing()]), ["web is not running"]);

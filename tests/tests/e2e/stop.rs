@@ -73,6 +73,25 @@ fn a_suspended_worker_hears_its_stop_signal() {
     }
 }
 
+/// A leader that waits for a child which is suspended too would wait for the whole grace.
+#[test]
+fn a_suspended_group_hears_its_stop_signal() {
+    let scene = Scene::new();
+    let waits =
+        "trap 'wait; exit' TERM; sh -c 'trap \"exit 0\" TERM; echo child of $PPID; while :; do sleep 0.1; done' & wait";
+    let script = scene.file("group.sh", waits);
+    let script = script.to_str().expect("text");
+    let chain = scene.start_words(&["pm-cluster", "-n", "1", "--grace", "6s", "--stop-group", "sh", script]);
+    let leader = chain.line("child of ").rsplit(' ').next().and_then(|pid| pid.parse().ok()).expect("its pid");
+    let _ = chain.line("ready workers=1/1");
+    let group = [vec![leader], proc::children(leader)].concat();
+    group.iter().for_each(|pid| proc::send(*pid, SIGSTOP));
+    chain.until("all to stand", || group.iter().all(|pid| proc::state(*pid) == Some('T')).then_some(()));
+    chain.signal(SIGTERM);
+    assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+    assert!(chain.messages("KILL").is_empty(), "{}", chain.output());
+}
+
 #[test]
 fn a_second_signal_means_now() {
     for (first, second, code) in [(SIGTERM, SIGTERM, 0), (SIGINT, SIGINT, 130)] {

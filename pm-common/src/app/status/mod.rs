@@ -110,7 +110,7 @@ pub struct Told {
     /// Those that were killed, with -9 or with the machine: a clean end removes the file.
     pub killed: Vec<Status>,
     /// Those that gave up, or whose workers ended by themselves.
-    ended: Vec<Status>,
+    pub ended: Vec<Status>,
 }
 
 impl Told {

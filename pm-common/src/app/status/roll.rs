@@ -25,6 +25,9 @@ pub struct RollReport {
     pub reason: String,
     /// The slot where it was aborted.
     pub slot: Option<u32>,
+    /// What followed there, as `policy::record::Then` says it; empty: nothing of the kind, or an older version does not tell.
+    #[serde(default)]
+    pub then: String,
     /// The last lines that the worker which failed wrote to the app's err.log, if they are known.
     #[serde(default)]
     pub stderr: Vec<String>,

@@ -34,6 +34,7 @@ fn roll() -> RollReport {
         ok: Some(false),
         reason: "not ready after 30000ms\nforged".to_owned(),
         slot: Some(3),
+        then: "down".to_owned(),
         stderr: vec!["Error: größe".to_owned(), String::new()],
         running: Some(RollRunning { done: 1, of: 4, since_ms: 5, slot: 1, awaiting: awaiting.into() }),
     }

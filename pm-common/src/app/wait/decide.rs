@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use crate::app::status::{Id, RollReport, RollRunning, Status, SupervisorLine, SupervisorState};
+use crate::app::status::{
+    Id, RollReport, RollRunning, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
+};
 use crate::cli::shell;
+use crate::policy::record::Then;
 use crate::policy::supervisor::Awaiting;
 use crate::policy::time::Span;
 
@@ -40,6 +43,8 @@ impl fmt::Display for Goal {
 pub struct Sight {
     /// What its supervisors say.
     pub statuses: Vec<Status>,
+    /// What those said last that have ended by themselves, or given up.
+    pub ended: Vec<Status>,
     /// The supervisors that live, those among them that were seen earlier and say nothing now (their file has been
     /// removed), and the one that holds the lock and says nothing yet.
     pub living: Vec<Id>,
@@ -59,9 +64,13 @@ impl Sight {
     /// The supervisor that has the workers: pm-cluster where there is one. `None`: it has not said anything yet.
     #[must_use]
     pub fn acting(&self) -> Option<&SupervisorLine> {
+        self.acting_status().map(|status| &status.supervisor)
+    }
+
+    fn acting_status(&self) -> Option<&Status> {
         // One whose worker is a supervisor leaves all to that one, whose file may come a little later.
         let own_workers = self.statuses.iter().filter(|s| !s.workers.iter().any(|w| w.supervises));
-        own_workers.map(|s| &s.supervisor).max_by_key(|s| (s.tool == "pm-cluster", s.start, s.pid))
+        own_workers.max_by_key(|s| (s.supervisor.tool == "pm-cluster", s.supervisor.start, s.supervisor.pid))
     }
 }
 
@@ -115,7 +124,7 @@ impl<'a> Decision<'a> {
         self.seen_running |= runs;
         match self.goal {
             Goal::Stopped => (!runs).then_some(WaitEnd::Reached),
-            Goal::Rolled { since } => self.gone(sight).or_else(|| self.rolled(since, sight.acting()?)),
+            Goal::Rolled { since } => self.gone(sight).or_else(|| self.rolled(since, sight.acting_status()?)),
             Goal::Ready | Goal::Workers(_) if runs => sight.acting().and_then(|line| self.state(line)),
             Goal::Ready | Goal::Workers(_) if self.seen_running => {
                 Some(WaitEnd::failed(format!("{} ended before it was {}", self.app, self.goal)))
@@ -130,6 +139,10 @@ impl<'a> Decision<'a> {
         let app = self.app;
         match &self.target {
             Some(Target { id, tool, number }) if !sight.living.contains(id) => {
+                let told = |status: &&Status| Id::of(&status.supervisor) == *id;
+                if let Some(end) = sight.ended.iter().find(told).and_then(|words| self.end_of(*number, words)) {
+                    return Some(end);
+                }
                 let pid = id.pid;
                 Some(WaitEnd::failed(format!("{tool} of {app} ended before the reload did: pid={pid} roll={number}")))
             }
@@ -138,7 +151,8 @@ impl<'a> Decision<'a> {
         }
     }
 
-    fn rolled(&mut self, since: Option<u64>, line: &SupervisorLine) -> Option<WaitEnd> {
+    fn rolled(&mut self, since: Option<u64>, status: &Status) -> Option<WaitEnd> {
+        let line = &status.supervisor;
         let id = Id::of(line);
         let none = RollReport::default();
         let roll = line.roll.as_ref().unwrap_or(&none);
@@ -156,39 +170,56 @@ impl<'a> Decision<'a> {
             let message = format!("{} knows no roll {since}, so it was started anew since then", self.app);
             return Some(WaitEnd::failed(format!("{message}: {tool} pid={pid} requested={last}")));
         }
-        if roll.ended < number {
-            return (line.state == SupervisorState::GaveUp).then(|| self.gave_up(line));
-        }
-        Some(if roll.ok == Some(true) { WaitEnd::Reached } else { self.aborted(roll, line) })
+        self.end_of(number, status).or_else(|| (line.state == SupervisorState::GaveUp).then(|| self.gave_up(line)))
     }
 
-    fn aborted(&self, roll: &RollReport, line: &SupervisorLine) -> WaitEnd {
-        let slot = roll.slot.map_or_else(String::new, |slot| format!("slot {slot}: "));
-        let reason = if roll.reason.is_empty() { "no reason is known" } else { &roll.reason };
-        let message = match line.tool.as_str() {
-            _ if line.state == SupervisorState::Stopping => {
-                format!("the reload of {} was cut short: {} was stopped, and its workers with it", self.app, line.tool)
-            }
-            // One process, with nobody beside it: it was stopped first. The policy may want none after it.
-            "pm-restart" if line.restarts_never() => {
-                format!("the restart of {} failed: {reason}; nothing is started again (--restart never)", self.app)
-            }
-            "pm-restart" => format!("the restart of {} failed: {reason}; it is down, and tried again", self.app),
-            _ => {
-                let apart = line.policy.get("overlap").is_some_and(|overlaps| overlaps == false);
-                let others = match line.ready {
-                    0 => format!(
-                        "none of its workers serves, and they are tried again: pm logs {}",
-                        shell::quoted(self.app)
-                    ),
-                    // Its own old worker had to end first.
-                    _ if apart => "it is tried again, the others go on".to_owned(),
-                    _ => "the old workers go on".to_owned(),
-                };
-                format!("the reload of {} was aborted: {slot}{reason}; {others}", self.app)
-            }
+    /// How the roll of this number ended; `None`: it has not.
+    fn end_of(&self, number: u64, status: &Status) -> Option<WaitEnd> {
+        let roll = status.supervisor.roll.as_ref().filter(|roll| roll.ended >= number)?;
+        Some(if roll.ok == Some(true) { WaitEnd::Reached } else { self.aborted(roll, status) })
+    }
+
+    fn aborted(&self, roll: &RollReport, status: &Status) -> WaitEnd {
+        let (app, line) = (self.app, &status.supervisor);
+        let (tool, then) = (&line.tool, Then::from_word(&roll.then));
+        let ends = then == Some(Then::Nothing) && line.ready == 0;
+        let alone = tool == "pm-restart";
+        let message = if line.state == SupervisorState::Stopping && !ends {
+            format!("the reload of {app} was cut short: {tool} was stopped, and its workers with it")
+        } else {
+            let what = if alone { format!("restart of {app} failed") } else { format!("reload of {app} was aborted") };
+            let slot = roll.slot.filter(|_| !alone).map_or_else(String::new, |slot| format!("slot {slot}: "));
+            let reason = if roll.reason.is_empty() { "no reason is known" } else { &roll.reason };
+            format!("the {what}: {slot}{reason}; {}", self.follows(then, status, alone))
         };
         WaitEnd::Failed { message, quoted: roll.stderr.clone() }
+    }
+
+    /// What follows a roll that was given up: as its supervisor said, and by what its workers are at. `alone`: it is one
+    /// process, with nobody beside it, and was stopped first.
+    fn follows(&self, then: Option<Then>, status: &Status, alone: bool) -> String {
+        if status.gave_up() {
+            return format!("{} gave up", status.supervisor.tool);
+        }
+        let serves = status.supervisor.ready > 0;
+        let waits = |worker: &WorkerLine| !matches!(worker.state, WorkerState::Down | WorkerState::Failed);
+        let is_tried = then == Some(Then::StartedAgain) || status.workers.iter().any(waits);
+        match then {
+            Some(Then::NewGoesOn) => "the new one goes on, as none is started after it (--restart never)".to_owned(),
+            Some(Then::Nothing) if serves => {
+                "its policy (--restart, --stop-codes) leaves it down, the others go on".to_owned()
+            }
+            Some(Then::Nothing) => "its policy (--restart, --stop-codes) leaves it down".to_owned(),
+            _ if alone && is_tried && !serves => "it is down, and tried again".to_owned(),
+            _ if alone && serves => "it goes on as it was".to_owned(),
+            // Its own old worker had to end first.
+            Some(Then::StartedAgain) if serves => "it is tried again, the others go on".to_owned(),
+            Some(Then::OthersGoOn | Then::StartedAgain) | None if serves => "the old workers go on".to_owned(),
+            Some(Then::OthersGoOn | Then::StartedAgain) | None => {
+                let tried = if is_tried { ", and they are tried again" } else { "" };
+                format!("none of its workers serves{tried}: pm logs {}", shell::quoted(self.app))
+            }
+        }
     }
 
     /// For `Ready` and `Workers`.

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::app::home;
-use crate::app::status::{self, Id, Status};
+use crate::app::status::{self, Id, Status, Told};
 use crate::kernel::procfs;
 use crate::policy::time::Mono;
 use crate::sys::clock;
@@ -67,7 +67,8 @@ impl Watch {
         let mut sight = Sight::default();
         for _ in 0..TRIES {
             self.arm()?;
-            sight.statuses = status::read(&self.dir)?;
+            let told = Told::read(&self.dir)?;
+            (sight.statuses, sight.ended) = (told.living, told.ended);
             if self.follow(&sight.statuses)? && self.follow_holder(&mut sight)? {
                 break;
             }

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::listening::Listening;
 use super::super::opened::{Heard, Learned};
+use super::super::record::Then;
 use super::super::slot::LastEnd;
+use super::super::worker::Loads;
 use super::roll::Outcome;
-use super::{MOST_WORKERS, Mono, Seat, Slot, Supervisor, Why};
+use super::{Aim, Exit, MOST_WORKERS, Mono, Seat, Slot, Supervisor, Why};
 
 /// Why a roll failed that its supervisor did not survive.
 const KILLED: &str =
@@ -43,8 +45,21 @@ pub struct CarriedSlot {
     pub last: Option<LastEnd>,
     /// The slot had a worker, whose end nobody has counted yet.
     pub occupied: bool,
+    /// Nobody follows its last worker.
+    pub over: Option<Over>,
     /// Where its workers listened: which of `Carried::heard`.
     pub heard: Option<usize>,
+    /// Its last worker to be ready has shown that it serves nobody, having loaded this.
+    pub quiet: Option<Loads>,
+}
+
+/// Why nobody is wanted in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Its last worker has ended in a way that the policy starts none after.
+    Done,
+    /// It has used up its restarts.
+    Failed,
 }
 
 /// What is carried over of the rolls.
@@ -64,6 +79,8 @@ pub struct CarriedRolls {
     pub reason: String,
     /// The slot where it failed, if it was one.
     pub slot: Option<u32>,
+    /// What followed there.
+    pub then: Option<Then>,
     /// The slot that the roll under way is at.
     pub at: Option<u32>,
 }
@@ -75,7 +92,12 @@ impl Supervisor {
         let gone = self.gone_generations.iter().skip(self.slots.len());
         let gone = gone.map(|generation| CarriedSlot { generation: *generation, ..CarriedSlot::default() });
         let (heard, which) = self.carried_heard();
-        let slots = self.slots.iter().zip(which).map(|(slot, heard)| CarriedSlot { heard, ..carried_slot(slot) });
+        let (kept, runs) = (self.kept_release(), self.goal == Aim::Run);
+        let carried = |slot, heard| {
+            let one = carried_slot(slot, kept);
+            CarriedSlot { heard, over: one.over.filter(|_| runs), ..one }
+        };
+        let slots = self.slots.iter().zip(which).map(|(slot, heard)| carried(slot, heard));
         let slots = slots.chain(gone).collect();
         let most = i64::from(MOST_WORKERS);
         let wanted = (i64::from(self.wanted) + i64::from(self.rolls.scale)).clamp(1, most);
@@ -94,6 +116,7 @@ impl Supervisor {
                 ok: rolls.last.as_ref().map(|last| last.ok),
                 reason: rolls.last.as_ref().map(|last| last.reason.clone()).unwrap_or_default(),
                 slot: rolls.last.as_ref().and_then(|last| last.slot),
+                then: rolls.last.as_ref().and_then(|last| last.then),
                 at: self.running_slot(),
             },
         }
@@ -160,18 +183,26 @@ impl Supervisor {
         (rolls.requested, rolls.started, rolls.ended) = (requested, requested, requested);
         rolls.current = said.current.min(requested);
         rolls.last = if requested > ended {
-            Some(Outcome { ok: false, reason: KILLED.to_owned(), slot: said.at })
+            Some(Outcome { ok: false, reason: KILLED.to_owned(), slot: said.at, then: None })
         } else {
-            said.ok.map(|ok| Outcome { ok, reason: said.reason.clone(), slot: said.slot })
+            said.ok.map(|ok| Outcome { ok, reason: said.reason.clone(), slot: said.slot, then: said.then })
         };
     }
 
     /// The slots of the start get what is known of their predecessors.
-    pub(super) fn inherit_slots(&mut self) {
+    pub(super) fn inherit_slots(&mut self, now: Mono) {
         for (slot, (before, heard)) in self.slots.iter_mut().zip(std::mem::take(&mut self.inherited)) {
             slot.generation = before.generation;
             slot.restarts = before.restarts;
             slot.last = before.last;
+            slot.quiet = before.quiet;
+            if let Some(over) = before.over {
+                // It has had its time, and nobody waits for it.
+                slot.was_ready = true;
+                slot.seat = over.seat(now);
+                let failed = |exit: &Exit| over == Over::Failed || *exit != Exit::Code(0);
+                self.verdict = before.last.and_then(|last| last.exit).filter(failed).unwrap_or(self.verdict);
+            }
             if let Some(heard) = heard {
                 slot.learned = Learned::carried(before.generation, &heard);
                 slot.baseline = heard.baseline;
@@ -180,9 +211,51 @@ impl Supervisor {
     }
 }
 
-fn carried_slot(slot: &Slot) -> CarriedSlot {
+impl Over {
+    /// Its word in the journal.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// What this word means; `None`: a later version's.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Done, Self::Failed].into_iter().find(|one| one.word() == word)
+    }
+
+    const fn of(seat: &Seat) -> Option<Self> {
+        match seat {
+            Seat::Down { .. } => Some(Self::Done),
+            Seat::Failed { .. } => Some(Self::Failed),
+            Seat::Taken(_) | Seat::Backoff { .. } => None,
+        }
+    }
+
+    const fn seat(self, since: Mono) -> Seat {
+        match self {
+            Self::Done => Seat::Down { since },
+            Self::Failed => Seat::Failed { since },
+        }
+    }
+}
+
+/// What is carried over of a slot; `kept`: where the release came from that a successor starts.
+fn carried_slot(slot: &Slot, kept: u64) -> CarriedSlot {
     let occupied = matches!(slot.seat, Seat::Taken(_));
-    CarriedSlot { generation: slot.generation, restarts: slot.restarts, last: slot.last, occupied, heard: None }
+    let of_another = slot.incumbent().is_some_and(|worker| worker.release != kept);
+    CarriedSlot {
+        generation: slot.generation,
+        restarts: slot.restarts,
+        last: slot.last,
+        occupied,
+        over: Over::of(&slot.seat).filter(|_| !slot.leaving),
+        heard: None,
+        quiet: slot.quiet.filter(|_| !of_another),
+    }
 }
 
 /// A slot whose worker ended with its supervisor, in a way that nobody saw; the next one is a restart.

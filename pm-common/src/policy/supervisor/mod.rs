@@ -39,7 +39,7 @@ use roll::Rolls;
 use stops::Stopping;
 
 pub use super::opened::Heard;
-pub use carried::{Carried, CarriedRolls, CarriedSlot};
+pub use carried::{Carried, CarriedRolls, CarriedSlot, Over};
 pub use words::{
     Action, Asker, Awaiting, Event, Request, RollRule, RollView, Running, Shape, StopKind, View, WhichRelease,
 };
@@ -218,7 +218,7 @@ impl Supervisor {
 
     fn on_start(&mut self, now: Mono) {
         self.slots = (0..self.wanted).map(|_| Slot::new(now, BTreeSet::new())).collect();
-        self.inherit_slots();
+        self.inherit_slots(now);
         self.announce_by = now + self.shape.ready.timeout;
         self.memory_at = self.rules.max_mem.map(|_| now + self.rules.mem_interval);
     }

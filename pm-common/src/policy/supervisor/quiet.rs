@@ -134,6 +134,13 @@ impl Supervisor {
         }
     }
 
+    /// What a new slot is expected to serve: nobody, where every other one is known to serve nobody.
+    pub(super) fn shared_quiet(&self) -> Option<Loads> {
+        let known = self.slots.iter().filter(|slot| !slot.leaving).map(|slot| slot.quiet);
+        known
+            .reduce(|one, other| one.zip(other).map(|(one, other)| if other == Loads::Server { other } else { one }))?
+    }
+
     fn serves_nobody(&mut self, id: WorkerId) {
         if let Some((slot, role)) = self.find(id) {
             let Some(worker) = slot.worker_mut(role) else { return };

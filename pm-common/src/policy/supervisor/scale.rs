@@ -44,7 +44,8 @@ impl Supervisor {
             }
             None => {
                 let generation = self.gone_generations.get(index).copied().unwrap_or_default();
-                self.slots.push(Slot { generation, ..Slot::new(now, shared) });
+                let quiet = self.shared_quiet();
+                self.slots.push(Slot { generation, quiet, ..Slot::new(now, shared) });
             }
         }
     }

@@ -6,7 +6,7 @@ use super::super::WorkerId;
 use super::super::exit::Exit;
 use super::super::lag::Stall;
 use super::super::listening::Listening;
-use super::super::record::Record;
+use super::super::record::{Record, Then};
 use super::super::slot::LastEnd;
 use super::super::states::WorkerState;
 use super::super::time::{Mono, Span};
@@ -221,6 +221,8 @@ pub struct RollView {
     pub reason: String,
     /// The slot where it failed, if it was one.
     pub slot: Option<u32>,
+    /// What followed there; `None`: all was done, or its supervisor ends.
+    pub then: Option<Then>,
     /// The roll under way.
     pub running: Option<Running>,
 }

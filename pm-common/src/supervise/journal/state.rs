@@ -12,9 +12,10 @@ use crate::app::status::Id;
 use crate::policy::LastEnd;
 use crate::policy::exit::Exit;
 use crate::policy::listening::Listening;
-use crate::policy::supervisor::{Carried, CarriedRolls, CarriedSlot, Heard};
+use crate::policy::record::Then;
+use crate::policy::supervisor::{Carried, CarriedRolls, CarriedSlot, Heard, Over};
 use crate::policy::time::Mono;
-use crate::policy::worker::Why;
+use crate::policy::worker::{Loads, Why};
 
 /// The form of the JSON; another one is not read.
 const FORM: u64 = 1;
@@ -118,7 +119,7 @@ fn slot_to_json(slot: &CarriedSlot) -> Value {
     });
     json!({
         "generation": slot.generation, "restarts": slot.restarts, "last": last, "occupied": slot.occupied,
-        "heard": slot.heard,
+        "heard": slot.heard, "over": slot.over.map(Over::word), "quiet": slot.quiet.map(Loads::word),
     })
 }
 
@@ -133,7 +134,9 @@ fn slot_of(value: &Value) -> Option<CarriedSlot> {
         restarts: value["restarts"].as_u64()?,
         last: last(&value["last"]),
         occupied: value["occupied"].as_bool()?,
+        over: value["over"].as_str().and_then(Over::from_word),
         heard: value["heard"].as_u64().and_then(|place| usize::try_from(place).ok()),
+        quiet: value["quiet"].as_str().and_then(Loads::from_word),
     })
 }
 
@@ -159,6 +162,7 @@ fn rolls_to_json(rolls: &CarriedRolls) -> Value {
     json!({
         "requested": rolls.requested, "started": rolls.started, "ended": rolls.ended, "current": rolls.current,
         "ok": rolls.ok, "reason": rolls.reason, "slot": rolls.slot, "at": rolls.at,
+        "then": rolls.then.map(Then::word),
     })
 }
 
@@ -171,6 +175,7 @@ fn rolls_of(value: &Value) -> Option<CarriedRolls> {
         ok: value["ok"].as_bool(),
         reason: value["reason"].as_str()?.to_owned(),
         slot: small(&value["slot"]),
+        then: value["then"].as_str().and_then(Then::from_word),
         at: small(&value["at"]),
     })
 }
@@ -200,12 +205,29 @@ mod tests {
 
     fn state() -> State {
         let last = |exit| Some(LastEnd { exit, why: Why::Crash, at: Mono(7) });
-        let slot = |last| CarriedSlot { generation: 4, restarts: 3, last, occupied: true, heard: Some(0) };
+        let slot = |last| CarriedSlot {
+            generation: 4,
+            restarts: 3,
+            last,
+            occupied: true,
+            heard: Some(0),
+            ..CarriedSlot::default()
+        };
         let ends = [None, Some(Exit::Code(3)), Some(Exit::Signal(9))];
         let mut slots: Vec<_> = ends.into_iter().map(|exit| slot(last(exit))).collect();
         slots.push(slot(None));
-        let rolls =
-            CarriedRolls { requested: 5, started: 4, ended: 3, current: 3, ok: Some(false), ..CarriedRolls::default() };
+        for (over, quiet) in [(Over::Done, Loads::Nothing), (Over::Failed, Loads::Server)] {
+            slots.push(CarriedSlot { over: Some(over), quiet: Some(quiet), ..slot(None) });
+        }
+        let rolls = CarriedRolls {
+            requested: 5,
+            started: 4,
+            ended: 3,
+            current: 3,
+            ok: Some(false),
+            then: Some(Then::Nothing),
+            ..CarriedRolls::default()
+        };
         let at = |words: &str| Listening::parse(words).expect(words);
         let heard = Heard { baseline: [at("tcp:[::]:1"), at("unix:/a")].into(), others: [at("tcp:[::]:9")].into() };
         let waived = [at("tcp:[::]:9")].into();

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::Process;
 use crate::cli::report;
-use crate::kernel::procfs;
+use crate::kernel::procfs::{self, Stat};
 use crate::sys::process;
 
 impl Process {
@@ -28,8 +28,12 @@ impl Process {
         self.signal_group(signal);
     }
 
+    /// Signals its whole group; what is suspended acts on that only once it goes on.
     pub(super) fn signal_group(&mut self, signal: Signal) {
-        let sent = process::signal_group(self.child.pid, signal);
+        let mut sent = process::signal_group(self.child.pid, signal);
+        if signal != Signal::SIGKILL && signal != Signal::SIGCONT {
+            sent = sent.and_then(|()| process::signal_group(self.child.pid, Signal::SIGCONT));
+        }
         self.heed(self.child.pid, sent);
     }
 
@@ -42,15 +46,16 @@ impl Process {
         self.heed(pid, sent);
     }
 
-    /// Has the leader go on, and where the stop signal is for all of its group, the group; false: it was not suspended.
+    /// Has the leader go on, and its group, as one that waits for a child of its own would finish nothing; false: it was not
+    /// suspended.
     pub(in crate::supervise) fn go_on(&mut self) -> bool {
-        let suspended = is_suspended(self.child.pid);
-        match (suspended, self.group_told) {
-            (true, true) => self.signal_group(Signal::SIGCONT),
-            (true, false) => self.signal_leader(Signal::SIGCONT as u8),
-            (false, _) => {}
+        let leader = procfs::stat(self.child.pid).filter(is_suspended_in);
+        let Some(leader) = leader else { return false };
+        if leader.pgrp != self.child.pid {
+            self.signal_leader(Signal::SIGCONT as u8);
         }
-        suspended
+        self.signal_group(Signal::SIGCONT);
+        true
     }
 
     /// Says once what keeps us from ending a worker: the stop waits for it, and only a person can help.
@@ -68,5 +73,9 @@ impl Process {
 
 /// Whether it was suspended by SIGSTOP, or for its terminal. One that a debugger holds (state t) is left to that.
 fn is_suspended(pid: i32) -> bool {
-    procfs::stat(pid).is_some_and(|stat| stat.state == b'T')
+    procfs::stat(pid).is_some_and(|stat| is_suspended_in(&stat))
+}
+
+const fn is_suspended_in(stat: &Stat) -> bool {
+    stat.state == b'T'
 }

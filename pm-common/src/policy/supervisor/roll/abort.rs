@@ -92,7 +92,7 @@ impl Rolls {
         self.scale = 0;
         if self.requested > self.started {
             (self.started, self.ended) = (self.requested, self.requested);
-            self.last = Some(Outcome { ok: false, reason: AbortReason::Stopped.to_string(), slot: None });
+            self.last = Some(Outcome { ok: false, reason: AbortReason::Stopped.to_string(), slot: None, then: None });
         }
     }
 }
@@ -110,8 +110,9 @@ impl Supervisor {
 
     /// Ends a roll that has started nothing.
     pub(super) fn refuse_roll(&mut self, reason: AbortReason, out: &mut Vec<Action>) {
+        let then = (reason != AbortReason::NoWorker).then_some(Then::OthersGoOn);
         let reason = reason.to_string();
-        if self.drop_roll(Outcome { ok: false, reason: reason.clone(), slot: None }, out) {
+        if self.drop_roll(Outcome { ok: false, reason: reason.clone(), slot: None, then }, out) {
             out.push(Action::Say(Record::RollRefused { reason }));
         }
     }
@@ -130,7 +131,7 @@ impl Supervisor {
                 slot.retiring.push(worker);
             }
         }
-        self.drop_roll(Outcome { ok: false, reason: reason.clone(), slot: Some(number) }, out);
+        self.drop_roll(Outcome { ok: false, reason: reason.clone(), slot: Some(number), then: Some(then) }, out);
         out.push(Action::Say(Record::RollAborted { slot: number, then, reason }));
     }
 
@@ -162,6 +163,6 @@ impl Supervisor {
         self.rolls.scale = 0;
         let slot = self.running_slot();
         self.rolls.started = self.rolls.requested;
-        self.drop_roll(Outcome { ok: false, reason: reason.to_string(), slot }, out);
+        self.drop_roll(Outcome { ok: false, reason: reason.to_string(), slot, then: None }, out);
     }
 }

@@ -256,7 +256,7 @@ impl Supervisor {
         out.push(Action::Say(Record::Rolled { workers, number: self.rolls.started }));
         self.rolls.now = None;
         self.rolls.ended = self.rolls.started;
-        self.rolls.last = Some(Outcome { ok: true, reason: String::new(), slot: None });
+        self.rolls.last = Some(Outcome { ok: true, reason: String::new(), slot: None, then: None });
     }
 
     /// Starts a slot anew, at no cost to its budget, unless the policy wants nobody after such an end: the roll's worker in

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::super::super::record::Then;
 use super::super::{Mono, WhichRelease};
 use super::Room;
 
@@ -25,6 +26,8 @@ pub(in super::super) struct Outcome {
     pub(in super::super) ok: bool,
     pub(in super::super) reason: String,
     pub(in super::super) slot: Option<u32>,
+    /// What followed, where the roll was given up; `None`: its supervisor ends, or there is nothing to go on.
+    pub(in super::super) then: Option<Then>,
 }
 
 /// How far the release of a roll has come.

@@ -16,6 +16,7 @@ impl Supervisor {
             ok: last.as_ref().map(|last| last.ok),
             reason: last.as_ref().map(|last| last.reason.clone()).unwrap_or_default(),
             slot: last.as_ref().and_then(|last| last.slot),
+            then: last.as_ref().and_then(|last| last.then),
             running: now.as_ref().map(|roll| Running {
                 done: roll.done,
                 of: roll.of,

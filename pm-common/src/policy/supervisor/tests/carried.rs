@@ -42,6 +42,60 @@ fn who_changes_the_command_line_wants_the_new_number() {
     assert_eq!(successor(&bench, 5).counts().0, 5);
 }
 
+/// A job that is done is not done again, and a slot that has used up its restarts gets no others.
+#[test]
+fn who_has_ended_for_good_is_not_started_again() {
+    let mut bench = Bench::cluster(3, Rules { stop_codes: vec![0], intensity: 1, ..Rules::default() });
+    bench.on(notify(w(0, 1)));
+    bench.on(notify(w(2, 1)));
+    bench.on(ended(w(0, 1), Exit::Code(0)));
+    bench.on(crash(w(1, 1)));
+    bench.wait(s(1));
+    bench.on(crash(w(1, 2)));
+    let shown = |sup: &Supervisor| sup.snapshot().iter().map(|view| view.state).collect::<Vec<_>>();
+    assert_eq!(shown(&bench.world.sup), ["down", "failed", "ready"]);
+    let mut sup = successor(&bench, 3);
+    assert_eq!(shown(&sup), ["down", "failed", "starting"]);
+    let now = bench.world.now;
+    let mut actions = Vec::new();
+    sup.handle(now, notify(w(2, 2)), &mut actions);
+    assert!(actions.contains(&Action::AnnounceReady), "nobody waits for the others: {actions:?}");
+    actions.clear();
+    sup.handle(now, RELOAD, &mut actions);
+    sup.handle(now, Event::Tick, &mut actions);
+    assert!(!actions.iter().any(|action| matches!(action, Action::Spawn { id, .. } if id.slot == 0)), "{actions:?}");
+}
+
+/// With the code that it would have ended with.
+#[test]
+fn a_successor_that_nobody_is_left_to_ends() {
+    let mut bench = Bench::cluster(2, Rules { stop_codes: vec![3], ..Rules::default() });
+    bench.on(ended(w(0, 1), Exit::Code(3)));
+    let mut carried = bench.world.sup.carried();
+    carried.slots[1] = carried.slots[0].clone();
+    let mut sup = Supervisor::new(Rules::default(), bench.world.sup.shape.clone(), 1);
+    sup.resume(&carried, bench.world.now);
+    let mut actions = Vec::new();
+    sup.handle(bench.world.now, Event::Start, &mut actions);
+    assert_eq!(actions.last(), Some(&Action::Finish(3)));
+}
+
+#[test]
+fn what_serves_nobody_is_known_to() {
+    let (mut bench, _) = Bench::new(2, true, Rules::default(), ReadyBy::Listen);
+    for id in [w(0, 1), w(1, 1)] {
+        bench.on(Event::Booted(id, Loads::Nothing));
+    }
+    let mut sup = successor(&bench, 2);
+    let quiet = |sup: &Supervisor| sup.slots.iter().map(|slot| slot.quiet).collect::<Vec<_>>();
+    assert_eq!(quiet(&sup), [Some(Loads::Nothing); 2]);
+    sup.handle(bench.world.now, MORE, &mut Vec::new());
+    assert_eq!(quiet(&sup), [Some(Loads::Nothing); 3], "a new slot is like the others");
+    sup.handle(bench.world.now, listen(w(1, 2), A), &mut Vec::new());
+    sup.handle(bench.world.now, MORE, &mut Vec::new());
+    assert_eq!(quiet(&sup)[3], None, "they differ");
+}
+
 /// A name of a slot that was scaled away is not given out again.
 #[test]
 fn a_slot_that_is_gone_keeps_its_count() {

@@ -18,7 +18,9 @@ impl World {
             return wrong("leaves a request without an answer");
         }
         let open = was.requested > was.ended;
-        if open && is.ok != Some(false) || !open && (is.ok, &is.reason, is.slot) != (was.ok, &was.reason, was.slot) {
+        if open && is.ok != Some(false)
+            || !open && (is.ok, &is.reason, is.slot, is.then) != (was.ok, &was.reason, was.slot, was.then)
+        {
             return wrong("gives a roll another end");
         }
         if after.rolls.current != before.rolls.now.as_ref().map_or(before.rolls.current, |roll| roll.before) {
@@ -30,6 +32,12 @@ impl World {
             let next = u64::from(matches!(new.seat, Seat::Taken(_)));
             if new.generation < old.generation + next || new.restarts != restarts {
                 return wrong("counts otherwise");
+            }
+            let is_over = |seat: &Seat| matches!(seat, Seat::Down { .. } | Seat::Failed { .. });
+            if is_over(&new.seat) && !is_over(&old.seat)
+                || before.goal == Aim::Run && is_over(&old.seat) && !is_over(&new.seat) && !old.leaving
+            {
+                return wrong("starts who has ended for good, or does not start who has not");
             }
         }
         self.check_killed_again(&after)
