@@ -41,6 +41,15 @@ pub enum Then {
     NewGoesOn,
 }
 
+/// Why a worker that was not ready in time is left as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoesOn {
+    /// No other would take its place.
+    RunsOnce,
+    /// It could not listen, and lives on: it may try again, or have other things to do.
+    Lives,
+}
+
 /// Something to say; its level is `warning` unless `is_info`.
 #[allow(missing_docs, reason = "the fields say what they are")]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +67,8 @@ pub enum Record {
         asked: ReadyBy,
         missing: Vec<Listening>,
         refused: Option<String>,
-        /// Whether the worker is left as it is: no other would take its place.
-        goes_on: bool,
+        /// Why the worker is left as it is, if it is.
+        goes_on: Option<GoesOn>,
     },
     /// A worker over the limit has its successor, and goes.
     Replaced { id: WorkerId, why: Why },
@@ -182,7 +191,11 @@ impl fmt::Display for Record {
             }
             Self::NotReady { id, after, asked, missing, refused, goes_on } => {
                 let lacks = lacking(*asked, missing, refused.as_deref());
-                let then = if *goes_on { "; it goes on, as it is never started again (--restart never)" } else { "" };
+                let then = match goes_on {
+                    Some(GoesOn::RunsOnce) => "; it goes on, as it is never started again (--restart never)",
+                    Some(GoesOn::Lives) => "; it goes on, as it lives",
+                    None => "",
+                };
                 write!(f, "worker not ready in time {id} after={}ms{lacks}{then}", after.as_millis())
             }
             Self::Replaced { id, why } => write!(f, "worker replaced {id} why={why}"),

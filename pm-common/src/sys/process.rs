@@ -126,6 +126,20 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
     }
 }
 
+/// Has the kernel kill the child that this starts as soon as we end, whoever ends us (PR_SET_PDEATHSIG, prctl(2)).
+pub fn ends_with_us(command: &mut Command) {
+    let own = std::process::id().cast_signed();
+    // SAFETY: the closure runs between fork and exec, and calls prctl and getppid alone, which are async-signal-safe and
+    // touch no memory.
+    unsafe {
+        command.pre_exec(move || {
+            checked(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            // We have ended meanwhile: nobody will send it.
+            if libc::getppid() == own { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+        });
+    }
+}
+
 fn spawn_error(error: io::Error) -> SpawnError {
     let code = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOENT | Errno::ENOTDIR) => EXIT_NOT_FOUND,

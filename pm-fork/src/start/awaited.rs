@@ -106,7 +106,15 @@ impl<'a> Awaited<'a> {
         Some(self.since + time + Span(time.0 / 4))
     }
 
-    /// Whether a worker that is not ready in time is left as it is.
+    /// Whether one that could not listen is left as it is: in fork mode, unless it must.
+    fn is_left(&self) -> bool {
+        let apart = |line: &SupervisorLine| {
+            line.tool == "pm-restart" || line.policy.get("overlap").is_some_and(|overlaps| overlaps == false)
+        };
+        self.runs_once() || self.figure("listen_ns").is_some() && self.sight.acting().is_some_and(apart)
+    }
+
+    /// Whether a worker that is not ready in time is left as it is, whatever it lacks.
     fn runs_once(&self) -> bool {
         self.sight.acting().is_some_and(SupervisorLine::restarts_never)
     }
@@ -119,7 +127,7 @@ impl<'a> Awaited<'a> {
     /// All its workers live and none has failed: nothing can be said of it but that it is not ready yet. Of one that was
     /// refused its port, and would be followed by another, its supervisor is about to say more.
     fn is_late(&self) -> bool {
-        let settled = |worker: &WorkerLine| worker.refused.is_none() || self.runs_once();
+        let settled = |worker: &WorkerLine| worker.refused.is_none() || self.is_left();
         let lives = |worker: &WorkerLine| worker.pid.is_some() && worker.restarts == 0 && settled(worker);
         self.listens_by().is_some_and(|at| at <= clock::now()) && self.workers().all(lives)
     }

@@ -142,6 +142,11 @@ impl Row<'_> {
         self.state == WorkerState::Ready.word()
     }
 
+    /// Whether it starts, and could not listen where it wanted to.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.state == WorkerState::Starting.word() && self.worker.is_some_and(|worker| worker.refused.is_some())
+    }
+
     /// Whether the worker was asked to end, and has ended.
     fn has_left(&self) -> bool {
         self.pid.is_none() && self.worker.is_some_and(was_asked)

@@ -32,7 +32,7 @@ pub(crate) const NOT_LISTENING: &str = "not listening yet";
 
 /// The word for the state of a row, for people.
 pub(crate) fn of(row: &Row<'_>) -> &'static str {
-    if row.is_guess() { NOT_LISTENING } else { pm2(row.state) }
+    if row.is_guess() || row.is_refused() { NOT_LISTENING } else { pm2(row.state) }
 }
 
 /// The status word for programs, which know PM2's words alone.

@@ -102,6 +102,24 @@ fn a_config_that_goes_on_keeps_nobody_waiting_without_a_word() {
     assert_eq!(pm.wait().code(), Some(1), "{}", pm.output());
 }
 
+/// TERM to it alone, as `timeout` and supervisors send it: Node would loop for ever.
+#[test]
+fn what_reads_a_config_file_ends_with_who_asked() {
+    let front = Front::new();
+    let text = "const fs = require('fs')\n\
+        fs.writeFileSync('new', `${process.pid}`)\n\
+        fs.renameSync('new', 'node')\n\
+        process.on('SIGTERM', () => {})\n\
+        while (1);\n";
+    let _ = front.scene.file("loop.config.js", text);
+    let pm = front.start(&["start", "loop.config.js"]);
+    let node = front.scene.dir().join("node");
+    let pid = pm.until("node", || std::fs::read_to_string(&node).ok()?.parse::<u32>().ok());
+    pm.signal(Signal::SIGTERM);
+    let _ = pm.wait();
+    wait::until("node to end", || (!pm_tests::proc::alive(pid)).then_some(()));
+}
+
 #[test]
 fn an_interpreter_that_is_gone_does_not_end_what_runs() {
     let front = Front::new();

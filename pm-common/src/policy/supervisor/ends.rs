@@ -1,6 +1,6 @@
 //! What follows the end of a worker.
 
-use super::super::record::Next;
+use super::super::record::{GoesOn, Next};
 use super::super::rules::Restart;
 use super::{
     Action, Aim, Excuse, Exit, LastEnd, Life, Mono, Proof, Record, Role, Seat, Slot, StopSent, Supervisor, Why, Worker,
@@ -151,10 +151,17 @@ impl Supervisor {
         self.hold(now, id, out);
     }
 
-    /// Whether a worker is never started a second time by the policy, and nobody else has its seat: what it has begun is not
-    /// to be cut short, and begun again, because a sign of it is late.
-    pub(super) fn runs_once(&mut self, id: WorkerId) -> bool {
-        self.rules.restart == Restart::Never && self.find(id).is_some_and(|(_, role)| role == Role::Seat)
+    /// Why a worker that is not ready in time is left as it is, if it is. One that is never started a second time: what it has
+    /// begun is not to be cut short because a sign of it is late. And in fork mode one that could not listen and goes on
+    /// living, as in PM2: it knows what it does; but where it must listen, or a roll waits for it.
+    pub(super) fn goes_on(&self, id: WorkerId) -> Option<GoesOn> {
+        let (_, worker) = self.known(id).filter(|(slot, _)| slot.find(id.generation) == Some(Role::Seat))?;
+        let may_lack = !self.shape.overlap && self.shape.ready.listen_time().is_some();
+        match self.rules.restart {
+            Restart::Never => Some(GoesOn::RunsOnce),
+            _ if may_lack && worker.is_refused() && !self.is_awaited(id.slot, worker) => Some(GoesOn::Lives),
+            Restart::Always | Restart::OnFailure => None,
+        }
     }
 
     /// Decides whether and when the slot gets its next worker.

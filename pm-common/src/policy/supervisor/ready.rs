@@ -114,11 +114,11 @@ impl Supervisor {
             self.accept(now, id, missing, out);
             return;
         }
-        let (awaited, goes_on) = (self.awaits(id), self.runs_once(id));
+        let (awaited, why) = (self.awaits(id), self.goes_on(id));
         let Some(worker) = self.worker(id) else { return };
         // One that is up may have had less time.
         let after = after.min(now.since(worker.started));
-        if goes_on {
+        if why.is_some() {
             (worker.life, worker.proof) = (Life::Starting(Due::Said), Proof::None);
         } else {
             begin_drain(id.slot, worker, end, out);
@@ -128,7 +128,7 @@ impl Supervisor {
             self.abort_roll(now, id.slot, reason, out);
         } else {
             let refused = worker.refused.clone();
-            out.push(Action::Say(Record::NotReady { id, after, asked, missing, refused, goes_on }));
+            out.push(Action::Say(Record::NotReady { id, after, asked, missing, refused, goes_on: why }));
         }
     }
 

@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use pm_common::app::wait::Teller;
 use pm_common::cli::report::{Failure, OrFail as _, reason};
 use pm_common::policy::time::{Mono, Span};
-use pm_common::sys::{clock, pidfd, socket};
+use pm_common::sys::{clock, pidfd, process, socket};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde_json::{Map, Value};
@@ -66,6 +66,7 @@ fn value(program: &[&str], file: &Path, text: Option<&str>) -> Result<Value, Fai
             reason(&e)
         ))
     };
+    process::ends_with_us(&mut command);
     let mut child = command.spawn().map_err(unable)?;
     if let (Some(mut stdin), Some(text)) = (child.stdin.take(), text) {
         // Node reads all before it writes; one that has ended has said why.

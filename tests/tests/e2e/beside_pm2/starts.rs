@@ -118,6 +118,27 @@ fn a_port_that_is_taken_is_no_start() {
     assert!(ours.said.contains("'first'"), "who has it: {ours:?}");
 }
 
+/// One that hears of it and lives on is left alone by both.
+#[test]
+fn who_hears_that_its_port_is_taken_and_lives_on_is_left_alone() {
+    let hears = "setInterval(() => {}, 1e6)\n\
+        require('http').createServer().on('error', (e) => console.log(e.code)).listen(process.env.PORT)\n";
+    let seen = Side::both(24).map(|side| {
+        let _ = side.scene().file("first.js", &format!("{SERVES}serve()\n"));
+        let _ = side.scene().file("app.js", hears);
+        assert_eq!(side.run("start first.js --name first").code, 0);
+        side.answers();
+        // PM2's own time in fork mode: it has none.
+        let start = start(&side, "app.js", "--listen-timeout 1000");
+        let app = side.app("app");
+        (start, app["pm2_env"]["restart_time"].as_u64(), app["pid"].as_u64().is_some_and(|pid| pid > 0))
+    });
+    let [(pm2, ..), (ours, ..)] = &seen;
+    assert!(seen.iter().all(|(_, restarts, lives)| (*restarts, *lives) == (Some(0), true)), "{seen:?}");
+    assert_eq!((pm2.seen.as_str(), ours.seen.as_str()), ("0 online answers", "1 launching answers"), "{seen:?}");
+    assert!(ours.said.contains("goes on, and listens on nothing: port ") && ours.said.contains("'first'"), "{ours:?}");
+}
+
 /// Milliseconds between each end of the app and its next start, as the app itself has written them down.
 fn pauses(side: &Side, options: &str, count: usize) -> Vec<u64> {
     let text = "const { appendFileSync } = require('fs')\n\

@@ -447,6 +447,38 @@ fn one_that_was_refused_and_listens_on_nothing_is_not_ready_because_it_lives() {
     }
 }
 
+/// As PM2 has it: the program has heard of the error, and may try again, or has other things to do.
+#[test]
+fn in_fork_mode_one_that_could_not_listen_and_lives_is_left_alone_unless_it_must_listen() {
+    let refused = |id| Event::Refused { id, what: "x is taken".to_string() };
+    for workers in [1, 2] {
+        let (mut bench, _) = Bench::new(workers, false, Rules::default(), ReadyBy::Listen);
+        for slot in 0..workers {
+            bench.on(refused(w(slot, 1)));
+        }
+        let late = bench.wait(s(60));
+        assert!(deeds(&late).is_empty(), "nobody is ended: {late:?}");
+        let line = "worker not ready in time slot=0 generation=1 after=1000ms; it listens on nothing: x is taken; it goes on, as it lives";
+        assert_eq!(said(&late).first().map(|record| record.to_string()).as_deref(), Some(line));
+        assert_eq!((bench.states(0), bench.due()), (vec![(1, "starting")], None));
+        assert!(deeds(&bench.on(listen(w(0, 1), A))).contains(&Action::SteerIn(w(0, 1))), "it got it later");
+    }
+    let ready = ReadyRule { alive_after: None, ..ReadyRule::default() };
+    let shape = Shape { workers: 1, most: 1, overlap: false, ready, roll: AT_ONCE };
+    let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
+    bench.on(Event::Start);
+    bench.on(refused(w(0, 1)));
+    let (after, actions) = bench.until_next();
+    assert_eq!((after, deeds(&actions)), (s(30), vec![Action::Stop(w(0, 1))]));
+    // The release before it may have had another port.
+    let mut bench = Bench::restart(Rules::default());
+    bench.reload();
+    bench.on(ended(w(0, 1), Exit::Code(0)));
+    bench.on(refused(w(0, 2)));
+    let (_, actions) = bench.until_next();
+    assert_eq!(deeds(&actions), [Action::Stop(w(0, 2)), Action::DropRelease]);
+}
+
 #[test]
 fn a_new_release_that_is_refused_what_it_wants_aborts_the_reload() {
     let mut bench = Bench::cluster(1, Rules::default());
