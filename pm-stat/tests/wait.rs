@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use pm_common::app::status::{DIRECTORY, RollReport, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 use pm_common::kernel::procfs;
+use pm_common::policy::record::Then;
 use tempfile::TempDir;
 
 /// Only a test that fails takes so long.
@@ -208,7 +209,7 @@ fn an_aborted_roll_is_told_with_its_reason() {
         started: 1,
         ended: 1,
         ok: Some(false),
-        then: "others-go-on".to_owned(),
+        then: Some(Then::OthersGoOn),
         reason: "the new worker ended before it was ready code=1".to_owned(),
         slot: Some(0),
         stderr: vec!["Error: größe".to_owned(), "\u{1b}[31m    at x".to_owned()],

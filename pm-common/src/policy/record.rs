@@ -28,17 +28,18 @@ pub enum Next {
     Failed,
 }
 
-/// What follows a reload that was given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    /// The old workers serve on that were not replaced yet.
-    OthersGoOn,
-    /// The old worker of the slot had to end first: another is started from the release before.
-    StartedAgain,
-    /// The old worker had to end first, and the policy starts none for what the new one did.
-    Nothing,
-    /// The old worker had to end first, and the new one is left as it is: the policy starts none after it.
-    NewGoesOn,
+words! {
+    /// What follows a reload that was given up.
+    Then {
+        /// The old workers serve on that were not replaced yet.
+        OthersGoOn = "others-go-on",
+        /// The old worker of the slot had to end first: another is started from the release before.
+        StartedAgain = "started-again",
+        /// The old worker had to end first, and the policy starts none for what the new one did.
+        Nothing = "down",
+        /// The old worker had to end first, and the new one is left as it is: the policy starts none after it.
+        NewGoesOn = "new-goes-on",
+    }
 }
 
 /// Why a worker that was not ready in time is left as it is.
@@ -86,27 +87,6 @@ pub enum Record {
     ScaleLimit { workers: u32 },
     /// The restarts are used up, or the child gave up.
     GaveUp { exit: Exit },
-}
-
-impl Then {
-    /// Its word in the status and in the journal.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::OthersGoOn => "others-go-on",
-            Self::StartedAgain => "started-again",
-            Self::Nothing => "down",
-            Self::NewGoesOn => "new-goes-on",
-        }
-    }
-
-    /// What this word means; `None`: a later version's.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::OthersGoOn, Self::StartedAgain, Self::Nothing, Self::NewGoesOn]
-            .into_iter()
-            .find(|one| one.word() == word)
-    }
 }
 
 impl Record {

@@ -109,35 +109,19 @@ pub(super) fn half(span: Span) -> Span {
     Span(span.0 / 2).max(Span(1))
 }
 
-/// What a program has loaded by the time its main module has been evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Loads {
-    /// Nothing that it could serve with.
-    Nothing,
-    /// Something that it could serve with.
-    Server,
-    /// Nobody tells: it is no Node, or has taken the channel away.
-    #[default]
-    Unknown,
+words! {
+    /// What a program has loaded by the time its main module has been evaluated.
+    Loads {
+        /// Nothing that it could serve with.
+        Nothing = "nothing",
+        /// Something that it could serve with.
+        Server = "server",
+        /// Nobody tells: it is no Node, or has taken the channel away.
+        Unknown = "unknown",
+    }
 }
 
 impl Loads {
-    /// Its word in the journal.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Nothing => "nothing",
-            Self::Server => "server",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// What this word means; `None`: a later version's.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Nothing, Self::Server, Self::Unknown].into_iter().find(|one| one.word() == word)
-    }
-
     /// As the script in Node says it.
     #[must_use]
     pub const fn of(server: bool) -> Self {

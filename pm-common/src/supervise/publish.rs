@@ -17,7 +17,6 @@ use crate::cli::policy_options;
 use crate::cli::report;
 use crate::kernel::procfs;
 use crate::policy::WorkerId;
-use crate::policy::record::Then;
 use crate::policy::supervisor::{RollView, Supervisor, View};
 use crate::policy::time::{Mono, Span};
 use crate::sys::clock;
@@ -194,7 +193,7 @@ impl Publisher {
             ok: view.ok,
             reason: view.reason,
             slot: view.slot,
-            then: view.then.map_or("", Then::word).to_owned(),
+            then: view.then,
             stderr: if view.ok == Some(false) { self.last_words.clone() } else { Vec::new() },
             running: view.running.map(|running| RollRunning {
                 done: running.done,

@@ -3,6 +3,7 @@ use pm_common::app::status::{
 };
 
 use pm_common::app::wait::Sight;
+use pm_common::policy::record::Then;
 use pm_common::policy::supervisor::Awaiting;
 
 use super::*;
@@ -137,7 +138,7 @@ fn an_aborted_roll_says_where_and_why() {
 fn given_up(tool: &str, then: &str, state: SupervisorState, workers: &[WorkerState]) -> Status {
     let ready = workers.iter().filter(|worker| **worker == WorkerState::Ready).count();
     let mut status = said(tool, 7, state, 2, u32::try_from(ready).expect("few"));
-    let (reason, then) = ("x".to_owned(), then.to_owned());
+    let (reason, then) = ("x".to_owned(), Then::from_word(then));
     let roll =
         RollReport { requested: 1, started: 1, ended: 1, ok: Some(false), reason, then, ..RollReport::default() };
     status.supervisor.roll = Some(roll);

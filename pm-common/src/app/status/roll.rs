@@ -4,6 +4,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::policy::record::Then;
+
 use crate::policy::supervisor::Awaiting;
 
 /// The rolls of a supervisor, by number: `ended <= started <= requested`, each grows only, all 0 at its start.
@@ -25,9 +27,9 @@ pub struct RollReport {
     pub reason: String,
     /// The slot where it was aborted.
     pub slot: Option<u32>,
-    /// What followed there, as `policy::record::Then` says it; empty: nothing of the kind, or an older version does not tell.
-    #[serde(default)]
-    pub then: String,
+    /// What followed there; `None`: nothing of the kind, or an older version does not tell.
+    #[serde(default, deserialize_with = "if_understood")]
+    pub then: Option<Then>,
     /// The last lines that the worker which failed wrote to the app's err.log, if they are known.
     #[serde(default)]
     pub stderr: Vec<String>,

@@ -4,6 +4,7 @@ use serde::Deserialize as _;
 use serde_json::json;
 
 use super::*;
+use crate::policy::record::Then;
 
 fn me() -> SupervisorLine {
     let pid = std::process::id() as i32;
@@ -34,7 +35,7 @@ fn roll() -> RollReport {
         ok: Some(false),
         reason: "not ready after 30000ms\nforged".to_owned(),
         slot: Some(3),
-        then: "down".to_owned(),
+        then: Some(Then::Nothing),
         stderr: vec!["Error: größe".to_owned(), String::new()],
         running: Some(RollRunning { done: 1, of: 4, since_ms: 5, slot: 1, awaiting: awaiting.into() }),
     }

@@ -181,7 +181,7 @@ impl<'a> Decision<'a> {
 
     fn aborted(&self, roll: &RollReport, status: &Status) -> WaitEnd {
         let (app, line) = (self.app, &status.supervisor);
-        let (tool, then) = (&line.tool, Then::from_word(&roll.then));
+        let (tool, then) = (&line.tool, roll.then);
         let ends = then == Some(Then::Nothing) && line.ready == 0;
         let alone = tool == "pm-restart";
         let message = if line.state == SupervisorState::Stopping && !ends {

@@ -53,13 +53,14 @@ pub struct CarriedSlot {
     pub quiet: Option<Loads>,
 }
 
-/// Why nobody is wanted in a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Over {
-    /// Its last worker has ended in a way that the policy starts none after.
-    Done,
-    /// It has used up its restarts.
-    Failed,
+words! {
+    /// Why nobody is wanted in a slot.
+    Over {
+        /// Its last worker has ended in a way that the policy starts none after.
+        Done = "done",
+        /// It has used up its restarts.
+        Failed = "failed",
+    }
 }
 
 /// What is carried over of the rolls.
@@ -212,21 +213,6 @@ impl Supervisor {
 }
 
 impl Over {
-    /// Its word in the journal.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// What this word means; `None`: a later version's.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Done, Self::Failed].into_iter().find(|one| one.word() == word)
-    }
-
     const fn of(seat: &Seat) -> Option<Self> {
         match seat {
             Seat::Down { .. } => Some(Self::Done),

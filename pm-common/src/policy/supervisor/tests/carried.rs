@@ -52,7 +52,7 @@ fn who_has_ended_for_good_is_not_started_again() {
     bench.on(crash(w(1, 1)));
     bench.wait(s(1));
     bench.on(crash(w(1, 2)));
-    let shown = |sup: &Supervisor| sup.snapshot().iter().map(|view| view.state).collect::<Vec<_>>();
+    let shown = |sup: &Supervisor| sup.snapshot().iter().map(|view| view.state.word()).collect::<Vec<_>>();
     assert_eq!(shown(&bench.world.sup), ["down", "failed", "ready"]);
     let mut sup = successor(&bench, 3);
     assert_eq!(shown(&sup), ["down", "failed", "starting"]);
