@@ -461,7 +461,7 @@ fn in_fork_mode_one_that_could_not_listen_and_lives_is_left_alone_unless_it_must
         let line = "worker not ready in time slot=0 generation=1 after=1000ms; it listens on nothing: x is taken; it goes on, as it lives";
         assert_eq!(said(&late).first().map(|record| record.to_string()).as_deref(), Some(line));
         assert_eq!((bench.states(0), bench.due()), (vec![(1, "starting")], None));
-        assert!(deeds(&bench.on(listen(w(0, 1), A))).contains(&Action::SteerIn(w(0, 1))), "it got it later");
+        assert!(bench.on(listen(w(0, 1), A)).contains(&Action::SteerIn(w(0, 1))), "it got it later");
     }
     let ready = ReadyRule { alive_after: None, ..ReadyRule::default() };
     let shape = Shape { workers: 1, most: 1, overlap: false, ready, roll: AT_ONCE };
