@@ -47,7 +47,7 @@ words! {
 pub enum GoesOn {
     /// No other would take its place.
     RunsOnce,
-    /// It could not listen, and lives on: it may try again, or have other things to do.
+    /// The worker could not listen, and lives on: it may try again, or have other things to do.
     Lives,
 }
 

@@ -58,7 +58,7 @@ words! {
     Over {
         /// Its last worker has ended in a way that the policy starts none after.
         Done = "done",
-        /// It has used up its restarts.
+        /// The slot has used up its restarts.
         Failed = "failed",
     }
 }
