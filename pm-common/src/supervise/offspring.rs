@@ -90,7 +90,7 @@ impl<A: Adapter> Supervise<A> {
         if self.inherited.has(stat) {
             return Owner::Unknown;
         }
-        if self.proc.leads_other_app(stat, self.publisher.directory()) {
+        if self.is_of_other_app(stat) {
             return Owner::OtherApp;
         }
         let names = ["NOTIFY_SOCKET", "PM_SLOT", "PM_GENERATION"];
@@ -137,7 +137,12 @@ impl<A: Adapter> Supervise<A> {
     }
 
     fn is_other_app(&mut self, stat: &Stat) -> bool {
-        self.orphans.is_other_app(stat.pid) || self.proc.leads_other_app(stat, self.publisher.directory())
+        self.orphans.is_other_app(stat.pid) || self.is_of_other_app(stat)
+    }
+
+    fn is_of_other_app(&mut self, stat: &Stat) -> bool {
+        let session = self.proc.stat(own_pid()).map_or(0, |own| own.session);
+        self.proc.is_other_app(stat, self.publisher.directory(), session)
     }
 
     /// Notes what is below a worker, as long as it has a parent to be known by.

@@ -2,7 +2,7 @@
 
 use std::ptr;
 use std::sync::Once;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use nix::libc;
 use signal_hook::low_level::{emulate_default_handler, register};
@@ -12,6 +12,8 @@ use crate::kernel::procfs::Proc;
 /// The line to write, with its newline. What is replaced is never freed: the handler may be reading it.
 static LINE: AtomicPtr<Vec<u8>> = AtomicPtr::new(ptr::null_mut());
 static INSTALLED: Once = Once::new();
+/// INT is to be kept for later, whatever is said.
+pub(super) static HELD_BACK: AtomicBool = AtomicBool::new(false);
 
 /// As long as this lives, INT has a line written to stderr before it ends this process as ever.
 #[derive(Debug)]
@@ -27,8 +29,13 @@ impl Parting {
         let own = std::process::id().cast_signed();
         INSTALLED.call_once(|| {
             if !Proc::default().ignores(own, libc::SIGINT as u8) {
-                // SAFETY: the handler loads an atomic, calls write(2), and emulate_default_handler, which is meant for handlers.
-                let _ = unsafe { register(libc::SIGINT, interrupted) };
+                let action = || {
+                    if !HELD_BACK.load(Ordering::SeqCst) {
+                        interrupted();
+                    }
+                };
+                // SAFETY: the handler loads atomics, calls write(2), and emulate_default_handler, which is meant for handlers.
+                let _ = unsafe { register(libc::SIGINT, action) };
             }
         });
         Self(())

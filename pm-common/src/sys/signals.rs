@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use nix::libc;
 use nix::sys::signal::Signal;
@@ -101,40 +101,46 @@ pub fn end_in_order() -> io::Result<()> {
 /// INT, TERM and HUP, held back while something is half done that would be worse left so. What the caller has had ignored
 /// stays ignored; a program that is executed meanwhile gets all of them.
 #[derive(Debug)]
-pub struct HeldBack {
-    came: Arc<AtomicUsize>,
-    is_over: Arc<AtomicBool>,
-}
+pub struct HeldBack(());
+
+/// The one that came while they were held back; 0: none.
+static CAME: AtomicUsize = AtomicUsize::new(0);
+static HANDLES: OnceLock<bool> = OnceLock::new();
 
 impl HeldBack {
-    /// Holds them back from now on, for as long as this process runs, or until [`Self::end`].
+    /// Holds them back from now on, until [`Self::end`]. They may be held back again later; never twice at once.
     ///
     /// # Errors
     /// sigaction(2) refused.
     pub fn begin() -> io::Result<Self> {
-        let held = Self { came: Arc::default(), is_over: Arc::default() };
+        // Handlers stay for good, and those that came first are called first: each asks whether it is its turn.
+        if !HANDLES.get_or_init(|| Self::handle().is_ok()) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        parting::HELD_BACK.store(true, Ordering::SeqCst);
+        Ok(Self(()))
+    }
+
+    fn handle() -> io::Result<()> {
         let (mut proc, own) = (Proc::default(), std::process::id().cast_signed());
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            let action = move || match parting::HELD_BACK.load(Ordering::SeqCst) {
+                true => CAME.store(signal.cast_unsigned() as usize, Ordering::SeqCst),
+                false if signal == libc::SIGINT => parting::interrupted(),
+                false => drop(signal_hook::low_level::emulate_default_handler(signal)),
+            };
             if !proc.ignores(own, signal as u8) {
-                if signal == libc::SIGINT {
-                    // This handler comes before that of a Parting, which would not get its turn.
-                    let is_over = held.is_over.clone();
-                    let end = move || _ = is_over.load(Ordering::SeqCst).then(parting::interrupted);
-                    // SAFETY: it loads an atomic, and calls what is meant for handlers.
-                    unsafe { signal_hook::low_level::register(signal, end) }?;
-                } else {
-                    signal_hook::flag::register_conditional_default(signal, held.is_over.clone())?;
-                }
-                signal_hook::flag::register_usize(signal, held.came.clone(), signal.cast_unsigned() as usize)?;
+                // SAFETY: it loads and stores atomics, and calls what is meant for handlers.
+                unsafe { signal_hook::low_level::register(signal, action) }?;
             }
         }
-        Ok(held)
+        Ok(())
     }
 
     /// From now on each does what it does to a program that handles none; the one that came meanwhile, if one did.
     pub fn end(&self) -> Option<Signal> {
-        self.is_over.store(true, Ordering::SeqCst);
-        Signal::try_from(self.came.swap(0, Ordering::SeqCst) as i32).ok()
+        parting::HELD_BACK.store(false, Ordering::SeqCst);
+        Signal::try_from(CAME.swap(0, Ordering::SeqCst) as i32).ok()
     }
 }
 

@@ -155,12 +155,24 @@ fn a_restart_that_is_interrupted_leaves_no_app_stopped() {
     );
     front.ok("start slow.js --kill-timeout 60000");
     front.ok("start idle.js");
-    for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGTERM] {
+    for name in ["idle", "slow"] {
+        let app = format!("module.exports = {{ name: '{name}', script: '{name}.js', kill_timeout: 60000 }}");
+        let _ = front.scene.file(&format!("{name}.config.js"), &app);
+    }
+    // Of two files the second is stopped after the signals were let through again for the first.
+    let (all, files) = (&["restart", "all"][..], &["restart", "idle.config.js", "slow.config.js"][..]);
+    for (signal, words) in [
+        (Signal::SIGINT, all),
+        (Signal::SIGHUP, all),
+        (Signal::SIGTERM, all),
+        (Signal::SIGINT, files),
+        (Signal::SIGHUP, files),
+    ] {
         let [up, stops, go] = ["up", "stops", "go"].map(|name| front.scene.dir().join(name));
         wait::until("the app knows how to stop", || up.exists().then_some(()));
         [&up, &stops, &go].iter().for_each(|file| drop(std::fs::remove_file(file)));
         let before = front.pids("slow");
-        let mut command = front.command(&["restart", "all"]);
+        let mut command = front.command(words);
         let child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("pm runs");
         let pid = Pid::from_raw(child.id().cast_signed());
         wait::until("the app stops", || stops.exists().then_some(()));

@@ -1,7 +1,7 @@
 //! What a worker starts in sessions of its own ends with it, and is counted as its memory; what belongs to another app,
 //! or has taken leave of it, does not.
 
-use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM};
 use pm_tests::chain::Chain;
 use pm_tests::scene::Scene;
 use pm_tests::{fork, http, proc, roll};
@@ -131,6 +131,36 @@ fn another_app_that_a_worker_started_goes_on() {
             assert!(others.iter().all(|pid| proc::alive(*pid)), "{other}\n{}", chain.output());
             fork::stop(&scene, "other");
         }
+    }
+}
+
+/// Whose supervisor is killed falls to the next one above it, which is not its own.
+#[test]
+fn another_app_whose_supervisor_was_killed_goes_on() {
+    for tools in CLUSTERS.into_iter().chain(["pm-restart --grace 2s"]) {
+        let scene = Scene::with_node(24);
+        let (chain, worker) = start(&scene, tools);
+        run(&chain, "pm-fork --name other pm-restart sh -c 'sleep 1000 & wait'");
+        let other = chain.until("the other app", || {
+            let sleeps = named(&chain, "sleep");
+            (sleeps.len() == 1 && named(&chain, "pm-fork").is_empty()).then(|| sleeps[0])
+        });
+        let shell = proc::parent(other).expect("its shell");
+        proc::send(proc::parent(shell).expect("its supervisor"), SIGKILL);
+        chain.until("it to fall to us", || (proc::parent(shell) != Some(1)).then_some(()));
+        let mine = detached(&chain);
+        proc::send(worker, SIGKILL);
+        all_end(&chain, &mine);
+        let second = *chain.serving(1).first().expect("one");
+        if tools.contains("cluster") {
+            chain.signal(SIGHUP);
+            chain.until("the second worker to be replaced", || (!proc::alive(second)).then_some(()));
+            chain.serving(1);
+        }
+        chain.signal(SIGTERM);
+        assert_eq!(chain.wait().code(), Some(0), "{}", chain.output());
+        assert!([shell, other].iter().all(|pid| proc::alive(*pid)), "{tools}\n{}", chain.output());
+        [shell, other].iter().for_each(|pid| proc::send(*pid, SIGKILL));
     }
 }
 

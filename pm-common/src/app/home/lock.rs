@@ -81,11 +81,12 @@ impl Lock {
 
 /// See `home::holder`.
 pub(super) fn holder(dir: &Path) -> io::Result<Option<Option<i32>>> {
-    let file = Folder::open(dir)?.open_file("lock");
     // A read lock asks too: it is in the way of the holder's write lock, and needs no right to write.
-    match file.and_then(|file| ask(&file, libc::F_RDLCK)) {
+    let look = || ask(&Folder::open(dir)?.open_file("lock")?, libc::F_RDLCK);
+    match look() {
         Ok(Some(holder)) => Ok(Some(holder)),
-        free_or_gone => holder_of_removed(dir).map_or(free_or_gone, |pid| Ok(Some(Some(pid)))),
+        // Its app may have made it anew, and let the removed one go, between the two looks.
+        _ => holder_of_removed(dir).map_or_else(look, |pid| Ok(Some(Some(pid)))),
     }
 }
 

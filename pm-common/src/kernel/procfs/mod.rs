@@ -136,22 +136,23 @@ impl Proc {
         names.map(|name| text.split(|byte| *byte == 0).find_map(|entry| value(entry, name)))
     }
 
-    /// Whether the process has become, or is about to become, an app of its own beside the one that has the directory
-    /// `own`: pm-fork gives it a session, and then a directory.
-    pub fn leads_other_app(&mut self, stat: &Stat, own: &[u8]) -> bool {
-        stat.session == stat.pid && {
+    /// Whether the process belongs to an app of its own, or is about to become one, beside the one that has the directory `own`
+    /// and runs in `session`: pm-fork gives an app a session, and then a directory. Its leader may have been killed.
+    pub fn is_other_app(&mut self, stat: &Stat, own: &[u8], session: i32) -> bool {
+        stat.session != session && {
             // Until it has the directory it still has the environment of who started it.
             let [dir] = self.variables(stat.pid, ["PM_DIR"]);
-            dir.map_or_else(|| runs(stat, b"pm-fork"), |dir| dir != own)
+            dir.map_or_else(|| stat.session == stat.pid && runs(stat, b"pm-fork"), |dir| dir != own)
         }
     }
 
     /// The tree without what belongs to other apps than the one that has the directory `own`; `root` is not asked.
     pub fn tree_of_app(&mut self, root: i32, own: &[u8], mut descend: impl FnMut(&Stat) -> bool) -> Vec<Stat> {
         let mut tree = self.tree(root, &mut descend).to_vec();
-        let leaders: Vec<Stat> = tree.iter().filter(|s| s.pid != root && s.session == s.pid).copied().collect();
+        let session = tree.iter().find(|stat| stat.pid == root).map_or(0, |stat| stat.session);
+        let strange: Vec<Stat> = tree.iter().filter(|s| s.pid != root && s.session != session).copied().collect();
         let others: Vec<i32> =
-            leaders.iter().filter(|leader| self.leads_other_app(leader, own)).map(|leader| leader.pid).collect();
+            strange.iter().filter(|stat| self.is_other_app(stat, own, session)).map(|stat| stat.pid).collect();
         if !others.is_empty() {
             tree = self.tree(root, |stat| !others.contains(&stat.pid) && descend(stat)).to_vec();
             tree.retain(|stat| !others.contains(&stat.pid));
