@@ -25,9 +25,9 @@ use pm_common::supervise::release::Origin;
 use pm_common::supervise::{Adapter, Alone, Outputs, Publisher, Scope, Setup, Succession, Supervise, environment};
 use pm_common::sys::passed::{self, Passed};
 
-use bind::Binds;
 use bind::fanout::FanoutQuestion;
 use bind::probe::{self, FanoutChoice};
+use bind::{Binds, Fanout};
 use cluster::Cluster;
 use cluster::settings::Settings;
 use command::options::{self, Options};
@@ -73,6 +73,14 @@ fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Res
     let balance = options.balance.or((options.fanout == FanoutChoice::Shared).then_some(Mode::Shared));
     let mode = plan::mode(&argv, balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
     plan::check_question(mode, options.health.as_ref())?;
+    if options.sticky {
+        // Any program has the channel where its binds are not looked at; only Node asks over it.
+        let steers = (with_channel && node != Node::None)
+            || open.is_some()
+            || fanout != Fanout::Off
+            || !options.listen.is_empty();
+        plan::check_sticky(&argv, mode, steers, options.workers)?;
+    }
     let settings = Settings {
         node,
         with_channel,
@@ -87,8 +95,8 @@ fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Res
         argv: argv.clone(),
         tells_clients: options.close_rewrite,
     };
-    let sockets = hold(mode, &sockets, &options.listen)?;
-    let (binds, primary) = (Binds::new(fanout, open), Primary::new(Ending::of(&options.rules)));
+    let sockets = hold(Sockets::new(mode).sticking(options.sticky), &sockets, &options.listen)?;
+    let (binds, primary) = (Binds::new(fanout, open), Primary::new(Ending::of(&options.rules), options.sticky));
     let adapter = Cluster::new(sockets, binds, primary, settings, options.rules.max_lag);
     supervise(options, argv, succession, home, adapter)
 }
@@ -145,8 +153,7 @@ fn supervise<A: Adapter>(
 }
 
 /// The sockets, those that were asked for among them.
-fn hold(mode: Mode, passed: &[Passed], declared: &[Declared]) -> Result<Sockets, Failure> {
-    let mut sockets = Sockets::new(mode);
+fn hold(mut sockets: Sockets, passed: &[Passed], declared: &[Declared]) -> Result<Sockets, Failure> {
     sockets.started_with(passed);
     for what in declared {
         sockets.declare(what).or_fail(|| format!("cannot listen on {what}"))?;

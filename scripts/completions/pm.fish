@@ -89,6 +89,7 @@ pm-cluster	--no-preload	.	.	.	no drain script in Node workers
 pm-cluster	--no-close-rewrite	.	.	.	do not tell clients of a draining server to move on
 pm-cluster	--apart	.	.	.	copies share no port, and none overlaps its successor
 pm-cluster	--balance	.	lanes|shared|rr	.	lanes, shared or rr (lanes)
+pm-cluster	--sticky	.	.	.	clients of one address stay with one worker
 pm-cluster	--listen	.	[HOST]:PORT|unix:PATH[,mode=OCTAL][,owner=USER[:GROUP]]	.	open [HOST]:PORT or unix:PATH, pass it (LISTEN_FDS)
 pm-cluster	--fanout	.	auto|lanes|shared|inherit|off	.	programs that bind: auto, lanes, shared, inherit or off (auto)
 pm-cluster	--probe	.	.	.	print what this machine allows, and end
@@ -131,6 +132,7 @@ pm start	--interpreter-args	.	ARGS	.	as --node-args
 pm start	--node-args	.	ARGS	.	options of Node
 pm start	--execute-command	-x	.	.	fork mode
 pm start	--exec-mode	.	fork|cluster	.	whether instances share a port
+pm start	--sticky	.	.	.	clients of one address stay with one worker
 pm start	--uid	.	USER	.	run as this user
 pm start	--user	-u	USER	.	as --uid
 pm start	--gid	.	GROUP	.	and group
@@ -190,6 +192,7 @@ pm restart	--interpreter-args	.	ARGS	.	as --node-args
 pm restart	--node-args	.	ARGS	.	options of Node
 pm restart	--execute-command	-x	.	.	fork mode
 pm restart	--exec-mode	.	fork|cluster	.	whether instances share a port
+pm restart	--sticky	.	.	.	clients of one address stay with one worker
 pm restart	--uid	.	USER	.	run as this user
 pm restart	--user	-u	USER	.	as --uid
 pm restart	--gid	.	GROUP	.	and group
@@ -245,6 +248,7 @@ pm reload	--interpreter-args	.	ARGS	.	as --node-args
 pm reload	--node-args	.	ARGS	.	options of Node
 pm reload	--execute-command	-x	.	.	fork mode
 pm reload	--exec-mode	.	fork|cluster	.	whether instances share a port
+pm reload	--sticky	.	.	.	clients of one address stay with one worker
 pm reload	--uid	.	USER	.	run as this user
 pm reload	--user	-u	USER	.	as --uid
 pm reload	--gid	.	GROUP	.	and group

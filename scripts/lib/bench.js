@@ -8,6 +8,7 @@ const lib = require('./chain')
 const clients = require('./clients')
 const front = require('./bench-front')
 const overhead = require('./bench-overhead')
+const sticky = require('./bench-sticky')
 
 const quick = process.argv.includes('--quick')
 const option = (name, otherwise) => {
@@ -268,13 +269,14 @@ const main = async () => {
   const only = option('only', '')
   const has = (name) => !only || only.split(',').includes(name)
   const frontOnly = process.argv.includes('--front')
-  const overheadOnly = only === 'overhead'
-  for (let round = 0; round < rounds && !overheadOnly; round++) {
+  const apart = ['overhead', 'sticky'].includes(only)
+  for (let round = 0; round < rounds && !apart; round++) {
     if (!frontOnly) await chains(round, has)
     await front.run({ note, temp, has, quick })
   }
-  if (!frontOnly && !overheadOnly) await rest(has)
+  if (!frontOnly && !apart) await rest(has)
   if (!frontOnly && has('overhead')) await overhead.run({ note, temp, turns: rounds * seconds })
+  if (!frontOnly && has('sticky')) await sticky.run({ note, temp, turns: rounds * seconds })
   print()
   const machine = { cpus: os.cpus().length, model: os.cpus()[0].model, kernel: os.release(), node: process.version }
   const medians = Object.fromEntries(Object.entries(results).map(([measure, by]) => [measure,

@@ -51,7 +51,14 @@ impl Connection<TcpStream> {
     /// # Errors
     /// Refused, reset, hung.
     pub fn open(port: u16) -> Result<Self, Miss> {
-        let stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), HUNG)?;
+        Self::over(TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), HUNG)?)
+    }
+
+    /// Speaks over this connection.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn over(stream: TcpStream) -> Result<Self, Miss> {
         stream.set_read_timeout(Some(HUNG))?;
         stream.set_write_timeout(Some(HUNG))?;
         stream.set_nodelay(true)?;

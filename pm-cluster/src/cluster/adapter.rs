@@ -232,7 +232,7 @@ impl Adapter for Cluster {
     fn deadline(&self) -> Option<Mono> {
         let health = self.health.as_ref().and_then(Health::deadline);
         let others = [self.drains.deadline(), self.binds.deadline(), self.lag.deadline(), self.primary.deadline()];
-        others.into_iter().chain([health]).flatten().min()
+        others.into_iter().chain([health, self.sockets.patience_ends()]).flatten().min()
     }
 
     fn settle(&mut self, events: &mut VecDeque<Event>) {
@@ -248,6 +248,7 @@ impl Adapter for Cluster {
             events.extend((awaits || !asked).then_some(drained));
         }
         self.look_for_lag(events);
+        self.sockets.lose_patience(clock::now());
         self.primary.settle(clock::now());
         let gone = self.primary.let_go().into_iter().filter(|id| !self.drains.has(*id));
         events.extend(gone.map(Event::Drained));
@@ -260,6 +261,10 @@ impl Adapter for Cluster {
 
     fn children(&self) -> Vec<i32> {
         self.health.iter().flat_map(Health::children).chain(self.drains.children()).collect()
+    }
+
+    fn is_sticky(&self) -> bool {
+        self.sockets.sticks()
     }
 
     fn listening(&self) -> BTreeMap<WorkerId, Listens> {

@@ -38,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) close_rewrite: bool,
     /// The copies share nothing, and of a slot one ends before the next starts.
     pub(crate) apart: bool,
+    /// The clients of one address stay with one slot.
+    pub(crate) sticky: bool,
     pub(crate) fanout: FanoutChoice,
     pub(crate) health: Option<Question>,
     pub(crate) listen: Vec<Declared>,
@@ -61,6 +63,7 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         preload: true,
         close_rewrite: true,
         apart: false,
+        sticky: false,
         fanout: FanoutChoice::Auto,
         health: None,
         listen: Vec::new(),
@@ -100,6 +103,7 @@ impl Options {
             "no-preload" => self.preload = false,
             "no-close-rewrite" => self.close_rewrite = false,
             "apart" => self.apart = true,
+            "sticky" => self.sticky = true,
             "health" => {
                 self.ask(Question::Url(health(option, value)?))?;
             }
@@ -172,8 +176,18 @@ fn fanout(option: &str, value: &OsStr) -> Result<FanoutChoice, Failure> {
 }
 
 /// Options that are about what workers share, or about two of them in one slot.
-const SHARED: [&str; 9] =
-    ["balance", "fanout", "health", "health-cmd", "listen", "no-close-rewrite", "no-preload", "overlap", "soak"];
+const SHARED: [&str; 10] = [
+    "balance",
+    "fanout",
+    "health",
+    "health-cmd",
+    "listen",
+    "no-close-rewrite",
+    "no-preload",
+    "overlap",
+    "soak",
+    "sticky",
+];
 
 fn check_apart(rules: &Rules, given: &[(&str, OsString)]) -> Result<(), Failure> {
     let lag = rules.max_lag.map(|_| "max-lag");

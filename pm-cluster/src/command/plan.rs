@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use pm_common::cli::report::Failure;
 use pm_common::node::preload::Preload;
 use pm_common::node::program::base_name;
+use pm_common::policy::steering::sticky::MOST_SLOTS;
 use pm_common::policy::time::Span;
 
 use crate::bind::Fanout;
@@ -70,4 +71,23 @@ pub(crate) fn check_question(mode: Mode, question: Option<&Question>) -> Result<
         ));
     }
     Ok(())
+}
+
+/// What cannot be had is refused: clients stay with a worker where the kernel steers their connections to its lane.
+/// `steers`: the program gets lanes in some way.
+pub(crate) fn check_sticky(argv: &[OsString], mode: Mode, steers: bool, workers: u32) -> Result<(), Failure> {
+    let deno = argv.first().is_some_and(|program| base_name(program) == "deno");
+    let why = match mode {
+        Mode::RoundRobin if deno => "Deno's connections go round",
+        Mode::RoundRobin => "connections go round (--balance rr, NODE_CLUSTER_SCHED_POLICY=rr)",
+        Mode::Shared => {
+            "all workers share one socket (--balance shared, --fanout shared, NODE_CLUSTER_SCHED_POLICY=none)"
+        }
+        Mode::Lanes if !steers => "nobody sees what the program binds (--fanout off or inherit, or see --probe)",
+        Mode::Lanes if workers > MOST_SLOTS => {
+            return Err(Failure::own(format!("--sticky takes {MOST_SLOTS} workers at most, and -n is {workers}")));
+        }
+        Mode::Lanes => return Ok(()),
+    };
+    Err(Failure::own(format!("--sticky needs a lane for each worker, and here {why}")))
 }

@@ -4,8 +4,11 @@
 //! refused, they are asked again after a pause, or as soon as one of them takes a connection after all.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 
 use pm_common::policy::WorkerId;
+use pm_common::policy::steering::sticky::slot_of;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::socket;
 
@@ -34,6 +37,8 @@ pub(crate) struct Undelivered {
     retry: Option<Mono>,
     /// How long to wait if all refuse it once more.
     pause: Span,
+    /// Whose it is, where clients stay with their worker.
+    client: Option<IpAddr>,
 }
 
 impl Undelivered {
@@ -63,13 +68,21 @@ pub(crate) struct Handoff {
     unanswered: BTreeMap<(WorkerId, u64), Undelivered>,
     /// The worker that got the last one: the next goes to another, if it has no fewer.
     last: Option<WorkerId>,
+    /// The clients of one address stay with one slot.
+    sticky: bool,
 }
 
 impl Handoff {
+    /// No connections yet; `sticky`: the clients of one address stay with one slot.
+    pub(crate) fn new(sticky: bool) -> Self {
+        Self { sticky, ..Self::default() }
+    }
+
     /// A connection that somebody shall get.
     pub(crate) fn waiting(&mut self, key: String, connection: Connection) {
         let (refused, retry, pause) = (BTreeSet::new(), None, FIRST_PAUSE);
-        self.waiting.push_back(Undelivered { key, connection, refused, retry, pause });
+        let client = self.sticky.then(|| client_of(&*connection)).flatten();
+        self.waiting.push_back(Undelivered { key, connection, refused, retry, pause, client });
     }
 
     fn unanswered_of(&self, id: WorkerId) -> usize {
@@ -118,7 +131,9 @@ impl Handoff {
             let takers: Vec<WorkerId> = workers.iter().copied().filter(|id| takes(*id, &pending.key)).collect();
             pending.rest(now, takers.iter().copied());
             let pending = self.waiting.get(index)?;
-            let candidates = takers.into_iter().filter(|id| !pending.refused.contains(id) && self.has_room(*id));
+            let willing = || takers.iter().copied().filter(|id| !pending.refused.contains(id));
+            let home = pending.client.and_then(|client| slot_of(client, willing().map(|id| id.slot)));
+            let candidates = willing().filter(|id| home.is_none_or(|slot| slot == id.slot) && self.has_room(*id));
             let chosen =
                 candidates.min_by_key(|id| (self.unanswered_of(*id), self.last.is_some_and(|last| *id <= last), *id));
             if let Some(id) = chosen {
@@ -168,6 +183,12 @@ impl Handoff {
             self.waiting.extend(pending);
         }
     }
+}
+
+/// The address of the other end; `None`: it is gone, or has none.
+fn client_of(connection: impl AsFd) -> Option<IpAddr> {
+    let any = rustix::net::getpeername(connection).ok()??;
+    SocketAddr::try_from(any).ok().map(|address| address.ip())
 }
 
 #[cfg(test)]

@@ -92,10 +92,10 @@ pub(crate) struct Heard {
 }
 
 impl Primary {
-    pub(crate) fn new(ending: Ending) -> Self {
+    pub(crate) fn new(ending: Ending, sticky: bool) -> Self {
         Self {
             workers: BTreeMap::new(),
-            handoff: Handoff::default(),
+            handoff: Handoff::new(sticky),
             said_to_all: BTreeMap::new(),
             blame: Blame::default(),
             next_id: 1,
@@ -282,7 +282,8 @@ impl Primary {
     /// The lanes that nobody but us accepts from, and only those that somebody takes connections of: else these wait in
     /// the kernel's queue, and we are not woken.
     pub(crate) fn polled<'a>(&'a self, sockets: &'a Sockets) -> impl Iterator<Item = LaneView<'a>> {
-        let lanes = self.accept_again.is_none().then(|| sockets.lanes().filter(|lane| lane.holder.is_none()));
+        let lanes =
+            self.accept_again.is_none().then(|| sockets.lanes().filter(|lane| lane.holder.is_none() && !lane.awaited));
         // Lanes of one key follow each other, and may be as many as there are workers to be asked.
         let mut last: Option<(&str, bool)> = None;
         lanes.into_iter().flatten().filter(move |lane| {
@@ -384,7 +385,7 @@ mod tests {
         let (port, flags, backlog, index) = (0, 0, 511, 0);
         let (readable_all, writable_all) = (false, false);
         let query = Query { address, port, family, fd, flags, backlog, index, data, readable_all, writable_all };
-        let mut primary = Primary::new(Ending::default());
+        let mut primary = Primary::new(Ending::default(), false);
         let mut said = |number, data| primary.data_for("k", number, &Query { data, ..query.clone() });
         assert_eq!(said(1, json!(null)), json!(null));
         assert_eq!(said(1, json!({"k": 1})), json!({"k": 1}));

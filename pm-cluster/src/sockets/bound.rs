@@ -10,7 +10,6 @@ use pm_common::sys::socket::{self, Join};
 
 use super::Sockets;
 use super::address::{Address, Duplicate};
-use super::lanes::Lanes;
 use super::source::{Manner, Mode, Source};
 use super::wanted::{BindAddress, LEAST_BACKLOG};
 
@@ -149,7 +148,7 @@ impl Sockets {
             Some(id) => id,
             None if lanes && self.manner.mode != Mode::Shared => {
                 let backlog = backlog.max(LEAST_BACKLOG);
-                let mut all = Lanes::of_workers(at, backlog, &self.manner.warnings);
+                let mut all = self.manner.lanes(at, backlog);
                 all.adopt(who, standing, socket, self.join(at))?;
                 let id = self.insert(None, Source::Lanes(all), false);
                 return self.listening_on(id, who).map(|()| None);

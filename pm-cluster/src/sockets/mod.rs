@@ -70,6 +70,19 @@ impl Sockets {
         Self { manner: Manner { mode, ..Manner::default() }, ..Self::default() }
     }
 
+    /// Has the clients of each address stay with one slot, or not.
+    #[must_use]
+    pub fn sticking(mut self, on: bool) -> Self {
+        self.manner.sticky = on;
+        self
+    }
+
+    /// Whether they do.
+    #[must_use]
+    pub const fn sticks(&self) -> bool {
+        self.manner.sticky
+    }
+
     /// Opens what a worker asks for, and gives it its means to accept.
     ///
     /// # Errors
@@ -120,6 +133,10 @@ impl Sockets {
 
     fn insert(&mut self, key: Option<&str>, source: Source, any_port: bool) -> u64 {
         self.next += 1;
+        if self.manner.sticky && source.lanes().is_none() {
+            let at = source.at();
+            self.manner.warnings.push(format!("no client stays with a worker where they share a socket address={at}"));
+        }
         self.addresses.insert(self.next, Address::new(key, source, any_port));
         self.next
     }

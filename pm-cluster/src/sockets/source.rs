@@ -49,6 +49,8 @@ pub(super) enum Source {
 #[derive(Debug, Clone)]
 pub(super) struct Manner {
     pub(super) mode: Mode,
+    /// The clients of one address stay with one slot.
+    pub(super) sticky: bool,
     /// Whether lanes may be bound although other lanes of ours are in their way.
     pub(super) join: Join,
     pub(super) warnings: Warnings,
@@ -56,7 +58,7 @@ pub(super) struct Manner {
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { mode: Mode::default(), join: Join::Alone, warnings: Warnings::default() }
+        Self { mode: Mode::default(), sticky: false, join: Join::Alone, warnings: Warnings::default() }
     }
 }
 
@@ -89,6 +91,11 @@ impl Manner {
         }
     }
 
+    /// The lanes of an address, of which there is none yet.
+    pub(super) fn lanes(&self, at: BindAddress, backlog: i32) -> Lanes {
+        Lanes::of_workers(at, backlog, &self.warnings).sticking(self.sticky)
+    }
+
     /// Makes the sockets of a TCP address.
     ///
     /// # Errors
@@ -96,7 +103,7 @@ impl Manner {
     pub(super) fn tcp(&self, at: BindAddress, backlog: i32) -> io::Result<Source> {
         if self.mode == Mode::Lanes {
             let what = "an address cannot have lanes, its workers share one socket";
-            return Ok(self.or_shared(lanes::open(at, backlog, self.join, &self.warnings)?, at.address, what));
+            return Ok(self.or_shared(lanes::open(self.lanes(at, backlog), self.join)?, at.address, what));
         }
         let fd = socket::tcp_bound(at.address, at.only_v6, Join::Alone)?;
         socket::listen(&fd, backlog)?;
@@ -117,7 +124,7 @@ impl Manner {
         };
         let only_v6 = address.is_ipv6() && socket::is_only_v6(&first)?;
         let _ = socket::reuse_address(&first);
-        let opened = lanes::open_around(first, BindAddress { address, only_v6 }, &self.warnings)?;
+        let opened = lanes::open_around(first, self.lanes(BindAddress { address, only_v6 }, LEAST_BACKLOG))?;
         let what = "no lanes beside the socket that we were started with, its workers share it";
         Ok(self.or_shared(opened, address, what))
     }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
+use pm_common::policy::time::Mono;
 use pm_common::sys::socket;
 
 use super::Sockets;
@@ -38,6 +39,8 @@ pub struct LaneView<'a> {
     pub slot: Option<u32>,
     /// Whose it is, and what for; `None`: nobody but us accepts here.
     pub holder: Option<(WorkerId, Standing)>,
+    /// Its clients wait there for that worker, and go to no other.
+    pub awaited: bool,
     /// Another worker is in service at its address.
     pub has_others: bool,
 }
@@ -66,6 +69,20 @@ impl Sockets {
             Some(Source::Lanes(lanes)) => lanes.accept(at.lane),
             Some(Source::RoundRobin { fd, .. }) => socket::accept(fd),
             Some(Source::Shared { .. }) | None => Ok(None),
+        }
+    }
+
+    /// When [`Self::lose_patience`] has something to do.
+    #[must_use]
+    pub fn patience_ends(&self) -> Option<Mono> {
+        let addresses = self.sticks().then(|| self.addresses.values());
+        addresses.into_iter().flatten().filter_map(|address| address.source.lanes()?.patience_ends()).min()
+    }
+
+    /// Gives the clients to other slots that have waited long enough for their own slot's next worker.
+    pub fn lose_patience(&mut self, now: Mono) {
+        if self.patience_ends().is_some_and(|at| at <= now) {
+            self.addresses.all_lanes().for_each(|lanes| lanes.lose_patience(now));
         }
     }
 
@@ -136,9 +153,10 @@ impl Address {
         let port = lanes.map_or(0, |lanes| lanes.address().port());
         let has_others = members().filter(|(_, lane)| lane.serves()).nth(1).is_some();
         let (key, address) = (self.key.as_deref(), &self.at);
-        let view = move |lane, fd, slot, holder| {
+        let view = move |lane, fd, slot: Option<u32>, holder| {
             let at = LaneRef { address: id, lane };
-            LaneView { at, fd, key, address, port, slot, holder, has_others }
+            let awaited = slot.is_some_and(|slot| lanes.is_some_and(|lanes| lanes.keeps(slot)));
+            LaneView { at, fd, key, address, port, slot, holder, awaited, has_others }
         };
         let turn = if let Source::RoundRobin { fd, .. } = &self.source { Some(fd.as_fd()) } else { None };
         let each = members().map(move |(index, lane)| view(index, lane.fd.as_fd(), lane.slot, lane.held_for()));

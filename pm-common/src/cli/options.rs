@@ -197,7 +197,7 @@ pub fn listed(options: &[&Opt]) -> String {
 /// The names of the options that `--help` leaves to the manual, in lines of less than 80 columns.
 fn in_manual(tool: &str, options: &[&Opt]) -> String {
     let Some((last, others)) = options.split_last() else { return String::new() };
-    let mut lines = vec![format!("  and, told of in man {tool}:")];
+    let mut lines = vec![format!("  and, in man {tool}:")];
     for (option, end) in others.iter().map(|option| (option, ",")).chain([(last, "")]) {
         let word = format!(" --{}{end}", option.long);
         match lines.last_mut() {

@@ -157,6 +157,7 @@ pub static PM_CLUSTER: Tool = Tool {
         switch("no-close-rewrite", "do not tell clients of a draining server to move on").rare(),
         switch("apart", "copies share no port, and none overlaps its successor").rare(),
         opt("balance", "HOW", "lanes, shared or rr (lanes)").one_of("lanes|shared|rr"),
+        switch("sticky", "clients of one address stay with one worker").rare(),
         opt("listen", "ADDR", "open [HOST]:PORT or unix:PATH, pass it (LISTEN_FDS)")
             .one_of("[HOST]:PORT|unix:PATH[,mode=OCTAL][,owner=USER[:GROUP]]"),
         opt("fanout", "HOW", "programs that bind: auto, lanes, shared, inherit or off (auto)")

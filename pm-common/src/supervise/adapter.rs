@@ -136,6 +136,10 @@ pub trait Adapter {
     fn children(&self) -> Vec<i32> {
         Vec::new()
     }
+    /// Whether the clients of one address stay with one slot, for people.
+    fn is_sticky(&self) -> bool {
+        false
+    }
     /// Where and how workers listen, for people.
     fn listening(&self) -> BTreeMap<WorkerId, Listens> {
         BTreeMap::new()

@@ -106,7 +106,10 @@ impl Publisher {
             .map(|view| self.worker(view, processes, listening.remove(&view.id).unwrap_or_default()))
             .collect();
         let state = machine.state();
-        let supervisor = self.supervisor(machine, state, &workers);
+        let mut supervisor = self.supervisor(machine, state, &workers);
+        if adapter.is_sticky() {
+            supervisor.policy.insert("sticky".to_owned(), true.into());
+        }
         self.again = (!self.file.write(&supervisor, &workers)).then(|| clock::now() + AGAIN);
         self.pace.done(begun);
     }

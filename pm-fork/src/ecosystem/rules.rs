@@ -130,7 +130,11 @@ impl Cluster {
     pub(crate) fn of(reader: &mut Reader<'_>, program: &Program) -> Result<Self, String> {
         let instances = reader.text("instances")?.filter(|text| !text.is_empty());
         let count = instances.as_deref().map(|text| workers(text, reader.machine)).transpose()?;
-        let forced = mode(reader)?;
+        let sticky = reader.bool("sticky")? == Some(true);
+        let forced = mode(reader)?.or(sticky.then_some(true));
+        if sticky && forced == Some(false) {
+            return Err("sticky: in fork mode no port is shared, and no client has a worker to stay with".to_owned());
+        }
         let several = count.is_some_and(|count| count > 1);
         let cluster = forced.unwrap_or_else(|| count.is_some() && program.clusters);
         let instance_var = instance_var(reader)?;
@@ -147,6 +151,7 @@ impl Cluster {
                 reader.warnings.push(why.to_owned());
             }
         }
+        options.extend(sticky.then(|| "--sticky".to_owned()));
         options.extend(ready);
         Ok(Self { workers: Some(count.unwrap_or(1)), options, instance_var })
     }

@@ -45,6 +45,7 @@ pub(crate) const FIELDS: &[FieldOpt] = &[
     field(opt("node-args", "ARGS", "options of Node"), "node_args", Effect::Value),
     field(short('x', switch("execute-command", "fork mode")), "exec_mode", Effect::Is("fork")),
     field(opt("exec-mode", "fork|cluster", "whether instances share a port"), "exec_mode", Effect::Value),
+    field(switch("sticky", "clients of one address stay with one worker"), "sticky", Effect::Is("true")),
     field(opt("uid", "USER", "run as this user"), "uid", Effect::Value),
     field(short('u', opt("user", "USER", "as --uid")), "uid", Effect::Value),
     field(opt("gid", "GROUP", "and group"), "gid", Effect::Value),

@@ -13,12 +13,14 @@ pub(super) fn in_words(policy: &Map<String, Value>) -> Vec<(&'static str, String
     let Some(rules) = policy_options::from_json(policy) else { return Vec::new() };
     let limit = rules.max_mem.map(|most| format!("{} each, looked at every {}", bytes(most), rules.mem_interval));
     let lag = rules.max_lag.map(|most| format!("{most} at most"));
+    let stay = policy.get("sticky") == Some(&Value::Bool(true));
     let all = [
         ("ready when", ready(policy)),
         ("is restarted", Some(restarted(&rules))),
         ("is stopped by", Some(stopped(&rules))),
         ("memory limit", limit),
         ("clients wait", lag),
+        ("clients stay", stay.then(|| "those of one address with one worker".to_owned())),
     ];
     all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
@@ -90,7 +92,7 @@ mod tests {
             "stop_codes": [0, 3], "restart_delay_ns": [100_000_000, 15_000_000_000_u64], "intensity": 1,
             "window_ns": 6_700_000_000_u64, "brief_ns": 1_000_000_000, "stop_message": true, "stop_signal": 2,
             "stop_group": true, "stop_delay_ns": 5_000_000_000_u64, "grace_ns": 1_600_000_000, "max_mem": 536_870_912,
-            "max_lag_ns": 5_000_000_000_u64});
+            "max_lag_ns": 5_000_000_000_u64, "sticky": true});
         let told = said(all).iter().map(|(key, value)| format!("{key}: {value}\n")).collect::<String>();
         assert_eq!(
             told,
@@ -99,7 +101,8 @@ mod tests {
              of one that lived less than 1 s in 6700 ms\n\
              is stopped by: the message 'shutdown', else INT to its process group, 5 s after TERM; killed 1600 ms later\n\
              memory limit: 512.0mb each, looked at every 1 s\n\
-             clients wait: 5 s at most\n"
+             clients wait: 5 s at most\n\
+             clients stay: those of one address with one worker\n"
         );
         assert!(said(json!({"restart": "never"})).contains(&("is restarted", "never".to_owned())));
         assert!(said(json!({"restart": "maybe"})).is_empty(), "of another version");

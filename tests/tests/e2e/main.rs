@@ -64,6 +64,7 @@ mod stat_top;
 mod stat_traffic;
 mod status;
 mod stdin;
+mod sticky;
 mod stop;
 mod stop_delay;
 mod stop_requests;

@@ -131,6 +131,7 @@ mod tests {
             port,
             slot: None,
             holder: None,
+            awaited: false,
             has_others: false,
         };
         Looks::default().at(&held, us(), socket::accept_queue(listener).expect("listens")).expect("a monitor")

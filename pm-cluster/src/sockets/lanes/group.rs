@@ -88,7 +88,8 @@ impl Lanes {
 
     fn attach(&mut self, indexes: &[u32]) -> Result<(), String> {
         let sources = self.source_indexes();
-        let program = steering::program_with(indexes, &sources).ok_or("too many separate lanes")?;
+        let spread = || steering::program_with(indexes, &sources);
+        let program = self.sticky_program(&sources).unwrap_or_else(spread).ok_or("too many separate lanes")?;
         if program == self.attached {
             return Ok(());
         }

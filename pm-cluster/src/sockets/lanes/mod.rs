@@ -17,13 +17,14 @@ use pm_common::policy::steering::{self, Instruction};
 use pm_common::sys::limits;
 use pm_common::sys::socket::{self, Join};
 
-use super::wanted::{BindAddress, LEAST_BACKLOG};
+use super::wanted::BindAddress;
 use super::warnings::Warnings;
 
 mod adopt;
 mod group;
 mod lane;
 mod shut;
+mod sticky;
 mod stuck;
 mod successor;
 
@@ -31,6 +32,7 @@ pub use adopt::prepare;
 use group::{Foreign, Member};
 use lane::Lane;
 pub use lane::Standing;
+use sticky::Sticky;
 
 /// All lanes of one address.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub(crate) struct Lanes {
     told_unsteered: bool,
     /// Source ports whose connections go to a worker's lane, whatever it stands at.
     sources: BTreeMap<WorkerId, u16>,
+    /// The clients of one address stay with one slot.
+    sticky: Option<Box<Sticky>>,
 }
 
 /// What opening an address came to.
@@ -67,16 +71,16 @@ type Second = fn(&Lanes, &OwnedFd) -> io::Result<OwnedFd>;
 ///
 /// # Errors
 /// That of the first socket: EADDRINUSE, EACCES, EADDRNOTAVAIL and so on; EMFILE and ENFILE of either.
-pub(crate) fn open(at: BindAddress, backlog: i32, join: Join, warnings: &Warnings) -> io::Result<Opened> {
-    Lanes::of_workers(at, backlog, warnings).open_with(join, Lanes::second)
+pub(crate) fn open(lanes: Lanes, join: Join) -> io::Result<Opened> {
+    lanes.open_with(join, Lanes::second)
 }
 
 /// Makes the lanes of an address around a socket that is bound and listens already.
 ///
 /// # Errors
 /// That of looking at it.
-pub(crate) fn open_around(first: OwnedFd, at: BindAddress, warnings: &Warnings) -> io::Result<Opened> {
-    Lanes::of_workers(at, LEAST_BACKLOG, warnings).around(first, Lanes::second)
+pub(crate) fn open_around(first: OwnedFd, lanes: Lanes) -> io::Result<Opened> {
+    lanes.around(first, Lanes::second)
 }
 
 impl Lanes {
@@ -94,6 +98,7 @@ impl Lanes {
             foreign: Foreign::default(),
             told_unsteered: false,
             sources: BTreeMap::new(),
+            sticky: None,
         }
     }
 
@@ -154,6 +159,9 @@ impl Lanes {
             lane.standing = standing;
         }
         self.set_also(who, standing);
+        if standing != Standing::Waiting {
+            self.keep_no_longer(who.slot);
+        }
         // A worker may listen on a thousand addresses, and say at each that it is in service.
         if changed {
             self.steer();
@@ -175,9 +183,10 @@ impl Lanes {
     /// The numbers of the lanes that get new connections now.
     #[must_use]
     pub(crate) fn steered_to(&self) -> Vec<usize> {
-        let best = self.best_rank();
-        let mut best: Vec<usize> =
-            self.listening().filter(|(_, lane)| Some(lane.rank()) == best).map(|(index, _)| index).collect();
+        let rank = self.best_rank();
+        let ranked =
+            || self.listening().filter(|(_, lane)| Some(lane.rank()) == rank).map(|(index, _)| index).collect();
+        let mut best: Vec<usize> = self.seated().unwrap_or_else(ranked);
         best.sort_unstable();
         best
     }
@@ -198,7 +207,7 @@ mod tests {
     }
 
     fn lanes() -> Lanes {
-        match open(LOOPBACK, 5, Join::Alone, &Warnings::default()).expect("opened") {
+        match open(none(), Join::Alone).expect("opened") {
             Opened::Lanes(lanes) => lanes,
             Opened::Single(_, reason) => panic!("no lanes here: {reason}"),
         }

@@ -130,9 +130,8 @@ mod tests {
 
     /// Three lanes in service, and what their workers have.
     fn three() -> (Lanes, Vec<OwnedFd>) {
-        let Ok(Opened::Lanes(mut lanes)) = open(LOOPBACK, 500, socket::Join::Alone, &Warnings::default()) else {
-            panic!("no lanes here")
-        };
+        let closed = Lanes::of_workers(LOOPBACK, 500, &Warnings::default());
+        let Ok(Opened::Lanes(mut lanes)) = open(closed, socket::Join::Alone) else { panic!("no lanes here") };
         let give = |slot| lanes.give(worker(slot), Standing::InService).expect("given");
         let all = (0..3).map(give).collect();
         (lanes, all)

@@ -63,8 +63,8 @@ mod tests {
 
     /// Two workers in service, in lanes 0 and 1.
     fn two() -> Lanes {
-        let Opened::Lanes(mut lanes) = open(LOOPBACK, 99, socket::Join::Alone, &Warnings::default()).expect("opened")
-        else {
+        let closed = Lanes::of_workers(LOOPBACK, 99, &Warnings::default());
+        let Opened::Lanes(mut lanes) = open(closed, socket::Join::Alone).expect("opened") else {
             panic!("no lanes here")
         };
         for slot in 0..2 {

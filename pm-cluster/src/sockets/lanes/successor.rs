@@ -61,6 +61,7 @@ impl Lanes {
     pub(crate) fn vacate(&mut self, who: WorkerId) {
         let slot_served = self.lanes.iter().filter_map(|lane| lane.holder).any(|h| h.slot == who.slot && h != who);
         let mut let_go = Vec::new();
+        self.keep_for_clients_of(who);
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             if !lane.is_let_go_by(who) {
                 continue;
@@ -87,6 +88,7 @@ impl Lanes {
         for lane in self.lanes.iter_mut().filter(|lane| lane.slot == Some(slot)) {
             (lane.slot, found) = (None, true);
         }
+        self.keep_no_longer(slot);
         if found {
             self.steer();
         }

@@ -62,6 +62,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("node_args", &["interpreter_args"], Words, Mapped),
     field("instances", &[], Text, Mapped),
     field("exec_mode", &[], Text, Mapped),
+    field("sticky", &[], Switch, Mapped),
     field("instance_var", &[], Text, Mapped),
     field("increment_var", &[], Text, Missing("not here: a number of its own for each worker is in PM_SLOT")),
     field("env", &[], Env, Mapped),

@@ -114,6 +114,7 @@ fn every_log_that_is_named_is_written() {
 fn the_mode_is_that_of_the_fields_together() {
     for (app, chain) in [
         (json!({"instances": 2, "exec_mode": "cluster"}), "pm-restart pm-cluster -n 2 node ./app.js"),
+        (json!({"instances": 2, "sticky": true}), "pm-restart pm-cluster -n 2 --sticky node ./app.js"),
         (json!({"instances": 1, "exec_mode": "fork"}), "pm-restart node ./app.js"),
         (
             json!({"exec_mode": "fork", "wait_ready": true, "listen_timeout": 5000}),
