@@ -298,9 +298,12 @@ impl Binds {
 
     /// All sockets of the worker's processes.
     fn sockets(&mut self, who: WorkerId) -> BTreeSet<u64> {
-        let Some(pid) = self.watched.get(&who).map(|watched| watched.pid) else { return BTreeSet::new() };
-        let tree: Vec<i32> = self.proc.tree(pid, |_| true).iter().map(|stat| stat.pid).collect();
-        procfs::sockets_of(tree.into_iter())
+        procfs::sockets_of(self.tree(who).into_iter())
+    }
+
+    fn tree(&mut self, who: WorkerId) -> Vec<i32> {
+        let Some(pid) = self.watched.get(&who).map(|watched| watched.pid) else { return Vec::new() };
+        self.proc.tree(pid, |_| true).iter().map(|stat| stat.pid).collect()
     }
 
     fn address(&mut self, asked: &Asked, (thread, at, length): (i32, usize, usize)) -> Option<SocketAddr> {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use pm_common::kernel::procfs::Descriptor;
+use pm_common::kernel::procfs::{self, Descriptor};
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
 use pm_common::sys::{limits, reach, socket};
@@ -102,10 +102,20 @@ impl Binds {
     ) -> Option<Listening> {
         let lends = sockets.lends_late(asked.who, at) && sockets.lends(asked.who, at);
         let uses = lends.then(|| asked.process.uses(inode)).filter(|uses| !uses.waited_for)?;
+        // Its other processes would go on with the socket that it was bound by (a master that only binds, uvicorn).
+        if self.others_have(asked, inode) {
+            return None;
+        }
         let Offer::Socket(lent) = sockets.offer(asked.who, at) else { return None };
         let lane = socket::inode(&lent.socket).ok()?;
         self.put(asked, &lent, &uses.all)?.ok()?;
         sockets.listens_on(asked.who, lane)
+    }
+
+    /// Whether a process of the worker beside the one that asks has this socket open.
+    fn others_have(&mut self, asked: &Asked, inode: u64) -> bool {
+        let others = self.tree(asked.who).into_iter().filter(|pid| *pid != asked.process.0);
+        procfs::sockets_of(others).contains(&inode)
     }
 
     /// Keeps in mind what a socket was bound for until it listens.
