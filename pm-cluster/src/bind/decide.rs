@@ -87,7 +87,7 @@ pub(super) fn bind(bind: &Bind) -> Verdict {
     }
 }
 
-/// A socket that was bound and does not listen yet.
+/// A socket that was bound and does not listen yet, or that processes beside the first may listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pending {
     /// Its inode.
@@ -96,6 +96,8 @@ pub(super) struct Pending {
     pub(super) address: SocketAddr,
     /// The socket becomes a lane, not the one socket of all.
     pub(super) lane: bool,
+    /// The number of the lane that took its place in the first process that listened on it: each other one gets it, too.
+    pub(super) lent: Option<u64>,
 }
 
 /// Sockets that one worker has bound and not listened on; more than these are not kept in mind.
@@ -136,7 +138,7 @@ impl AllPending {
 
     /// Whether this one is in mind.
     pub(super) fn has(&self, pending: &Pending) -> bool {
-        self.0.contains(pending)
+        self.0.iter().any(|one| (one.inode, one.address, one.lane) == (pending.inode, pending.address, pending.lane))
     }
 
     /// Whether one is to be bound there.
@@ -208,7 +210,7 @@ mod tests {
     fn a_number_used_again_elsewhere_is_another_socket() {
         let at = |port: u16| SocketAddr::from(([0, 0, 0, 0], port));
         let mut all = AllPending::default();
-        let one = Pending { inode: 5, address: at(80), lane: true };
+        let one = Pending { inode: 5, address: at(80), lane: true, lent: None };
         all.add(one);
         assert!(all.any_at(at(80)) && !all.any_at(at(81)));
         assert_eq!(all.take(5, at(9000)), None);
@@ -222,11 +224,11 @@ mod tests {
         let address = SocketAddr::from(([0, 0, 0, 0], 80));
         let mut all = AllPending::default();
         let last = 2 * MOST_PENDING as u64;
-        let fits = (0..=last).filter(|inode| all.add(Pending { inode: *inode, address, lane: true }));
+        let fits = (0..=last).filter(|inode| all.add(Pending { inode: *inode, address, lane: true, lent: None }));
         assert_eq!(fits.count(), MOST_PENDING);
         assert!(all.0.len() == MOST_PENDING && all.is_full());
         assert!(all.take(last, address).is_some() && all.take(0, address).is_none());
         all.keep(&BTreeSet::from([last - 2, 0]));
-        assert!(all.0.len() == 1 && all.add(Pending { inode: 7, address, lane: true }));
+        assert!(all.0.len() == 1 && all.add(Pending { inode: 7, address, lane: true, lent: None }));
     }
 }

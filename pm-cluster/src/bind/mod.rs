@@ -291,19 +291,16 @@ impl Binds {
             (Verdict::Lanes | Verdict::Shared, None) => self.make(asked, address, sockets),
             (_, Some(socket)) => {
                 let lane = verdict == Verdict::Lanes && !sockets.shares();
-                self.bind_own(asked, Pending { inode, address, lane }, &socket, sockets)
+                self.bind_own(asked, Pending { inode, address, lane, lent: None }, &socket, sockets)
             }
         }
     }
 
     /// All sockets of the worker's processes.
     fn sockets(&mut self, who: WorkerId) -> BTreeSet<u64> {
-        procfs::sockets_of(self.tree(who).into_iter())
-    }
-
-    fn tree(&mut self, who: WorkerId) -> Vec<i32> {
-        let Some(pid) = self.watched.get(&who).map(|watched| watched.pid) else { return Vec::new() };
-        self.proc.tree(pid, |_| true).iter().map(|stat| stat.pid).collect()
+        let Some(pid) = self.watched.get(&who).map(|watched| watched.pid) else { return BTreeSet::new() };
+        let tree: Vec<i32> = self.proc.tree(pid, |_| true).iter().map(|stat| stat.pid).collect();
+        procfs::sockets_of(tree.into_iter())
     }
 
     fn address(&mut self, asked: &Asked, (thread, at, length): (i32, usize, usize)) -> Option<SocketAddr> {
@@ -363,7 +360,7 @@ impl Binds {
         let pending = self.watched.get_mut(&asked.who)?.pending.take(inode, bound)?;
         let only_v6 = bound.is_ipv6() && socket::is_only_v6(&socket).unwrap_or(false);
         let at = BindAddress { address: bound, only_v6 };
-        if let Some(address) = pending.lane.then(|| self.lend_late(asked, at, inode, sockets)).flatten() {
+        if let Some(address) = pending.lane.then(|| self.lend_late(asked, at, pending, sockets)).flatten() {
             return self.listening(asked, address, events);
         }
         match sockets.adopt(asked.who, at, socket, pending.lane, backlog) {

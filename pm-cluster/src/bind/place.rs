@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use pm_common::kernel::procfs::{self, Descriptor};
+use pm_common::kernel::procfs::Descriptor;
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
 use pm_common::sys::{limits, reach, socket};
@@ -50,7 +50,7 @@ impl Binds {
         if again {
             return Some(Ok(()));
         }
-        if !self.may_bind(asked.who, at, socket, sockets) || !sockets.has_room(asked.who, at) {
+        if !self.may_bind(asked.who, at, Some(socket), sockets) || !sockets.has_room(asked.who, at) {
             return None;
         }
         // One that is only bound holds its port, and need not serve: its lane is handed over as it listens. A port that
@@ -92,30 +92,38 @@ impl Binds {
         tried.is_some_and(|tried| tried.is_ok()).then_some(Ok(()))
     }
 
-    /// Puts a lane that is free for the worker in the place of its socket, which listens now; gives its address.
+    /// Puts a lane that is free for the worker in the place of its socket, which listens now; gives its address. Where a
+    /// master only binds, each of its processes that listens gets the same lane (uvicorn).
     pub(super) fn lend_late(
         &mut self,
         asked: &Asked,
         at: BindAddress,
-        inode: u64,
+        pending: Pending,
         sockets: &mut Sockets,
     ) -> Option<Listening> {
-        let lends = sockets.lends_late(asked.who, at) && sockets.lends(asked.who, at);
-        let uses = lends.then(|| asked.process.uses(inode)).filter(|uses| !uses.waited_for)?;
-        // Its other processes would go on with the socket that it was bound by (a master that only binds, uvicorn).
-        if self.others_have(asked, inode) {
+        if pending.lent.is_none() && !(sockets.lends_late(asked.who, at) && sockets.lends(asked.who, at)) {
             return None;
         }
-        let Offer::Socket(lent) = sockets.offer(asked.who, at) else { return None };
+        let uses = asked.process.uses(pending.inode);
+        if uses.waited_for {
+            return None;
+        }
+        let lent = match pending.lent {
+            Some(lane) => sockets.duplicate(lane)?,
+            None => match sockets.offer(asked.who, at) {
+                Offer::Socket(lent) => lent,
+                _ => return None,
+            },
+        };
         let lane = socket::inode(&lent.socket).ok()?;
-        self.put(asked, &lent, &uses.all)?.ok()?;
+        if !matches!(self.put(asked, &lent, &uses.all), Some(Ok(()))) {
+            // Nobody has it: it must not be taken for one that serves.
+            let held = self.sockets(asked.who);
+            sockets.free_closed(asked.who, at, &held);
+            return None;
+        }
+        self.keep_in_mind(asked.who, Pending { lent: Some(lane), ..pending });
         sockets.listens_on(asked.who, lane)
-    }
-
-    /// Whether a process of the worker beside the one that asks has this socket open.
-    fn others_have(&mut self, asked: &Asked, inode: u64) -> bool {
-        let others = self.tree(asked.who).into_iter().filter(|pid| *pid != asked.process.0);
-        procfs::sockets_of(others).contains(&inode)
     }
 
     /// Keeps in mind what a socket was bound for until it listens.
@@ -188,7 +196,7 @@ impl Binds {
             return None;
         }
         let at = BindAddress { address, only_v6: false };
-        if !sockets.has_room(asked.who, at) {
+        if !self.may_bind(asked.who, at, None, sockets) || !sockets.has_room(asked.who, at) {
             return None;
         }
         match sockets.make_for(asked.who, at) {

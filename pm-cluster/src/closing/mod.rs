@@ -2,7 +2,8 @@
 //! writes `Connection: close` into the heads of its next responses, in place.
 //!
 //! `head` is what is written over, `stops` what to do when a thread stops (both pure); `tracer` does it, in the process
-//! of `helper`, which may be killed at any moment: the kernel lets the worker go on.
+//! of `helper`, which may be killed at any moment: the kernel lets the worker go on. When it is begun, and for which drains,
+//! `care::drain` decides.
 
 mod head;
 mod helper;

@@ -193,7 +193,9 @@ impl Address {
     pub(super) fn is_in_the_way_of(&self, at: BindAddress) -> bool {
         match &self.source {
             Source::Lanes(lanes) => lanes.is_in_the_way_of(at),
-            Source::Shared { .. } | Source::RoundRobin { .. } => self.port() == Some(at.address.port()),
+            Source::Shared { .. } | Source::RoundRobin { .. } => {
+                matches!(self.at, Listening::Tcp(_)) && self.port() == Some(at.address.port())
+            }
         }
     }
 

@@ -95,7 +95,8 @@ impl Sockets {
         let here = self.addresses.at(at);
         let port = at.address.port();
         let mut left = Vec::new();
-        for (id, address) in self.addresses.on_port_mut(port).filter(|(_, address)| !address.declared) {
+        let of_lanes = |address: &Address| !address.declared && address.source.lanes().is_some();
+        for (id, address) in self.addresses.on_port_mut(port).filter(|(_, address)| of_lanes(address)) {
             let sockets = address.sockets(who);
             if Some(id) == here {
                 address.source.lanes_mut().into_iter().for_each(|lanes| lanes.leave_closed(who, held));
@@ -107,6 +108,21 @@ impl Sockets {
         }
         self.sweep();
         left
+    }
+
+    /// Lanes of the worker at this address that none of its processes has open (`held`: those that they have) are free.
+    pub fn free_closed(&mut self, who: WorkerId, at: BindAddress, held: &BTreeSet<u64>) {
+        let address = self.addresses.at(at).and_then(|id| self.addresses.get_mut(id));
+        if let Some(lanes) = address.and_then(|address| address.source.lanes_mut()) {
+            lanes.leave_closed(who, held);
+        }
+    }
+
+    /// A duplicate of the lane of this number.
+    #[must_use]
+    pub fn duplicate(&self, inode: u64) -> Option<Duplicate> {
+        let lanes = self.addresses.get(&self.addresses.of_socket(inode)?)?.source.lanes()?;
+        Some(Duplicate { socket: lanes.numbered(inode)?, shared: false })
     }
 
     /// A socket that we make for an address that a worker binds, where its own cannot be had.

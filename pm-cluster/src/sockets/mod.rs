@@ -133,8 +133,8 @@ impl Sockets {
 
     fn insert(&mut self, key: Option<&str>, source: Source, any_port: bool) -> u64 {
         self.next += 1;
-        if self.manner.sticky && source.lanes().is_none() {
-            let at = source.at();
+        let at = source.at();
+        if self.manner.sticky && source.lanes().is_none() && !matches!(at, Listening::Udp(_)) {
             self.manner.warnings.push(format!("no client stays with a worker where they share a socket address={at}"));
         }
         self.addresses.insert(self.next, Address::new(key, source, any_port));

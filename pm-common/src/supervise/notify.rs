@@ -114,7 +114,6 @@ fn one_line(text: &str) -> String {
     text.replace(['\n', '\0'], " ")
 }
 
-/// The clock that sd_notify(3) asks for with RELOADING=1.
 /// All that a datagram says. Nothing, if it is not what systemd would take: text without NUL, but for one at the end.
 fn parse(bytes: &[u8]) -> Vec<Assignment> {
     let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);

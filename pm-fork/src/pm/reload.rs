@@ -1,5 +1,6 @@
-//! `reload` of one app, and what it waits for: the end of the roll that was asked for, and what its new workers show then;
-//! and of what a config file describes.
+//! `reload` of one app, and what it waits for: the end of the roll that was asked for; and of what a config file describes.
+//!
+//! What counts as that end is decided in `app::wait::decide`, and when no more is to be hoped for in `app::wait::patience`.
 
 use pm_common::app::home::{Start, Turns};
 use pm_common::app::wait::Goal;

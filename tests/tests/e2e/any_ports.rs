@@ -1,9 +1,11 @@
 //! Programs that try their port, or hold it, before they serve: they find it as they would without us, whatever other
 //! workers have.
 
+use nix::sys::signal::Signal;
+use pm_tests::http::{Connection, Miss};
 use pm_tests::load::{Load, Style};
 use pm_tests::scene::Scene;
-use pm_tests::{any, roll};
+use pm_tests::{any, proc, roll};
 
 /// A Python server that does `before` (with `here()`, a new socket bound to an address) and then listens on 127.0.0.1.
 fn python(scene: &Scene, before: &str) -> String {
@@ -74,4 +76,26 @@ fn node_that_looks_on_all_addresses() {
                   look(['0.0.0.0', '127.0.0.1'])\n";
     let script = scene.file("ports.js", script);
     holds(&scene, &format!("node {}", script.display()));
+}
+
+/// As uvicorn with several workers: the master only binds, and each of its processes listens. After a crash all of them
+/// get the slot's lane, with what waits in it, and no other is made.
+#[test]
+fn a_master_that_only_binds_gives_its_processes_the_lane() {
+    let scene = any::scene();
+    let chain = any::start(&scene, "pm-cluster -n 1", &python(&scene, "ours = here('127.0.0.1')\nos.fork()"));
+    let mut descriptors = Vec::new();
+    for _ in 0..3 {
+        let worker = any::serving(&chain, 1)[&0];
+        let cluster = scene.process("pm-cluster").expect("it runs");
+        descriptors.push(proc::descriptors(cluster));
+        proc::send(worker, Signal::SIGKILL);
+        // Whoever comes before the next worker listens is answered by that one; both processes of the old one are gone by then.
+        let mut client = chain.until("a connection", || Connection::open(scene.port).ok());
+        chain.until("the next worker", || (any::workers(&scene).get(&0) != Some(&worker)).then_some(()));
+        let answer = client.request("/", "close");
+        assert!(!matches!(answer, Err(Miss::Hung)), "{answer:?}\n{}", chain.output());
+    }
+    assert!(descriptors.windows(2).all(|two| two[1] <= two[0]), "{descriptors:?}\n{}", chain.output());
+    chain.stop();
 }

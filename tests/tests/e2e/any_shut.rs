@@ -53,28 +53,33 @@ fn one_that_goes_on_without_is_told_of_and_replaced() {
     chain.stop();
 }
 
-/// As without us: what shares a port are workers, not the programs of one.
+/// As without us: what shares a port are workers, not the programs of one. What it closed it may bind again. The second
+/// time its sockets cannot be had, and lanes are made for it.
 #[test]
 fn one_that_binds_its_port_twice_is_refused() {
-    let scene = any::scene();
-    let script = "import os, socket\n\
-                  here = ('127.0.0.1', int(os.environ['PORT']))\n\
-                  first = socket.create_server(here)\n\
-                  try:\n\
-                  \x20   second = socket.create_server(here)\n\
-                  \x20   print('has both', flush=True)\n\
-                  except OSError as error:\n\
-                  \x20   print('refused', error.errno, flush=True)\n\
-                  os.dup2(first.fileno(), 3)\n\
-                  exec(open(os.environ['SERVER']).read())\n";
-    let server = scene.expand("$F/any/passed.py");
-    let scene = scene.with("SERVER", server);
-    let script = scene.file("twice.py", script);
-    let chain = any::start(&scene, "pm-cluster -n 2", &format!("/usr/bin/python3 {}", script.display()));
-    any::serving(&chain, 2);
-    chain.until("both to have tried", || (chain.output().matches("refused 98").count() == 2).then_some(()));
-    assert!(!chain.output().contains("has both"), "{}", chain.output());
-    chain.stop();
+    for before in ["pm-cluster -n 2", "$A/deny getfd 1 pm-cluster -n 2"] {
+        let scene = any::scene();
+        let script = "import os, socket\n\
+                      here = ('127.0.0.1', int(os.environ['PORT']))\n\
+                      first = socket.create_server(here)\n\
+                      try:\n\
+                      \x20   second = socket.create_server(here)\n\
+                      \x20   print('has both', flush=True)\n\
+                      except OSError as error:\n\
+                      \x20   print('refused', error.errno, flush=True)\n\
+                      first.close()\n\
+                      again = socket.create_server(here)\n\
+                      os.dup2(again.fileno(), 3)\n\
+                      exec(open(os.environ['SERVER']).read())\n";
+        let server = scene.expand("$F/any/passed.py");
+        let scene = scene.with("SERVER", server);
+        let script = scene.file("twice.py", script);
+        let chain = any::start(&scene, before, &format!("/usr/bin/python3 {}", script.display()));
+        any::serving(&chain, 2);
+        chain.until("both to have tried", || (chain.output().matches("refused 98").count() == 2).then_some(()));
+        assert!(!chain.output().contains("has both"), "{before}\n{}", chain.output());
+        chain.stop();
+    }
 }
 
 /// Go sets SO_REUSEADDR, and both workers of the second bind at once.

@@ -76,6 +76,12 @@ impl Lanes {
         self.lanes.iter().find(|lane| lane.holder == Some(who))?.fd.try_clone().ok()
     }
 
+    /// A duplicate of the lane with this number.
+    #[must_use]
+    pub(crate) fn numbered(&self, inode: u64) -> Option<OwnedFd> {
+        self.lanes.iter().find(|lane| lane.inode == inode)?.fd.try_clone().ok()
+    }
+
     /// How the address is bound.
     #[must_use]
     pub(crate) fn bound(&self) -> BindAddress {

@@ -7,12 +7,8 @@ use super::super::opened::{Heard, Learned};
 use super::super::record::Then;
 use super::super::slot::LastEnd;
 use super::super::worker::Loads;
-use super::roll::Outcome;
+use super::roll::{AbortReason, Outcome};
 use super::{Aim, Exit, MOST_WORKERS, Mono, Seat, Slot, Supervisor, Why};
-
-/// Why a roll failed that its supervisor did not survive.
-const KILLED: &str =
-    "its supervisor was killed before it had ended, and every worker was started again from the release before it";
 
 /// More addresses than this are not carried over: they would take the journal's room from what counts more.
 const MOST_ADDRESSES: usize = 50_000;
@@ -184,7 +180,7 @@ impl Supervisor {
         (rolls.requested, rolls.started, rolls.ended) = (requested, requested, requested);
         rolls.current = said.current.min(requested);
         rolls.last = if requested > ended {
-            Some(Outcome { ok: false, reason: KILLED.to_owned(), slot: said.at, then: None })
+            Some(Outcome { ok: false, reason: AbortReason::SupervisorKilled.to_string(), slot: said.at, then: None })
         } else {
             said.ok.map(|ok| Outcome { ok, reason: said.reason.clone(), slot: said.slot, then: said.then })
         };

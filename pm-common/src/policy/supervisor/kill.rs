@@ -1,5 +1,5 @@
-//! When a worker is killed: at the end of its grace, or at once where somebody insists. Which processes KILL goes to is
-//! in `supervise::processes::kill`.
+//! When a worker is killed: at the end of its grace, or at once where somebody insists. When its grace begins, `stops` tells;
+//! which processes KILL goes to, `supervise::processes::kill`.
 
 use super::{Action, Life, Mono, Record, Span, StopSent, Supervisor, Why, Worker, WorkerId, as_slot};
 

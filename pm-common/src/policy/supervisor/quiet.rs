@@ -3,6 +3,8 @@
 //! One that is quiet is ready by being alive, which is a guess; one at work is looked at again. Of one that tells nothing of
 //! itself the guess is settled once it has lived for a while and rests; whoever has not listened by the end of the ready
 //! timeout serves nobody. Where the worker before it served nobody, none of this is asked.
+//!
+//! The times themselves are those of `policy::worker::ReadyRule`; whether one is at work, `supervise::at_work` looks.
 
 use super::super::worker::{Loads, half};
 use super::{Action, Due, Life, Mono, ReadyBy, Span, Supervisor, Worker, WorkerId};

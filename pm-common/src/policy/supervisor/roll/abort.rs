@@ -33,6 +33,8 @@ pub(in super::super) enum AbortReason {
     Stopped,
     /// The supervisor gives up on its workers.
     GaveUp,
+    /// The supervisor did not survive the roll.
+    SupervisorKilled,
 }
 
 impl AbortReason {
@@ -82,6 +84,9 @@ impl fmt::Display for AbortReason {
             }
             Self::Stopped => f.write_str("the supervisor was stopped"),
             Self::GaveUp => f.write_str("the supervisor gave up"),
+            Self::SupervisorKilled => f.write_str(
+                "its supervisor was killed before it had ended, and every worker was started again from the release before it",
+            ),
         }
     }
 }
