@@ -1,9 +1,11 @@
 //! What supervisors that were killed have left: their status files, and in these the processes that live on.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
-use super::{DIRECTORY, Status, StatusFile, SupervisorLine, SupervisorState, Told, WorkerLine};
+use super::{DIRECTORY, Status, SupervisorLine, SupervisorState, Told, WorkerLine, text_of};
+use crate::app::home::Folder;
 use crate::kernel::procfs;
 
 /// Of the supervisors that were `killed`, those with workers that go on below nobody; only these workers.
@@ -42,27 +44,36 @@ pub fn lost_above<'a>(killed: &'a [Status], living: &'a [Status]) -> Option<(&'a
     killed.into_iter().find_map(|status| Some((&status.supervisor, status.workers.iter().find_map(below)?)))
 }
 
-/// Forgets the supervisors of the app in `dir` that were killed, once none of their workers lives.
+/// Forgets the supervisors of the app in `dir` that were killed, once none of their workers lives; only in a directory of
+/// ours.
 pub fn forget_killed(dir: &Path) {
-    let (killed, directory) = (Told::read(dir).unwrap_or_default().killed, dir.join(DIRECTORY));
+    let Ok(folder) = ours(dir) else { return };
+    let killed = Told::read(dir).unwrap_or_default().killed;
     for status in killed.iter().filter(|status| !status.has_left_workers()) {
         let SupervisorLine { tool, pid, .. } = &status.supervisor;
-        let _ = std::fs::remove_file(directory.join(format!("{tool}.{pid}")));
-        let _ = std::fs::remove_file(spare(&directory, tool, *pid));
+        let _ = folder.remove(&shown(tool, *pid));
+        let _ = folder.remove(&spare(tool, *pid));
     }
 }
 
-/// Has the app in `dir` be one that was stopped on request, if its supervisor had given up.
+/// Has the app in `dir` be one that was stopped on request, if its supervisor had given up; only in a directory of ours.
 ///
 /// How its last worker ended stays.
 pub fn forget_failure(dir: &Path) {
+    let Ok(folder) = ours(dir) else { return };
     let failed = Told::read(dir).unwrap_or_default().ended.into_iter().filter(Status::gave_up);
     for Status { mut supervisor, workers } in failed {
         supervisor.state = SupervisorState::Ended;
-        let mut file = StatusFile::of(dir, &supervisor.tool, supervisor.pid);
-        file.write(&supervisor, &workers);
-        file.leave();
+        let name = shown(&supervisor.tool, supervisor.pid);
+        // Where there is no room for it, it stays one that has failed.
+        let _ = folder.replace(&name, text_of(&supervisor, &workers).as_bytes());
     }
+}
+
+/// The directory of the status files of the app in `dir`, held open, if both are our own: root also ends what another user
+/// has written about himself, and that user must not choose where root writes.
+fn ours(dir: &Path) -> io::Result<Folder> {
+    Folder::open_to_write(dir)?.below_to_write(DIRECTORY)
 }
 
 /// Whether the worker's process is still that process.
@@ -70,9 +81,14 @@ pub(super) fn lives(worker: &WorkerLine) -> bool {
     worker.pid.zip(worker.start).is_some_and(|(pid, start)| procfs::is_alive(pid, start))
 }
 
-/// The other name of the status file of a supervisor: what it writes its next state into.
-pub(super) fn spare(directory: &Path, tool: &str, pid: i32) -> PathBuf {
-    directory.join(format!(".{tool}.{pid}.new"))
+/// The name of the status file of a supervisor.
+pub(super) fn shown(tool: &str, pid: i32) -> String {
+    format!("{tool}.{pid}")
+}
+
+/// The other name of that file: what the supervisor writes its next state into.
+pub(super) fn spare(tool: &str, pid: i32) -> String {
+    format!(".{tool}.{pid}.new")
 }
 
 /// The process, and all above it but the first of all.

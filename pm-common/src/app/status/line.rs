@@ -183,7 +183,13 @@ impl SupervisorLine {
     pub fn from_json(line: Value) -> Option<Self> {
         let ours = line.get("kind")? == "supervisor" && line.get("schema")?.as_u64()? <= SCHEMA;
         let line: Self = serde_json::from_value(line).ok().filter(|_| ours)?;
-        is_process(line.pid).then_some(line)
+        (is_process(line.pid) && is_tool(&line.tool)).then_some(line)
+    }
+
+    /// Whether the clients of one address stay with one of its workers (`--sticky`).
+    #[must_use]
+    pub fn is_sticky(&self) -> bool {
+        self.policy.get("sticky") == Some(&Value::Bool(true))
     }
 
     /// Whether its policy starts nothing again (`--restart never`).
@@ -229,6 +235,11 @@ impl WorkerLine {
         let line: Self = serde_json::from_value(line).ok().filter(|_| ours)?;
         Some(Self { pid: line.pid.filter(|pid| is_process(*pid)), ..line })
     }
+}
+
+/// Whether it may be the name of a tool: it is part of a file's name, and is shown to people.
+fn is_tool(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c == '/' || c.is_control())
 }
 
 /// Whether it is the number of a process: 0 and less would mean a group, or us, to kill(2).

@@ -213,15 +213,11 @@ impl StatusFile {
     #[must_use]
     pub fn new(dir: Option<&Path>, tool: &str) -> Self {
         let pid = std::process::id().cast_signed();
-        let nowhere = Self { paths: None, pair: Pair::default(), text: String::new(), warned: false };
-        dir.inspect(|dir| remove_stale(&dir.join(DIRECTORY))).map_or(nowhere, |dir| Self::of(dir, tool, pid))
-    }
-
-    /// The file of the supervisor with this pid in the app's directory.
-    fn of(dir: &Path, tool: &str, pid: i32) -> Self {
-        let directory = dir.join(DIRECTORY);
-        let paths = (directory.join(format!("{tool}.{pid}")), left::spare(&directory, tool, pid));
-        Self { paths: Some(paths), pair: Pair::default(), text: String::new(), warned: false }
+        let paths = dir.map(|dir| dir.join(DIRECTORY)).map(|directory| {
+            remove_stale(&directory);
+            (directory.join(left::shown(tool, pid)), directory.join(left::spare(tool, pid)))
+        });
+        Self { paths, pair: Pair::default(), text: String::new(), warned: false }
     }
 
     /// Replaces what the file says, if that has changed.
@@ -230,8 +226,7 @@ impl StatusFile {
     /// without anything else that would call.
     pub fn write(&mut self, supervisor: &SupervisorLine, workers: &[WorkerLine]) -> bool {
         let Some((path, new)) = &self.paths else { return true };
-        let mut text = format!("{}\n", supervisor.to_json());
-        workers.iter().for_each(|w| text.push_str(&format!("{}\n", json!(w))));
+        let text = text_of(supervisor, workers);
         if text == self.text {
             return true;
         }
@@ -272,6 +267,13 @@ impl Drop for StatusFile {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// What a status file says.
+fn text_of(supervisor: &SupervisorLine, workers: &[WorkerLine]) -> String {
+    let mut text = format!("{}\n", supervisor.to_json());
+    workers.iter().for_each(|w| text.push_str(&format!("{}\n", json!(w))));
+    text
 }
 
 /// Removes the files of supervisors that are no more.

@@ -107,9 +107,10 @@ fn unknown_fields_and_broken_lines_are_passed_over() {
     for bad in ["", "\n", "nonsense\n", "{}\n", "{\"kind\":\"worker\"}\n"] {
         assert_eq!(Status::parse(bad), None, "{bad:?}");
     }
-    for (key, value) in
-        [("pid", Value::from(0)), ("pid", Value::from(-1)), ("schema", Value::from(2)), ("start", Value::Null)]
-    {
+    let tools = ["", "/etc/x", "../x", "a\nb", "\u{1b}[2J"].map(|tool| ("tool", Value::from(tool)));
+    let numbers =
+        [("pid", Value::from(0)), ("pid", Value::from(-1)), ("schema", Value::from(2)), ("start", Value::Null)];
+    for (key, value) in tools.into_iter().chain(numbers) {
         let mut line = me().to_json();
         line[key] = value;
         assert_eq!(SupervisorLine::from_json(line.clone()), None, "{line}");
@@ -276,4 +277,54 @@ fn a_process_belongs_to_the_app_of_the_nearest_supervisor_or_worker_above_it() {
     assert_eq!(app_of(&home, pid).as_deref(), Some("web"));
     assert_eq!(app_of(&home, 1), None);
     child.kill().and_then(|()| child.wait()).expect("ended");
+}
+
+/// The status file of one that gave up, and of one that was killed, in a directory of status files.
+fn put_failed_and_killed(directory: &Path) -> [PathBuf; 2] {
+    std::fs::create_dir_all(directory).expect("made");
+    [("pm-restart", SupervisorState::GaveUp), ("pm-cluster", SupervisorState::Ready)].map(|(tool, state)| {
+        let line = SupervisorLine { tool: tool.to_owned(), pid: i32::MAX, start: 1, state, ..me() };
+        let path = directory.join(format!("{tool}.{}", i32::MAX));
+        std::fs::write(&path, format!("{}\n{}\n", line.to_json(), json!(worker(0)))).expect("written");
+        path
+    })
+}
+
+#[test]
+fn one_that_gave_up_and_was_stopped_then_has_ended() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [failed, killed] = put_failed_and_killed(&dir.path().join(DIRECTORY));
+    forget_failure(dir.path());
+    forget_killed(dir.path());
+    let words = last_words(dir.path()).expect("its last words");
+    assert_eq!((words.supervisor.state, words.workers), (SupervisorState::Ended, vec![worker(0)]));
+    assert!(failed.exists() && !killed.exists());
+}
+
+/// Root stops the apps of all; what another user has is not written to, wherever it leads.
+#[test]
+fn nothing_is_forgotten_in_a_directory_that_is_not_ours_or_is_a_link() {
+    const NOBODY: u32 = 65534;
+    let (dir, elsewhere) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("another"));
+    let kept = |app: &Path, files: &[PathBuf]| {
+        let read = || files.iter().map(|path| std::fs::read(path).ok()).collect::<Vec<_>>();
+        let before = read();
+        forget_failure(app);
+        forget_killed(app);
+        assert!(before.iter().all(Option::is_some) && read() == before, "{}", app.display());
+    };
+    let linked = dir.path().join("linked");
+    std::fs::create_dir(&linked).expect("made");
+    let aim = put_failed_and_killed(elsewhere.path());
+    std::os::unix::fs::symlink(elsewhere.path(), linked.join(DIRECTORY)).expect("linked");
+    kept(&linked, &aim);
+    if !nix::unistd::geteuid().is_root() {
+        return; // Only root can give a directory away.
+    }
+    for (name, given) in [("theirs", ""), ("inner", DIRECTORY)] {
+        let app = dir.path().join(name);
+        let files = put_failed_and_killed(&app.join(DIRECTORY));
+        std::os::unix::fs::chown(app.join(given), Some(NOBODY), None).expect("given away");
+        kept(&app, &files);
+    }
 }

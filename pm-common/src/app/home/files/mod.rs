@@ -55,6 +55,15 @@ impl Folder {
         )?)
     }
 
+    /// Opens a directory in this one to write in it, as [`Folder::open_to_write`].
+    ///
+    /// # Errors
+    /// As [`Folder::open_to_write`].
+    pub fn below_to_write(&self, name: &str) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Self::to_write(openat(&self.fd, name, flags, Mode::empty())?)
+    }
+
     /// Opens the directory of all apps to write in it. It may be a link: as with those that lead there, one of ours or root's.
     ///
     /// # Errors
