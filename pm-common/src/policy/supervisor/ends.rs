@@ -153,10 +153,11 @@ impl Supervisor {
 
     /// Why a worker that is not ready in time is left as it is, if it is. One that is never started a second time: what it has
     /// begun is not to be cut short because a sign of it is late. And in fork mode one that could not listen and goes on
-    /// living, as in PM2: it knows what it does; but where it must listen, or a roll waits for it.
+    /// living, as in PM2: it knows what it does; but where it must listen, or a roll waits for it, or those before it
+    /// served: it would be deaf for good because another program had the port for a moment.
     pub(super) fn goes_on(&self, id: WorkerId) -> Option<GoesOn> {
-        let (_, worker) = self.known(id).filter(|(slot, _)| slot.find(id.generation) == Some(Role::Seat))?;
-        let may_lack = !self.shape.overlap && self.shape.ready.listen_time().is_some();
+        let (slot, worker) = self.known(id).filter(|(slot, _)| slot.find(id.generation) == Some(Role::Seat))?;
+        let may_lack = !self.shape.overlap && slot.baseline.is_empty() && self.shape.ready.listen_time().is_some();
         match self.rules.restart {
             Restart::Never => Some(GoesOn::RunsOnce),
             _ if may_lack && worker.is_refused() && !self.is_awaited(id.slot, worker) => Some(GoesOn::Lives),

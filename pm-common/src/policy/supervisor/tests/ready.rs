@@ -479,6 +479,24 @@ fn in_fork_mode_one_that_could_not_listen_and_lives_is_left_alone_unless_it_must
     assert_eq!(deeds(&actions), [Action::Stop(w(0, 2)), Action::DropRelease]);
 }
 
+/// Another program has its port for a moment: left alone, it would be deaf for good.
+#[test]
+fn in_fork_mode_one_whose_slot_has_served_is_tried_again_where_it_cannot_listen() {
+    for workers in [1, 2] {
+        let (mut bench, _) = Bench::new(workers, false, Rules::default(), ReadyBy::Listen);
+        (0..workers).for_each(|slot| _ = bench.on(listen(w(slot, 1), A)));
+        assert!(bench.on(crash(w(0, 1))).contains(&spawn(w(0, 2))));
+        for generation in [2, 3] {
+            bench.on(Event::Refused { id: w(0, generation), what: "x is taken".to_string() });
+            let (_, late) = bench.until_next();
+            assert_eq!(deeds(&late), [Action::Stop(w(0, generation))], "{late:?}");
+            bench.on(ended(w(0, generation), Exit::Code(0)));
+            assert!(bench.until_next().1.contains(&spawn(w(0, generation + 1))), "it keeps being tried");
+        }
+        assert!(bench.on(listen(w(0, 4), A)).contains(&Action::SteerIn(w(0, 4))), "it got it");
+    }
+}
+
 #[test]
 fn a_new_release_that_is_refused_what_it_wants_aborts_the_reload() {
     let mut bench = Bench::cluster(1, Rules::default());
