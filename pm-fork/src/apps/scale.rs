@@ -8,14 +8,16 @@ use std::path::Path;
 
 use nix::libc::{SIGTTIN, SIGTTOU};
 use pm_common::app::home::{self, Home, Mode, Start, Turns};
-use pm_common::app::status::SupervisorState;
+use pm_common::app::status::{self, SupervisorState};
 use pm_common::app::wait::patience::suspended;
 use pm_common::app::wait::{Goal, Patience, Sight, Silence, Teller, Watch};
 use pm_common::cli::options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::policy::steering::sticky::MOST_SLOTS;
 use pm_common::policy::time::Span;
 use pm_common::sys::clock;
 use pm_stat::Wait;
+use serde_json::Value;
 
 use crate::apps::known_dir;
 use crate::apps::signals::{self, Signal};
@@ -92,7 +94,7 @@ impl Count {
 /// Gives an app another number of workers, one after the other, because a signal that waits is not counted twice.
 ///
 /// # Errors
-/// 1: it is none, is in fork mode, would have no workers, or its supervisor cannot do it; 124: a supervisor is suspended,
+/// 1: it is none, is in fork mode, would have no workers, or more than its clients can stay with, or its supervisor cannot do it; 124: a supervisor is suspended,
 /// or does not do it within the time that its rules allow; 125: the files cannot be written.
 pub(crate) fn scale(home: &Home, name: &str, by: Scale) -> Result<(), Failure> {
     let dir = known_dir(home, name)?;
@@ -100,14 +102,12 @@ pub(crate) fn scale(home: &Home, name: &str, by: Scale) -> Result<(), Failure> {
     turns.take(name).or_fail(|| format!("app '{name}': cannot wait for its turn"))?;
     let none = || Failure::with_code(1, format!("'{name}' would have no workers: to have none, stop it"));
     let now = count(&dir, name)?;
-    let wanted = match now {
-        Some(now) => {
-            let wanted = by.from(now).ok_or_else(none)?;
-            walk(home, name, now, wanted)?;
-            wanted
-        }
-        None => by.from(stopped(&dir, name, by)?).ok_or_else(none)?,
-    };
+    let from = now.map_or_else(|| stopped(&dir, name, by), Ok)?;
+    let wanted = by.from(from).ok_or_else(none)?;
+    check_sticky(&dir, name, wanted)?;
+    if let Some(now) = now {
+        walk(home, name, now, wanted)?;
+    }
     home::replace_file(&dir, WORKERS, format!("{wanted}\n").as_bytes()).or_fail(|| {
         let file = dir.join(WORKERS);
         let done = if now.is_some() {
@@ -117,6 +117,20 @@ pub(crate) fn scale(home: &Home, name: &str, by: Scale) -> Result<(), Failure> {
         };
         format!("{done}: cannot write {}", file.display())
     })
+}
+
+/// More workers than clients can stay with are refused: the next start would be, too.
+fn check_sticky(dir: &Path, name: &str, wanted: u32) -> Result<(), Failure> {
+    let told = || status::read(dir).is_ok_and(|all| all.iter().any(|status| status.supervisor.is_sticky()));
+    let described = || {
+        let app = Start::read(dir).ok().flatten().and_then(|start| start.app);
+        app.is_some_and(|app| app.get("sticky") == Some(&Value::Bool(true)))
+    };
+    if wanted <= MOST_SLOTS || !told() && !described() {
+        return Ok(());
+    }
+    let why = format!("'{name}' cannot have {}: with --sticky {MOST_SLOTS} are the most", counted(wanted));
+    Err(Failure::with_code(1, why))
 }
 
 /// The number that an app which does not run would have.
@@ -241,5 +255,23 @@ mod tests {
         assert_eq!(count(Some(Mode::Fork), Vec::new()), Count::Fork);
         assert_eq!(Count::of(&Sight::default(), Some(Mode::Fork)), Count::Fork, "at its next start, too");
         assert_eq!(Count::of(&Sight::default(), Some(Mode::Cluster)), Count::Stopped);
+    }
+
+    #[test]
+    fn clients_stay_with_so_many_workers_and_no_more() {
+        for sticky in [true, false] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let pid = std::process::id().cast_signed();
+            let start = pm_common::kernel::procfs::start_time(pid).expect("it runs");
+            let mut line = told("pm-cluster", "ready", false).supervisor;
+            (line.pid, line.start) = (pid, start);
+            line.policy.insert("sticky".to_owned(), sticky.into());
+            let mut file = status::StatusFile::new(Some(dir.path()), "pm-cluster");
+            file.write(&line, &[]);
+            let said = |wanted| check_sticky(dir.path(), "a", wanted).err().map(|failure| failure.to_string());
+            assert_eq!(said(256), None);
+            let wanted = "'a' cannot have 257 workers: with --sticky 256 are the most";
+            assert_eq!(said(257).as_deref(), sticky.then_some(wanted));
+        }
     }
 }

@@ -4,7 +4,7 @@
 
 use pm_common::app::home::{Start, Turns};
 use pm_common::app::wait::Goal;
-use pm_common::cli::report::{self, Failure};
+use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure};
 use pm_common::cli::shell;
 use pm_stat::{App, Wait};
 
@@ -56,7 +56,8 @@ pub(super) fn reload(call: &Call, name: &str, rest: &[&str]) -> Result<u8, Failu
     };
     if let Err(failure) = asked() {
         crate::apps::say(&failure);
-        return Ok(1);
+        // Given up, it goes on; all else is said to have failed.
+        return Ok(if failure.code == EXIT_TIMED_OUT { EXIT_TIMED_OUT } else { 1 });
     }
     // By what its new workers have shown, as after a start.
     let now = targets::all()?;

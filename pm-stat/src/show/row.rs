@@ -206,6 +206,6 @@ impl Row<'_> {
 
     /// Whether new connections of one client address go to one worker.
     fn clients_stay(&self) -> bool {
-        self.supervisor.is_some_and(|supervisor| supervisor.policy.get("sticky") == Some(&Value::Bool(true)))
+        self.supervisor.is_some_and(SupervisorLine::is_sticky)
     }
 }

@@ -7,7 +7,7 @@ use crate::app::status::{
 };
 use crate::cli::shell;
 use crate::policy::record::Then;
-use crate::policy::supervisor::Awaiting;
+use crate::policy::supervisor::{Awaiting, SUPERVISOR_KILLED};
 use crate::policy::time::Span;
 
 /// What is waited for.
@@ -190,7 +190,10 @@ impl<'a> Decision<'a> {
             let what = if alone { format!("restart of {app} failed") } else { format!("reload of {app} was aborted") };
             let slot = roll.slot.filter(|_| !alone).map_or_else(String::new, |slot| format!("slot {slot}: "));
             let reason = if roll.reason.is_empty() { "no reason is known" } else { &roll.reason };
-            format!("the {what}: {slot}{reason}; {}", self.follows(then, status, alone))
+            // What followed is part of the reason there.
+            let told = roll.reason == SUPERVISOR_KILLED && line.ready > 0;
+            let follows = if told { String::new() } else { format!("; {}", self.follows(then, status, alone)) };
+            format!("the {what}: {slot}{reason}{follows}")
         };
         WaitEnd::Failed { message, quoted: roll.stderr.clone() }
     }
@@ -211,6 +214,7 @@ impl<'a> Decision<'a> {
             }
             Some(Then::Nothing) => "its policy (--restart, --stop-codes) leaves it down".to_owned(),
             _ if alone && is_tried && !serves => "it is down, and tried again".to_owned(),
+            Some(Then::StartedAgain) if alone && serves => "it runs again, from the release before".to_owned(),
             _ if alone && serves => "it goes on as it was".to_owned(),
             // Its own old worker had to end first.
             Some(Then::StartedAgain) if serves => "it is tried again, the others go on".to_owned(),
