@@ -146,8 +146,10 @@ fn another_app_whose_supervisor_was_killed_goes_on() {
             (sleeps.len() == 1 && named(&chain, "pm-fork").is_empty()).then(|| sleeps[0])
         });
         let shell = proc::parent(other).expect("its shell");
-        proc::send(proc::parent(shell).expect("its supervisor"), SIGKILL);
-        chain.until("it to fall to us", || (proc::parent(shell) != Some(1)).then_some(()));
+        let supervisor = proc::parent(shell).expect("its supervisor");
+        proc::send(supervisor, SIGKILL);
+        let is_ours = |parent: &u32| *parent != supervisor && *parent != 1;
+        chain.until("it to fall to us", || proc::parent(shell).filter(is_ours));
         let mine = detached(&chain);
         proc::send(worker, SIGKILL);
         all_end(&chain, &mine);

@@ -51,6 +51,14 @@ fn ask(client: Ipv4Addr, port: u16) -> Result<String, Miss> {
     Connection::over(TcpStream::from(fd))?.request("/", "close")
 }
 
+/// Each client is answered by some slot: it waits for its successor for two seconds at most.
+fn all_answered(chain: &Chain) {
+    for client in clients() {
+        let answer = ask(client, chain.scene.port).unwrap_or_else(|miss| panic!("{miss:?}\n{}", chain.output()));
+        assert!(answer.parse::<u32>().is_ok_and(|slot| slot < 4), "{client} meets {answer}\n{}", chain.output());
+    }
+}
+
 /// The slot that answers each client, over several connections of each.
 fn homes(chain: &Chain) -> BTreeMap<Ipv4Addr, u32> {
     let connections = if rounds() > 1 { 5 } else { 2 };
@@ -101,9 +109,13 @@ fn stay(scene: &Scene, program: &str, scales: bool) {
         at_home(&chain, 4, "rolled");
         let victim = any::workers(scene)[&(round as u64 % 4)];
         proc::send(victim, SIGKILL);
-        // At once: those of its clients that come now wait for its successor.
-        at_home(&chain, 4, "killed");
+        // At once: its clients that come now wait for its successor, or go to others where that takes long.
+        all_answered(&chain);
+        chain.until("another in its place", || {
+            any::workers(scene).get(&(round as u64 % 4)).is_some_and(|pid| *pid != victim).then_some(())
+        });
         settled(&chain, 4);
+        at_home(&chain, 4, "killed");
     }
     if scales {
         scaled(&chain, 4, 6);
