@@ -134,7 +134,7 @@ class App:
 def probe():
     done = run("pm-cluster", "--probe")
     lines = done.stdout.splitlines()
-    if done.returncode or len(lines) != 5 or not all(" yes (" in line for line in lines[:4]):
+    if done.returncode or len(lines) != 6 or not all(" yes (" in line for line in lines[:4] + lines[5:]):
         raise RuntimeError(done.stdout + done.stderr)
     return f"all yes, {lines[4].split(None, 2)[2]}"
 
