@@ -164,21 +164,27 @@ impl Drains {
         if age >= limit {
             return true;
         }
-        if !drain.stopping && (age < SETTLE.min(linger) || sockets.waiting(who) > 0) {
+        let settles = !drain.stopping && (age < SETTLE.min(linger) || sockets.waiting(who) > 0);
+        let tells = drain.helper.is_some() || drain.tell_after.is_some_and(|after| age >= after);
+        if let Some(after) = drain.tell_after.filter(|_| !tells) {
+            drain.next = drain.next.min(drain.since + after);
+        }
+        if settles && !tells {
             return false;
         }
         let millis = |span: Span| span.0 / 1_000_000;
         let at = Age { age: millis(age), linger: millis(linger) };
         // Without a look at them, idle is all that they can be.
-        let Some(all) = drain.connections(&mut self.proc, seen) else { return age >= linger };
+        let Some(all) = drain.connections(&mut self.proc, seen) else { return !settles && age >= linger };
         let done = !all.iter().any(|one| holds_up(one, at));
-        if !done && let Err(why) = drain.tell_clients(age, limit) {
+        // Those whose servers have no thread for them wait in the queue until busy ones are told to move on.
+        if !done && let Err(why) = drain.tell_clients(&mut self.proc, &all, Span(limit.0.saturating_sub(age.0))) {
             self.warnings.push(format!(
                 "cannot tell the clients of a draining worker to move on, so that those which keep their connections busy \
                  may lose a request: {why} (pm-cluster --probe says what is allowed)"
             ));
         }
-        done
+        done && !settles
     }
 
     /// What a person should be told since the last call.
@@ -194,16 +200,28 @@ impl Drains {
 
 impl Drain {
     /// Has the clients told to move on, when it is time for that; an error: they are not, and why.
-    fn tell_clients(&mut self, age: Span, limit: Span) -> Result<(), String> {
+    fn tell_clients(&mut self, proc: &mut Proc, all: &[Connection], left: Span) -> Result<(), String> {
         if let Some(ended) = self.helper.as_ref().and_then(Helper::ended) {
             self.helper = None;
             return ended;
         }
-        if self.tell_after.is_none_or(|after| age < after) {
+        if self.tell_after.is_none_or(|after| clock::now().since(self.since) < after) {
+            return Ok(());
+        }
+        // Others of its processes are not slowed down.
+        let holders =
+            |(pid, held): (i32, BTreeSet<u64>)| all.iter().any(|one| held.contains(&one.inode)).then_some(pid);
+        let holders: BTreeSet<i32> = proc
+            .tree(self.pid, |_| true)
+            .iter()
+            .map(|stat| (stat.pid, procfs::sockets_of([stat.pid].into_iter())))
+            .filter_map(holders)
+            .collect();
+        if holders.is_empty() {
             return Ok(());
         }
         self.tell_after = None;
-        self.helper = Some(Helper::start(self.pid, &self.ports, Span(limit.0.saturating_sub(age.0)))?);
+        self.helper = Some(Helper::start(&holders, &self.ports, left)?);
         Ok(())
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Overwrite {
     /// From the beginning of what is written.
     pub(super) at: usize,
     pub(super) bytes: Vec<u8>,
+    /// Where its line begins, which `bytes` go to the end of.
+    pub(super) line: usize,
 }
 
 impl Overwrite {
@@ -27,20 +29,18 @@ impl Overwrite {
         self.at + self.bytes.len()
     }
 
-    /// Where its bytes go in the memory of the program: where the pieces that are written lie, with their lengths.
-    pub(super) fn in_memory(&self, pieces: &[(usize, usize)]) -> Vec<(usize, Vec<u8>)> {
-        let mut begin = 0;
-        let mut parts = Vec::new();
+    /// Where its bytes go in the memory of the program: where the pieces that are written lie, with their lengths. `None`:
+    /// its line is put together of several, and one of them may be text that others of the program's threads use too.
+    pub(super) fn in_memory(&self, pieces: &[(usize, usize)]) -> Option<usize> {
+        let mut begin = 0_usize;
         for (address, length) in pieces {
-            let (from, to) = (self.at.max(begin), self.end().min(begin + length));
-            if let Some(part) = self.bytes.get(from.wrapping_sub(self.at)..to.saturating_sub(self.at))
-                && !part.is_empty()
-            {
-                parts.push((address + (from - begin), part.to_vec()));
+            let end = begin.saturating_add(*length);
+            if begin <= self.line && self.end() <= end {
+                return address.checked_add(self.at - begin);
             }
-            begin += length;
+            begin = end;
         }
-        parts
+        None
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) fn closing(bytes: &[u8]) -> Result<Overwrite, Untold> {
             return Err(Untold::Otherwise);
         }
         if name.eq_ignore_ascii_case(b"connection") {
-            connection = Some((at + colon + 1, end, value.get(1..).unwrap_or_default().trim_ascii()));
+            connection = Some((at, at + colon + 1, end, value.get(1..).unwrap_or_default().trim_ascii()));
         }
         for (place, word) in spare.iter_mut().zip(SPARE) {
             if place.is_none() && name.eq_ignore_ascii_case(word) {
@@ -100,13 +100,13 @@ pub(super) fn closing(bytes: &[u8]) -> Result<Overwrite, Untold> {
         at = end + 2;
     }
     match connection {
-        Some((_, _, value)) if value.eq_ignore_ascii_case(b"close") => Err(Untold::Closes),
-        Some((from, to, value)) if value.eq_ignore_ascii_case(b"keep-alive") => Ok(padded(from, to, CLOSE)),
+        Some((_, _, _, value)) if value.eq_ignore_ascii_case(b"close") => Err(Untold::Closes),
+        Some((line, from, to, value)) if value.eq_ignore_ascii_case(b"keep-alive") => Ok(padded(line, from, to, CLOSE)),
         Some(_) => Err(Untold::Otherwise),
         None => {
             let fits = |(from, to): &(usize, usize)| to - from >= CLOSE_LINE.len();
             let (from, to) = spare.into_iter().flatten().find(fits).ok_or(Untold::NoRoom)?;
-            Ok(padded(from, to, CLOSE_LINE))
+            Ok(padded(from, from, to, CLOSE_LINE))
         }
     }
 }
@@ -129,11 +129,11 @@ fn line_end(bytes: &[u8], from: usize) -> Option<usize> {
     rest.get(end..)?.starts_with(b"\r\n").then_some(from + end)
 }
 
-fn padded(from: usize, to: usize, text: &[u8]) -> Overwrite {
+fn padded(line: usize, from: usize, to: usize, text: &[u8]) -> Overwrite {
     let mut bytes = text.to_vec();
     // `Connection:keep-alive` has room for more than the word.
     bytes.resize(to - from, b' ');
-    Overwrite { at: from, bytes }
+    Overwrite { at: from, bytes, line }
 }
 
 #[cfg(test)]

@@ -116,14 +116,23 @@ fn the_head_that_comes_after_the_first_is_left_alone() {
 }
 
 #[test]
-fn a_change_goes_where_the_pieces_lie() {
-    let overwrite = Overwrite { at: 3, bytes: b"abcdef".to_vec() };
-    assert_eq!(overwrite.in_memory(&[(100, 50)]), [(103, b"abcdef".to_vec())]);
-    assert_eq!(
-        overwrite.in_memory(&[(100, 2), (200, 0), (300, 3), (400, 2), (500, 9)]),
-        [(301, b"ab".to_vec()), (400, b"cd".to_vec()), (500, b"ef".to_vec())]
-    );
-    assert_eq!(overwrite.in_memory(&[(100, 3)]), []);
+fn a_change_goes_where_its_line_lies() {
+    let overwrite = Overwrite { at: 5, bytes: b"abcd".to_vec(), line: 3 };
+    assert_eq!(overwrite.in_memory(&[(100, 50)]), Some(105));
+    assert_eq!(overwrite.in_memory(&[(100, 3), (200, 0), (300, 6), (400, 2)]), Some(302));
+    assert_eq!(overwrite.in_memory(&[(100, 2), (200, 7)]), Some(203));
+    for split in 4..9 {
+        assert_eq!(overwrite.in_memory(&[(100, split), (200, 50)]), None, "{split}");
+    }
+    assert_eq!(overwrite.in_memory(&[(100, 8)]), None);
+    assert_eq!(overwrite.in_memory(&[]), None);
+}
+
+#[test]
+fn the_line_of_a_change_begins_with_its_name() {
+    let change = |line: &str| closing(format!("HTTP/1.1 200 OK\r\n{line}\r\n\r\n").as_bytes()).map(|o| (o.line, o.at));
+    assert_eq!(change("Connection: keep-alive"), Ok((17, 28)));
+    assert_eq!(change(DATE.trim_end()), Ok((17, 17)));
 }
 
 proptest! {
@@ -156,18 +165,16 @@ proptest! {
         prop_assert!(closing(short).is_err());
     }
 
-    /// However it lies in memory, the same bytes are written over.
+    /// However it lies in memory: the bytes of one piece are written over, and they are the right ones.
     #[test]
-    fn pieces_make_no_difference(lengths in proptest::collection::vec(0_usize..20, 1..20), at in 0_usize..60, length in 1_usize..30) {
-        let overwrite = Overwrite { at, bytes: (0..length).map(|n| n as u8).collect() };
+    fn only_one_piece_is_touched(lengths in proptest::collection::vec(0_usize..40, 1..9), line in 0_usize..60, name in 0_usize..9, length in 1_usize..20) {
+        let at = line + name;
+        let overwrite = Overwrite { at, bytes: vec![0; length], line };
         let pieces: Vec<_> = lengths.iter().enumerate().map(|(n, length)| (n * 1000, *length)).collect();
-        let all: usize = lengths.iter().sum();
-        let parts = overwrite.in_memory(&pieces);
-        let joined: Vec<u8> = parts.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
-        prop_assert_eq!(&joined[..], &overwrite.bytes[..length.min(all.saturating_sub(at))]);
-        for (address, part) in parts {
+        if let Some(address) = overwrite.in_memory(&pieces) {
             let (n, offset) = (address / 1000, address % 1000);
-            prop_assert!(offset + part.len() <= lengths[n]);
+            prop_assert!(offset >= name && offset + length <= lengths[n]);
+            prop_assert_eq!(lengths[..n].iter().sum::<usize>() + offset, at);
         }
     }
 

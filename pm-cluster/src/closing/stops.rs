@@ -3,6 +3,7 @@
 use nix::libc;
 use pm_common::sys::ptrace::{Stop, TracedCall};
 use pm_common::sys::seccomp::{ARCHITECTURE, X32};
+use pm_common::sys::socket::Traffic;
 
 /// What to do with the thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +84,18 @@ fn enters(arch: u32, number: u64, [fd, address, third, fourth, ..]: [u64; 6]) ->
     }
 }
 
+/// Whether the client of a connection waits for an answer, so that what is written and looks like a head is one, and no part
+/// of a body. `begun`: the bytes that had come when something of that kind was written on it before.
+///
+/// What came last must come from the client. But the kernel's clock for that is coarse, and the head and its body may be
+/// written in one tick with the request: more must have come since, or the first time the tick must be another one.
+pub(super) fn is_owed(at: Traffic, begun: Option<u64>) -> bool {
+    match begun {
+        Some(begun) => at.received > begun && at.received_ago <= at.sent_ago,
+        None => at.received > 0 && at.received_ago < at.sent_ago,
+    }
+}
+
 /// Whether bytes that were written over in a call may be put back: nothing of them was sent, or all. `end`: up to which
 /// byte of the call they go.
 pub(super) fn may_put_back(value: i64, end: usize) -> bool {
@@ -146,6 +159,17 @@ mod tests {
         assert!(gives_up(at(libc::SYS_io_uring_enter, [0; 6])));
         #[cfg(target_arch = "x86_64")]
         assert!(gives_up(at(i64::from(X32) + libc::SYS_write, [0; 6])));
+    }
+
+    #[test]
+    fn what_is_written_without_a_new_request_is_no_head() {
+        let at = |received_ago, sent_ago, received| Traffic { established: true, sent_ago, received_ago, received };
+        assert!(is_owed(at(0, 4, 100), None), "a first one");
+        assert!(!is_owed(at(4, 4, 100), None) && !is_owed(at(8, 4, 100), None), "it may be a body");
+        assert!(!is_owed(at(0, 9, 0), None), "nobody has asked");
+        assert!(is_owed(at(4, 4, 101), Some(100)), "a request has come since");
+        assert!(!is_owed(at(4, 4, 100), Some(100)) && !is_owed(at(0, 4, 100), Some(100)), "none has come");
+        assert!(!is_owed(at(8, 4, 101), Some(100)), "something was sent since");
     }
 
     #[test]

@@ -1,12 +1,17 @@
-//! The tracing of a worker's tree: what stops is looked at and goes on, until all have ended or something surprises us.
+//! The tracing of a worker's processes: what stops is looked at and goes on, until all have ended, nobody can be told, or
+//! something surprises us.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::Duration;
 
-use pm_common::kernel::procfs::{self, Proc};
-use pm_common::kernel::sock_diag::SeenPorts;
+use nix::libc;
+use pm_common::kernel::procfs;
+use pm_common::kernel::sock_diag::{Connection, SeenPorts};
+use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::ptrace::{self, Stop};
-use pm_common::sys::{reach, socket};
+use pm_common::sys::socket::Traffic;
+use pm_common::sys::{clock, reach, socket};
 
 use super::head::{self, LONGEST_HEAD, Overwrite};
 use super::stops::{self, Place, Todo, Written};
@@ -19,34 +24,61 @@ const MESSAGE: usize = 32;
 const ARRAY_IN_MESSAGE: usize = 16;
 /// Bytes that tell whether a head begins.
 const BEGIN: usize = 7;
-/// Times that the threads of a tree are looked for: new ones are traced by themselves, but those that began before.
+/// Nobody can be told where no head was written to a client for so long: what there is are streams, downloads, TLS.
+const QUIET: Span = Span::millis(500);
+/// Times that the threads of a process are looked for: new ones are traced by themselves, but those that began before.
 const LOOKS: usize = 8;
 
 /// Why nobody is traced any more.
 #[derive(Debug)]
 pub(super) enum End {
-    /// All have ended.
-    Gone,
+    /// All have ended, or there is nobody to be told.
+    Over,
     /// Tracing is not allowed.
     Denied(io::Error),
     /// All were let go.
     LetGo(&'static str),
 }
 
+/// What a thread that is traced is about.
+#[derive(Debug, Default)]
+enum At {
+    #[default]
+    Work,
+    /// In a call whose bytes were written over.
+    Change(Change),
+    /// A stop signal holds it.
+    Rest,
+}
+
 /// What was written over in a call that is under way.
 #[derive(Debug)]
 struct Change {
-    /// What was there: the addresses, and the bytes.
-    before: Vec<(usize, Vec<u8>)>,
+    /// What was there, and where.
+    before: Vec<u8>,
+    address: usize,
     /// Up to which byte of the call.
     end: usize,
+    /// The number of the socket that is written to.
+    socket: u64,
 }
 
-/// The threads that are traced, each with the change of its call, and the ports whose clients are told.
+/// The threads that are traced, and the connections to the ports whose clients are told.
 #[derive(Debug)]
 pub(super) struct Tracer {
-    threads: BTreeMap<i32, Option<Change>>,
+    threads: BTreeMap<i32, At>,
     ports: BTreeSet<u16>,
+    /// The sockets of connections on which something was written that may be a head, and how many bytes had come by then.
+    begun: BTreeMap<u64, u64>,
+    /// When something of that kind was written last.
+    since: Mono,
+}
+
+/// What the kernel tells of a connection to one of our ports.
+#[derive(Debug, Clone, Copy)]
+struct Client {
+    socket: u64,
+    at: Traffic,
 }
 
 /// What was read in another process is no longer as it was, or cannot be read.
@@ -60,31 +92,46 @@ impl From<io::Error> for Unreadable {
 
 impl Tracer {
     pub(super) fn new(ports: BTreeSet<u16>) -> Self {
-        Self { threads: BTreeMap::new(), ports }
+        Self { threads: BTreeMap::new(), ports, begun: BTreeMap::new(), since: clock::now() }
     }
 
-    /// Traces the tree of a process until it is over.
-    pub(super) fn run(mut self, root: i32) -> End {
-        if let Err(error) = self.seize(root) {
+    /// Traces these processes until they end, or nobody is there who can be told.
+    pub(super) fn run(mut self, processes: &BTreeSet<i32>) -> End {
+        ptrace::hold_back_stops();
+        if let Err(error) = self.seize(processes) {
             return End::Denied(error);
         }
+        self.since = clock::now();
         loop {
-            let Ok((thread, stop)) = ptrace::next() else { return End::Gone };
-            if let Some(why) = self.on_stop(thread, stop) {
-                // Our end lets all go, those too that run just now.
+            let Ok(stops) = ptrace::stops(self.left()) else { return End::Over };
+            // All of them, before our end lets all go: a signal that we were told of would be lost.
+            let told = stops.into_iter().filter_map(|(thread, stop)| self.on_stop(thread, stop)).collect::<Vec<_>>();
+            if let Some(why) = told.first() {
                 return End::LetGo(why);
+            }
+            if self.left().is_zero() {
+                return End::Over;
             }
         }
     }
 
-    /// Traces each thread of the tree; an error if none may be traced.
-    fn seize(&mut self, root: i32) -> io::Result<()> {
+    /// How long it may still be quiet. What was written over comes back first, and one that stands still says nothing.
+    fn left(&self) -> Duration {
+        let busy = self.threads.values().any(|at| !matches!(at, At::Work));
+        if busy {
+            QUIET.as_duration()
+        } else {
+            Span(QUIET.0.saturating_sub(clock::now().since(self.since).0)).as_duration()
+        }
+    }
+
+    /// Traces each thread of these processes; an error if none may be traced.
+    fn seize(&mut self, processes: &BTreeSet<i32>) -> io::Result<()> {
         let mut denied = None;
         for _ in 0..LOOKS {
             let known = self.threads.len();
-            let tree: Vec<i32> = Proc::default().tree(root, |_| true).iter().map(|stat| stat.pid).collect();
-            for process in tree {
-                denied = self.seize_process(process).err().or(denied);
+            for process in processes {
+                denied = self.seize_process(*process).err().or(denied);
             }
             if self.threads.len() == known {
                 break;
@@ -104,7 +151,7 @@ impl Tracer {
                 continue;
             }
             match ptrace::seize(thread).and_then(|()| ptrace::interrupt(thread)) {
-                Ok(()) => drop(self.threads.insert(thread, None)),
+                Ok(()) => drop(self.threads.insert(thread, At::Work)),
                 // It was made by one that we have already, or it has ended.
                 Err(_) if thread != process => {}
                 Err(error) => return Err(error),
@@ -115,19 +162,27 @@ impl Tracer {
 
     /// Has a thread that has stopped go on; why all are to be let go.
     fn on_stop(&mut self, thread: i32, stop: Stop) -> Option<&'static str> {
-        let change = self.threads.entry(thread).or_default().take();
-        let call = if stop == Stop::Call { ptrace::call(thread).ok().flatten() } else { None };
-        if stop == Stop::Call && call.is_none() && !is_there(thread) {
-            // It was killed while it stood still: its end comes next.
-            return None;
+        let before = std::mem::take(self.threads.entry(thread).or_default());
+        if matches!(before, At::Rest) {
+            self.since = clock::now();
         }
+        let call = match (stop == Stop::Call).then(|| ptrace::call(thread)) {
+            // It was killed while it stood still: its end comes next.
+            Some(Err(error)) if error.raw_os_error() == Some(libc::ESRCH) => return None,
+            call => call.and_then(Result::ok).flatten(),
+        };
         // One that is gone, or was killed while it stood still, is told of by its end: nothing to be done here.
         let _ = match stops::decide(stop, call) {
             Todo::GoOn(signal) => {
-                self.threads.insert(thread, change);
+                if matches!(before, At::Change(_)) {
+                    self.threads.insert(thread, before);
+                }
                 ptrace::go_on(thread, signal)
             }
-            Todo::Stay => ptrace::stay(thread),
+            Todo::Stay => {
+                self.threads.insert(thread, At::Rest);
+                ptrace::stay(thread)
+            }
             Todo::LetGo => {
                 self.threads.remove(&thread);
                 ptrace::let_go(thread)
@@ -137,66 +192,81 @@ impl Tracer {
                 Ok(())
             }
             Todo::PutBack(value) => {
-                let change = change.filter(|change| stops::may_put_back(value, change.end));
-                for (address, bytes) in change.iter().flat_map(|change| &change.before) {
-                    let _ = reach::write_memory(thread, *address, bytes);
+                if let At::Change(change) = before {
+                    self.put_back(thread, value, &change);
                 }
                 ptrace::go_on(thread, 0)
             }
-            Todo::Look(written) => match self.look(thread, written) {
-                Ok(change) => {
-                    self.threads.insert(thread, change);
-                    ptrace::go_on(thread, 0)
+            Todo::Look(written) => {
+                // What cannot be read the kernel cannot send either, and it has an answer for that.
+                if let Ok(Some(change)) = self.look(thread, written) {
+                    self.threads.insert(thread, At::Change(change));
                 }
-                Err(Unreadable) => return is_there(thread).then_some("memory that cannot be read"),
-            },
+                ptrace::go_on(thread, 0)
+            }
             Todo::LetAllGo(why) => return Some(why),
         };
         None
     }
 
+    fn put_back(&mut self, thread: i32, value: i64, change: &Change) {
+        if value <= 0 {
+            // It is written once more.
+            self.begun.remove(&change.socket);
+        }
+        if stops::may_put_back(value, change.end) {
+            let _ = reach::write_memory(thread, change.address, &change.before);
+        }
+    }
+
     /// Writes over the head of what is being written, if a client of ours is to read it.
-    fn look(&self, thread: i32, written: Written) -> Result<Option<Change>, Unreadable> {
+    fn look(&mut self, thread: i32, written: Written) -> Result<Option<Change>, Unreadable> {
         let pieces = pieces(thread, written.place)?;
         if !head::may_begin(&read(thread, &pieces, BEGIN)?) {
             return Ok(None);
         }
+        let process = procfs::process_of(thread).ok_or(Unreadable)?;
+        let Some(client) = self.client(process, written.fd) else { return Ok(None) };
+        self.since = clock::now();
+        let before = self.begun.insert(client.socket, client.at.received);
+        if !stops::is_owed(client.at, before) {
+            return Ok(None);
+        }
         let Ok(overwrite) = head::closing(&read(thread, &pieces, LONGEST_HEAD)?) else { return Ok(None) };
-        let Some(process) = procfs::process_of(thread) else { return Err(Unreadable) };
-        if self.is_owed(process, written.fd) { Ok(write_over(thread, &overwrite, &pieces)) } else { Ok(None) }
+        let Some(address) = overwrite.in_memory(&pieces) else { return Ok(None) };
+        Ok(write_over(thread, address, &overwrite, client.socket))
     }
 
-    /// Whether a descriptor is a connection to one of our ports whose client waits for an answer: what came last came
-    /// from it, so that this is no part of a body that looks like a head.
-    fn is_owed(&self, process: i32, fd: i32) -> bool {
-        let Ok(connection) = reach::take_descriptor(process, fd) else { return self.is_owed_by_number(process, fd) };
-        let ours = socket::local_inet(&connection).is_ok_and(|local| self.ports.contains(&local.port()));
-        ours && socket::traffic(&connection).is_ok_and(|at| at.established && at.received_ago <= at.sent_ago)
+    /// The connection behind a descriptor, if it is one to our ports that neither side has ended.
+    fn client(&self, process: i32, fd: i32) -> Option<Client> {
+        let Ok(connection) = reach::take_descriptor(process, fd) else { return self.client_by_number(process, fd) };
+        if !socket::local_inet(&connection).is_ok_and(|local| self.ports.contains(&local.port())) {
+            return None;
+        }
+        let at = socket::traffic(&connection).ok().filter(|at| at.established)?;
+        Some(Client { socket: socket::inode(&connection).ok()?, at })
     }
 
-    /// Whether it is, where no duplicate can be had (containers forbid it).
-    fn is_owed_by_number(&self, process: i32, fd: i32) -> bool {
-        let Some(inode) = procfs::socket_behind(process, fd) else { return false };
-        let all = SeenPorts::default().at(&self.ports).unwrap_or_default();
-        all.iter().any(|one| one.inode == inode && one.received > 0 && one.received_ago <= one.sent_ago)
+    /// A connection by the number of its socket, where no duplicate can be had (containers forbid it).
+    fn client_by_number(&self, process: i32, fd: i32) -> Option<Client> {
+        let socket = procfs::socket_behind(process, fd)?;
+        let one = SeenPorts::default().at(&self.ports)?.into_iter().find(|one| one.inode == socket)?;
+        let Connection { sent_ago, received_ago, received, .. } = one;
+        Some(Client { socket, at: Traffic { established: true, sent_ago, received_ago, received } })
     }
 }
 
 /// Writes over it, or leaves all as it was: a program that cannot write there itself may share it with others.
-fn write_over(thread: i32, overwrite: &Overwrite, pieces: &[(usize, usize)]) -> Option<Change> {
-    let parts = overwrite.in_memory(pieces);
-    let before: io::Result<Vec<_>> =
-        parts.iter().map(|(at, bytes)| Ok((*at, reach::read_memory(thread, *at, bytes.len())?))).collect();
-    let before = before.ok()?;
-    for (done, (address, bytes)) in parts.iter().enumerate() {
-        if reach::write_memory(thread, *address, bytes).is_err() {
-            for (address, bytes) in before.iter().take(done + 1) {
-                let _ = reach::write_memory(thread, *address, bytes);
-            }
-            return None;
-        }
+fn write_over(thread: i32, address: usize, overwrite: &Overwrite, socket: u64) -> Option<Change> {
+    let before = reach::read_memory(thread, address, overwrite.bytes.len()).ok()?;
+    if before.len() < overwrite.bytes.len() {
+        return None;
     }
-    Some(Change { before, end: overwrite.end() })
+    if reach::write_memory(thread, address, &overwrite.bytes).is_err() {
+        let _ = reach::write_memory(thread, address, &before);
+        return None;
+    }
+    Some(Change { before, address, end: overwrite.end(), socket })
 }
 
 /// Where the first bytes of a call lie, and how many at each place.
@@ -238,11 +308,6 @@ fn word(bytes: &[u8], at: usize) -> Result<u64, Unreadable> {
 
 fn as_size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-/// Whether a thread exists and has not ended.
-fn is_there(thread: i32) -> bool {
-    procfs::stat(thread).is_some_and(|stat| !stat.is_zombie())
 }
 
 fn threads_of(process: i32) -> Vec<i32> {

@@ -80,6 +80,8 @@ impl Adapter for Cluster {
         worker.progress.with_script = !script.is_empty() && self.settings.is_heard;
         plan.env.extend(script);
         self.binds.prepare(id, channel, plan)?;
+        // Whoever may look at its calls may trace it in a drain.
+        plan.traceable = self.settings.tells_clients && plan.watch.is_some();
         if self.settings.with_channel {
             plan.env.extend(self.settings.sockets.iter().cloned());
         }

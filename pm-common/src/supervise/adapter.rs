@@ -24,6 +24,8 @@ pub struct Plan {
     pub place: Option<(OwnedFd, RawFd)>,
     /// Have its binds told over this socket (`sys::seccomp`); what comes of it is there before `Adapter::started`.
     pub watch: Option<OwnedFd>,
+    /// We, and what we start, may trace it (`sys::ptrace`).
+    pub traceable: bool,
     /// Sockets that it finds from descriptor 3 on (`sys::passed`).
     pub sockets: Vec<OwnedFd>,
 }

@@ -162,6 +162,7 @@ impl<A: Adapter> Supervise<A> {
             keep,
             place,
             watch,
+            traceable: plan.traceable,
             sockets,
             alone: false,
         });

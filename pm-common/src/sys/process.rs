@@ -39,6 +39,8 @@ pub struct Launch<'a> {
     pub place: Option<(BorrowedFd<'a>, RawFd)>,
     /// Have its calls of bind and listen told over this socket, if that is possible ([`super::seccomp::receive`]).
     pub watch: Option<BorrowedFd<'a>>,
+    /// We, and what we start, may trace it ([`super::ptrace`]).
+    pub traceable: bool,
     /// Sockets that it finds from descriptor 3 on ([`super::passed`]).
     pub sockets: Vec<BorrowedFd<'a>>,
     /// The child gets no other descriptor, not even one that we were started with ourselves.
@@ -85,7 +87,7 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
     } else {
         super::passed::Exec::new(launch.program, launch.argv, &launch.env, &launch.sockets).map(Some)
     };
-    let alone = launch.alone;
+    let (alone, traceable) = (launch.alone, launch.traceable);
     let mut passed = passed.map_err(|error| SpawnError { code: EXIT_OWN, error })?;
     // SAFETY: the closure runs between fork and exec in the child of a single-threaded process, and calls only
     // async-signal-safe functions (sigaction, sigprocmask, getrlimit, setrlimit, fchdir, fcntl, close_range, seccomp,
@@ -100,9 +102,8 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
                 libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
             }
             keep.iter().try_for_each(|fd| checked(libc::fcntl(*fd, libc::F_SETFD, 0)))?;
-            if let Some(watch) = watch {
-                super::seccomp::install(watch);
-                // Whoever may look at its calls may trace it in a drain.
+            watch.into_iter().for_each(super::seccomp::install);
+            if traceable {
                 super::ptrace::let_parent_trace();
             }
             if let Some((fd, number)) = place {

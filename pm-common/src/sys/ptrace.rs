@@ -3,8 +3,10 @@
 //! PTRACE_SEIZE only, and never PTRACE_O_EXITKILL: when the tracer ends, however it does, the kernel lets all go on.
 
 use std::io;
+use std::time::Duration;
 
 use nix::libc;
+use nix::sys::signal::{SigSet, Signal};
 
 /// Stops at system calls can be told from a signal; new threads and processes are traced from their first instruction.
 const OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD
@@ -109,17 +111,64 @@ pub fn call(thread: i32) -> io::Result<Option<TracedCall>> {
     Ok(parse(&bytes))
 }
 
+/// Holds SIGCHLD back, which tells of stops: for [`stops`] alone to hear.
+pub fn hold_back_stops() {
+    let _ = of_stops().thread_block();
+}
+
+fn of_stops() -> SigSet {
+    SigSet::from_iter([Signal::SIGCHLD])
+}
+
+/// All that have stopped or ended by now of the threads that are traced, in no order that means anything; if none has, it
+/// is waited for one at most so long, and there may still be none. [`hold_back_stops`] comes first.
+///
+/// All, as the kernel tells of the newest first: who serves one at a time lets the oldest wait for ever.
+///
+/// # Errors
+/// ECHILD: none is traced.
+pub fn stops(at_most: Duration) -> io::Result<Vec<(i32, Stop)>> {
+    let all = stopped()?;
+    if !all.is_empty() {
+        return Ok(all);
+    }
+    let set = of_stops();
+    let limit = libc::timespec {
+        tv_sec: at_most.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: at_most.subsec_nanos().into(),
+    };
+    // SAFETY: the set and the time live through the call, and nothing is written where there is no siginfo_t.
+    unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), &raw const limit) };
+    stopped()
+}
+
+fn stopped() -> io::Result<Vec<(i32, Stop)>> {
+    let mut all = Vec::new();
+    loop {
+        match wait(libc::WNOHANG) {
+            Ok(Some(one)) => all.push(one),
+            // What ended last is told of before there is none.
+            Err(error) if all.is_empty() => return Err(error),
+            Ok(None) | Err(_) => return Ok(all),
+        }
+    }
+}
+
 /// Waits until a thread that is traced, or a child, stops or ends.
 ///
 /// # Errors
 /// ECHILD: there is none.
 pub fn next() -> io::Result<(i32, Stop)> {
+    wait(0)?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+}
+
+fn wait(flags: i32) -> io::Result<Option<(i32, Stop)>> {
     loop {
         let mut status = 0;
         // SAFETY: the kernel writes one integer, which lives through the call.
-        let thread = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL) };
-        if thread > 0 {
-            return Ok((thread, stop_of(status)));
+        let thread = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | flags) };
+        if thread >= 0 {
+            return Ok((thread > 0).then(|| (thread, stop_of(status))));
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {

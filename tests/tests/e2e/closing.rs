@@ -125,6 +125,40 @@ fn a_stream_is_left_alone() {
     chain.stop();
 }
 
+/// Head and body are written within one tick of the kernel's clock.
+#[test]
+fn a_body_that_looks_like_a_head_is_left_alone() {
+    const BODY: &str = "HTTP/1.1 200 OK\r\nDate: Sun, 29 Nov 2026 00:00:00 GMT\r\nConnection: keep-alive\r\n\r\n";
+    let scene = any::scene();
+    let chain = any::start(&scene, "pm-cluster -n 1 --soak 100ms --grace 8s", KEPT);
+    any::serving(&chain, 1);
+    let mut clients: Vec<_> = (0..50).map(|_| Connection::open(scene.port).expect("serves")).collect();
+    let mut all = || {
+        clients.retain(|one| !one.closing);
+        clients.iter_mut().map(|one| one.get("/head")).collect::<Vec<_>>()
+    };
+    assert!(all().iter().all(|body| body.as_deref() == Ok(BODY)));
+    chain.signal(SIGHUP);
+    chain.until("clients that are told", || {
+        let bodies = all();
+        assert!(bodies.iter().all(|body| body.as_deref() == Ok(BODY)), "{bodies:?} {}", chain.output());
+        bodies.is_empty().then_some(())
+    });
+    chain.stop();
+}
+
+/// What nobody can be told is not slowed down for longer than it takes to see that.
+#[test]
+fn a_worker_that_writes_no_heads_is_traced_for_a_moment_only() {
+    let scene = any::scene();
+    let mut at = draining(&scene);
+    at.chain.until("its end", || helper_of(&at.chain).is_none().then_some(()));
+    assert_eq!(proc::status(at.worker, "TracerPid"), Some("0".to_owned()));
+    assert_eq!(at.connection.request("/", "keep-alive"), Ok(at.worker.to_string()), "{}", at.chain.output());
+    assert!(!at.connection.closing && at.chain.messages("cannot tell").is_empty(), "{}", at.chain.output());
+    at.chain.stop();
+}
+
 /// A process that traces a worker as a debugger does.
 struct Debugger(Child);
 

@@ -78,6 +78,7 @@ impl Run {
             input: false,
             place: None,
             watch: None,
+            traceable: false,
             sockets: Vec::new(),
             alone: true,
         });

@@ -308,6 +308,8 @@ pub struct Traffic {
     pub sent_ago: u32,
     /// Milliseconds since something came last.
     pub received_ago: u32,
+    /// Bytes that came in all.
+    pub received: u64,
 }
 
 /// What is under way on a TCP connection.
@@ -321,6 +323,7 @@ pub fn traffic(connection: impl AsFd) -> io::Result<Traffic> {
         established: info.tcpi_state == ESTABLISHED,
         sent_ago: info.tcpi_last_data_sent,
         received_ago: info.tcpi_last_data_recv,
+        received: info.tcpi_bytes_received,
     })
 }
 
