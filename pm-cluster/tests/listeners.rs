@@ -121,6 +121,24 @@ fn what_nobody_has_open_gives_way() {
     serving(&mut listeners, worker(0, 1), &wide);
 }
 
+/// Two workers start at once: the first of them has closed its look, and listens, before the second has.
+#[test]
+fn looks_that_overlap_leave_nothing() {
+    let mut listeners = lanes();
+    let port = free_port();
+    let wide = query(Family::Tcp4, Some("0.0.0.0"), port);
+    let narrow = query(Family::Tcp4, Some("127.0.0.1"), port);
+    let looks = [0, 1].map(|slot| serving(&mut listeners, worker(slot, 1), &wide));
+    let key = looks[0].1.clone();
+    drop(looks);
+    listeners.closed(worker(0, 1), &key);
+    let _first = serving(&mut listeners, worker(0, 1), &narrow);
+    listeners.closed(worker(1, 1), &key);
+    let _second = serving(&mut listeners, worker(1, 1), &narrow);
+    let elsewhere = TcpStream::connect(("127.0.0.2", port)).map(drop).map_err(|error| error.kind());
+    assert_eq!(elsewhere, Err(ErrorKind::ConnectionRefused));
+}
+
 /// As port finders do: they listen on another address for a moment, and find the port as without other workers.
 #[test]
 fn what_another_worker_has_open_is_not_in_the_way_and_a_look_leaves_nothing() {

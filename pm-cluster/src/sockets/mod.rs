@@ -196,6 +196,10 @@ impl Sockets {
             if own_accord && (address.any_port || crowded) {
                 address.forget_slot_of(who);
             }
+            // All who looked here have closed it again: what the first of them left goes, too.
+            if own_accord && crowded && address.idle() {
+                address.forget_slots();
+            }
         }
         self.sweep();
     }
