@@ -237,9 +237,9 @@ impl WorkerLine {
     }
 }
 
-/// Whether it may be the name of a tool: it is part of a file's name, and is shown to people.
+/// Whether it may be the name of a tool: it is part of a file's name. (Control characters are replaced where it is shown.)
 fn is_tool(name: &str) -> bool {
-    !name.is_empty() && !name.contains(|c: char| c == '/' || c.is_control())
+    !name.is_empty() && !name.contains(['/', '\0'])
 }
 
 /// Whether it is the number of a process: 0 and less would mean a group, or us, to kill(2).
