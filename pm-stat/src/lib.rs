@@ -22,7 +22,7 @@ mod top;
 mod wait;
 
 pub use look::app::App;
-pub use look::target::{meant_by, paths};
+pub use look::matching::{meant_by, paths};
 pub use look::{Apps, no_app};
 pub use mode::Form;
 use mode::Mode;

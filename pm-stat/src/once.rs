@@ -9,8 +9,8 @@ use pm_common::sys::terminal;
 
 use crate::check::{complaint, killed, suspended_supervisor, suspended_workers, without_above};
 use crate::look::app::App;
+use crate::look::matching::meant;
 use crate::look::samples::Samples;
-use crate::look::target::meant;
 use crate::look::usage::Meter;
 use crate::look::{Apps, EXIT_UNKNOWN, cannot_know, no_app, there_are};
 use crate::mode::Form;

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use pm_common::cli::report::Failure;
 use pm_common::node::preload::Preload;
 use pm_common::node::program::base_name;
-use pm_common::policy::steering::sticky::MOST_SLOTS;
+use pm_common::policy::steering::rendezvous::MOST_SLOTS;
 use pm_common::policy::time::Span;
 
 use crate::bind::Fanout;

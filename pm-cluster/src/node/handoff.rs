@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 use pm_common::policy::WorkerId;
-use pm_common::policy::steering::sticky::slot_of;
+use pm_common::policy::steering::rendezvous::slot_of;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::socket;
 

@@ -4,8 +4,8 @@
 mod words;
 
 mod baseline;
+mod crash_loop;
 pub mod exit;
-mod intensity;
 pub mod lag;
 pub mod listening;
 pub mod oom;

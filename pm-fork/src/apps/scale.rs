@@ -13,7 +13,7 @@ use pm_common::app::wait::patience::suspended;
 use pm_common::app::wait::{Goal, Patience, Sight, Silence, Teller, Watch};
 use pm_common::cli::options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
-use pm_common::policy::steering::sticky::MOST_SLOTS;
+use pm_common::policy::steering::rendezvous::MOST_SLOTS;
 use pm_common::policy::time::Span;
 use pm_common::sys::clock;
 use pm_stat::Wait;

@@ -1,4 +1,4 @@
-//! Which apps a verb is about: those that its targets mean (`pm_stat`'s `look::target`), those of a config file, or all.
+//! Which apps a verb is about: those that its targets mean (`pm_stat`'s `look::matching`), those of a config file, or all.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! What is seen: the apps that are looked at (those named, or all), and what the kernel says of their processes.
 
 pub(crate) mod app;
+pub(crate) mod matching;
 pub(crate) mod samples;
-pub(crate) mod target;
 pub(crate) mod usage;
 
 use std::ffi::OsString;

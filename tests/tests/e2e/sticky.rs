@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use nix::sys::signal::Signal::{SIGKILL, SIGTTIN, SIGTTOU};
-use pm_common::policy::steering::sticky::slot_of;
+use pm_common::policy::steering::rendezvous::slot_of;
 use pm_common::sys::socket;
 use pm_tests::chain::Chain;
 use pm_tests::http::{Connection, Miss};

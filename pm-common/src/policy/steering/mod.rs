@@ -4,7 +4,7 @@
 //! range the kernel would hash over all sockets of the group, the drained ones included. Jumps in classic BPF reach 255
 //! instructions, so nothing here jumps further than over one run of neighbouring indexes.
 
-pub mod sticky;
+pub mod rendezvous;
 
 /// One classic BPF instruction, as `struct sock_filter` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ mod give_up;
 mod kill;
 mod limits;
 mod listens;
-mod quiet;
+mod no_listener;
 mod ready;
 mod replace;
 mod roll;

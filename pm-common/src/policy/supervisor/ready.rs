@@ -1,8 +1,8 @@
 //! When a worker is ready: what it says, what it listens on, that it lives; and what it gets then.
 //!
-//! What its listens come to is in `listens` (`hold`), what is quiet in `quiet`; the times are those of `ReadyRule`.
+//! What its listens come to is in `listens` (`hold`), who listens on nothing (yet) in `no_listener`; the times are those of `ReadyRule`.
 
-use super::quiet::REST;
+use super::no_listener::REST;
 use super::roll::AbortReason;
 use super::stops::begin_drain;
 use super::{Action, Due, Life, Mono, Proof, ReadyBy, Record, Role, Span, Supervisor, Why, WorkerId, as_slot};

@@ -1,6 +1,6 @@
 //! Replacing workers one by one: the queue of those that are to go, and the promotion of their successors.
 
-use super::super::intensity::Intensity;
+use super::super::crash_loop::Intensity;
 use super::super::record::{Next, Record};
 use super::roll::AbortReason;
 use super::stops::begin_drain;

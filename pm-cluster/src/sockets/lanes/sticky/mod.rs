@@ -65,7 +65,7 @@ impl Lanes {
     pub(super) fn sticky_program(&self, sources: &[(u16, u32)]) -> Option<Option<Vec<Instruction>>> {
         let place = |index: usize| u32::try_from(self.lanes.get(index)?.place?).ok();
         let seats = || self.seats().into_iter().filter_map(|(slot, index)| Some((slot, place(index)?)));
-        self.sticky.as_ref().map(|_| steering::sticky::program(&seats().collect::<Vec<_>>(), sources))
+        self.sticky.as_ref().map(|_| steering::rendezvous::program(&seats().collect::<Vec<_>>(), sources))
     }
 
     /// Notes that a worker is about to lose its lanes: clients of one that served wait for the next worker of its slot,

@@ -26,7 +26,7 @@ fn three() -> Lanes {
 
 /// The slot of our own address, among these.
 fn home(slots: &[u32]) -> u32 {
-    steering::sticky::slot_of(Ipv4Addr::LOCALHOST.into(), slots.iter().copied()).expect("a slot")
+    steering::rendezvous::slot_of(Ipv4Addr::LOCALHOST.into(), slots.iter().copied()).expect("a slot")
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub(super) use self::abort::AbortReason;
 pub use self::abort::SUPERVISOR_KILLED;
 pub(super) use self::room::Room;
 pub(super) use self::state::{Outcome, Roll, Rolls, Stage};
-use super::super::intensity::Intensity;
+use super::super::crash_loop::Intensity;
 use super::super::record::Record;
 use super::stops::begin_drain;
 use super::{
