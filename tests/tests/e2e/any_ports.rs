@@ -84,11 +84,13 @@ fn node_that_looks_on_all_addresses() {
 fn a_master_that_only_binds_gives_its_processes_the_lane() {
     let scene = any::scene();
     let chain = any::start(&scene, "pm-cluster -n 1", &python(&scene, "ours = here('127.0.0.1')\nos.fork()"));
-    let mut descriptors = Vec::new();
+    let cluster = scene.process("pm-cluster").expect("it runs");
+    let mut before = None;
     for _ in 0..3 {
         let worker = any::serving(&chain, 1)[&0];
-        let cluster = scene.process("pm-cluster").expect("it runs");
-        descriptors.push(proc::descriptors(cluster));
+        // What it holds of a bind or of the old worker for a moment it closes in a later turn.
+        let most = *before.get_or_insert_with(|| proc::descriptors(cluster));
+        chain.until("no more descriptors than before", || (proc::descriptors(cluster) <= most).then_some(()));
         proc::send(worker, Signal::SIGKILL);
         // Whoever comes before the next worker listens is answered by that one; both processes of the old one are gone by then.
         let mut client = chain.until("a connection", || Connection::open(scene.port).ok());
@@ -96,6 +98,5 @@ fn a_master_that_only_binds_gives_its_processes_the_lane() {
         let answer = client.request("/", "close");
         assert!(!matches!(answer, Err(Miss::Hung)), "{answer:?}\n{}", chain.output());
     }
-    assert!(descriptors.windows(2).all(|two| two[1] <= two[0]), "{descriptors:?}\n{}", chain.output());
     chain.stop();
 }

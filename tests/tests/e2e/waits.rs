@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Instant;
 
-use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGKILL, SIGSTOP};
+use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGKILL, SIGSTOP, SIGTERM};
 use pm_tests::front::Front;
 use pm_tests::{http, proc, stat, wait};
 
@@ -104,6 +104,7 @@ fn a_chain_that_ignores_the_signal_is_killed_after_the_grace_and_that_is_said() 
     let script = front.scene.file("deaf.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1000; done\n");
     let _ = pm_tests::fork::run(&front.scene, &format!("--name deaf {}", script.display())).ok();
     let pid: u32 = pm_tests::fork::file(&front.scene, "deaf", "pid").trim().parse().expect("a pid");
+    wait::until("the shell to ignore TERM", || (proc::signals(pid, "SigIgn") & 1 << (SIGTERM as i32 - 1) != 0).then_some(()));
     let said = front.ok("stop deaf");
     assert!(!proc::alive(pid));
     assert!(said.err.contains("waiting for 'deaf' to finish") && said.err.contains(&format!("pid={pid}")), "{said:?}");
