@@ -2,12 +2,16 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -24,17 +28,35 @@ pub enum Stream {
     Err,
 }
 
+/// One of its streams.
+#[derive(Debug)]
+struct Pipe {
+    stream: Stream,
+    /// Our end, which never blocks; `None` once nobody holds the other.
+    from: Option<File>,
+    /// The beginning of a line.
+    begun: Vec<u8>,
+}
+
 #[derive(Debug, Default)]
 struct Log {
     lines: Vec<(Stream, String)>,
-    /// Streams that have ended: nobody holds them any more.
-    ended: usize,
+    pipes: Vec<Pipe>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     log: Mutex<Log>,
     changed: Condvar,
+}
+
+impl Shared {
+    /// The log with all that was written before the call: who asks reads for himself, and depends on no other thread's turn.
+    fn log(&self) -> MutexGuard<'_, Log> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.read();
+        log
+    }
 }
 
 /// A running chain.
@@ -57,10 +79,10 @@ impl<'a> Chain<'a> {
         let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
         let shared = Arc::new(Shared::default());
         if let Some(out) = child.stdout.take() {
-            read_lines(Arc::clone(&shared), Stream::Out, out);
+            read_lines(&shared, Stream::Out, out.into());
         }
         if let Some(err) = child.stderr.take() {
-            read_lines(Arc::clone(&shared), Stream::Err, err);
+            read_lines(&shared, Stream::Err, err.into());
         }
         Self { scene, child: RefCell::new(child), shared }
     }
@@ -85,7 +107,7 @@ impl<'a> Chain<'a> {
     /// All lines of a stream so far.
     #[must_use]
     pub fn lines(&self, stream: Stream) -> Vec<String> {
-        let log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = self.shared.log();
         log.lines.iter().filter(|(s, _)| *s == stream).map(|(_, l)| l.clone()).collect()
     }
 
@@ -110,7 +132,7 @@ impl<'a> Chain<'a> {
     pub fn on_line<T>(&self, what: &str, mut probe: impl FnMut(&Self) -> Option<T>) -> T {
         let end = Instant::now() + DEADLINE;
         loop {
-            let seen = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).lines.len();
+            let seen = self.shared.log().lines.len();
             if let Some(value) = probe(self) {
                 return value;
             }
@@ -218,14 +240,14 @@ impl<'a> Chain<'a> {
     /// After the deadline.
     #[track_caller]
     pub fn streams_end(&self) {
-        let ended = || self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).ended;
-        self.until("the end of stdout and stderr", || (ended() == 2).then_some(()));
+        let ended = || self.shared.log().pipes.iter().all(|pipe| pipe.from.is_none());
+        self.until("the end of stdout and stderr", || ended().then_some(()));
     }
 
     /// All lines so far, for messages.
     #[must_use]
     pub fn output(&self) -> String {
-        dump(&self.shared.log.lock().unwrap_or_else(PoisonError::into_inner))
+        dump(&self.shared.log())
     }
 }
 
@@ -235,17 +257,58 @@ fn dump(log: &Log) -> String {
     log.lines.iter().skip(skip).map(line).collect()
 }
 
-fn read_lines(shared: Arc<Shared>, stream: Stream, from: impl Read + Send + 'static) {
-    std::thread::spawn(move || {
-        let mut reader = BufReader::new(from);
-        let mut bytes = Vec::new();
-        while matches!(reader.read_until(b'\n', &mut bytes), Ok(n) if n > 0) {
-            let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
-            shared.log.lock().unwrap_or_else(PoisonError::into_inner).lines.push((stream, line));
-            shared.changed.notify_all();
-            bytes.clear();
+impl Log {
+    fn read(&mut self) {
+        for pipe in &mut self.pipes {
+            pipe.read(&mut self.lines);
         }
-        shared.log.lock().unwrap_or_else(PoisonError::into_inner).ended += 1;
-        shared.changed.notify_all();
+    }
+}
+
+impl Pipe {
+    /// As much at once as no pipe holds: who never stops writing keeps nobody here.
+    const MOST: usize = 2 << 20;
+
+    fn read(&mut self, lines: &mut Vec<(Stream, String)>) {
+        let (mut bytes, mut all) = ([0; 1 << 16], 0);
+        while let Some(from) = self.from.as_mut().filter(|_| all < Self::MOST) {
+            match from.read(&mut bytes) {
+                Ok(0) => self.from = None,
+                Ok(length) => {
+                    all += length;
+                    self.begun.extend_from_slice(&bytes[..length]);
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => panic!("cannot read what the chain says: {e}"),
+            }
+        }
+        let whole = self.begun.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let whole = if self.from.is_none() { self.begun.len() } else { whole };
+        let text = |line: &[u8]| (self.stream, String::from_utf8_lossy(line).trim_end().to_owned());
+        lines.extend(self.begun[..whole].split_inclusive(|byte| *byte == b'\n').map(text));
+        self.begun.drain(..whole);
+    }
+}
+
+/// Reads a stream as it is written, so that nobody who writes waits for the test.
+fn read_lines(shared: &Arc<Shared>, stream: Stream, from: OwnedFd) {
+    fcntl(&from, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("our own pipe");
+    let ours = from.try_clone().expect("a descriptor");
+    let pipe = Pipe { stream, from: Some(File::from(from)), begun: Vec::new() };
+    shared.log.lock().unwrap_or_else(PoisonError::into_inner).pipes.push(pipe);
+    let shared = Arc::clone(shared);
+    std::thread::spawn(move || {
+        let ended = |log: &Log| log.pipes.iter().any(|pipe| pipe.stream == stream && pipe.from.is_none());
+        loop {
+            let _ = poll(&mut [PollFd::new(ours.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
+            let log = shared.log();
+            let ended = ended(&log);
+            drop(log);
+            shared.changed.notify_all();
+            if ended {
+                return;
+            }
+        }
     });
 }

@@ -31,6 +31,15 @@ pub struct Said {
     pub err: String,
 }
 
+impl Said {
+    /// The lines on standard error, without those that tell after a second what is waited for: on a loaded machine any call
+    /// may take that long.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        let awaits = |line: &&str| line.contains(": info: waiting for ") || line.contains(": info: reloading '");
+        self.err.lines().filter(move |line| !awaits(line))
+    }
+}
+
 impl Default for Front {
     fn default() -> Self {
         Self::new()

@@ -162,6 +162,14 @@ impl<S: Read + Write> Connection<S> {
         Ok(String::from_utf8_lossy(&rest).into_owned())
     }
 
+    /// As `end`, behind what was read of it together with the head.
+    ///
+    /// # Errors
+    /// Reset, hung.
+    pub fn rest(&mut self, begun: &[u8]) -> Result<String, Miss> {
+        Ok(String::from_utf8_lossy(begun).into_owned() + &self.end()?)
+    }
+
     fn chunks(&mut self, bytes: &mut Vec<u8>) -> Result<String, Miss> {
         let mut body = String::new();
         loop {

@@ -83,6 +83,15 @@ pub fn signals(pid: u32, field: &str) -> u64 {
     u64::from_str_radix(&text, 16).expect("a mask in hexadecimal") & !(3 << 31)
 }
 
+/// Whether the process has a handler for a signal.
+///
+/// # Panics
+/// When it is gone.
+#[must_use]
+pub fn catches(pid: u32, signal: Signal) -> bool {
+    signals(pid, "SigCgt") & 1 << (signal as i32 - 1) != 0
+}
+
 /// How often the process has slept and woken: the proof that it polls nothing.
 ///
 /// # Panics

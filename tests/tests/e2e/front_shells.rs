@@ -25,7 +25,9 @@ fn at_once(front: &Front, lines: &[String]) -> Vec<Said> {
 
 /// The supervisors that run, by the name of their app.
 fn supervisors(front: &Front) -> Vec<String> {
-    let outermost = |pid: &u32| proc::name(*pid) == "pm-restart";
+    // A fork has its parent's name until exec.
+    let named = |pid: u32| proc::name(pid) == "pm-restart";
+    let outermost = |pid: &u32| named(*pid) && !proc::parent(*pid).is_some_and(named);
     let pids = front.scene.processes().into_iter().filter(outermost);
     let app = |pid: u32| {
         let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();

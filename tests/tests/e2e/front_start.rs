@@ -26,6 +26,14 @@ fn seen(front: &Front, name: &str) -> Value {
     wait::until(name, || serde_json::from_str(&std::fs::read_to_string(&path).ok()?).ok())
 }
 
+/// Runs `pm ...`, and reads what an app has written since.
+#[track_caller]
+fn seen_after(front: &Front, line: &str, name: &str) -> Value {
+    let _ = std::fs::remove_file(front.scene.dir().join(format!("seen-{name}")));
+    front.ok(line);
+    seen(front, name)
+}
+
 #[test]
 fn the_first_two_commands_of_everybody() {
     let front = Front::new();
@@ -250,9 +258,8 @@ fn only_and_env_choose_from_a_file() {
     assert_eq!(seen(&front, "two")["env"]["KEPT"], "it's\n$x");
     // What runs is restarted, what does not is started.
     let before = front.pids("one");
-    front.ok("start");
+    assert_eq!(seen_after(&front, "start", "one")["env"]["MODE"], "plain");
     assert_eq!(front.list(), ["one:online", "three:online", "two:online"]);
-    assert_eq!(seen(&front, "one")["env"]["MODE"], "plain");
     assert_ne!(front.pids("one"), before);
 }
 
@@ -263,10 +270,8 @@ fn update_env_takes_the_variables_of_the_shell() {
     front.scene.set("COLOUR", "red");
     front.ok("start report.js");
     front.scene.set("COLOUR", "blue");
-    front.ok("restart report");
-    assert_eq!(seen(&front, "report")["env"]["COLOUR"], "red");
-    front.ok("restart report --update-env");
-    assert_eq!(seen(&front, "report")["env"]["COLOUR"], "blue");
+    assert_eq!(seen_after(&front, "restart report", "report")["env"]["COLOUR"], "red");
+    assert_eq!(seen_after(&front, "restart report --update-env", "report")["env"]["COLOUR"], "blue");
 }
 
 #[test]
@@ -292,17 +297,13 @@ fn a_reload_takes_them_too_and_what_is_described_wins() {
     front.scene.set("COLOUR", "blue \"and\" $HOME\n");
     front.scene.set("MINE", "the shell's");
     for name in ["fork", "cluster"] {
-        front.ok(&format!("reload {name}"));
-        assert_eq!(seen(&front, name)["env"]["COLOUR"], "red", "{name}");
-        front.ok(&format!("reload {name} --update-env"));
+        assert_eq!(seen_after(&front, &format!("reload {name}"), name)["env"]["COLOUR"], "red", "{name}");
         // It is kept: by a restart, too.
-        for line in ["reload", "restart"] {
-            let env = seen(&front, name)["env"].clone();
-            assert_eq!(env["COLOUR"], "blue \"and\" $HOME\n", "{name}");
-            assert_eq!((&env["MINE"], &env["name"]), (&"ours".into(), &name.into()), "{name}");
-            front.ok(&format!("{line} {name}"));
+        for line in [format!("reload {name} --update-env"), format!("reload {name}"), format!("restart {name}")] {
+            let env = seen_after(&front, &line, name)["env"].clone();
+            assert_eq!(env["COLOUR"], "blue \"and\" $HOME\n", "{line}");
+            assert_eq!((&env["MINE"], &env["name"]), (&"ours".into(), &name.into()), "{line}");
         }
-        assert_eq!(seen(&front, name)["env"]["COLOUR"], "blue \"and\" $HOME\n", "{name}");
     }
 }
 
@@ -399,7 +400,7 @@ fn a_directory_is_started_as_node_would_or_it_is_said_why_not() {
     assert_eq!(front.list(), ["with-index:online", "with-main:online"]);
     for (dir, word) in [("with-index", "index\n"), ("with-main", "main\n")] {
         let log = front.scene.dir().join(format!("pm/{dir}/out.log"));
-        assert_eq!(std::fs::read_to_string(log).expect("a log"), word);
+        wait::until(word, || std::fs::read_to_string(&log).ok().filter(|text| text == word));
     }
     front.ok("restart with-main");
     for (line, part) in [
@@ -408,7 +409,7 @@ fn a_directory_is_started_as_node_would_or_it_is_said_why_not() {
         ("start idle.js --cwd /none", "cwd: there is no directory /none"),
     ] {
         let said = front.line(line);
-        assert!(said.code == 1 && said.err.contains(part) && said.err.lines().count() == 1, "{line}: {said:?}");
+        assert!(said.code == 1 && said.err.contains(part) && said.lines().count() == 1, "{line}: {said:?}");
     }
 }
 

@@ -75,17 +75,21 @@ fn steered_away_and_back(server: &str) {
     let chain = any::start(&scene, "pm-cluster -n 2", server);
     let stopped = any::serving(&chain, 2)[&1];
     proc::send(stopped, SIGSTOP);
-    let waiting = Waiting::until(&chain, "a worker does not accept");
-    let said = chain.line("a worker does not accept");
-    for part in ["new connections go to others", "slot=1", &format!("pid={stopped}"), &format!(":{}", scene.port)] {
-        assert!(said.contains(part), "{said}");
+    // Of another that a loaded machine does not let run it may be said, too.
+    let its = format!("pid={stopped} ");
+    let waiting = Waiting::until(&chain, &its);
+    let said = chain.messages(&its);
+    assert_eq!(said.len(), 1, "{}", chain.output());
+    for part in ["a worker does not accept", "new connections go to others", "slot=1", &format!(":{}", scene.port)] {
+        assert!(said[0].contains(part), "{said:?}");
     }
     only_others_answer(&chain, stopped);
-    assert_eq!(chain.messages("does not accept").len(), 1, "{}", chain.output());
+    assert_eq!(chain.messages(&its), said, "{}", chain.output());
     proc::send(stopped, SIGCONT);
     let by = waiting.answered(&chain);
     assert!(by.contains(&stopped), "{by:?}");
-    assert!(chain.line("a worker accepts again").contains("slot=1"), "{}", chain.output());
+    let again = chain.until("the other word", || chain.messages(&its).into_iter().nth(1));
+    assert!(again.contains("a worker accepts again") && again.contains("slot=1"), "{again}");
     assert_eq!(any::serving(&chain, 2)[&1], stopped);
     chain.stop();
 }
@@ -179,7 +183,7 @@ fn a_stopped_node_worker_is_found_without_a_new_connection() {
 #[test]
 fn clients_are_served_by_the_others_while_one_is_replaced() {
     let scene = any::scene();
-    let chain = any::start(&scene, "pm-restart --max-lag 1s pm-cluster -n 2 --grace 2s", PYTHON);
+    let chain = any::start(&scene, "pm-restart --max-lag 3s pm-cluster -n 2 --grace 2s", PYTHON);
     any::serving(&chain, 2);
     let hung = hangs(&chain, "/hang");
     let load = Load::start(scene.port, 6, Style::OneShot);
@@ -192,7 +196,8 @@ fn clients_are_served_by_the_others_while_one_is_replaced() {
     chain.stop();
 }
 
-/// Each serves one at a time, for so many seconds, and more come than they can serve: their queues are never empty.
+/// Each serves one at a time, for so many seconds, and more come than they can serve: their queues are never empty. The limit
+/// is a part of the time that this goes on, and longer than a loaded machine lets one of them wait for a processor.
 fn busy(line: &str, seconds: &str) {
     let scene = any::scene().with("BUSY", seconds);
     let chain = any::start(&scene, line, PYTHON);
@@ -216,17 +221,17 @@ fn stays_as_it_is(chain: &Chain, path: &str, styles: &[Style]) {
 
 #[test]
 fn busy_servers_are_neither_steered_away_from_nor_replaced() {
-    busy("pm-restart --max-lag 1s pm-cluster -n 2", "0.06");
+    busy("pm-restart --max-lag 3s pm-cluster -n 2", "0.06");
 }
 
 #[test]
 fn a_busy_server_alone_is_not_replaced() {
-    busy("pm-restart --max-lag 1s pm-cluster -n 1", "0.06");
+    busy("pm-restart --max-lag 3s pm-cluster -n 1", "0.06");
 }
 
 #[test]
 fn busy_servers_that_are_slow_as_well_are_neither() {
-    busy("pm-restart --max-lag 2s pm-cluster -n 2", "0.4");
+    busy("pm-restart --max-lag 3s pm-cluster -n 2", "0.4");
 }
 
 /// A turn of its loop serves all its clients, and takes a second and a half: it reads from them all the while.

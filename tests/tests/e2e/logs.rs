@@ -177,9 +177,9 @@ fn a_killed_writer_has_a_successor_and_no_worker_dies_of_it() {
         assert!(before.contains(&pid), "{pid} is not one of {before:?}");
     }
     app.says("asked /49");
-    assert_ne!(app.writer(), writer);
-    let text = app.all("err.log");
-    assert!(text.contains("pm-log: warning: the writer has ended, killed by SIGKILL; this one goes on"), "{text}");
+    until("the pid of another writer", || (app.writer() != writer).then_some(()));
+    let said = "pm-log: warning: the writer has ended, killed by SIGKILL; this one goes on";
+    until(said, || app.all("err.log").contains(said).then_some(()));
     app.signal(SIGTERM);
     app.ended();
     assert_eq!(app.all("out.log").matches("asked /").count(), 50, "what was said meanwhile waited in the pipe");
@@ -206,22 +206,26 @@ fn a_killed_guard_has_a_successor_which_guards() {
     proc::send(next, SIGKILL);
     assert!(http::get(scene.port, "/after").is_ok());
     app.says("asked /after");
-    assert!(app.all("err.log").contains("the writer has ended, killed by SIGKILL; this one goes on"));
+    let said = "the writer has ended, killed by SIGKILL; this one goes on";
+    until(said, || app.all("err.log").contains(said).then_some(()));
     app.signal(SIGTERM);
     app.ended();
     assert!(app.all("out.log").contains("the last word"));
     assert!(!app.dir.join("log.pid").exists());
 }
 
-/// The broken release hangs until it is given up, so that the writer has written long before.
+/// The broken release ends once the writer has written what it said.
 #[test]
 fn the_last_lines_of_a_broken_release_are_told_through_the_writer() {
     let scene = Scene::with_node(24);
     let text = "require('http').createServer((q, r) => r.end('good')).listen(process.env.PORT)";
     let _ = scene.file("app.js", text);
-    let app = App::start(&scene, "pm-log pm-cluster -n 1 --soak 0s --ready-timeout 3s");
+    let app = App::start(&scene, "pm-log pm-cluster -n 1 --soak 0s --ready-timeout 1h");
     until("it serves", || http::get(scene.port, "/").ok());
-    let _ = scene.file("app.js", "console.error('cannot find my configuration'); setInterval(() => {}, 1 << 30)");
+    let broken = "const said = 'cannot find my configuration'; console.error(said)\n\
+        const written = () => require('fs').readFileSync('pm/app/err.log', 'utf8').includes(said)\n\
+        setInterval(() => written() && process.exit(1), 20)";
+    let _ = scene.file("app.js", broken);
     app.signal(Signal::SIGHUP);
     let waited = scene.command(&["pm-stat", "--wait", "rolled", "--timeout", "60s", "app"]).output().expect("runs");
     let said = String::from_utf8_lossy(&waited.stderr).into_owned();

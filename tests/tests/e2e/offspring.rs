@@ -63,7 +63,9 @@ fn a_killed_worker_leaves_nothing() {
         left.push(chain.until("the orphan", || {
             named(&chain, "sleep").into_iter().find(|pid| !left.contains(pid) && proc::parent(*pid) != Some(worker))
         }));
-        left.push(run(&chain, "trap true TERM; while :; do sleep 1; done"));
+        let deaf = run(&chain, "trap true TERM; while :; do sleep 1; done");
+        chain.until("its trap", || (proc::name(deaf) == "sh" && proc::catches(deaf, SIGTERM)).then_some(()));
+        left.push(deaf);
         proc::send(worker, SIGKILL);
         all_end(&chain, &left);
         chain.serving(1);
@@ -192,8 +194,10 @@ fn another_app_that_a_worker_is_about_to_start_goes_on() {
 #[test]
 fn what_a_worker_left_and_became_another_app_goes_on() {
     let scene = Scene::with_node(24);
-    let (chain, worker) = start(&scene, "pm-restart --grace 1s");
+    let (chain, worker) = start(&scene, "pm-restart --grace 30s");
     let other = run(&chain, "trap 'exec env PM_DIR=/elsewhere sleep 1000' TERM; while :; do sleep 0.05; done");
+    // What was forked has the name and the handlers of its parent until it is a shell.
+    chain.until("its trap", || (proc::name(other) == "sh" && proc::catches(other, SIGTERM)).then_some(()));
     proc::send(worker, SIGKILL);
     chain.until("its new life", || (proc::name(other) == "sleep").then_some(()));
     chain.serving(1);

@@ -108,7 +108,9 @@ fn both_supervisors_killed_is_the_same_in_cluster_mode() {
     let said = front.ok("start app");
     assert!(said.err.contains("2 "), "{said:?}");
     assert!(workers.iter().all(|pid| !proc::alive(*pid)), "{said:?}");
-    assert_eq!(front.list(), ["app:launching", "app:launching"]);
+    // A shell that has slept for seconds serves nobody.
+    let list = front.list();
+    assert!(list.len() == 2 && list.iter().all(|app| app == "app:launching" || app == "app:online"), "{list:?}");
 }
 
 /// Who is started by hand makes the directory anew: it must not forget who is in it.

@@ -82,9 +82,10 @@ fn finishes_what_is_in_hand(signal: &str) {
     serving(&container.chain, 2);
     let mut slow = Connection::open(scene.port).expect("serves");
     slow.send("/stream?1500", "close").expect("sent");
-    slow.head(&mut Vec::new()).expect("it has begun");
+    let mut begun = Vec::new();
+    slow.head(&mut begun).expect("it has begun");
     let stop = container.stopping();
-    let rest = slow.end();
+    let rest = slow.rest(&begun);
     let whole = rest.as_ref().is_ok_and(|rest| rest.ends_with("\r\n0\r\n\r\n"));
     assert!(whole, "{rest:?}\n{}", container.chain.output());
     assert_eq!(container.chain.wait().code(), Some(0), "{}", container.chain.output());
@@ -109,7 +110,7 @@ fn a_user_that_no_file_knows_is_served_and_rolled() {
     let options = format!("{NOBODY} --read-only --env=PM_HOME=/run/pm --tmpfs=/run/pm:mode=1777");
     let container = Container::checked_by(&scene, "pm-stat --check", &options, CLUSTER);
     rolls(&container, &Style::crowd(8));
-    assert_eq!(container.health(), Some(0), "{}", container.chain.output());
+    container.chain.until("the check to be content", || (container.health() == Some(0)).then_some(()));
     assert!(container.chain.messages("warning").is_empty(), "{}", container.chain.output());
     assert_eq!(container.stop(), Some(0), "{}", container.chain.output());
 }

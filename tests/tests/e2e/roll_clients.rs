@@ -10,7 +10,7 @@ use pm_tests::chain::Chain;
 use pm_tests::http::{Connection, Miss};
 use pm_tests::load::{Load, Style};
 use pm_tests::scene::Scene;
-use pm_tests::{http, proc, roll, stat};
+use pm_tests::{http, proc, roll, stat, wait};
 
 /// Not one worker had to be killed.
 #[track_caller]
@@ -56,7 +56,7 @@ fn dribble(port: u16, kept: Option<Connection<std::net::TcpStream>>) -> Result<S
 fn slow_clients_get_their_answers() {
     for major in [18, 24] {
         let scene = Scene::with_node(major);
-        let chain = scene.start("pm-cluster -n 2 --soak 50ms --grace 2s node $F/app.js");
+        let chain = scene.start("pm-cluster -n 2 --soak 50ms --grace 20s node $F/app.js");
         chain.serving(2);
         let stop = AtomicBool::new(false);
         let client = |fresh: bool| {
@@ -85,7 +85,7 @@ fn slow_clients_get_their_answers() {
 fn idle_connections_are_closed_cleanly_and_hold_no_roll() {
     for major in [18, 24] {
         let scene = Scene::with_node(major);
-        let chain = scene.start("pm-cluster -n 2 --soak 50ms --grace 1m node $F/app.js");
+        let chain = scene.start("pm-cluster -n 2 --soak 50ms --grace 10m node $F/app.js");
         let old = chain.serving(2);
         let open = || Connection::open(scene.port).expect("open");
         let mut unused: Vec<_> = (0..8).map(|_| open()).collect();
@@ -96,7 +96,7 @@ fn idle_connections_are_closed_cleanly_and_hold_no_roll() {
         let took = since.elapsed();
         assert!(old.iter().all(|pid| !proc::alive(*pid)));
         all_left_in_order(&chain);
-        assert!(took < Duration::from_secs(30), "{took:?}: it took the grace, not the linger\n{}", chain.output());
+        assert!(took < wait::DEADLINE, "{took:?}: it took the grace, not the linger\n{}", chain.output());
         for connection in unused.iter_mut().chain(&mut idle) {
             assert_eq!(connection.end(), Ok(String::new()), "node {major}\n{}", chain.output());
         }
@@ -112,8 +112,9 @@ fn a_stop_answers_what_was_asked() {
         let scene = Scene::with_node(major);
         let chain = scene.start("pm-restart --max-mem 512M pm-cluster -n 2 node $F/app.js");
         chain.serving(2);
+        // Answered once the test lets them.
         let mut slow: Vec<_> = (0..8).map(|_| Connection::open(scene.port).expect("open")).collect();
-        slow.iter_mut().for_each(|c| c.send("/slow?1500", "keep-alive").expect("sent"));
+        slow.iter_mut().for_each(|c| c.send("/until?go", "keep-alive").expect("sent"));
         let all_served = Barrier::new(9);
         let to_the_last = || {
             let mut connection = Connection::open(scene.port)?;
@@ -133,6 +134,7 @@ fn a_stop_answers_what_was_asked() {
         assert!(last.iter().all(Result::is_ok), "node {major}: {last:?}\n{}", chain.output());
         chain.until("new clients to be refused", || (http::get(scene.port, "/") == Err(Miss::Refused)).then_some(()));
         assert!(chain.running(), "the slow requests are still in hand\n{}", chain.output());
+        let _ = scene.file("go", "");
         let answers: Vec<_> = slow.iter_mut().map(Connection::answer).collect();
         assert!(answers.iter().all(Result::is_ok), "node {major}: {answers:?}\n{}", chain.output());
         assert_eq!(chain.ended(), Some(0), "{}", chain.output());
@@ -164,7 +166,7 @@ fn scaling_loses_nothing() {
 #[test]
 fn upgraded_connections_and_long_streams_run_until_the_grace() {
     let scene = Scene::with_node(24);
-    let chain = scene.start("pm-cluster -n 1 --soak 50ms --grace 3s node $F/app.js");
+    let chain = scene.start("pm-cluster -n 1 --soak 50ms --grace 6s node $F/app.js");
     let old = *chain.serving(1).first().expect("one");
     let mut socket = Connection::open(scene.port).expect("open");
     socket.write("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n").expect("sent");

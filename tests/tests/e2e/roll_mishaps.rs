@@ -7,6 +7,26 @@ use pm_tests::load::{Load, Style};
 use pm_tests::scene::Scene;
 use pm_tests::{proc, roll, stat};
 
+/// The usual app, which does not listen as long as there is a file `hold`: a roll that waits for it waits for the test.
+fn held(scene: &Scene) -> String {
+    let text = "const go = () => require('fs').existsSync('hold') ? setTimeout(go, 20) : require('$F/app.js'); go()";
+    scene.file("app.js", &scene.expand(text)).display().to_string()
+}
+
+fn hold(scene: &Scene) {
+    let _ = scene.file("hold", "");
+}
+
+fn let_go(scene: &Scene) {
+    std::fs::remove_file(scene.dir().join("hold")).expect("held");
+}
+
+/// Waits until a process has done all that its signals asked for, and sleeps.
+fn rests(chain: &Chain, pid: u32) {
+    let pending = || proc::signals(pid, "SigPnd") | proc::signals(pid, "ShdPnd");
+    chain.until("it to rest", || (pending() == 0 && proc::state(pid) == Some('S')).then_some(()));
+}
+
 /// Only what a killed worker had in its hands is lost, and the roll replaces everybody all the same.
 #[test]
 fn a_killed_worker_costs_what_it_had_in_its_hands_and_no_roll() {
@@ -47,16 +67,18 @@ fn a_killed_worker_costs_what_it_had_in_its_hands_and_no_roll() {
 fn requests_during_a_roll_become_one_more() {
     for more in [1, 5] {
         let scene = Scene::with_node(24);
-        let chain = scene.start("pm-cluster -n 2 --soak 1s node $F/app.js");
+        let chain = scene.start(&format!("pm-cluster -n 2 --soak 50ms node {}", held(&scene)));
         chain.serving(2);
         let load = Load::of(scene.port, "/", &Style::crowd(4));
+        hold(&scene);
         roll::ask(&chain);
-        roll::awaiting(&chain, "soak");
+        roll::awaiting(&chain, "to listen on");
         // Signals that wait are one: each is sent once the one before it was heard.
         let last = (0..more).map(|_| roll::ask(&chain)).last().expect("one at least");
         assert_eq!(last, 1 + more);
         let state = roll::state(&chain);
         assert_eq!((roll::number(&state, "started"), roll::number(&state, "ended")), (1, 0), "{state}");
+        let_go(&scene);
         let state = roll::ended(&chain, last);
         assert_eq!((roll::number(&state, "started"), roll::number(&state, "ended")), (last, last), "{state}");
         roll::drained(&chain);
@@ -72,10 +94,16 @@ fn requests_during_a_roll_become_one_more() {
 #[test]
 fn a_burst_of_requests_is_two_rolls_at_most() {
     let scene = Scene::with_node(24);
-    let chain = scene.start("pm-restart pm-cluster -n 2 --soak 100ms node $F/app.js");
+    let chain = scene.start(&format!("pm-restart pm-cluster -n 2 --soak 50ms node {}", held(&scene)));
     chain.serving(2);
     let before = roll::number(&roll::state(&chain), "requested");
+    hold(&scene);
     (0..20).for_each(|_| chain.signal(SIGHUP));
+    // All have been heard before the first is done.
+    roll::awaiting(&chain, "to listen on");
+    rests(&chain, chain.pid());
+    rests(&chain, scene.process("pm-cluster").expect("it runs"));
+    let_go(&scene);
     roll::ended(&chain, before + 1);
     chain.until("all requests to be answered", || {
         let state = roll::state(&chain);
@@ -138,10 +166,11 @@ fn scaling_during_a_roll_comes_after_it() {
 #[test]
 fn the_status_says_what_a_roll_waits_for() {
     let scene = Scene::with_node(24);
-    let chain = scene.start("pm-cluster -n 2 --soak 1s node $F/app.js");
+    let chain = scene.start(&format!("pm-cluster -n 2 --soak 3s node {}", held(&scene)));
     chain.serving(2);
     let state = roll::state(&chain);
     assert!(state["running"].is_null() && state["ok"].is_null(), "{state}");
+    hold(&scene);
     let asked = roll::ask(&chain);
     let running = roll::awaiting(&chain, &format!("ready: to listen on tcp:[::]:{}", scene.port));
     assert_eq!(
@@ -149,9 +178,12 @@ fn the_status_says_what_a_roll_waits_for() {
         (Some(0), Some(2), Some(0))
     );
     assert!(running["since_ms"].as_u64().is_some_and(|ms| ms > 1_600_000_000_000), "{running}");
+    let_go(&scene);
     roll::awaiting(&chain, "soak");
+    hold(&scene);
     let second = || Some(roll::state(&chain)["running"].clone()).filter(|running| running["slot"] == 1);
     assert_eq!(chain.until("the second slot", second)["done"], 1);
+    let_go(&scene);
     let state = roll::ended(&chain, asked);
     assert!(state["running"].is_null() && state["ok"] == true && state["reason"] == "", "{state}");
     chain.stop();

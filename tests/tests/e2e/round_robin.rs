@@ -22,8 +22,12 @@ fn after_a_failed_accept_it_goes_on() {
     chain.serving(2);
     let supervisor = chain.until("pm-cluster", || scene.process("pm-cluster"));
     // Just too few: below the number that it polls, poll(2) itself would fail.
-    let free =
-        (3..).find(|fd: &u32| !Path::new(&format!("/proc/{supervisor}/fd/{fd}")).exists()).expect("a free number");
+    let free = chain.until("a number that is free while it rests", || {
+        let rests = || (proc::state(supervisor) == Some('S')).then(|| proc::wakeups(supervisor));
+        let before = rests()?;
+        let free = (3..).find(|fd: &u32| !Path::new(&format!("/proc/{supervisor}/fd/{fd}")).exists())?;
+        (rests()? == before).then_some(free)
+    });
     limit_descriptors(&scene, supervisor, &free.to_string());
     let mut waits = http::Connection::open(scene.port).expect("the kernel's queue takes it");
     chain.line("cannot accept connections");

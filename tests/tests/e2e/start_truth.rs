@@ -169,20 +169,21 @@ fn a_start_that_somebody_else_ends_is_none() {
     }
 }
 
-/// As in PM2: a job that never says that it is ready is run once, to its end.
+/// As in PM2: a job that never says that it is ready is run once, to its end (here it goes on until the test has a file `go`).
 #[test]
 fn a_job_without_the_sign_that_was_asked_for_runs_once() {
     let front = front();
     let ran = front.scene.dir().join("ran");
     let text = "const { appendFileSync: add } = require('fs'); add(process.env.RAN, 'begun ')\n\
-        setTimeout(() => { add(process.env.RAN, 'done '); process.exit(0) }, 2500)\n";
+        setInterval(() => { if (require('fs').existsSync('go')) { add(process.env.RAN, 'done '); process.exit(0) } }, 20)\n";
     let _ = front.scene.file("job.js", text);
     for (options, code, told, runs) in [
         ("--wait-ready", 0, "; it did not call process.send('ready') within 500 ms, and goes on", 1),
         ("--wait-listen", 1, "app 'job' goes on, but did not listen within 500 ms", 1),
         ("--wait-ready -i 2", 0, "; it did not call process.send('ready') within 500 ms, and goes on", 2),
     ] {
-        let _ = std::fs::remove_file(&ran);
+        let go = front.scene.dir().join("go");
+        [&ran, &go].iter().for_each(|file| drop(std::fs::remove_file(file)));
         let line = format!("start job.js --no-autorestart --listen-timeout 500 {options} -s");
         let said = {
             let mut command = front.command(&line.split(' ').collect::<Vec<_>>());
@@ -190,6 +191,7 @@ fn a_job_without_the_sign_that_was_asked_for_runs_once() {
         };
         let said = (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned());
         assert!(said.0 == Some(code) && said.1.contains(told), "{options}: {said:?}");
+        let _ = front.scene.file("go", "");
         let count = |word: &str| std::fs::read_to_string(&ran).unwrap_or_default().matches(word).count();
         wait::until("its end", || (count("done") == runs || count("begun") > runs).then_some(()));
         wait::until("the end of all", || (front.list() == ["job:stopped"]).then_some(()));

@@ -150,7 +150,7 @@ fn connections_that_go_round() {
 #[test]
 fn what_a_draining_worker_has_left() {
     let scene = any::scene().with("ACCEPT", "100");
-    let chain = any::start(&scene, "pm-cluster -n 2 --soak 0s --grace 5s", "/usr/bin/python3 $F/any/accepts.py");
+    let chain = any::start(&scene, "pm-cluster -n 2 --soak 0s --grace 30s", "/usr/bin/python3 $F/any/accepts.py");
     chain.line("ready workers=2/2");
     let mut clients = open(&scene, 20);
     // A request in hand: half of one has come.

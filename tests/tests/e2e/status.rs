@@ -84,7 +84,7 @@ fn a_plain_child_has_a_line_too() {
     let scene = Scene::with_node(24);
     let chain = scene.start("pm-restart node $F/app.js");
     chain.serving(1);
-    let lines = stat::workers(&scene);
+    let lines = ready(&scene, &chain, 1);
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(lines[0].text("app"), "app");
     chain.stop();

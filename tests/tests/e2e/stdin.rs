@@ -65,9 +65,9 @@ fn a_bundler_that_watches_goes_on() {
     wait::until("what it makes anew", || {
         std::fs::read_to_string(front.scene.dir().join("o.js")).ok().filter(|text| text.contains("changed"))
     });
-    // It might serve, for all that is known of it.
+    // It might serve, for all that is known of it at first.
     let watch = &front.jlist()[0]["pm2_env"];
-    assert_eq!((&watch["status"], &watch["restart_time"]), (&"launching".into(), &0.into()));
+    assert!(watch["restart_time"] == 0 && ["launching", "online"].iter().any(|s| watch["status"] == *s), "{watch}");
 }
 
 fn piped<'a>(scene: &'a Scene, words: &[&str]) -> Chain<'a> {
@@ -147,7 +147,7 @@ fn what_cannot_be_sent_is_said() {
         (["send", "none", "x"], "none"),
     ] {
         let said = front.pm(&words);
-        assert!(said.code == 1 && said.err.contains(why) && said.err.lines().count() == 1, "{words:?}: {said:?}");
+        assert!(said.code == 1 && said.err.contains(why) && said.lines().count() == 1, "{words:?}: {said:?}");
     }
     // What nobody reads is no more than a pipe holds, and nobody waits for it.
     let line = &long[1..];

@@ -1,7 +1,7 @@
 //! What asks for a stop, and how often: nothing that is in hand is cut unless somebody insists.
 
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{SIGQUIT, SIGTERM};
 use pm_tests::chain::Chain;
@@ -19,19 +19,24 @@ fn cut_by(chain: &Chain<'_>, stop: impl FnOnce()) -> Vec<Result<String, Miss>> {
     let mut open: Vec<_> = (0..REQUESTS).map(|_| asked(chain.scene.port)).collect();
     stop();
     let is_whole = |rest: &String| rest.ends_with("\r\n0\r\n\r\n") || rest.parse::<u32>().is_ok();
-    let cut = open.iter_mut().map(Connection::end).filter(|rest| !rest.as_ref().is_ok_and(is_whole)).collect();
+    let cut = open
+        .iter_mut()
+        .map(|(client, begun)| client.rest(begun))
+        .filter(|rest| !rest.as_ref().is_ok_and(is_whole))
+        .collect();
     assert_eq!(chain.wait().code(), Some(0), "{}", chain.output());
     // pm-log's writer ends with the streams.
     chain.until("the end of all", || chain.scene.processes().is_empty().then_some(()));
     cut
 }
 
-/// A request that a worker has in its hands: the head of the answer is there, the body comes later.
-fn asked(port: u16) -> Connection<TcpStream> {
+/// A request that a worker has in its hands: the head of the answer is there, the body comes later (but for what is here).
+fn asked(port: u16) -> (Connection<TcpStream>, Vec<u8>) {
     let mut client = Connection::open(port).expect("open");
     client.send("/stream?1500", "close").expect("sent");
-    client.head(&mut Vec::new()).expect("a head");
-    client
+    let mut begun = Vec::new();
+    client.head(&mut begun).expect("a head");
+    (client, begun)
 }
 
 fn cluster_of(chain: &Chain<'_>) -> u32 {
@@ -61,15 +66,23 @@ fn a_term_to_both_supervisors_at_once_is_one_stop() {
 #[test]
 fn a_term_from_elsewhere_a_moment_after_the_one_from_above_is_the_same_stop() {
     for server in [NODE, PYTHON] {
-        let scene = any::scene();
-        let chain = any::start(&scene, "pm-restart pm-cluster -n 2", server);
-        let cut = cut_by(&chain, || {
-            let inner = cluster_of(&chain);
-            term([chain.pid()]);
-            std::thread::sleep(Duration::from_millis(300));
-            term([inner]);
+        let soon = (0..10).any(|_| {
+            let scene = any::scene();
+            let chain = any::start(&scene, "pm-restart pm-cluster -n 2", server);
+            let mut took = Duration::ZERO;
+            let cut = cut_by(&chain, || {
+                let (inner, begun) = (cluster_of(&chain), Instant::now());
+                term([chain.pid()]);
+                std::thread::sleep(Duration::from_millis(300));
+                term([inner]);
+                took = begun.elapsed();
+            });
+            // Later it is another stop, which insists.
+            let soon = took < Duration::from_millis(900);
+            assert!(!soon || cut.is_empty(), "{server}: {cut:?}\n{}", chain.output());
+            soon
         });
-        assert_eq!(cut, [], "{server}\n{}", chain.output());
+        assert!(soon, "{server}: a moment always takes long here");
     }
 }
 

@@ -148,7 +148,7 @@ fn a_roll_under_way_is_aborted() {
 #[test]
 fn a_release_that_listens_elsewhere_is_refused() {
     let scene = deploy::scene();
-    let chain = deploy::start(&scene, "pm-restart pm-cluster -n 2 --soak 0s --ready-timeout 3s");
+    let chain = deploy::start(&scene, "pm-restart pm-cluster -n 2 --soak 0s --ready-timeout 1h");
     chain.serving(2);
     deploy::write(&scene, "1/mode", "never");
     let old = scene.process("pm-cluster").expect("it runs");

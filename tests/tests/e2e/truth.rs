@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGUSR2};
-use pm_tests::front::Front;
+use pm_tests::front::{Front, Said};
 use pm_tests::scene::Scene;
 use pm_tests::{fork, http, proc, stat, wait};
 
@@ -76,13 +76,7 @@ fn what_has_nothing_to_serve_with_is_online_at_once() {
 fn is_waited_for(major: u32, rows: &[(&str, &str)]) {
     let front = front(major);
     for (script, mode) in rows {
-        let said = wait::until("a start on a machine that is fast enough", || {
-            let begun = Instant::now();
-            let said = front.ok(&format!("start {script} --name web{mode} -s"));
-            let late = begun.elapsed() > LISTEN_TIME && said.err.contains("not listening yet");
-            late.then(|| front.ok("delete web"));
-            (!late).then_some(said)
-        });
+        let said = in_time(&front, &format!("start {script} --name web{mode} -s").split(' ').collect::<Vec<_>>());
         let port = format!(":{}", front.scene.port);
         let line = said.err.lines().find(|line| line.contains("started app 'web'")).unwrap_or_default();
         assert!(
@@ -94,6 +88,18 @@ fn is_waited_for(major: u32, rows: &[(&str, &str)]) {
         assert!(workers.iter().all(|line| line.0["listen"].to_string().contains(&port)), "{script}{mode}: {workers:?}");
         front.ok("delete web");
     }
+}
+
+/// Starts the app `web`, again where the machine was too slow for what it runs to listen in time.
+#[track_caller]
+fn in_time(front: &Front, words: &[&str]) -> Said {
+    wait::until("a start on a machine that is fast enough", || {
+        let begun = Instant::now();
+        let said = front.ok_words(words);
+        let late = begun.elapsed() > LISTEN_TIME && said.err.contains("not listening yet");
+        late.then(|| front.ok("delete web"));
+        (!late).then_some(said)
+    })
 }
 
 /// For so long a start waits for one that may yet listen.
@@ -137,7 +143,7 @@ fn a_slow_server_below_a_launcher_is_waited_for() {
         &["start", "npm", "--name", "web", "--", "start"][..],
         &["start", "sleep 0.3; node busy.js; true", "--name", "web"],
     ] {
-        let said = front.ok_words(words);
+        let said = in_time(&front, words);
         assert!(said.err.contains(" ready_by=listen listen=tcp:"), "{said:?}");
         front.ok("delete web");
     }
@@ -203,7 +209,9 @@ fn what_could_serve_and_does_not_is_not_online() {
 
 fn is_not_online(major: u32, mode: &str) {
     let front = front(major);
-    let said = front.ok(&format!("start never.js --name web{mode} -s"));
+    // As `pm start` has it, but that the ready timeout is no matter of how long the machine takes for all of this.
+    let chain = format!("pm-restart{} --ready-timeout 10m node never.js", mode.replace(" -i", " pm-cluster -n"));
+    let said = fork::run(&front.scene, &format!("--name web {chain}")).ok();
     assert!(said.err.contains("; not listening yet"), "{major}{mode}: {said:?}");
     // On a busy machine its supervisor may say so a moment later.
     let guess = |line: &stat::Line| (line.state(), line.text("ready_by")) == ("ready", "alive");
@@ -222,7 +230,9 @@ fn what_has_not_listened_by_the_ready_timeout_is_online() {
     for tools in ["pm-restart", "pm-restart pm-cluster -n 2"] {
         let line = format!("--name web {tools} --ready-after 100ms --ready-timeout 3s node never.js");
         let said = fork::run(&front.scene, &line).ok();
-        assert!(said.err.contains("; not listening yet"), "{said:?}");
+        // A machine that takes longer to load it than the timeout has nothing to wait for.
+        let known = ["; not listening yet", "; it serves nobody"];
+        assert!(known.iter().any(|part| said.err.contains(part)), "{said:?}");
         wait::until("it to be online", || front.list().iter().all(|app| app == "web:online").then_some(()));
         let lines = stat::workers(&front.scene);
         assert!(lines.iter().all(|line| line.text("ready_by") == "idle"), "{lines:?}");
@@ -232,17 +242,16 @@ fn what_has_not_listened_by_the_ready_timeout_is_online() {
 }
 
 /// What is no Node, and serves nobody: the first of it is seen to rest, and the next is asked for nothing. Each of these took
-/// the whole ready timeout of 30 s once, and a start of the loop some 6 s.
+/// the whole ready timeout once, which is longer here than any wait of the test.
 #[test]
 fn what_is_no_node_and_rests_is_soon_online_and_so_is_its_successor() {
-    const SOON: Duration = Duration::from_secs(30);
     let front = Front::new();
     let _ = front.scene.file("loop.sh", "while :; do date; sleep 0.5; done\n");
     let _ = front.scene.file("consumer.py", "import time\nwhile True: time.sleep(5)\n");
     let online = || front.list().iter().all(|app| app.ends_with(":online")).then_some(());
-    let begun = Instant::now();
-    front.ok("start loop.sh --name loop -s");
-    front.ok("start consumer.py --name group -i 2 --exec-mode cluster -s");
+    let _ = fork::run(&front.scene, "--name loop pm-restart --ready-timeout 10m sh loop.sh").ok();
+    let group = "--name group pm-restart pm-cluster -n 2 --ready-timeout 10m python3 consumer.py";
+    let _ = fork::run(&front.scene, group).ok();
     wait::until("them to be online", online);
     front.ok("reload all -s");
     online().expect("they were asked for nothing");
@@ -253,7 +262,6 @@ fn what_is_no_node_and_rests_is_soon_online_and_so_is_its_successor() {
     let others = || ["loop", "group"].into_iter().flat_map(|app| front.pids(app)).all(|pid| !before.contains(&pid));
     wait::until("others to be online", || (front.list().len() == 3 && others()).then(online).flatten());
     assert!(stat::workers(&front.scene).iter().all(|line| line.text("ready_by") == "idle"));
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use pm_tests::{http, proc, stat, wait};
 use super::orphans::supervisors;
 
 /// A wait for a supervisor that is suspended ends by itself; here it may take so many seconds.
-const PATIENCE: f64 = 30.0;
+const PATIENCE: f64 = 100.0;
 
 fn suspended(front: &Front) -> u32 {
     front.ok("start app.js -i 2");
@@ -36,7 +36,9 @@ fn a_suspended_worker_is_shown_wherever_its_app_is() {
     proc::send(worker, SIGCONT);
     wait::until("it to go on", || (proc::state(worker) != Some('T')).then_some(()));
     let list = front.ok("list").out;
-    assert!(!list.contains("suspended") && list.contains("not listening yet"), "{list}");
+    // By then it may have slept long enough to be known to serve nobody.
+    let goes_on = list.contains("not listening yet") || list.contains("online");
+    assert!(!list.contains("suspended") && goes_on, "{list}");
 }
 
 #[test]
@@ -104,7 +106,9 @@ fn a_chain_that_ignores_the_signal_is_killed_after_the_grace_and_that_is_said() 
     let script = front.scene.file("deaf.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1000; done\n");
     let _ = pm_tests::fork::run(&front.scene, &format!("--name deaf {}", script.display())).ok();
     let pid: u32 = pm_tests::fork::file(&front.scene, "deaf", "pid").trim().parse().expect("a pid");
-    wait::until("the shell to ignore TERM", || (proc::signals(pid, "SigIgn") & 1 << (SIGTERM as i32 - 1) != 0).then_some(()));
+    wait::until("the shell to ignore TERM", || {
+        (proc::signals(pid, "SigIgn") & 1 << (SIGTERM as i32 - 1) != 0).then_some(())
+    });
     let said = front.ok("stop deaf");
     assert!(!proc::alive(pid));
     assert!(said.err.contains("waiting for 'deaf' to finish") && said.err.contains(&format!("pid={pid}")), "{said:?}");
@@ -196,10 +200,13 @@ fn two_reloads_at_once_take_their_turns() {
 #[test]
 fn a_scale_beside_a_restart_or_a_reload_leaves_the_number_that_was_asked_for() {
     let front = Front::new();
-    let slow = "process.on('SIGINT', () => { console.log('told'); setTimeout(process.exit, 1000) }); setInterval(() => {}, 1e6)";
+    let slow = "const { existsSync } = require('fs')\n\
+        process.on('SIGINT', () => { console.log('told'); setInterval(() => existsSync('go') && process.exit(), 20) })\n\
+        setInterval(() => {}, 1e6)";
     let _ = front.scene.file("slow.js", slow);
-    front.ok("start slow.js -i 2 --kill-timeout 9000");
+    front.ok("start slow.js -i 2 --kill-timeout 60000");
     for (verb, by, count) in [("restart", "3", 3), ("reload", "+1", 4)] {
+        let _ = std::fs::remove_file(front.scene.dir().join("go"));
         let told = || pm_tests::fork::file(&front.scene, "slow", "out.log").matches("told").count();
         let before = told();
         let first = front.start(&["-s", verb, "slow"]);
@@ -208,6 +215,7 @@ fn a_scale_beside_a_restart_or_a_reload_leaves_the_number_that_was_asked_for() {
         if verb == "restart" {
             second.line("waiting for another restart, reload, scale or delete of app 'slow' to end: pid=");
         }
+        let _ = front.scene.file("go", "");
         let codes = (first.wait().code(), second.wait().code());
         assert_eq!(codes, (Some(0), Some(0)), "{verb}\n{}\n{}", first.output(), second.output());
         // The old ones finish what they have in hand.
@@ -219,7 +227,10 @@ fn a_scale_beside_a_restart_or_a_reload_leaves_the_number_that_was_asked_for() {
 #[test]
 fn who_interrupts_a_wait_hears_what_goes_on_and_what_is_not_done() {
     let front = Front::new();
-    let _ = front.scene.file("never.js", "setInterval(() => {}, 1e6)\nprocess.on('SIGINT', () => {})\n");
+    let never = "setInterval(() => {}, 1e6)\n\
+        process.on('SIGINT', () => {})\n\
+        require('fs').writeFileSync(`deaf.${process.pid}`, '')\n";
+    let _ = front.scene.file("never.js", never);
     let _ = front.scene.file(
         "all.config.js",
         "const app = { script: 'never.js', wait_ready: true, listen_timeout: 1e6, kill_timeout: 1e6 }
@@ -237,6 +248,9 @@ fn who_interrupts_a_wait_hears_what_goes_on_and_what_is_not_done() {
         }
     };
     interrupted(&[(&["start", "all.config.js"], "waiting for app", "the starts go on; pm list shows them")]);
+    let deaf = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("deaf.");
+    let all = || std::fs::read_dir(front.scene.dir()).expect("our own directory").flatten().filter(deaf).count();
+    wait::until("all to ignore the signal", || (all() == 4).then_some(()));
     interrupted(&[
         (&["reload", "a", "b/b"], "reloading 'a'", "the reload of 'a' goes on; not reloaded: b/b; pm list shows it"),
         (&["scale", "c", "3"], "waiting for", "'c' goes on to have 2 workers, not 3; pm list shows it"),
