@@ -215,11 +215,12 @@ impl<'a> Chain<'a> {
     pub fn ended(&self) -> Option<i32> {
         let status = self.wait();
         let mut left: Vec<_> = self.scene.processes().iter().map(|pid| (*pid, proc::name(*pid))).collect();
-        // pm-log's writer is no part of the chain, and ends once nobody can write to it any more.
-        left.retain(|(_, name)| name != "pm-log");
+        // pm-log's writer is no part of the chain, and ends once nobody can write to it any more. Who was killed may still
+        // wait for a processor.
+        left.retain(|(pid, name)| name != "pm-log" && !proc::is_ending(*pid));
         assert!(left.is_empty(), "alive after the chain ended: {left:?}\n{}", self.output());
         self.streams_end();
-        self.until("the end of pm-log", || self.scene.processes().is_empty().then_some(()));
+        self.until("the end of pm-log and of who was killed", || self.scene.processes().is_empty().then_some(()));
         assert_eq!(status.signal(), None, "died by a signal\n{}", self.output());
         status.code()
     }

@@ -20,7 +20,8 @@ pub fn free() -> u16 {
     for _ in 0..COUNT {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = u16::try_from(FIRST + seed.wrapping_add(step) % COUNT).expect("below 65536");
-        if TcpListener::bind(("::", port)).is_ok() && claim(port) {
+        // Claimed first: to try a port that is another test's would be in the way of what that test starts just then.
+        if claim(port) && TcpListener::bind(("::", port)).is_ok() {
             return port;
         }
     }

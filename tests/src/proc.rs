@@ -40,6 +40,16 @@ pub fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|fields| !matches!(fields[0].as_str(), "Z" | "X"))
 }
 
+/// Whether the process was told to end with KILL and only wants a processor for that, or is ending (`PF_EXITING`).
+#[must_use]
+pub fn is_ending(pid: u32) -> bool {
+    const EXITING: u32 = 4;
+    let killed =
+        |set: String| u64::from_str_radix(&set, 16).is_ok_and(|set| set & 1 << (Signal::SIGKILL as i32 - 1) != 0);
+    let pending = ["SigPnd", "ShdPnd"].into_iter().any(|field| status(pid, field).is_some_and(killed));
+    pending || stat(pid).and_then(|fields| fields[6].parse::<u32>().ok()).is_none_or(|flags| flags & EXITING != 0)
+}
+
 /// The process's state letter, `None` when it is gone.
 #[must_use]
 pub fn state(pid: u32) -> Option<char> {

@@ -3,7 +3,7 @@
 
 use std::os::fd::OwnedFd;
 
-use pm_common::app::status::{Ended, SupervisorLine, WorkerLine, WorkerState, last_words};
+use pm_common::app::status::{Ended, Status, SupervisorLine, WorkerLine, WorkerState, last_words};
 use pm_common::app::wait::{Decision, Goal, Sight, WaitEnd, Watch};
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::cli::shell::quoted;
@@ -174,7 +174,7 @@ impl<'a> Awaited<'a> {
 
     fn hopeless(&self) -> u8 {
         let (name, typed) = (&self.started.name, quoted(&self.started.name));
-        let why = self.refused().unwrap_or_else(|| self.how_it_fails());
+        let why = self.refused().unwrap_or_else(|| self.how_it_fails(self.workers()));
         let message = format!(
             "app '{name}' does not start: {why}; it is tried again \
              as its policy says (pm stop {typed} ends that; pm logs {typed} shows what it writes)"
@@ -184,15 +184,15 @@ impl<'a> Awaited<'a> {
     }
 
     /// How the worker ended that was tried most often.
-    fn how_it_fails(&self) -> String {
-        let worst = self.workers().max_by_key(|worker| worker.restarts);
+    fn how_it_fails<'w>(&self, workers: impl Iterator<Item = &'w WorkerLine>) -> String {
+        let worst = workers.max_by_key(|worker| worker.restarts);
         let last = worst.and_then(|worker| worker.last.as_ref());
         if last.is_some_and(|last| last.why == Why::NotReady.word()) {
             return format!("it {}, and was stopped", self.lacked_in_time());
         }
         let tries = worst.map_or(TRIES, |worker| worker.restarts);
         let times = if tries == 1 { "once".to_owned() } else { format!("{tries} times") };
-        let by_itself = last.is_some_and(|last| last.ended == Some(Ended::Code(0)));
+        let by_itself = worst.is_some_and(ended_well);
         let job = if by_itself { ", by itself: a job? --no-autorestart" } else { "" };
         format!("its worker ended {times}{job}")
     }
@@ -224,6 +224,13 @@ impl<'a> Awaited<'a> {
         if exit == Exit::Code(0) && refused.is_none() {
             report::info(format_args!("app '{name}' has {when}: {exit}"));
             return 0;
+        }
+        // Of one that was tried often, and ended well each time, its supervisor has no code to tell.
+        let given_up = last_words(&self.started.dir).filter(Status::failed_often);
+        if let Some(words) = given_up.filter(|words| words.workers.iter().any(ended_well)) {
+            let how = self.how_it_fails(words.workers.iter());
+            report::fatal(format_args!("app '{name}' does not start: {how}; its supervisor gave up"), &self.quoted());
+            return 1;
         }
         if self.watched_until.is_none() && exit != Exit::Code(0) {
             failed::remember(&self.started.dir, name, self.started.pid, exit);
@@ -285,6 +292,10 @@ pub(crate) fn served(acting: Option<&SupervisorLine>, workers: &[&WorkerLine]) -
         Some(_) if workers.iter().any(|worker| is_idle(worker)) => "; it serves nobody",
         Some(_) | None => "",
     }
+}
+
+fn ended_well(worker: &WorkerLine) -> bool {
+    worker.last.as_ref().is_some_and(|last| last.ended == Some(Ended::Code(0)))
 }
 
 fn is_idle(worker: &WorkerLine) -> bool {

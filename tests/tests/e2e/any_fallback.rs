@@ -96,9 +96,10 @@ fn shared_is_one_socket_that_outlives_every_worker() {
     load.advance(5);
     roll::well(&chain);
     let tally = load.end();
-    // It takes connections until it dies of the signal: only what it has in hand then can be lost.
+    // It takes connections until it dies of the signal: only what it has in hand then can be lost, of each of four clients
+    // one request for each of two workers.
     let in_hand = tally.misses.iter().all(|miss| matches!(miss, Miss::Reset | Miss::Cut));
-    assert!(in_hand && tally.misses.len() <= 4, "{:?}\n{}", tally.misses, chain.output());
+    assert!(in_hand && tally.misses.len() <= 8, "{:?}\n{}", tally.misses, chain.output());
     let second = any::serving(&chain, 2);
     assert!(second.values().all(|pid| !first.values().any(|old| old == pid)));
     chain.stop();

@@ -19,7 +19,7 @@ fn a_worker_serves_only_once_it_answers_well() {
 
 /// A release that is never found well, under load: nobody notices, and nobody is replaced. Gives what the status says.
 pub(super) fn replaces_nobody<'a>(scene: &'a Scene, server: &str) -> (Chain<'a>, Value) {
-    let chain = any::start(scene, "pm-cluster -n 2 --ready-timeout 4s", server);
+    let chain = any::start(scene, "pm-cluster -n 2 --ready-timeout 6s", server);
     let first = any::serving(&chain, 2);
     let load = Load::start(scene.port, 4, Style::OneShot);
     load.advance(5);

@@ -80,7 +80,7 @@ fn a_release_that_never_passes_replaces_nobody_and_the_reason_is_said() {
     let scene = any::scene();
     let _ = scene.file("check", CURL);
     let (chain, state) = crate::any_health::replaces_nobody(&scene, BOOTS);
-    let reason = "not ready after 4000ms; health check: exit 22: curl: (22) The requested URL returned error: 503";
+    let reason = "not ready after 6000ms; health check: exit 22: curl: (22) The requested URL returned error: 503";
     assert!(state["reason"].as_str().is_some_and(|said| said.starts_with(reason)), "{state}");
     chain.line(reason);
     chain.stop();
@@ -91,11 +91,11 @@ fn a_release_that_never_passes_replaces_nobody_and_the_reason_is_said() {
 fn a_command_that_hangs_is_ended() {
     let scene = any::scene();
     let _ = scene.file("check", "#!/bin/sh\necho asking; test ! -e hang || { sleep 1000 & sleep 1000; }\n");
-    let chain = any::start(&scene, "pm-cluster -n 1 --ready-timeout 6s", BOOTS);
+    let chain = any::start(&scene, "pm-cluster -n 1 --ready-timeout 9s", BOOTS);
     chain.line("ready workers=1/1");
     let _ = scene.file("hang", "");
     let state = roll::roll(&chain);
-    let reason = "not ready after 6000ms; health check: not done within 5000ms: asking";
+    let reason = "not ready after 9000ms; health check: not done within 5000ms: asking";
     assert_eq!((&state["ok"], &state["reason"]), (&false.into(), &reason.into()));
     chain.until("the end of the last run", || named(&scene, "sleep").is_empty().then_some(()));
     // The new worker is killed by then, but its end may still have to be noticed.

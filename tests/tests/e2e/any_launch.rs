@@ -42,7 +42,7 @@ fn below_npm_start() {
 fn below_a_shell_that_waits() {
     for major in [16, 20, 26] {
         let scene = Scene::with_node(major);
-        let script = scene.expand("node --version; node $F/app.js & trap 'kill $!' TERM; wait; wait");
+        let script = scene.expand("trap 'kill $!' TERM; node --version; node $F/app.js & wait; wait");
         let script = scene.file("start.sh", &script);
         loses_nothing(&scene, &format!("sh {}", script.display()));
     }

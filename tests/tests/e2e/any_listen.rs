@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
+use nix::sys::signal::Signal::{SIGCONT, SIGKILL};
 use pm_tests::http::{self, Connection};
 use pm_tests::{any, proc, roll};
 
@@ -94,17 +94,15 @@ fn an_address_that_cannot_be_had_is_said_at_once() {
 #[test]
 fn a_worker_that_waits_for_our_answer_to_its_bind_is_not_up_for_being_alive() {
     let scene = any::scene();
-    // It begins when it is told, and binds while the supervisor is suspended for longer than --ready-after.
-    let script = scene.expand("until test -e $T/go; do sleep 0.01; done; exec python3 $F/any/server.py");
-    let chain = scene.start_words(&["pm-cluster", "-n", "1", "--ready-after", "2s", "sh", "-c", &script]);
+    // It suspends its supervisor, and binds; that lasts for longer than --ready-after.
+    let script = scene.expand("kill -STOP $PPID; exec python3 $F/any/server.py");
+    let chain = scene.start_words(&["pm-cluster", "-n", "1", "--ready-after", "3s", "sh", "-c", &script]);
     let begun = Instant::now();
     let worker = chain.until("a worker", || proc::children(chain.pid()).first().copied());
-    chain.signal(SIGSTOP);
-    std::fs::write(scene.dir().join("go"), "").expect("written");
     let call = || std::fs::read_to_string(format!("/proc/{worker}/syscall")).ok();
     let bind = format!("{} ", nix::libc::SYS_bind);
     chain.until("a bind that waits", || call().filter(|text| text.starts_with(&bind)));
-    chain.until("the end of its time", || (begun.elapsed() > Duration::from_millis(2500)).then_some(()));
+    chain.until("the end of its time", || (begun.elapsed() > Duration::from_millis(3500)).then_some(()));
     chain.signal(SIGCONT);
     let ready = chain.line("ready workers=");
     assert!(ready.contains(&format!("listen=tcp:127.0.0.1:{}", scene.port)), "{ready}");

@@ -139,7 +139,8 @@ fn multipath_tcp_is_shared() {
     roll::well(&chain);
     let tally = load.end();
     let in_hand = tally.misses.iter().all(|miss| matches!(miss, Miss::Reset | Miss::Cut));
-    assert!(in_hand && tally.misses.len() <= 4, "{:?}\n{}", tally.misses, chain.output());
+    // Of each of four clients one request for each of two workers.
+    assert!(in_hand && tally.misses.len() <= 8, "{:?}\n{}", tally.misses, chain.output());
     any::serving(&chain, 2);
     chain.stop();
 }
@@ -158,8 +159,7 @@ fn one_that_tries_the_port_first_is_served_in_full() {
     let script = scene.file("tries.py", script);
     let chain = any::start(&scene, "pm-cluster -n 2", &format!("/usr/bin/python3 {}", script.display()));
     any::serving(&chain, 2);
-    let held = proc::descriptors(chain.pid());
-    assert!(held < 40, "{held} descriptors");
+    chain.until("few descriptors", || (proc::descriptors(chain.pid()) < 40).then_some(()));
     let load = Load::start(scene.port, 4, Style::OneShot);
     load.advance(20);
     let tally = load.end();

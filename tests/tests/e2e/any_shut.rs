@@ -42,7 +42,7 @@ fn one_that_listens_again_is_heard_again() {
 #[test]
 fn one_that_goes_on_without_is_told_of_and_replaced() {
     let scene = any::scene();
-    let chain = started(&scene, "pm-restart --max-lag 1s pm-cluster -n 2", "signal.pause()");
+    let chain = started(&scene, "pm-restart --max-lag 3s pm-cluster -n 2", "signal.pause()");
     let first = any::serving(&chain, 2);
     let shut: u32 = http::get(scene.port, "/shut").expect("serves").parse().expect("a pid");
     let said = chain.line("a worker has shut its listener down, new connections go to others");

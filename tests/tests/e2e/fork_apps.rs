@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use pm_tests::fork::{self, run, start_of, stop, tool};
 use pm_tests::http;
@@ -99,9 +100,18 @@ fn a_first_failure_is_told_while_it_is_tried_again() {
     let scene = scene();
     // Sooner done than node.
     let _ = scene.file("boom.sh", "echo about to fail >&2; exit 3");
-    let said = run(&scene, "--name x --timeout 1500ms pm-restart --backoff 60s..60s sh boom.sh");
-    assert_eq!(said.code, Some(124), "{said:?}");
     let first = "pm-fork: warning: app 'x': a worker ended before it was ready (code=";
+    let try_it = || run(&scene, "--name x --timeout 1500ms pm-restart --backoff 60s..60s sh boom.sh");
+    let mut said = try_it();
+    // A busy machine may not have come to it in that time; more of it, and nobody would wait on.
+    for _ in 0..5 {
+        if said.err.starts_with(first) {
+            break;
+        }
+        stop(&scene, "x");
+        said = try_it();
+    }
+    assert_eq!(said.code, Some(124), "{said:?}");
     assert!(said.err.starts_with(first) && said.err.contains("\n  about to fail\n"), "{said:?}");
     assert!(said.err.contains("is not ready after 1500ms, and goes on"), "{said:?}");
     stop(&scene, "x");
@@ -110,11 +120,14 @@ fn a_first_failure_is_told_while_it_is_tried_again() {
 #[test]
 fn a_program_that_only_fails_is_not_waited_for_to_the_end() {
     let scene = scene();
-    let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 10ms..10ms false");
+    // Not so soon that its supervisor may give up before anybody has looked.
+    let begun = Instant::now();
+    let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 300ms..300ms false");
     assert_eq!(said.code, Some(1), "{said:?}");
-    // Three at least: a machine that is fast has more of them behind it.
+    // Three at least: a machine that is fast has more of them behind it; or once, after two seconds.
     let (start, rest) = said.err.split_once("app 'x' does not start: its worker ended ").expect("it is said");
-    assert!(rest.contains(" times; it is tried again as its policy says"), "{start} {rest}");
+    let late = begun.elapsed() >= Duration::from_secs(2) && rest.starts_with("once;");
+    assert!(late || rest.contains(" times; it is tried again as its policy says"), "{start} {rest}");
     assert!(said.err.contains("(pm stop x ends that; pm logs x shows what it writes)"), "{said:?}");
     stop(&scene, "x");
     let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 60s..60s false");
@@ -128,12 +141,16 @@ fn a_program_that_only_fails_is_not_waited_for_to_the_end() {
 fn a_job_that_ends_by_itself_is_called_that_and_its_output_is_shown() {
     let scene = scene();
     let _ = scene.file("job.sh", "echo all done; echo and well >&2\n");
-    let said = run(&scene, "--name x --timeout 300s pm-restart --backoff 10ms..10ms sh job.sh");
-    assert_eq!(said.code, Some(1), "{said:?}");
-    for part in ["\n  stdout:\n  all done\n", "  stderr:\n", "  and well\n", "by itself: a job? --no-autorestart"] {
-        assert!(said.err.contains(part), "{part}: {said:?}");
-    }
+    let shown = |said: &fork::Said| {
+        assert_eq!(said.code, Some(1), "{said:?}");
+        for part in ["\n  stdout:\n  all done\n", "  stderr:\n", "  and well\n", "by itself: a job? --no-autorestart"] {
+            assert!(said.err.contains(part), "{part}: {said:?}");
+        }
+    };
+    shown(&run(&scene, "--name x --timeout 300s pm-restart --backoff 300ms..300ms sh job.sh"));
     stop(&scene, "x");
+    // So soon that its supervisor has given up before anybody looks.
+    shown(&run(&scene, "--name x --timeout 300s pm-restart --backoff 1ms..1ms --intensity 1/60s sh job.sh"));
 }
 
 #[test]

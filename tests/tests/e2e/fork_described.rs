@@ -364,7 +364,9 @@ fn many_apps_of_a_file_are_all_waited_for() {
         |n: u32| json!({"name": format!("a{n}"), "script": "/bin/sleep", "args": ["1000"], "interpreter": "none"});
     describe(&scene, &(0..140).map(app).collect());
     let said = run(&scene, "-f apps.json").ok();
-    assert_eq!(said.err.matches(" ready_by=alive ").count(), 140, "{said:?}");
+    // Up long enough for that, or so long, on a busy machine, that they are known to serve nobody.
+    let ready = [" ready_by=alive ", " ready_by=idle "].map(|word| said.err.matches(word).count());
+    assert_eq!(ready.iter().sum::<usize>(), 140, "{said:?}");
     assert_eq!((&start_of(&scene, "a0")["id"], &start_of(&scene, "a139")["id"]), (&0.into(), &139.into()));
 }
 
@@ -474,7 +476,8 @@ fn a_change_in_a_file_of_variables_is_applied_by_a_reload_of_the_description() {
     let plan = run(&scene, "-f apps.json --update").ok().lines();
     assert_eq!((&plan[0]["action"], &plan[0]["changed"]), (&"reload".into(), &json!(["env"])));
     let _ = run(&scene, "--signal HUP web").ok();
-    fork::wait(&scene, "rolled", "web");
+    // It may be over by now.
+    let _ = tool(&scene, &["pm-stat", "--wait", "rolled", "--since", "0", "--timeout", "60s", "web"]).ok();
     assert_eq!(answer(scene.port)["env"]["B"], "changed");
 }
 

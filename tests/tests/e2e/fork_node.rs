@@ -19,7 +19,7 @@ fn pid(said: &Value) -> u32 {
 fn it_can_send_and_is_its_own_primary_and_is_told_to_end_by_a_message() {
     for major in NODES {
         let scene = Scene::with_node(major);
-        let chain = scene.start("pm-restart --grace 1s --stop-signal message node $F/fork.js tell");
+        let chain = scene.start("pm-restart --grace 3s --stop-signal message node $F/fork.js tell");
         let is = &chain.hear("is", 1)[0];
         let facts = (&is["connected"], &is["send"], &is["primary"], &is["env"]);
         assert_eq!(facts, (&true.into(), &"function".into(), &true.into(), &serde_json::json!({})), "{major}");
@@ -66,8 +66,10 @@ fn what_it_sends_is_taken_and_kept_nowhere() {
         let sent = chain.hear("sent", 1);
         assert_eq!(sent[0].get("error"), None, "{major}");
         let supervisor = chain.pid();
-        assert!(proc::rss(supervisor) < 24 << 20, "{major}: {}", proc::rss(supervisor));
-        assert!(proc::descriptors(supervisor) < 40, "{major}: {}", proc::descriptors(supervisor));
+        // It may have to read on, and has in hand what it reads.
+        chain.until("little in hand", || {
+            (proc::rss(supervisor) < 24 << 20 && proc::descriptors(supervisor) < 40).then_some(())
+        });
         chain.stop();
     }
 }
@@ -178,13 +180,16 @@ setTimeout(() => process.send('ready'), 100)
 
 #[test]
 fn a_consumer_never_runs_twice_in_a_reload() {
-    for options in ["--wait-ready --listen-timeout 5000 -x", "--max-memory-restart 1G --time"] {
+    for options in ["--wait-ready --listen-timeout 20000 -x", "--max-memory-restart 1G --time"] {
         let front = Front::new();
         let _ = front.scene.file("queue.js", CONSUMER);
-        front.ok(&format!("start queue.js {options}"));
+        front.ok(&format!("start queue.js --kill-timeout 20000 {options}"));
         for verb in ["reload", "restart", "startOrReload"] {
             let before = front.pids("queue");
-            let _ = front.scene.file("queue.json", r#"{"name": "queue", "script": "queue.js", "wait_ready": true}"#);
+            let _ = front.scene.file(
+                "queue.json",
+                r#"{"name": "queue", "script": "queue.js", "wait_ready": true, "kill_timeout": 20000}"#,
+            );
             front.ok(&format!("{verb} {}", if verb == "startOrReload" { "queue.json -f" } else { "queue" }));
             assert_ne!(front.pids("queue"), before, "{options}: {verb}");
         }
@@ -211,7 +216,7 @@ fn shutdown_with_message_is_heard_in_both_modes() {
     for mode in ["", "-i 2"] {
         let front = Front::new();
         let script = front.scene.expand("$F/fork.js");
-        let line = format!("start {script} --name app --shutdown-with-message --kill-timeout 5000 {mode} -- shutdown");
+        let line = format!("start {script} --name app --shutdown-with-message --kill-timeout 20000 {mode} -- shutdown");
         let said = front.ok(&line);
         assert!(!said.err.contains("shutdown_with_message"), "{said:?}");
         front.ok("stop app");

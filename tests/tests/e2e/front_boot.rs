@@ -34,7 +34,7 @@ fn an_app_that_gave_up_comes_back_unless_it_was_stopped() {
     let _ = front.scene.file("boom.js", "process.exit(3)");
     assert_eq!(front.line("start boom.js --max-restarts 1 --restart-delay 1").code, 1);
     assert_eq!(front.line("start boom.js --name once --no-autorestart").code, 1);
-    assert_eq!(front.list(), ["boom:errored", "once:errored"]);
+    pm_tests::wait::until("both to be given up", || (front.list() == ["boom:errored", "once:errored"]).then_some(()));
     let saved = || {
         front.ok("save");
         let list = std::fs::read_to_string(front.scene.dir().join("pm/.saved")).expect("saved");

@@ -1,7 +1,7 @@
 //! Who is heard on a worker's notification socket, where several users are about.
 
 use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGSTOP};
-use pm_tests::any;
+use pm_tests::{any, proc};
 
 use crate::speakers::{WAITS, shout, worker};
 
@@ -105,6 +105,7 @@ fn root_that_has_ended_when_its_word_is_read_is_heard_only_where_something_is_ro
         let chain = worker(&scene, &before, "exec sleep 1000");
         let pid = chain.until("the worker", || scene.process("sleep"));
         chain.signal(SIGSTOP);
+        chain.until("a supervisor that hears nothing", || (proc::state(chain.pid()) == Some('T')).then_some(()));
         shout(&scene, None, pid, "READY=1");
         chain.signal(SIGCONT);
         let line = chain.line(if heard { "ready workers=1/1" } else { "not heard" });

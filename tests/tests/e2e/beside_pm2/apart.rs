@@ -56,7 +56,7 @@ fn instances_in_fork_mode_are_processes_of_their_own_as_with_pm2() {
         let _ = side.scene().file("app.js", INSTANCE);
         let app = format!(
             "module.exports = {{ apps: [{{ name: 'app', script: 'app.js', instances: 3, exec_mode: 'fork', \
-             wait_ready: true, instance_var: 'ME', env: {{ PORTS: '{all}' }} }}] }}"
+             wait_ready: true, listen_timeout: 30000, kill_timeout: 20000, instance_var: 'ME', env: {{ PORTS: '{all}' }} }}] }}"
         );
         let _ = side.scene().file("ecosystem.config.js", &app);
         assert_eq!(side.run("start ecosystem.config.js").code, 0, "{name}");

@@ -97,7 +97,7 @@ fn the_channel_does_what_pm2s_does() {
             // PM2's monitoring keeps what is done alive, and ends what has closed its channel.
             ("done", "--no-autorestart --no-pmx", "done", "stopped"),
             ("leave", "--no-pmx", "leave", "online"),
-            ("shutdown", "--wait-ready --shutdown-with-message", "shutdown", "online"),
+            ("shutdown", "--wait-ready --listen-timeout 30000 --shutdown-with-message", "shutdown", "online"),
         ];
         let start = |name, options, way| side.run(&format!("start $F/fork.js --name {name} {options} -- {way}")).code;
         let codes = apps.map(|(name, options, way, _)| start(name, options, way));
@@ -109,7 +109,7 @@ fn the_channel_does_what_pm2s_does() {
             .collect();
         side.logged("tell", r#""connected":true,"send":"function","primary":true"#);
         side.logged("leave", r#""at":"left""#);
-        assert_eq!(http::pids(side.scene().port, 1).len(), 1);
+        side.answers();
         let said = side.run("stop shutdown");
         seen.push(format!("{} {}", said.code, side.state("shutdown", "stopped")));
         seen
@@ -121,7 +121,7 @@ fn the_channel_does_what_pm2s_does() {
 fn an_app_that_is_its_own_primary_is_as_with_pm2() {
     compare(16, |side| {
         let _ = side.scene().file("own.js", super::fork_node::PRIMARY);
-        let said = side.run("start own.js --wait-ready");
+        let said = side.run("start own.js --wait-ready --listen-timeout 30000");
         // A busy machine may have ended PM2's patience before they listen.
         let both = wait::until("its workers answer", || {
             let mut workers = http::pids(side.scene().port, 16);
@@ -137,7 +137,7 @@ fn an_app_that_is_its_own_primary_is_as_with_pm2() {
 fn a_consumer_that_is_reloaded_runs_once_as_with_pm2() {
     let seen = compare(26, |side| {
         let _ = side.scene().file("queue.js", super::fork_node::CONSUMER);
-        let started = side.run("start queue.js --wait-ready");
+        let started = side.run("start queue.js --wait-ready --listen-timeout 30000 --kill-timeout 20000");
         let before = side.app("queue")["pid"].clone();
         let reloaded = side.run("reload queue");
         assert_ne!(side.app("queue")["pid"], before);
@@ -170,7 +170,7 @@ fn what_an_app_of_a_cluster_saves_as_it_is_told_to_end_is_there_as_with_pm2() {
     let seen = compare(22, |side| {
         let scene = side.scene();
         let _ = scene.file("counts", "");
-        let started = side.run("start $F/counts.js -i 2 -- exit").code;
+        let started = side.run("start $F/counts.js -i 2 --kill-timeout 20000 -- exit").code;
         side.answers();
         let mut asked = 1;
         let mut ask = || (0..20).for_each(|_| asked += u64::from(http::get(scene.port, "/").is_ok()));

@@ -95,7 +95,7 @@ fn are_started(rows: &[(&str, &str, &str, &str, &str)]) {
         };
         let [mut pm2, mut ours] = both();
         // A start waits so long for one that may yet listen, which a busy machine may have kept from it.
-        if ours.seconds > 6.0 && !is_as(&ours.seen, by_us) {
+        if ours.seconds > 4.5 && !is_as(&ours.seen, by_us) {
             [pm2, ours] = both();
         }
         println!("{name}: PM2 {:.1} s {}, here {:.1} s {}", pm2.seconds, pm2.seen, ours.seconds, ours.seen);
