@@ -194,7 +194,7 @@ fn another_app_that_a_worker_is_about_to_start_goes_on() {
 #[test]
 fn what_a_worker_left_and_became_another_app_goes_on() {
     let scene = Scene::with_node(24);
-    let (chain, worker) = start(&scene, "pm-restart --grace 30s");
+    let (chain, worker) = start(&scene, "pm-restart --grace 5s");
     let other = run(&chain, "trap 'exec env PM_DIR=/elsewhere sleep 1000' TERM; while :; do sleep 0.05; done");
     // What was forked has the name and the handlers of its parent until it is a shell.
     chain.until("its trap", || (proc::name(other) == "sh" && proc::catches(other, SIGTERM)).then_some(()));
