@@ -89,6 +89,11 @@ impl Address {
             Source::Shared { fd, .. } => How::Handle(fd.try_clone()?),
             Source::RoundRobin { fd, .. } => How::RoundRobin(socket::local_inet(fd).ok()),
         };
+        if let How::Handle(handle) = &how {
+            // Node (libuv) takes a handle that was sent as it is, and counts on EAGAIN: in a socket that blocks, as those of
+            // systemd do, the worker that comes second for a connection would wait for the next one, and do nothing else.
+            socket::set_nonblocking(handle, true)?;
+        }
         if let Source::Shared { claim: Some(claim), .. } | Source::RoundRobin { claim: Some(claim), .. } = &self.source
         {
             claim.keep_reachable();

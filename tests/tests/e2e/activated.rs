@@ -31,6 +31,19 @@ fn a_node_app_listens_on_a_socket_that_was_passed_through_the_chain() {
     }
 }
 
+/// Those of systemd block, and what a worker accepts another was woken for, too.
+#[test]
+fn a_socket_that_blocks_does_not_hold_up_node() {
+    for major in [16, 18, 24] {
+        let scene = Scene::with_node(major);
+        let chain = start(&scene, "pm-cluster -n 2 node $F/app.js");
+        chain.line("ready workers=2/2");
+        let answered = (0..8).map(|_| http::pids(scene.port, 16).len()).collect::<Vec<_>>();
+        assert_eq!(answered, [16; 8], "Node {major}\n{}", chain.output());
+        chain.stop();
+    }
+}
+
 #[test]
 fn a_shell_that_waits_for_the_cluster_hands_it_on() {
     let scene = any::scene();
