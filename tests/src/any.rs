@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use nix::sys::signal::Signal::SIGKILL;
 
 use crate::chain::Chain;
-use crate::http::{self, Connection};
+use crate::http::{self, Connection, Miss};
 use crate::load::{Load, Style};
 use crate::scene::Scene;
 use crate::{bins, proc, roll, stat};
@@ -75,8 +75,12 @@ pub fn serving(chain: &Chain, count: usize) -> BTreeMap<u64, u32> {
         let workers = workers(chain.scene);
         let open: Vec<_> = (0..8).map_while(|_| Connection::open(chain.scene.port).ok()).collect();
         for mut connection in open {
-            let answer = connection.request("/", "close").ok();
-            seen.extend(answer.and_then(|answer| slot_of(&answer, &workers)));
+            let answer = connection.request("/", "close");
+            seen.extend(answer.as_ref().ok().and_then(|answer| slot_of(answer, &workers)));
+            // One that hangs waits for long: the deadline is looked at before the next.
+            if matches!(answer, Err(Miss::Hung)) {
+                break;
+            }
         }
         // A server that names its slot may answer before its status says that it is up.
         (seen.len() >= count && workers.len() >= count).then_some(workers)

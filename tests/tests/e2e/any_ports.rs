@@ -32,9 +32,11 @@ fn python(scene: &Scene, before: &str) -> String {
     format!("/usr/bin/python3 {}", scene.file("ports.py", &script).display())
 }
 
-/// Both workers serve, and a reload loses nothing.
+/// Both workers serve, and a reload loses nothing. Nobody asks before they are ready: a server that only looks would take the
+/// connection, with us or without, and never answer.
 fn holds(scene: &Scene, server: &str) {
     let chain = any::start(scene, "pm-cluster -n 2 --soak 100ms", server);
+    roll::drained(&chain);
     any::serving(&chain, 2);
     let load = Load::start(scene.port, 2, Style::OneShot);
     load.advance(5);
