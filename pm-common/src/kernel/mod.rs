@@ -5,6 +5,7 @@ pub mod cpus;
 pub mod host;
 pub mod listeners;
 pub mod memory_room;
+pub mod peer;
 pub mod procfs;
 pub mod serving;
 pub mod sock_diag;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::listeners;
-use super::sock_diag::{HEADER, LISTEN, SOCK_DIAG_BY_FAMILY, each, each_tcp, half, header, word};
+use super::sock_diag::{HEADER, LISTEN, REQUEST_DUMP, SOCK_DIAG_BY_FAMILY, each, each_tcp, half, header, word};
 use crate::policy::listening::{Listening, UnixName};
 
 /// All listeners of this network, TCP of both families and unix, and the UDP sockets that wait for anybody: the number of
@@ -42,7 +42,7 @@ fn unix_listener(body: &[u8]) -> Option<(u64, Listening)> {
 
 /// `struct unix_diag_req` (linux/unix_diag.h).
 fn request_of_unix() -> Vec<u8> {
-    let mut bytes = header(HEADER as u32 + 24, SOCK_DIAG_BY_FAMILY);
+    let mut bytes = header(HEADER as u32 + 24, SOCK_DIAG_BY_FAMILY, REQUEST_DUMP);
     bytes.extend([nix::libc::AF_UNIX as u8, 0, 0, 0]);
     bytes.extend(LISTEN.to_ne_bytes());
     // Any socket; its name.

@@ -31,7 +31,7 @@ pub struct Connection {
 pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// The older request: its form is another, and it gives both families at one go.
 const TCPDIAG_GETSOCK: u16 = 18;
-const REQUEST_DUMP: u16 = 0x301; // NLM_F_REQUEST | NLM_F_DUMP
+pub(super) const REQUEST_DUMP: u16 = 0x301; // NLM_F_REQUEST | NLM_F_DUMP
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const INFO: u16 = 2; // INET_DIAG_INFO
@@ -92,7 +92,7 @@ fn request_of(address: Option<IpAddr>, first: u16, last: u16, details: u8, state
     let operations: Vec<(u8, Vec<u8>)> = address.map(|_| (FROM_HOST, host)).into_iter().chain(ports).collect();
     let mut left: usize = operations.iter().map(|(_, operand)| OPERATION + operand.len()).sum();
 
-    let mut bytes = header((HEADER + 60 + OPERATION + left) as u32, TCPDIAG_GETSOCK);
+    let mut bytes = header((HEADER + 60 + OPERATION + left) as u32, TCPDIAG_GETSOCK, REQUEST_DUMP);
     // Any family, address, port and interface.
     bytes.extend([0, 0, 0, details]);
     bytes.resize(HEADER + 52, 0);
@@ -122,11 +122,9 @@ fn host_condition(address: IpAddr) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn header(length: u32, kind: u16) -> Vec<u8> {
+pub(super) fn header(length: u32, kind: u16, flags: u16) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length as usize);
-    bytes.extend(length.to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(REQUEST_DUMP.to_ne_bytes());
+    bytes.extend([length.to_ne_bytes().as_slice(), &kind.to_ne_bytes(), &flags.to_ne_bytes()].concat());
     bytes.extend([0; 8]);
     bytes
 }

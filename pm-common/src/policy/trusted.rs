@@ -77,6 +77,13 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Whether a socket of this owner may be the one above us: root's, ours, or of the users of the supervisor that we run
+/// below.
+#[must_use]
+pub fn is_above(owner: u32, ours: [u32; 2], supervisor: Option<[u32; 3]>) -> bool {
+    owner == 0 || ours.contains(&owner) || supervisor.is_some_and(|users| users.contains(&owner))
+}
+
 /// Whether this word of this sender is heard.
 ///
 /// # Errors
@@ -122,6 +129,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn above_us_is_root_or_we_or_whom_the_supervisor_above_runs_as() {
+        let ours = [OURS, WORKERS];
+        assert!([ROOT, OURS, WORKERS].iter().all(|owner| is_above(*owner, ours, None)));
+        assert!(!is_above(ANOTHER, ours, None) && !is_above(ANOTHER, ours, Some([OURS, OURS, ROOT])));
+        assert!(is_above(ANOTHER, ours, Some([ANOTHER, OURS, OURS])));
     }
 
     #[test]

@@ -7,12 +7,14 @@ use std::io;
 use std::mem::discriminant;
 
 use super::processes::own_pid;
+use crate::cli::report;
 use crate::policy::WorkerId;
 use crate::policy::states::SupervisorState;
 use crate::policy::supervisor::Supervisor;
 use crate::policy::time::{Mono, Span};
 use crate::policy::watchdog::Watchdog;
-use crate::supervise::notify::{Assignment, Upward};
+use crate::supervise::notify::Assignment;
+use crate::supervise::upward::Upward;
 use crate::sys::clock;
 
 /// The way up, and what was said last.
@@ -37,7 +39,10 @@ const PATIENCE: Span = Span::secs(1);
 impl Manager {
     /// The one that our environment names. The word for what we are goes first: from then on, what comes is taken for ours.
     pub(super) fn greet(kind: &str) -> Self {
-        let way = Upward::from_env();
+        let way = Upward::from_env().unwrap_or_else(|taken| {
+            report::warning(taken);
+            None
+        });
         let watchdog = way.as_ref().and_then(|_| watchdog());
         let (status, unsaid) = (String::new(), Vec::new());
         let mut manager = Self { way, ready: false, reloading: false, status, watchdog, unsaid, again: None };

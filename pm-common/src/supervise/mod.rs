@@ -24,6 +24,7 @@ mod publish;
 pub mod release;
 pub mod store;
 pub mod succession;
+pub mod upward;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;

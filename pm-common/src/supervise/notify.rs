@@ -1,19 +1,15 @@
-//! systemd's notification protocol (sd_notify(3)), both ways: what our children say, and what we say upward.
+//! systemd's notification protocol (sd_notify(3)): its words, and the sockets over which our children say them. `upward`
+//! says them to the one above us.
 //!
 //! One abstract socket per worker generation. Its random name tells whose word it is; anybody can read that name in
 //! /proc/net/unix, so who is heard is decided by the kernel's word about the sender (`policy::trusted`).
 
 use std::fmt::Write as _;
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind,
-    sendmsg_addr, sendto, socket_with, sockopt,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with, sockopt};
 
 use crate::policy::time::Span;
 use crate::sys::clock;
@@ -79,7 +75,8 @@ impl Assignment {
         }
     }
 
-    fn write(&self, out: &mut String) {
+    /// Appends its line.
+    pub(super) fn write(&self, out: &mut String) {
         let _ = match self {
             Self::Ready => writeln!(out, "READY=1"),
             Self::Status(text) => writeln!(out, "STATUS={}", one_line(text)),
@@ -209,75 +206,9 @@ fn random_name() -> io::Result<String> {
     }))
 }
 
-fn datagram_socket() -> io::Result<OwnedFd> {
+pub(super) fn datagram_socket() -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?)
-}
-
-/// The way to whoever started us with a NOTIFY_SOCKET: systemd, podman, a pm supervisor.
-#[derive(Debug)]
-pub struct Upward {
-    fd: OwnedFd,
-    address: SocketAddrUnix,
-}
-
-impl Upward {
-    /// From our NOTIFY_SOCKET, which stays in the environment; `None` without one, or with one that is no unix socket.
-    #[must_use]
-    pub fn from_env() -> Option<Self> {
-        Self::to(&std::env::var_os("NOTIFY_SOCKET")?)
-    }
-
-    /// To a NOTIFY_SOCKET of this value: `/path` or `@abstract`; `None` for others (`vsock:...`).
-    #[must_use]
-    pub fn to(name: &std::ffi::OsStr) -> Option<Self> {
-        let address = match name.as_bytes() {
-            [b'@', rest @ ..] if !rest.is_empty() => SocketAddrUnix::new_abstract_name(rest),
-            path @ [b'/', ..] => SocketAddrUnix::new(path),
-            _ => return None,
-        };
-        Some(Self { fd: datagram_socket().ok()?, address: address.ok()? })
-    }
-
-    /// Says all of `lines` in one datagram. Never blocks; false: nobody took it, which is no failure of ours.
-    pub fn send(&self, lines: &[Assignment]) -> bool {
-        self.try_send(lines).is_ok()
-    }
-
-    /// The last words of one that ends: waits up to this long for room for each, and says no more once there was none.
-    pub fn send_last(&self, words: &[Assignment], patience: Duration) {
-        let Ok(fd) = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None) else { return };
-        let waits = sockopt::set_socket_timeout(&fd, sockopt::Timeout::Send, Some(patience)).is_ok();
-        let said = |word: &Assignment| {
-            let mut text = String::new();
-            word.write(&mut text);
-            sendto(&fd, text.as_bytes(), SendFlags::NOSIGNAL, &self.address).is_ok()
-        };
-        let _ = waits && words.iter().all(said);
-    }
-
-    /// Sends lines as [`Self::send`] does, for who wants to know why that failed.
-    ///
-    /// # Errors
-    /// Those of sendto(2): `WouldBlock` if its queue is full.
-    pub fn try_send(&self, lines: &[Assignment]) -> io::Result<()> {
-        let mut text = String::new();
-        lines.iter().for_each(|line| line.write(&mut text));
-        sendto(&self.fd, text.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT, &self.address)?;
-        Ok(())
-    }
-
-    /// Sends lines with a duplicate of a descriptor.
-    pub fn send_with(&self, lines: &[Assignment], fd: BorrowedFd<'_>) -> bool {
-        let mut text = String::new();
-        lines.iter().for_each(|line| line.write(&mut text));
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let (one, bytes) = ([fd], [IoSlice::new(text.as_bytes())]);
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        control.push(SendAncillaryMessage::ScmRights(&one))
-            && sendmsg_addr(&self.fd, &self.address, &bytes, &mut control, flags).is_ok()
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::mem::MaybeUninit;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg_addr, sendto};
+
 use super::*;
+use crate::supervise::upward::Upward;
 
 fn next(socket: &mut NotifySocket) -> Datagram {
     socket.receive().expect("received").expect("a datagram waits")
@@ -223,8 +226,39 @@ fn no_socket_no_way_up_and_no_harm() {
         assert!(Upward::to(none.as_ref()).is_none(), "{none}");
     }
     assert!(Upward::to(format!("/{}", "x".repeat(200)).as_ref()).is_none(), "longer than a path may be");
-    let nobody = Upward::to("@pm-nobody-listens-here".as_ref()).expect("an address");
+    assert!(Upward::to("@pm-nobody-listens-here".as_ref()).is_none());
+    let nobody = Upward::to("/nonexistent/socket".as_ref()).expect("a path");
     assert!(!nobody.send(&[Assignment::Ready]));
+}
+
+/// Anybody may bind a name that nobody has any more.
+#[test]
+fn the_next_one_of_an_abstract_name_hears_nothing() {
+    let (socket, name) = NotifySocket::new().expect("a socket");
+    let upward = Upward::to(name.as_ref()).expect("an address");
+    drop(socket);
+    let thief = datagram_socket().expect("a socket");
+    bind(&thief, &SocketAddrUnix::new_abstract_name(&name.as_bytes()[1..]).expect("a name")).expect("free");
+    assert!(!upward.send(&[Assignment::Ready]));
+    assert!(!upward.send_with(&[Assignment::FdStore], thief.as_fd()));
+    upward.send_last(&[Assignment::Stopping], Duration::from_secs(1));
+    assert!(credentials::receive(thief.as_fd(), &mut [0; 9]).is_err(), "nothing came");
+}
+
+/// systemd may bind its path anew.
+#[test]
+fn the_next_one_of_a_path_is_spoken_to() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("notify");
+    drop(UnixDatagram::bind(&file).expect("bound"));
+    let upward = Upward::to(file.as_os_str()).expect("a path");
+    assert!(!upward.send(&[Assignment::Ready]));
+    std::fs::remove_file(&file).expect("removed");
+    let listener = UnixDatagram::bind(&file).expect("bound");
+    assert!(upward.send(&[Assignment::Ready]));
+    let mut room = [0; 20];
+    let got = listener.recv(&mut room).expect("received");
+    assert_eq!(room.get(..got), Some(b"READY=1\n".as_slice()));
 }
 
 #[test]

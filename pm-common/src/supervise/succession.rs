@@ -15,8 +15,9 @@ use super::journal::{Journal, KeptRelease, State};
 use crate::app::status::Id;
 use crate::cli::report::{self, Failure};
 use crate::policy::supervisor::{Carried, Supervisor};
-use crate::supervise::notify::{Assignment, Upward};
+use crate::supervise::notify::Assignment;
 use crate::supervise::release::{Origin, Release, Releases};
+use crate::supervise::upward::Upward;
 use crate::sys::{clock, passed};
 
 /// The journal's name in the store.
@@ -48,7 +49,7 @@ impl Succession {
     #[must_use]
     pub fn from_env(argv: &[OsString]) -> Self {
         let room = std::env::var("FDSTORE").ok().and_then(|most| most.parse::<u64>().ok()).unwrap_or(0);
-        let keeper = if room > 0 { Upward::from_env() } else { None };
+        let keeper = if room > 0 { Upward::from_env().ok().flatten() } else { None };
         let mut all = Self { keeper, ..Self::default() };
         for (name, fd) in passed::take_kept() {
             if name == STATE {

@@ -15,6 +15,7 @@ mod led;
 mod oom;
 mod shared;
 mod speakers;
+mod thief;
 mod want;
 
 #[test]
