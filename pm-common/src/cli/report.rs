@@ -3,6 +3,7 @@
 //! One `write(2)` per line to stderr, so that lines of several processes do not mix; no timestamp, the log has its own.
 
 use std::fmt::{self, Display};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,6 +15,8 @@ pub use crate::policy::exit::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN, EXI
 static PROGRAM: OnceLock<&'static str> = OnceLock::new();
 /// A line of [`progress`] stands on the terminal.
 static SHOWN: AtomicBool = AtomicBool::new(false);
+/// No such line is shown.
+static PLAIN: AtomicBool = AtomicBool::new(false);
 /// What moves the cursor to the left margin and clears the line.
 const CLEAR: &str = "\r\x1b[K";
 /// Messages dropped since the last one that was written.
@@ -171,6 +174,16 @@ fn line(level: &str, message: &str) {
 pub(crate) fn text(level: &str, message: &str) -> String {
     let program = PROGRAM.get().copied().unwrap_or("pm");
     format!("{program}: {level}: {}", escaped(message))
+}
+
+/// Shows no line of progress from now on: another process writes to the same terminal.
+pub fn show_no_progress() {
+    PLAIN.store(true, Ordering::Relaxed);
+}
+
+/// Whether stderr is a terminal, and a line of progress is to be shown there.
+pub(crate) fn shows_progress() -> bool {
+    std::io::stderr().is_terminal() && !PLAIN.load(Ordering::Relaxed)
 }
 
 /// Shows a line of at most so many characters on the terminal, which the next message takes the place of.

@@ -194,6 +194,24 @@ pub fn reap(pid: i32) -> Option<Exit> {
     wait(pid, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
 }
 
+/// Waits until a child has ended, and reaps it; `None`: it is none of ours.
+pub fn wait_for(pid: i32) -> Option<Exit> {
+    let child = rustix::process::Pid::from_raw(pid)?;
+    let ended = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(child), WaitIdOptions::EXITED));
+    ended.ok().flatten().and_then(|status| exit_of(&status))
+}
+
+/// Has a child that is a copy of us, without exec, end as its parent does, however that ends; INT is the parent's alone.
+pub fn ends_with_its_parent() {
+    let parent = rustix::process::getppid();
+    let _ = SigSet::from(Signal::SIGINT).thread_block();
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    // It ended before it was asked for.
+    if rustix::process::getppid() != parent {
+        std::process::exit(1);
+    }
+}
+
 fn wait(pid: i32, options: WaitIdOptions) -> Option<Exit> {
     let pid = rustix::process::Pid::from_raw(pid)?;
     waitid(WaitId::Pid(pid), options).ok().flatten().and_then(|status| exit_of(&status))

@@ -13,8 +13,10 @@ use pm_common::app::wait::patience::suspended;
 use pm_common::app::wait::{Goal, Patience, Sight, Silence, Teller, Watch};
 use pm_common::cli::options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::cli::shell;
 use pm_common::policy::steering::rendezvous::MOST_SLOTS;
 use pm_common::policy::time::Span;
+use pm_common::supervise::err_log::ErrLog;
 use pm_common::sys::clock;
 use pm_stat::Wait;
 use serde_json::Value;
@@ -183,6 +185,20 @@ fn counted(workers: u32) -> String {
     if workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") }
 }
 
+/// What the app's workers write to its log of errors from now on; `None`: where that is is not known.
+fn errors_from_now(home: &Home, name: &str) -> Option<ErrLog> {
+    let dir = home.dir(name)?;
+    let named = Start::read(&dir).ok()??.err;
+    let mut errors = ErrLog::at(named.unwrap_or_else(|| dir.join("err.log")), 0);
+    errors.mark();
+    Some(errors)
+}
+
+/// The words that give an app so many workers.
+fn back(name: &str, workers: u32) -> String {
+    format!("{} {workers}", shell::quoted(name))
+}
+
 /// Has one worker more, or one fewer, as often as it takes, each time until they are ready.
 fn walk(home: &Home, name: &str, mut now: u32, wanted: u32) -> Result<(), Failure> {
     while now != wanted {
@@ -191,6 +207,7 @@ fn walk(home: &Home, name: &str, mut now: u32, wanted: u32) -> Result<(), Failur
             false => (SIGTTOU, "TTOU", now - 1),
         };
         let signal = Signal { number: number as u8, word: word.to_owned(), to_workers: false };
+        let errors = errors_from_now(home, name);
         signals::signal(home, name, &signal)?;
         // Its supervisor wants so many from now on, whatever becomes of us; that it cannot be written is said at the end.
         let _ = home.dir(name).map(|dir| home::replace_file(&dir, WORKERS, format!("{next}\n").as_bytes()));
@@ -198,7 +215,15 @@ fn walk(home: &Home, name: &str, mut now: u32, wanted: u32) -> Result<(), Failur
         let _parting = report::parting(&format!(
             "not waited for any longer: '{name}' goes on to have {count}{not_all}; pm list shows it"
         ));
-        Wait { app: name.to_owned(), goal: Goal::Workers(next), timeout: None }.run(Some(home))?;
+        let done = Wait { app: name.to_owned(), goal: Goal::Workers(next), timeout: None }.run(Some(home));
+        if let Err(failure) = done {
+            errors.iter().for_each(|errors| report::quote(&errors.last_lines()));
+            report::info(format_args!(
+                "'{name}' is to have {count}{not_all}: pm scale {} takes that back",
+                back(name, now)
+            ));
+            return Err(failure);
+        }
         now = next;
     }
     Ok(())

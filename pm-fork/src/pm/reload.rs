@@ -1,11 +1,13 @@
-//! `reload` of one app, and what it waits for: the end of the roll that was asked for; and of what a config file describes.
+//! `reload` of apps, and what it waits for: the end of the roll that was asked for; and of what a config file describes.
 //!
 //! What counts as that end is decided in `app::wait::decide`, and when no more is to be hoped for in `app::wait::patience`.
 
 use pm_common::app::home::{Start, Turns};
 use pm_common::app::wait::Goal;
-use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure};
+use pm_common::cli::report::{self, EXIT_OWN, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::cli::shell;
+use pm_common::sys::daemon::{self, Fork};
+use pm_common::sys::process;
 use pm_stat::{App, Wait};
 
 use crate::apps::scale::{self, Scale};
@@ -21,9 +23,42 @@ use crate::pm::targets;
 use crate::start::awaited::served;
 use crate::start::launch::{Patience, summary};
 
-/// The reload that counts is one asked for after the last that is known now, and nobody else asks for one meanwhile;
-/// `rest` are those whose turn comes after it.
-pub(super) fn reload(call: &Call, name: &str, rest: &[&str]) -> Result<u8, Failure> {
+/// Reloads apps side by side, each in a process of its own, which says how it went; each is given by the name of its
+/// directory, and by the one that its user calls it. 1: one has failed; 124: one is not
+/// waited for any longer.
+pub(super) fn reload_all(call: &Call, names: &[(&str, &str)]) -> Result<u8, Failure> {
+    let several = match names {
+        [] => return Ok(0),
+        [(one, _)] => return reload(call, one),
+        several => several,
+    };
+    let mut children = Vec::new();
+    for (name, _) in several {
+        match daemon::fork().or_fail(|| "cannot fork".to_owned())? {
+            Fork::Parent(child) => children.push(child.as_raw()),
+            Fork::Child => {
+                // Who interrupts the wait means us all, and is told once.
+                process::ends_with_its_parent();
+                report::show_no_progress();
+                let code = reload(call, name).unwrap_or_else(|failure| {
+                    crate::apps::say(&failure);
+                    failure.code
+                });
+                std::process::exit(i32::from(code));
+            }
+        }
+    }
+    let quoted: Vec<_> = several.iter().map(|(_, called)| format!("'{called}'")).collect();
+    let _parting = report::parting(&format!(
+        "not waited for any longer: the reloads of {} go on; pm list shows them",
+        quoted.join(", ")
+    ));
+    let codes: Vec<u8> = children.into_iter().map(|pid| process::wait_for(pid).map_or(1, |exit| exit.code())).collect();
+    Ok(if codes.contains(&EXIT_OWN) { EXIT_OWN } else { summary(&codes) })
+}
+
+/// The reload that counts is one asked for after the last that is known now, and nobody else asks for one meanwhile.
+fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
     // A signal alone may be root's to another user's app.
     let writes = call.has("update-env") || call.has("moved");
     let home = if writes { ours()? } else { crate::apps::home()? };
@@ -48,10 +83,8 @@ pub(super) fn reload(call: &Call, name: &str, rest: &[&str]) -> Result<u8, Failu
             saved::update_env(&home, name)?;
         }
         signals::reload(&home, name, &hup, call.has("moved"))?;
-        let not_begun = if rest.is_empty() { String::new() } else { format!("; not reloaded: {}", rest.join(", ")) };
-        let _parting = report::parting(&format!(
-            "not waited for any longer: the reload of '{name}' goes on{not_begun}; pm list shows it"
-        ));
+        let _parting =
+            report::parting(&format!("not waited for any longer: the reload of '{name}' goes on; pm list shows it"));
         Wait { app: name.to_owned(), goal: Goal::Rolled { since }, timeout: None }.run(Some(&home))
     };
     if let Err(failure) = asked() {
@@ -127,9 +160,6 @@ pub(super) fn roll(call: &Call, planned: &Planned, asked: &Description) -> Resul
         let started = planned.start(|plan| fresh.contains(&plan.start.name.as_str()), asked, &Patience::default())?;
         code = summary(&[code, started]);
     }
-    for (at, plan) in rolling.iter().enumerate() {
-        let rest: Vec<_> = rolling[at + 1..].iter().map(|plan| plan.start.called()).collect();
-        code = summary(&[code, reload(call, &plan.start.name, &rest)?]);
-    }
-    Ok(code)
+    let rolling: Vec<_> = rolling.iter().map(|plan| (plan.start.name.as_str(), plan.start.called())).collect();
+    Ok(summary(&[code, reload_all(call, &rolling)?]))
 }

@@ -9,7 +9,7 @@ use crate::described::file::Contents;
 use crate::described::{self, Planned};
 use crate::pm::apps::ours;
 use crate::pm::call::Call;
-use crate::pm::reload::{reload, roll};
+use crate::pm::reload::{reload_all, roll};
 use crate::pm::show::table;
 use crate::pm::targets;
 use crate::start::launch::{Patience, summary};
@@ -55,17 +55,11 @@ pub(crate) fn again(call: &Call, names: &[String], restart: bool) -> Result<u8, 
 fn reload_each(call: &Call, names: &[String]) -> Result<u8, Failure> {
     let mut apps = targets::all()?;
     apps.retain(|app| names.contains(&app.name));
-    let names: Vec<&str> = apps.iter().map(App::called).collect();
-    let mut code = 0;
-    for (at, app) in apps.iter().enumerate() {
-        let done = if app.runs() {
-            reload(call, &app.name, &names[at + 1..])?
-        } else {
-            again(call, std::slice::from_ref(&app.name), false)?
-        };
-        code = summary(&[code, done]);
-    }
-    Ok(code)
+    let (running, others): (Vec<_>, Vec<_>) = apps.into_iter().partition(App::runs);
+    let others: Vec<_> = others.into_iter().map(|app| app.name).collect();
+    let started = again(call, &others, false)?;
+    let running: Vec<_> = running.iter().map(|app| (app.name.as_str(), app.called())).collect();
+    Ok(summary(&[started, reload_all(call, &running)?]))
 }
 
 /// Reads a config file that is to be applied.

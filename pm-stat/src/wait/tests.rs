@@ -1,5 +1,5 @@
 use pm_common::app::status::{
-    Id, RollReport, RollRunning, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
+    Ended, Id, Last, RollReport, RollRunning, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
 };
 
 use pm_common::app::wait::Sight;
@@ -111,6 +111,28 @@ fn a_number_decides_which_roll_it_is() {
     assert_eq!(verdicts(since(2), sights.get(3..).expect("two")), ["-", "0"]);
     let foreign = "web knows no roll 9, so it was started anew since then: pm-cluster pid=7 requested=1";
     assert_eq!(verdicts(since(9), sights.get(..1).expect("one")), [foreign]);
+}
+
+/// The worker of slot 1, the other is ready.
+fn scaled(restarts: u64, last: Option<&str>) -> Status {
+    let mut status = cluster(7);
+    (status.supervisor.workers, status.supervisor.ready) = (2, 1);
+    let last = last.map(|why| Last { ended: Some(Ended::Code(3)), why: why.to_owned(), at_ms: 1, at_boot_ms: None });
+    let tried = WorkerLine { restarts, last, ..WorkerLine::new(1, 1, WorkerState::Starting) };
+    status.workers = vec![WorkerLine { restarts: 9, ..WorkerLine::new(0, 1, WorkerState::Ready) }, tried];
+    status
+}
+
+/// Without an end of its own the wait would last for as long as the worker is tried.
+#[test]
+fn more_workers_are_not_waited_for_where_one_fails_again_and_again() {
+    let all = [scaled(4, None), scaled(5, Some("crash")), scaled(6, Some("crash"))].map(|one| sight(&[one]));
+    let why = "web is not workers=2: the worker of slot 1 does not start, and is tried again: code=3";
+    assert_eq!(verdicts(Goal::Workers(2), &all), ["-", "-", why]);
+    assert_eq!(verdicts(Goal::Workers(3), &all), ["-"; 3], "it has not been asked for so many");
+    let late = [scaled(0, None), scaled(1, Some("not ready"))].map(|one| sight(&[one]));
+    let why = "web is not workers=2: the worker of slot 1 does not start, and is tried again: it was not ready in time";
+    assert_eq!(verdicts(Goal::Workers(2), &late), ["-", why]);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! The verbs of `pm` but for `start`: targets, exit codes, what they leave.
 
+use std::os::unix::process::ExitStatusExt as _;
+
+use nix::sys::signal::Signal::SIGINT;
 use pm_tests::front::Front;
 use pm_tests::{fork, http, proc, stat, wait};
 use serde_json::{Value, json};
@@ -254,6 +257,42 @@ fn scale_counts_up_and_down_and_remembers() {
     front.ok("scale app 1");
     front.ok("start app");
     workers(1);
+}
+
+/// Its code was broken since its start: the others serve on.
+#[test]
+fn a_scale_of_what_cannot_start_says_so_soon_and_why() {
+    let front = Front::new();
+    front.ok("start app.js -i 2");
+    let _ = front.scene.file("app.js", "throw new Error('half a deploy')\n");
+    let said = front.line("scale app 8");
+    assert_eq!(said.code, 1, "{said:?}");
+    for word in ["the worker of slot 2 does not start, and is tried again: code=1", "half a deploy", "3 workers, not 8"]
+    {
+        assert!(said.err.contains(word), "{word}: {said:?}");
+    }
+    assert_eq!(front.pids("app").len(), 2, "{said:?}");
+    front.ok("scale app 2");
+}
+
+/// The one that takes long holds up nobody, and each says how it went.
+#[test]
+fn several_apps_are_reloaded_side_by_side() {
+    let front = Front::new();
+    let _ = front
+        .scene
+        .file("aaa.js", "if (!require('fs').existsSync('late')) process.send('ready'); setInterval(() => {}, 1e6)\n");
+    front.ok("start aaa.js --wait-ready --listen-timeout 60000 -i 1");
+    front.ok("start app.js -i 2");
+    let (old, _) = (front.pids("app"), front.scene.file("late", ""));
+    let reload = front.start(&["reload", "app", "aaa"]);
+    reload.line("reloaded 'app'");
+    assert!(front.pids("app").iter().all(|pid| !old.contains(pid)));
+    assert!(reload.messages("reloaded 'aaa'").is_empty(), "{}", reload.output());
+    reload.signal(SIGINT);
+    reload.line("not waited for any longer: the reloads of 'aaa', 'app' go on; pm list shows them");
+    assert_eq!(reload.wait().signal(), Some(SIGINT as i32), "{}", reload.output());
+    wait::until("the others to end", || (front.scene.process("pm").is_none()).then_some(()));
 }
 
 /// Of apps that are stopped, as figures would change meanwhile; and with no node to ask.

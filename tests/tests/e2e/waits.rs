@@ -252,7 +252,7 @@ fn who_interrupts_a_wait_hears_what_goes_on_and_what_is_not_done() {
     let all = || std::fs::read_dir(front.scene.dir()).expect("our own directory").flatten().filter(deaf).count();
     wait::until("all to ignore the signal", || (all() == 4).then_some(()));
     interrupted(&[
-        (&["reload", "a", "b/b"], "reloading 'a'", "the reload of 'a' goes on; not reloaded: b/b; pm list shows it"),
+        (&["reload", "a", "b/b"], "reloading 'a'", "the reloads of 'a', 'b/b' go on; pm list shows them"),
         (&["scale", "c", "3"], "waiting for", "'c' goes on to have 2 workers, not 3; pm list shows it"),
         (
             &["delete", "d"],

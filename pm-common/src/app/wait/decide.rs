@@ -1,14 +1,16 @@
 //! Whether what is seen of an app is what was waited for. Pure: no clock, no file, no process.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::app::status::{
-    Id, RollReport, RollRunning, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
+    Ended, Id, RollReport, RollRunning, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState,
 };
 use crate::cli::shell;
 use crate::policy::record::Then;
 use crate::policy::supervisor::{Awaiting, SUPERVISOR_KILLED};
 use crate::policy::time::Span;
+use crate::policy::worker::Why;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,13 +111,18 @@ pub struct Decision<'a> {
     goal: Goal,
     seen_running: bool,
     target: Option<Target>,
+    /// Of each slot that was seen, how often its worker had ended by then.
+    ends: BTreeMap<u32, u64>,
 }
+
+/// So many workers of a slot that ended before one was ready are reason enough to wait for no more.
+const TRIES: u64 = 2;
 
 impl<'a> Decision<'a> {
     /// Nothing has been seen yet.
     #[must_use]
     pub const fn new(app: &'a str, goal: Goal) -> Self {
-        Self { app, goal, seen_running: false, target: None }
+        Self { app, goal, seen_running: false, target: None, ends: BTreeMap::new() }
     }
 
     /// Takes in the next sight. `None`: wait for another.
@@ -125,7 +132,10 @@ impl<'a> Decision<'a> {
         match self.goal {
             Goal::Stopped => (!runs).then_some(WaitEnd::Reached),
             Goal::Rolled { since } => self.gone(sight).or_else(|| self.rolled(since, sight.acting_status()?)),
-            Goal::Ready | Goal::Workers(_) if runs => sight.acting().and_then(|line| self.state(line)),
+            Goal::Ready | Goal::Workers(_) if runs => {
+                let status = sight.acting_status()?;
+                self.state(&status.supervisor).or_else(|| self.fails(status))
+            }
             Goal::Ready | Goal::Workers(_) if self.seen_running => {
                 Some(WaitEnd::failed(format!("{} ended before it was {}", self.app, self.goal)))
             }
@@ -240,6 +250,30 @@ impl<'a> Decision<'a> {
         }
     }
 
+    /// Of a number of workers: one that is started again and again will not be ready by that.
+    fn fails(&mut self, status: &Status) -> Option<WaitEnd> {
+        let Goal::Workers(wanted) = self.goal else { return None };
+        for worker in &status.workers {
+            self.ends.entry(worker.slot).or_insert(worker.restarts);
+        }
+        let in_vain = |worker: &&WorkerLine| {
+            let seen = worker.restarts.saturating_sub(self.ends.get(&worker.slot).copied().unwrap_or(0));
+            worker.state != WorkerState::Ready && seen >= if was_late(worker) { 1 } else { TRIES }
+        };
+        let worker = status.workers.iter().find(in_vain).filter(|_| status.supervisor.workers == wanted)?;
+        let (app, slot) = (self.app, worker.slot);
+        let how = match worker.last.as_ref().and_then(|last| last.ended.as_ref()) {
+            _ if was_late(worker) => ": it was not ready in time".to_owned(),
+            Some(Ended::Code(code)) => format!(": code={code}"),
+            Some(Ended::Signal(name)) => format!(": signal={}", name.strip_prefix("SIG").unwrap_or(name)),
+            None => String::new(),
+        };
+        Some(WaitEnd::failed(format!(
+            "{app} is not {}: the worker of slot {slot} does not start, and is tried again{how}",
+            self.goal
+        )))
+    }
+
     fn gave_up(&self, line: &SupervisorLine) -> WaitEnd {
         WaitEnd::failed(format!("{} of {} gave up: pid={}", line.tool, self.app, line.pid))
     }
@@ -261,6 +295,11 @@ impl<'a> Decision<'a> {
             None => format!("{} of {} workers ready, {} is {}", line.ready, line.workers, line.tool, line.state.word()),
         }
     }
+}
+
+/// Whether the slot's last worker was ended because it was not ready in time.
+fn was_late(worker: &WorkerLine) -> bool {
+    worker.last.as_ref().is_some_and(|last| last.why == Why::NotReady.word())
 }
 
 /// The number of the roll that is waited for, as things are when the wait begins.

@@ -1,8 +1,6 @@
 //! Tells the person who waits what for: nothing in the first second, then a line that is kept up to date on a terminal,
 //! and elsewhere one line, and one more when the reason has become another.
 
-use std::io::IsTerminal as _;
-
 use crate::cli::report;
 use crate::policy::time::{Mono, Span};
 use crate::sys::{clock, terminal};
@@ -36,7 +34,7 @@ impl Teller {
     /// The wait begins now, and is not worth a line for so long where that would stay.
     #[must_use]
     pub fn with_line_after(patient: Span) -> Self {
-        Self::beginning(clock::now(), patient, std::io::stderr().is_terminal())
+        Self::beginning(clock::now(), patient, report::shows_progress())
     }
 
     fn beginning(begun: Mono, patient: Span, on_terminal: bool) -> Self {
