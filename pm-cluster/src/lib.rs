@@ -86,8 +86,8 @@ fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Res
         with_channel,
         channel_number,
         preload: plan::preload(&argv, options.preload && (with_channel || open.is_some() || node == Node::Below)),
-        linger: plan::linger(options.rules.grace),
-        grace: options.rules.grace,
+        linger: options.rules.linger(),
+        drain_time: options.rules.drain_time(),
         health: options.health.clone(),
         sockets: passed::variables(&sockets),
         // Bun takes no notice of NODE_OPTIONS.

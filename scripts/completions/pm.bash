@@ -49,7 +49,7 @@ pm-log	--help	-h	.	.	what there is
 pm-log	--version	-V	.	.	the version
 pm-restart	BEHIND	.	.	CHAIN	Restarts CHAIN when it ends or grows too fat; of a pm-cluster, each worker.
 pm-restart	--name	.	NAME	.	the app'\''s name (derived from CHAIN)
-pm-restart	--max-mem	.	SIZE	.	most memory of a worker'\''s processes: 512M, 2G (none)
+pm-restart	--max-mem	.	SIZE	.	most memory of a worker and all it started: 512M (none)
 pm-restart	--max-lag	.	TIME	.	longest wait of a pm-cluster worker'\''s clients (none)
 pm-restart	--restart	.	always|on-failure|never	.	always, on-failure or never (always)
 pm-restart	--stop-codes	.	LIST	.	exit codes after which it is not restarted: 0,3
@@ -115,8 +115,8 @@ pm-stat	--pss	.	.	.	memory with shared pages divided among their sharers
 pm-stat	--help	-h	.	.	what there is
 pm-stat	--version	-V	.	.	the version
 pm	BEHIND	.	.	.	what a PM2 user types
-pm	start	.	.	.	Starts a script, a command, a config file, or apps that are known; back when they are ready.
-pm start	BEHIND	.	.	TARGET|FILE	Starts a script, a command, a config file, or apps that are known; back when they are ready.
+pm	start	.	.	.	Starts a script, a command, a config file, known apps; back when they are ready.
+pm start	BEHIND	.	.	TARGET|FILE	Starts a script, a command, a config file, known apps; back when they are ready.
 pm start	--only	.	A,B	.	of a config file: these apps
 pm start	--env	.	NAME	.	of a config file: env_NAME over env
 pm start	--update-env	-a	.	.	take this shell'\''s variables
@@ -230,11 +230,11 @@ pm restart	--watch-delay	.	MS	.	not here: a warning
 pm restart	--silent	-s	.	.	no table behind it
 pm restart	--no-color	.	.	.	no colours
 pm restart	--help	-h	.	.	this text
-pm	reload	.	.	.	Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.
-pm reload	BEHIND	.	.	TARGET|FILE	Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.
-pm gracefulReload	BEHIND	.	reload	TARGET|FILE	Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.
-pm startOrReload	BEHIND	.	reload	TARGET|FILE	Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.
-pm startOrGracefulReload	BEHIND	.	reload	TARGET|FILE	Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.
+pm	reload	.	.	.	Replaces all workers, each new one ready first; cluster mode loses no request.
+pm reload	BEHIND	.	.	TARGET|FILE	Replaces all workers, each new one ready first; cluster mode loses no request.
+pm gracefulReload	BEHIND	.	reload	TARGET|FILE	Replaces all workers, each new one ready first; cluster mode loses no request.
+pm startOrReload	BEHIND	.	reload	TARGET|FILE	Replaces all workers, each new one ready first; cluster mode loses no request.
+pm startOrGracefulReload	BEHIND	.	reload	TARGET|FILE	Replaces all workers, each new one ready first; cluster mode loses no request.
 pm reload	--only	.	A,B	.	of a config file: these apps
 pm reload	--env	.	NAME	.	of a config file: env_NAME over env
 pm reload	--update-env	-a	.	.	take this shell'\''s variables

@@ -80,11 +80,11 @@ fn holds_up(one: &Connection, at: Age) -> bool {
 }
 
 impl Drains {
-    /// Drains of which none is under way yet; `grace`: what a worker has for its end.
+    /// Drains of which none is under way yet; `limit`: how long one may take.
     #[must_use]
-    pub fn new(grace: Span, tells_clients: bool) -> Self {
+    pub fn new(limit: Span, tells_clients: bool) -> Self {
         let (under_way, proc) = (BTreeMap::new(), Proc::default());
-        Self { limit: Span(grace.0 / 8 * 7), under_way, proc, tells_clients, warnings: Vec::new() }
+        Self { limit, under_way, proc, tells_clients, warnings: Vec::new() }
     }
 
     /// Begins the drain of a worker; `ports` is where it listens by itself, `linger` how long connections may be idle.

@@ -24,8 +24,8 @@ pub(crate) struct Settings {
     pub(crate) preload: Preload,
     /// How long idle connections linger.
     pub(crate) linger: Span,
-    /// How long a worker may take in all.
-    pub(crate) grace: Span,
+    /// How long a drain may take.
+    pub(crate) drain_time: Span,
     /// The program loads what NODE_OPTIONS names, as far as we know.
     pub(crate) is_heard: bool,
     /// What a worker must answer before it is ready.

@@ -6,7 +6,6 @@ use pm_common::cli::report::Failure;
 use pm_common::node::preload::Preload;
 use pm_common::node::program::base_name;
 use pm_common::policy::steering::rendezvous::MOST_SLOTS;
-use pm_common::policy::time::Span;
 
 use crate::bind::Fanout;
 use crate::bind::fanout::FanoutQuestion;
@@ -34,14 +33,6 @@ pub(crate) fn decide(question: FanoutQuestion) -> Result<Decided, Failure> {
             Ok(Decided { fanout: Fanout::Own, with_channel: question.with_channel(Fanout::Own), open: Some(question) })
         }
     }
-}
-
-/// The longest that idle connections linger: a client that would still use one does so within this time.
-const LONGEST_LINGER: Span = Span::secs(6);
-
-/// How long idle connections linger in a drain: they must be gone before the grace ends.
-pub(crate) fn linger(grace: Span) -> Span {
-    Span(grace.0 / 4 * 3).min(LONGEST_LINGER)
 }
 
 /// The drain script, unless it is not wanted; Deno does not listen with any script in NODE_OPTIONS.

@@ -39,7 +39,7 @@ impl Ending {
             by_message,
             word: if by_message { Some("shutdown".to_owned()) } else { signal() },
             leader_only: !reaches_all,
-            within: rules.grace.as_millis() / 8 * 7,
+            within: rules.drain_time().as_millis(),
         }
     }
 }

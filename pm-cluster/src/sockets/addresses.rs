@@ -63,7 +63,7 @@ impl Addresses {
         self.all.values_mut().filter_map(|address| address.source.lanes_mut())
     }
 
-    /// Closes those of which this is true; says whether there was one.
+    /// Closes those of which this is true, and their lanes with them; says whether there was one.
     pub(super) fn drop_where(&mut self, goes: impl Fn(&Address) -> bool) -> bool {
         // Most often none is to go.
         let gone: BTreeSet<u64> = self.all.iter().filter(|(_, address)| goes(address)).map(|(id, _)| *id).collect();

@@ -264,6 +264,8 @@ impl Sockets {
         self.standings.clear();
     }
 
+    /// Closes the addresses, with all their lanes, that nobody has open and no next worker is expected at: the only time
+    /// that a lane is closed but at the stop (`close_all`).
     fn sweep(&mut self) {
         self.addresses.drop_where(Address::unwanted);
     }

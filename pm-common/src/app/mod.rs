@@ -2,6 +2,7 @@
 
 pub mod home;
 pub mod log_file;
+pub mod may_signal;
 pub mod orphans;
 pub mod status;
 pub mod wait;

@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::geteuid;
 
 use crate::app::home::{self, AppDir};
+use crate::app::may_signal::MaySignal;
 use crate::app::status::{self, Id, Status, Told};
 use crate::cli::policy_options;
 use crate::cli::report::{self, Failure};
@@ -33,45 +32,16 @@ const SIGCONT: u8 = nix::libc::SIGCONT as u8;
 /// # Errors
 /// The files cannot be read.
 pub fn of(dir: &Path) -> io::Result<Vec<Status>> {
-    let whose = Whose::of(dir);
+    let may = MaySignal::of(dir);
     let Told { living, killed, .. } = Told::read(dir)?;
     if killed.is_empty() {
         return Ok(Vec::new());
     }
     let mut left = status::orphaned(&killed, &living, home::holder(dir).ok().flatten().flatten());
-    let whose = whose?;
-    left.iter_mut().for_each(|status| status.workers.retain(|worker| worker.pid.is_some_and(|pid| whose.may_end(pid))));
+    let may = may.map_err(|failure| io::Error::other(failure.message))?;
+    left.iter_mut().for_each(|status| status.workers.retain(|worker| worker.pid.is_some_and(|pid| may.allows(pid))));
     left.retain(|status| !status.workers.is_empty());
     Ok(left)
-}
-
-/// Whose the processes are that an app's files may name: where users share a PM_HOME, each could name any process in its
-/// own files, and root would end it.
-#[derive(Debug, Clone, Copy)]
-pub struct Whose(Option<u32>);
-
-impl Whose {
-    /// Reads whose processes the app in `dir` may have: those of the directory's owner.
-    ///
-    /// # Errors
-    /// Its owner cannot be seen.
-    pub fn of(dir: &Path) -> io::Result<Self> {
-        let owner = std::fs::symlink_metadata(dir)?.uid();
-        Ok(Self(Some(owner).filter(|owner| *owner != geteuid().as_raw())))
-    }
-
-    /// Whether the files name us other users' processes.
-    #[must_use]
-    pub const fn is_anothers(self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Whether the process is one that the app's owner could signal, too (kill(2)); of our own apps, any.
-    #[must_use]
-    pub fn may_end(self, pid: i32) -> bool {
-        let Some(owner) = self.0 else { return true };
-        procfs::uids(pid).is_some_and(|[real, _, saved]| real == owner || saved == owner)
-    }
 }
 
 /// Ends what killed supervisors left of the app whose outermost supervisor this process has just become.
@@ -128,7 +98,7 @@ enum Phase {
 pub struct EndOfOrphans {
     app: String,
     dir: PathBuf,
-    whose: Whose,
+    may: MaySignal,
     members: BTreeMap<i32, Member>,
     phase: Phase,
     until: Mono,
@@ -146,7 +116,7 @@ impl EndOfOrphans {
         let mut ending = Self {
             app: app.to_owned(),
             dir: dir.to_owned(),
-            whose: Whose::of(dir).ok()?,
+            may: MaySignal::of(dir).ok()?,
             members: BTreeMap::new(),
             phase: Phase::Workers,
             until: clock::now() + grace,
@@ -182,7 +152,7 @@ impl EndOfOrphans {
         if ours || self.members.contains_key(&pid) {
             return;
         }
-        let pidfd = Id { pid, start }.pidfd().ok().flatten().filter(|_| self.whose.may_end(pid));
+        let pidfd = Id { pid, start }.pidfd().ok().flatten().filter(|_| self.may.allows(pid));
         self.members.extend(pidfd.map(|pidfd| (pid, Member { start, pidfd, leads })));
     }
 

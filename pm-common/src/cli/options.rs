@@ -175,7 +175,7 @@ impl Tool {
         let (rare, mut told): (Vec<&Opt>, Vec<&Opt>) = self.options.iter().partition(|option| option.rare);
         told.push(&help);
         let mut text = format!("usage: {} {}\n{}\n\n", self.name, self.usage, self.about);
-        text += &(listed(&told) + &in_manual(self.name, &rare));
+        text += &(listed(&told) + &named(&format!("and, in man {}:", self.name), &rare));
         if !self.examples.is_empty() {
             let _ = write!(text, "\n{}", self.examples);
         }
@@ -194,10 +194,11 @@ pub fn listed(options: &[&Opt]) -> String {
     options.iter().map(|option| format!("{:width$}  {}\n", left(option), option.help)).collect()
 }
 
-/// The names of the options that `--help` leaves to the manual, in lines of less than 80 columns.
-fn in_manual(tool: &str, options: &[&Opt]) -> String {
+/// The names of the options that `--help` only names, in lines of less than 80 columns; `lead`: where more is said of them.
+#[must_use]
+pub fn named(lead: &str, options: &[&Opt]) -> String {
     let Some((last, others)) = options.split_last() else { return String::new() };
-    let mut lines = vec![format!("  and, in man {tool}:")];
+    let mut lines = vec![format!("  {lead}")];
     for (option, end) in others.iter().map(|option| (option, ",")).chain([(last, "")]) {
         let word = format!(" --{}{end}", option.long);
         match lines.last_mut() {

@@ -95,7 +95,7 @@ pub static PM_RESTART: Tool = Tool {
     about: "Restarts CHAIN when it ends or grows too fat; of a pm-cluster, each worker.",
     options: &[
         opt("name", "NAME", "the app's name (derived from CHAIN)"),
-        opt("max-mem", "SIZE", "most memory of a worker's processes: 512M, 2G (none)"),
+        opt("max-mem", "SIZE", "most memory of a worker and all it started: 512M (none)"),
         opt("max-lag", "TIME", "longest wait of a pm-cluster worker's clients (none)"),
         opt("restart", "WHEN", "always, on-failure or never (always)").one_of("always|on-failure|never"),
         opt("stop-codes", "LIST", "exit codes after which it is not restarted: 0,3"),

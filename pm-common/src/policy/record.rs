@@ -35,6 +35,8 @@ words! {
         OthersGoOn = "others-go-on",
         /// The old worker of the slot had to end first: another is started from the release before.
         StartedAgain = "started-again",
+        /// Every worker ended with the supervisor, and is started again from the release before.
+        AllStartedAgain = "all-started-again",
         /// The old worker had to end first, and the policy starts none for what the new one did.
         Nothing = "down",
         /// The old worker had to end first, and the new one is left as it is: the policy starts none after it.
@@ -200,6 +202,7 @@ impl fmt::Display for Then {
         f.write_str(match self {
             Self::OthersGoOn => "the workers not yet replaced go on",
             Self::StartedAgain => "the program is started again from what it ran from before",
+            Self::AllStartedAgain => "every worker is started again from the release before it",
             Self::Nothing => "and by the policy (--restart, --stop-codes) the program is not started again",
             Self::NewGoesOn => "and the new one goes on as it is, as none is started after it (--restart never)",
         })

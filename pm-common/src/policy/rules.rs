@@ -39,6 +39,9 @@ impl Pause {
     }
 }
 
+/// The longest that idle connections linger: a client that would still use one does so within this time.
+const LONGEST_LINGER: Span = Span::secs(6);
+
 /// The policy, as `PM_POLICY` carries it down the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
@@ -68,7 +71,8 @@ pub struct Rules {
     pub stop_message: bool,
     /// The stop signal goes to the worker's whole process group, not to its leader alone.
     pub stop_group: bool,
-    /// The most memory of a worker's process tree, in bytes.
+    /// The most memory, in bytes, of a worker's process, of all below it, and of what these left: the resident memory; where
+    /// several are over the limit together, what they share counts once.
     pub max_mem: Option<u64>,
     /// How often the memory is looked at.
     pub mem_interval: Span,
@@ -101,6 +105,24 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// How long a drain may take, from its begin to the stop signal: the rest of the grace is for what the worker does then.
+    #[must_use]
+    pub fn drain_time(&self) -> Span {
+        Span(self.grace.0 / 8 * 7)
+    }
+
+    /// How long idle connections linger in a drain: they must be gone before it has to end.
+    #[must_use]
+    pub fn linger(&self) -> Span {
+        Span(self.grace.0 / 4 * 3).min(LONGEST_LINGER)
+    }
+
+    /// How long a stop may take, from TERM to KILL, of workers that are no supervisors.
+    #[must_use]
+    pub fn stop_time(&self) -> Span {
+        self.stop_delay + self.grace
+    }
+
     /// Whether this end of a worker is followed by a new one.
     #[must_use]
     pub fn restarts_after(&self, exit: Exit) -> bool {
@@ -166,6 +188,18 @@ mod tests {
         assert_eq!(all, pm2);
         assert_eq!(growing.next(last, Span::secs(30)), Span::secs(15));
         assert_eq!(growing.next(last, long), Span::millis(100), "forgotten");
+    }
+
+    #[test]
+    fn a_drain_ends_within_the_grace_and_idle_connections_before_it() {
+        let with = |grace| Rules { grace, ..Rules::default() };
+        for grace in [Span::ZERO, Span::millis(1), Span::millis(100), Span::secs(8), Span::secs(3600)] {
+            let rules = with(grace);
+            assert!(rules.linger() <= rules.drain_time() && rules.drain_time() <= grace, "{grace}");
+        }
+        assert_eq!((with(Span::secs(8)).drain_time(), with(Span::secs(8)).linger()), (Span::secs(7), Span::secs(6)));
+        assert_eq!(with(Span::secs(4)).linger(), Span::secs(3));
+        assert_eq!(Rules { stop_delay: Span::secs(5), ..Rules::default() }.stop_time(), Span::secs(13));
     }
 
     #[test]

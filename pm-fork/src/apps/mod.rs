@@ -14,7 +14,6 @@ use crate::start::service;
 
 pub(crate) mod input;
 pub(crate) mod logs;
-pub(crate) mod may_signal;
 pub(crate) mod saved;
 pub(crate) mod scale;
 pub(crate) mod signals;

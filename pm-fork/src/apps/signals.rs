@@ -1,16 +1,15 @@
 //! `--signal`, `--reset` and `--remove`: apps that run, and apps that do not.
 
 use std::io::ErrorKind;
-use std::os::fd::{AsFd as _, OwnedFd};
 
 use pm_common::app::home::{Claim, Home, Lock, moved};
+use pm_common::app::may_signal::MaySignal;
 use pm_common::app::status::{self, Counts};
 use pm_common::app::wait::Sight;
 use pm_common::cli::report::{Failure, OrFail as _};
 use pm_common::kernel::procfs;
-use pm_common::sys::{pidfd, process};
+use pm_common::sys::pidfd;
 
-use crate::apps::may_signal::may_signal;
 use crate::apps::{known_dir, left, not_running, pinned_holder};
 use crate::start::failed;
 
@@ -31,8 +30,7 @@ pub(crate) struct Signal {
 pub(crate) fn signal(home: &Home, name: &str, signal: &Signal) -> Result<(), Failure> {
     let dir = home.dir(name).unwrap_or_default();
     let Some((pid, pidfd)) = pinned_holder(&dir, name)? else { return Err(not_running(home, &dir, name)) };
-    may_signal(home, name, pid)?;
-    send(&pidfd, name, pid, signal)
+    MaySignal::of(&dir)?.send(name, (pid, &pidfd), signal.number, &signal.word)
 }
 
 /// Sends HUP; `moved`: for a release that may listen elsewhere.
@@ -70,17 +68,11 @@ pub(crate) fn signal_workers(home: &Home, name: &str, signal: &Signal) -> Result
         let Ok(pidfd) = pidfd::open(pid) else { continue };
         // Alive after the pidfd was opened: the pidfd is this process's, not that of a later one with its number.
         if procfs::is_alive(pid, start) {
-            may_signal(home, name, pid)?;
-            send(&pidfd, name, pid, signal)?;
+            MaySignal::of(&dir)?.send(name, (pid, &pidfd), signal.number, &signal.word)?;
             told = true;
         }
     }
     if told { Ok(()) } else { Err(not_running(home, &dir, name)) }
-}
-
-fn send(pidfd: &OwnedFd, name: &str, pid: i32, signal: &Signal) -> Result<(), Failure> {
-    let doing = || format!("app '{name}': cannot send {} to process {pid}", signal.word);
-    process::signal(pidfd.as_fd(), signal.number).or_fail(doing)
 }
 
 /// Lets an app's restarts count from 0 on.

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use pm_common::app::home::{Home, Start};
-use pm_common::app::orphans::{self, EndOfOrphans, Whose};
+use pm_common::app::may_signal::MaySignal;
+use pm_common::app::orphans::{self, EndOfOrphans};
 use pm_common::app::status::{self, Status, SupervisorState};
 use pm_common::app::wait::Teller;
 use pm_common::cli::policy_options;
@@ -163,11 +164,10 @@ impl Stopping {
             let Some((pid, pidfd)) = apps::pinned_holder(&dir, name)? else { return Ok(None) };
             let statuses = status::read(&dir).unwrap_or_default();
             let Some(start) = procfs::start_time(pid) else { continue };
-            apps::may_signal::may_signal(home, name, pid)?;
+            let may = MaySignal::of(&dir)?;
             let mut err = ErrLog::at(err_of(&dir), 0);
             err.mark();
-            let doing = || format!("app '{name}': cannot send TERM to process {pid}");
-            process::signal(pidfd.as_fd(), nix::libc::SIGTERM as u8).or_fail(doing)?;
+            may.send(name, (pid, &pidfd), nix::libc::SIGTERM as u8, "TERM")?;
             let told = clock::now();
             let (until, killed_at) = (told + allowed(&statuses), told + longest(&statuses));
             let signal = stop_word(&statuses);
@@ -240,7 +240,7 @@ impl Stopping {
                 "app '{name}' did not end within {took}s of TERM: it is killed pid={pid}{comm}"
             ));
             // pm-fork made it the leader of its session and group.
-            let ours = Whose::of(&self.dir).is_ok_and(|whose| !whose.is_anothers());
+            let ours = MaySignal::of(&self.dir).is_ok_and(|may| !may.is_anothers());
             let group = ours && procfs::stat(pid).is_some_and(|stat| stat.pgrp == pid);
             let killed = if group {
                 process::signal_group(pid, Signal::SIGKILL)
@@ -262,7 +262,7 @@ impl Stopping {
 
 /// What is suspended acts on no signal until it goes on.
 fn go_on(name: &str, dir: &Path, holder: i32, statuses: &[Status]) {
-    let Ok(whose) = Whose::of(dir) else { return };
+    let Ok(may) = MaySignal::of(dir) else { return };
     let told = statuses.iter().map(|status| &status.supervisor);
     let all = told.map(|told| (told.pid, Some(told.start))).chain([(holder, None)]);
     let mut seen = Vec::new();
@@ -274,7 +274,7 @@ fn go_on(name: &str, dir: &Path, holder: i32, statuses: &[Status]) {
         seen.push(pid);
         let pidfd = pidfd::open(pid).ok();
         let pidfd = pidfd.filter(|_| start.is_none_or(|start| procfs::is_alive(pid, start)));
-        let pidfd = pidfd.filter(|_| whose.may_end(pid));
+        let pidfd = pidfd.filter(|_| may.allows(pid));
         let sent = pidfd.is_some_and(|pidfd| process::signal(pidfd.as_fd(), nix::libc::SIGCONT as u8).is_ok());
         if sent {
             report::info(format_args!("app '{name}': pid={pid} was suspended, and goes on to stop"));
@@ -291,5 +291,5 @@ fn allowed(statuses: &[Status]) -> Span {
 /// How long the rules of the supervisors give what they stop.
 fn longest(statuses: &[Status]) -> Span {
     let rules = statuses.iter().filter_map(|status| policy_options::from_json(&status.supervisor.policy));
-    rules.map(|rules| rules.stop_delay + rules.grace).max().unwrap_or(Rules::default().grace)
+    rules.map(|rules| rules.stop_time()).max().unwrap_or(Rules::default().grace)
 }

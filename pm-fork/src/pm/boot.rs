@@ -12,11 +12,10 @@ use pm_common::cli::report::{self, Failure, OrFail as _};
 use pm_common::cli::shell;
 
 use crate::pm::call::Call;
-use crate::pm::options::short;
 
 /// The options of all three verbs.
 pub(crate) const OPTIONS: &[Opt] = &[
-    short('u', opt("user", "USER", "whose apps [who runs this, or sudo]")),
+    opt("user", "USER", "whose apps [who runs this, or sudo]").short('u'),
     opt("hp", "HOME", "the home of that user"),
     opt("service-name", "NAME", "of the unit [pm-USER]"),
     switch("wait-ip", "at boot, after the network is up"),

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use pm_common::cli::nearest::nearest;
-use pm_common::cli::options;
+use pm_common::cli::options::{self, Opt};
 use pm_common::cli::report::{self, Failure};
 
 use crate::pm::call::{Call, Verb};
+use crate::pm::options::NOT_HERE;
 use crate::pm::verbs::{self, ELSEWHERE, VERBS};
 
 const HELP: &str = "\
@@ -57,19 +58,27 @@ fn manual() -> Option<PathBuf> {
     places.into_iter().find_map(|place| place.canonicalize().ok())
 }
 
-/// Prints what a verb is.
+/// Prints what a verb is: `pm help VERB [all]`.
 ///
 /// # Errors
 /// There is none of that name, or stdout cannot be written.
 pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
-    match call.targets.first() {
+    match call.targets.split_first() {
         None => all(),
-        Some(word) => report::print(&of(verbs::find(word).ok_or_else(|| no_verb(word))?)),
+        Some((word, more)) => of_verb(verbs::find(word).ok_or_else(|| no_verb(word))?, more),
     }
 }
 
-/// The text of `pm VERB --help`.
-pub(crate) fn of(verb: &Verb) -> String {
+/// Prints what a verb is; `more`: the words behind it, `all` where each option is to have its line.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub(crate) fn of_verb(verb: &Verb, more: &[String]) -> Result<u8, Failure> {
+    report::print(&of(verb, more.iter().any(|word| word == "all")))
+}
+
+/// The text of `pm VERB --help`, which fits a screen of 80 columns and 24 lines, or that with a line for each option.
+fn of(verb: &Verb, whole: bool) -> String {
     let usage = [verb.name, if verb.raw { "" } else { "[options]" }, verb.usage].join(" ").replace("  ", " ");
     let mut text = format!("usage: pm {usage}\n{}\n", verb.about);
     if !verb.aliases.is_empty() {
@@ -77,10 +86,13 @@ pub(crate) fn of(verb: &Verb) -> String {
     }
     text.push('\n');
     let (own, fields): (Vec<_>, Vec<_>) = verb.all_options().into_iter().partition(|opt| !verb.is_for_configs(opt));
-    text += &options::listed(&own);
+    let (told, rest): (Vec<_>, Vec<_>) = own.into_iter().partition(|opt| whole || !verb.fields || !opt.rare);
+    let is_here = |opts: Vec<&'static Opt>| opts.into_iter().filter(|opt| opt.help != NOT_HERE).collect::<Vec<_>>();
+    text += &options::listed(&told);
+    text += &options::named(&format!("and, in pm {} --help all:", verb.name), &is_here(rest));
     if !fields.is_empty() {
         text += "\nwith a config file, over what stands there for each app:\n";
-        text += &options::listed(&fields);
+        text += &if whole { options::listed(&fields) } else { options::named("", &is_here(fields)) };
     }
     let _ = write!(text, "\nexample:  {}\nmade of:  {}\n", verb.example, verb.made_of);
     text
@@ -113,11 +125,15 @@ mod tests {
     #[test]
     fn each_verb_says_what_it_is_made_of_with_an_example() {
         for verb in VERBS {
-            let text = of(verb);
+            let (text, screen) = (of(verb, true), of(verb, false));
+            assert!(screen.lines().count() <= 24 && screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
             assert!(text.contains(&format!("example:  pm {}", verb.name)) || text.contains("$(pm pid"), "{text}");
             assert!(!verb.made_of.is_empty() && !verb.about.is_empty(), "{text}");
             assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
-            assert!(verb.options.iter().all(|opt| text.contains(&format!("--{}", opt.long))), "{text}");
+            let all = verb.all_options();
+            let has = |text: &str, opt: &Opt| text.contains(&format!("--{}", opt.long));
+            assert!(all.iter().all(|opt| has(&text, opt)), "{text}");
+            assert!(all.iter().all(|opt| opt.help == NOT_HERE || has(&screen, opt)), "{screen}");
         }
     }
 }

@@ -55,7 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let verb = verbs::find(&word).ok_or_else(|| help::no_verb(&word))?;
     let mut call = Call::new(verb).parse(words.into()).map_err(as_pm)?;
     if call.has("help") {
-        return report::print(&help::of(verb));
+        return help::of_verb(verb, &call.targets);
     }
     if verb.name == "help" {
         return help::run(&call);

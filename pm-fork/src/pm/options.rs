@@ -29,67 +29,70 @@ const fn field(opt: Opt, name: &'static str, effect: Effect) -> FieldOpt {
     FieldOpt { opt, name, effect }
 }
 
-/// The option with a letter, too.
-pub(crate) const fn short(letter: char, opt: Opt) -> Opt {
-    Opt { short: Some(letter), ..opt }
+/// What is said of an option of PM2's that sets a field which is not here; `pm VERB --help` does without it.
+pub(crate) const NOT_HERE: &str = "not here: a warning";
+
+/// One that `pm VERB --help` only names.
+const fn rare(opt: Opt, name: &'static str, effect: Effect) -> FieldOpt {
+    field(opt.rare(), name, effect)
 }
 
 /// The options that set a field.
 pub(crate) const FIELDS: &[FieldOpt] = &[
-    field(short('n', opt("name", "NAME", "its name [after the script]")), "name", Effect::Value),
-    field(short('i', opt("instances", "N|max", "so many; of JavaScript: cluster mode")), "instances", Effect::Value),
-    field(opt("namespace", "NAME", "its group of apps"), "namespace", Effect::Value),
-    field(opt("cwd", "DIR", "where it runs [here]"), "cwd", Effect::Value),
-    field(opt("interpreter", "PROG", "what runs the script; none: itself"), "interpreter", Effect::Value),
-    field(opt("interpreter-args", "ARGS", "as --node-args"), "node_args", Effect::Value),
-    field(opt("node-args", "ARGS", "options of Node"), "node_args", Effect::Value),
-    field(short('x', switch("execute-command", "fork mode")), "exec_mode", Effect::Is("fork")),
-    field(opt("exec-mode", "fork|cluster", "whether instances share a port"), "exec_mode", Effect::Value),
-    field(switch("sticky", "clients of one address stay with one worker"), "sticky", Effect::Is("true")),
-    field(opt("uid", "USER", "run as this user"), "uid", Effect::Value),
-    field(short('u', opt("user", "USER", "as --uid")), "uid", Effect::Value),
-    field(opt("gid", "GROUP", "and group"), "gid", Effect::Value),
+    field(opt("name", "NAME", "its name [after the script]").short('n'), "name", Effect::Value),
+    field(opt("instances", "N|max", "so many; of JavaScript: cluster mode").short('i'), "instances", Effect::Value),
+    rare(opt("namespace", "NAME", "its group of apps"), "namespace", Effect::Value),
+    rare(opt("cwd", "DIR", "where it runs [here]"), "cwd", Effect::Value),
+    rare(opt("interpreter", "PROG", "what runs the script; none: itself"), "interpreter", Effect::Value),
+    rare(opt("interpreter-args", "ARGS", "as --node-args"), "node_args", Effect::Value),
+    rare(opt("node-args", "ARGS", "options of Node"), "node_args", Effect::Value),
+    rare(switch("execute-command", "fork mode").short('x'), "exec_mode", Effect::Is("fork")),
+    rare(opt("exec-mode", "fork|cluster", "whether instances share a port"), "exec_mode", Effect::Value),
+    rare(switch("sticky", "clients of one address stay with one worker"), "sticky", Effect::Is("true")),
+    rare(opt("uid", "USER", "run as this user"), "uid", Effect::Value),
+    rare(opt("user", "USER", "as --uid").short('u'), "uid", Effect::Value),
+    rare(opt("gid", "GROUP", "and group"), "gid", Effect::Value),
     field(opt("max-memory-restart", "SIZE", "replace a worker above it: 512M"), "max_memory_restart", Effect::Value),
-    field(opt("max-restarts", "N", "give up after so many"), "max_restarts", Effect::Or("16")),
-    field(opt("min-uptime", "MS", "up so long, a start has succeeded"), "min_uptime", Effect::Value),
-    field(opt("restart-delay", "MS", "wait before each restart"), "restart_delay", Effect::Value),
-    field(opt("exp-backoff-restart-delay", "MS", "the same, growing"), "exp_backoff_restart_delay", Effect::Value),
-    field(switch("no-autorestart", "a job: its end is its end"), "autorestart", Effect::Is("false")),
-    field(opt("stop-exit-codes", "N,N", "these are no failure"), "stop_exit_codes", Effect::Codes),
-    field(short('k', opt("kill-timeout", "MS", "for a stop, before KILL")), "kill_timeout", Effect::Value),
-    field(switch("wait-ready", "ready is: process.send('ready')"), "wait_ready", Effect::Is("true")),
-    field(switch("wait-listen", "it must listen"), "wait", Effect::Is("listen")),
-    field(opt("listen-timeout", "MS", "to listen, or be ready, within"), "listen_timeout", Effect::Value),
-    field(
+    rare(opt("max-restarts", "N", "give up after so many"), "max_restarts", Effect::Or("16")),
+    rare(opt("min-uptime", "MS", "up so long, a start has succeeded"), "min_uptime", Effect::Value),
+    rare(opt("restart-delay", "MS", "wait before each restart"), "restart_delay", Effect::Value),
+    rare(opt("exp-backoff-restart-delay", "MS", "the same, growing"), "exp_backoff_restart_delay", Effect::Value),
+    rare(switch("no-autorestart", "a job: its end is its end"), "autorestart", Effect::Is("false")),
+    rare(opt("stop-exit-codes", "N,N", "these are no failure"), "stop_exit_codes", Effect::Codes),
+    rare(opt("kill-timeout", "MS", "for a stop, before KILL").short('k'), "kill_timeout", Effect::Value),
+    rare(switch("wait-ready", "ready is: process.send('ready')"), "wait_ready", Effect::Is("true")),
+    rare(switch("wait-listen", "it must listen"), "wait", Effect::Is("listen")),
+    rare(opt("listen-timeout", "MS", "to listen, or be ready, within"), "listen_timeout", Effect::Value),
+    rare(
         switch("shutdown-with-message", "'shutdown' instead of a signal"),
         "shutdown_with_message",
         Effect::Is("true"),
     ),
-    field(short('o', opt("output", "FILE", "what it writes to stdout")), "out_file", Effect::Value),
-    field(short('e', opt("error", "FILE", "and to stderr")), "error_file", Effect::Value),
-    field(short('l', opt("log", "FILE", "both")), "log_file", Effect::Or("true")),
-    field(switch("disable-logs", "no files"), "disable_logs", Effect::Is("true")),
-    field(switch("merge-logs", "one file for all workers, as always"), "merge_logs", Effect::Is("true")),
-    field(switch("time", "a time in front of each line"), "time", Effect::Is("true")),
-    field(opt("log-type", "json", "each line is an object"), "log_type", Effect::Value),
-    field(opt("log-date-format", "F", "a time; its format is RFC 3339"), "log_date_format", Effect::Value),
-    field(opt("filter-env", "PART", "no variable with it in its name"), "filter_env", Effect::Value),
-    field(switch("source-map-support", "Node's --enable-source-maps"), "source_map_support", Effect::Is("true")),
-    field(switch("no-autostart", "write it down, start nothing"), "autostart", Effect::Is("false")),
-    field(switch("no-treekill", "the signal goes to the program alone"), "treekill", Effect::Is("false")),
-    field(short('p', opt("pid", "FILE", "a warning: ~/.pm/APP/pid is it")), "pid_file", Effect::Value),
-    field(short('c', opt("cron", "T", "not here: a warning")), "cron_restart", Effect::Value),
-    field(opt("cron-restart", "T", "not here: a warning"), "cron_restart", Effect::Value),
-    field(switch("watch", "not here: a warning"), "watch", Effect::Directory),
-    field(opt("ignore-watch", "P", "not here: a warning"), "ignore_watch", Effect::Value),
-    field(opt("watch-delay", "MS", "not here: a warning"), "watch_delay", Effect::Value),
+    rare(opt("output", "FILE", "what it writes to stdout").short('o'), "out_file", Effect::Value),
+    rare(opt("error", "FILE", "and to stderr").short('e'), "error_file", Effect::Value),
+    rare(opt("log", "FILE", "both").short('l'), "log_file", Effect::Or("true")),
+    rare(switch("disable-logs", "no files"), "disable_logs", Effect::Is("true")),
+    rare(switch("merge-logs", "one file for all workers, as always"), "merge_logs", Effect::Is("true")),
+    rare(switch("time", "a time in front of each line"), "time", Effect::Is("true")),
+    rare(opt("log-type", "json", "each line is an object"), "log_type", Effect::Value),
+    rare(opt("log-date-format", "F", "a time; its format is RFC 3339"), "log_date_format", Effect::Value),
+    rare(opt("filter-env", "PART", "no variable with it in its name"), "filter_env", Effect::Value),
+    rare(switch("source-map-support", "Node's --enable-source-maps"), "source_map_support", Effect::Is("true")),
+    rare(switch("no-autostart", "write it down, start nothing"), "autostart", Effect::Is("false")),
+    rare(switch("no-treekill", "the signal goes to the program alone"), "treekill", Effect::Is("false")),
+    rare(opt("pid", "FILE", "a warning: ~/.pm/APP/pid is it").short('p'), "pid_file", Effect::Value),
+    rare(opt("cron", "T", NOT_HERE).short('c'), "cron_restart", Effect::Value),
+    rare(opt("cron-restart", "T", NOT_HERE), "cron_restart", Effect::Value),
+    rare(switch("watch", NOT_HERE), "watch", Effect::Directory),
+    rare(opt("ignore-watch", "P", NOT_HERE), "ignore_watch", Effect::Value),
+    rare(opt("watch-delay", "MS", NOT_HERE), "watch_delay", Effect::Value),
 ];
 
 /// What every verb takes.
 pub(crate) const COMMON: &[Opt] = &[
-    short('s', switch("silent", "no table behind it")),
-    switch("no-color", "no colours"),
-    short('h', switch("help", "this text")),
+    switch("silent", "no table behind it").short('s').rare(),
+    switch("no-color", "no colours").rare(),
+    switch("help", "this text").short('h'),
 ];
 
 /// What these of PM2 say is so here, or was its own business: taken where apps are meant, without effect.
@@ -100,7 +103,7 @@ pub(crate) const NOTHING: &[Opt] = &[
     switch("no-automation", ""),
     switch("disable-trace", ""),
     switch("disable-source-map-support", ""),
-    short('m', switch("mini-list", "")),
+    switch("mini-list", "").short('m'),
     opt("parallel", "N", ""),
     opt("ext", "LIST", ""),
 ];

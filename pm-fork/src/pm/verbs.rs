@@ -4,13 +4,12 @@ use pm_common::cli::options::{Opt, opt, switch};
 use pm_common::cli::report::{self, Failure, print};
 
 use crate::pm::call::Verb;
-use crate::pm::options::short;
 use crate::pm::{apps, boot, logs, renew, show, start};
 
 const ONLY: Opt = opt("only", "A,B", "of a config file: these apps");
 const ENV: Opt = opt("env", "NAME", "of a config file: env_NAME over env");
-const UPDATE_ENV: Opt = short('a', switch("update-env", "take this shell's variables"));
-const FORCE: Opt = short('f', switch("force", "of a config file: restart where a reload is not enough"));
+const UPDATE_ENV: Opt = switch("update-env", "take this shell's variables").short('a');
+const FORCE: Opt = switch("force", "of a config file: restart where a reload is not enough").short('f');
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\n");
 const UPDATE: &str = "nothing to update: there is no daemon; an app takes the new tools when it is restarted";
@@ -27,26 +26,26 @@ fn nothing(why: &str) -> Result<u8, Failure> {
 /// All verbs, in the order of the help.
 pub(crate) const VERBS: &[Verb] = &[
     Verb {
-        about: "Starts a script, a command, a config file, or apps that are known; back when they are ready.",
+        about: "Starts a script, a command, a config file, known apps; back when they are ready.",
         options: &[
             ONLY,
             ENV,
             UPDATE_ENV,
-            short('f', switch("force", "a second app of the script, NAME-2")),
+            switch("force", "a second app of the script, NAME-2").short('f').rare(),
             switch("no-daemon", "in the foreground, as a container wants it"),
             switch("dry-run", "start nothing, say what would run"),
-            switch("attach", "then show the logs"),
+            switch("attach", "then show the logs").rare(),
         ],
         fields: true,
         example: "pm start app.js -i max --max-memory-restart 512M -- --port 3000",
-        made_of: "pm-fork [pm-log] pm-restart [pm-cluster -n N] node app.js; --dry-run prints it",
+        made_of: "pm-fork [pm-log] pm-restart [pm-cluster -n N] node app.js (--dry-run)",
         ..Verb::new("start", "[TARGET...] [-- ARGS OF THE APP]", start::run)
     },
     Verb {
         about: "Ends apps, all at once; back when they have ended. They stay in the list.",
         options: &[ONLY, ENV],
         example: "pm stop web api",
-        made_of: "pm-fork --stop APP: TERM to the supervisor, which drains its workers and ends them",
+        made_of: "pm-fork --stop APP: TERM to the supervisor, which drains its workers",
         ..Verb::new("stop", "TARGET...", apps::stop)
     },
     Verb {
@@ -60,11 +59,11 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         aliases: &["gracefulReload", "startOrReload", "startOrGracefulReload"],
-        about: "Replaces all workers, each new one ready before its old one goes; cluster mode loses no request.",
+        about: "Replaces all workers, each new one ready first; cluster mode loses no request.",
         options: &[ONLY, ENV, UPDATE_ENV, FORCE, switch("moved", "the new code is meant to listen elsewhere")],
         fields: true,
         example: "pm reload ecosystem.config.js --env production",
-        made_of: "pm-stat --wait rolled APP & pm-fork --signal HUP [--moved] APP; wait $!",
+        made_of: "pm-stat --wait rolled APP, and pm-fork --signal HUP [--moved] APP",
         ..Verb::new("reload", "TARGET...", renew::run)
     },
     Verb {
@@ -79,7 +78,7 @@ pub(crate) const VERBS: &[Verb] = &[
         about: "Gives an app in cluster mode another number of workers.",
         options: &[ONLY, ENV],
         example: "pm scale web +2",
-        made_of: "pm-fork --scale N APP: TTIN or TTOU to pm-cluster, for each worker more or fewer",
+        made_of: "pm-fork --scale N APP: a TTIN or TTOU to pm-cluster for each worker",
         ..Verb::new("scale", "APP N|+N|-N", apps::scale)
     },
     Verb {
@@ -185,7 +184,7 @@ pub(crate) const VERBS: &[Verb] = &[
     Verb {
         aliases: &["dump"],
         about: "Keeps the list of apps, for resurrect.",
-        options: &[short('f', switch("force", "an empty list, too"))],
+        options: &[switch("force", "an empty list, too").short('f')],
         example: "pm save",
         made_of: "pm-fork --save | pm-fork --keep",
         ..Verb::new("save", "", apps::save)
@@ -212,7 +211,7 @@ pub(crate) const VERBS: &[Verb] = &[
         about: "Has a user's saved apps brought back at boot, by systemd.",
         options: boot::OPTIONS,
         example: "pm startup -u deploy",
-        made_of: "a unit in /etc/systemd/system that runs pm resurrect, pm reload all, pm kill",
+        made_of: "a systemd unit that runs pm resurrect, pm reload all, pm kill",
         ..Verb::new("startup", "[systemd]", boot::startup)
     },
     Verb {

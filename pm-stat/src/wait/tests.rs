@@ -4,7 +4,7 @@ use pm_common::app::status::{
 
 use pm_common::app::wait::Sight;
 use pm_common::policy::record::Then;
-use pm_common::policy::supervisor::{Awaiting, SUPERVISOR_KILLED};
+use pm_common::policy::supervisor::Awaiting;
 
 use super::*;
 
@@ -156,22 +156,6 @@ fn an_aborted_roll_says_where_and_why() {
     );
 }
 
-#[test]
-fn a_roll_that_its_supervisor_did_not_survive_says_once_what_followed() {
-    for (tool, what) in [("pm-cluster", "reload of web was aborted"), ("pm-restart", "restart of web failed")] {
-        let serves = |ready: &[WorkerState]| {
-            let mut status = given_up(tool, "", SupervisorState::Ready, ready);
-            status.supervisor.roll.as_mut().expect("there").reason = SUPERVISOR_KILLED.to_owned();
-            verdicts(ROLLED, &[sight(&[rolls(7, 1, 0, None)]), sight(&[status])]).remove(1)
-        };
-        assert_eq!(serves(&[WorkerState::Ready]), format!("the {what}: {SUPERVISOR_KILLED}"));
-        assert!(
-            serves(&[WorkerState::Backoff]).starts_with(&format!("the {what}: {SUPERVISOR_KILLED}; ")),
-            "none serves yet"
-        );
-    }
-}
-
 /// A roll that was given up, by the word for what followed, and what the supervisor is at now.
 fn given_up(tool: &str, then: &str, state: SupervisorState, workers: &[WorkerState]) -> Status {
     let ready = workers.iter().filter(|worker| **worker == WorkerState::Ready).count();
@@ -192,6 +176,14 @@ fn what_follows_an_aborted_roll_is_known_and_not_guessed() {
     let left = "its policy (--restart, --stop-codes) leaves it down";
     for (tool, then, state, workers, wanted) in [
         ("pm-restart", "started-again", Ready, &[waits] as &[_], "it is down, and tried again"),
+        (
+            "pm-restart",
+            "all-started-again",
+            Ready,
+            &[SERVES],
+            "every worker was started again from the release before it",
+        ),
+        ("pm-restart", "all-started-again", Ready, &[waits], "it is down, and tried again"),
         ("pm-restart", "down", Ready, &[down], left),
         ("pm-restart", "down", Stopping, &[down], left),
         ("pm-restart", "down", Ended, &[down], left),
@@ -203,6 +195,13 @@ fn what_follows_an_aborted_roll_is_known_and_not_guessed() {
         ("pm-cluster", "down", Ready, &[SERVES], &format!("{left}, the others go on")),
         ("pm-cluster", "down", Ready, &[down], left),
         ("pm-cluster", "started-again", Ready, &[SERVES], "it is tried again, the others go on"),
+        (
+            "pm-cluster",
+            "all-started-again",
+            Ready,
+            &[SERVES],
+            "every worker was started again from the release before it",
+        ),
         ("pm-cluster", "others-go-on", Ready, &[SERVES], "the old workers go on"),
         (
             "pm-cluster",

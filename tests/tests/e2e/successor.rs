@@ -136,6 +136,7 @@ fn a_roll_under_way_is_aborted() {
     succeed(&chain, 2);
     let rolls = roll::state(&chain);
     assert_eq!((roll::number(&rolls, "ended"), &rolls["ok"]), (asked, &false.into()), "{rolls}");
+    assert_eq!(rolls["then"], "all-started-again", "{rolls}");
     assert!(rolls["reason"].as_str().is_some_and(|why| why.contains("was killed")), "{rolls}");
     assert_eq!(deploy::versions(&scene), ["1"], "{}", chain.output());
     let since = (asked - 1).to_string();

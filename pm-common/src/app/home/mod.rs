@@ -33,7 +33,7 @@ pub use lock::{Claim, Lock};
 pub use name::{check as check_name, implied as implied_name, of_directory as directory_name, script as script_of};
 pub(crate) use place::create_file;
 use place::{Trouble, check_dir, check_home, make_dir};
-pub use place::{check_for, read_regular, read_regular_of};
+pub use place::{check_for, owner_of, read_regular, read_regular_of};
 pub use room::try_room;
 pub use start::{DEFAULT_NAMESPACE, LARGEST as LARGEST_START, Mode, START, Start};
 pub use turn::Turns;
@@ -87,10 +87,9 @@ impl Home {
     /// Who answers for an app here, as its directory says: what another user's files name is theirs alone, never ours.
     ///
     /// # Errors
-    /// 125: a link of another user's leads here, or the directory is not of who owns the place of all apps.
+    /// As [`owner_of`].
     pub fn owner_of(&self, app: &str) -> Result<u32, Failure> {
-        let dir = self.dir(app).unwrap_or_default();
-        place::owner_of(&self.path, &dir).map_err(|trouble| Failure::own(trouble.text()))
+        owner_of(&self.dir(app).unwrap_or_default())
     }
 
     /// The directory of an app, there or not; `None` if no app can have this name.

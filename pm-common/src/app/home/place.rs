@@ -163,7 +163,14 @@ fn check_links(home: &Path) -> Result<(), Trouble> {
 }
 
 /// The owner of an app's directory, which is also that of the place of all apps, unless that is ours or root's.
-pub(super) fn owner_of(home: &Path, dir: &Path) -> Result<u32, Trouble> {
+///
+/// # Errors
+/// 125: a link of another user's leads here, or the directory is not of who owns the place of all apps.
+pub fn owner_of(dir: &Path) -> Result<u32, Failure> {
+    owner_in(dir.parent().unwrap_or(dir), dir).map_err(|trouble| Failure::own(trouble.text()))
+}
+
+fn owner_in(home: &Path, dir: &Path) -> Result<u32, Trouble> {
     check_links(home)?;
     let place = std::fs::metadata(home).map_err(|e| Trouble::Io(home.to_owned(), e))?.uid();
     let found = std::fs::symlink_metadata(dir).map_err(|e| Trouble::Io(dir.to_owned(), e))?;

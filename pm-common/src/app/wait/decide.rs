@@ -8,7 +8,7 @@ use crate::app::status::{
 };
 use crate::cli::shell;
 use crate::policy::record::Then;
-use crate::policy::supervisor::{Awaiting, SUPERVISOR_KILLED};
+use crate::policy::supervisor::Awaiting;
 use crate::policy::time::Span;
 use crate::policy::worker::Why;
 
@@ -200,10 +200,8 @@ impl<'a> Decision<'a> {
             let what = if alone { format!("restart of {app} failed") } else { format!("reload of {app} was aborted") };
             let slot = roll.slot.filter(|_| !alone).map_or_else(String::new, |slot| format!("slot {slot}: "));
             let reason = if roll.reason.is_empty() { "no reason is known" } else { &roll.reason };
-            // What followed is part of the reason there.
-            let told = roll.reason == SUPERVISOR_KILLED && line.ready > 0;
-            let follows = if told { String::new() } else { format!("; {}", self.follows(then, status, alone)) };
-            format!("the {what}: {slot}{reason}{follows}")
+            let follows = self.follows(then, status, alone);
+            format!("the {what}: {slot}{reason}; {follows}")
         };
         WaitEnd::Failed { message, quoted: roll.stderr.clone() }
     }
@@ -216,9 +214,13 @@ impl<'a> Decision<'a> {
         }
         let serves = status.supervisor.ready > 0;
         let waits = |worker: &WorkerLine| !matches!(worker.state, WorkerState::Down | WorkerState::Failed);
-        let is_tried = then == Some(Then::StartedAgain) || status.workers.iter().any(waits);
+        let is_tried =
+            matches!(then, Some(Then::StartedAgain | Then::AllStartedAgain)) || status.workers.iter().any(waits);
         match then {
             Some(Then::NewGoesOn) => "the new one goes on, as none is started after it (--restart never)".to_owned(),
+            Some(Then::AllStartedAgain) if serves => {
+                "every worker was started again from the release before it".to_owned()
+            }
             Some(Then::Nothing) if serves => {
                 "its policy (--restart, --stop-codes) leaves it down, the others go on".to_owned()
             }
@@ -229,7 +231,7 @@ impl<'a> Decision<'a> {
             // Its own old worker had to end first.
             Some(Then::StartedAgain) if serves => "it is tried again, the others go on".to_owned(),
             Some(Then::OthersGoOn | Then::StartedAgain) | None if serves => "the old workers go on".to_owned(),
-            Some(Then::OthersGoOn | Then::StartedAgain) | None => {
+            Some(Then::OthersGoOn | Then::StartedAgain | Then::AllStartedAgain) | None => {
                 let tried = if is_tried { ", and they are tried again" } else { "" };
                 format!("none of its workers serves{tried}: pm logs {}", shell::quoted(self.app))
             }

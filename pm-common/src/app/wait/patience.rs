@@ -126,7 +126,7 @@ pub fn suspended(sight: &Sight) -> Option<String> {
 /// The longest that the rules allow between two things that a supervisor has to say.
 fn step(statuses: &[Status]) -> Span {
     let rules = statuses.iter().map(|status| policy_options::from_json(&status.supervisor.policy).unwrap_or_default());
-    let of_rules = |rules: Rules| (rules.stop_delay + rules.grace).max(rules.backoff.1);
+    let of_rules = |rules: Rules| rules.stop_time().max(rules.backoff.1);
     let told = |key: &str, status: &Status| status.supervisor.policy.get(key).and_then(serde_json::Value::as_u64);
     let of_ready = |status: &Status| {
         Span(told("ready_timeout_ns", status).unwrap_or(READY_TIMEOUT.0)) + Span(told("soak_ns", status).unwrap_or(0))

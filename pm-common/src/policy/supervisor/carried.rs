@@ -180,7 +180,8 @@ impl Supervisor {
         (rolls.requested, rolls.started, rolls.ended) = (requested, requested, requested);
         rolls.current = said.current.min(requested);
         rolls.last = if requested > ended {
-            Some(Outcome { ok: false, reason: AbortReason::SupervisorKilled.to_string(), slot: said.at, then: None })
+            let (reason, then) = (AbortReason::SupervisorKilled.to_string(), Some(Then::AllStartedAgain));
+            Some(Outcome { ok: false, reason, slot: said.at, then })
         } else {
             said.ok.map(|ok| Outcome { ok, reason: said.reason.clone(), slot: said.slot, then: said.then })
         };

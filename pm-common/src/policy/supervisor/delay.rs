@@ -32,7 +32,7 @@ impl Supervisor {
     pub(super) fn put_off(&mut self, now: Mono, stopping: Stopping, out: &mut Vec<Action>) {
         let delay = self.rules.stop_delay;
         self.delay = Some(Delay { stopping, until: now + delay });
-        out.push(Action::AnnounceStop(delay + self.rules.grace));
+        out.push(Action::AnnounceStop(self.rules.stop_time()));
     }
 
     /// Takes a request during the delay. Who insists ends the delay, and that is a new first request: what one more

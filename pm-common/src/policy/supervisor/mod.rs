@@ -36,7 +36,6 @@ use super::worker::{Due, Excuse, Life, Proof, ReadyBy, StopSent, Why, Worker};
 
 use delay::Delay;
 use roll::Rolls;
-pub use roll::SUPERVISOR_KILLED;
 use stops::Stopping;
 
 pub use super::opened::Heard;

@@ -8,10 +8,6 @@ use super::super::stops::begin_drain;
 use super::super::{Action, Exit, Life, Listening, Mono, ReadyBy, Record, Span, Supervisor, Why, Worker};
 use super::{Outcome, Rolls};
 
-/// Why a roll failed that its supervisor did not survive, and what followed.
-pub const SUPERVISOR_KILLED: &str =
-    "its supervisor was killed before it had ended, and every worker was started again from the release before it";
-
 /// Why a roll did not replace every worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) enum AbortReason {
@@ -37,7 +33,7 @@ pub(in super::super) enum AbortReason {
     Stopped,
     /// The supervisor gives up on its workers.
     GaveUp,
-    /// The supervisor did not survive the roll.
+    /// The supervisor did not survive the roll; every worker is started again ([`Then::AllStartedAgain`]).
     SupervisorKilled,
 }
 
@@ -88,7 +84,7 @@ impl fmt::Display for AbortReason {
             }
             Self::Stopped => f.write_str("the supervisor was stopped"),
             Self::GaveUp => f.write_str("the supervisor gave up"),
-            Self::SupervisorKilled => f.write_str(SUPERVISOR_KILLED),
+            Self::SupervisorKilled => f.write_str("its supervisor was killed before it had ended"),
         }
     }
 }

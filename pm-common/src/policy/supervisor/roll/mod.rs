@@ -8,7 +8,6 @@ mod view;
 use std::collections::VecDeque;
 
 pub(super) use self::abort::AbortReason;
-pub use self::abort::SUPERVISOR_KILLED;
 pub(super) use self::room::Room;
 pub(super) use self::state::{Outcome, Roll, Rolls, Stage};
 use super::super::crash_loop::Intensity;
