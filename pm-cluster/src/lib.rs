@@ -87,7 +87,7 @@ fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Res
         channel_number,
         preload: plan::preload(&argv, options.preload && (with_channel || open.is_some() || node == Node::Below)),
         linger: options.rules.linger(),
-        drain_time: options.rules.drain_time(),
+        rules: options.rules.clone(),
         health: options.health.clone(),
         sockets: passed::variables(&sockets),
         // Bun takes no notice of NODE_OPTIONS.

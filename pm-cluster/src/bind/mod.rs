@@ -7,8 +7,10 @@
 
 mod budget;
 mod caller;
+mod connects;
 mod decide;
 pub(crate) mod fanout;
+mod listen;
 mod place;
 pub mod probe;
 mod twice;
@@ -33,9 +35,9 @@ use pm_common::sys::seccomp::{self, Arrival, Call, Listener, Notice};
 use pm_common::sys::socket;
 
 use crate::sockets::Sockets;
-use crate::sockets::wanted::BindAddress;
 use budget::Budget;
 use caller::Caller;
+use connects::{Connects, Probes};
 use decide::{AllPending, Bind, Pending, Verdict};
 use fanout::FanoutQuestion;
 use pm_common::node::inspector;
@@ -81,6 +83,8 @@ pub struct Binds {
     taken: Option<u16>,
     /// Where a worker that binds just now is found to listen no more.
     closed: Vec<Listening>,
+    /// Whether the app's workers connect to their port before they listen.
+    probes: Probes,
     proc: Proc,
 }
 
@@ -97,6 +101,9 @@ struct Watched {
     pid: i32,
     /// The worker has ended; what it left may still call.
     ended: bool,
+    /// An address was bound for clients to come to.
+    bound: bool,
+    connects: Connects,
 }
 
 /// A call and who makes it.
@@ -125,23 +132,33 @@ impl Binds {
             warnings: Vec::new(),
             taken: None,
             closed: Vec::new(),
+            probes: Probes::default(),
             proc: Proc::default(),
         }
     }
 
-    /// Has a worker that is about to start watched; `channel` is its end of Node's channel.
+    /// Has a worker of this release that is about to start watched; `channel` is its end of Node's channel.
     ///
     /// # Errors
     /// Out of descriptors.
-    pub fn prepare(&mut self, who: WorkerId, channel: Option<u64>, plan: &mut Plan) -> io::Result<()> {
+    pub fn prepare(&mut self, who: WorkerId, release: u64, channel: Option<u64>, plan: &mut Plan) -> io::Result<()> {
         if self.fanout == Fanout::Off {
             return Ok(());
         }
         let (ours, theirs) = fdpass::pair()?;
-        plan.watch = Some(theirs);
-        let (budget, pending) = (Budget::default(), AllPending::default());
-        let awaited = Some(ours);
-        let watched = Watched { awaited, listener: None, channel, budget, pending, pid: 0, ended: false };
+        let connects = self.connects_of(release);
+        plan.watch = Some((theirs, connects.told()));
+        let watched = Watched {
+            awaited: Some(ours),
+            listener: None,
+            channel,
+            budget: Budget::default(),
+            pending: AllPending::default(),
+            pid: 0,
+            ended: false,
+            bound: false,
+            connects,
+        };
         self.watched.insert(who, watched);
         Ok(())
     }
@@ -204,17 +221,34 @@ impl Binds {
         heard.filter_map(|(who, watched)| Some(Source::to_read(*who, watched.listener.as_ref()?.as_fd())))
     }
 
-    fn answer_all(&mut self, who: WorkerId, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
+    /// Says whether any of the calls was more than a connect.
+    fn answer_all(&mut self, who: WorkerId, sockets: &mut Sockets, events: &mut VecDeque<Event>) -> bool {
+        let mut binds = false;
         for _ in 0..CALLS_PER_TURN {
-            let Some(listener) = self.watched.get(&who).and_then(|watched| watched.listener.as_ref()) else { return };
+            let Some(listener) = self.watched.get(&who).and_then(|watched| watched.listener.as_ref()) else { break };
             match listener.next() {
-                Arrival::Notice(notice) => self.on_call(who, notice, sockets, events),
-                Arrival::Nothing => return,
+                Arrival::Notice(notice) if matches!(notice.call, Call::Connect { .. }) => {
+                    self.on_connect(who, notice, sockets);
+                }
+                Arrival::Notice(notice) => {
+                    binds = true;
+                    self.on_call(who, notice, sockets, events);
+                }
+                Arrival::Nothing => break,
                 Arrival::Gone => {
-                    self.watched.remove(&who);
-                    return;
+                    self.all_ended(who);
+                    break;
                 }
             }
+        }
+        binds
+    }
+
+    /// No process of the worker is left; what it did is known until its end is told.
+    fn all_ended(&mut self, who: WorkerId) {
+        match self.watched.get_mut(&who).filter(|watched| !watched.ended) {
+            Some(watched) => watched.listener = None,
+            None => drop(self.watched.remove(&who)),
         }
     }
 
@@ -231,7 +265,7 @@ impl Binds {
             self.note_left_behind((notice.thread, address, length));
         }
         let answer = match (notice.call, process) {
-            (_, None) => None,
+            (_, None) | (Call::Connect { .. }, _) => None,
             (Call::Bind { fd, address, length }, Some(process)) => {
                 let answer = self.on_bind(&asked(fd, process), (notice.thread, address, length), sockets);
                 let taken = self.taken.take().map(status::port_taken);
@@ -283,6 +317,9 @@ impl Binds {
         }
         let inspector = asked.process.inspects_at(memory.0, address.port());
         let verdict = decide::bind(&Bind { address, protocol, ours, asks: self.speaks_node(asked), inspector });
+        if let (Verdict::Lanes | Verdict::Shared, Some(watched)) = (verdict, self.watched.get_mut(&asked.who)) {
+            watched.bound = true;
+        }
         match (verdict, socket) {
             (Verdict::LeaveAlone, _) | (Verdict::Inspector, None) => None,
             (Verdict::Inspector, Some(socket)) => self.bind_inspector(asked.who, address, &socket),
@@ -332,63 +369,5 @@ impl Binds {
     fn speaks_node(&self, asked: &Asked) -> bool {
         let Some(channel) = self.watched.get(&asked.who).and_then(|watched| watched.channel) else { return false };
         procfs::is_node(asked.process.0) && asked.process.was_given(channel)
-    }
-
-    fn on_listen(
-        &mut self,
-        asked: &Asked,
-        backlog: i32,
-        sockets: &mut Sockets,
-        events: &mut VecDeque<Event>,
-    ) -> Option<Result<(), i32>> {
-        let inode = asked.process.inode(asked.fd)?;
-        if !self.waits(asked) {
-            return None;
-        }
-        if sockets.knows(inode) {
-            if let Err(error) = sockets.listen_again(inode) {
-                return Some(Err(error.raw_os_error().unwrap_or(socket::EINVAL)));
-            }
-            let address = sockets.listens_on(asked.who, inode)?;
-            return self.listening(asked, address, events);
-        }
-        let socket = self.duplicate(asked)?;
-        let bound = socket::local_inet(&socket).ok()?;
-        if !self.waits(asked) {
-            return None;
-        }
-        let pending = self.watched.get_mut(&asked.who)?.pending.take(inode, bound)?;
-        let only_v6 = bound.is_ipv6() && socket::is_only_v6(&socket).unwrap_or(false);
-        let at = BindAddress { address: bound, only_v6 };
-        if let Some(address) = pending.lane.then(|| self.lend_late(asked, at, pending, sockets)).flatten() {
-            return self.listening(asked, address, events);
-        }
-        match sockets.adopt(asked.who, at, socket, pending.lane, backlog) {
-            Err(error) => return Some(Err(error.raw_os_error().unwrap_or(socket::EINVAL))),
-            Ok(Some(lent)) => {
-                self.put(asked, &lent, &asked.process.uses(inode).all)?.ok()?;
-            }
-            Ok(None) => {}
-        }
-        self.listening(asked, sockets.at(at)?.clone(), events)
-    }
-
-    /// A program that finds that the socket which it was given listens already does not call listen.
-    fn on_listens(&mut self, asked: &Asked, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
-        let inode = asked.process.inode(asked.fd).filter(|inode| sockets.knows(*inode) && self.waits(asked));
-        if let Some(address) = inode.and_then(|inode| sockets.listens_on(asked.who, inode)) {
-            self.listening(asked, address, events);
-        }
-    }
-
-    fn listening(
-        &mut self,
-        asked: &Asked,
-        address: Listening,
-        events: &mut VecDeque<Event>,
-    ) -> Option<Result<(), i32>> {
-        self.listens_at(asked.who, &address);
-        events.push_back(Event::Listening { id: asked.who, address, fixed: true });
-        Some(Ok(()))
     }
 }

@@ -79,7 +79,7 @@ impl Adapter for Cluster {
         let script = self.settings.script(release, &self.primary.blame);
         worker.progress.with_script = !script.is_empty() && self.settings.is_heard;
         plan.env.extend(script);
-        self.binds.prepare(id, channel, plan)?;
+        self.binds.prepare(id, release.number, channel, plan)?;
         // Whoever may look at its calls may trace it in a drain.
         plan.traceable = self.settings.tells_clients && plan.watch.is_some();
         if self.settings.with_channel {
@@ -115,6 +115,7 @@ impl Adapter for Cluster {
         if let Some(worker) = self.primary.worker_mut(id) {
             worker.in_service = true;
             self.sockets.steer_in(id);
+            self.binds.serves(id, &self.sockets);
             self.sockets.note_unused();
         }
     }
@@ -154,13 +155,15 @@ impl Adapter for Cluster {
         let _ = (0..LAST_READS).find(|_| self.read(id, &mut late).closed);
         self.say_warnings();
         self.sockets.note_unused();
+        let follows = exit.filter(|exit| self.settings.rules.restarts_after(*exit));
+        let probed = follows.is_some_and(|exit| self.binds.has_perhaps_probed(id, exit, &self.sockets));
         self.binds.ended(id);
         self.inspectors.gone(id);
         self.drains.forget(id);
         self.forget_health(id);
         self.sockets.gone(id);
         let progress = self.primary.gone(id, &self.sockets);
-        progress.zip(exit).is_some_and(|(progress, exit)| self.is_excused(id, &progress, exit))
+        progress.zip(exit).is_some_and(|(progress, exit)| self.is_excused(id, &progress, exit)) || probed
     }
 
     fn release_slot(&mut self, slot: u32) {

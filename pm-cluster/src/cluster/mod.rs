@@ -58,7 +58,7 @@ impl Cluster {
             sockets,
             primary,
             binds,
-            drains: Drains::new(settings.drain_time, settings.tells_clients),
+            drains: Drains::new(settings.rules.drain_time(), settings.tells_clients),
             health: settings.health.clone().map(Health::new),
             lag: Lag::new(max_lag),
             inspectors: inspector::Ports::default(),

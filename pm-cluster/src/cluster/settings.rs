@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 
+use pm_common::policy::rules::Rules;
 use pm_common::policy::time::Span;
 use pm_common::supervise::release::Release;
 
@@ -24,8 +25,8 @@ pub(crate) struct Settings {
     pub(crate) preload: Preload,
     /// How long idle connections linger.
     pub(crate) linger: Span,
-    /// How long a drain may take.
-    pub(crate) drain_time: Span,
+    /// How long a drain may take, and which ends of a worker are followed by a new one.
+    pub(crate) rules: Rules,
     /// The program loads what NODE_OPTIONS names, as far as we know.
     pub(crate) is_heard: bool,
     /// What a worker must answer before it is ready.

@@ -17,6 +17,7 @@ use pm_common::sys::socket::{self, EADDRINUSE, EMFILE, Join};
 
 mod address;
 mod addresses;
+mod answers;
 mod bound;
 mod declared;
 mod lanes;

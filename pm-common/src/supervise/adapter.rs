@@ -10,6 +10,7 @@ use crate::policy::exit::Exit;
 use crate::policy::supervisor::Event;
 use crate::policy::time::Mono;
 use crate::supervise::release::Release;
+use crate::sys::seccomp::ToldCalls;
 
 /// What a worker is started with, beyond the chain's own arguments.
 #[derive(Debug, Default)]
@@ -22,8 +23,8 @@ pub struct Plan {
     pub keep: Vec<OwnedFd>,
     /// One that it finds under this number (`sys::passed::place`); ours is closed once it has started.
     pub place: Option<(OwnedFd, RawFd)>,
-    /// Have its binds told over this socket (`sys::seccomp`); what comes of it is there before `Adapter::started`.
-    pub watch: Option<OwnedFd>,
+    /// Have these of its calls told over this socket (`sys::seccomp`); what comes of it is there before `Adapter::started`.
+    pub watch: Option<(OwnedFd, ToldCalls)>,
     /// We, and what we start, may trace it (`sys::ptrace`).
     pub traceable: bool,
     /// Sockets that it finds from descriptor 3 on (`sys::passed`).

@@ -147,7 +147,7 @@ impl<A: Adapter> Supervise<A> {
         let directory = from.directory.as_fd();
         let env = from.env.iter().cloned().chain(plan.env).collect();
         let keep = plan.keep.iter().map(AsFd::as_fd).collect();
-        let watch = plan.watch.as_ref().map(AsFd::as_fd);
+        let watch = plan.watch.as_ref().map(|(to, told)| (to.as_fd(), *told));
         let place = plan.place.as_ref().map(|(fd, number)| (fd.as_fd(), *number));
         let sockets = plan.sockets.iter().map(AsFd::as_fd).collect();
         let (argv, Opened { out, err }) = (plan.argv.as_deref().unwrap_or(&self.argv), outputs);

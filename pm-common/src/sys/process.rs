@@ -37,8 +37,8 @@ pub struct Launch<'a> {
     pub keep: Vec<BorrowedFd<'a>>,
     /// One that it finds under this number ([`super::passed::place`]).
     pub place: Option<(BorrowedFd<'a>, RawFd)>,
-    /// Have its calls of bind and listen told over this socket, if that is possible ([`super::seccomp::receive`]).
-    pub watch: Option<BorrowedFd<'a>>,
+    /// Have these of its calls told over this socket, if that is possible ([`super::seccomp::receive`]).
+    pub watch: Option<(BorrowedFd<'a>, super::seccomp::ToldCalls)>,
     /// We, and what we start, may trace it ([`super::ptrace`]).
     pub traceable: bool,
     /// Sockets that it finds from descriptor 3 on ([`super::passed`]).
@@ -80,7 +80,7 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
     launch.err.into_iter().for_each(|fd| _ = command.stderr(fd));
     let directory = launch.directory.as_raw_fd();
     let keep: Vec<RawFd> = launch.keep.iter().map(AsRawFd::as_raw_fd).collect();
-    let watch = launch.watch.as_ref().map(AsRawFd::as_raw_fd);
+    let watch = launch.watch.map(|(to, told)| (to.as_raw_fd(), told));
     let place = launch.place.map(|(fd, number)| (fd.as_raw_fd(), number));
     let passed = if launch.sockets.is_empty() {
         Ok(None)
@@ -102,7 +102,7 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
                 libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
             }
             keep.iter().try_for_each(|fd| checked(libc::fcntl(*fd, libc::F_SETFD, 0)))?;
-            watch.into_iter().for_each(super::seccomp::install);
+            watch.into_iter().for_each(|(to, told)| super::seccomp::install(to, told));
             if traceable {
                 super::ptrace::let_parent_trace();
             }

@@ -9,7 +9,7 @@ use nix::sys::wait::WaitStatus;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::daemon::{Fork, fork};
-use super::seccomp::{self, Arrival, Call, Listener, Notice};
+use super::seccomp::{self, Arrival, Call, Listener, Notice, ToldCalls};
 use super::{fdpass, ptrace, reach, socket};
 
 /// How long the child may take for one step: it is never reached but on a machine that stands still.
@@ -91,7 +91,7 @@ fn attempt() -> io::Result<Trial> {
     let (ours, theirs) = fdpass::pair()?;
     match fork()? {
         Fork::Child => {
-            seccomp::install(theirs.as_raw_fd());
+            seccomp::install(theirs.as_raw_fd(), ToldCalls::Binds);
             let errno = bind_and_listen().err().and_then(|error| error.raw_os_error()).unwrap_or(0);
             // SAFETY: _exit(2) only ends this process, without cleaning up what is the parent's.
             unsafe { libc::_exit(errno) }
@@ -181,7 +181,7 @@ mod tests {
         // SAFETY: both children only make system calls on descriptors that were made before, and end with _exit(2).
         let child = unsafe { libc::fork() };
         if child == 0 {
-            seccomp::install(theirs.as_raw_fd());
+            seccomp::install(theirs.as_raw_fd(), ToldCalls::Binds);
             // SAFETY: as above.
             if unsafe { libc::fork() } == 0 {
                 drop((ours, theirs, release));

@@ -18,6 +18,7 @@ mod beside_pm2;
 mod booted;
 mod closing;
 mod codes;
+mod connects;
 mod crash;
 mod drain;
 mod escapes;

@@ -21,7 +21,7 @@ pub use crate::policy::listening::UnixName;
 mod datagram;
 
 pub use datagram::{UdpOptions, udp_bound};
-pub use nix::libc::{EACCES, EADDRINUSE, EBADF, EINVAL, EMFILE, ENOENT, ENOTSOCK};
+pub use nix::libc::{EACCES, EADDRINUSE, EBADF, ECONNREFUSED, EINVAL, EMFILE, ENOENT, ENOTSOCK};
 
 /// How a TCP socket stands to others on its port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
