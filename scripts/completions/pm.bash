@@ -49,12 +49,13 @@ pm-log	--help	-h	.	.	what there is
 pm-log	--version	-V	.	.	the version
 pm-restart	BEHIND	.	.	CHAIN	Restarts CHAIN when it ends or grows too fat; of a pm-cluster, each worker.
 pm-restart	--name	.	NAME	.	the app'\''s name (derived from CHAIN)
-pm-restart	--max-mem	.	SIZE	.	most memory of a worker and all it started: 512M (none)
+pm-restart	--max-mem	.	SIZE	.	memory of a worker and all it started: 512M (none)
 pm-restart	--max-lag	.	TIME	.	longest wait of a pm-cluster worker'\''s clients (none)
 pm-restart	--restart	.	always|on-failure|never	.	always, on-failure or never (always)
 pm-restart	--stop-codes	.	LIST	.	exit codes after which it is not restarted: 0,3
 pm-restart	--backoff	.	FIRST..LONGEST	.	delay between failed starts, doubling (100ms..15s)
 pm-restart	--restart-delay	.	TIME|FIRST..LONGEST	.	instead: exactly this before each; MIN..MAX: growing
+pm-restart	--cron	.	PATTERN	.	replace it at set times: '\''0 3 * * *'\''; repeatable
 pm-restart	--stable	.	TIME	.	up this long, earlier failures are forgotten (10s)
 pm-restart	--intensity	.	N/TIME	.	more restarts than N within TIME: give up (16/60s)
 pm-restart	--grace	.	TIME	.	from the stop signal to KILL (8s)
@@ -162,8 +163,8 @@ pm start	--source-map-support	.	.	.	Node'\''s --enable-source-maps
 pm start	--no-autostart	.	.	.	write it down, start nothing
 pm start	--no-treekill	.	.	.	the signal goes to the program alone
 pm start	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
-pm start	--cron	-c	T	.	not here: a warning
-pm start	--cron-restart	.	T	.	not here: a warning
+pm start	--cron	-c	T	.	as --cron-restart
+pm start	--cron-restart	.	PATTERN	.	restart it at set times: '\''0 3 * * *'\''
 pm start	--watch	.	.	.	not here: a warning
 pm start	--ignore-watch	.	P	.	not here: a warning
 pm start	--watch-delay	.	MS	.	not here: a warning
@@ -222,8 +223,8 @@ pm restart	--source-map-support	.	.	.	Node'\''s --enable-source-maps
 pm restart	--no-autostart	.	.	.	write it down, start nothing
 pm restart	--no-treekill	.	.	.	the signal goes to the program alone
 pm restart	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
-pm restart	--cron	-c	T	.	not here: a warning
-pm restart	--cron-restart	.	T	.	not here: a warning
+pm restart	--cron	-c	T	.	as --cron-restart
+pm restart	--cron-restart	.	PATTERN	.	restart it at set times: '\''0 3 * * *'\''
 pm restart	--watch	.	.	.	not here: a warning
 pm restart	--ignore-watch	.	P	.	not here: a warning
 pm restart	--watch-delay	.	MS	.	not here: a warning
@@ -278,8 +279,8 @@ pm reload	--source-map-support	.	.	.	Node'\''s --enable-source-maps
 pm reload	--no-autostart	.	.	.	write it down, start nothing
 pm reload	--no-treekill	.	.	.	the signal goes to the program alone
 pm reload	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
-pm reload	--cron	-c	T	.	not here: a warning
-pm reload	--cron-restart	.	T	.	not here: a warning
+pm reload	--cron	-c	T	.	as --cron-restart
+pm reload	--cron-restart	.	PATTERN	.	restart it at set times: '\''0 3 * * *'\''
 pm reload	--watch	.	.	.	not here: a warning
 pm reload	--ignore-watch	.	P	.	not here: a warning
 pm reload	--watch-delay	.	MS	.	not here: a warning

@@ -7,3 +7,4 @@ pub mod policy_options;
 pub mod report;
 pub mod shell;
 pub mod tables;
+pub mod timetable;

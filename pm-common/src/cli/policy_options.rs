@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::options;
 use crate::cli::report::Failure;
+use crate::cli::timetable;
 use crate::policy::exit::signal_number;
 use crate::policy::rules::{Pause, Restart, Rules};
 use crate::policy::time::Span;
@@ -42,6 +43,7 @@ pub fn apply(rules: &mut Rules, option: &str, value: &OsStr) -> Result<bool, Fai
         "stop-group" => rules.stop_group = true,
         "max-lag" => rules.max_lag = Some(lag(option, value)?),
         "mem-interval" => rules.mem_interval = interval(option, value)?,
+        "cron" => rules.cron.push(cron(option, value)?),
         _ => return Ok(false),
     }
     Ok(true)
@@ -109,6 +111,12 @@ fn lag(option: &str, value: &OsStr) -> Result<Span, Failure> {
     if span < SHORTEST_LAG { Err(options::bad(option, value, short)) } else { Ok(span) }
 }
 
+fn cron(option: &str, value: &OsStr) -> Result<String, Failure> {
+    let pattern = options::text(option, value)?;
+    timetable::check(pattern).map_err(|reason| options::bad(option, value, &reason))?;
+    Ok(pattern.to_owned())
+}
+
 /// The policy as the value of `PM_POLICY`.
 #[must_use]
 pub fn to_json(rules: &Rules) -> Value {
@@ -134,6 +142,7 @@ pub fn to_json(rules: &Rules) -> Value {
         "max_mem": rules.max_mem,
         "mem_interval_ns": rules.mem_interval.0,
         "max_lag_ns": rules.max_lag.map(|limit| limit.0),
+        "cron": rules.cron,
     })
 }
 
@@ -171,6 +180,10 @@ pub fn from_json(map: &Map<String, Value>) -> Option<Rules> {
     if let Some(value) = map.get("restart_delay_ns").filter(|value| !value.is_null()) {
         let (first, longest) = bounds(value)?;
         rules.restart_delay = Some(Pause { first, longest });
+    }
+    if let Some(patterns) = map.get("cron") {
+        let pattern = |value: &Value| value.as_str().map(str::to_owned);
+        rules.cron = patterns.as_array()?.iter().map(pattern).collect::<Option<_>>()?;
     }
     rules.stable = Span(number("stable_ns", rules.stable.0)?);
     rules.intensity = u32::try_from(number("intensity", u64::from(rules.intensity))?).ok()?;
@@ -219,6 +232,8 @@ mod tests {
             ("stop-group", ""),
             ("mem-interval", "500ms"),
             ("max-lag", "5s"),
+            ("cron", "0 3 * * *"),
+            ("cron", "@daily"),
         ])
         .expect("good options");
         let json = to_json(&rules);
@@ -255,6 +270,9 @@ mod tests {
             ("grace", "banana"),
             ("stop-delay", "5"),
             ("max-mem", "0"),
+            ("cron", "0 25 * * *"),
+            ("cron", "0 0 30 2 *"),
+            ("cron", ""),
         ] {
             let failure = applied(&[(option, value)]).expect_err(value);
             assert_eq!(failure.code, 125);

@@ -95,13 +95,14 @@ pub static PM_RESTART: Tool = Tool {
     about: "Restarts CHAIN when it ends or grows too fat; of a pm-cluster, each worker.",
     options: &[
         opt("name", "NAME", "the app's name (derived from CHAIN)"),
-        opt("max-mem", "SIZE", "most memory of a worker and all it started: 512M (none)"),
+        opt("max-mem", "SIZE", "memory of a worker and all it started: 512M (none)"),
         opt("max-lag", "TIME", "longest wait of a pm-cluster worker's clients (none)"),
         opt("restart", "WHEN", "always, on-failure or never (always)").one_of("always|on-failure|never"),
         opt("stop-codes", "LIST", "exit codes after which it is not restarted: 0,3"),
         opt("backoff", "MIN..MAX", "delay between failed starts, doubling (100ms..15s)").one_of("FIRST..LONGEST"),
         opt("restart-delay", "TIME", "instead: exactly this before each; MIN..MAX: growing")
             .one_of("TIME|FIRST..LONGEST"),
+        opt("cron", "PATTERN", "replace it at set times: '0 3 * * *'; repeatable"),
         opt("stable", "TIME", "up this long, earlier failures are forgotten (10s)"),
         opt("intensity", "N/TIME", "more restarts than N within TIME: give up (16/60s)"),
         GRACE,
@@ -112,7 +113,7 @@ pub static PM_RESTART: Tool = Tool {
         opt("ready-after", "TIME", "with listen: up so long is ready, too; or never (1s; Node: 5s)").rare(),
         opt("ready-timeout", "TIME", "not ready by then: the start has failed (30s)"),
         opt("env-file", "FILE", "variables for CHAIN; a HUP reads them again"),
-        opt("mem-interval", "TIME", "how often memory is looked at, with --max-mem (1s)"),
+        opt("mem-interval", "TIME", "how often memory is looked at, with --max-mem (1s)").rare(),
     ],
     examples: "  pm-restart node app.js\n  pm-restart --max-mem 512M pm-cluster -n 0 node app.js\n",
     elsewhere: &[

@@ -78,6 +78,8 @@ pub struct Rules {
     pub mem_interval: Span,
     /// The longest that a worker may leave its clients waiting without taking anything from them.
     pub max_lag: Option<Span>,
+    /// At which times all workers are replaced, and those started that have ended: patterns of cron, as they were given.
+    pub cron: Vec<String>,
 }
 
 impl Default for Rules {
@@ -100,6 +102,7 @@ impl Default for Rules {
             max_mem: None,
             mem_interval: Span::secs(1),
             max_lag: None,
+            cron: Vec::new(),
         }
     }
 }

@@ -22,6 +22,7 @@ mod poll;
 mod processes;
 mod publish;
 pub mod release;
+mod set_times;
 pub mod store;
 pub mod succession;
 pub mod upward;
@@ -54,6 +55,7 @@ use pace::Pace;
 pub use processes::Scope;
 use processes::{Inherited, Process};
 pub use publish::Publisher;
+use set_times::SetTimes;
 use store::Store;
 pub use succession::Succession;
 
@@ -73,6 +75,7 @@ enum Token<T> {
     Leftovers(WorkerId),
     Below(WorkerId),
     Above,
+    SetTime,
     Signals,
     /// One of the adapter's ([`Turn::Rest`]).
     Rest(T),
@@ -96,6 +99,8 @@ pub struct Supervise<A> {
     manager: Manager,
     /// The link that holds the app's lock for us, and its pid.
     lock_holder: Option<(OwnedFd, i32)>,
+    /// When all workers are replaced by the clock.
+    set_times: Option<SetTimes>,
     input: Input,
     outputs: Outputs,
     publisher: Publisher,
@@ -164,6 +169,7 @@ impl<A: Adapter> Supervise<A> {
         crate::sys::limits::raise_descriptors();
         crate::sys::process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
         let manager = Manager::greet(setup.kind);
+        let set_times = SetTimes::new(&setup.machine.rules().cron).or_fail(|| "cannot have a timer".to_owned())?;
         Ok(Self {
             machine: setup.machine,
             adapter: setup.adapter,
@@ -175,6 +181,7 @@ impl<A: Adapter> Supervise<A> {
             signals,
             manager,
             lock_holder: setup.publisher.lock_holder().and_then(|pid| Some((crate::sys::pidfd::open(pid).ok()?, pid))),
+            set_times,
             input: if setup.reads { Input::ours() } else { Input::Nothing },
             outputs: setup.outputs,
             publisher: setup.publisher,
@@ -267,7 +274,7 @@ impl<A: Adapter> Supervise<A> {
         // A worker that opens a thousand addresses has us here twice for each.
         if !self.many_pace.is_over() {
             let (tokens, mut fds) = self.poll_set();
-            let (_, due) = poll(tokens, &mut fds, Some(&NOW))?;
+            let (_, due) = poll::due(tokens, &mut fds, Some(&NOW))?;
             if !due.is_empty() {
                 return Ok(due);
             }
@@ -282,7 +289,7 @@ impl<A: Adapter> Supervise<A> {
             self.manager.deadline(),
         ];
         let timeout = deadlines.into_iter().flatten().min().map(clock::until);
-        let (fits, due) = poll(tokens, &mut fds, timeout.as_ref())?;
+        let (fits, due) = poll::due(tokens, &mut fds, timeout.as_ref())?;
         self.many_pace = pace;
         if !fits && !std::mem::replace(&mut self.too_many, true) {
             report::warning(
@@ -299,6 +306,10 @@ impl<A: Adapter> Supervise<A> {
         if let Some((pidfd, _)) = &self.lock_holder {
             tokens.push(Token::Above);
             fds.push(PollFd::new(pidfd, PollFlags::IN));
+        }
+        if let Some(times) = &self.set_times {
+            tokens.push(Token::SetTime);
+            fds.push(PollFd::new(times.timer(), PollFlags::IN));
         }
         for (id, process) in &self.processes {
             for (token, fd) in process.sources(*id) {
@@ -334,6 +345,7 @@ impl<A: Adapter> Supervise<A> {
                     self.publisher.take_over(pid);
                 }
             }
+            Token::SetTime => self.look_at_the_clock(),
             Token::Signals => self.read_signals(),
         }
         // In turn, not in a heap at the end: what this one says must be known before the next is looked at.
@@ -367,20 +379,6 @@ fn add<'a, A: Adapter>(
         flags.set(PollFlags::OUT, source.write);
         fds.push(PollFd::from_borrowed_fd(source.fd, flags));
     }
-}
-
-/// Waits; gives what is ready, in the order to look at it, and whether all could be waited for at a time.
-fn poll<T: Ord>(
-    tokens: Vec<Token<T>>,
-    fds: &mut [PollFd<'_>],
-    timeout: Option<&Timespec>,
-) -> Result<(bool, Vec<Token<T>>), Failure> {
-    let fits = poll::wait(fds, timeout).or_fail(|| "cannot wait for events".to_owned())?;
-    // Any of POLLIN, POLLOUT, POLLHUP, POLLERR is a reason to look: a pipe's end comes as POLLHUP alone.
-    let ready = tokens.into_iter().zip(fds).filter(|(_, fd)| !fd.revents().is_empty());
-    let mut due: Vec<Token<T>> = ready.map(|(token, _)| token).collect();
-    due.sort_unstable();
-    Ok((fits, due))
 }
 
 /// The asker of a stop, by who sent the signal.

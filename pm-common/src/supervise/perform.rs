@@ -72,7 +72,8 @@ impl<A: Adapter> Supervise<A> {
     /// Publishes the status: who hears of the news may look at once, and a successor would know it.
     pub(super) fn publish(&mut self) {
         self.succession.remember(&self.argv, self.publisher.first(), &self.machine, &self.releases);
-        self.publisher.publish(&self.machine, &self.processes, &self.adapter);
+        let next = self.set_times.as_ref().and_then(super::SetTimes::next);
+        self.publisher.publish(&self.machine, &self.processes, &self.adapter, next);
     }
 
     /// The line for people, before those are told that wait for what it says. A supervisor below has its own.

@@ -5,17 +5,36 @@ use std::io;
 use rustix::event::{PollFd, Timespec, poll};
 use rustix::io::Errno;
 
+use super::Token;
+use crate::cli::report::{Failure, OrFail as _};
 use crate::policy::time::Span;
 use crate::sys::limits;
 
 /// How long something may wait that the part of the list which fits does not tell of.
 const PAUSE: Span = Span::millis(250);
 
+/// Waits; gives whether all could be waited for at a time, and what is ready, in the order to look at it.
+///
+/// # Errors
+/// As [`wait`].
+pub(super) fn due<T: Ord>(
+    tokens: Vec<Token<T>>,
+    fds: &mut [PollFd<'_>],
+    timeout: Option<&Timespec>,
+) -> Result<(bool, Vec<Token<T>>), Failure> {
+    let fits = wait(fds, timeout).or_fail(|| "cannot wait for events".to_owned())?;
+    // Any of POLLIN, POLLOUT, POLLHUP, POLLERR is a reason to look: a pipe's end comes as POLLHUP alone.
+    let ready = tokens.into_iter().zip(fds).filter(|(_, fd)| !fd.revents().is_empty());
+    let mut due: Vec<Token<T>> = ready.map(|(token, _)| token).collect();
+    due.sort_unstable();
+    Ok((fits, due))
+}
+
 /// Waits as poll(2) does, and where the list is too long in parts. False: it was too long, and the limit cannot be raised.
 ///
 /// # Errors
 /// What poll(2) says otherwise; to be interrupted is none.
-pub(super) fn wait(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> io::Result<bool> {
+fn wait(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> io::Result<bool> {
     match poll(fds, timeout) {
         Err(Errno::INVAL) => {}
         other => return unless_interrupted(other).map(|_| true),

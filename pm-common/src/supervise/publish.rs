@@ -12,7 +12,9 @@ use super::processes::Process;
 use super::{Adapter, Listens};
 use crate::app::home::{self, AppDir};
 use crate::app::status::Id;
-use crate::app::status::{Last, RollReport, RollRunning, StatusFile, SupervisorLine, SupervisorState, WorkerLine};
+use crate::app::status::{
+    Last, RollReport, RollRunning, SET_TIME, StatusFile, SupervisorLine, SupervisorState, WorkerLine,
+};
 use crate::cli::policy_options;
 use crate::cli::report;
 use crate::kernel::procfs;
@@ -93,6 +95,7 @@ impl Publisher {
         machine: &Supervisor,
         processes: &BTreeMap<WorkerId, Process>,
         adapter: &impl Adapter,
+        set_time: Option<u64>,
     ) {
         if self.home.dir().is_none() {
             return;
@@ -110,6 +113,7 @@ impl Publisher {
         if adapter.is_sticky() {
             supervisor.policy.insert("sticky".to_owned(), true.into());
         }
+        supervisor.policy.extend(set_time.map(|at| (SET_TIME.to_owned(), at.into())));
         self.again = (!self.file.write(&supervisor, &workers)).then(|| clock::now() + AGAIN);
         self.pace.done(begun);
     }

@@ -22,4 +22,5 @@ pub mod seccomp;
 pub mod signals;
 pub mod socket;
 pub mod terminal;
+pub mod timer;
 pub mod trial;

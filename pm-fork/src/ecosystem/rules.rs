@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 
-use pm_common::cli::options;
+use pm_common::cli::{options, timetable};
 use pm_common::kernel::cpus;
 use pm_common::policy::exit::signal_number;
+use serde_json::Value;
 
 use super::program::Program;
 use super::value::Millis;
@@ -32,6 +33,9 @@ pub(crate) fn policy(reader: &mut Reader<'_>) -> Result<Vec<String>, String> {
     add("stop-codes", stop_codes(reader)?);
     let pause = pause(reader)?;
     add("restart-delay", pause.map(in_words));
+    for pattern in cron(reader)? {
+        add("cron", Some(pattern));
+    }
     add("stable", reader.millis("min_uptime")?.filter(|ms| *ms > 0).map(|ms| format!("{ms}ms")));
     add("intensity", intensity(reader, pause)?);
     add("grace", grace(reader)?);
@@ -51,6 +55,19 @@ fn max_mem(reader: &Reader<'_>) -> Result<Option<String>, String> {
         Err(why) => Err(format!("max_memory_restart: '{text}': {why}")),
     };
     limit.map(check).transpose()
+}
+
+/// The patterns of cron; as in PM2 `0` and `false` are none.
+fn cron(reader: &Reader<'_>) -> Result<Vec<String>, String> {
+    let patterns = match reader.app.get("cron_restart") {
+        // One pattern is a text of several words.
+        Some(Value::String(pattern)) => vec![pattern.clone()],
+        _ => reader.words("cron_restart")?,
+    };
+    let patterns: Vec<_> = patterns.into_iter().filter(|text| !matches!(text.as_str(), "" | "0" | "false")).collect();
+    let wrong =
+        |pattern: &String| timetable::check(pattern).err().map(|why| format!("cron_restart: '{pattern}': {why}"));
+    patterns.iter().find_map(wrong).map_or(Ok(patterns), Err)
 }
 
 fn stop_codes(reader: &Reader<'_>) -> Result<Option<String>, String> {

@@ -7,6 +7,7 @@ use pm_common::app::status::{Ended, Status, SupervisorLine, WorkerLine, WorkerSt
 use pm_common::app::wait::{Decision, Goal, Sight, WaitEnd, Watch};
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::cli::shell::quoted;
+use pm_common::cli::timetable;
 use pm_common::kernel::procfs;
 use pm_common::policy::exit::Exit;
 use pm_common::policy::time::{Mono, Span};
@@ -83,6 +84,9 @@ impl<'a> Awaited<'a> {
                 return Ok(Some(0));
             }
         }
+        if let Some(code) = self.waits_for_set_time() {
+            return Ok(Some(code));
+        }
         if self.is_late() {
             return Ok(Some(self.goes_on()));
         }
@@ -130,6 +134,24 @@ impl<'a> Awaited<'a> {
         let settled = |worker: &WorkerLine| worker.refused.is_none() || self.is_left();
         let lives = |worker: &WorkerLine| worker.pid.is_some() && worker.restarts == 0 && settled(worker);
         self.listens_by().is_some_and(|at| at <= clock::now()) && self.workers().all(lives)
+    }
+
+    /// What the start comes to of a program that has ended, and is started again at a set time (`--cron`): the code of that end.
+    fn waits_for_set_time(&self) -> Option<u8> {
+        let at = self.sight.acting().and_then(SupervisorLine::set_time)?;
+        let rests = |worker: &WorkerLine| worker.state == WorkerState::Down && worker.last.is_some();
+        let last = self.workers().find_map(|worker| worker.last.as_ref())?;
+        if !self.workers().all(rests) {
+            return None;
+        }
+        let (name, at) = (&self.started.name, timetable::in_words(at));
+        let how = last.ended.as_ref().map_or_else(String::new, |ended| format!(": {}", ended_in_words(ended)));
+        if last.ended == Some(Ended::Code(0)) {
+            report::info(format_args!("app '{name}' has ended{how}; it is started again at {at}"));
+            return Some(0);
+        }
+        report::fatal(format_args!("app '{name}' has ended{how}; it is started again at {at}"), &self.quoted());
+        Some(1)
     }
 
     /// Says of an app that is late what is known of it, as it goes on.

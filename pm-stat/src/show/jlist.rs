@@ -41,7 +41,7 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
         "node_args": list(described("node_args").or_else(|| described("interpreter_args"))), "args": list(described("args")),
         "exec_interpreter": start.get("interpreter"),
         "instance_var": described("instance_var").unwrap_or_else(|| "NODE_APP_INSTANCE".into()),
-        "exit_code": exit_code(row), "watch": false,
+        "exit_code": exit_code(row), "watch": false, "cron_restart": described("cron_restart").map(alone),
     });
     if with_env && let Some(env) = env.as_object_mut() {
         env.insert("env".to_owned(), Value::Object(environment(start)));
@@ -51,6 +51,14 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
         "monit": {"memory": usage.map_or(0, |u| u.rss_bytes), "cpu": usage.map_or(0.0, |u| (u.cpu_pct * 10.0).round() / 10.0)},
         "pm2_env": env,
     })
+}
+
+/// The one value of a list of one: PM2 has no list there.
+fn alone(value: Value) -> Value {
+    match value {
+        Value::Array(mut list) if list.len() == 1 => list.remove(0),
+        other => other,
+    }
 }
 
 fn created(row: &Row<'_>, start: &Map<String, Value>) -> Value {

@@ -1,6 +1,7 @@
 //! The policy of an app's supervisor, in words.
 
-use pm_common::cli::policy_options;
+use pm_common::app::status::SET_TIME;
+use pm_common::cli::{policy_options, timetable};
 use pm_common::policy::exit::signal_name;
 use pm_common::policy::rules::{Restart, Rules};
 use pm_common::policy::time::Span;
@@ -18,6 +19,7 @@ pub(super) fn in_words(policy: &Map<String, Value>) -> Vec<(&'static str, String
         ("ready when", ready(policy)),
         ("is restarted", Some(restarted(&rules))),
         ("is stopped by", Some(stopped(&rules))),
+        ("at set times", set_times(&rules, policy)),
         ("memory limit", limit),
         ("clients wait", lag),
         ("clients stay", stay.then(|| "those of one address with one worker".to_owned())),
@@ -58,6 +60,14 @@ fn restarted(rules: &Rules) -> String {
     format!("{when}{but}, {delay}; given up after {most} restart{s}{brief} in {window}")
 }
 
+fn set_times(rules: &Rules, policy: &Map<String, Value>) -> Option<String> {
+    let next = policy
+        .get(SET_TIME)
+        .and_then(Value::as_u64)
+        .map_or_else(String::new, |at| format!("; next {}", timetable::in_words(at)));
+    (!rules.cron.is_empty()).then(|| format!("{}{next}", rules.cron.join(" and ")))
+}
+
 fn stopped(rules: &Rules) -> String {
     let signal = signal_name(rules.stop_signal).map_or_else(|| format!("signal {}", rules.stop_signal), str::to_owned);
     let by = if rules.stop_message { format!("the message 'shutdown', else {signal}") } else { signal };
@@ -92,7 +102,7 @@ mod tests {
             "stop_codes": [0, 3], "restart_delay_ns": [100_000_000, 15_000_000_000_u64], "intensity": 1,
             "window_ns": 6_700_000_000_u64, "brief_ns": 1_000_000_000, "stop_message": true, "stop_signal": 2,
             "stop_group": true, "stop_delay_ns": 5_000_000_000_u64, "grace_ns": 1_600_000_000, "max_mem": 536_870_912,
-            "max_lag_ns": 5_000_000_000_u64, "sticky": true});
+            "max_lag_ns": 5_000_000_000_u64, "sticky": true, "cron": ["0 3 * * *", "@weekly"]});
         let told = said(all).iter().map(|(key, value)| format!("{key}: {value}\n")).collect::<String>();
         assert_eq!(
             told,
@@ -100,6 +110,7 @@ mod tests {
              is restarted: after a failure but not after exit 0, 3, after 100 ms, growing to 15 s; given up after 1 restart \
              of one that lived less than 1 s in 6700 ms\n\
              is stopped by: the message 'shutdown', else INT to its process group, 5 s after TERM; killed 1600 ms later\n\
+             at set times: 0 3 * * * and @weekly\n\
              memory limit: 512.0mb each, looked at every 1 s\n\
              clients wait: 5 s at most\n\
              clients stay: those of one address with one worker\n"

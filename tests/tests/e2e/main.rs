@@ -20,6 +20,7 @@ mod closing;
 mod codes;
 mod connects;
 mod crash;
+mod cron;
 mod drain;
 mod escapes;
 mod fork_apps;

@@ -18,6 +18,9 @@ use crate::sys::pidfd;
 /// The version of the form of the lines; a reader skips lines of a later one.
 pub const SCHEMA: u64 = 1;
 
+/// In the policy of a supervisor with set times: the next one, in milliseconds since 1970.
+pub const SET_TIME: &str = "cron_next_ms";
+
 /// A process, for ever: its pid may be another's later, but not with the same start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Id {
@@ -190,6 +193,12 @@ impl SupervisorLine {
     #[must_use]
     pub fn is_sticky(&self) -> bool {
         self.policy.get("sticky") == Some(&Value::Bool(true))
+    }
+
+    /// When all its workers are replaced next, and those started that have ended (`--cron`): in milliseconds since 1970.
+    #[must_use]
+    pub fn set_time(&self) -> Option<u64> {
+        self.policy.get(SET_TIME)?.as_u64()
     }
 
     /// Whether its policy starts nothing again (`--restart never`).

@@ -21,7 +21,7 @@ mod roll;
 
 pub use counts::Counts;
 pub use left::{forget_failure, forget_killed, lost_above, orphaned};
-pub use line::{Ended, Id, Last, SCHEMA, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
+pub use line::{Ended, Id, Last, SCHEMA, SET_TIME, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
 pub use owner::{app_of, port_holder, port_taken, socket_holder};
 use pair::Pair;
 pub use roll::{RollReport, RollRunning};

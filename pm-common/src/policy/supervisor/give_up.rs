@@ -29,7 +29,8 @@ impl Supervisor {
     pub(super) fn finish_if_done(&mut self, out: &mut Vec<Action>) {
         let waits = |slot: &Slot| matches!(slot.seat, Seat::Backoff { .. });
         // A roll goes on where everything has failed: its release may be the cure.
-        if self.rolls.now.is_some() || self.slots.iter().any(|slot| !slot.is_empty() || waits(slot)) {
+        let busy = self.rolls.now.is_some() || self.slots.iter().any(|slot| !slot.is_empty() || waits(slot));
+        if busy || self.waits_for_set_time() {
             return;
         }
         if let Some(delay) = self.delay {

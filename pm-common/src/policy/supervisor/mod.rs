@@ -16,6 +16,7 @@ mod ready;
 mod replace;
 mod roll;
 mod scale;
+mod set_time;
 mod stops;
 #[cfg(test)]
 mod tests;
@@ -166,6 +167,7 @@ impl Supervisor {
             Event::ResolveFailed(reason) => self.on_resolve_failed(reason, out),
             Event::Stop(kind, asker) => self.on_stop(now, kind, asker, out),
             Event::Moves => self.on_moves(),
+            Event::SetTime => self.on_set_time(now),
             Event::Asked(request) => self.on_asked(now, request, out),
             Event::Tick => self.on_tick(now, out),
         }

@@ -106,6 +106,8 @@ pub enum Event {
     ResolveFailed(String),
     /// The release that `Action::ResolveRelease` found may listen elsewhere; said before the next `Tick`.
     Moves,
+    /// A time has come at which all workers are replaced (`Rules::cron`).
+    SetTime,
     /// Stop everything; if somebody insists: now.
     Stop(StopKind, Asker),
     /// Reload, or scale by one.

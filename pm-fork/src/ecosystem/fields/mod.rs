@@ -94,7 +94,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("wait_ready", &[], Switch, Mapped),
     field("wait", &[], Text, Mapped),
     field("listen_timeout", &[], Text, Mapped),
-    field("cron_restart", &["cron"], Text, Missing("not yet: it is not restarted at set times")),
+    field("cron_restart", &["cron"], List, Mapped),
     field("watch", &[], SwitchOrText, Missing(NO_WATCH)),
     field("ignore_watch", &[], List, Needless),
     field("watch_options", &[], Text, Needless),

@@ -13,6 +13,7 @@ mod restart;
 mod rolls_seen;
 mod room;
 mod scale;
+mod set_time;
 mod stop;
 mod walk;
 mod world;

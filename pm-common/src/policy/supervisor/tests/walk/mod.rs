@@ -40,6 +40,8 @@ struct Menu {
     /// An end before readiness may not be the worker's fault.
     excuses: bool,
     stop_delay: Span,
+    /// Its policy has set times, which come whenever they like.
+    set_times: bool,
     /// The worker may be a supervisor itself.
     below: bool,
     /// Ends other than code 1.
@@ -79,6 +81,7 @@ fn rules(menu: Menu) -> Rules {
         max_mem: menu.memory.then_some(LIMIT),
         mem_interval: Span(1),
         max_lag: menu.lag.then_some(Span(1)),
+        cron: if menu.set_times { vec!["@daily".to_owned()] } else { Vec::new() },
         ..Rules::default()
     }
 }
@@ -110,6 +113,7 @@ fn events(world: &World, menu: Menu) -> Vec<Event> {
         all.extend(resolving.then(|| Event::ResolveFailed("no such directory".to_string())));
         all.extend((resolving && menu.addresses).then_some(Event::Moves));
     }
+    all.extend(menu.set_times.then_some(Event::SetTime));
     if world.asks_for_room() {
         all.extend([Event::Room { left: Some(9), needs: 10 }, Event::Room { left: Some(20), needs: 10 }]);
     }
@@ -261,6 +265,7 @@ const MENU: Menu = Menu {
     addresses: false,
     excuses: false,
     stop_delay: Span::ZERO,
+    set_times: false,
     below: false,
     codes: &[],
     intensity: 2,
@@ -283,6 +288,14 @@ fn cluster_crashes() {
 fn cluster_codes() {
     let menu = Menu { spawn_fails: true, codes: &[Exit::Code(0), Exit::Code(127)], intensity: 1, ..MENU };
     walk_all("cluster, exit codes", menu, 2, true, 200);
+}
+
+/// Their workers may all have ended by themselves, and nothing ends but by a stop.
+#[test]
+fn set_times() {
+    let menu = Menu { set_times: true, codes: &[Exit::Code(0)], intensity: 1, most_states: CUT, whole: false, ..MENU };
+    walk_all("cluster, set times", menu, 2, true, CUT);
+    walk_all("pm-restart, set times", Menu { below: true, ..menu }, 1, false, 100);
 }
 
 #[test]
