@@ -144,7 +144,7 @@ pm start	--min-uptime	.	MS	.	up so long, a start has succeeded
 pm start	--restart-delay	.	MS	.	wait before each restart
 pm start	--exp-backoff-restart-delay	.	MS	.	the same, growing
 pm start	--no-autorestart	.	.	.	a job: its end is its end
-pm start	--stop-exit-codes	.	N,N	.	these are no failure
+pm start	--stop-exit-codes	.	N,N	.	after these it stays down
 pm start	--kill-timeout	-k	MS	.	for a stop, before KILL
 pm start	--wait-ready	.	.	.	ready is: process.send('\''ready'\'')
 pm start	--wait-listen	.	.	.	it must listen
@@ -204,7 +204,7 @@ pm restart	--min-uptime	.	MS	.	up so long, a start has succeeded
 pm restart	--restart-delay	.	MS	.	wait before each restart
 pm restart	--exp-backoff-restart-delay	.	MS	.	the same, growing
 pm restart	--no-autorestart	.	.	.	a job: its end is its end
-pm restart	--stop-exit-codes	.	N,N	.	these are no failure
+pm restart	--stop-exit-codes	.	N,N	.	after these it stays down
 pm restart	--kill-timeout	-k	MS	.	for a stop, before KILL
 pm restart	--wait-ready	.	.	.	ready is: process.send('\''ready'\'')
 pm restart	--wait-listen	.	.	.	it must listen
@@ -260,7 +260,7 @@ pm reload	--min-uptime	.	MS	.	up so long, a start has succeeded
 pm reload	--restart-delay	.	MS	.	wait before each restart
 pm reload	--exp-backoff-restart-delay	.	MS	.	the same, growing
 pm reload	--no-autorestart	.	.	.	a job: its end is its end
-pm reload	--stop-exit-codes	.	N,N	.	these are no failure
+pm reload	--stop-exit-codes	.	N,N	.	after these it stays down
 pm reload	--kill-timeout	-k	MS	.	for a stop, before KILL
 pm reload	--wait-ready	.	.	.	ready is: process.send('\''ready'\'')
 pm reload	--wait-listen	.	.	.	it must listen

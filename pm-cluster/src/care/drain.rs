@@ -1,6 +1,7 @@
 //! The drain of a worker that knows nothing of it: steered away, it is watched until its connections are done.
 //!
-//! No event tells of that, so for the time of a drain it is looked at now and then.
+//! No event tells of that, so for the time of a drain it is looked at now and then. How long a drain may take, and idle
+//! connections linger, is `policy::rules` (`drain_time`, `linger`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;

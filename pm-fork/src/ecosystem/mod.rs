@@ -4,6 +4,8 @@
 //! A description is brought to one form first ([`fields`]: names, types), then each group of fields becomes its part of
 //! the chain. A field that we have nothing for is warned about by name, and the app is started without it; a value that
 //! means nothing is an error, and the app is not started.
+//! The groups: `program` (script, interpreter, arguments), `rules` (instances, readiness, restarts, memory), `environment` (of
+//! which `chosen` is `--env`, `dotenv` env_file), `logs`, `user`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

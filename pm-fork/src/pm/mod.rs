@@ -1,6 +1,8 @@
 //! The front: verbs as PM2 has them, over the functions that the tools call, in this process.
 //!
 //! `verbs` is the table of them, `call` how a line is parsed, `options` what several take, `targets` which apps are meant.
+//! What the verbs do: `start`, `renew` (restart and reload, of which `reload` waits), `apps` (stop, delete, scale, signals, the
+//! saved list), `show` (lists, facts), `logs`, `boot` (startup, logrotate).
 
 mod apps;
 mod boot;

@@ -58,7 +58,7 @@ pub(crate) const FIELDS: &[FieldOpt] = &[
     rare(opt("restart-delay", "MS", "wait before each restart"), "restart_delay", Effect::Value),
     rare(opt("exp-backoff-restart-delay", "MS", "the same, growing"), "exp_backoff_restart_delay", Effect::Value),
     rare(switch("no-autorestart", "a job: its end is its end"), "autorestart", Effect::Is("false")),
-    rare(opt("stop-exit-codes", "N,N", "these are no failure"), "stop_exit_codes", Effect::Codes),
+    rare(opt("stop-exit-codes", "N,N", "after these it stays down"), "stop_exit_codes", Effect::Codes),
     rare(opt("kill-timeout", "MS", "for a stop, before KILL").short('k'), "kill_timeout", Effect::Value),
     rare(switch("wait-ready", "ready is: process.send('ready')"), "wait_ready", Effect::Is("true")),
     rare(switch("wait-listen", "it must listen"), "wait", Effect::Is("listen")),

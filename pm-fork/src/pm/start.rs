@@ -40,11 +40,14 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
             Err(failure) => return Err(failure),
         }
     }
+    if call.has("dry-run") {
+        return Ok(code);
+    }
     if call.has("attach") && code == 0 {
         let names = wanted(call).map_or_else(Vec::new, |name| vec![name.to_owned()]);
         return logs::run(&Call { targets: names, ..Call::new(call.verb) });
     }
-    if call.has("dry-run") { Ok(code) } else { table(call, code) }
+    table(call, code)
 }
 
 /// The name that is asked for.
@@ -57,11 +60,12 @@ fn start(call: &Call, target: &str) -> Result<u8, Failure> {
     if !config {
         targets::no_file(call)?;
     }
-    if call.has("no-daemon") {
-        return in_the_foreground(call, target, config);
-    }
+    // Before all that would start something.
     if call.has("dry-run") {
         return described::run(&asked(call, target, config)?, &Patience::default());
+    }
+    if call.has("no-daemon") {
+        return in_the_foreground(call, target, config);
     }
     ours()?;
     if config {

@@ -140,6 +140,17 @@ fn every_option_reaches_the_chain() {
 }
 
 #[test]
+fn a_dry_run_starts_nothing_in_the_foreground_either_and_follows_no_logs() {
+    let front = Front::new();
+    let _ = front.scene.file("done.js", "require('fs').writeFileSync('ran', '')");
+    for option in ["--no-daemon", "--attach"] {
+        let said = front.ok(&format!("start done.js --no-autorestart {option} --dry-run"));
+        assert!(said.out.contains("\"argv\":"), "{said:?}");
+        assert!(!front.scene.dir().join("ran").exists(), "{option}: {said:?}");
+    }
+}
+
+#[test]
 fn names_paths_and_arguments_arrive_as_they_were_typed() {
     let front = reporting();
     std::fs::create_dir(front.scene.dir().join("it's a \"dir\"")).expect("made");

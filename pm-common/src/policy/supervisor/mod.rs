@@ -3,9 +3,13 @@
 //! `handle(now, event, actions)` takes what happened and gives what to do; `deadline()` says when to call it with
 //! `Event::Tick`; `snapshot()` is what pm-stat shows. It knows no pid, no descriptor and no clock, so that every rule
 //! can be tested without a process. The tools perform the actions and feed the results back.
+//!
+//! A rule a file: when a worker is ready (`ready`, `listens`, `no_listener`), what follows its end (`ends`, with the delays
+//! of `policy::rules` and the count of `policy::crash_loop`), when it is killed (`kill`) or over a limit (`limits`); how one is
+//! replaced (`replace`) and all are (`roll`; when not: `roll::abort`; at set times: `set_time`); `scale`; how everything stops (`stops`, `stop_delay`) or
+//! is given up (`give_up`); what is due (`tick`), and what a successor of ours takes over (`carried`).
 
 mod carried;
-mod delay;
 mod ends;
 mod give_up;
 mod kill;
@@ -17,6 +21,7 @@ mod replace;
 mod roll;
 mod scale;
 mod set_time;
+mod stop_delay;
 mod stops;
 #[cfg(test)]
 mod tests;
@@ -35,8 +40,8 @@ use super::states::{SupervisorState, WorkerState};
 use super::time::{Mono, Span};
 use super::worker::{Due, Excuse, Life, Proof, ReadyBy, StopSent, Why, Worker};
 
-use delay::Delay;
 use roll::Rolls;
+use stop_delay::Delay;
 use stops::Stopping;
 
 pub use super::opened::Heard;
