@@ -6,5 +6,6 @@ pub mod options;
 pub mod policy_options;
 pub mod report;
 pub mod shell;
+pub mod shown;
 pub mod tables;
 pub mod timetable;

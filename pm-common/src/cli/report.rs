@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::cli::shown::escaped;
 use crate::sys::parting::Parting;
 
 pub use crate::policy::exit::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN, EXIT_TIMED_OUT};
@@ -213,11 +214,6 @@ fn write_line(mut out: String) {
     }
     let now_lost = if crate::sys::terminal::write_stderr(out.as_bytes()) { 0 } else { lost + 1 };
     LOST.store(now_lost, Ordering::Relaxed);
-}
-
-/// Control characters would let a hostile worker's text forge lines or move a terminal's cursor.
-fn escaped(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 fn floor_char(text: &str, most: usize) -> usize {

@@ -1,5 +1,6 @@
 //! JSON as Node's `util.inspect` shows it, which is how PM2 prints its list for people.
 
+use pm_common::cli::shown::is_harmful;
 use serde_json::Value;
 
 /// A line that is longer than this is broken.
@@ -77,6 +78,7 @@ fn quoted(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\\' => out.push_str("\\\\"),
             c if c == quote => out.extend(['\\', c]),
+            c if u32::from(c) > 0xff && is_harmful(c) => out.push_str(&format!("\\u{:04X}", u32::from(c))),
             c if c.is_control() => out.push_str(&format!("\\x{:02X}", u32::from(c))),
             c => out.push(c),
         }

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pm_common::app::home::{Brief, Home, Unseen, directory_name, unseen};
+use pm_common::app::home::{Brief, Home, Unseen, as_owner, directory_name, unseen};
 use pm_common::cli::report::{self, Failure, OrFail as _};
 
 use app::App;
@@ -131,7 +131,10 @@ fn is_directory(path: &Path) -> bool {
 #[must_use]
 pub fn no_app(home: Option<&Home>, names: &[String]) -> Failure {
     let quoted: Vec<_> = names.iter().map(|name| format!("'{name}'")).collect();
-    let is_anothers = |name: &String| Some(format!("; '{name}' belongs to user {}", anothers(home?, name)?));
+    let is_anothers = |name: &String| {
+        let uid = anothers(home?, name)?;
+        Some(format!("; '{name}' belongs to user {uid}{}", as_owner(uid)))
+    };
     let anothers = names.iter().find_map(is_anothers).unwrap_or_default();
     Failure::with_code(1, format!("no app {}{anothers}{}", quoted.join(", "), there_are(home)))
 }

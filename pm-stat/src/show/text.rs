@@ -1,6 +1,7 @@
 //! Text for people: its width on a terminal, and times, sizes and loads in few characters.
 
 use pm_common::app::status::{Ended, Last};
+use pm_common::cli::shown::is_harmful;
 use pm_common::policy::worker::Why;
 use pm_common::sys::clock;
 use unicode_width::UnicodeWidthStr as _;
@@ -15,12 +16,7 @@ pub(crate) fn width(text: &str) -> usize {
 
 /// Without what would move the cursor, change colours or turn the direction of the text.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).collect()
-}
-
-/// The characters that change the direction of what follows (Unicode TR 9): a name could hide behind another.
-const fn turns(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' | '\u{feff}')
+    text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// The text in at most so many columns, with an ellipsis where something is missing.

@@ -5,11 +5,13 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Uid, User, geteuid};
+use nix::unistd::geteuid;
 use rustix::fs::OFlags;
 
 use super::files::{Site, read_all};
 use crate::cli::report::{self, Failure};
+
+pub use super::owner::as_owner;
 
 /// Why a directory cannot be used.
 #[derive(Debug)]
@@ -61,19 +63,6 @@ fn no_directory(path: &Path) -> String {
     let is_none = |part: &&Path| part.metadata().is_ok_and(|found| !found.is_dir());
     let part = path.ancestors().find(is_none).unwrap_or(path).display();
     format!("{part} is no directory: move it out of the way, or set PM_HOME to another place")
-}
-
-/// What root is told to type: to become the owner is safe, to write as root where another user can plant links is not.
-fn as_owner(uid: u32) -> String {
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    match user {
-        _ if !geteuid().is_root() => String::new(),
-        Some(user) => format!(
-            "; do it as its owner: setpriv --reuid={uid} --regid={} --init-groups pm ... (or: sudo -u {} pm ...)",
-            user.gid, user.name
-        ),
-        None => format!("; do it as its owner: setpriv --reuid={uid} --regid={uid} --clear-groups pm ..."),
-    }
 }
 
 /// Makes the directory of all apps, and those above it that are missing, for this user alone.

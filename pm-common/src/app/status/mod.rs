@@ -18,6 +18,7 @@ mod line;
 mod owner;
 mod pair;
 mod roll;
+mod theirs;
 
 pub use counts::Counts;
 pub use left::{forget_failure, forget_killed, lost_above, orphaned};
@@ -119,10 +120,11 @@ impl Told {
     /// # Errors
     /// The directory cannot be read; that it is not there yet is no error.
     pub fn read(dir: &Path) -> io::Result<Self> {
-        let all = match all_in(&dir.join(DIRECTORY)) {
+        let mut all = match all_in(&dir.join(DIRECTORY)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             other => other?,
         };
+        theirs::only_theirs(&mut all, dir);
         let (mut living, ended): (Vec<_>, Vec<_>) = all.into_iter().partition(Status::is_alive);
         know_supervisors(&mut living);
         let (ended, killed) = ended.into_iter().partition(Status::is_last_words);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pm_common::app::home::Home;
 use pm_common::cli::report::{self, Failure, Level, OrFail as _, reason};
+use pm_common::cli::shown::escaped;
 
 use super::Asked;
 use super::show::{self, Speaker};
@@ -161,7 +162,7 @@ impl<N: FnMut() -> Vec<String>> Files<N> {
             path: log.path.clone(),
             speaker: Speaker {
                 id: found.id.map(|id| id.to_string()),
-                name: found.called.clone(),
+                name: escaped(&found.called),
                 slot: log.slot.clone(),
                 is_err: log.stream == "err",
                 json: found.json,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use pm_tests::front::Front;
+use pm_tests::{proc, wait};
 use serde_json::json;
 
 use super::foreign::{THEIRS, proc_start};
@@ -78,6 +79,53 @@ fn root_ends_nothing_for_another_user_but_that_users_own() {
     }
 }
 
+/// Whoever types `kill $(pm pid web)` as root kills what the other user names.
+#[test]
+fn a_process_of_roots_is_no_part_of_another_users_app() {
+    let mut shared = Shared::new();
+    let dir = shared.plant("web", &["sleep", "1"]);
+    let ids = [format!("--reuid={THEIRS}"), format!("--regid={THEIRS}")];
+    let words = ["setpriv", &ids[0], &ids[1], "--clear-groups", "sleep", "1000"];
+    let mut own = shared.front.scene.command(&words).stdin(Stdio::null()).spawn().expect("setpriv");
+    wait::until("another user's process", || (proc::name(own.id()) == "sleep").then_some(()));
+    for supervisor in [shared.victim.id(), own.id()] {
+        let line = |kind: &str, pid: u32| {
+            json!({ "kind": kind, "schema": 1, "app": "web", "tool": "pm-restart", "version": "0", "pid": pid,
+                "start": proc_start(pid), "state": "ready", "since_ms": 1, "workers": 1, "ready": 1, "slot": 0, "generation": 1 })
+        };
+        let text = format!("{}\n{}\n", line("supervisor", supervisor), line("worker", shared.victim.id()));
+        std::fs::write(dir.join(format!("status.d/pm-restart.{supervisor}")), text).expect("written");
+        give_away(&dir);
+        let victim = shared.victim.id().to_string();
+        for verb in ["pid web", "list", "describe web", "jlist"] {
+            let said = shared.front.line(verb);
+            assert!(!said.out.contains(&victim), "{verb}: {said:?}");
+        }
+        for line in ["sendSignal TERM web", "reload web", "scale web 2", "stop web"] {
+            let said = shared.front.line(line);
+            shared.lives(&format!("{line}: {said:?}"));
+        }
+    }
+    let _ = own.kill();
+    own.wait().expect("ours");
+}
+
+/// A name that turns the text behind it, or moves the cursor (U+009B begins a sequence as ESC does).
+#[test]
+fn a_name_reaches_the_terminal_as_text_alone() {
+    let shared = Shared::new();
+    let dir = shared.plant("we\u{202e}b", &["sleep", "1"]);
+    std::fs::write(dir.join("out.log"), "hello\n").expect("written");
+    give_away(&dir);
+    for verb in
+        ["list", "describe all", "logs --nostream", "prettylist", "stop all", "restart all", "scale all 2", "save"]
+    {
+        let said = shared.front.line(verb);
+        let text = said.out.clone() + &said.err;
+        assert!(!text.contains(['\u{202e}', '\u{1b}', '\u{9b}']), "{verb}: {said:?}");
+    }
+}
+
 /// `--check` names the tool that a status file names.
 #[test]
 fn nothing_that_is_planted_reaches_the_terminal_but_its_text() {
@@ -99,6 +147,7 @@ fn root_starts_and_saves_nothing_that_another_user_has_written() {
     for line in ["start web", "restart web", "start all"] {
         let said = shared.front.line(line);
         assert!(said.code != 0 && said.err.contains(&format!("belongs to user {THEIRS}")), "{line}: {said:?}");
+        assert!(said.err.contains("do it as its owner: setpriv --reuid=65534"), "{line}: {said:?}");
     }
     shared.front.ok("start idle.js");
     let said = shared.front.ok("save");
@@ -171,6 +220,7 @@ fn a_directory_that_may_not_be_read_is_left_out() {
         let (code, out, err) = user(line);
         assert_eq!(code, Some(1), "{line}: {out}{err}");
         assert!(err.contains(&format!("no app 'web'; 'web' belongs to user {THEIRS}")), "{line}: {out}{err}");
+        assert!(err.contains("do it as its owner: sudo -u nobody pm ..."), "{line}: {out}{err}");
     }
 }
 

@@ -11,6 +11,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, mknodat, openat, renameat, unlinkat};
 use rustix::process::geteuid;
 
+use super::owner::as_owner;
 use crate::sys::random;
 
 mod site;
@@ -82,7 +83,7 @@ impl Folder {
     pub(super) fn only_ours(self) -> io::Result<Self> {
         let (owner, us) = (self.owner, geteuid().as_raw());
         if owner != us {
-            return Err(io::Error::other(format!("it belongs to user {owner}, we are {us}")));
+            return Err(io::Error::other(format!("it belongs to user {owner}, we are {us}{}", as_owner(owner))));
         }
         Ok(self)
     }
