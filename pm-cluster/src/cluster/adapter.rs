@@ -48,6 +48,8 @@ pub(crate) enum Token {
     Calls(WorkerId),
     /// A question to a worker.
     Health(WorkerId),
+    /// The path of a unix socket, by the number of its address.
+    Path(u64),
     /// A socket of ours.
     Lane(LaneRef),
 }
@@ -57,7 +59,7 @@ impl Adapter for Cluster {
 
     fn turn(token: Token) -> Turn {
         match token {
-            Token::Channel(_) | Token::Calls(_) => Turn::Said,
+            Token::Channel(_) | Token::Calls(_) | Token::Path(_) => Turn::Said,
             Token::Health(_) | Token::Lane(_) => Turn::Rest,
         }
     }
@@ -194,6 +196,7 @@ impl Adapter for Cluster {
     }
 
     fn many_sources<'a>(&'a self, out: &mut Vec<Source<'a, Token>>) {
+        out.extend(self.sockets.paths().map(|(id, fd)| Source::to_read(Token::Path(id), fd)));
         // The lanes of workers for nothing but their end.
         let given = self.sockets.lanes().filter(|lane| lane.holder.is_some());
         out.extend(given.map(|lane| Source { token: Token::Lane(lane.at), fd: lane.fd, read: false, write: false }));
@@ -211,6 +214,7 @@ impl Adapter for Cluster {
                     }
                 }
             },
+            Token::Path(id) => self.sockets.look_at_path(id),
             Token::Calls(id) => self.binds.answer(id, &mut self.sockets, events),
             Token::Health(id) => {
                 if let Some(health) = &mut self.health {

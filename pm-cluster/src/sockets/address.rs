@@ -11,6 +11,7 @@ use pm_common::sys::socket::{self, EADDRINUSE, Join};
 
 use super::lanes::Standing;
 use super::source::Source;
+use super::unix::Claim;
 use super::wanted::BindAddress;
 
 /// How a worker gets its connections.
@@ -94,10 +95,7 @@ impl Address {
             // systemd do, the worker that comes second for a connection would wait for the next one, and do nothing else.
             socket::set_nonblocking(handle, true)?;
         }
-        if let Source::Shared { claim: Some(claim), .. } | Source::RoundRobin { claim: Some(claim), .. } = &self.source
-        {
-            claim.keep_reachable();
-        }
+        self.source.claim().into_iter().for_each(Claim::keep_reachable);
         self.admit(who);
         Ok(how)
     }

@@ -160,6 +160,14 @@ impl Source {
         if let Self::Lanes(lanes) = self { Some(lanes) } else { None }
     }
 
+    /// Its path, if it is a unix socket that we bound.
+    pub(super) const fn claim(&self) -> Option<&Claim> {
+        match self {
+            Self::Lanes(_) => None,
+            Self::Shared { claim, .. } | Self::RoundRobin { claim, .. } => claim.as_ref(),
+        }
+    }
+
     /// Where it listens.
     pub(super) fn at(&self) -> Listening {
         match self {

@@ -1,14 +1,17 @@
 //! Unix sockets with a path: bound over a dead predecessor, kept reachable, removed at the clean end.
 //!
 //! Many apps remove the path themselves before they listen. For the second worker that is the socket of the first; so a
-//! hidden hard link (`.NAME.pm` beside it) is kept, and a path that went missing is linked again when a worker asks.
+//! hidden hard link (`.NAME.pm` beside it) is kept, and a path that went missing is linked again: at once, as inotify(7)
+//! tells when a name of the socket goes, or when a worker asks.
 
+use std::cell::Cell;
 use std::fs::{self, Metadata, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use pm_common::sys::inotify;
 use pm_common::sys::socket::{self, EACCES, EADDRINUSE, ENOENT, UnixName};
 
 /// Who may use a unix socket beyond what the umask leaves, as `readableAll` and `writableAll` say.
@@ -86,13 +89,21 @@ pub struct Claim {
     path: PathBuf,
     identity: (u64, u64),
     spare: Option<PathBuf>,
+    /// Tells when a name of the socket goes; `None`: nothing does.
+    watch: Option<OwnedFd>,
+    /// How often it is put back before a worker asks again: somebody may remove it whenever it is there.
+    left: Cell<u32>,
 }
+
+/// More than workers that come up remove it.
+const MOST_PUT_BACK: u32 = 1000;
 
 impl Claim {
     fn new(path: PathBuf) -> io::Result<Self> {
         let identity = identity(&fs::symlink_metadata(&path)?);
         let spare = spare_path(&path).filter(|spare| link_anew(&path, spare));
-        Ok(Self { path, identity, spare })
+        let watch = spare.as_deref().and_then(watched);
+        Ok(Self { path, identity, spare, watch, left: Cell::new(MOST_PUT_BACK) })
     }
 
     fn widen(&self, access: Access) -> io::Result<()> {
@@ -105,10 +116,30 @@ impl Claim {
 
     /// Puts the path back if somebody removed it. A path that is now another's is left alone.
     pub fn keep_reachable(&self) {
-        let missing = fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
-        if let (true, Some(spare)) = (missing, &self.spare) {
-            let _ = fs::hard_link(spare, &self.path);
+        self.left.set(MOST_PUT_BACK);
+        self.put_back();
+    }
+
+    /// Readable once somebody may have removed the path; `None`: nothing tells, or somebody does it again and again.
+    #[must_use]
+    pub fn watch(&self) -> Option<BorrowedFd<'_>> {
+        self.watch.as_ref().filter(|_| self.left.get() > 0).map(|fd| fd.as_fd())
+    }
+
+    /// Puts the path back if that is why the watch was readable.
+    pub fn look(&self) {
+        let Some(watch) = &self.watch else { return };
+        let _ = inotify::take_events(watch, |_| ());
+        if self.put_back() {
+            self.left.set(self.left.get().saturating_sub(1));
         }
+    }
+
+    fn put_back(&self) -> bool {
+        let missing = fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        // In a directory that others may write to, the spare may be theirs by now.
+        let spare = self.spare.as_ref().filter(|spare| missing && socket_file(spare) == Some(self.identity));
+        spare.is_some_and(|spare| fs::hard_link(spare, &self.path).is_ok())
     }
 }
 
@@ -127,6 +158,13 @@ fn spare_path(path: &Path) -> Option<PathBuf> {
     name.push(path.file_name()?);
     name.push(".pm");
     Some(path.with_file_name(name))
+}
+
+/// An instance that tells when a name of the socket at `path` goes.
+fn watched(path: &Path) -> Option<OwnedFd> {
+    let instance = inotify::instance().ok()?;
+    inotify::add_file(&instance, path).ok()?;
+    Some(instance)
 }
 
 /// A spare of a predecessor that was killed gives way. No spare is no disaster: only the relinking is off then.
@@ -194,6 +232,42 @@ mod tests {
         UnixStream::connect(&path).expect("reachable again");
         drop(claim);
         assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 0);
+    }
+
+    #[test]
+    fn a_removed_path_is_told_of_and_comes_back_as_often_as_workers_may_remove_it() {
+        let (_dir, path) = place();
+        let (_fd, claim) = open(&path).expect("bound");
+        let claim = claim.expect("a path");
+        let told = || {
+            let mut fds =
+                [rustix::event::PollFd::new(claim.watch.as_ref().expect("a watch"), rustix::event::PollFlags::IN)];
+            rustix::event::poll(&mut fds, Some(&rustix::event::Timespec::default())).expect("polls") > 0
+        };
+        claim.look();
+        assert!(!told(), "nothing has happened");
+        for _ in 0..MOST_PUT_BACK {
+            fs::remove_file(&path).expect("it is there");
+            assert!(told() && claim.watch().is_some());
+            claim.look();
+        }
+        UnixStream::connect(&path).expect("reachable again");
+        assert!(claim.watch().is_none(), "it is left to whoever removes it");
+        claim.keep_reachable();
+        assert!(claim.watch().is_some());
+    }
+
+    #[test]
+    fn what_others_have_put_in_the_place_of_the_spare_is_not_linked() {
+        let (dir, path) = place();
+        let (_fd, claim) = open(&path).expect("bound");
+        fs::remove_file(dir.path().join(".app.sock.pm")).expect("the spare");
+        std::os::unix::fs::symlink("/dev/null", dir.path().join(".app.sock.pm")).expect("a link");
+        fs::remove_file(&path).expect("removed");
+        claim.as_ref().expect("a path").look();
+        assert!(fs::symlink_metadata(&path).is_err());
+        drop(claim);
+        assert!(fs::symlink_metadata(dir.path().join(".app.sock.pm")).is_ok(), "it is not ours");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::Sockets;
 use super::address::Address;
 use super::lanes::{Lanes, Standing};
 use super::source::Source;
+use super::unix::Claim;
 use super::wanted::LEAST_BACKLOG;
 
 /// Names one of our listening sockets. The name stays valid when the socket is gone (nothing is accepted then).
@@ -84,6 +85,16 @@ impl Sockets {
         if self.patience_ends().is_some_and(|at| at <= now) {
             self.addresses.all_lanes().for_each(|lanes| lanes.lose_patience(now));
         }
+    }
+
+    /// What tells that the path of a unix socket may have been removed, with the number of its address.
+    pub fn paths(&self) -> impl Iterator<Item = (u64, BorrowedFd<'_>)> {
+        self.addresses.iter().filter_map(|(&id, address)| Some((id, address.source.claim()?.watch()?)))
+    }
+
+    /// Puts the path of an address back, if it was removed.
+    pub fn look_at_path(&self, id: u64) {
+        self.addresses.get(&id).and_then(|address| address.source.claim()).into_iter().for_each(Claim::look);
     }
 
     fn lanes_at(&mut self, at: LaneRef) -> Option<&mut Lanes> {

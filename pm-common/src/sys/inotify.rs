@@ -54,6 +54,15 @@ pub fn add_directory(instance: &OwnedFd, path: &Path, written: bool) -> io::Resu
     add(instance, path, flags)
 }
 
+/// Watches the names and the rights of a file, whatever it is: it is linked, a name of it is removed or renamed. A symbolic
+/// link is not followed.
+///
+/// # Errors
+/// As [`add`].
+pub fn add_file(instance: &OwnedFd, path: &Path) -> io::Result<i32> {
+    add(instance, path, WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::DONT_FOLLOW)
+}
+
 /// Takes the events out of the queue of an instance.
 ///
 /// # Errors

@@ -48,6 +48,7 @@ mod offspring;
 mod orphans;
 mod outputs;
 mod own_stop;
+mod paths;
 mod podman;
 mod policy;
 mod preload;
