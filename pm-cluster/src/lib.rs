@@ -95,7 +95,8 @@ fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Res
         argv: argv.clone(),
         tells_clients: options.close_rewrite,
     };
-    let sockets = hold(Sockets::new(mode).sticking(options.sticky), &sockets, &options.listen)?;
+    let sockets =
+        hold(Sockets::new(mode).sticking(options.sticky).ending_first(options.stop_start), &sockets, &options.listen)?;
     let (binds, primary) = (Binds::new(fanout, open), Primary::new(Ending::of(&options.rules), options.sticky));
     let adapter = Cluster::new(sockets, binds, primary, settings, options.rules.max_lag);
     supervise(options, argv, succession, home, adapter)
@@ -133,7 +134,8 @@ fn supervise<A: Adapter>(
     let shape = Shape {
         workers: options.workers,
         most: MOST_WORKERS,
-        overlap: !options.apart,
+        overlap: !options.apart && !options.stop_start,
+        shares: !options.apart,
         roll: options.roll(),
         ready: options.ready,
     };

@@ -39,7 +39,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     pm_common::app::orphans::end_before_start(&home)?;
     let roll = RollRule { parallel: 1, soak: SOAK, overlap: 1, heeds_memory: false };
-    let shape = Shape { workers: 1, most: 1, overlap: false, ready: options.ready, roll };
+    let shape = Shape { workers: 1, most: 1, overlap: false, shares: false, ready: options.ready, roll };
     let mut base_env = environment::base();
     base_env.push((PM_POLICY.into(), to_json(&options.rules).to_string().into()));
     base_env.extend(home.env_for_children().into_iter().map(|(key, value)| (key.into(), value)));

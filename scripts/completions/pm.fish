@@ -88,6 +88,7 @@ pm-cluster	--out	.	FILE	.	append the workers\' output; %s in FILE is the slot
 pm-cluster	--err	.	FILE	.	the same for their errors
 pm-cluster	--no-preload	.	.	.	no drain script in Node workers
 pm-cluster	--no-close-rewrite	.	.	.	do not tell clients of a draining server to move on
+pm-cluster	--reload	.	beside|stop-start	.	new workers beside the old ones, or stop-start (beside)
 pm-cluster	--apart	.	.	.	copies share no port, and none overlaps its successor
 pm-cluster	--balance	.	lanes|shared|rr	.	lanes, shared or rr (lanes)
 pm-cluster	--sticky	.	.	.	clients of one address stay with one worker
@@ -134,6 +135,7 @@ pm start	--node-args	.	ARGS	.	options of Node
 pm start	--execute-command	-x	.	.	fork mode
 pm start	--exec-mode	.	fork|cluster	.	whether instances share a port
 pm start	--sticky	.	.	.	clients of one address stay with one worker
+pm start	--reload	.	beside|stop-start	.	new workers beside old ones, or stop-start
 pm start	--uid	.	USER	.	run as this user
 pm start	--user	-u	USER	.	as --uid
 pm start	--gid	.	GROUP	.	and group
@@ -194,6 +196,7 @@ pm restart	--node-args	.	ARGS	.	options of Node
 pm restart	--execute-command	-x	.	.	fork mode
 pm restart	--exec-mode	.	fork|cluster	.	whether instances share a port
 pm restart	--sticky	.	.	.	clients of one address stay with one worker
+pm restart	--reload	.	beside|stop-start	.	new workers beside old ones, or stop-start
 pm restart	--uid	.	USER	.	run as this user
 pm restart	--user	-u	USER	.	as --uid
 pm restart	--gid	.	GROUP	.	and group
@@ -250,6 +253,7 @@ pm reload	--node-args	.	ARGS	.	options of Node
 pm reload	--execute-command	-x	.	.	fork mode
 pm reload	--exec-mode	.	fork|cluster	.	whether instances share a port
 pm reload	--sticky	.	.	.	clients of one address stay with one worker
+pm reload	--reload	.	beside|stop-start	.	new workers beside old ones, or stop-start
 pm reload	--uid	.	USER	.	run as this user
 pm reload	--user	-u	USER	.	as --uid
 pm reload	--gid	.	GROUP	.	and group

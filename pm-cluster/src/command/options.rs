@@ -38,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) close_rewrite: bool,
     /// The copies share nothing, and of a slot one ends before the next starts.
     pub(crate) apart: bool,
+    /// Of a slot one worker ends before the next starts.
+    pub(crate) stop_start: bool,
     /// The clients of one address stay with one slot.
     pub(crate) sticky: bool,
     pub(crate) fanout: FanoutChoice,
@@ -63,6 +65,7 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         preload: true,
         close_rewrite: true,
         apart: false,
+        stop_start: false,
         sticky: false,
         fanout: FanoutChoice::Auto,
         health: None,
@@ -74,6 +77,11 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     check_chain(&parsed.rest)?;
     if options.apart {
         check_apart(&options.rules, &parsed.options)?;
+    }
+    if options.stop_start && options.overlap.is_some() {
+        return Err(Failure::own(
+            "--overlap does not go with --reload stop-start: there an old worker has ended before the next one starts",
+        ));
     }
     Ok(options)
 }
@@ -103,6 +111,7 @@ impl Options {
             "no-preload" => self.preload = false,
             "no-close-rewrite" => self.close_rewrite = false,
             "apart" => self.apart = true,
+            "reload" => self.stop_start = stop_start(option, value)?,
             "sticky" => self.sticky = true,
             "health" => {
                 self.ask(Question::Url(health(option, value)?))?;
@@ -165,6 +174,14 @@ fn balance(option: &str, value: &OsStr) -> Result<Mode, Failure> {
     }
 }
 
+fn stop_start(option: &str, value: &OsStr) -> Result<bool, Failure> {
+    match value.to_str() {
+        Some("beside") => Ok(false),
+        Some("stop-start") => Ok(true),
+        _ => Err(options::bad(option, value, "expected beside or stop-start")),
+    }
+}
+
 fn health(option: &str, value: &OsStr) -> Result<Url, Failure> {
     let url = value.to_str().and_then(Url::parse);
     url.ok_or_else(|| options::bad(option, value, "expected http://:PORT/PATH"))
@@ -176,7 +193,7 @@ fn fanout(option: &str, value: &OsStr) -> Result<FanoutChoice, Failure> {
 }
 
 /// Options that are about what workers share, or about two of them in one slot.
-const SHARED: [&str; 10] = [
+const SHARED: [&str; 11] = [
     "balance",
     "fanout",
     "health",
@@ -185,6 +202,7 @@ const SHARED: [&str; 10] = [
     "no-close-rewrite",
     "no-preload",
     "overlap",
+    "reload",
     "soak",
     "sticky",
 ];

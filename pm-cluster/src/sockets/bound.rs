@@ -46,10 +46,10 @@ impl Sockets {
         let Some(address) = found.and_then(|id| self.addresses.get_mut(id)) else {
             return if self.join(at) == Join::Beside { Offer::Beside } else { Offer::Nothing };
         };
-        match address.lend(who, standing) {
-            Some(lent) => Offer::Socket(lent),
-            None => Offer::Beside,
-        }
+        let lent = address.lend(who, standing);
+        // It may be one that was made for whoever comes next.
+        found.into_iter().for_each(|id| self.addresses.note_sockets(id));
+        lent.map_or(Offer::Beside, Offer::Socket)
     }
 
     fn bound_at(&self, at: BindAddress) -> Option<&Address> {

@@ -78,7 +78,14 @@ impl Sockets {
         self
     }
 
-    /// Whether they do.
+    /// Has what comes wait for the next worker of a slot as the last one drains, or not.
+    #[must_use]
+    pub fn ending_first(mut self, on: bool) -> Self {
+        self.manner.ends_first = on;
+        self
+    }
+
+    /// Whether the clients of each address stay with one slot.
     #[must_use]
     pub const fn sticks(&self) -> bool {
         self.manner.sticky

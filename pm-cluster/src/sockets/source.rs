@@ -51,6 +51,8 @@ pub(super) struct Manner {
     pub(super) mode: Mode,
     /// The clients of one address stay with one slot.
     pub(super) sticky: bool,
+    /// A worker ends before the next one of its slot starts.
+    pub(super) ends_first: bool,
     /// Whether lanes may be bound although other lanes of ours are in their way.
     pub(super) join: Join,
     pub(super) warnings: Warnings,
@@ -58,7 +60,13 @@ pub(super) struct Manner {
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { mode: Mode::default(), sticky: false, join: Join::Alone, warnings: Warnings::default() }
+        Self {
+            mode: Mode::default(),
+            sticky: false,
+            ends_first: false,
+            join: Join::Alone,
+            warnings: Warnings::default(),
+        }
     }
 }
 
@@ -93,7 +101,7 @@ impl Manner {
 
     /// The lanes of an address, of which there is none yet.
     pub(super) fn lanes(&self, at: BindAddress, backlog: i32) -> Lanes {
-        Lanes::of_workers(at, backlog, &self.warnings).sticking(self.sticky)
+        Lanes::of_workers(at, backlog, &self.warnings).sticking(self.sticky).ending_first(self.ends_first)
     }
 
     /// Makes the sockets of a TCP address.

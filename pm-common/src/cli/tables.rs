@@ -156,6 +156,9 @@ pub static PM_CLUSTER: Tool = Tool {
         opt("err", "FILE", "the same for their errors"),
         switch("no-preload", "no drain script in Node workers").rare(),
         switch("no-close-rewrite", "do not tell clients of a draining server to move on").rare(),
+        opt("reload", "HOW", "new workers beside the old ones, or stop-start (beside)")
+            .one_of("beside|stop-start")
+            .rare(),
         switch("apart", "copies share no port, and none overlaps its successor").rare(),
         opt("balance", "HOW", "lanes, shared or rr (lanes)").one_of("lanes|shared|rr"),
         switch("sticky", "clients of one address stay with one worker").rare(),

@@ -43,6 +43,11 @@ impl ErrLog {
         log
     }
 
+    /// This file again, in which only what is written from now on counts.
+    pub(super) fn again_from_now(&self) -> Self {
+        Self::from_now(self.path.clone())
+    }
+
     /// What is written from now on counts.
     pub fn mark(&mut self) {
         self.from = self.path.metadata().map_or(0, |m| m.len());

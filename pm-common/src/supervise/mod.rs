@@ -22,6 +22,7 @@ mod poll;
 mod processes;
 mod publish;
 pub mod release;
+mod second;
 mod set_times;
 pub mod store;
 pub mod succession;

@@ -131,6 +131,7 @@ impl<A: Adapter> Supervise<A> {
         if let Some(file) = self.outputs.err_of(id.slot) {
             self.publisher.errors_go_to(id.slot, file);
         }
+        let errors = self.publisher.errors_from_now(id.slot);
         let program = self.argv.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
         let lacking = |error| cannot_run(&program, &SpawnError { code: EXIT_OWN, error });
         let (notify, name) = NotifySocket::new().map_err(lacking)?;
@@ -168,7 +169,7 @@ impl<A: Adapter> Supervise<A> {
             alone: false,
         });
         let child = child.map_err(|error| cannot_run(&program, &error))?;
-        Ok(Process::new(child, (notify, name)))
+        Ok(Process::new(child, (notify, name), errors))
     }
 
     /// The stop signal is the app's; to a supervisor below it would mean something else (HUP: reload), so that one is

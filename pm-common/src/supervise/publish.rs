@@ -47,6 +47,8 @@ pub struct Publisher {
     err_log: Option<ErrLog>,
     /// Of slots whose workers write to files of their own: what the newest has written.
     slot_logs: BTreeMap<u32, ErrLog>,
+    /// A person was told that a worker could not run beside another.
+    second_said: bool,
     /// What the worker that failed in the last roll wrote last.
     last_words: Vec<String>,
     /// The disk was full: when it is tried again, or an app at rest would show an old state for ever.
@@ -73,6 +75,7 @@ impl Publisher {
             moments: Moments::default(),
             state: (SupervisorState::Starting, clock::now()),
             err_log,
+            second_said: false,
             slot_logs: BTreeMap::new(),
             last_words: Vec::new(),
             again: None,
@@ -175,6 +178,7 @@ impl Publisher {
 
     /// The roll of this number begins; whether its release may listen elsewhere.
     pub(super) fn roll_begins(&mut self, number: u64) -> bool {
+        self.second_said = false;
         self.last_words.clear();
         if let Some(log) = &mut self.err_log {
             log.mark();
@@ -185,6 +189,16 @@ impl Publisher {
     /// A worker of this slot starts, and its errors go to this file.
     pub(super) fn errors_go_to(&mut self, slot: u32, file: PathBuf) {
         self.slot_logs.insert(slot, ErrLog::from_now(file));
+    }
+
+    /// What a worker of this slot that starts now will write to stderr.
+    pub(super) fn errors_from_now(&self, slot: u32) -> Option<ErrLog> {
+        self.slot_logs.get(&slot).or(self.err_log.as_ref()).map(ErrLog::again_from_now)
+    }
+
+    /// Whether it may be said that a worker could not run beside another, and it was not since the last reload began.
+    pub(super) fn says_second(&mut self) -> bool {
+        !std::mem::replace(&mut self.second_said, true)
     }
 
     pub(super) fn roll_aborted(&mut self, slot: u32) {
@@ -277,6 +291,7 @@ fn policy(machine: &Supervisor) -> Map<String, Value> {
             map.insert("ready".to_owned(), Value::from(shape.ready.evidence.word()));
             map.insert("soak_ns".to_owned(), Value::from(shape.roll.soak.0));
             map.insert("overlap".to_owned(), shape.overlap.into());
+            map.insert("shares".to_owned(), shape.shares.into());
             map
         }
         _ => Map::new(),

@@ -152,6 +152,7 @@ impl Cluster {
         if sticky && forced == Some(false) {
             return Err("sticky: in fork mode no port is shared, and no client has a worker to stay with".to_owned());
         }
+        let stop_start = stop_start(reader)?;
         let several = count.is_some_and(|count| count > 1);
         let cluster = forced.unwrap_or_else(|| count.is_some() && program.clusters);
         let instance_var = instance_var(reader)?;
@@ -169,6 +170,10 @@ impl Cluster {
             }
         }
         options.extend(sticky.then(|| "--sticky".to_owned()));
+        // Where no port is shared, an old process always ends before the next one starts.
+        if stop_start && cluster {
+            options.extend(["--reload", "stop-start"].map(str::to_owned));
+        }
         options.extend(ready);
         Ok(Self { workers: Some(count.unwrap_or(1)), options, instance_var })
     }
@@ -240,6 +245,15 @@ fn mode(reader: &Reader<'_>) -> Result<Option<bool>, String> {
         Some("cluster" | "cluster_mode") => Ok(Some(true)),
         Some(other) => Err(format!("exec_mode: '{other}': fork or cluster?")),
         None => Ok((reader.bool("execute_command")? == Some(true)).then_some(false)),
+    }
+}
+
+/// Whether an old worker ends before the next one starts.
+fn stop_start(reader: &Reader<'_>) -> Result<bool, String> {
+    match reader.text("reload")?.as_deref() {
+        None | Some("beside") => Ok(false),
+        Some("stop-start") => Ok(true),
+        Some(other) => Err(format!("reload: '{other}': beside or stop-start?")),
     }
 }
 

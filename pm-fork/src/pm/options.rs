@@ -49,6 +49,11 @@ pub(crate) const FIELDS: &[FieldOpt] = &[
     rare(switch("execute-command", "fork mode").short('x'), "exec_mode", Effect::Is("fork")),
     rare(opt("exec-mode", "fork|cluster", "whether instances share a port"), "exec_mode", Effect::Value),
     rare(switch("sticky", "clients of one address stay with one worker"), "sticky", Effect::Is("true")),
+    rare(
+        opt("reload", "HOW", "new workers beside old ones, or stop-start").one_of("beside|stop-start"),
+        "reload",
+        Effect::Value,
+    ),
     rare(opt("uid", "USER", "run as this user"), "uid", Effect::Value),
     rare(opt("user", "USER", "as --uid").short('u'), "uid", Effect::Value),
     rare(opt("gid", "GROUP", "and group"), "gid", Effect::Value),

@@ -113,7 +113,7 @@ impl<'a> Awaited<'a> {
     /// Whether one that could not listen is left as it is: in fork mode, unless it must.
     fn is_left(&self) -> bool {
         let apart = |line: &SupervisorLine| {
-            line.tool == "pm-restart" || line.policy.get("overlap").is_some_and(|overlaps| overlaps == false)
+            line.tool == "pm-restart" || line.policy.get("shares").is_some_and(|shares| shares == false)
         };
         self.runs_once() || self.figure("listen_ns").is_some() && self.sight.acting().is_some_and(apart)
     }

@@ -15,6 +15,8 @@ pub(super) fn in_words(policy: &Map<String, Value>) -> Vec<(&'static str, String
     let limit = rules.max_mem.map(|most| format!("{} each, looked at every {}", bytes(most), rules.mem_interval));
     let lag = rules.max_lag.map(|most| format!("{most} at most"));
     let stay = policy.get("sticky") == Some(&Value::Bool(true));
+    let is = |key: &str, what: bool| policy.get(key) == Some(&Value::Bool(what));
+    let ends_first = is("overlap", false) && is("shares", true);
     let all = [
         ("ready when", ready(policy)),
         ("is restarted", Some(restarted(&rules))),
@@ -22,6 +24,7 @@ pub(super) fn in_words(policy: &Map<String, Value>) -> Vec<(&'static str, String
         ("at set times", set_times(&rules, policy)),
         ("memory limit", limit),
         ("clients wait", lag),
+        ("is reloaded by", ends_first.then(|| "an end of the old worker, then the start of the new".to_owned())),
         ("clients stay", stay.then(|| "those of one address with one worker".to_owned())),
     ];
     all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()

@@ -1,8 +1,9 @@
 //! Listeners that their program shuts down and goes on without, and ports that it binds twice.
 
 use pm_tests::chain::Chain;
+use pm_tests::load::{Load, Style};
 use pm_tests::scene::Scene;
-use pm_tests::{any, http};
+use pm_tests::{any, http, roll};
 
 /// Answers its pid; `/shut` ends its listener. `then` is what it does about that.
 fn started<'a>(scene: &'a Scene, before: &str, then: &str) -> Chain<'a> {
@@ -93,4 +94,24 @@ fn the_port_of_another_app_is_not_joined() {
     assert!(second.messages("another program").is_empty(), "{}", second.output());
     assert!(second.messages("ready workers").is_empty(), "{}", second.output());
     scene.kill_all();
+}
+
+/// As Net::Server (starman). That it does so is known from the first time on.
+#[test]
+fn what_one_shuts_down_as_it_ends_has_no_queue_any_more() {
+    for (workers, how) in [(1, ""), (2, ""), (1, " --reload stop-start")] {
+        let scene = any::scene();
+        let line = format!("pm-cluster -n {workers} --soak 10ms{how}");
+        let chain = any::start(&scene, &line, "/usr/bin/python3 $F/any/ends_queue.py");
+        any::serving(&chain, workers);
+        roll::well(&chain);
+        let load = Load::start(scene.port, 12, Style::OneShot);
+        for _ in 0..4 {
+            load.advance(5);
+            roll::well(&chain);
+        }
+        let tally = load.end();
+        assert!(tally.misses.is_empty(), "{line}: {:?} of {}\n{}", tally.misses, tally.ok, chain.output());
+        chain.stop();
+    }
 }

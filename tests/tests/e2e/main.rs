@@ -71,6 +71,7 @@ mod sticky;
 mod stop;
 mod stop_delay;
 mod stop_requests;
+mod stop_start;
 mod successor;
 mod terminal;
 mod truth;

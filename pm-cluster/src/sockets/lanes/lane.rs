@@ -15,6 +15,9 @@ pub enum Standing {
     Draining,
 }
 
+/// The rank of a lane whose worker drains.
+pub(super) const DRAINS: u8 = 4;
+
 /// A listening socket of the address.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -64,7 +67,7 @@ impl Lane {
             (Some(_), Standing::Waiting, _) => 2,
             // Its slot's next worker will accept what waits here.
             (None, _, Some(_)) => 3,
-            (Some(_), Standing::Draining, _) => 4,
+            (Some(_), Standing::Draining, _) => DRAINS,
             (None, _, None) => 5,
         }
     }
@@ -77,6 +80,11 @@ impl Lane {
     /// Whether its worker is in service.
     pub(crate) fn serves(&self) -> bool {
         self.holder.is_some() && self.standing == Standing::InService
+    }
+
+    /// Whether its worker is on its way out.
+    pub(super) fn drains(&self) -> bool {
+        self.holder.is_some() && self.standing == Standing::Draining
     }
 
     /// Makes the lane this worker's.

@@ -48,6 +48,10 @@ pub(crate) struct Lanes {
     attached: Vec<Instruction>,
     foreign: Foreign,
     told_unsteered: bool,
+    /// A worker ends before the next one of its slot starts.
+    ends_first: bool,
+    /// A worker has shut a lane down: others will, too.
+    shuts: bool,
     /// Source ports whose connections go to a worker's lane, whatever it stands at.
     sources: BTreeMap<WorkerId, u16>,
     /// The clients of one address stay with one slot.
@@ -97,9 +101,18 @@ impl Lanes {
             attached: Vec::new(),
             foreign: Foreign::default(),
             told_unsteered: false,
+            ends_first: false,
+            shuts: false,
             sources: BTreeMap::new(),
             sticky: None,
         }
+    }
+
+    /// Has what comes wait for the next worker of a slot as the last one drains, or not.
+    #[must_use]
+    pub(crate) const fn ending_first(mut self, on: bool) -> Self {
+        self.ends_first = on;
+        self
     }
 
     fn open_with(self, join: Join, second: Second) -> io::Result<Opened> {
@@ -164,6 +177,10 @@ impl Lanes {
         }
         // A worker may listen on a thousand addresses, and say at each that it is in service.
         if changed {
+            if self.ends_first && standing == Standing::Draining {
+                self.wait_for_next(who);
+            }
+            self.keep_end_idle();
             self.steer();
         }
         found

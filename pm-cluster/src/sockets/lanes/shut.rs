@@ -51,9 +51,32 @@ impl Lanes {
         self.lanes.iter().enumerate().filter(|(_, lane)| lane.untold)
     }
 
+    /// Prepares for draining workers that shut their lanes down, as a worker of this address has done: the last of the group
+    /// takes the place of such a lane before we can steer anew. So the last ones are lanes that nobody serves, one for each
+    /// that drains.
+    pub(super) fn keep_end_idle(&mut self) {
+        if !self.shuts {
+            return;
+        }
+        let drains = self.listening().filter(|(_, lane)| lane.drains()).count();
+        // Without a descriptor for one more it goes on as it is, and so it does with enough of them elsewhere.
+        let held = self.lanes.iter().filter(|lane| lane.holder.is_some()).count();
+        while self.idle_at_end() < drains && self.lanes.len() < 2 * held && self.add().is_ok() {}
+    }
+
+    /// How many of the group's last lanes are nobody's, or of workers that drain.
+    fn idle_at_end(&self) -> usize {
+        let idle = |member: &&Member| match member {
+            Member::Lane(index) => self.lanes.get(*index).is_some_and(|lane| lane.holder.is_none() || lane.drains()),
+            Member::Foreign(_) => false,
+        };
+        self.group.iter().rev().take_while(idle).count()
+    }
+
     fn leave_if_shut(&mut self, index: usize) -> bool {
         let Some(lane) = self.lanes.get(index) else { return false };
         let Some(place) = lane.place.filter(|_| !socket::is_listening(&lane.fd).unwrap_or(true)) else { return false };
+        self.shuts = true;
         self.leave_group(place);
         true
     }
@@ -193,6 +216,54 @@ mod tests {
         lanes.vacate(worker(0));
         clients.extend((0..40).map(|_| TcpStream::connect(lanes.address()).expect("connects")));
         assert_eq!((lanes.waiting(worker(1)), lanes.waiting(worker(3))), (40, 40));
+    }
+
+    /// The kernel moves the last of the group into the hole before anybody can look.
+    #[test]
+    fn once_one_was_shut_down_no_connection_strays_as_others_are() {
+        let (mut lanes, mut fds) = three();
+        fds.push(lanes.give(worker(3), Standing::InService).expect("given"));
+        shut_down(&fds[3]);
+        assert!(lanes.look_if_shut(3));
+        lanes.vacate(worker(3));
+        fds[3] = lanes.give(worker(3), Standing::InService).expect("given");
+        lanes.set(worker(0), Standing::Draining);
+        lanes.set(worker(1), Standing::Draining);
+        shut_down(&fds[0]);
+        shut_down(&fds[1]);
+        let _clients: Vec<_> = (0..40).map(|_| TcpStream::connect(lanes.address()).expect("connects")).collect();
+        assert_eq!(lanes.waiting(worker(2)) + lanes.waiting(worker(3)), 40);
+        for generation in 2..9 {
+            let ids = [0, 1].map(|slot| WorkerId { slot, generation });
+            lanes.vacate(WorkerId { generation: generation - 1, ..ids[0] });
+            lanes.vacate(WorkerId { generation: generation - 1, ..ids[1] });
+            let fds = ids.map(|who| lanes.give(who, Standing::InService).expect("given"));
+            ids.iter().for_each(|who| assert!(lanes.set(*who, Standing::Draining)));
+            fds.iter().for_each(shut_down);
+        }
+        assert_eq!(lanes.lanes.len(), 8, "twice as many as workers have");
+    }
+
+    #[test]
+    fn where_one_ends_before_the_next_starts_what_comes_waits_for_the_next() {
+        let (mut lanes, _) = three();
+        lanes = lanes.ending_first(true);
+        for slot in [1, 2] {
+            lanes.vacate(worker(slot));
+            lanes.release_slot(slot);
+        }
+        for generation in 1..5 {
+            let who = WorkerId { slot: 0, generation };
+            lanes.set(who, Standing::Draining);
+            let clients: Vec<_> = (0..9).map(|_| TcpStream::connect(lanes.address()).expect("connects")).collect();
+            assert_eq!(lanes.waiting(who), 0);
+            lanes.vacate(who);
+            let next = WorkerId { slot: 0, generation: generation + 1 };
+            let given = lanes.lend(next, Standing::InService).expect("its slot's");
+            assert_eq!(lanes.waiting(next), 9);
+            while socket::accept(&given).expect("listens").is_some() {}
+            drop(clients);
+        }
     }
 
     #[test]

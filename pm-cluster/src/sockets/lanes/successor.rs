@@ -8,7 +8,8 @@ use std::os::fd::OwnedFd;
 use pm_common::policy::WorkerId;
 use pm_common::sys::socket;
 
-use super::{Lanes, Standing};
+use super::lane::DRAINS;
+use super::{Lane, Lanes, Standing};
 
 impl Lanes {
     /// A duplicate of a lane for this worker: the one that its slot's dead worker held, else one that its slot's worker is
@@ -59,7 +60,8 @@ impl Lanes {
     /// The worker is dead, or has closed its copy. The slot's next worker gets the lane, unless another one of the slot
     /// has a lane of its own.
     pub(crate) fn vacate(&mut self, who: WorkerId) {
-        let slot_served = self.lanes.iter().filter_map(|lane| lane.holder).any(|h| h.slot == who.slot && h != who);
+        let others = |lane: &Lane| lane.holder.is_some_and(|h| h.slot == who.slot && h != who);
+        let slot_served = self.clients_wait_for_next(who) || self.lanes.iter().any(others);
         let mut let_go = Vec::new();
         self.keep_for_clients_of(who);
         for (index, lane) in self.lanes.iter_mut().enumerate() {
@@ -82,6 +84,25 @@ impl Lanes {
         }
     }
 
+    /// Has what comes wait for the next worker of a slot whose worker drains, if nobody else serves: that one would cut short
+    /// what came to it until its end.
+    pub(super) fn wait_for_next(&mut self, who: WorkerId) {
+        if self.listening().any(|(_, lane)| lane.rank() < DRAINS) {
+            return;
+        }
+        let free = |lane: &Lane| lane.holder.is_none() && lane.slot.is_none_or(|slot| slot == who.slot);
+        let found = self.listening().find(|(_, lane)| free(lane)).map(|(index, _)| index);
+        // Without a descriptor for one more it goes on as it is.
+        let next = found.or_else(|| self.add().ok());
+        next.and_then(|index| self.lanes.get_mut(index)).into_iter().for_each(|lane| lane.slot = Some(who.slot));
+    }
+
+    /// Whether there is a lane already in which clients wait for the next worker of the slot ([`Self::wait_for_next`]).
+    fn clients_wait_for_next(&self, who: WorkerId) -> bool {
+        let waits = |lane: &Lane| lane.holder.is_none() && lane.slot == Some(who.slot);
+        self.ends_first && self.lanes.iter().any(waits)
+    }
+
     /// Expects no next worker of this slot any more: its lanes are anybody's.
     pub(crate) fn release_slot(&mut self, slot: u32) {
         let mut found = false;
@@ -97,11 +118,15 @@ impl Lanes {
     /// Lanes of the worker that are not among the sockets that it has are kept for its slot.
     pub(crate) fn leave_closed(&mut self, who: WorkerId, held: &BTreeSet<u64>) {
         let mut let_go = Vec::new();
+        let slot_served = self.clients_wait_for_next(who);
         for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.holder == Some(who)) {
             if !held.contains(&lane.inode) {
                 let_go.push(index);
                 if lane.falls_back() {
                     continue;
+                }
+                if slot_served {
+                    lane.slot = None;
                 }
                 let _ = socket::set_nonblocking(&lane.fd, true);
             }

@@ -157,7 +157,7 @@ impl Supervisor {
     /// served: it would be deaf for good because another program had the port for a moment.
     pub(super) fn goes_on(&self, id: WorkerId) -> Option<GoesOn> {
         let (slot, worker) = self.known(id).filter(|(slot, _)| slot.find(id.generation) == Some(Role::Seat))?;
-        let may_lack = !self.shape.overlap && slot.baseline.is_empty() && self.shape.ready.listen_time().is_some();
+        let may_lack = !self.shape.shares && slot.baseline.is_empty() && self.shape.ready.listen_time().is_some();
         match self.rules.restart {
             Restart::Never => Some(GoesOn::RunsOnce),
             _ if may_lack && worker.is_refused() && !self.is_awaited(id.slot, worker) => Some(GoesOn::Lives),

@@ -34,14 +34,14 @@ impl Supervisor {
         if self.worker(id).is_none_or(|w| w.supervises) {
             return;
         }
-        let (overlap, end) = (self.shape.overlap, self.ending(now, Why::Memory));
+        let (shares, end) = (self.shape.shares, self.ending(now, Why::Memory));
         self.note_unfit(now, id, Why::Memory, Record::OverMemory { id, bytes, limit }, out);
         let awaited = self.awaits(id);
         let Some((slot, role)) = self.find(id) else { return };
         let not_before = slot.not_before;
         let Some(worker) = slot.worker_mut(role) else { return };
         match worker.life {
-            Life::Ready { .. } if overlap => {
+            Life::Ready { .. } if shares => {
                 if now >= not_before {
                     self.enqueue(id, false);
                 }
@@ -60,7 +60,7 @@ impl Supervisor {
     /// Replaces a worker that hangs. Only one that serves beside others can be replaced meanwhile, so only those are
     /// judged; one that starts has its time to be ready, and one on its way out its grace.
     pub(super) fn on_lag(&mut self, now: Mono, id: WorkerId, how: Stall, after: Span, out: &mut Vec<Action>) {
-        let Some(limit) = self.rules.max_lag.filter(|limit| after >= *limit && self.shape.overlap) else { return };
+        let Some(limit) = self.rules.max_lag.filter(|limit| after >= *limit && self.shape.shares) else { return };
         if !self.worker(id).is_some_and(|worker| worker.is_ready()) {
             return;
         }

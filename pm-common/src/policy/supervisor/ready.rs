@@ -5,7 +5,7 @@
 use super::no_listener::REST;
 use super::roll::AbortReason;
 use super::stops::begin_drain;
-use super::{Action, Due, Life, Mono, Proof, ReadyBy, Record, Role, Span, Supervisor, Why, WorkerId, as_slot};
+use super::{Action, Due, Life, Mono, Proof, ReadyBy, Record, Role, Slot, Span, Supervisor, Why, WorkerId, as_slot};
 
 impl Supervisor {
     pub(super) fn on_said_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
@@ -32,6 +32,12 @@ impl Supervisor {
         let Some((slot, worker)) = self.known(id) else { return };
         let (closed, no_more) = (slot.missing(worker), worker.accepted && worker.up.is_none());
         if by == ReadyBy::Listen && (!closed.is_empty() || no_more) {
+            let end = self.ending(now, Why::NotReady);
+            if let Some(worker) =
+                self.slot_mut(id.slot).and_then(Slot::incumbent_mut).filter(|w| w.generation == id.generation)
+            {
+                begin_drain(id.slot, worker, end, out);
+            }
             self.abort_roll(now, id.slot, AbortReason::ClosedInSoak(closed), out);
         } else {
             self.serves(now, id, by, out);

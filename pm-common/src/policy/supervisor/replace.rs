@@ -4,7 +4,9 @@ use super::super::crash_loop::Intensity;
 use super::super::record::{Next, Record};
 use super::roll::AbortReason;
 use super::stops::begin_drain;
-use super::{Action, Aim, Exit, LastEnd, Mono, Replacement, Seat, Supervisor, WhichRelease, Why, Worker, WorkerId};
+use super::{
+    Action, Aim, Exit, LastEnd, Mono, Replacement, Seat, Slot, Supervisor, WhichRelease, Why, Worker, WorkerId,
+};
 
 impl Supervisor {
     pub(super) fn enqueue(&mut self, id: WorkerId, hangs: bool) {
@@ -23,7 +25,7 @@ impl Supervisor {
         let Replacement { slot, hangs, .. } = replacement;
         let its_turn = match &self.rolls.now {
             Some(roll) => *hangs && !roll.under_way.contains(slot),
-            None => *hangs || self.replacing.is_empty(),
+            None => *hangs || self.replacing.is_empty() && (self.shape.overlap || self.others_serve(*slot)),
         };
         its_turn && !self.replacing.contains_key(slot) && self.is_decidable(replacement)
     }
@@ -37,7 +39,13 @@ impl Supervisor {
         })
     }
 
-    /// Starts the replacements whose turn it is, each beside the worker that it replaces.
+    /// Whether all serve that are to, but this one: the others take its clients, where it has to end first.
+    fn others_serve(&self, number: u32) -> bool {
+        let comes_or_goes = |slot: &Slot| slot.incumbent().is_some_and(|worker| !worker.is_ready()) && !slot.leaving;
+        (0..).zip(&self.slots).all(|(other, slot)| other == number || !comes_or_goes(slot))
+    }
+
+    /// Starts the replacements whose turn it is, each beside the worker that it replaces, or ends that one first.
     pub(super) fn next_replacement(&mut self, now: Mono, out: &mut Vec<Action>) {
         while self.goal == Aim::Run {
             let Some(index) = self.queue.iter().position(|r| self.may_replace(r)) else { return };
@@ -49,6 +57,10 @@ impl Supervisor {
             if slot.incumbent().is_none_or(|w| w.generation > upto) {
                 continue;
             }
+            if !self.shape.overlap {
+                self.replace_in_place(now, number, out);
+                continue;
+            }
             self.learn(number);
             let Some(slot) = self.slot_mut(number) else { continue };
             let worker = slot.next_worker(now, rule, came_with);
@@ -57,6 +69,14 @@ impl Supervisor {
             slot.successor = Some(worker);
             self.replacing.insert(number, hangs);
         }
+    }
+
+    /// Ends a worker over a limit, where another may only start after it: the slot's next start follows at once.
+    fn replace_in_place(&mut self, now: Mono, number: u32, out: &mut Vec<Action>) {
+        let mut end = self.ending(now, Why::Memory);
+        let Some(worker) = self.slot_mut(number).and_then(|slot| slot.incumbent_mut()) else { return };
+        end.why = worker.unfit.unwrap_or(end.why);
+        begin_drain(number, worker, end, out);
     }
 
     /// Leaves the replacements to a roll that begins, but of workers that hang: its release may be no good.

@@ -29,7 +29,7 @@ impl Supervisor {
             out.push(Action::Say(Record::ScaleLimit { workers: self.wanted }));
             return;
         }
-        let shared = if self.shape.overlap { self.shared_baseline() } else { BTreeSet::new() };
+        let shared = if self.shape.shares { self.shared_baseline() } else { BTreeSet::new() };
         let index = usize::try_from(self.wanted).unwrap_or(usize::MAX);
         self.wanted += 1;
         self.learn(self.wanted - 1);

@@ -26,7 +26,7 @@ impl Supervisor {
 
     /// Whether the delay is the worker's own: a cluster has listeners of its own to keep open, whatever its workers are.
     fn leaves_delay_to(&self, worker: &Worker) -> bool {
-        !self.shape.overlap && worker.supervises && worker.is_wanted()
+        !self.shape.shares && worker.supervises && worker.is_wanted()
     }
 
     pub(super) fn put_off(&mut self, now: Mono, stopping: Stopping, out: &mut Vec<Action>) {

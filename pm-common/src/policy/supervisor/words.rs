@@ -183,9 +183,12 @@ pub struct Shape {
     pub workers: u32,
     /// The most that there may be: pm-restart has one child.
     pub most: u32,
-    /// Replacements start beside the worker that they replace; else after it (pm-restart, `pm-cluster --apart`), and no
-    /// two processes of a slot live at a time.
+    /// Replacements start beside the worker that they replace; else after it (pm-restart, `pm-cluster --apart` and
+    /// `--reload stop-start`), and no two processes of a slot live at a time.
     pub overlap: bool,
+    /// Slots share what they listen on, so that one serves the clients of another; else (pm-restart, `pm-cluster --apart`)
+    /// each has addresses of its own.
+    pub shares: bool,
     /// The evidence for ready.
     pub ready: ReadyRule,
     /// How a reload goes.

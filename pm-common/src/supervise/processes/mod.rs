@@ -17,6 +17,7 @@ use crate::policy::oom::OomKills;
 use crate::policy::states::SupervisorState;
 use crate::policy::supervisor::{Event, StopKind};
 use crate::supervise::at_work::AtWork;
+use crate::supervise::err_log::ErrLog;
 use crate::supervise::notify::NotifySocket;
 use crate::sys::clock;
 use crate::sys::pidfd;
@@ -64,6 +65,8 @@ pub(super) struct Process {
     pub(super) asked: bool,
     /// Its leader has ended well, and nobody had asked it to.
     pub(super) has_left: bool,
+    /// What it writes to stderr, where that is read.
+    pub(super) errors: Option<ErrLog>,
     /// What it was at when it was looked at last.
     pub(super) at_work: Option<AtWork>,
     /// Supervisors below it that are no link of this chain.
@@ -82,7 +85,7 @@ const MOST_OTHERS: usize = 64;
 const LAST_DATAGRAMS: usize = 64;
 
 impl Process {
-    pub(super) fn new(child: Child, (notify, notify_name): (NotifySocket, String)) -> Self {
+    pub(super) fn new(child: Child, (notify, notify_name): (NotifySocket, String), errors: Option<ErrLog>) -> Self {
         let start = crate::kernel::procfs::start_time(child.pid);
         Self {
             child,
@@ -101,6 +104,7 @@ impl Process {
             is_told: false,
             asked: false,
             has_left: false,
+            errors,
             at_work: None,
             killed: false,
             refused: false,
@@ -189,6 +193,7 @@ impl<A: Adapter> Supervise<A> {
             self.store.clear();
         }
         self.manager.ended_below(id);
+        self.say_if_second(id);
         let leftovers = self.find_leftovers(id);
         if !leftovers {
             self.forget(id);

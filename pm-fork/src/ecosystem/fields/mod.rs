@@ -63,6 +63,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("instances", &[], Text, Mapped),
     field("exec_mode", &[], Text, Mapped),
     field("sticky", &[], Switch, Mapped),
+    field("reload", &[], Text, Mapped),
     field("instance_var", &[], Text, Mapped),
     field("increment_var", &[], Text, Missing("not here: a number of its own for each worker is in PM_SLOT")),
     field("env", &[], Env, Mapped),

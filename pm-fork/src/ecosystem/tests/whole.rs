@@ -115,6 +115,14 @@ fn the_mode_is_that_of_the_fields_together() {
     for (app, chain) in [
         (json!({"instances": 2, "exec_mode": "cluster"}), "pm-restart pm-cluster -n 2 node ./app.js"),
         (json!({"instances": 2, "sticky": true}), "pm-restart pm-cluster -n 2 --sticky node ./app.js"),
+        (
+            json!({"instances": 2, "reload": "stop-start"}),
+            "pm-restart pm-cluster -n 2 --reload stop-start node ./app.js",
+        ),
+        (
+            json!({"script": "job.py", "instances": 3, "reload": "stop-start"}),
+            "pm-restart pm-cluster -n 3 --apart python3 ./job.py",
+        ),
         (json!({"instances": 1, "exec_mode": "fork"}), "pm-restart node ./app.js"),
         (
             json!({"exec_mode": "fork", "wait_ready": true, "listen_timeout": 5000}),

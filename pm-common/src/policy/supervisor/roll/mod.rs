@@ -14,7 +14,7 @@ use super::super::crash_loop::Intensity;
 use super::super::record::Record;
 use super::stops::begin_drain;
 use super::{
-    Action, Aim, Exit, Life, Mono, Proof, ReadyBy, Role, Seat, Supervisor, WhichRelease, Why, Worker, WorkerId,
+    Action, Aim, Exit, Life, Mono, Proof, ReadyBy, Role, Seat, Slot, Supervisor, WhichRelease, Why, Worker, WorkerId,
 };
 
 impl Supervisor {
@@ -114,9 +114,11 @@ impl Supervisor {
         let replaced = |number: u32| {
             self.slot(number).and_then(|slot| slot.successor.as_ref()).is_some_and(|worker| !worker.supervises)
         };
-        let mut rest = roll.rest.iter().copied();
+        let rest = roll.rest.iter().copied();
         let done = rest.clone().find(|number| self.needs_nothing(*number));
-        done.or_else(|| rest.find(|number| !replaced(*number)))
+        // Where the old one ends first, those come first that serve nobody.
+        let idle = || rest.clone().find(|number| !self.shape.overlap && self.shape.shares && !self.serves_in(*number));
+        done.or_else(idle).or_else(|| rest.clone().find(|number| !replaced(*number)))
     }
 
     /// Whether nobody is wanted in a slot, or the new release serves there already.
@@ -203,16 +205,27 @@ impl Supervisor {
         }
     }
 
+    /// Whether a ready worker has the seat of this slot.
+    fn serves_in(&self, number: u32) -> bool {
+        self.slot(number).and_then(Slot::incumbent).is_some_and(Worker::is_ready)
+    }
+
     /// Until when this worker, which has just become ready, must soak first; `None`: it serves at once. In the place of the
-    /// one before it nobody else serves meanwhile: there only what serves nobody is watched, until it has lived for so long.
+    /// one before it, where nobody else serves meanwhile, only what serves nobody is watched, until it has lived for so long.
     pub(super) fn soaks_until(&self, now: Mono, id: WorkerId, by: ReadyBy) -> Option<Mono> {
         let (slot, worker) = self.known(id).filter(|(_, worker)| worker.on_trial() && !self.rolls.is_settled())?;
         let from = match slot.find(id.generation)? {
             Role::Successor => now,
             Role::Seat if by.serves_nobody() => worker.started,
+            Role::Seat if self.shape.shares && self.others_serve_beside(id.slot) => now,
             Role::Seat | Role::Retiring(_) => return None,
         };
         Some(from + self.shape.roll.soak).filter(|until| *until > now)
+    }
+
+    /// Whether clients have another worker than that of this slot.
+    fn others_serve_beside(&self, number: u32) -> bool {
+        (0..self.wanted).any(|other| other != number && self.serves_in(other))
     }
 
     /// Whether the roll under way waits for this worker (not one that failed before did).

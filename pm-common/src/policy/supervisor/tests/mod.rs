@@ -15,6 +15,7 @@ mod room;
 mod scale;
 mod set_time;
 mod stop;
+mod stop_start;
 mod walk;
 mod world;
 
@@ -88,7 +89,7 @@ impl Bench {
     fn new(workers: u32, overlap: bool, rules: Rules, evidence: ReadyBy) -> (Self, Vec<Action>) {
         let ready = ReadyRule { evidence, ..ReadyRule::default() };
         let most = if overlap || workers > 1 { MOST_WORKERS } else { 1 };
-        let shape = Shape { workers, most, overlap, ready, roll: AT_ONCE };
+        let shape = Shape { workers, most, overlap, shares: overlap, ready, roll: AT_ONCE };
         let mut bench = Self { world: World::new(rules, shape), looked: BTreeSet::new() };
         let first = bench.on(Event::Start);
         (bench, first)

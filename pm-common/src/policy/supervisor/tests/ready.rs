@@ -173,7 +173,7 @@ fn what_loads_a_server_late_has_the_time_to_listen_once() {
 /// The one before serves nobody; the new one has loaded this, and is watched for a second.
 fn reload_with_a_soak(loads: Loads) -> Bench {
     let roll = RollRule { soak: s(1), ..AT_ONCE };
-    let shape = Shape { workers: 1, most: 1, overlap: true, ready: ReadyRule::default(), roll };
+    let shape = Shape { workers: 1, most: 1, overlap: true, shares: true, ready: ReadyRule::default(), roll };
     let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
     bench.on(Event::Start);
     bench.on(Event::Booted(w(0, 1), Loads::Nothing));
@@ -284,7 +284,7 @@ fn one_that_has_loaded_nothing_to_serve_with_is_ready_at_once() {
 #[test]
 fn where_only_listening_counts_neither_time_nor_idleness_helps() {
     let ready = ReadyRule { alive_after: None, ..ReadyRule::default() };
-    let shape = Shape { workers: 1, most: 1, overlap: true, ready, roll: AT_ONCE };
+    let shape = Shape { workers: 1, most: 1, overlap: true, shares: true, ready, roll: AT_ONCE };
     let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
     bench.on(Event::Start);
     for event in [Event::Boots(w(0, 1)), Event::Booted(w(0, 1), Loads::Nothing), Event::Binds(w(0, 1))] {
@@ -302,7 +302,7 @@ fn where_only_listening_counts_neither_time_nor_idleness_helps() {
 fn a_successor_is_held_to_what_its_worker_begins_to_listen_on_while_it_starts() {
     for soak in [Span::ZERO, s(1)] {
         let roll = RollRule { soak, ..AT_ONCE };
-        let shape = Shape { workers: 1, most: 1, overlap: true, ready: ReadyRule::default(), roll };
+        let shape = Shape { workers: 1, most: 1, overlap: true, shares: true, ready: ReadyRule::default(), roll };
         let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
         bench.on(Event::Start);
         bench.until_next();
@@ -464,7 +464,7 @@ fn in_fork_mode_one_that_could_not_listen_and_lives_is_left_alone_unless_it_must
         assert!(bench.on(listen(w(0, 1), A)).contains(&Action::SteerIn(w(0, 1))), "it got it later");
     }
     let ready = ReadyRule { alive_after: None, ..ReadyRule::default() };
-    let shape = Shape { workers: 1, most: 1, overlap: false, ready, roll: AT_ONCE };
+    let shape = Shape { workers: 1, most: 1, overlap: false, shares: false, ready, roll: AT_ONCE };
     let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
     bench.on(Event::Start);
     bench.on(refused(w(0, 1)));

@@ -29,7 +29,8 @@ fn pm_restart_ends_the_old_one_first_and_goes_back_if_the_new_one_fails() {
 #[test]
 fn in_the_place_of_the_old_one_only_what_serves_nobody_is_watched_until_it_has_lived_for_the_soak() {
     let ready = ReadyRule::default();
-    let shape = Shape { workers: 1, most: 1, overlap: false, ready, roll: RollRule { soak: s(1), ..AT_ONCE } };
+    let shape =
+        Shape { workers: 1, most: 1, overlap: false, shares: false, ready, roll: RollRule { soak: s(1), ..AT_ONCE } };
     let mut bench = Bench { world: World::new(Rules::default(), shape), looked: BTreeSet::new() };
     bench.on(Event::Start);
     let reload = |bench: &mut Bench, generation| {

@@ -149,7 +149,9 @@ impl World {
                 Action::Say(Record::Replaced { id: new, .. }) => new.slot == id.slot,
                 _ => false,
             };
-            leaving || actions.iter().any(said)
+            // One that is over a limit has its turn as the roll ends.
+            let unfit = self.known().any(|(known, worker)| known == *id && worker.unfit.is_some());
+            leaving || unfit && !self.sup.shape.overlap || actions.iter().any(said)
         };
         for action in actions {
             if let Action::Stop(id) | Action::Drain(id) | Action::DrainNow(id) | Action::Kill(id) = action

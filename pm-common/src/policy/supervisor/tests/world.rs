@@ -134,7 +134,7 @@ impl World {
             }
             Event::Stop(kind, asker) => self.is_asked_to_stop(*kind, *asker),
             Event::Supervises(id)
-                if !self.sup.shape.overlap && self.living.get(id).is_some_and(|p| p.kill_from.is_none()) =>
+                if !self.sup.shape.shares && self.living.get(id).is_some_and(|p| p.kill_from.is_none()) =>
             {
                 self.delayed_until = None;
             }
@@ -146,7 +146,7 @@ impl World {
     }
 
     fn is_asked_to_stop(&mut self, kind: StopKind, asker: Asker) {
-        let below = !self.sup.shape.overlap && self.known().any(|(_, w)| w.supervises && w.is_wanted());
+        let below = !self.sup.shape.shares && self.known().any(|(_, w)| w.supervises && w.is_wanted());
         let delay = self.sup.rules.stop_delay;
         let counts = match (self.stopped_at, asker) {
             (None, _) | (_, Asker::Terminal) => true,
@@ -252,13 +252,21 @@ impl World {
         was_ready: bool,
         before: &[Action],
     ) -> Result<(), String> {
-        let leaves = |slot: &Slot| slot.leaving;
-        let leaving = usize::try_from(id.slot).is_ok_and(|n| self.sup.slots.get(n).is_some_and(leaves));
+        let leaves =
+            |id: &WorkerId| usize::try_from(id.slot).is_ok_and(|n| self.sup.slots.get(n).is_none_or(|s| s.leaving));
+        let leaving = leaves(&id);
         let asked =
             matches!(self.sup.goal, Aim::Stop(_)) || self.gave_up || leaving || matches!(event, Event::Stop(..));
         let other = |a: &Action| matches!(a, Action::SteerIn(new) if new.slot == id.slot && *new != id);
         if self.sup.shape.overlap && was_ready && !asked && !before.iter().any(other) {
             return Err(format!("{id:?} was ready and is ended before a successor was"));
+        }
+        let others =
+            before.iter().filter(|a| matches!(a, Action::Drain(other) if *other != id && !leaves(other))).count();
+        let parallel = usize::try_from(self.sup.shape.roll.parallel).unwrap_or(usize::MAX);
+        let ends_first = self.sup.shape.shares && !self.sup.shape.overlap;
+        if ends_first && was_ready && !asked && !self.hung.contains(&id) && others >= parallel {
+            return Err(format!("{id:?} was ready and is ended in one step with {others} others"));
         }
         Ok(())
     }
@@ -306,7 +314,7 @@ impl World {
         let slot = usize::try_from(id.slot).ok().and_then(|n| self.sup.slots.get(n));
         let hangs = |slot: &&Slot| slot.incumbent().is_some_and(|w| w.generation == id.generation && w.is_ready());
         let Some(slot) = slot.filter(hangs) else { return Ok(()) };
-        let judged = self.sup.shape.overlap
+        let judged = self.sup.shape.shares
             && self.sup.rules.max_lag.is_some_and(|limit| *after >= limit)
             && self.sup.goal == Aim::Run;
         match judged && slot.not_before <= self.now && slot.successor.is_none() {

@@ -11,6 +11,7 @@
 mod apart;
 mod delay;
 mod fingerprint;
+mod stop_start;
 mod ways_out;
 
 use std::collections::{HashSet, VecDeque};
@@ -40,6 +41,8 @@ struct Menu {
     /// An end before readiness may not be the worker's fault.
     excuses: bool,
     stop_delay: Span,
+    /// Slots share their addresses also where the old worker ends first.
+    shares: bool,
     /// Its policy has set times, which come whenever they like.
     set_times: bool,
     /// The worker may be a supervisor itself.
@@ -94,7 +97,14 @@ fn shape(menu: Menu, workers: u32, overlap: bool) -> Shape {
         rest_after: Span(1),
         timeout: menu.timeout,
     };
-    Shape { workers, most: if menu.below { 1 } else { MOST_WORKERS }, overlap, ready, roll: menu.roll }
+    Shape {
+        workers,
+        most: if menu.below { 1 } else { MOST_WORKERS },
+        overlap,
+        shares: overlap || menu.shares,
+        ready,
+        roll: menu.roll,
+    }
 }
 
 fn events(world: &World, menu: Menu) -> Vec<Event> {
@@ -265,6 +275,7 @@ const MENU: Menu = Menu {
     addresses: false,
     excuses: false,
     stop_delay: Span::ZERO,
+    shares: false,
     set_times: false,
     below: false,
     codes: &[],
