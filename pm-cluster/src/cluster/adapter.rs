@@ -241,7 +241,7 @@ impl Adapter for Cluster {
     fn deadline(&self) -> Option<Mono> {
         let health = self.health.as_ref().and_then(Health::deadline);
         let others = [self.drains.deadline(), self.binds.deadline(), self.lag.deadline(), self.primary.deadline()];
-        others.into_iter().chain([health, self.sockets.patience_ends()]).flatten().min()
+        others.into_iter().chain([health, self.sockets.patience_ends(), self.refuses_at()]).flatten().min()
     }
 
     fn settle(&mut self, events: &mut VecDeque<Event>) {
@@ -258,6 +258,7 @@ impl Adapter for Cluster {
         }
         self.look_for_lag(events);
         self.sockets.lose_patience(clock::now());
+        self.refuse_unserved();
         self.primary.settle(clock::now());
         let gone = self.primary.let_go().into_iter().filter(|id| !self.drains.has(*id));
         events.extend(gone.map(Event::Drained));

@@ -9,7 +9,7 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
 use pm_common::policy::listening::Listening;
 use pm_common::policy::supervisor::Event;
-use pm_common::policy::time::Span;
+use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::clock;
 
 use crate::bind::Binds;
@@ -109,6 +109,25 @@ impl Cluster {
         let can_be_asked = asked.map(|(id, worker)| (*id, worker.pid));
         let asked = self.lag.ask(now, can_be_asked, &mut self.sockets, events);
         asked.into_iter().for_each(|id| self.primary.send(id, &Outgoing::Ping));
+    }
+
+    /// When addresses refuse that nobody serves; `None` while a worker starts, which may.
+    fn refuses_at(&self) -> Option<Mono> {
+        let at = self.sockets.refuses_at()?;
+        let comes = || self.primary.workers().keys().any(|id| self.sockets.may_come(*id));
+        (!comes()).then_some(at)
+    }
+
+    fn refuse_unserved(&mut self) {
+        let now = clock::now();
+        if self.refuses_at().is_none_or(|at| at > now) {
+            return;
+        }
+        for address in self.sockets.refuse_unserved(now) {
+            report::warning(format_args!(
+                "no worker has come to serve an address for 30s, it refuses connections until one does address={address}"
+            ));
+        }
     }
 
     fn say_warnings(&mut self) {

@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
+use pm_common::policy::time::Mono;
+use pm_common::sys::clock;
 use pm_common::sys::socket::{self, EADDRINUSE, Join};
 
 use super::lanes::Standing;
@@ -53,6 +55,10 @@ pub(super) struct Address {
     workers: BTreeMap<WorkerId, bool>,
     /// The slots whose workers had it, as long as a next one is expected.
     slots: BTreeSet<u32>,
+    /// Since when nobody has it open any more.
+    pub left: Option<Mono>,
+    /// Its sockets were shut down, as nobody has come to serve it.
+    pub refuses: bool,
 }
 
 impl Address {
@@ -71,6 +77,8 @@ impl Address {
             closed_by: None,
             workers,
             slots,
+            left: None,
+            refuses: false,
         }
     }
 
@@ -132,6 +140,7 @@ impl Address {
         if self.workers.remove(&who).is_none() {
             return;
         }
+        self.left = self.workers.is_empty().then(clock::now);
         self.source.lanes_mut().into_iter().for_each(|lanes| lanes.vacate(who));
     }
 
@@ -319,7 +328,7 @@ impl Address {
 
     /// Notes that a worker has the address open; whether it accepts is said later.
     pub(super) fn admit(&mut self, who: WorkerId) {
-        self.closed_by = None;
+        (self.closed_by, self.left) = (None, None);
         self.workers.entry(who).or_insert(false);
         self.slots.insert(who.slot);
     }

@@ -28,6 +28,7 @@ impl Sockets {
     /// Whether [`Self::offer`] would give a socket.
     pub fn lends(&mut self, who: WorkerId, at: BindAddress) -> bool {
         self.look_outside(at);
+        self.open_again(at);
         self.bound_at(at).is_some_and(|address| address.lends(who))
     }
 
@@ -41,6 +42,7 @@ impl Sockets {
     /// What there is for a worker that binds this address.
     pub fn offer(&mut self, who: WorkerId, at: BindAddress) -> Offer {
         self.look_outside(at);
+        self.open_again(at);
         let standing = self.standing(who);
         let found = self.addresses.at(at);
         let Some(address) = found.and_then(|id| self.addresses.get_mut(id)) else {
@@ -131,6 +133,7 @@ impl Sockets {
     /// As from bind(2) and listen(2), with our rights instead of the program's.
     pub fn make_for(&mut self, who: WorkerId, at: BindAddress) -> io::Result<Duplicate> {
         self.look_outside(at);
+        self.open_again(at);
         let standing = self.standing(who);
         let id = match self.addresses.at(at) {
             Some(id) => id,

@@ -55,6 +55,7 @@ impl Sockets {
             self.addresses.iter().filter(|(_, address)| address.declared).map(|(id, _)| *id).collect();
         for id in declared {
             let Some(address) = self.addresses.get_mut(id) else { continue };
+            address.open_again();
             let lent = address.make_for(who, standing)?;
             if !lent.shared {
                 socket::set_nonblocking(&lent.socket, false)?;

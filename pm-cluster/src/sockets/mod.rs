@@ -25,6 +25,7 @@ mod passed;
 mod room;
 mod source;
 pub mod unix;
+mod unserved;
 mod view;
 pub mod wanted;
 mod warnings;
@@ -103,6 +104,7 @@ impl Sockets {
         };
         let standing = self.standing(who);
         let Some(address) = self.addresses.get_mut(id) else { return Err(-EMFILE) };
+        address.open_again();
         let how = address.give(who, standing);
         self.addresses.note_sockets(id);
         if let Err(error) = &how {

@@ -24,6 +24,11 @@ pub(super) struct Outside {
 }
 
 impl Outside {
+    /// Whether it is bound there.
+    pub(super) fn is_at(&self, at: &Listening) -> bool {
+        self.at == *at
+    }
+
     fn inet(&self) -> Option<SocketAddr> {
         socket::local_inet(self.fd).ok()
     }

@@ -1,8 +1,12 @@
 //! Programs that connect to their port before they bind it, and take it for another's if somebody answers.
 
+use std::io::{ErrorKind, Read as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use nix::sys::signal::Signal::SIGKILL;
 use pm_tests::chain::{Chain, Stream};
-use pm_tests::http::Miss;
+use pm_tests::http::{Connection, Miss};
 use pm_tests::load::{Load, Style};
 use pm_tests::scene::Scene;
 use pm_tests::{any, proc, roll};
@@ -165,5 +169,28 @@ fn one_that_ends_for_another_reason_is_started_once_more() {
     std::fs::write(&marker, "").expect("written");
     roll::ended(&chain, roll::ask(&chain));
     vain(4);
+    chain.stop();
+}
+
+/// Nobody waits for ever: neither who is there already nor who comes.
+#[test]
+fn an_address_that_nobody_comes_to_serve_is_refused_until_somebody_does() {
+    let scene = any::scene();
+    let marker = scene.dir().join("broken");
+    let look = format!("bound = '127.0.0.1'\ntaken = os.path.exists('{}')", marker.display());
+    let chain = any::start(&scene, "pm-cluster -n 1", &python(&scene, &look));
+    let worker = any::serving(&chain, 1)[&0];
+    std::fs::write(&marker, "").expect("written");
+    proc::send(worker, SIGKILL);
+    chain.until("its death", || (!proc::alive(worker)).then_some(()));
+    let mut waits = TcpStream::connect(("127.0.0.1", scene.port)).expect("it may be served yet");
+    waits.set_read_timeout(Some(Duration::from_secs(90))).expect("set");
+    let error = waits.read(&mut [0]).expect_err("nobody came");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{}", chain.output());
+    assert_eq!(Connection::open(scene.port).err(), Some(Miss::Refused));
+    chain.line("it refuses connections until one does");
+    std::fs::remove_file(&marker).expect("removed");
+    any::serving(&chain, 1);
+    roll::well(&chain);
     chain.stop();
 }

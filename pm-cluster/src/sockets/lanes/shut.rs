@@ -106,6 +106,24 @@ impl Lanes {
         Ok(())
     }
 
+    /// Shuts all of them down: nobody has them, and nobody comes.
+    pub(crate) fn shut_all(&mut self) {
+        for index in 0..self.lanes.len() {
+            if let Some(lane) = self.lanes.get(index).filter(|lane| lane.holder.is_none() && lane.place.is_some()) {
+                let _ = rustix::net::shutdown(&lane.fd, rustix::net::Shutdown::Both);
+                self.leave_if_shut(index);
+            }
+        }
+        self.steer();
+    }
+
+    /// Has all listen again that were shut down and that no worker has.
+    pub(crate) fn revive_all(&mut self) {
+        let all: Vec<usize> = (0..self.lanes.len()).collect();
+        self.revive(&all);
+        self.steer();
+    }
+
     fn join_again(&mut self, index: usize) -> io::Result<()> {
         // Its place is behind all that are there, foreign ones included.
         self.leave_all_shut();
@@ -134,6 +152,7 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::net::{SocketAddr, TcpStream};
     use std::os::fd::OwnedFd;
 
@@ -264,6 +283,24 @@ mod tests {
             while socket::accept(&given).expect("listens").is_some() {}
             drop(clients);
         }
+    }
+
+    #[test]
+    fn what_waits_where_nobody_comes_is_reset_and_the_next_worker_is_reached() {
+        let (mut lanes, fds) = three();
+        drop(fds);
+        (0..3).for_each(|slot| lanes.vacate(worker(slot)));
+        let mut waits = TcpStream::connect(lanes.address()).expect("connects");
+        lanes.shut_all();
+        let error = waits.read(&mut [0]).expect_err("nobody comes");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert!(TcpStream::connect(lanes.address()).is_err());
+        lanes.revive_all();
+        let next = WorkerId { slot: 0, generation: 2 };
+        let given = lanes.lend(next, Standing::InService).expect("its slot's");
+        let _client = TcpStream::connect(lanes.address()).expect("connects");
+        assert!(socket::accept(&given).expect("listens").is_some());
+        assert_eq!(lanes.lanes.len(), 3, "none was made");
     }
 
     #[test]
