@@ -68,7 +68,9 @@ fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Res
     let channel_number = passed::place(options.listen.len()).or_fail(|| NO_ROOM.to_owned())?;
     passed::reserve(options.listen.len()).or_fail(|| NO_ROOM.to_owned())?;
     let node = program::node_of(&argv);
-    let Decided { fanout, with_channel, open } = plan::decide(FanoutQuestion::new(&options, &argv, node))?;
+    let question = FanoutQuestion::new(&options, &argv, node);
+    let learns = question.asks_for_all();
+    let Decided { fanout, with_channel, open } = plan::decide(question)?;
     let home = enter(&options, &argv)?;
     let balance = options.balance.or((options.fanout == FanoutChoice::Shared).then_some(Mode::Shared));
     let mode = plan::mode(&argv, balance, std::env::var_os("NODE_CLUSTER_SCHED_POLICY").as_deref());
@@ -83,6 +85,7 @@ fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Res
     }
     let settings = Settings {
         node,
+        learns,
         with_channel,
         channel_number,
         preload: plan::preload(&argv, options.preload && (with_channel || open.is_some() || node == Node::Below)),

@@ -50,7 +50,7 @@ pub(super) struct Bind {
     pub(super) protocol: Protocol,
     /// The socket is one of ours: the call was interrupted after we had put it in place.
     pub(super) ours: bool,
-    /// The process speaks Node's protocol with us: it asks there for what it wants to share.
+    /// The thread speaks Node's protocol with us: it asks there for what it wants to share.
     pub(super) asks: bool,
     /// The port is that of the process's own inspector.
     pub(super) inspector: bool,

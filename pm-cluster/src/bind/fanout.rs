@@ -49,15 +49,20 @@ impl FanoutQuestion {
         Self { wanted, argv: argv.to_vec(), node, workers, needs_channel }
     }
 
+    /// Whether the program asks for its sockets, as far as is known: it is Node. (Deno asks in node:net and what builds on
+    /// it, and binds by itself in Deno.serve.)
+    pub(crate) fn asks_for_all(&self) -> bool {
+        let deno = self.argv.first().is_some_and(|program| base_name(program) == "deno");
+        self.node == Node::Itself && !deno && self.wanted == FanoutChoice::Auto
+    }
+
     /// Finds out.
     ///
     /// # Errors
     /// Something is lacking that may be there later (`limits::is_want`).
     pub(crate) fn answer(&self) -> io::Result<Answer> {
-        let deno = self.argv.first().is_some_and(|program| base_name(program) == "deno");
-        if self.node == Node::Itself && !deno && self.wanted == FanoutChoice::Auto {
-            // It asks for its sockets: a filter would cost it a part of each system call, and without privileges its
-            // sudo. (Deno asks in node:net and what builds on it, and binds by itself in Deno.serve.)
+        if self.asks_for_all() {
+            // A filter would cost it a part of each system call, and without privileges its sudo.
             return Ok(Answer { fanout: Fanout::Off, with_channel: true, refused: None, said: None });
         }
         let Choice { fanout, why } = probe::choose(self.wanted, &self.argv)?;

@@ -5,6 +5,7 @@
 //! refuses a connection, and the slot's next worker is given the same socket when it binds. What cannot be steered is
 //! shared by all workers. Whatever fails here, the call goes on as if nobody had looked.
 
+mod below;
 mod budget;
 mod caller;
 mod connects;
@@ -274,6 +275,12 @@ impl Binds {
                 events.extend(answer.map(|_| Event::Binds(who)));
                 answer
             }
+            // It listens on what it was given over the channel, and says so there.
+            (Call::Listen { fd, .. } | Call::Listens { fd }, Some(process))
+                if self.asks_us(&asked(fd, process), notice.thread) =>
+            {
+                None
+            }
             (Call::Listen { fd, backlog }, Some(process)) => {
                 self.on_listen(&asked(fd, process), backlog, sockets, events)
             }
@@ -316,7 +323,7 @@ impl Binds {
             return None;
         }
         let inspector = asked.process.inspects_at(memory.0, address.port());
-        let verdict = decide::bind(&Bind { address, protocol, ours, asks: self.speaks_node(asked), inspector });
+        let verdict = decide::bind(&Bind { address, protocol, ours, asks: self.asks_us(asked, memory.0), inspector });
         if let (Verdict::Lanes | Verdict::Shared, Some(watched)) = (verdict, self.watched.get_mut(&asked.who)) {
             watched.bound = true;
         }
@@ -362,12 +369,5 @@ impl Binds {
 
     fn waits(&self, asked: &Asked) -> bool {
         self.listener(asked.who).is_some_and(|listener| listener.waits(asked.notice))
-    }
-
-    /// Whether the process holds the channel and knows what to do with it: what such a one binds by itself, a debugger's
-    /// port above all, is its own.
-    fn speaks_node(&self, asked: &Asked) -> bool {
-        let Some(channel) = self.watched.get(&asked.who).and_then(|watched| watched.channel) else { return false };
-        procfs::is_node(asked.process.0) && asked.process.was_given(channel)
     }
 }

@@ -78,10 +78,11 @@ impl Adapter for Cluster {
             plan.argv =
                 self.inspectors.command_line(id, &self.settings.argv, release.node_options().unwrap_or_default());
         }
-        let script = self.settings.script(release, &self.primary.blame);
+        let script = self.settings.script(release, &self.primary.blame, self.binds.watches());
         worker.progress.with_script = !script.is_empty() && self.settings.is_heard;
         plan.env.extend(script);
         self.binds.prepare(id, release.number, channel, plan)?;
+        self.below.prepare(id, channel);
         // Whoever may look at its calls may trace it in a drain.
         plan.traceable = self.settings.tells_clients && plan.watch.is_some();
         if self.settings.with_channel {
@@ -105,6 +106,7 @@ impl Adapter for Cluster {
 
     fn started(&mut self, id: WorkerId, pid: i32) {
         self.binds.started(id, pid);
+        self.below.started(id, pid);
         self.health.iter_mut().for_each(|health| health.started(id, pid));
         if let Some(worker) = self.primary.worker_mut(id) {
             worker.pid = pid;
@@ -114,6 +116,7 @@ impl Adapter for Cluster {
     fn steer_in(&mut self, id: WorkerId) {
         // Other evidence may have been faster.
         self.forget_health(id);
+        self.below.serves(id);
         if let Some(worker) = self.primary.worker_mut(id) {
             worker.in_service = true;
             self.sockets.steer_in(id);
@@ -165,7 +168,9 @@ impl Adapter for Cluster {
         self.forget_health(id);
         self.sockets.gone(id);
         let progress = self.primary.gone(id, &self.sockets);
-        progress.zip(exit).is_some_and(|(progress, exit)| self.is_excused(id, &progress, exit)) || probed
+        let unwatched = self.learns_from_end(id);
+        let excused = progress.zip(exit).is_some_and(|(progress, exit)| self.is_excused(id, &progress, exit));
+        excused || probed || unwatched
     }
 
     fn release_slot(&mut self, slot: u32) {
@@ -241,7 +246,8 @@ impl Adapter for Cluster {
     fn deadline(&self) -> Option<Mono> {
         let health = self.health.as_ref().and_then(Health::deadline);
         let others = [self.drains.deadline(), self.binds.deadline(), self.lag.deadline(), self.primary.deadline()];
-        others.into_iter().chain([health, self.sockets.patience_ends(), self.refuses_at()]).flatten().min()
+        let late = [self.sockets.patience_ends(), self.refuses_at(), self.below.deadline()];
+        others.into_iter().chain(late).chain([health]).flatten().min()
     }
 
     fn settle(&mut self, events: &mut VecDeque<Event>) {
@@ -256,6 +262,8 @@ impl Adapter for Cluster {
             let drained = if awaits { Event::AwaitsStop(id) } else { Event::Drained(id) };
             events.extend((awaits || !asked).then_some(drained));
         }
+        self.look_below();
+        events.append(&mut self.below.take_events());
         self.look_for_lag(events);
         self.sockets.lose_patience(clock::now());
         self.refuse_unserved();

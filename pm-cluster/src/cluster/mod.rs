@@ -18,11 +18,13 @@ use crate::care::health::Health;
 use crate::care::lag::Lag;
 use crate::node::{Heard, Primary};
 use crate::sockets::Sockets;
+use below::Below;
 use pm_common::node::inspector;
 use pm_common::node::preload::blame::{Cause, Progress};
 use settings::Settings;
 
 mod adapter;
+mod below;
 pub(crate) mod settings;
 
 /// Reads from the channel of a worker that has ended: what it said last matters, but is not endless.
@@ -34,6 +36,8 @@ pub(crate) struct Cluster {
     sockets: Sockets,
     primary: Primary,
     binds: Binds,
+    /// Servers that nobody sees binding.
+    below: Below,
     /// The drains of workers that bind by themselves.
     drains: Drains,
     health: Option<Health>,
@@ -57,6 +61,7 @@ impl Cluster {
         Self {
             sockets,
             primary,
+            below: Below::new(settings.learns),
             binds,
             drains: Drains::new(settings.rules.drain_time(), settings.tells_clients),
             health: settings.health.clone().map(Health::new),

@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) node: Node,
     /// The program is given a channel.
     pub(crate) with_channel: bool,
+    /// Workers are not watched as they bind, unless one is found to do so.
+    pub(crate) learns: bool,
     /// The number under which the program finds its channel.
     pub(crate) channel_number: RawFd,
     /// The script that lets Node finish what it has.
@@ -40,11 +42,13 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The variables that make Node load the drain script, unless workers of this release cannot.
-    pub(crate) fn script(&mut self, release: &Release, blame: &Blame) -> Vec<(OsString, OsString)> {
+    /// The variables that make Node load the drain script, unless workers of this release cannot. `watched`: processes
+    /// below the worker may listen, too.
+    pub(crate) fn script(&mut self, release: &Release, blame: &Blame, watched: bool) -> Vec<(OsString, OsString)> {
         if !(self.with_channel || self.node == Node::Below) || !blame.wants_script(release.number) {
             return Vec::new();
         }
-        self.preload.env(release.node_options(), &self.argv, Some(self.linger), self.node == Node::Below)
+        let below = self.node == Node::Below || (self.node == Node::Itself && watched);
+        self.preload.env(release.node_options(), &self.argv, Some(self.linger), below)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::listeners;
@@ -18,12 +19,21 @@ use crate::policy::listening::{Listening, UnixName};
 /// # Errors
 /// The kernel has no such monitor, or forbids it.
 pub fn listeners() -> io::Result<Vec<(u64, Listening)>> {
-    let mut found = Vec::new();
-    each_tcp(1..=u16::MAX, 0, LISTEN, |at, inode, _| found.push((inode, Listening::Tcp(at))))?;
+    let mut found: Vec<_> = tcp_listeners()?.into_iter().map(|(inode, at)| (inode, Listening::Tcp(at))).collect();
     each(&request_of_unix(), |body| found.extend(unix_listener(body)))?;
     let chosen = listeners::chosen_ports();
     let udp = listeners::udp_unconnected().into_iter().filter(|(_, at)| !chosen.contains(&at.port()));
     found.extend(udp.map(|(inode, at)| (inode, Listening::Udp(at))));
+    Ok(found)
+}
+
+/// All TCP listeners of this network, of both families: the number of each socket, and its address.
+///
+/// # Errors
+/// The kernel has no such monitor, or forbids it.
+pub fn tcp_listeners() -> io::Result<Vec<(u64, SocketAddr)>> {
+    let mut found = Vec::new();
+    each_tcp(1..=u16::MAX, 0, LISTEN, |at, inode, _| found.push((inode, at)))?;
     Ok(found)
 }
 

@@ -38,7 +38,7 @@ impl Intensity {
 /// worker was up for less than `Rules::brief`.
 fn counts(why: Why, up: Span, rules: &Rules) -> bool {
     match why {
-        Why::Reload => false,
+        Why::Reload | Why::Unshared => false,
         Why::NotReady => true,
         _ => rules.brief.is_none_or(|brief| up < brief),
     }

@@ -108,7 +108,7 @@ pub(super) const fn remedy(why: Why) -> &'static str {
              raise its memory limit, or stay below it with --max-mem"
         }
         Why::Exit | Why::Crash | Why::Spawn | Why::Stop | Why::Scale | Why::Memory => "",
-        Why::Lag | Why::NotReady | Why::Reload | Why::GiveUp | Why::Orphaned => "",
+        Why::Lag | Why::NotReady | Why::Unshared | Why::Reload | Why::GiveUp | Why::Orphaned => "",
     }
 }
 

@@ -23,6 +23,8 @@ words! {
         Lag = "lag",
         /// Not ready in time.
         NotReady = "not ready",
+        /// Started before it was known that servers below it bind by themselves, so that no other could share them.
+        Unshared = "unshared",
         /// A reload was asked for.
         Reload = "reload",
         /// The supervisor gives up.
@@ -42,7 +44,7 @@ impl Why {
     /// Whether the supervisor ended the worker so that another takes its place, whatever the policy says of ends.
     #[must_use]
     pub const fn is_for_another(self) -> bool {
-        matches!(self, Self::Memory | Self::Lag | Self::NotReady | Self::Reload)
+        matches!(self, Self::Memory | Self::Lag | Self::NotReady | Self::Unshared | Self::Reload)
     }
 }
 

@@ -14,6 +14,7 @@ mod any_rude;
 mod any_shut;
 mod any_table;
 mod as_root;
+mod below;
 mod beside_pm2;
 mod booted;
 mod closing;

@@ -46,7 +46,7 @@ impl Lanes {
         self.at.address
     }
 
-    /// Listens on a worker's own bound socket, which is a lane of that worker from here on; `join`: whether lanes of
+    /// Listens on a worker's own bound socket (it may listen already), which is a lane of that worker from here on; `join`: whether lanes of
     /// another address of ours may be in its way.
     ///
     /// # Errors
@@ -54,7 +54,10 @@ impl Lanes {
     pub(crate) fn adopt(&mut self, who: WorkerId, standing: Standing, socket: OwnedFd, join: Join) -> io::Result<()> {
         // Its index is the number of sockets in the group now, foreign ones included.
         self.leave_all_shut();
-        self.look_for_foreign();
+        // One that listens already is alone at its address, and no foreign one.
+        if !socket::is_listening(&socket)? {
+            self.look_for_foreign();
+        }
         match self.lanes.is_empty() && join == Join::Alone {
             true => steer_alone(&socket)?,
             // The socket may have been bound as the first one, and another has listened before it.

@@ -1,6 +1,6 @@
 //! The descriptors of a process, and the sockets among them: the links in /proc/PID/fd (proc_pid_fd(5)).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::MaybeUninit;
 
 use rustix::fs::{Mode, OFlags, RawDir, readlinkat_raw};
@@ -96,6 +96,28 @@ pub fn uses_of(pid: i32, socket: u64) -> Uses {
     let waits = |info: String| polled(&info).any(|target| all.iter().any(|one: &Descriptor| one.number == target));
     let waited_for = polls.into_iter().filter_map(info).any(waits);
     Uses { all, waited_for }
+}
+
+/// Whether the event loop that waits for this socket waits for the other one, too: which of a process's threads has it.
+/// `None`: no epoll of the process waits for it yet, or the process has not the other one.
+#[must_use]
+pub fn waits_together(pid: i32, socket: u64, other: u64) -> Option<bool> {
+    let (mut sockets, mut polls) = (BTreeMap::new(), Vec::new());
+    let _ = each_descriptor(pid, |number, target| {
+        match inode(target) {
+            Some(inode) => drop(sockets.insert(number, inode)),
+            None if target == b"anon_inode:[eventpoll]" => polls.push(number),
+            None => {}
+        }
+        true
+    });
+    sockets.values().find(|inode| **inode == other)?;
+    let awaited = |number: i32| -> Option<BTreeSet<u64>> {
+        let info = super::text(&format!("{pid}/fdinfo/{number}"))?;
+        Some(polled(&info).filter_map(|number| sockets.get(&number).copied()).collect())
+    };
+    let all = polls.into_iter().filter_map(awaited).find(|all| all.contains(&socket))?;
+    Some(all.contains(&other))
 }
 
 /// O_NONBLOCK and O_CLOEXEC in the `flags:` of /proc/PID/fdinfo/FD, which are octal (proc_pid_fdinfo(5)).
@@ -208,6 +230,17 @@ mod tests {
         let data = rustix::event::epoll::EventData::new_u64(0);
         rustix::event::epoll::add(&poll, &socket, data, rustix::event::epoll::EventFlags::IN).expect("added");
         assert!(uses_of(us, inode).waited_for);
+        let (other, _peer) = rustix::net::socketpair(
+            rustix::net::AddressFamily::UNIX,
+            rustix::net::SocketType::STREAM,
+            rustix::net::SocketFlags::CLOEXEC,
+            None,
+        )
+        .expect("a pair");
+        let number = crate::sys::socket::inode(&other).expect("open");
+        assert_eq!([waits_together(us, inode, number), waits_together(us, number, inode)], [Some(false), None]);
+        rustix::event::epoll::add(&poll, &other, data, rustix::event::epoll::EventFlags::IN).expect("added");
+        assert_eq!([waits_together(us, inode, number), waits_together(us, inode, u64::MAX)], [Some(true), None]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod users;
 
 pub use descriptors::{
     Descriptor, Uses, each_socket, shares_network, socket_behind, sockets_of, uses_of, visible_sockets_of,
+    waits_together,
 };
 pub use parse::{Comm, Stat};
 pub use table::Table;

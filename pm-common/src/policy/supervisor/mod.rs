@@ -162,6 +162,7 @@ impl Supervisor {
             Event::SaidReady(id, by) => self.on_said_ready(now, id, by, out),
             Event::Memory(id, bytes) => self.on_memory(now, id, bytes, out),
             Event::Lag { id, how, after } => self.on_lag(now, id, how, after, out),
+            Event::Outmoded(id) => self.on_outmoded(id),
             Event::Room { left, needs } => self.on_room(left, needs),
             Event::Supervises(id) => self.on_supervises(now, id, out),
             Event::SupervisesNoMore(id) => self.on_supervises_no_more(now, id),

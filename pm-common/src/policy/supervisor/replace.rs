@@ -19,6 +19,13 @@ impl Supervisor {
         }
     }
 
+    /// Replaces a worker that is sound by one that is started in another way, in its turn.
+    pub(super) fn on_outmoded(&mut self, id: WorkerId) {
+        let Some(worker) = self.worker(id).filter(|worker| worker.is_wanted()) else { return };
+        worker.unfit.get_or_insert(Why::Unshared);
+        self.enqueue(id, false);
+    }
+
     /// Whether it is this worker's turn. Those that serve are replaced one at a time, and not during a roll, which replaces
     /// them too. One that hangs waits for neither, but where the roll's new worker starts in its slot already.
     fn may_replace(&self, replacement: &Replacement) -> bool {

@@ -88,6 +88,9 @@ pub enum Event {
     Memory(WorkerId, u64),
     /// The worker has left its clients waiting for this long (said again while that goes on).
     Lag { id: WorkerId, how: Stall, after: Span },
+    /// The worker is sound, and its successor is started in a way that lets others share its servers: it is to be replaced
+    /// once it is ready.
+    Outmoded(WorkerId),
     /// Where the memory of all is limited, this much of it is left, and a worker needs this much (bytes).
     Room { left: Option<u64>, needs: u64 },
     /// The worker announced itself as a supervisor.

@@ -6,6 +6,7 @@ mod carried;
 mod carried_seen;
 mod lag;
 mod memory;
+mod outmoded;
 mod ready;
 mod reload;
 mod reload_in_place;
