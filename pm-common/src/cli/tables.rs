@@ -81,7 +81,7 @@ pub static PM_LOG: Tool = Tool {
 /// From the stop signal to KILL.
 const GRACE: Opt = opt("grace", "TIME", "from the stop signal to KILL (8s)");
 /// From TERM to the begin of the stop.
-const STOP_DELAY: Opt = opt("stop-delay", "TIME", "after TERM workers go on serving for this long (0s)");
+const STOP_DELAY: Opt = opt("stop-delay", "TIME", "after TERM workers go on serving for this long (0s)").rare();
 /// What asks a worker to stop.
 const STOP_SIGNAL: Opt =
     opt("stop-signal", "SIG", "asks a worker to stop; message: 'shutdown' (TERM)").one_of("SIG|message");
