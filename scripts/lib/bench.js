@@ -9,6 +9,7 @@ const clients = require('./clients')
 const front = require('./bench-front')
 const overhead = require('./bench-overhead')
 const sticky = require('./bench-sticky')
+const closing = require('./bench-closing')
 
 const quick = process.argv.includes('--quick')
 const option = (name, otherwise) => {
@@ -269,13 +270,14 @@ const main = async () => {
   const only = option('only', '')
   const has = (name) => !only || only.split(',').includes(name)
   const frontOnly = process.argv.includes('--front')
-  const apart = ['overhead', 'sticky'].includes(only)
+  const apart = ['overhead', 'sticky', 'closing'].includes(only)
   for (let round = 0; round < rounds && !apart; round++) {
     if (!frontOnly) await chains(round, has)
     await front.run({ note, temp, has, quick })
   }
   if (!frontOnly && !apart) await rest(has)
   if (!frontOnly && has('overhead')) await overhead.run({ note, temp, turns: rounds * seconds })
+  if (!frontOnly && has('closing')) await closing.run({ note, temp, rounds })
   if (!frontOnly && has('sticky')) await sticky.run({ note, temp, turns: rounds * seconds })
   print()
   const machine = { cpus: os.cpus().length, model: os.cpus()[0].model, kernel: os.release(), node: process.version }

@@ -3,7 +3,7 @@
 const net = require('net')
 
 const HUNG_MS = 10000
-// Between two requests, at most: enough to leave the processor to what is measured.
+// Between two requests, at most, unless told: enough to leave the processor to what is measured.
 const THINK_MS = 5
 
 // Whether a whole response is there; the app of the benchmark tells its length.
@@ -31,7 +31,7 @@ const ask = (socket, keep) => new Promise((resolve, reject) => {
 
 // `count` clients on a port until `end()`: its result is the milliseconds of each answer with the time it came, and what
 // was lost, with the time too.
-const start = (port, count, keep) => {
+const start = (port, count, keep, thinkMs = THINK_MS) => {
   const answers = []
   const lost = []
   let stopping = false
@@ -47,14 +47,14 @@ const start = (port, count, keep) => {
       try {
         socket = socket || net.connect({ port, host: '127.0.0.1', noDelay: true })
         const text = await ask(socket, keep)
-        if (!/^HTTP\/1\.1 200 /.test(text)) throw new Error(text.slice(0, 12))
+        if (!/^HTTP\/1\.[01] 200 /.test(text)) throw new Error(text.slice(0, 12))
         answers.push({ at: begun, ms: performance.now() - begun })
-        if (/^connection: *close/im.test(text)) socket.destroy()
+        if (/^connection: *close/im.test(text) || /^HTTP\/1\.0 /.test(text)) socket.destroy()
       } catch (error) {
         lost.push({ at: begun, why: error.code || error.message })
         socket.destroy()
       }
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * THINK_MS))
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * thinkMs))
     }
     if (socket) socket.destroy()
   }

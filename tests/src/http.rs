@@ -37,7 +37,7 @@ impl From<io::Error> for Miss {
     }
 }
 
-/// A connection that is kept until the server says `Connection: close`.
+/// A connection that is kept until the server says `Connection: close`, or answers by HTTP/1.0.
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
@@ -121,7 +121,9 @@ impl<S: Read + Write> Connection<S> {
         let head = self.head(&mut bytes)?;
         let status: u16 = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
         let field = |name: &str| head.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
-        self.closing = field("connection:") == Some("close");
+        let connection = field("connection:");
+        self.closing =
+            connection == Some("close") || (head.starts_with("http/1.0 ") && connection != Some("keep-alive"));
         let body = match field("content-length:").and_then(|l| l.parse::<usize>().ok()) {
             Some(length) => self.read(&mut bytes, length)?,
             None if field("transfer-encoding:") == Some("chunked") => self.chunks(&mut bytes)?,

@@ -13,7 +13,7 @@ use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::{clock, pidfd, process};
 use rustix::process::Signal;
 
-use crate::closing::Helper;
+use crate::closing::{Ended, Helper};
 use crate::sockets::Sockets;
 
 /// A client whose handshake was under way when its lane was steered off may take this long to appear in its queue.
@@ -25,6 +25,8 @@ const LONGEST_PAUSE: Span = Span::millis(200);
 const QUIET: Span = Span::millis(200);
 /// What [`QUIET`] is where the server tells its clients itself (Node, by the drain script).
 const TOLD: Span = Span::millis(1500);
+/// Milliseconds without an answer after which it is a slow one.
+const SLOW: u32 = 200;
 /// Milliseconds between two parts of an answer that is being streamed, at most.
 const STREAM_PAUSE: u32 = 1000;
 
@@ -58,6 +60,8 @@ struct Drain {
     /// somebody does already.
     tell_after: Option<Span>,
     helper: Option<Helper>,
+    /// A helper saw nobody who can be told: the next one is for clients that wait for an answer.
+    was_over: bool,
 }
 
 /// The sockets of each port: the numbers of their sockets, and how many connections wait.
@@ -70,13 +74,16 @@ struct Age {
     linger: u64,
 }
 
+fn is_unanswered(one: &Connection) -> bool {
+    one.received > 0 && one.received_ago < one.sent_ago
+}
+
 /// Whether a connection is worth waiting for: an answer is owed or on its way, or, as long as idle ones linger, it was
 /// used within that time.
 fn holds_up(one: &Connection, at: Age) -> bool {
-    let unanswered = one.received > 0 && one.received_ago < one.sent_ago;
     let streams = one.sent_ago < STREAM_PAUSE && one.received_ago.saturating_sub(one.sent_ago) > STREAM_PAUSE;
     let idle = u64::from(one.sent_ago.min(one.received_ago));
-    let in_use = one.unread > 0 || one.unsent > 0 || unanswered || streams;
+    let in_use = one.unread > 0 || one.unsent > 0 || is_unanswered(one) || streams;
     in_use || (at.age < at.linger && idle < at.linger)
 }
 
@@ -107,6 +114,7 @@ impl Drains {
                 stopping,
                 tell_after,
                 helper: None,
+                was_over: false,
             },
         );
     }
@@ -202,11 +210,20 @@ impl Drains {
 impl Drain {
     /// Has the clients told to move on, when it is time for that; an error: they are not, and why.
     fn tell_clients(&mut self, proc: &mut Proc, all: &[Connection], left: Span) -> Result<(), String> {
-        if let Some(ended) = self.helper.as_ref().and_then(Helper::ended) {
-            self.helper = None;
-            return ended;
+        if let Some(helper) = &self.helper {
+            let ended = helper.ended();
+            let reason = helper.reason();
+            if let Some(ended) = ended {
+                self.was_over = ended == Ended::Over && reason.is_none();
+                self.tell_after = self.was_over.then_some(Span::ZERO);
+                self.helper = None;
+            }
+            return reason.map_or(Ok(()), Err);
         }
         if self.tell_after.is_none_or(|after| clock::now().since(self.since) < after) {
+            return Ok(());
+        }
+        if self.was_over && !all.iter().any(|one| is_unanswered(one) && one.received_ago >= SLOW) {
             return Ok(());
         }
         // Others of its processes are not slowed down.

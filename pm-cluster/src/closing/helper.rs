@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io;
-use std::os::fd::AsFd as _;
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use pm_common::cli::report;
@@ -13,20 +13,35 @@ use pm_common::sys::process::{self, Child, Launch};
 use pm_common::sys::ptrace;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::pipe::PipeFlags;
 
-use super::tracer::{End, Tracer};
+use super::tracer::{End, Refusal, Tracer};
 
 /// The argument that makes a helper of this program; it is in no manual, as nobody else is to use it.
 pub(crate) const ARGUMENT: &str = "--tell-clients-of";
-/// What the helper ends with where the worker has a tracer already, and where it let go.
-const TRACED: u8 = 254;
+/// What the helper ends with where it let go.
 const LET_GO: u8 = 253;
+/// Bytes of a reason, at most.
+const REASON: usize = 512;
 /// How long it may take to die once it is killed: it is never reached but on a machine that stands still.
 const DEATH: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// A helper at work. Dropping it ends it, and the worker goes on untraced.
 #[derive(Debug)]
-pub(crate) struct Helper(Child);
+pub(crate) struct Helper {
+    child: Child,
+    /// Where it says why clients are not told.
+    says: OwnedFd,
+}
+
+/// How a helper has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// There was nobody to be told, or to be traced.
+    Over,
+    /// The helper was killed, or met what it does not know: it is left at that.
+    Broken,
+}
 
 impl Helper {
     /// Starts one for these processes and the clients at these ports. It ends by itself when no response was begun for
@@ -37,6 +52,8 @@ impl Helper {
     pub(crate) fn start(processes: &BTreeSet<i32>, ports: &BTreeSet<u16>, limit: Span) -> Result<Self, String> {
         let root = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         let root = root.map_err(|errno| report::reason(&errno.into()))?;
+        let pipe = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
+        let (says, out) = pipe.map_err(|errno| report::reason(&errno.into()))?;
         let seconds = limit.as_millis().div_ceil(1000).max(1);
         let (processes, ports) = (list(processes), list(ports));
         let words = ["pm-cluster".to_owned(), ARGUMENT.to_owned(), processes, ports, seconds.to_string()];
@@ -46,7 +63,7 @@ impl Helper {
             argv: &argv,
             directory: root.as_fd(),
             env: Vec::new(),
-            out: None,
+            out: Some(out),
             err: None,
             keep: Vec::new(),
             input: false,
@@ -56,21 +73,23 @@ impl Helper {
             sockets: Vec::new(),
             alone: true,
         });
-        child.map(Self).map_err(|failed| report::reason(&failed.error))
+        child.map(|child| Self { child, says }).map_err(|failed| report::reason(&failed.error))
     }
 
     pub(crate) fn pid(&self) -> i32 {
-        self.0.pid
+        self.child.pid
     }
 
-    /// How it went, once it has ended: nothing to be said, or why clients are not told.
-    pub(crate) fn ended(&self) -> Option<Result<(), String>> {
-        Some(match process::peek_exit(self.0.pid)? {
-            Exit::Code(0) | Exit::Signal(_) => Ok(()),
-            Exit::Code(TRACED) => Err("it has a debugger".to_owned()),
-            Exit::Code(LET_GO) => Err("see above".to_owned()),
-            Exit::Code(errno) => Err(report::reason(&io::Error::from_raw_os_error(i32::from(errno)))),
-        })
+    /// Why clients are not told, once it has said so.
+    pub(crate) fn reason(&self) -> Option<String> {
+        let mut text = [0; REASON];
+        let length = rustix::io::read(&self.says, &mut text).ok().filter(|length| *length > 0)?;
+        Some(String::from_utf8_lossy(text.get(..length)?).trim_end().to_owned())
+    }
+
+    /// How it went, once it has ended.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        Some(if process::peek_exit(self.child.pid)? == Exit::Code(0) { Ended::Over } else { Ended::Broken })
     }
 }
 
@@ -78,10 +97,10 @@ impl Drop for Helper {
     /// Its end is waited for: up to that it could take a signal with it that is sent to the worker. If it has yet to die,
     /// it is reaped by who reaps the orphans.
     fn drop(&mut self) {
-        let _ = process::signal(self.0.pidfd.as_fd(), nix::libc::SIGKILL as u8);
-        let mut end = [PollFd::new(&self.0.pidfd, PollFlags::IN)];
+        let _ = process::signal(self.child.pidfd.as_fd(), nix::libc::SIGKILL as u8);
+        let mut end = [PollFd::new(&self.child.pidfd, PollFlags::IN)];
         let _ = poll(&mut end, Some(&DEATH));
-        process::reap(self.0.pid);
+        process::reap(self.child.pid);
     }
 }
 
@@ -93,10 +112,8 @@ pub(crate) fn run(args: &[OsString]) -> u8 {
     ptrace::live_no_longer(c"pm-close", seconds);
     let ports = ports.split(',').filter_map(|port| port.parse().ok()).collect();
     let traced: BTreeSet<i32> = processes.split(',').filter_map(|pid| pid.parse().ok()).collect();
-    match Tracer::new(ports).run(&traced) {
+    match Tracer::new(ports).run(&traced, say) {
         End::Over => 0,
-        End::Denied(_) if traced.iter().any(|pid| has_tracer(*pid)) => TRACED,
-        End::Denied(error) => error.raw_os_error().and_then(|errno| errno.try_into().ok()).unwrap_or(LET_GO),
         End::LetGo(why) => {
             report::warning(format_args!("let a worker go whose clients were told to move on: {why} pid={processes}"));
             LET_GO
@@ -104,12 +121,14 @@ pub(crate) fn run(args: &[OsString]) -> u8 {
     }
 }
 
-fn list<T: ToString>(all: &BTreeSet<T>) -> String {
-    all.iter().map(T::to_string).collect::<Vec<_>>().join(",")
+/// Says why a process is not traced, as a part of a sentence.
+fn say(Refusal { all, has_tracer, error }: &Refusal) {
+    let why = if *has_tracer { "it has a debugger".to_owned() } else { report::reason(error) };
+    let whose = if *all { "" } else { "those of some of its processes or threads: " };
+    // Whoever would read it may be gone.
+    let _ = writeln!(std::io::stdout(), "{whose}{why}");
 }
 
-fn has_tracer(process: i32) -> bool {
-    let status = pm_common::kernel::procfs::text(&format!("{process}/status")).unwrap_or_default();
-    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
-    tracer.is_some_and(|pid| pid.trim() != "0")
+fn list<T: ToString>(all: &BTreeSet<T>) -> String {
+    all.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }

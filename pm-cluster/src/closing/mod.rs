@@ -10,4 +10,4 @@ mod helper;
 mod stops;
 mod tracer;
 
-pub(crate) use helper::{ARGUMENT, Helper, run};
+pub(crate) use helper::{ARGUMENT, Ended, Helper, run};

@@ -96,6 +96,11 @@ pub(super) fn is_owed(at: Traffic, begun: Option<u64>) -> bool {
     }
 }
 
+/// Whether the client of a connection has waited so many milliseconds for an answer of which nothing has come.
+pub(super) fn is_slow(at: Traffic, millis: u32) -> bool {
+    at.received > 0 && at.received_ago < at.sent_ago && at.received_ago >= millis
+}
+
 /// Whether bytes that were written over in a call may be put back: nothing of them was sent, or all. `end`: up to which
 /// byte of the call they go.
 pub(super) fn may_put_back(value: i64, end: usize) -> bool {
@@ -170,6 +175,14 @@ mod tests {
         assert!(is_owed(at(4, 4, 101), Some(100)), "a request has come since");
         assert!(!is_owed(at(4, 4, 100), Some(100)) && !is_owed(at(0, 4, 100), Some(100)), "none has come");
         assert!(!is_owed(at(8, 4, 101), Some(100)), "something was sent since");
+    }
+
+    #[test]
+    fn a_slow_answer_is_one_that_has_not_begun() {
+        let at = |received_ago, sent_ago, received| Traffic { established: true, sent_ago, received_ago, received };
+        assert!(is_slow(at(200, 5000, 100), 200) && !is_slow(at(199, 5000, 100), 200));
+        assert!(!is_slow(at(5000, 300, 100), 200), "it has begun");
+        assert!(!is_slow(at(5000, 6000, 0), 200), "nobody has asked");
     }
 
     #[test]

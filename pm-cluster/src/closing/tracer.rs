@@ -24,8 +24,14 @@ const MESSAGE: usize = 32;
 const ARRAY_IN_MESSAGE: usize = 16;
 /// Bytes that tell whether a head begins.
 const BEGIN: usize = 7;
-/// Nobody can be told where no head was written to a client for so long: what there is are streams, downloads, TLS.
+/// After so long without a head to a client it is looked whether the tracing is worth its price: what there is may be
+/// streams, downloads, TLS.
 const QUIET: Span = Span::millis(500);
+/// Stops in that time that cost the worker next to nothing, at some microseconds each.
+const CHEAP: u32 = 1000;
+/// Milliseconds without an answer after which a client waits for a slow one. What is answered sooner is told of by its
+/// head, or has none.
+const SLOW: u32 = 200;
 /// Times that the threads of a process are looked for: new ones are traced by themselves, but those that began before.
 const LOOKS: usize = 8;
 
@@ -34,10 +40,29 @@ const LOOKS: usize = 8;
 pub(super) enum End {
     /// All have ended, or there is nobody to be told.
     Over,
-    /// Tracing is not allowed.
-    Denied(io::Error),
     /// All were let go.
     LetGo(&'static str),
+}
+
+/// A thread cannot be traced.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// None can.
+    pub(super) all: bool,
+    /// Another traces it.
+    pub(super) has_tracer: bool,
+    pub(super) error: io::Error,
+}
+
+impl Refusal {
+    /// `None`: the thread has ended, or it was made by one that we have, and so we have it already.
+    fn of(thread: i32, error: io::Error) -> Option<Self> {
+        let status = procfs::text(&format!("{thread}/status"))?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let tracer: u32 = field("TracerPid:")?.parse().ok()?;
+        let ended = field("State:").is_none_or(|state| state.starts_with(['Z', 'X']));
+        (!ended && tracer != std::process::id()).then_some(Self { all: false, has_tracer: tracer != 0, error })
+    }
 }
 
 /// What a thread that is traced is about.
@@ -72,6 +97,8 @@ pub(super) struct Tracer {
     begun: BTreeMap<u64, u64>,
     /// When something of that kind was written last.
     since: Mono,
+    /// Stops since then.
+    stops: u32,
 }
 
 /// What the kernel tells of a connection to one of our ports.
@@ -92,26 +119,50 @@ impl From<io::Error> for Unreadable {
 
 impl Tracer {
     pub(super) fn new(ports: BTreeSet<u16>) -> Self {
-        Self { threads: BTreeMap::new(), ports, begun: BTreeMap::new(), since: clock::now() }
+        Self { threads: BTreeMap::new(), ports, begun: BTreeMap::new(), since: clock::now(), stops: 0 }
     }
 
-    /// Traces these processes until they end, or nobody is there who can be told.
-    pub(super) fn run(mut self, processes: &BTreeSet<i32>) -> End {
+    /// Traces these processes until they end, or nobody is there who can be told; `refused` hears why some of them, or of
+    /// their threads, cannot be traced.
+    pub(super) fn run(mut self, processes: &BTreeSet<i32>, refused: impl Fn(&Refusal)) -> End {
         ptrace::hold_back_stops();
-        if let Err(error) = self.seize(processes) {
-            return End::Denied(error);
+        if let Some(refusal) = self.seize(processes) {
+            refused(&refusal);
         }
-        self.since = clock::now();
+        if self.threads.is_empty() {
+            return End::Over;
+        }
+        self.begin_anew();
         loop {
             let Ok(stops) = ptrace::stops(self.left()) else { return End::Over };
+            self.stops = self.stops.saturating_add(u32::try_from(stops.len()).unwrap_or(u32::MAX));
             // All of them, before our end lets all go: a signal that we were told of would be lost.
             let told = stops.into_iter().filter_map(|(thread, stop)| self.on_stop(thread, stop)).collect::<Vec<_>>();
             if let Some(why) = told.first() {
                 return End::LetGo(why);
             }
             if self.left().is_zero() {
-                return End::Over;
+                if self.stops > CHEAP && !self.is_awaited() {
+                    return End::Over;
+                }
+                self.begin_anew();
             }
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        (self.since, self.stops) = (clock::now(), 0);
+    }
+
+    /// Whether a client of what is traced waits for a slow answer.
+    fn is_awaited(&self) -> bool {
+        let connections = SeenPorts::default().at(&self.ports).unwrap_or_default();
+        let mut slow = connections.iter().filter(|one| stops::is_slow(traffic(one), SLOW)).peekable();
+        // Few of many threads are the first of their process.
+        slow.peek().is_some() && {
+            let held =
+                procfs::sockets_of(self.threads.keys().copied().filter(|one| procfs::process_of(*one) == Some(*one)));
+            slow.any(|one| held.contains(&one.inode))
         }
     }
 
@@ -125,46 +176,46 @@ impl Tracer {
         }
     }
 
-    /// Traces each thread of these processes; an error if none may be traced.
-    fn seize(&mut self, processes: &BTreeSet<i32>) -> io::Result<()> {
-        let mut denied = None;
+    /// Traces each thread of these processes; one of those that cannot be traced, if there are any.
+    fn seize(&mut self, processes: &BTreeSet<i32>) -> Option<Refusal> {
+        let mut refusal = None;
         for _ in 0..LOOKS {
             let known = self.threads.len();
             for process in processes {
-                denied = self.seize_process(*process).err().or(denied);
+                refusal = self.seize_process(*process).or(refusal);
             }
             if self.threads.len() == known {
                 break;
             }
         }
-        match denied {
-            Some(error) if self.threads.is_empty() => Err(error),
-            _ => Ok(()),
-        }
+        let all = self.threads.is_empty();
+        refusal.map(|refusal| Refusal { all, ..refusal })
     }
 
     /// Traces each thread of a process. One whose first thread may not be traced is left alone: it is not allowed, or it
     /// has a debugger.
-    fn seize_process(&mut self, process: i32) -> io::Result<()> {
+    fn seize_process(&mut self, process: i32) -> Option<Refusal> {
+        let mut refusal = None;
         for thread in threads_of(process) {
             if self.threads.contains_key(&thread) {
                 continue;
             }
             match ptrace::seize(thread).and_then(|()| ptrace::interrupt(thread)) {
                 Ok(()) => drop(self.threads.insert(thread, At::Work)),
-                // It was made by one that we have already, or it has ended.
-                Err(_) if thread != process => {}
-                Err(error) => return Err(error),
+                Err(error) => match Refusal::of(thread, error) {
+                    Some(refused) if thread == process => return Some(refused),
+                    refused => refusal = refused.or(refusal),
+                },
             }
         }
-        Ok(())
+        refusal
     }
 
     /// Has a thread that has stopped go on; why all are to be let go.
     fn on_stop(&mut self, thread: i32, stop: Stop) -> Option<&'static str> {
         let before = std::mem::take(self.threads.entry(thread).or_default());
         if matches!(before, At::Rest) {
-            self.since = clock::now();
+            self.begin_anew();
         }
         let call = match (stop == Stop::Call).then(|| ptrace::call(thread)) {
             // It was killed while it stood still: its end comes next.
@@ -227,7 +278,7 @@ impl Tracer {
         }
         let process = procfs::process_of(thread).ok_or(Unreadable)?;
         let Some(client) = self.client(process, written.fd) else { return Ok(None) };
-        self.since = clock::now();
+        self.begin_anew();
         let before = self.begun.insert(client.socket, client.at.received);
         if !stops::is_owed(client.at, before) {
             return Ok(None);
@@ -251,9 +302,14 @@ impl Tracer {
     fn client_by_number(&self, process: i32, fd: i32) -> Option<Client> {
         let socket = procfs::socket_behind(process, fd)?;
         let one = SeenPorts::default().at(&self.ports)?.into_iter().find(|one| one.inode == socket)?;
-        let Connection { sent_ago, received_ago, received, .. } = one;
-        Some(Client { socket, at: Traffic { established: true, sent_ago, received_ago, received } })
+        Some(Client { socket, at: traffic(&one) })
     }
+}
+
+/// What the kernel's monitor says of a connection.
+fn traffic(one: &Connection) -> Traffic {
+    let Connection { sent_ago, received_ago, received, .. } = *one;
+    Traffic { established: true, sent_ago, received_ago, received }
 }
 
 /// Writes over it, or leaves all as it was: a program that cannot write there itself may share it with others.

@@ -28,6 +28,23 @@ impl Cluster {
         }
     }
 
+    /// Whether a worker is Node without the script that tells clients to move on, so that somebody else is to tell them.
+    fn is_told_by_helper(&self, id: WorkerId) -> bool {
+        let worker = self.primary.workers().get(&id);
+        self.settings.tells_clients
+            && worker.is_some_and(|worker| worker.channel.is_some() && !worker.progress.with_script)
+    }
+
+    /// Asks a worker to leave whose clients have gone; false: it was asked before, or cannot be.
+    fn asks_last(&mut self, id: WorkerId) -> bool {
+        let last = self.primary.worker_mut(id).is_some_and(|worker| std::mem::take(&mut worker.leaves_last));
+        let asked = last && self.primary.ask_to_leave(id, true);
+        if let Some(worker) = self.primary.worker_mut(id) {
+            worker.draining |= asked;
+        }
+        asked
+    }
+
     /// Has the workers asked that have just begun to listen.
     fn note_listening(&mut self, events: &VecDeque<Event>) {
         let Some(health) = &mut self.health else { return };
@@ -84,7 +101,7 @@ impl Adapter for Cluster {
         self.binds.prepare(id, release.number, channel, plan)?;
         self.below.prepare(id, channel);
         // Whoever may look at its calls may trace it in a drain.
-        plan.traceable = self.settings.tells_clients && plan.watch.is_some();
+        plan.traceable = self.settings.tells_clients && (plan.watch.is_some() || !worker.progress.with_script);
         if self.settings.with_channel {
             plan.env.extend(self.settings.sockets.iter().cloned());
         }
@@ -134,16 +151,25 @@ impl Adapter for Cluster {
 
     fn drain(&mut self, id: WorkerId, linger: bool) -> bool {
         self.forget_health(id);
-        let sent = self.primary.ask_to_leave(id, linger);
         let stopping = self.primary.is_finished();
+        let mut ports = self.binds.ports(id);
+        if linger && !stopping && self.is_told_by_helper(id) {
+            ports.extend(self.sockets.ports(id));
+        }
         let Some(worker) = self.primary.worker_mut(id) else { return false };
-        worker.draining = sent;
-        let ports = self.binds.ports(id);
         let binds = !ports.is_empty();
+        // As it leaves, Node cuts connections that are idle just then: its busy clients go first.
+        worker.leaves_last =
+            binds && linger && !stopping && self.settings.tells_clients && !worker.progress.with_script;
+        let (pid, leaves_last, with_script) = (worker.pid, worker.leaves_last, worker.progress.with_script);
+        let sent = !leaves_last && self.primary.ask_to_leave(id, linger);
+        if let Some(worker) = self.primary.worker_mut(id) {
+            worker.draining = sent;
+        }
         if binds {
             let linger = if linger { self.settings.linger } else { Span::ZERO };
-            self.drains.begin(id, worker.pid, ports, linger, stopping);
-            if worker.progress.with_script {
+            self.drains.begin(id, pid, ports, linger, stopping);
+            if with_script {
                 self.drains.ask(id, SIGNAL);
             }
         }
@@ -256,6 +282,9 @@ impl Adapter for Cluster {
             health.look(&mut self.sockets, events);
         }
         for id in self.drains.look(clock::now(), &self.sockets) {
+            if self.asks_last(id) {
+                continue;
+            }
             let worker = self.primary.workers().get(&id);
             let asked = worker.is_some_and(|worker| worker.draining && worker.channel.is_some());
             let awaits = worker.is_some_and(|worker| worker.drained);

@@ -73,6 +73,8 @@ pub(crate) struct Worker {
     said_stop: bool,
     /// The worker was told to disconnect, or will be.
     pub(crate) draining: bool,
+    /// The worker is told to disconnect when its clients have gone.
+    pub(crate) leaves_last: bool,
     /// The worker has finished, and waits for the stop signal.
     pub(crate) drained: bool,
     /// The worker is told to disconnect, with or without a linger, once it has what waited for it at the stop.

@@ -12,11 +12,11 @@ use pm_tests::{any, proc, roll, wait};
 
 const KEPT: &str = "/usr/bin/python3 $F/any/kept.py";
 
-/// What busy clients see of a roll.
-fn rolled(scene: &Scene, cluster: &str) -> Tally {
+/// What busy clients that ask for a path see of a roll.
+fn rolled(scene: &Scene, cluster: &str, path: &str) -> Tally {
     let chain = any::start(scene, &format!("{cluster} -n 2 --soak 100ms"), KEPT);
     any::serving(&chain, 2);
-    let load = Load::start(scene.port, 4, Style::Kept);
+    let load = Load::of(scene.port, path, &[Style::Kept; 4]);
     load.advance(10);
     roll::well(&chain);
     roll::drained(&chain);
@@ -29,21 +29,37 @@ fn rolled(scene: &Scene, cluster: &str) -> Tally {
 
 #[test]
 fn a_client_that_keeps_its_connection_busy_loses_nothing() {
-    let tally = rolled(&any::scene(), "pm-cluster");
+    let tally = rolled(&any::scene(), "pm-cluster", "/");
     assert!(tally.misses.is_empty(), "{:?}", tally.misses);
 }
 
 /// Else the test above could not fail.
 #[test]
 fn without_it_such_clients_lose_requests() {
-    let tally = rolled(&any::scene(), "pm-cluster --no-close-rewrite --grace 4s");
+    let tally = rolled(&any::scene(), "pm-cluster --no-close-rewrite --grace 4s", "/");
     assert!(!tally.misses.is_empty());
 }
 
 #[test]
 fn the_processes_of_a_worker_are_all_followed() {
-    let tally = rolled(&any::scene().with("PROCESSES", "2"), "pm-cluster");
+    let tally = rolled(&any::scene().with("PROCESSES", "2"), "pm-cluster", "/");
     assert!(tally.misses.is_empty(), "{:?}", tally.misses);
+}
+
+#[test]
+fn nor_does_one_of_a_server_whose_heads_have_no_line_to_spare() {
+    let tally = rolled(&any::scene(), "pm-cluster", "/bare");
+    assert!(tally.misses.is_empty(), "{:?}", tally.misses);
+}
+
+/// A client that is idle, too, hears it with the answer to its next request, however late.
+#[test]
+fn an_answer_that_takes_long_closes_its_connection() {
+    let scene = any::scene();
+    let mut at = draining(&scene, |_| ());
+    assert_eq!(at.connection.request("/slow", "keep-alive"), Ok(at.worker.to_string()), "{}", at.chain.output());
+    assert!(at.connection.closing, "{}", at.chain.output());
+    at.chain.stop();
 }
 
 /// A worker that drains for a connection that it holds, and the helper that tells its clients.
@@ -54,14 +70,19 @@ struct Draining<'a> {
     helper: u32,
 }
 
-/// Begins a roll with an open connection. Nothing is written, so that the helper is there for half a second: a machine that
-/// kept us from seeing it, or from having done `first` to its worker in time, gets another roll.
+/// Begins a roll with an open connection, on which `/` was asked for.
 fn draining<'a>(scene: &'a Scene, first: impl Fn(u32)) -> Draining<'a> {
+    draining_after(scene, "/", first)
+}
+
+/// The same with another path. The helper may be there for half a second only: a machine that kept us from seeing it, or
+/// from having done `first` to its worker in time, gets another roll.
+fn draining_after<'a>(scene: &'a Scene, path: &str, first: impl Fn(u32)) -> Draining<'a> {
     let chain = any::start(scene, "pm-cluster -n 1 --soak 100ms --grace 10s", KEPT);
     loop {
         let worker = any::serving(&chain, 1)[&0];
         let mut connection = Connection::open(scene.port).expect("serves");
-        assert_eq!(connection.request("/", "keep-alive"), Ok(worker.to_string()));
+        assert_eq!(connection.request(path, "keep-alive"), Ok(worker.to_string()));
         chain.signal(SIGHUP);
         let helper = chain.until("a traced worker, or its end", || match tracer_of(worker) {
             Some(0) => None,
@@ -185,13 +206,15 @@ fn all_are_told(chain: &Chain, body: &str) -> bool {
 
 /// What nobody can be told is not slowed down for longer than it takes to see that.
 #[test]
-fn a_worker_that_writes_no_heads_is_traced_for_a_moment_only() {
+fn a_worker_that_does_much_and_writes_no_heads_is_traced_for_a_moment_only() {
     let scene = any::scene();
-    let mut at = draining(&scene, |_| ());
+    let mut at = draining_after(&scene, "/calls", |_| ());
     at.chain.until("its end", || helper_of(&at.chain).is_none().then_some(()));
     assert_eq!(proc::status(at.worker, "TracerPid"), Some("0".to_owned()));
-    assert_eq!(at.connection.request("/", "keep-alive"), Ok(at.worker.to_string()), "{}", at.chain.output());
-    assert!(!at.connection.closing && at.chain.messages("cannot tell").is_empty(), "{}", at.chain.output());
+    assert!(at.chain.messages("cannot tell").is_empty(), "{}", at.chain.output());
+    // But a client that waits for its answer is worth it.
+    assert_eq!(at.connection.request("/slow", "keep-alive"), Ok(at.worker.to_string()), "{}", at.chain.output());
+    assert!(at.connection.closing, "{}", at.chain.output());
     at.chain.stop();
 }
 
@@ -239,5 +262,30 @@ fn a_debugger_keeps_its_process() {
     // It waits for nobody else.
     drop(connection);
     wait::until("its end", || (!proc::alive(worker)).then_some(()));
+    chain.stop();
+}
+
+#[test]
+fn processes_that_cannot_be_traced_are_spoken_of_once() {
+    let scene = any::scene().with("PROCESSES", "2");
+    let chain = any::start(&scene, "pm-cluster -n 1 --soak 100ms --grace 10s", KEPT);
+    any::serving(&chain, 1);
+    let mut kept = std::collections::BTreeMap::new();
+    chain.until("a connection to each process", || {
+        let mut one = Connection::open(scene.port).ok()?;
+        let pid: u32 = one.get("/").ok()?.parse().ok()?;
+        kept.entry(pid).or_insert(one);
+        (kept.len() == 2).then_some(())
+    });
+    let (with, mut told) = kept.pop_first().expect("two");
+    let (_, mut untold) = kept.pop_first().expect("two");
+    std::mem::swap(&mut told, &mut untold);
+    let debugger = Debugger::attach(with);
+    chain.signal(SIGHUP);
+    chain.line("those of some of its processes or threads: it has a debugger");
+    assert!(told.get("/").is_ok() && told.closing, "{}", chain.output());
+    assert!(untold.get("/").is_ok() && !untold.closing, "{}", chain.output());
+    assert_eq!(chain.messages("cannot tell").len(), 1, "{}", chain.output());
+    drop(debugger);
     chain.stop();
 }

@@ -18,6 +18,7 @@ mod below;
 mod beside_pm2;
 mod booted;
 mod closing;
+mod closing_table;
 mod codes;
 mod connects;
 mod crash;

@@ -190,6 +190,27 @@ fn the_default_profile_allows_lanes() {
     assert!(container.chain.messages("warning").is_empty(), "{}", container.chain.output());
 }
 
+/// What it allows of the telling of clients is what the probe says of it.
+#[test]
+fn the_default_profile_lets_busy_clients_be_told_or_the_probe_says_why_not() {
+    let scene = Scene::new();
+    let probe = Container::run(&scene, "", "pm-cluster --probe");
+    assert_eq!(probe.chain.wait().code(), Some(0), "{}", probe.chain.output());
+    let said = probe.chain.line("tell busy clients to go");
+    drop(probe);
+    let container = Container::run(&scene, "", "pm-restart pm-cluster -n 2 --soak 100ms $A/go-server");
+    if said.contains("yes") {
+        rolls(&container, &[Style::Kept; 4]);
+        assert!(container.chain.messages("warning").is_empty(), "{}", container.chain.output());
+    } else {
+        let load = Load::of(scene.port, "/", &[Style::Kept; 4]);
+        load.advance(5);
+        container.kill(SIGHUP);
+        container.chain.line("cannot tell the clients of a draining worker to move on");
+        let _ = load.end();
+    }
+}
+
 /// A profile that allows all but this system call.
 fn forbidding(scene: &Scene, call: &str) -> String {
     let deny = serde_json::json!({ "names": [call], "action": "SCMP_ACT_ERRNO", "errnoRet": 1 });
