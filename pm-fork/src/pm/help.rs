@@ -87,15 +87,20 @@ fn of(verb: &Verb, whole: bool) -> String {
     text.push('\n');
     let (own, fields): (Vec<_>, Vec<_>) = verb.all_options().into_iter().partition(|opt| !verb.is_for_configs(opt));
     let (told, rest): (Vec<_>, Vec<_>) = own.into_iter().partition(|opt| whole || !verb.fields || !opt.rare);
-    let is_here = |opts: Vec<&'static Opt>| opts.into_iter().filter(|opt| opt.help != NOT_HERE).collect::<Vec<_>>();
+    let named = |opts: Vec<&'static Opt>| opts.into_iter().filter(|opt| is_named(opt)).collect::<Vec<_>>();
     text += &options::listed(&told);
-    text += &options::named(&format!("and, in pm {} --help all:", verb.name), &is_here(rest));
+    text += &options::named(&format!("and, in pm {} --help all:", verb.name), &named(rest));
     if !fields.is_empty() {
         text += "\nwith a config file, over what stands there for each app:\n";
-        text += &if whole { options::listed(&fields) } else { options::named("", &is_here(fields)) };
+        text += &if whole { options::listed(&fields) } else { options::named("", &named(fields)) };
     }
     let _ = write!(text, "\nexample:  {}\nmade of:  {}\n", verb.example, verb.made_of);
     text
+}
+
+/// Whether a list without a line for each option names it: another name of one that it names tells nothing.
+fn is_named(opt: &Opt) -> bool {
+    opt.help != NOT_HERE && !opt.help.starts_with("as --")
 }
 
 /// The failure of a verb that there is not.
@@ -133,7 +138,7 @@ mod tests {
             let all = verb.all_options();
             let has = |text: &str, opt: &Opt| text.contains(&format!("--{}", opt.long));
             assert!(all.iter().all(|opt| has(&text, opt)), "{text}");
-            assert!(all.iter().all(|opt| opt.help == NOT_HERE || has(&screen, opt)), "{screen}");
+            assert!(all.iter().all(|opt| !is_named(opt) || has(&screen, opt)), "{screen}");
         }
     }
 }
