@@ -1,8 +1,9 @@
 //! pm-fork: a process of its own session, name and log files, that then becomes the chain it was given; or the chains
 //! that descriptions of apps come to.
 //!
-//! The caller's process waits until the chain is ready, or for the reason why it is not. `service` is what happens in
-//! the child, `launch` what the caller sees of it; `ecosystem` makes chains of descriptions, and is pure.
+//! The caller's process waits until the chain is ready, or for the reason why it is not. `start` is that; `ecosystem`
+//! makes chains of descriptions, and is pure; `described` starts, reloads and compares what a file describes; `apps` acts on
+//! apps that are known; `log` is pm-log, and `pm` the front.
 
 use std::ffi::OsString;
 

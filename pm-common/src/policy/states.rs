@@ -1,4 +1,5 @@
-//! What supervisors and workers are doing, and the words for it.
+//! What supervisors and workers are doing, and the words for it in files and JSON lines. Those for people, which are PM2's, are
+//! in pm-stat's `show::words`.
 
 words! {
     /// What a supervisor as a whole is doing.

@@ -2,6 +2,9 @@
 //!
 //! One thread, one poll(2), one deadline. A tool adds what is its own through [`Adapter`]: pm-cluster its sockets and
 //! Node's protocol; programs that share nothing have [`Alone`].
+//!
+//! `perform` does what the machine says; `hear` (`policy::trusted`: whom) and `notify` are what workers say, `upward` and
+//! `manager` what we do; `processes` and `offspring` have them and their memory. `store`, `journal`, `succession` outlive us.
 
 mod adapter;
 mod alone;

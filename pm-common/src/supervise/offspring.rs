@@ -1,4 +1,5 @@
-//! What workers have started and left: orphans come to us, and each is of the worker that it was started by.
+//! What workers have started and left: orphans come to us, and each is of the worker that it was started by. With the tree below
+//! the worker they are what counts to its memory limit (`memory_of`).
 //!
 //! A process says in its environment by which worker it was started (NOTIFY_SOCKET has another name for each). One that
 //! was started without is known by its parent, if it was seen below a worker while that lived. What is made an app of its

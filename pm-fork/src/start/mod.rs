@@ -1,4 +1,5 @@
-//! A start: what happens in the new process, and what its caller sees of it.
+//! A start: what happens in the new process (`service`), and what its caller sees of it (`launch`; `awaited`: until when it
+//! waits, and what it says then).
 
 pub(crate) mod awaited;
 pub(crate) mod failed;

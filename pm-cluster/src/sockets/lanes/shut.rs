@@ -3,6 +3,8 @@
 //!
 //! Such a socket leaves the group, and the last one moves into its place. It stays bound, so it can listen again: once no
 //! worker has it any more, because a program may wait for the shutdown to wake its own accept(2).
+//!
+//! When we close lanes ourselves: the headers of `lanes` and `sockets`. When we refuse clients: `sockets::unserved`.
 
 use std::io;
 

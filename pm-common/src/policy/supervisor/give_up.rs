@@ -1,6 +1,7 @@
 //! When the supervisor ends, and with which code: it was stopped, nothing is left to run, or it gives up.
 //!
-//! When a slot has failed too often is the rule of `policy::crash_loop`, which `ends` asks at each end of a worker.
+//! When a slot has failed too often is the rule of `policy::crash_loop`, which `ends` asks at each end of a worker. At
+//! once it is where the very first worker cannot be run at all (exit code 126 or 127): `seat_vacated` in `ends`.
 
 use super::{Action, Aim, Exit, Mono, Record, Seat, Slot, Supervisor, Why, WorkerId};
 

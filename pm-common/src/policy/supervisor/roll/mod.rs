@@ -1,4 +1,8 @@
 //! Rolls: every worker replaced by one of a new release, slot by slot, and given up at the first that fails.
+//!
+//! In order: the release is resolved; the first slot's new worker is on trial until it is ready and has soaked, which
+//! commits the release; then the other slots, as `room` allows. A slot is done when its new worker serves, and the roll when
+//! every slot is; the last old workers may still drain. Why one is given up, and what follows, is in `abort`.
 
 mod abort;
 mod room;
