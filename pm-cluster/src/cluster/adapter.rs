@@ -19,6 +19,7 @@ use crate::care::lag::Lag;
 use crate::command::listen;
 use crate::node::Worker;
 use crate::sockets::LaneRef;
+use pm_common::node::inspector::Debugger;
 use pm_common::node::preload::SIGNAL;
 
 impl Cluster {
@@ -99,7 +100,7 @@ impl Adapter for Cluster {
         worker.progress.with_script = !script.is_empty() && self.settings.is_heard;
         plan.env.extend(script);
         self.binds.prepare(id, release.number, channel, plan)?;
-        self.below.prepare(id, channel);
+        self.below.prepare(id, Debugger::new(channel, worker.progress.with_script));
         // Whoever may look at its calls may trace it in a drain.
         plan.traceable = self.settings.tells_clients && (plan.watch.is_some() || !worker.progress.with_script);
         if self.settings.with_channel {
@@ -151,6 +152,7 @@ impl Adapter for Cluster {
 
     fn drain(&mut self, id: WorkerId, linger: bool) -> bool {
         self.forget_health(id);
+        self.below.leaves(id);
         let stopping = self.primary.is_finished();
         let mut ports = self.binds.ports(id);
         if linger && !stopping && self.is_told_by_helper(id) {

@@ -11,7 +11,8 @@ use std::net::SocketAddr;
 use pm_common::cli::report;
 use pm_common::kernel::procfs::{self, Proc};
 use pm_common::kernel::{listeners, serving};
-use pm_common::node::inspector;
+use pm_common::node::inspector::{Debugger, Whose};
+use pm_common::node::message::Outgoing;
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
 use pm_common::policy::supervisor::Event;
@@ -45,8 +46,7 @@ pub(crate) struct Below {
 #[derive(Debug)]
 struct Unwatched {
     pid: i32,
-    /// The number of its end of the channel.
-    channel: Option<u64>,
+    debugger: Debugger,
     since: Mono,
     /// When to look; `None`: no more.
     next: Option<Mono>,
@@ -67,11 +67,21 @@ impl Below {
         Self { learns, ..Self::default() }
     }
 
-    /// A worker is about to start; `channel`: its end of Node's channel.
-    pub(super) fn prepare(&mut self, id: WorkerId, channel: Option<u64>) {
+    /// A worker is about to start.
+    pub(super) fn prepare(&mut self, id: WorkerId, debugger: Debugger) {
         if self.learns {
-            self.workers.insert(id, Unwatched { pid: 0, channel, since: Mono(0), next: None });
+            self.workers.insert(id, Unwatched { pid: 0, debugger, since: Mono(0), next: None });
         }
+    }
+
+    /// A worker has said where its debugger is; `None`: its channel has closed.
+    pub(super) fn inspects(&mut self, id: WorkerId, port: Option<u16>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match port {
+            Some(port) => worker.debugger.is_at(port),
+            None => worker.debugger.silent(),
+        }
+        worker.next = Some(clock::now());
     }
 
     pub(super) fn started(&mut self, id: WorkerId, pid: i32) {
@@ -84,6 +94,11 @@ impl Below {
     /// The worker is ready: what it starts by itself may come now.
     pub(super) fn serves(&mut self, id: WorkerId) {
         self.workers.get_mut(&id).into_iter().for_each(Unwatched::begin);
+    }
+
+    /// The worker is to go: what it has open goes, too, and it has no channel to be asked on.
+    pub(super) fn leaves(&mut self, id: WorkerId) {
+        self.workers.remove(&id);
     }
 
     /// Forgets a worker that has ended; whether it was one that is not watched.
@@ -114,7 +129,7 @@ impl Below {
     /// What these workers listen on by themselves, in processes and threads that do not ask us. `refused`: somebody was
     /// refused a port; else one from the kernel's range is taken for one of the kernel's choice, which nobody shares.
     fn look(&mut self, ids: &[WorkerId], refused: bool, sockets: &Sockets) -> Vec<(WorkerId, Found)> {
-        let chosen = listeners::chosen_ports();
+        let (now, chosen) = (clock::now(), listeners::chosen_ports());
         let all = serving::tcp_listeners().unwrap_or_default().into_iter();
         let others: BTreeMap<u64, SocketAddr> =
             all.filter(|(inode, at)| !sockets.knows(*inode) && (refused || !chosen.contains(&at.port()))).collect();
@@ -123,7 +138,7 @@ impl Below {
         }
         let mut found = Vec::new();
         for id in ids {
-            let Some(Unwatched { pid, channel, .. }) = self.workers.get(id) else { continue };
+            let Some(Unwatched { pid, debugger, .. }) = self.workers.get_mut(id) else { continue };
             let tree: Vec<i32> =
                 self.proc.tree(*pid, |stat| !procfs::is_supervisor(stat)).iter().map(|stat| stat.pid).collect();
             let mut held = BTreeMap::new();
@@ -133,20 +148,14 @@ impl Below {
                     true
                 });
             }
-            found.extend(held.into_values().filter(|one| is_service(*one, *channel)).map(|one| (*id, one)));
+            // To be shared is what a process or a thread serves; not what the main thread of Node has opened beside the
+            // channel (`exclusive`), nor a debugger.
+            let mut whose = |(pid, inode, at): Found| debugger.whose(pid, inode, &Listening::Tcp(at), now);
+            let shared = held.into_values().filter(|one| whose(*one) == Whose::Other);
+            found.extend(shared.map(|one| (*id, one)));
         }
         found
     }
-}
-
-/// Whether a listener is one to share: no debugger's, and none that the main thread of Node has opened beside the channel
-/// (`exclusive`).
-fn is_service((pid, inode, at): Found, channel: Option<u64>) -> bool {
-    let of_main = channel.is_some_and(|channel| {
-        let has = procfs::sockets_of([pid].into_iter()).contains(&channel);
-        has && procfs::waits_together(pid, inode, channel) != Some(false)
-    });
-    !of_main && !inspector::is_of(pid, &Listening::Tcp(at))
 }
 
 impl Cluster {
@@ -172,7 +181,10 @@ impl Cluster {
     }
 
     fn look_below_of(&mut self, ids: &[WorkerId], refused: bool) {
-        for (id, found) in self.below.look(ids, refused, &self.sockets) {
+        let found = self.below.look(ids, refused, &self.sockets);
+        let asked = self.below.workers.iter_mut().filter_map(|(id, worker)| worker.debugger.asks().then_some(*id));
+        asked.for_each(|id| self.primary.send(id, &Outgoing::Inspector));
+        for (id, found) in found {
             if self.below.learns && !self.learn_to_watch(found.2) {
                 return;
             }

@@ -78,6 +78,9 @@ impl Cluster {
         if heard.pong {
             self.lag.answered(id, clock::now(), &mut self.sockets);
         }
+        if heard.inspects.is_some() || heard.closed {
+            self.below.inspects(id, heard.inspects);
+        }
         heard
     }
 

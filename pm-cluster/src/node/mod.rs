@@ -87,6 +87,8 @@ pub(crate) struct Worker {
 pub(crate) struct Heard {
     /// The worker has answered a ping.
     pub(crate) pong: bool,
+    /// Where its debugger is; 0: it has none.
+    pub(crate) inspects: Option<u16>,
     /// The worker has finished, and waits for the stop signal.
     pub(crate) drained: bool,
     /// The channel has ended: nothing more will come.
@@ -152,10 +154,10 @@ impl Primary {
                 "bad message on a worker's channel slot={slot} generation={generation} {complaint}"
             ));
         }
-        let pong = messages.contains(&Message::Pong);
-        let drained = messages.contains(&Message::Drained);
+        let [pong, drained] = [Message::Pong, Message::Drained].map(|message| messages.contains(&message));
+        let inspects = messages.iter().find_map(Message::inspects);
         messages.into_iter().for_each(|message| self.hear(id, message, sockets, events));
-        Heard { pong, drained, closed: received == Received::Closed }
+        Heard { pong, inspects, drained, closed: received == Received::Closed }
     }
 
     fn hear(&mut self, id: WorkerId, message: Message, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
@@ -172,7 +174,7 @@ impl Primary {
                 events.push_back(Event::Booted(id, Loads::of(server)));
             }
             // What it is refused as a cluster worker we know ourselves.
-            Message::Pong | Message::Refused { .. } | Message::Servers => {}
+            Message::Pong | Message::Refused { .. } | Message::Servers | Message::Inspects { .. } => {}
             Message::Drained => worker.drained = true,
             Message::Query { seq, query } => self.answer(id, seq, &query, sockets, events),
             Message::Listening(query) => self.listens(id, &query, sockets, events),

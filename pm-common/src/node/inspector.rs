@@ -4,7 +4,7 @@
 //! and NODE_OPTIONS alike. Here a worker gets the first port from the given one on that is free, so that the same few
 //! ports come back after a reload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::net::TcpListener;
 
@@ -12,11 +12,17 @@ use crate::kernel::procfs::{self, Proc};
 use crate::node::program::is_node;
 use crate::policy::WorkerId;
 use crate::policy::listening::Listening;
+use crate::policy::time::{Mono, Span};
 
 /// Node's port where none is given (`node --help`, `--inspect`).
 const DEFAULT_PORT: u16 = 9229;
 /// Ports that are tried for one worker.
 const MOST_TRIED: usize = 1000;
+
+/// How long an answer is awaited.
+const PATIENCE: Span = Span::secs(2);
+/// Sockets of which is remembered that they are no debugger's.
+const MOST_ANSWERED: usize = 1000;
 
 /// Options of Node that take the next word as their value: the program's name comes after it.
 const TAKE_A_WORD: [&str; 12] = [
@@ -116,10 +122,92 @@ impl Inspector {
     }
 }
 
-/// Whether this address of a process is that of its debugger.
-#[must_use]
-pub fn is_of(pid: i32, address: &Listening) -> bool {
-    procfs::is_node(pid) && address.tcp().is_some_and(|tcp| tcp.port() == Inspector::of_process(pid).port)
+/// Who of a process listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The main thread of Node, on the event loop that has its channel.
+    Main,
+    /// Node's debugger.
+    Debugger,
+    /// Perhaps a debugger that the app has opened itself: the process is asked, and its answer awaited.
+    Unsure,
+    /// Another thread, or a program that is not Node, or of which nothing is known.
+    Other,
+}
+
+/// What a process of Node with a channel says of a debugger that its app may have opened itself, at any port
+/// (`inspector.open()`). That has a thread of its own, as a worker thread that serves, and only from Node 24 on a name.
+#[derive(Debug, Default)]
+pub struct Debugger {
+    /// The number of its end of the channel.
+    channel: Option<u64>,
+    /// The process has a script that answers.
+    answers: bool,
+    /// Where it is; 0: there is none.
+    port: u16,
+    /// The sockets that nobody has told it of, and since when.
+    in_question: BTreeMap<u64, Mono>,
+    /// The sockets that were there when it was asked.
+    answered: BTreeSet<u64>,
+    /// There is something to be asked.
+    asks: bool,
+}
+
+impl Debugger {
+    /// Of one that is about to start, with its end of the channel, and whether it has a script that answers.
+    #[must_use]
+    pub fn new(channel: Option<u64>, answers: bool) -> Self {
+        Self { channel, answers, ..Self::default() }
+    }
+
+    /// Hears where it is: of what was found before it was asked, the rest is no debugger.
+    pub fn is_at(&mut self, port: u16) {
+        self.port = port;
+        self.answered.extend(std::mem::take(&mut self.in_question).into_keys());
+        // Later sockets have higher numbers.
+        while self.answered.len() > MOST_ANSWERED {
+            self.answered.pop_first();
+        }
+    }
+
+    /// Nothing more will be said.
+    pub fn silent(&mut self) {
+        self.answers = false;
+    }
+
+    /// Whether it is to be asked ([`crate::node::message::Outgoing::Inspector`]); once for each time.
+    pub fn asks(&mut self) -> bool {
+        std::mem::take(&mut self.asks)
+    }
+
+    /// Who of this process, of the tree of the one with the channel, listens there, with this socket.
+    pub fn whose(&mut self, pid: i32, socket: u64, address: &Listening, now: Mono) -> Whose {
+        let Some(tcp) = address.tcp() else { return Whose::Other };
+        let channel = self.channel.filter(|channel| procfs::sockets_of([pid].into_iter()).contains(channel));
+        let together = channel.and_then(|channel| procfs::waits_together(pid, socket, channel));
+        match channel {
+            Some(_) if together == Some(true) => Whose::Main,
+            _ if !procfs::is_node(pid) => Whose::Other,
+            _ if tcp.port() == Inspector::of_process(pid).port => Whose::Debugger,
+            Some(_) if tcp.port() == self.port => Whose::Debugger,
+            Some(_) if self.is_in_question(socket, now) => Whose::Unsure,
+            // No loop waits for it yet.
+            Some(_) if together.is_none() => Whose::Main,
+            _ => Whose::Other,
+        }
+    }
+
+    /// Whether its answer is awaited; one that is deaf for so long serves in its threads.
+    fn is_in_question(&mut self, socket: u64, now: Mono) -> bool {
+        if !self.answers || self.answered.contains(&socket) {
+            return false;
+        }
+        let since = *self.in_question.entry(socket).or_insert_with(|| {
+            self.asks = true;
+            now
+        });
+        now.since(since) < PATIENCE
+    }
 }
 
 /// The ports that workers' inspectors were given.

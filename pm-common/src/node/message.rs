@@ -67,6 +67,11 @@ pub enum Message {
     },
     /// The drain script answers [`Outgoing::Ping`].
     Pong,
+    /// The drain script answers [`Outgoing::Inspector`].
+    Inspects {
+        /// Where the debugger listens; 0: the app has opened none, or nobody knows.
+        port: u16,
+    },
     /// The drain script says that the worker has finished, and waits for the stop signal, which its app listens for.
     Drained,
     /// Not from the worker: the descriptor sent with `seq` did not arrive, and no more attempts are made.
@@ -76,7 +81,7 @@ pub enum Message {
     },
 }
 
-/// What the primary says. All but `Disconnect`, `NewConn`, `Ping` and `Shutdown` answer a message; `ack` is that message's `seq`.
+/// What the primary says. All but `Disconnect`, `NewConn`, `Ping`, `Inspector` and `Shutdown` answer a message; `ack` is that message's `seq`.
 #[derive(Debug, Clone, Copy)]
 pub enum Outgoing<'a> {
     /// To a query: use this listening (or bound UDP) socket.
@@ -126,6 +131,8 @@ pub enum Outgoing<'a> {
     },
     /// Whether the event loop turns. The drain script knows of this, Node takes no notice.
     Ping,
+    /// Where the debugger listens that the app has opened itself. For the drain script, as [`Outgoing::Ping`].
+    Inspector,
     /// Not for Node but for the app: it shall finish, and end. PM2's word, which apps listen for.
     Shutdown,
     /// To close all listeners, finish, and go.
@@ -146,6 +153,12 @@ pub struct Leave<'a> {
 }
 
 impl Message {
+    /// Where a debugger is, if it says that.
+    #[must_use]
+    pub const fn inspects(&self) -> Option<u16> {
+        if let Self::Inspects { port } = self { Some(*port) } else { None }
+    }
+
     /// From the object that a line of the channel holds; `Ok(None)`: nothing that concerns us.
     ///
     /// # Errors
@@ -166,6 +179,10 @@ impl Message {
             Some("pmBooted") => Some(Self::Booted { server: value.get("server") != Some(&Value::Bool(false)) }),
             Some("pmServers") => Some(Self::Servers),
             Some("pmPong") => Some(Self::Pong),
+            Some("pmInspects") => {
+                let port = value.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
+                Some(Self::Inspects { port: port.unwrap_or(0) })
+            }
             Some("pmDrained") => Some(Self::Drained),
             Some("pmRefused") => Some(Self::Refused {
                 port: value.get("port").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0),
@@ -278,6 +295,7 @@ impl<'a> Outgoing<'a> {
             Self::NewConn { key, .. } => format!(r#""act":"newconn","key":{}"#, quoted(key)),
             Self::Shutdown => String::new(),
             Self::Ping => r#""act":"pmPing""#.to_owned(),
+            Self::Inspector => r#""act":"pmInspector""#.to_owned(),
             Self::Disconnect(leave) => leave.fields(),
         }
     }

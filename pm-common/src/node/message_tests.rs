@@ -193,5 +193,10 @@ fn messages_with_a_handle_travel_in_an_envelope() {
 fn a_question_that_only_the_drain_script_answers() {
     assert_eq!(Outgoing::Ping.line(3), "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"pmPing\",\"seq\":3}\n");
     assert_eq!(parse(r#"{"cmd":"NODE_CLUSTER","act":"pmPong"}"#), Ok(Some(Message::Pong)));
+    assert_eq!(Outgoing::Inspector.line(3), "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"pmInspector\",\"seq\":3}\n");
+    for (said, port) in [("9300", 9300), ("0", 0), ("\"x\"", 0), ("99999", 0)] {
+        let said = format!(r#"{{"cmd":"NODE_CLUSTER","act":"pmInspects","port":{said}}}"#);
+        assert_eq!(parse(&said), Ok(Some(Message::Inspects { port })));
+    }
     assert_eq!(parse(r#"{"cmd":"NODE_OTHER","act":"pmPong"}"#), Ok(None), "an app's own");
 }

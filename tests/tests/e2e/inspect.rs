@@ -56,3 +56,52 @@ fn node_below_npm() {
     let _ = scene.file("package.json", &serde_json::json!({ "scripts": { "start": start } }).to_string());
     each_has_its_own(&scene, "npm start --silent");
 }
+
+/// One that the app opens itself, at any port, once it serves or before; only Node knows it from a thread that serves.
+const OPENS: &str = "const { open } = require('inspector'); const http = require('http'); const { Worker } = require('worker_threads')
+const at = () => { try { open(Number(process.env.AT)) } catch {} }
+if (process.env.FIRST) at()
+const serve = () => http.createServer((q, r) => { if (q.url === '/open') at(); r.end('pid ' + process.pid) }).listen(process.env.PORT)
+if (process.env.THREAD) new Worker(`require('http').createServer((q, r) => r.end('pid ${process.pid}')).listen(process.env.PORT)`, { eval: true })
+else serve()
+";
+
+/// In fork mode: only where the app serves is shown, whoever serves.
+#[test]
+fn one_that_the_app_opens_itself_below_pm_restart() {
+    for (major, thread) in [(16, ""), (22, "1"), (26, ""), (26, "1")] {
+        let at = ports::free();
+        let scene = Scene::with_node(major).with("AT", at.to_string()).with("FIRST", "1").with("THREAD", thread);
+        let script = scene.file("opens.js", OPENS);
+        let chain = scene.start(&format!("pm-restart --name web node {}", script.display()));
+        chain.until("the inspector", || http::get(at, "/json/version").ok());
+        let service = serde_json::json!([format!("tcp:[::]:{}", scene.port)]);
+        let listens = || stat::workers(&scene).iter().all(|worker| worker.0["listen"] == service);
+        chain.until("a worker that listens where the app does", || listens().then_some(()));
+        chain.stop();
+    }
+}
+
+/// In a cluster: nothing is shared, and nobody is started again for it.
+#[test]
+fn one_that_the_app_opens_itself_below_pm_cluster() {
+    for (major, first) in [(16, "1"), (22, ""), (26, "1"), (26, "")] {
+        let at = ports::free();
+        let scene = Scene::with_node(major).with("AT", at.to_string()).with("FIRST", first);
+        let script = scene.file("opens.js", OPENS);
+        let chain = scene.start(&format!("pm-cluster --name web -n 2 --soak 50ms node {}", script.display()));
+        chain.line("ready workers=2/2");
+        if first.is_empty() {
+            let _ = http::get(scene.port, "/open").expect("an answer");
+        }
+        chain.until("an inspector", || http::get(at, "/json/version").ok());
+        let pids: Vec<_> = stat::workers(&scene).iter().map(stat::Line::pid).collect();
+        // Whatever is found is found within ten seconds: a reload asks for more looks.
+        roll::well(&chain);
+        roll::drained(&chain);
+        assert!(stat::workers(&scene).iter().all(|worker| !pids.contains(&worker.pid())));
+        let said = chain.lines(pm_tests::chain::Stream::Err).join("\n");
+        assert!(!said.contains("listens by itself"), "{said}");
+        chain.stop();
+    }
+}

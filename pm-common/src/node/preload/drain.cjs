@@ -11,8 +11,8 @@
 // without a channel would end by itself. It says `pmDrained` and keeps its channel until the signal has come; any other
 // says by the end of its channel that it is done. For the app its servers are open until it closes them itself.
 //
-// Below pm-restart alone it says when the app has been loaded, what its servers were refused, and that they have changed, and
-// does nothing else.
+// Below pm-restart alone it says when the app has been loaded, what its servers were refused, and that they have changed,
+// answers where a debugger is, and does nothing else.
 //
 // Environment, taken out again so that the app's children do not inherit it:
 //   PM_PRELOAD    the text that was added to NODE_OPTIONS
@@ -160,14 +160,23 @@ function forgetSession () {
   sessions.delete(this)
 }
 
-// ---- Whether the event loop turns (asked only where there is a limit on how long it may stand still) ----
+// ---- What the supervisor asks: whether the event loop turns (where there is a limit on how long it may stand still), and
+// where the debugger is that the app has opened itself (which looks from outside like a thread that serves) ----
 
 // Node gives our messages to nobody but those who listen for internal ones.
-function answerPings () {
+function answerQuestions () {
   process.on('internalMessage', safely((message) => {
-    if (message && message.cmd === 'NODE_CLUSTER' && message.act === 'pmPing') tellPrimary({ act: 'pmPong' })
+    if (!message || message.cmd !== 'NODE_CLUSTER') return
+    if (message.act === 'pmPing') tellPrimary({ act: 'pmPong' })
+    if (message.act === 'pmInspector') tellPrimary({ act: 'pmInspects', port: inspectorPort() })
   }))
 }
+
+// Whoever has not loaded the module has opened none with it; to load it takes 2 ms.
+const inspectorPort = safely(() => {
+  const url = process.moduleLoadList.includes('NativeModule inspector') && require('inspector').url()
+  return url ? Number(new URL(url).port) : 0
+})
 
 // ---- The drain ----
 
@@ -615,13 +624,13 @@ safely(() => {
   const worker = !alone && isWorker()
   if (process[here] || !(worker || (alone && process.connected) || (signal && mayServe()))) return
   process[here] = true
-  if (alone) return void (isNode && (sayLoaded(), sayBooted(), sayRefused(), sayServers()))
+  if (alone) return void (isNode && (answerQuestions(), sayLoaded(), sayBooted(), sayRefused(), sayServers()))
   watchServers()
   if (signal) awaitSignal(signal, worker)
   if (!worker) return
   outliveTerm = safely(takeTermForDrain)
   awaitDrain()
-  answerPings()
+  answerQuestions()
   sayLoaded()
   sayBooted()
 })()

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd as _, RawFd};
 
 use crate::app::status;
 use crate::node::channel::{Channel, Received};
+use crate::node::inspector::Debugger;
 use crate::node::message::{Message, Outgoing};
 use crate::node::preload::Preload;
 use crate::node::preload::blame::{Blame, Cause, Progress};
@@ -19,7 +20,7 @@ use crate::policy::supervisor::Event;
 use crate::policy::worker::{Loads, ReadyBy};
 use crate::supervise::release::Release;
 use crate::supervise::{Plan, Source};
-use crate::sys::{fdpass, passed};
+use crate::sys::{fdpass, passed, socket};
 
 /// The channels of the children; more than one only while what an earlier one left behind ends.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ struct Open {
     /// `None`: it has closed its end.
     channel: Option<Channel>,
     start: Progress,
+    debugger: Debugger,
 }
 
 impl Channels {
@@ -55,17 +57,19 @@ impl Channels {
     pub(super) fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
         let Some(number) = self.number else { return Ok(()) };
         let (ours, theirs) = fdpass::pair()?;
-        plan.place = Some((theirs, number));
         plan.env.push(("NODE_CHANNEL_FD".into(), number.to_string().into()));
         plan.env.push(("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into()));
         // One without a number in a cluster does not say that it has connected.
         let mut start = Progress { release: release.number, online: true, ..Progress::default() };
+        let inode = socket::inode(&theirs).ok();
+        plan.place = Some((theirs, number));
         if self.trust.wants_script(release.number) {
             let script = self.preload.env(release.node_options(), &self.argv, None, false);
             start.with_script = !script.is_empty();
             plan.env.extend(script);
         }
-        self.open.insert(id, Open { channel: Some(Channel::new(ours)), start });
+        let debugger = Debugger::new(inode, start.with_script);
+        self.open.insert(id, Open { channel: Some(Channel::new(ours)), start, debugger });
         Ok(())
     }
 
@@ -81,7 +85,7 @@ impl Channels {
 
     /// Reads once what the child says; a channel that it has closed is closed here, too. True: its servers have changed.
     pub(super) fn read(&mut self, id: WorkerId, events: &mut VecDeque<Event>) -> bool {
-        let Some(Open { channel: closes @ Some(_), start }) = self.open.get_mut(&id) else { return false };
+        let Some(Open { channel: closes @ Some(_), start, debugger }) = self.open.get_mut(&id) else { return false };
         let Some(channel) = closes else { return false };
         let mut messages = Vec::new();
         if channel.wants_write() {
@@ -91,6 +95,8 @@ impl Channels {
         // What it does against the protocol harms nobody: nothing of ours depends on it.
         channel.take_complaint();
         start.loaded |= messages.contains(&Message::Loaded);
+        let at = messages.iter().find_map(Message::inspects);
+        at.into_iter().for_each(|port| debugger.is_at(port));
         events.extend(messages.iter().filter_map(|message| match message {
             Message::Ready => Some(Event::SaidReady(id, ReadyBy::Message)),
             Message::Loaded => Some(Event::Boots(id)),
@@ -104,10 +110,24 @@ impl Channels {
         }));
         if received == Received::Closed {
             *closes = None;
+            debugger.silent();
             // Nobody is left to say that it has been loaded.
             events.push_back(Event::Booted(id, Loads::Unknown));
         }
-        messages.contains(&Message::Servers)
+        at.is_some() || messages.contains(&Message::Servers)
+    }
+
+    /// What is known of a child's debugger.
+    pub(super) fn debugger(&mut self, id: WorkerId) -> Option<&mut Debugger> {
+        self.open.get_mut(&id).map(|open| &mut open.debugger)
+    }
+
+    /// Asks a child for what could not be seen from outside.
+    pub(super) fn ask(&mut self, id: WorkerId) {
+        let Some(Open { channel: Some(channel), debugger, .. }) = self.open.get_mut(&id) else { return };
+        if debugger.asks() {
+            channel.send(&Outgoing::Inspector);
+        }
     }
 
     /// Says `shutdown`; false: nobody can hear it.

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::channels::Channels;
 use crate::kernel::{procfs, procfs::Proc, serving};
-use crate::node::inspector;
+use crate::node::inspector::{Debugger, Whose};
 use crate::policy::WorkerId;
 use crate::policy::listening::{Listening, UnixName};
 use crate::policy::supervisor::Event;
@@ -83,15 +84,21 @@ impl Looks {
     }
 
     /// Looks at the children whose time has come.
-    pub(super) fn look(&mut self, now: Mono, events: &mut VecDeque<Event>) {
+    pub(super) fn look(&mut self, now: Mono, channels: &mut Channels, events: &mut VecDeque<Event>) {
         let due = self.children.iter().filter(|(_, child)| child.next.is_some_and(|at| at <= now));
         for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.look_at(id, now, events);
+            self.look_at(id, now, channels, events);
         }
     }
 
     /// Looks at one that has just said something, before that is heard; `changed`: that its servers have changed.
-    pub(super) fn look_soon(&mut self, id: WorkerId, changed: bool, events: &mut VecDeque<Event>) {
+    pub(super) fn look_soon(
+        &mut self,
+        id: WorkerId,
+        changed: bool,
+        channels: &mut Channels,
+        events: &mut VecDeque<Event>,
+    ) {
         let (now, Some(child)) = (clock::now(), self.children.get_mut(&id)) else { return };
         let later = child.changed.map(|at| at + PACE).filter(|at| changed && now < *at);
         if let Some(later) = later {
@@ -99,20 +106,21 @@ impl Looks {
         } else if changed || child.next.is_some() {
             child.changed = if changed { Some(now) } else { child.changed };
             let said = std::mem::take(events);
-            self.look_at(id, now, events);
+            self.look_at(id, now, channels, events);
             events.extend(said);
         }
     }
 
-    fn look_at(&mut self, id: WorkerId, now: Mono, events: &mut VecDeque<Event>) {
+    fn look_at(&mut self, id: WorkerId, now: Mono, channels: &mut Channels, events: &mut VecDeque<Event>) {
         let Some(child) = self.children.get_mut(&id) else { return };
         let tree = self.proc.tree_of_app(child.pid, &self.own, |stat| !procfs::is_supervisor(stat));
         // Its workers are those of the supervisor below, which tells of them.
         let plain = !tree.iter().any(procfs::is_supervisor);
         let pids = tree.iter().map(|stat| stat.pid);
-        if let Some(found) = listeners_of(pids).filter(|_| plain) {
+        if let Some(found) = listeners_of(pids, channels.debugger(id), now).filter(|_| plain) {
             child.now_has(id, found, events);
         }
+        channels.ask(id);
         child.left -= u32::from(!child.found.is_empty()).min(child.left);
         let age = now.since(child.started);
         let goes_on = plain && child.left > 0 && age < self.longest;
@@ -149,8 +157,11 @@ struct Found {
     all_seen: bool,
 }
 
-/// The listeners that these processes hold, but the ports of Node's debuggers; `None`: the kernel does not tell.
-fn listeners_of(pids: impl Iterator<Item = i32>) -> Option<Found> {
+/// The listeners that these processes hold, but the ports of Node's debuggers, and but those that may turn out to be one;
+/// `None`: the kernel does not tell.
+fn listeners_of(pids: impl Iterator<Item = i32>, debugger: Option<&mut Debugger>, now: Mono) -> Option<Found> {
+    let mut nobody = Debugger::default();
+    let debugger = debugger.unwrap_or(&mut nobody);
     let (mut held, mut all_seen) = (BTreeMap::<u64, i32>::new(), true);
     for pid in pids {
         let looked = procfs::each_socket(pid, |inode| {
@@ -164,7 +175,10 @@ fn listeners_of(pids: impl Iterator<Item = i32>) -> Option<Found> {
     }
     let all = serving::listeners().ok()?;
     let is_service = |(socket, address): &(u64, Listening)| {
-        held.get(socket).is_some_and(|pid| !inspector::is_of(*pid, address) && !is_own(*pid, address))
+        held.get(socket).is_some_and(|pid| {
+            let whose = debugger.whose(*pid, *socket, address, now);
+            matches!(whose, Whose::Main | Whose::Other) && !is_own(*pid, address)
+        })
     };
     Some(Found { sockets: all.into_iter().filter(is_service).collect(), all_seen })
 }

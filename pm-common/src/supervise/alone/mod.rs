@@ -103,16 +103,16 @@ impl Adapter for Alone {
     fn ready(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
         let changed = self.channels.read(id, events);
         // Who has just been loaded may listen by now.
-        self.looks.look_soon(id, changed, events);
+        self.looks.look_soon(id, changed, &mut self.channels, events);
     }
     fn look_where_it_listens(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
-        self.looks.look_soon(id, false, events);
+        self.looks.look_soon(id, false, &mut self.channels, events);
     }
     fn deadline(&self) -> Option<Mono> {
         self.looks.deadline()
     }
     fn settle(&mut self, events: &mut VecDeque<Event>) {
-        self.looks.look(clock::now(), events);
+        self.looks.look(clock::now(), &mut self.channels, events);
     }
     fn listening(&self) -> BTreeMap<WorkerId, Listens> {
         self.looks.listening()
