@@ -1,14 +1,14 @@
 //! Runs N copies of a program behind one listening address, and replaces those that die.
 //!
 //! `command` is what was asked for, `sockets` what we hold; `node` speaks Node's cluster protocol, `bind` serves programs
-//! that bind by themselves, `care` judges workers, `closing` tells clients to move on; `cluster` owns these. The state machine and the loop are pm-common's,
+//! that bind by themselves, `care` judges workers, `connection_close` tells clients to move on; `cluster` owns these. The state machine and the loop are pm-common's,
 //! and so is what copies get that share nothing (`--apart`).
 
 pub mod bind;
 pub mod care;
-mod closing;
 mod cluster;
 pub mod command;
+mod connection_close;
 pub mod node;
 pub mod sockets;
 
@@ -18,22 +18,22 @@ use pm_common::app::home::AppDir;
 use pm_common::cli::options::Asked;
 use pm_common::cli::report::{Failure, OrFail as _, print};
 use pm_common::cli::tables::PM_CLUSTER;
-use pm_common::node::program::{self, Node, base_name};
+use pm_common::node::locate::{self, Node, base_name};
 use pm_common::policy::supervisor::{MOST_WORKERS, Shape, Supervisor};
 use pm_common::policy::worker::ReadyBy;
 use pm_common::supervise::release::Origin;
-use pm_common::supervise::{Adapter, Alone, Outputs, Publisher, Scope, Setup, Succession, Supervise, environment};
-use pm_common::sys::passed::{self, Passed};
+use pm_common::supervise::{Adapter, Alone, Outputs, Publisher, Scope, Setup, Succession, Supervise, worker_env};
+use pm_common::sys::listen_fds::{self, Passed};
 
 use bind::fanout::FanoutQuestion;
 use bind::probe::{self, FanoutChoice};
 use bind::{Binds, Fanout};
 use cluster::Cluster;
-use cluster::settings::Settings;
+use cluster::drain_settings::Settings;
 use command::options::{self, Options};
 use command::plan::{self, Decided};
 use node::Primary;
-use node::stop::Ending;
+use node::stop_handover::Ending;
 use sockets::wanted::Declared;
 use sockets::{Mode, Sockets};
 
@@ -45,8 +45,8 @@ const NO_ROOM: &str = "cannot keep descriptors free";
 /// Bad usage, or the kernel refuses what a supervisor needs: exit code 125.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let mut args = args.into_iter().peekable();
-    if args.next_if(|first| first == closing::ARGUMENT).is_some() {
-        return Ok(closing::run(&args.collect::<Vec<_>>()));
+    if args.next_if(|first| first == connection_close::ARGUMENT).is_some() {
+        return Ok(connection_close::run(&args.collect::<Vec<_>>()));
     }
     let parsed = match PM_CLUSTER.parse(args)? {
         Asked::Print(text) => return print(&text),
@@ -58,16 +58,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let succession = Succession::from_env(&parsed.rest);
     let options = options::resolve(&parsed)?;
     // What is tried below needs descriptors, and a low limit may be meant for others.
-    pm_common::sys::limits::raise_descriptors();
+    pm_common::sys::fd_limit::raise_descriptors();
     if options.apart { apart(options, parsed.rest, succession) } else { cluster(options, parsed.rest, succession) }
 }
 
 /// Workers that share what they listen on.
 fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Result<u8, Failure> {
-    let sockets = passed::sockets();
-    let channel_number = passed::place(options.listen.len()).or_fail(|| NO_ROOM.to_owned())?;
-    passed::reserve(options.listen.len()).or_fail(|| NO_ROOM.to_owned())?;
-    let node = program::node_of(&argv);
+    let sockets = listen_fds::sockets();
+    let channel_number = listen_fds::place(options.listen.len()).or_fail(|| NO_ROOM.to_owned())?;
+    listen_fds::reserve(options.listen.len()).or_fail(|| NO_ROOM.to_owned())?;
+    let node = locate::node_of(&argv);
     let question = FanoutQuestion::new(&options, &argv, node);
     let learns = question.asks_for_all();
     let Decided { fanout, with_channel, open } = plan::decide(question)?;
@@ -92,7 +92,7 @@ fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Res
         linger: options.rules.linger(),
         rules: options.rules.clone(),
         health: options.health.clone(),
-        sockets: passed::variables(&sockets),
+        sockets: listen_fds::variables(&sockets),
         // Bun takes no notice of NODE_OPTIONS.
         is_heard: argv.first().is_some_and(|program| base_name(program) != "bun"),
         argv: argv.clone(),
@@ -108,11 +108,11 @@ fn cluster(options: Options, argv: Vec<OsString>, succession: Succession) -> Res
 /// Copies that share nothing, and of which no two are in one slot.
 fn apart(options: Options, argv: Vec<OsString>, succession: Succession) -> Result<u8, Failure> {
     let (by_message, stop_message) = (options.ready.evidence == ReadyBy::Message, options.rules.stop_message);
-    let with_channel = program::alone_with_channel(PM_CLUSTER.name, &argv, by_message, stop_message)?;
-    let sockets = passed::sockets();
+    let with_channel = locate::alone_with_channel(PM_CLUSTER.name, &argv, by_message, stop_message)?;
+    let sockets = listen_fds::sockets();
     let count = sockets.len();
     let adapter = Alone::new(&argv, sockets, with_channel, true, &options.ready).or_fail(|| NO_ROOM.to_owned())?;
-    passed::reserve(count).or_fail(|| NO_ROOM.to_owned())?;
+    listen_fds::reserve(count).or_fail(|| NO_ROOM.to_owned())?;
     let home = enter(&options, &argv)?;
     let adapter = adapter.of_app(home.dir());
     supervise(options, argv, succession, home, adapter)
@@ -145,7 +145,7 @@ fn supervise<A: Adapter>(
     Supervise::begin(Setup {
         machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
         adapter,
-        origin: Origin::here(&argv, environment::base(), options.env_file.as_deref())?,
+        origin: Origin::here(&argv, worker_env::base(), options.env_file.as_deref())?,
         argv,
         scope: Scope::Group,
         reads: options.apart,

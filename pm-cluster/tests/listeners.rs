@@ -264,7 +264,7 @@ fn the_status_shows_what_a_worker_accepts_on() {
 #[test]
 fn a_worker_cannot_make_us_open_addresses_without_end() {
     const EMFILE: i32 = 24;
-    pm_common::sys::limits::raise_descriptors();
+    pm_common::sys::fd_limit::raise_descriptors();
     let mut listeners = lanes();
     let name = |n: u32| format!("/\0pm-cluster-many-{}-{n}", std::process::id());
     let outcome = (0..5000).find_map(|n| {

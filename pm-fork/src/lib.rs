@@ -1,7 +1,7 @@
 //! pm-fork: a process of its own session, name and log files, that then becomes the chain it was given; or the chains
 //! that descriptions of apps come to.
 //!
-//! The caller's process waits until the chain is ready, or for the reason why it is not. `start` is that; `ecosystem`
+//! The caller's process waits until the chain is ready, or for the reason why it is not. `launch` is that; `ecosystem`
 //! makes chains of descriptions, and is pure; `described` starts, reloads and compares what a file describes; `apps` acts on
 //! apps that are known; `log` is pm-log, and `pm` the front.
 
@@ -13,17 +13,17 @@ use pm_common::cli::report::{self, Failure};
 use pm_common::cli::tables::PM_FORK;
 
 mod apps;
-mod asked;
 mod described;
 pub mod ecosystem;
+mod launch;
 pub mod log;
+mod options;
 pub mod pm;
 mod request;
-mod start;
 
-use apps::{input, logs, saved, scale, signals, stop};
-use asked::{Act, Request};
-use start::launch::{self, Patience};
+use apps::{flush, saved, scale, signals, stdin_fifo, stop};
+use launch::caller::{self, Patience};
+use request::{Act, Request};
 
 /// Runs the tool; the arguments are those after the program's name.
 ///
@@ -35,12 +35,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Asked::Run(parsed) => parsed,
         Asked::Print(text) => return report::print(&text),
     };
-    let (request, patience) = request::parse(parsed)?;
+    let (request, patience) = options::parse(parsed)?;
     if request.writes() {
         apps::home()?.check_ours()?;
     }
     match request {
-        Request::Chain(service) => launch::start(&service, &patience),
+        Request::Chain(service) => caller::start(&service, &patience),
         Request::Described(asked) => described::run(&asked, &patience),
         Request::Known(act, names) => known(&act, &names, &patience),
     }
@@ -60,10 +60,10 @@ fn known(act: &Act, names: &[String], patience: &Patience) -> Result<u8, Failure
                 _ => signals::signal(home, name, signal),
             }
         }),
-        Act::Send(line) => apps::each(names, |home, name| input::send(home, name, line)),
+        Act::Send(line) => apps::each(names, |home, name| stdin_fifo::send(home, name, line)),
         Act::Scale(by) => apps::each(names, |home, name| scale::scale(home, name, *by)),
         Act::Reset => apps::each(names, signals::reset),
-        Act::Flush => apps::each(names, logs::flush),
+        Act::Flush => apps::each(names, flush::flush),
         Act::Remove => apps::each(names, signals::remove),
         Act::Save => saved::save(),
         Act::Keep => saved::keep(),

@@ -13,8 +13,8 @@ use pm_common::policy::supervisor::{RollRule, Shape, Supervisor};
 use pm_common::policy::time::Span;
 use pm_common::supervise::release::Origin;
 use pm_common::supervise::store::MOST_KEPT;
-use pm_common::supervise::{Alone, Outputs, Publisher, Scope, Setup, Succession, Supervise, environment};
-use pm_common::sys::passed;
+use pm_common::supervise::{Alone, Outputs, Publisher, Scope, Setup, Succession, Supervise, worker_env};
+use pm_common::sys::listen_fds;
 
 const FREE: &str = "cannot keep descriptors free";
 
@@ -31,16 +31,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Asked::Run(parsed) => parsed,
     };
     let options = options::resolve(&parsed)?;
-    let sockets = passed::sockets();
+    let sockets = listen_fds::sockets();
     let count = sockets.len();
     let adapter = Alone::new(&parsed.rest, sockets, options.with_channel, false, &options.ready);
     let adapter = adapter.or_fail(|| FREE.to_owned())?;
-    passed::reserve(count + MOST_KEPT).or_fail(|| FREE.to_owned())?;
+    listen_fds::reserve(count + MOST_KEPT).or_fail(|| FREE.to_owned())?;
     let home = AppDir::enter(options.name.as_deref(), &parsed.rest, |key| std::env::var_os(key))?;
     pm_common::app::orphans::end_before_start(&home)?;
     let roll = RollRule { parallel: 1, soak: SOAK, overlap: 1, heeds_memory: false };
     let shape = Shape { workers: 1, most: 1, overlap: false, shares: false, ready: options.ready, roll };
-    let mut base_env = environment::base();
+    let mut base_env = worker_env::base();
     base_env.push((PM_POLICY.into(), to_json(&options.rules).to_string().into()));
     base_env.extend(home.env_for_children().into_iter().map(|(key, value)| (key.into(), value)));
     Supervise::begin(Setup {

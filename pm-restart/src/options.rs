@@ -8,7 +8,7 @@ use pm_common::cli::options::{self, Parsed};
 use pm_common::cli::policy_options;
 use pm_common::cli::report::Failure;
 use pm_common::cli::tables::{BELONGS_TO_CLUSTER, PM_RESTART};
-use pm_common::node::program;
+use pm_common::node::locate;
 use pm_common::policy::rules::Rules;
 use pm_common::policy::worker::{ReadyBy, ReadyRule};
 
@@ -64,7 +64,7 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
         return Err(Failure::own(format!("--{option}: {BELONGS_TO_CLUSTER}")));
     }
     let by_message = ready.evidence == ReadyBy::Message;
-    let with_channel = program::alone_with_channel(PM_RESTART.name, &parsed.rest, by_message, rules.stop_message)?;
+    let with_channel = locate::alone_with_channel(PM_RESTART.name, &parsed.rest, by_message, rules.stop_message)?;
     Ok(Options { name, env_file, rules, ready, with_channel })
 }
 

@@ -2,13 +2,13 @@
 
 use pm_common::app::orphans::list;
 use pm_common::app::status::{Last, Status, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
-use pm_common::app::wait::patience;
+use pm_common::app::wait::hopeless;
 use pm_common::cli::shell::quoted;
 use pm_common::kernel::procfs;
 
 use crate::look::app::App;
+use crate::show::state_words::NOT_LISTENING;
 use crate::show::text::how;
-use crate::show::words::NOT_LISTENING;
 
 /// Why the app is not as it shall be; `None`: it is.
 ///
@@ -58,7 +58,7 @@ fn of_guesses(app: &App) -> Option<String> {
 
 /// One that is suspended (SIGSTOP) says what was true before.
 pub(crate) fn suspended_supervisor(app: &App) -> Option<String> {
-    patience::suspended(&app.sight)
+    hopeless::suspended(&app.sight)
 }
 
 /// What a supervisor says of its workers may be older than what has become of them.

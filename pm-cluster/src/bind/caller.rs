@@ -4,7 +4,7 @@
 
 use pm_common::kernel::procfs::{self, Proc, Uses};
 use pm_common::node::inspector::Inspector;
-use pm_common::sys::reach;
+use pm_common::sys::other_process;
 use pm_common::sys::socket::Protocol;
 
 /// A process that waits for our answer, by its pid.
@@ -25,7 +25,7 @@ impl Caller {
     /// The protocol of a socket that we cannot have a duplicate of.
     pub(super) fn protocol(self, number: i32) -> Protocol {
         let path = format!("/proc/{}/fd/{number}", self.0);
-        let name = reach::attribute(&path, "system.sockprotoname").unwrap_or_default();
+        let name = other_process::attribute(&path, "system.sockprotoname").unwrap_or_default();
         match name.split(|b| *b == 0).next() {
             Some(b"TCP" | b"TCPv6") => Protocol::Tcp,
             Some(b"MPTCP" | b"MPTCPv6") => Protocol::Mptcp,

@@ -10,7 +10,7 @@ use pm_common::policy::worker::ReadyBy;
 use super::probe::{self, Choice, FanoutChoice};
 use super::{Binds, Fanout};
 use crate::command::options::Options;
-use pm_common::node::program::{self, Node, base_name};
+use pm_common::node::locate::{self, Node, base_name};
 
 /// What the answer depends on.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl FanoutQuestion {
             return Ok(Answer { fanout: Fanout::Off, with_channel: true, refused: None, said: None });
         }
         let Choice { fanout, why } = probe::choose(self.wanted, &self.argv)?;
-        let refused = if fanout == Fanout::Off { program::check(&self.argv, self.workers).err() } else { None };
+        let refused = if fanout == Fanout::Off { locate::check(&self.argv, self.workers).err() } else { None };
         let with_channel = self.with_channel(fanout);
         Ok(Answer { fanout, with_channel, refused, said: self.said(fanout, why) })
     }
@@ -74,7 +74,7 @@ impl FanoutQuestion {
     /// Whether the program is given Node's channel where binds are handled so.
     pub(crate) fn with_channel(&self, fanout: Fanout) -> bool {
         let helps = fanout == Fanout::Off || self.needs_channel;
-        self.node == Node::Itself || (helps && !program::closes_channel(&self.argv))
+        self.node == Node::Itself || (helps && !locate::closes_channel(&self.argv))
     }
 
     fn said(&self, fanout: Fanout, why: Option<String>) -> Option<Said> {

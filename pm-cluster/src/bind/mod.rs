@@ -5,16 +5,16 @@
 //! refuses a connection, and the slot's next worker is given the same socket when it binds. What cannot be steered is
 //! shared by all workers. Whatever fails here, the call goes on as if nobody had looked.
 
-mod below;
+mod bind_twice;
 mod budget;
 mod caller;
-mod connects;
+mod connect_check;
 mod decide;
 pub(crate) mod fanout;
-mod listen;
-mod place;
+mod node_worker;
+mod on_bind;
+mod on_listen;
 pub mod probe;
-mod twice;
 mod unshared;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -31,14 +31,14 @@ use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::Mono;
 use pm_common::supervise::{Plan, Source};
 use pm_common::sys::fdpass;
-use pm_common::sys::reach;
+use pm_common::sys::other_process;
 use pm_common::sys::seccomp::{self, Arrival, Call, Listener, Notice};
 use pm_common::sys::socket;
 
 use crate::sockets::Sockets;
 use budget::Budget;
 use caller::Caller;
-use connects::{Connects, Probes};
+use connect_check::{Connects, Probes};
 use decide::{AllPending, Bind, Pending, Verdict};
 use fanout::FanoutQuestion;
 use pm_common::node::inspector;
@@ -348,7 +348,7 @@ impl Binds {
     }
 
     fn address(&mut self, asked: &Asked, (thread, at, length): (i32, usize, usize)) -> Option<SocketAddr> {
-        match reach::read_memory(thread, at, length.min(LONGEST_ADDRESS)) {
+        match other_process::read_memory(thread, at, length.min(LONGEST_ADDRESS)) {
             Ok(bytes) => {
                 self.note_unix(asked, &bytes);
                 decide::socket_address(&bytes)

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::io;
 
 use pm_common::cli::report;
-use pm_common::node::program::find;
-use pm_common::sys::limits;
-use pm_common::sys::trial::{self, Trial};
+use pm_common::node::locate::find;
+use pm_common::sys::fd_limit;
+use pm_common::sys::self_test::{self, Trial};
 
 use super::Fanout;
 
@@ -54,13 +54,13 @@ pub struct Choice {
 /// Tries what is allowed here and chooses.
 ///
 /// # Errors
-/// Something was lacking that may be there later (`limits::is_want`): nothing is known yet.
+/// Something was lacking that may be there later (`fd_limit::is_want`): nothing is known yet.
 pub fn choose(wanted: FanoutChoice, argv: &[OsString]) -> io::Result<Choice> {
     match wanted {
         FanoutChoice::Off | FanoutChoice::Inherit => Ok(Choice { fanout: Fanout::Off, why: None }),
         FanoutChoice::Auto | FanoutChoice::Lanes | FanoutChoice::Shared => match privileged(argv) {
             Some(why) => Ok(Choice { fanout: Fanout::Off, why: Some(why) }),
-            None => choice_of(trial::run()),
+            None => choice_of(self_test::run()),
         },
     }
 }
@@ -69,7 +69,7 @@ pub fn choose(wanted: FanoutChoice, argv: &[OsString]) -> io::Result<Choice> {
 fn choice_of(trial: Trial) -> io::Result<Choice> {
     let chosen = choice(&trial);
     let Trial { watch, read, take, put } = trial;
-    [watch, read, take, put].into_iter().filter_map(Result::err).find(limits::is_want).map_or(Ok(chosen), Err)
+    [watch, read, take, put].into_iter().filter_map(Result::err).find(fd_limit::is_want).map_or(Ok(chosen), Err)
 }
 
 fn choice(trial: &Trial) -> Choice {
@@ -107,7 +107,7 @@ fn privileged(argv: &[OsString]) -> Option<String> {
 /// What `--probe` prints.
 #[must_use]
 pub fn text() -> String {
-    let trial = trial::run();
+    let trial = self_test::run();
     let mut text = String::new();
     let steps = [
         ("watch what a program binds", "seccomp", &trial.watch),
@@ -125,7 +125,7 @@ pub fn text() -> String {
         Fanout::Off => "none for programs that bind by themselves, only for Node.js",
     };
     let _ = writeln!(text, "{:<28}{word}", "--fanout auto");
-    let told = trial::trace().map_or_else(|error| format!("no, {}", report::reason(&error)), |()| "yes".to_owned());
+    let told = self_test::trace().map_or_else(|error| format!("no, {}", report::reason(&error)), |()| "yes".to_owned());
     let _ = writeln!(text, "{:<28}{told} (ptrace)", "tell busy clients to go");
     text
 }

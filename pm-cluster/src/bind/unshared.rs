@@ -1,6 +1,6 @@
 //! Binds that are not looked after, of which a person should know.
 
-use pm_common::sys::reach;
+use pm_common::sys::other_process;
 
 use super::{Asked, Binds, LONGEST_ADDRESS, decide};
 
@@ -29,7 +29,7 @@ impl Binds {
 
     /// What a worker left behind as it ended binds a port: it has made itself a daemon, most likely.
     pub(super) fn note_left_behind(&mut self, (thread, at, length): (i32, usize, usize)) {
-        let bytes = reach::read_memory(thread, at, length.min(LONGEST_ADDRESS)).unwrap_or_default();
+        let bytes = other_process::read_memory(thread, at, length.min(LONGEST_ADDRESS)).unwrap_or_default();
         if let Some(address) = decide::socket_address(&bytes).filter(|address| address.port() != 0) {
             self.warnings.push(format!(
                 "a worker has ended and left a process that binds a port, nobody looks after it address={address}; run \

@@ -16,7 +16,7 @@ use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::{clock, pidfd, process};
 use rustix::process::Signal;
 
-use crate::closing::{Ended, Helper};
+use crate::connection_close::{Ended, Helper};
 use crate::sockets::Sockets;
 
 /// A client whose handshake was under way when its lane was steered off may take this long to appear in its queue.

@@ -2,4 +2,4 @@
 
 pub mod drain;
 pub mod health;
-pub(crate) mod lag;
+pub(crate) mod lag_watch;

@@ -15,17 +15,17 @@ use pm_common::sys::clock;
 use crate::bind::Binds;
 use crate::care::drain::Drains;
 use crate::care::health::Health;
-use crate::care::lag::Lag;
+use crate::care::lag_watch::Lag;
 use crate::node::{Heard, Primary};
 use crate::sockets::Sockets;
-use below::Below;
+use child_servers::Below;
+use drain_settings::Settings;
 use pm_common::node::inspector;
 use pm_common::node::preload::blame::{Cause, Progress};
-use settings::Settings;
 
-mod adapter;
-mod below;
-pub(crate) mod settings;
+mod child_servers;
+pub(crate) mod drain_settings;
+mod hooks;
 
 /// Reads from the channel of a worker that has ended: what it said last matters, but is not endless.
 const LAST_READS: usize = 64;

@@ -1,5 +1,5 @@
 //! What was asked for: the values of the options, and what they come to.
 
-pub mod listen;
+pub mod listen_option;
 pub(crate) mod options;
 pub(crate) mod plan;

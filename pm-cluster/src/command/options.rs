@@ -8,7 +8,7 @@ use pm_common::cli::options::{self, Parsed};
 use pm_common::cli::policy_options;
 use pm_common::cli::report::Failure;
 use pm_common::cli::tables::PM_CLUSTER;
-use pm_common::node::program::base_name;
+use pm_common::node::locate::base_name;
 use pm_common::policy::rules::Rules;
 use pm_common::policy::supervisor::{MOST_WORKERS, RollRule};
 use pm_common::policy::time::Span;

@@ -3,8 +3,8 @@
 use std::ffi::{OsStr, OsString};
 
 use pm_common::cli::report::Failure;
+use pm_common::node::locate::base_name;
 use pm_common::node::preload::Preload;
-use pm_common::node::program::base_name;
 use pm_common::policy::steering::rendezvous::MOST_SLOTS;
 
 use crate::bind::Fanout;

@@ -23,11 +23,11 @@ use crate::sockets::wanted::Request;
 use crate::sockets::{How, LaneRef, LaneView, Sockets};
 use handoff::Handoff;
 use pm_common::node::preload::blame::{Blame, Progress};
-use stop::Ending;
+use stop_handover::Ending;
 
 mod handoff;
 mod key;
-pub(crate) mod stop;
+pub(crate) mod stop_handover;
 
 /// Connections accepted in one turn from one listener: more wait for the next turn, others come in between.
 const ACCEPTS_PER_TURN: usize = 64;

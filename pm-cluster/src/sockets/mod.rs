@@ -3,6 +3,10 @@
 //! An address stays open while a worker has it or the next worker of a slot that had it may want it: from a worker's
 //! first `open` until its slot is released. Two exceptions: an address on a port of the kernel's choice ends when the last
 //! worker closes it of its own accord, and one that nobody has open gives way to a query that it is in the way of.
+//!
+//! `address` is one address, found by `address_index`, counted by `address_limit`; its connections come from a `source`: `lanes`, or
+//! one socket for all. What is asked for is `wanted`: by Node, by a program's bind (`bound`), beforehand (`declared`), from
+//! outside (`activated`). `lane_view` is one look at any lane; `unserved` says what becomes of what nobody serves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -10,36 +14,36 @@ use std::os::fd::OwnedFd;
 
 use pm_common::app::status;
 use pm_common::cli::report;
-use pm_common::kernel::listeners;
+use pm_common::kernel::foreign_listeners;
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
 use pm_common::sys::socket::{self, EADDRINUSE, EMFILE, Join};
 
+mod activated;
 mod address;
-mod addresses;
-mod answers;
+mod address_index;
+mod address_limit;
 mod bound;
 mod declared;
+mod destination;
+mod lane_view;
 mod lanes;
-mod passed;
-mod room;
 mod source;
 pub mod unix;
 mod unserved;
-mod view;
 pub mod wanted;
 mod warnings;
 
 use address::Address;
 pub use address::{Duplicate, How};
-use addresses::Addresses;
+use address_index::Addresses;
+use address_limit::Asker;
+pub use address_limit::MOST_OF_A_SLOT;
 pub use bound::Offer;
+pub use lane_view::{LaneRef, LaneView};
 pub use lanes::{Standing, prepare};
-use room::Asker;
-pub use room::MOST_OF_A_SLOT;
 pub use source::Mode;
 use source::{Manner, Source};
-pub use view::{LaneRef, LaneView};
 use wanted::{BindAddress, Request, Wanted};
 
 /// The answer to a worker's query.
@@ -60,7 +64,7 @@ pub struct Sockets {
     /// The workers that are in service or drain; all others wait.
     standings: BTreeMap<WorkerId, Standing>,
     /// The sockets that we were started with.
-    outside: Vec<passed::Outside>,
+    outside: Vec<activated::Outside>,
     /// The slots whose workers were told that there is no room, by Node's protocol or not.
     told_full: BTreeSet<(u32, bool)>,
 }
@@ -317,7 +321,7 @@ fn refusal(wanted: &Wanted, error: &io::Error) -> String {
     let reason = report::reason(error);
     let Wanted::Tcp { address, .. } = *wanted else { return format!("a worker cannot listen reason={reason}") };
     let said = format!("a worker cannot listen address=tcp:{address} reason={reason}");
-    match listeners::first_listener(address).filter(|_| error.raw_os_error() == Some(EADDRINUSE)) {
+    match foreign_listeners::first_listener(address).filter(|_| error.raw_os_error() == Some(EADDRINUSE)) {
         Some(inode) => format!("{said} by={}", status::socket_holder(inode)),
         None => said,
     }

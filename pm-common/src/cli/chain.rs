@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::cli::options::{Asked, Parsed, Tool};
 use crate::cli::report::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure, reason};
 use crate::cli::tables;
-use crate::node::program::is_node;
+use crate::node::locate::is_node;
 
 /// Long options that Node has, too.
 const NODES_TOO: [&str; 2] = ["env-file", "force"];

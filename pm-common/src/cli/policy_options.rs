@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 
 use serde_json::{Map, Value, json};
 
+use crate::cli::cron_pattern;
 use crate::cli::options;
 use crate::cli::report::Failure;
-use crate::cli::timetable;
 use crate::policy::exit::signal_number;
 use crate::policy::rules::{Pause, Restart, Rules};
 use crate::policy::time::Span;
@@ -113,7 +113,7 @@ fn lag(option: &str, value: &OsStr) -> Result<Span, Failure> {
 
 fn cron(option: &str, value: &OsStr) -> Result<String, Failure> {
     let pattern = options::text(option, value)?;
-    timetable::check(pattern).map_err(|reason| options::bad(option, value, &reason))?;
+    cron_pattern::check(pattern).map_err(|reason| options::bad(option, value, &reason))?;
     Ok(pattern.to_owned())
 }
 

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::cli::shown::escaped;
-use crate::sys::parting::Parting;
+use crate::cli::escape::escaped;
+use crate::sys::interrupt_message::Parting;
 
 pub use crate::policy::exit::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN, EXIT_TIMED_OUT};
 

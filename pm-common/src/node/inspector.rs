@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::TcpListener;
 
 use crate::kernel::procfs::{self, Proc};
-use crate::node::program::is_node;
+use crate::node::locate::is_node;
 use crate::policy::WorkerId;
 use crate::policy::listening::Listening;
 use crate::policy::time::{Mono, Span};

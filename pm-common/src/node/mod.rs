@@ -1,9 +1,9 @@
 //! Node's own conversation with the process that started it: what both supervisors know of it. `channel` is one child's
-//! end of it, `message` and `query` what is said, `program` tells who is to have one.
+//! end of it, `message` and `query` what is said, `locate` tells who is to have one.
 
 pub mod channel;
 pub mod inspector;
+pub mod locate;
 pub mod message;
 pub mod preload;
-pub mod program;
 pub mod query;

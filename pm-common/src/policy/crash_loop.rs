@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::end_reason::Why;
 use super::rules::Rules;
 use super::time::{Mono, Span};
-use super::why::Why;
 
 /// The restarts of one slot that count, within the window of the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,15 +1,16 @@
 //! The decisions, without a clock, without input or output: time comes in as an argument, actions go out as values.
 //!
 //! `rules` is what a person asked for: which ends restart and how soon, memory, grace, how long a drain and a stop may take.
-//! `supervisor` decides by them; `slot`, `worker`, `states`, `why`, `exit`, `listening` and `time` are its values, `record` what
+//! `supervisor` decides by them; `slot`, `worker`, `states`, `end_reason`, `exit`, `listening` and `time` are its values, `record` what
 //! it has to say. Rules of their own: `baseline` (where a next worker must listen, of what was `opened`), `crash_loop`, `lag`,
-//! `oom`, `trusted` (who is heard), `watchdog`, `steering` (which worker gets a connection).
+//! `oom`, `trusted_sender` (who is heard), `watchdog`, `steering` (which worker gets a connection).
 
 #[macro_use]
-mod words;
+mod word_enum;
 
 mod baseline;
 mod crash_loop;
+mod end_reason;
 pub mod exit;
 pub mod lag;
 pub mod listening;
@@ -22,9 +23,8 @@ pub mod states;
 pub mod steering;
 pub mod supervisor;
 pub mod time;
-pub mod trusted;
+pub mod trusted_sender;
 pub mod watchdog;
-mod why;
 pub mod worker;
 
 use std::fmt;

@@ -1,5 +1,5 @@
 //! What supervisors and workers are doing, and the words for it in files and JSON lines. Those for people, which are PM2's, are
-//! in pm-stat's `show::words`.
+//! in pm-stat's `show::state_words`.
 
 words! {
     /// What a supervisor as a whole is doing.

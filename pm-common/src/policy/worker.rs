@@ -5,7 +5,7 @@ use super::opened::Opens;
 use super::states::WorkerState;
 use super::time::{Mono, Span};
 
-pub use super::why::Why;
+pub use super::end_reason::Why;
 
 words! {
     /// On what evidence a worker counts as ready.

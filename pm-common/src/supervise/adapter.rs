@@ -21,13 +21,13 @@ pub struct Plan {
     pub argv: Option<Vec<OsString>>,
     /// Descriptors that it keeps under their numbers; ours are closed once it has started.
     pub keep: Vec<OwnedFd>,
-    /// One that it finds under this number (`sys::passed::place`); ours is closed once it has started.
+    /// One that it finds under this number (`sys::listen_fds::place`); ours is closed once it has started.
     pub place: Option<(OwnedFd, RawFd)>,
     /// Have these of its calls told over this socket (`sys::seccomp`); what comes of it is there before `Adapter::started`.
     pub watch: Option<(OwnedFd, ToldCalls)>,
     /// We, and what we start, may trace it (`sys::ptrace`).
     pub traceable: bool,
-    /// Sockets that it finds from descriptor 3 on (`sys::passed`).
+    /// Sockets that it finds from descriptor 3 on (`sys::listen_fds`).
     pub sockets: Vec<OwnedFd>,
 }
 

@@ -3,21 +3,20 @@
 //! One thread, one poll(2), one deadline. A tool adds what is its own through [`Adapter`]: pm-cluster its sockets and
 //! Node's protocol; programs that share nothing have [`Alone`].
 //!
-//! `perform` does what the machine says; `hear` (`policy::trusted`: whom) and `notify` are what workers say, `upward` and
-//! `manager` what we do; `processes` and `offspring` have them and their memory. `store`, `journal`, `succession` outlive us.
+//! `perform` does what the machine says; `on_notify` (`policy::trusted_sender`: whom) and `notify` are what workers say, `notify_send` and
+//! `service_manager` what we do; `processes` and `offspring` have them and their memory. `store`, `journal`, `succession` outlive us.
 
 mod adapter;
 mod alone;
 mod at_work;
-pub mod environment;
+mod cron_timer;
 pub mod err_log;
-mod hear;
-mod input;
 pub mod journal;
-mod manager;
 mod moments;
 pub mod notify;
+pub mod notify_send;
 mod offspring;
+mod on_notify;
 mod outputs;
 mod pace;
 mod perform;
@@ -25,11 +24,12 @@ mod poll;
 mod processes;
 mod publish;
 pub mod release;
-mod second;
-mod set_times;
+mod service_manager;
+mod single_instance;
+mod stdin;
 pub mod store;
 pub mod succession;
-pub mod upward;
+pub mod worker_env;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -46,20 +46,20 @@ use crate::policy::supervisor::{Action, Asker, Event, Supervisor};
 use crate::policy::time::{Mono, Span};
 use crate::supervise::release::{Origin, Releases};
 use crate::sys::clock;
-use crate::sys::signals::{Caught, SignalSender, Signals};
+use crate::sys::signal_events::{Caught, SignalSender, Signals};
 
 pub use adapter::{Adapter, Listens, Plan, Source, Turn};
 pub use alone::Alone;
-use hear::Hearing;
-use input::Input;
-use manager::Manager;
+use cron_timer::SetTimes;
 use offspring::Orphans;
+use on_notify::Hearing;
 pub use outputs::Outputs;
 use pace::Pace;
 pub use processes::Scope;
 use processes::{Inherited, Process};
 pub use publish::Publisher;
-use set_times::SetTimes;
+use service_manager::Manager;
+use stdin::Input;
 use store::Store;
 pub use succession::Succession;
 
@@ -168,9 +168,9 @@ impl<A: Adapter> Supervise<A> {
         let releases = setup.succession.take_over(&mut setup.machine, &mut setup.publisher, setup.origin)?;
         // One that whoever started us talks to us over is not for our children.
         let channel = std::env::var("NODE_CHANNEL_FD").ok().and_then(|number| number.parse().ok());
-        channel.into_iter().for_each(crate::sys::passed::keep_from_children);
+        channel.into_iter().for_each(crate::sys::listen_fds::keep_from_children);
         let signals = Signals::install().or_fail(|| "cannot handle signals".to_owned())?;
-        crate::sys::limits::raise_descriptors();
+        crate::sys::fd_limit::raise_descriptors();
         crate::sys::process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
         let manager = Manager::greet(setup.kind);
         let set_times = SetTimes::new(&setup.machine.rules().cron).or_fail(|| "cannot have a timer".to_owned())?;

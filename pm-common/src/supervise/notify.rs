@@ -1,8 +1,8 @@
-//! systemd's notification protocol (sd_notify(3)): its words, and the sockets over which our children say them. `upward`
+//! systemd's notification protocol (sd_notify(3)): its words, and the sockets over which our children say them. `notify_send`
 //! says them to the one above us.
 //!
 //! One abstract socket per worker generation. Its random name tells whose word it is; anybody can read that name in
-//! /proc/net/unix, so who is heard is decided by the kernel's word about the sender (`policy::trusted`).
+//! /proc/net/unix, so who is heard is decided by the kernel's word about the sender (`policy::trusted_sender`).
 
 use std::fmt::Write as _;
 use std::io;
@@ -13,8 +13,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, 
 
 use crate::policy::time::Span;
 use crate::sys::clock;
+use crate::sys::close_at_once::{Hurried, hurried};
 use crate::sys::credentials::{self, Sender};
-use crate::sys::hurry::{Hurried, hurried};
 
 /// The longest datagram listened to, in bytes; systemd's own limit.
 const LONGEST: usize = 4096;

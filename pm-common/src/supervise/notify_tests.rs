@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg_addr, sendto};
 
 use super::*;
-use crate::supervise::upward::Upward;
+use crate::supervise::notify_send::Upward;
 
 fn next(socket: &mut NotifySocket) -> Datagram {
     socket.receive().expect("received").expect("a datagram waits")

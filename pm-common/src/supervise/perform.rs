@@ -16,7 +16,7 @@ use crate::policy::supervisor::{Action, Event, Request, WhichRelease};
 use crate::policy::worker::ReadyBy;
 use crate::supervise::notify::{Assignment, NotifySocket};
 use crate::sys::clock;
-use crate::sys::limits;
+use crate::sys::fd_limit;
 use crate::sys::process::{self, Launch, SpawnError};
 
 impl<A: Adapter> Supervise<A> {
@@ -126,7 +126,7 @@ impl<A: Adapter> Supervise<A> {
     }
 
     fn try_spawn(&mut self, id: WorkerId, release: WhichRelease) -> Result<Process, Unstarted> {
-        limits::raise_descriptors();
+        fd_limit::raise_descriptors();
         let outputs = self.outputs.open(id.slot).map_err(|e| Unstarted { code: EXIT_OWN, message: e.to_string() })?;
         if let Some(file) = self.outputs.err_of(id.slot) {
             self.publisher.errors_go_to(id.slot, file);

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::Token;
 use crate::cli::report::{Failure, OrFail as _};
 use crate::policy::time::Span;
-use crate::sys::limits;
+use crate::sys::fd_limit;
 
 /// How long something may wait that the part of the list which fits does not tell of.
 const PAUSE: Span = Span::millis(250);
@@ -39,9 +39,9 @@ fn wait(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> io::Result<bool> 
         Err(Errno::INVAL) => {}
         other => return unless_interrupted(other).map(|_| true),
     }
-    limits::raise_descriptors();
+    fd_limit::raise_descriptors();
     match poll(fds, timeout) {
-        Err(Errno::INVAL) => in_parts(fds, limits::most_descriptors(), timeout).map(|()| false),
+        Err(Errno::INVAL) => in_parts(fds, fd_limit::most_descriptors(), timeout).map(|()| false),
         other => unless_interrupted(other).map(|_| true),
     }
 }

@@ -9,7 +9,7 @@ use super::succession::RELEASE;
 use crate::cli::report;
 use crate::supervise::notify::Assignment;
 
-/// The most descriptors that are kept. Their numbers are reserved (`sys::passed::reserve`).
+/// The most descriptors that are kept. Their numbers are reserved (`sys::listen_fds::reserve`).
 pub const MOST_KEPT: usize = 8;
 
 /// The name of descriptors that were given none, as systemd has it.

@@ -16,9 +16,9 @@ use crate::app::status::Id;
 use crate::cli::report::{self, Failure};
 use crate::policy::supervisor::{Carried, Supervisor};
 use crate::supervise::notify::Assignment;
+use crate::supervise::notify_send::Upward;
 use crate::supervise::release::{Origin, Release, Releases};
-use crate::supervise::upward::Upward;
-use crate::sys::{clock, passed};
+use crate::sys::{clock, listen_fds};
 
 /// The journal's name in the store.
 const STATE: &str = "pm-state";
@@ -51,7 +51,7 @@ impl Succession {
         let room = std::env::var("FDSTORE").ok().and_then(|most| most.parse::<u64>().ok()).unwrap_or(0);
         let keeper = if room > 0 { Upward::from_env().ok().flatten() } else { None };
         let mut all = Self { keeper, ..Self::default() };
-        for (name, fd) in passed::take_kept() {
+        for (name, fd) in listen_fds::take_kept() {
             if name == STATE {
                 all.open(fd);
             } else if name.starts_with(RELEASE) {

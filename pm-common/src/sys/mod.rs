@@ -2,25 +2,25 @@
 #![allow(unsafe_code)]
 
 pub mod affinity;
+pub mod as_user;
 pub mod clock;
+pub mod close_at_once;
 pub mod credentials;
 pub mod daemon;
 pub mod environ;
+pub mod fd_limit;
 pub mod fdpass;
-pub mod hurry;
 pub mod inotify;
-pub mod limits;
-pub mod parting;
-pub mod passed;
+pub mod interrupt_message;
+pub mod listen_fds;
+pub mod other_process;
 pub mod pidfd;
 pub mod process;
 pub mod ptrace;
 pub mod random;
-pub mod reach;
-pub mod rights;
 pub mod seccomp;
-pub mod signals;
+pub mod self_test;
+pub mod signal_events;
 pub mod socket;
 pub mod terminal;
 pub mod timer;
-pub mod trial;

@@ -35,13 +35,13 @@ pub struct Launch<'a> {
     pub err: Option<OwnedFd>,
     /// Descriptors that the program keeps, under their own numbers.
     pub keep: Vec<BorrowedFd<'a>>,
-    /// One that it finds under this number ([`super::passed::place`]).
+    /// One that it finds under this number ([`super::listen_fds::place`]).
     pub place: Option<(BorrowedFd<'a>, RawFd)>,
     /// Have these of its calls told over this socket, if that is possible ([`super::seccomp::receive`]).
     pub watch: Option<(BorrowedFd<'a>, super::seccomp::ToldCalls)>,
     /// We, and what we start, may trace it ([`super::ptrace`]).
     pub traceable: bool,
-    /// Sockets that it finds from descriptor 3 on ([`super::passed`]).
+    /// Sockets that it finds from descriptor 3 on ([`super::listen_fds`]).
     pub sockets: Vec<BorrowedFd<'a>>,
     /// The child gets no other descriptor, not even one that we were started with ourselves.
     pub alone: bool,
@@ -85,7 +85,7 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
     let passed = if launch.sockets.is_empty() {
         Ok(None)
     } else {
-        super::passed::Exec::new(launch.program, launch.argv, &launch.env, &launch.sockets).map(Some)
+        super::listen_fds::Exec::new(launch.program, launch.argv, &launch.env, &launch.sockets).map(Some)
     };
     let (alone, traceable) = (launch.alone, launch.traceable);
     let mut passed = passed.map_err(|error| SpawnError { code: EXIT_OWN, error })?;
@@ -110,7 +110,7 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
                 checked(libc::dup2(fd, number))?;
             }
             // Only now: up to its exec the child has all that we have open, and the listener above is one more.
-            super::limits::restore_descriptors();
+            super::fd_limit::restore_descriptors();
             passed.as_mut().map_or(Ok(()), |exec| Err(exec.run()))
         });
     }
@@ -144,7 +144,7 @@ pub fn ends_with_us(command: &mut Command) {
 fn spawn_error(error: io::Error) -> SpawnError {
     let code = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOENT | Errno::ENOTDIR) => EXIT_NOT_FOUND,
-        _ if super::limits::is_want(&error) => EXIT_OWN,
+        _ if super::fd_limit::is_want(&error) => EXIT_OWN,
         _ => EXIT_NOT_EXECUTABLE,
     };
     SpawnError { code, error }

@@ -10,13 +10,13 @@ use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::cli::shell;
 use pm_common::sys::pidfd;
 
-use crate::start::service;
+use crate::launch::service;
 
-pub(crate) mod input;
-pub(crate) mod logs;
+pub(crate) mod flush;
 pub(crate) mod saved;
 pub(crate) mod scale;
 pub(crate) mod signals;
+pub(crate) mod stdin_fifo;
 pub(crate) mod stop;
 
 /// How often the holder of a lock may change under our hands before we believe that it is not chance.

@@ -6,11 +6,11 @@ use pm_common::cli::report::{self, Failure, OrFail as _};
 use serde_json::{Value, json};
 
 use crate::apps::{self, known, write_down};
-use crate::asked::{Again, Description};
-use crate::described::file::{self, Saved};
-use crate::start::launch::{self, Patience};
-use crate::start::service::{self, Service, WORKERS};
-use crate::start::stop_first::{self, Ready};
+use crate::described::config_file::{self, Saved};
+use crate::launch::caller::{self, Patience};
+use crate::launch::service::{self, Service, WORKERS};
+use crate::launch::stop_first::{self, Ready};
+use crate::request::{Again, Description};
 
 /// Starts apps as they were started before; one that cannot be does not stop the others.
 ///
@@ -37,7 +37,7 @@ pub(crate) fn again(names: &[String], how: &Again, patience: &Patience) -> Resul
         true => stop_first::stop_first(&home, services, &[]),
         false => Ready::all(services),
     };
-    let code = launch::summary(&launch::start_all(&ready, patience)?);
+    let code = caller::summary(&caller::start_all(&ready, patience)?);
     Ok(if failed || ready.failed { 1 } else { code })
 }
 
@@ -144,7 +144,7 @@ pub(crate) const SAVED_BEFORE: &str = ".saved.bak";
 /// # Errors
 /// 125: it is no such list, or cannot be written; then the one before is as it was.
 pub(crate) fn keep() -> Result<u8, Failure> {
-    keep_list(&apps::home()?, &file::saved_list()?).map(|()| 0)
+    keep_list(&apps::home()?, &config_file::saved_list()?).map(|()| 0)
 }
 
 /// Keeps this list.
@@ -156,7 +156,7 @@ pub(crate) fn keep_list(home: &Home, list: &str) -> Result<(), Failure> {
     home.make().or_fail(|| format!("cannot make {}", place.display()))?;
     let doing = || format!("cannot write {}, which is as it was", place.join(SAVED).display());
     let folder = Folder::open_place(place).or_fail(doing)?;
-    match folder.read(SAVED, file::LARGEST) {
+    match folder.read(SAVED, config_file::LARGEST) {
         Ok(before) => folder.replace_for_good(SAVED_BEFORE, &before).or_fail(doing)?,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         // What could not be read is no list: it is replaced, and the one before it stays.
@@ -204,7 +204,7 @@ pub(crate) fn run(asked: &Description, saved: Vec<Saved>, patience: &Patience) -
             report::fatal(failure, &[]);
         }
     }
-    let code = launch::summary(&launch::start_all(&Ready::all(services), patience)?);
+    let code = caller::summary(&caller::start_all(&Ready::all(services), patience)?);
     Ok(if failed { 1 } else { code })
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use nix::libc::{SIGTTIN, SIGTTOU};
 use pm_common::app::home::{self, Home, Mode, Start, Turns};
 use pm_common::app::status::{self, SupervisorState};
-use pm_common::app::wait::patience::suspended;
+use pm_common::app::wait::hopeless::suspended;
 use pm_common::app::wait::{Goal, Patience, Sight, Silence, Teller, Watch};
 use pm_common::cli::options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::apps::known_dir;
 use crate::apps::signals::{self, Signal};
-use crate::start::service::{WORKERS, workers_asked_for};
+use crate::launch::service::{WORKERS, workers_asked_for};
 
 /// How long a supervisor may take to say how many workers there are: it is being started, or stopped.
 const COUNTED_IN: Span = Span::secs(30);

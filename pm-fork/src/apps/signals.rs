@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use pm_common::app::home::{Claim, Home, Lock, moved};
+use pm_common::app::home::{Claim, Home, Lock, moved_mark};
 use pm_common::app::may_signal::MaySignal;
 use pm_common::app::status::{self, Counts};
 use pm_common::app::wait::Sight;
@@ -11,7 +11,7 @@ use pm_common::kernel::procfs;
 use pm_common::sys::pidfd;
 
 use crate::apps::{known_dir, left, not_running, pinned_holder};
-use crate::start::failed;
+use crate::launch::failed;
 
 /// A signal, and who is to get it.
 #[derive(Debug)]
@@ -46,13 +46,13 @@ pub(crate) fn reload(home: &Home, name: &str, hup: &Signal, moved: bool) -> Resu
     let sight = Sight { statuses: told, ..Sight::default() };
     let asked = sight.acting().and_then(|told| told.roll.as_ref()).map_or(0, |roll| roll.requested);
     if moved {
-        moved::mark(home, name, asked).or_fail(|| format!("app '{name}': cannot write in {}", dir.display()))?;
+        moved_mark::mark(home, name, asked).or_fail(|| format!("app '{name}': cannot write in {}", dir.display()))?;
     } else {
         // Left by one who was killed before he could send his signal. In another user's directory it is that user's.
-        let _ = moved::unmark(home, name, asked);
+        let _ = moved_mark::unmark(home, name, asked);
     }
     // What nobody takes would be another reload's.
-    signal(home, name, hup).inspect_err(|_| _ = moved::unmark(home, name, asked))
+    signal(home, name, hup).inspect_err(|_| _ = moved_mark::unmark(home, name, asked))
 }
 
 /// Sends a signal to the workers of an app.

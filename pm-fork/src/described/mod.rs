@@ -1,6 +1,6 @@
 //! `-f FILE` and `--set`: plans for what is described, and their starts.
 
-pub(crate) mod file;
+pub(crate) mod config_file;
 pub(crate) mod update;
 
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use pm_common::cli::report::{self, Failure};
 use serde_json::{Map, Value, json};
 
 use crate::apps::{self, saved};
-use crate::asked::Description;
-use crate::described::file::Contents;
+use crate::described::config_file::Contents;
 use crate::ecosystem::{self, Context, Plan, RealMachine};
-use crate::start::launch::{self, Patience};
-use crate::start::service::{self, Service};
-use crate::start::stop_first;
+use crate::launch::caller::{self, Patience};
+use crate::launch::service::{self, Service};
+use crate::launch::stop_first;
+use crate::request::Description;
 
 /// Starts what is described, or says what that would be.
 ///
@@ -38,7 +38,7 @@ pub(crate) fn run(asked: &Description, patience: &Patience) -> Result<u8, Failur
 /// 125: it cannot be read.
 pub(crate) fn read(asked: &Description) -> Result<Contents, Failure> {
     match &asked.file {
-        Some(file) => file::read(file),
+        Some(file) => config_file::read(file),
         None => Ok(Contents::Described(vec![Value::Object(Map::new())], Value::Null)),
     }
 }
@@ -101,8 +101,8 @@ impl Planned {
             false => stop_first::Ready::all(services),
         };
         let parked = park(&parking);
-        let codes = launch::start_all(&ready, patience)?;
-        Ok(if parked && !ready.failed { launch::summary(&codes) } else { 1 })
+        let codes = caller::start_all(&ready, patience)?;
+        Ok(if parked && !ready.failed { caller::summary(&codes) } else { 1 })
     }
 }
 

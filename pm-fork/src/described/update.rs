@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::apps;
 use crate::described;
 use crate::ecosystem::Plan;
-use crate::start::service;
+use crate::launch::service;
 
 /// How a change comes into force; what disturbs more stands below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,8 +4,8 @@
 //! A description is brought to one form first ([`fields`]: names, types), then each group of fields becomes its part of
 //! the chain. A field that we have nothing for is warned about by name, and the app is started without it; a value that
 //! means nothing is an error, and the app is not started.
-//! The groups: `program` (script, interpreter, arguments), `rules` (instances, readiness, restarts, memory), `environment` (of
-//! which `chosen` is `--env`, `dotenv` env_file), `logs`, `user`.
+//! The groups: `program_fields` (script, interpreter, arguments), `policy_fields` (instances, readiness, restarts, memory), `env_fields` (of
+//! which `env_name` is `--env`, `dotenv` env_file), `log_fields`, `user_fields`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,18 +13,18 @@ use std::path::{Path, PathBuf};
 use pm_common::app::home::{self, DEFAULT_NAMESPACE, Mode, Start};
 use serde_json::{Map, Value};
 
-mod chosen;
 mod dotenv;
-mod environment;
+mod env_fields;
+mod env_name;
+mod field_value;
 pub mod fields;
-mod logs;
+mod log_fields;
 mod machine;
-mod program;
-mod rules;
-mod user;
-mod value;
+mod policy_fields;
+mod program_fields;
+mod user_fields;
 
-pub use chosen::no_env;
+pub use env_name::no_env;
 pub use fields::{normalise, set};
 pub use machine::{Account, Head, Machine, RealMachine};
 
@@ -95,15 +95,15 @@ pub fn plan(
 ) -> Result<Plan, String> {
     let mut reader = Reader { app, context, machine, warnings };
     reader.unsupported();
-    let program = program::Program::of(&mut reader)?;
+    let program = program_fields::Program::of(&mut reader)?;
     let (name, given_name) = reader.name(&program)?;
     let dir = context.home.join(&name);
-    let logs = logs::Logs::of(&mut reader, &program.cwd)?;
-    let account = user::User::of(&reader)?;
-    let rules = rules::policy(&mut reader)?;
-    let cluster = rules::Cluster::of(&mut reader, &program)?;
-    let merged = environment::merged(&mut reader, &program.cwd)?;
-    let mut app_env = environment::variables(&mut reader, &merged)?;
+    let logs = log_fields::Logs::of(&mut reader, &program.cwd)?;
+    let account = user_fields::User::of(&reader)?;
+    let rules = policy_fields::policy(&mut reader)?;
+    let cluster = policy_fields::Cluster::of(&mut reader, &program)?;
+    let merged = env_fields::merged(&mut reader, &program.cwd)?;
+    let mut app_env = env_fields::variables(&mut reader, &merged)?;
     for (key, value) in program.env.iter().chain(&account.env).chain(&cluster.env(given_name.as_ref().unwrap_or(&name)))
     {
         if !app_env.iter().any(|(known, _)| known == key) {
@@ -121,7 +121,7 @@ pub fn plan(
     argv.extend(account.chain);
     argv.extend(cluster.wrapper());
     argv.extend(program.argv);
-    let (mut app, env_names) = (app.clone(), environment::names(app));
+    let (mut app, env_names) = (app.clone(), env_fields::names(app));
     app.retain(|key, _| !key.starts_with("env_"));
     app.insert("env".to_owned(), Value::Object(merged));
     let start = Start {
@@ -131,7 +131,7 @@ pub fn plan(
         mode: Mode::of(&argv),
         argv,
         cwd: program.cwd,
-        env: environment::base(&mut reader)?,
+        env: env_fields::base(&mut reader)?,
         app_env: Some(app_env),
         out: logs.out,
         err: logs.err,
@@ -148,7 +148,7 @@ pub fn plan(
 
 impl Reader<'_> {
     /// The name that is given, else that of the script: as a directory's, and as it was given if that differs.
-    fn name(&mut self, program: &program::Program) -> Result<(String, Option<String>), String> {
+    fn name(&mut self, program: &program_fields::Program) -> Result<(String, Option<String>), String> {
         let given = self.text("name")?.or_else(|| self.text("name_prefix").ok().flatten().map(|p| p + &program.name));
         let mut given = given.unwrap_or_else(|| program.name.clone());
         if self.bool("append_env_to_name")? == Some(true)
@@ -182,7 +182,7 @@ impl Reader<'_> {
         let Some(rest) = path.strip_prefix('~') else { return Ok(path.to_owned()) };
         let (user, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let home = match user {
-            "" => user::home(self)?,
+            "" => user_fields::home(self)?,
             // A file may be called so.
             _ => match self.machine.account(user) {
                 Some(account) => account.home,

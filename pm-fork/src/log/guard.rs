@@ -18,7 +18,7 @@ use pm_common::cli::report::{self, Failure};
 use pm_common::sys::daemon::{self, Fork};
 use pm_common::sys::{pidfd, process};
 
-use super::settings::Settings;
+use super::options::Settings;
 use super::sink::Stream;
 use super::writer::{self, Input, Stop, Writer, now};
 

@@ -12,9 +12,9 @@ use std::process::{Command, Stdio};
 use pm_common::cli::chain;
 use pm_common::cli::report::{self, Failure, OrFail as _, reason};
 
-use super::file::duplicate;
 use super::guard::{self, Role};
-use super::settings::{Settings, Sinks};
+use super::options::{Settings, Sinks};
+use super::output_file::duplicate;
 use super::sink::Stream;
 use super::writer::{Input, Writer, now};
 

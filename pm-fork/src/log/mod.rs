@@ -11,17 +11,17 @@ use pm_common::cli::options::Asked;
 use pm_common::cli::report::{self, Failure};
 use pm_common::cli::tables::PM_LOG;
 
-pub(crate) mod file;
 pub(crate) mod format;
 mod guard;
 pub(crate) mod lines;
 mod link;
+mod options;
+pub(crate) mod output_file;
 mod rotation;
-mod settings;
 mod sink;
 mod writer;
 
-use settings::Settings;
+use options::Settings;
 
 /// Runs the tool; the arguments are those after the program's name.
 ///

@@ -9,9 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::libc;
 use pm_common::cli::report;
 
-use super::file::{Failed, LogFile};
 use super::format::{Format, Wall};
 use super::lines::Piece;
+use super::output_file::{Failed, LogFile};
 
 /// Which stream of the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! JSON as Node's `util.inspect` shows it, which is how PM2 prints its list for people.
 
-use pm_common::cli::shown::is_harmful;
+use pm_common::cli::escape::is_harmful;
 use serde_json::Value;
 
 /// A line that is longer than this is broken.

@@ -1,20 +1,20 @@
 //! The front: verbs as PM2 has them, over the functions that the tools call, in this process.
 //!
 //! `verbs` is the table of them, `call` how a line is parsed, `options` what several take, `targets` which apps are meant.
-//! What the verbs do: `start`, `renew` (restart and reload, of which `reload` waits), `apps` (stop, delete, scale, signals, the
-//! saved list), `show` (lists, facts), `logs`, `boot` (startup, logrotate).
+//! What the verbs do: `start_verb`, `restart_verb` (restart and reload, of which `reload_verb` waits), `manage_verbs` (stop, delete, scale, signals, the
+//! saved list), `show_verbs` (lists, facts), `logs`, `boot` (startup, logrotate).
 
-mod apps;
 mod boot;
 mod call;
 mod help;
 mod inspect;
 mod logs;
+mod manage_verbs;
 mod options;
-mod reload;
-mod renew;
-mod show;
-mod start;
+mod reload_verb;
+mod restart_verb;
+mod show_verbs;
+mod start_verb;
 mod targets;
 mod verbs;
 

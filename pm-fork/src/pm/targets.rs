@@ -7,11 +7,11 @@ use pm_common::cli::report::Failure;
 use pm_common::cli::shell::quoted;
 use pm_stat::{App, Apps, meant_by};
 
-use crate::asked::Description;
-use crate::described::file::Contents;
+use crate::described::config_file::Contents;
 use crate::described::{self, Planned};
 use crate::ecosystem::USUAL_CONFIGS;
 use crate::pm::call::Call;
+use crate::request::Description;
 
 /// The apps that are meant.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use pm_common::cli::options::{Opt, opt, switch};
 use pm_common::cli::report::{self, Failure, print};
 
 use crate::pm::call::Verb;
-use crate::pm::{apps, boot, logs, renew, show, start};
+use crate::pm::{boot, logs, manage_verbs, restart_verb, show_verbs, start_verb};
 
 const ONLY: Opt = opt("only", "A,B", "of a config file: these apps");
 const ENV: Opt = opt("env", "NAME", "of a config file: env_NAME over env");
@@ -39,14 +39,14 @@ pub(crate) const VERBS: &[Verb] = &[
         fields: true,
         example: "pm start app.js -i max --max-memory-restart 512M -- --port 3000",
         made_of: "pm-fork [pm-log] pm-restart [pm-cluster -n N] node app.js (--dry-run)",
-        ..Verb::new("start", "[TARGET...] [-- ARGS OF THE APP]", start::run)
+        ..Verb::new("start", "[TARGET...] [-- ARGS OF THE APP]", start_verb::run)
     },
     Verb {
         about: "Ends apps, all at once; back when they have ended. They stay in the list.",
         options: &[ONLY, ENV],
         example: "pm stop web api",
         made_of: "pm-fork --stop APP: TERM to the supervisor, which drains its workers",
-        ..Verb::new("stop", "TARGET...", apps::stop)
+        ..Verb::new("stop", "TARGET...", manage_verbs::stop)
     },
     Verb {
         aliases: &["startOrRestart"],
@@ -55,7 +55,7 @@ pub(crate) const VERBS: &[Verb] = &[
         fields: true,
         example: "pm restart web --update-env",
         made_of: "pm-fork --again --restart APP: TERM, the end, a start",
-        ..Verb::new("restart", "TARGET...", renew::run)
+        ..Verb::new("restart", "TARGET...", restart_verb::run)
     },
     Verb {
         aliases: &["gracefulReload", "startOrReload", "startOrGracefulReload"],
@@ -64,7 +64,7 @@ pub(crate) const VERBS: &[Verb] = &[
         fields: true,
         example: "pm reload ecosystem.config.js --env production",
         made_of: "pm-stat --wait rolled APP, and pm-fork --signal HUP [--moved] APP",
-        ..Verb::new("reload", "TARGET...", renew::run)
+        ..Verb::new("reload", "TARGET...", restart_verb::run)
     },
     Verb {
         aliases: &["del"],
@@ -72,14 +72,14 @@ pub(crate) const VERBS: &[Verb] = &[
         options: &[ONLY, ENV],
         example: "pm delete web",
         made_of: "pm-fork --stop APP; pm-fork --remove APP",
-        ..Verb::new("delete", "TARGET...", apps::delete)
+        ..Verb::new("delete", "TARGET...", manage_verbs::delete)
     },
     Verb {
         about: "Gives an app in cluster mode another number of workers.",
         options: &[ONLY, ENV],
         example: "pm scale web +2",
         made_of: "pm-fork --scale N APP: a TTIN or TTOU to pm-cluster for each worker",
-        ..Verb::new("scale", "APP N|+N|-N", apps::scale)
+        ..Verb::new("scale", "APP N|+N|-N", manage_verbs::scale)
     },
     Verb {
         aliases: &["ls", "l", "ps", "status"],
@@ -87,7 +87,7 @@ pub(crate) const VERBS: &[Verb] = &[
         options: &[opt("sort", "FIELD", "by name, id, cpu, memory ...; memory:desc")],
         example: "pm list --sort memory:desc",
         made_of: "pm-stat --table",
-        ..Verb::new("list", "[TARGET...]", show::list)
+        ..Verb::new("list", "[TARGET...]", show_verbs::list)
     },
     Verb {
         aliases: &["show", "desc", "info"],
@@ -95,49 +95,49 @@ pub(crate) const VERBS: &[Verb] = &[
         options: &[ONLY, ENV],
         example: "pm describe web",
         made_of: "pm-stat --describe APP",
-        ..Verb::new("describe", "TARGET...", show::describe)
+        ..Verb::new("describe", "TARGET...", show_verbs::describe)
     },
     Verb {
         about: "Prints the variables that an app's process was started with.",
         options: &[ONLY, ENV],
         example: "pm env web",
         made_of: "/proc/PID/environ",
-        ..Verb::new("env", "TARGET...", show::env)
+        ..Verb::new("env", "TARGET...", show_verbs::env)
     },
     Verb {
         about: "Prints the ids of apps.",
         options: &[ONLY, ENV],
         example: "pm id web",
         made_of: "pm-stat APP, the field id",
-        ..Verb::new("id", "TARGET...", show::ids)
+        ..Verb::new("id", "TARGET...", show_verbs::ids)
     },
     Verb {
         about: "Prints the processes of workers.",
         options: &[ONLY, ENV],
         example: "kill -USR2 $(pm pid web)",
         made_of: "pm-stat APP, the field pid",
-        ..Verb::new("pid", "[TARGET...]", show::pids)
+        ..Verb::new("pid", "[TARGET...]", show_verbs::pids)
     },
     Verb {
         about: "Prints the list as PM2's JSON.",
         options: &[switch("env", "the environment, too (it may hold passwords)")],
         example: "pm jlist | jq '.[].name'",
         made_of: "pm-stat --jlist",
-        ..Verb::new("jlist", "[TARGET...]", show::jlist)
+        ..Verb::new("jlist", "[TARGET...]", show_verbs::jlist)
     },
     Verb {
         about: "Prints the same for people.",
         options: &[switch("env", "the environment, too (it may hold passwords)")],
         example: "pm prettylist",
         made_of: "pm-stat --jlist, as Node shows an object",
-        ..Verb::new("prettylist", "[TARGET...]", show::prettylist)
+        ..Verb::new("prettylist", "[TARGET...]", show_verbs::prettylist)
     },
     Verb {
         aliases: &["dashboard", "dash"],
         about: "The list, live, with the log of one app; q ends it.",
         example: "pm monit",
         made_of: "pm-stat --top",
-        ..Verb::new("monit", "[TARGET...]", show::monit)
+        ..Verb::new("monit", "[TARGET...]", show_verbs::monit)
     },
     Verb {
         aliases: &["log"],
@@ -152,14 +152,14 @@ pub(crate) const VERBS: &[Verb] = &[
         options: &[ONLY, ENV],
         example: "pm flush web",
         made_of: "pm-fork --flush APP",
-        ..Verb::new("flush", "[TARGET...]", apps::flush)
+        ..Verb::new("flush", "[TARGET...]", manage_verbs::flush)
     },
     Verb {
         about: "Has the restarts counted from 0 on.",
         options: &[ONLY, ENV],
         example: "pm reset web",
         made_of: "pm-fork --reset APP",
-        ..Verb::new("reset", "TARGET...", apps::reset)
+        ..Verb::new("reset", "TARGET...", manage_verbs::reset)
     },
     Verb {
         about: "Says why there is nothing to do.",
@@ -172,14 +172,14 @@ pub(crate) const VERBS: &[Verb] = &[
         options: &[ONLY, ENV],
         example: "pm sendSignal SIGUSR2 web",
         made_of: "pm-fork --signal SIG --workers APP",
-        ..Verb::new("sendSignal", "SIGNAL TARGET...", apps::send_signal)
+        ..Verb::new("sendSignal", "SIGNAL TARGET...", manage_verbs::send_signal)
     },
     Verb {
         about: "Writes a line to what an app reads, in fork mode.",
         raw: true,
         example: "pm send console '.help'",
         made_of: "pm-fork --send LINE APP: the FIFO ~/.pm/APP/stdin",
-        ..Verb::new("send", "APP LINE", apps::send)
+        ..Verb::new("send", "APP LINE", manage_verbs::send)
     },
     Verb {
         aliases: &["dump"],
@@ -187,25 +187,25 @@ pub(crate) const VERBS: &[Verb] = &[
         options: &[switch("force", "an empty list, too").short('f')],
         example: "pm save",
         made_of: "pm-fork --save | pm-fork --keep",
-        ..Verb::new("save", "", apps::save)
+        ..Verb::new("save", "", manage_verbs::save)
     },
     Verb {
         about: "Brings back the apps that were saved: what ran is started.",
         example: "pm resurrect",
         made_of: "pm-fork -f ~/.pm/.saved",
-        ..Verb::new("resurrect", "", start::resurrect)
+        ..Verb::new("resurrect", "", start_verb::resurrect)
     },
     Verb {
         about: "Saves that there is no app.",
         example: "pm cleardump",
         made_of: "pm-fork --keep",
-        ..Verb::new("cleardump", "", apps::cleardump)
+        ..Verb::new("cleardump", "", manage_verbs::cleardump)
     },
     Verb {
         about: "Ends all apps; they stay in the list.",
         example: "pm kill",
         made_of: "pm-fork --stop, of all",
-        ..Verb::new("kill", "", apps::kill)
+        ..Verb::new("kill", "", manage_verbs::kill)
     },
     Verb {
         about: "Has a user's saved apps brought back at boot, by systemd.",
@@ -233,7 +233,7 @@ pub(crate) const VERBS: &[Verb] = &[
         about: "Writes an ecosystem.config.js to begin with.",
         example: "pm init simple",
         made_of: "a file",
-        ..Verb::new("init", "[simple]", start::init)
+        ..Verb::new("init", "[simple]", start_verb::init)
     },
     Verb {
         about: "Answers; no daemon is there to be asked.",

@@ -8,20 +8,20 @@ use std::ffi::OsString;
 use pm_common::app::home::{Home, check_name, directory_name};
 use pm_common::cli::report::{Failure, OrFail as _, print};
 use pm_common::policy::time::Span;
-use pm_common::sys::{clock, limits};
+use pm_common::sys::{clock, fd_limit};
 use serde_json::Value;
 
 use crate::look::app::App;
 use crate::look::samples::Samples;
 use crate::look::usage::Meter;
-use crate::show::line::line;
+use crate::show::json_line::line;
 use crate::show::row::{self, Row};
 use crate::show::traffic;
 
 mod changes;
-pub(crate) mod watch;
+pub(crate) mod wake_up;
 
-use watch::{Changed, Watch};
+use wake_up::{Changed, Watch};
 
 /// Who is followed, and what is known of them.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(crate) fn follow(
     };
     let doing = || format!("cannot watch {}", home.path().display());
     // Each supervisor that is followed is a descriptor.
-    limits::raise_descriptors();
+    fd_limit::raise_descriptors();
     let named = named.iter().map(name).collect::<Result<_, _>>()?;
     let watch = Watch::new(home.path()).or_fail(doing)?;
     let mut following = Following { home, named, watch, apps: BTreeMap::new() };

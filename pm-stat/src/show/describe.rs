@@ -2,24 +2,24 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use pm_common::app::home::brief;
+use pm_common::app::home::start_brief;
 use pm_common::app::status::SupervisorLine;
 use pm_common::cli::shell;
 use serde_json::{Map, Value};
 
 use crate::check::{killed, orphans, suspended_supervisor, suspended_workers, without_above};
 use crate::look::app::App;
-use crate::show::policy;
+use crate::show::policy_text;
 use crate::show::row::{ERRORED, Row};
+use crate::show::state_words;
 use crate::show::table::{Entry, render};
 use crate::show::text::{Now, bytes, clean, how, percent};
 use crate::show::traffic;
-use crate::show::words;
 
 /// The description of the app that all these rows are of.
 pub(crate) fn describe(rows: &[Row<'_>], now: Now, room: Option<usize>, colour: bool) -> String {
     let Some(first) = rows.first() else { return String::new() };
-    let facts = facts(rows, first, &brief::whole(&first.app.dir, false));
+    let facts = facts(rows, first, &start_brief::whole(&first.app.dir, false));
     let width = facts.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
     let mut text: String = facts.iter().map(|(key, value)| format!("{key:width$}  {}\n", clean(value))).collect();
     if rows.iter().any(|row| row.worker.is_some()) {
@@ -33,7 +33,7 @@ pub(crate) fn describe(rows: &[Row<'_>], now: Now, room: Option<usize>, colour: 
 fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let app = first.app;
     let [out, err] = app.logs();
-    let told = |key: &str| start.get(key).and_then(brief::text);
+    let told = |key: &str| start.get(key).and_then(start_brief::text);
     let used = rows.iter().filter_map(|row| row.usage.as_ref());
     let acting = app.acting();
     let facts = [
@@ -58,7 +58,7 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("supervisor", supervisors(app)),
         ("warning", warning(app)),
     ];
-    let rules = acting.map(|s| policy::in_words(&s.policy)).unwrap_or_default();
+    let rules = acting.map(|s| policy_text::in_words(&s.policy)).unwrap_or_default();
     let started = [
         ("script", told("script")),
         ("command", start.get("argv").and_then(Value::as_array).map(|argv| command(argv))),
@@ -82,7 +82,7 @@ fn warning(app: &App) -> Option<String> {
 /// The status of the app's rows; where one serves, that of this one.
 fn status(rows: &[Row<'_>], first: &Row<'_>) -> &'static str {
     let ready = rows.iter().filter(|row| row.is_ready());
-    words::of(ready.min_by_key(|row| row.is_guess()).unwrap_or(first))
+    state_words::of(ready.min_by_key(|row| row.is_guess()).unwrap_or(first))
 }
 
 fn last_of(rows: &[Row<'_>]) -> Option<String> {
@@ -139,7 +139,8 @@ fn supervisors(app: &App) -> Option<String> {
 
 /// The command as a shell would take it.
 fn command(argv: &[Value]) -> String {
-    let words: Vec<_> = argv.iter().filter_map(brief::text).map(|word| shell::quoted(&word).into_owned()).collect();
+    let words: Vec<_> =
+        argv.iter().filter_map(start_brief::text).map(|word| shell::quoted(&word).into_owned()).collect();
     words.join(" ")
 }
 

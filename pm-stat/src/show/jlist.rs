@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use pm_common::app::home::brief;
+use pm_common::app::home::start_brief;
 use pm_common::cli::shell;
 use pm_common::sys::clock;
 use serde_json::{Map, Value, json};
 
-use crate::show::line::escaped;
+use crate::show::json_line::escaped;
 use crate::show::row::Row;
-use crate::show::words;
+use crate::show::state_words;
 
 /// The array, with a newline behind it. The environment holds passwords, so it is shown on request only.
 pub(crate) fn jlist(rows: &[Row<'_>], with_env: bool) -> String {
@@ -17,7 +17,8 @@ pub(crate) fn jlist(rows: &[Row<'_>], with_env: bool) -> String {
     let items: Vec<String> = rows
         .iter()
         .map(|row| {
-            let start = starts.entry(row.app.name.as_str()).or_insert_with(|| brief::whole(&row.app.dir, with_env));
+            let start =
+                starts.entry(row.app.name.as_str()).or_insert_with(|| start_brief::whole(&row.app.dir, with_env));
             item(row, start, with_env, clock::wall_ms()).to_string()
         })
         .collect();
@@ -29,10 +30,10 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
     let started_ms = usage.map(|u| now_ms.saturating_sub((u.uptime_s * 1000.0) as u64));
     let [out, err] = row.app.logs();
     let described = |key: &str| start.get("app").and_then(|app| app.get(key)).cloned();
-    let text = |key: &str| start.get(key).and_then(brief::text);
+    let text = |key: &str| start.get(key).and_then(start_brief::text);
     let mode = row.app.mode().unwrap_or("fork");
     let mut env = json!({
-        "name": row.app.called(), "namespace": row.app.namespace(), "status": words::for_programs(row),
+        "name": row.app.called(), "namespace": row.app.namespace(), "status": state_words::for_programs(row),
         "restart_time": row.restarts.unwrap_or(0), "unstable_restarts": 0, "pm_uptime": started_ms, "created_at": created(row, start),
         "exec_mode": format!("{mode}_mode"), "instances": row.app.acting().map_or_else(|| workers_of(start), |s| json!(s.workers)),
         "NODE_APP_INSTANCE": row.worker.map(|w| w.slot), "pm_cwd": text("cwd"), "pm_exec_path": text("script").or_else(|| text("command")),
@@ -89,7 +90,7 @@ fn list(value: Option<Value>) -> Value {
 fn environment(start: &Map<String, Value>) -> Map<String, Value> {
     // The variables of the description are set over those that the chain is started with.
     let all = ["env", "app_env"].into_iter().filter_map(|key| start.get(key)?.as_object()).flatten();
-    all.filter_map(|(name, value)| Some((name.clone(), Value::from(brief::text(value)?)))).collect()
+    all.filter_map(|(name, value)| Some((name.clone(), Value::from(start_brief::text(value)?)))).collect()
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 pub(crate) mod describe;
 pub(crate) mod jlist;
-pub(crate) mod line;
+pub(crate) mod json_line;
 pub(crate) mod metrics;
 pub(crate) mod order;
-mod policy;
+mod policy_text;
 pub(crate) mod row;
+pub(crate) mod state_words;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod traffic;
-pub(crate) mod words;

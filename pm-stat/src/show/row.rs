@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::look::app::App;
 use crate::look::usage::{Meter, Usage};
-use crate::show::line::{line, tenths};
+use crate::show::json_line::{line, tenths};
 
 /// The version of the form of the JSON lines.
 pub(crate) const SCHEMA: u64 = 1;

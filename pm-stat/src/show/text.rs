@@ -1,7 +1,7 @@
 //! Text for people: its width on a terminal, and times, sizes and loads in few characters.
 
 use pm_common::app::status::{Ended, Last};
-use pm_common::cli::shown::is_harmful;
+use pm_common::cli::escape::is_harmful;
 use pm_common::policy::worker::Why;
 use pm_common::sys::clock;
 use unicode_width::UnicodeWidthStr as _;

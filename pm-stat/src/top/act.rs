@@ -11,7 +11,7 @@ use pm_common::cli::report::reason;
 use pm_common::sys::pidfd;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::state::Act;
+use super::on_key::Act;
 use crate::look::app::App;
 
 /// The most that is kept of what a child says, in bytes.

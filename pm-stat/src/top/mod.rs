@@ -25,17 +25,17 @@ use crate::show::traffic;
 
 mod act;
 mod keys;
+mod on_key;
+mod raw_mode;
 mod screen;
-mod state;
 mod tail;
-mod terminal;
 
 use act::Doing;
 use keys::Stroke;
+use on_key::{Act, Effect, State};
+use raw_mode::Terminal;
 use screen::{View, frame};
-use state::{Act, Effect, State};
 use tail::LogLine;
-use terminal::Terminal;
 
 /// How often the figures are measured anew.
 const REFRESH: Span = Span::secs(1);
@@ -257,7 +257,7 @@ impl Top<'_> {
             }
         };
         view.logs = &logs;
-        terminal::show(&frame(&view))
+        raw_mode::show(&frame(&view))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 
 use pm_common::app::home::{Home, check_name};
-use pm_common::app::wait::patience::{Senseless, suspended};
+use pm_common::app::wait::hopeless::{Senseless, suspended};
 use pm_common::app::wait::{Decision, Goal, Patience, Silence, Teller, WaitEnd, Watch};
 use pm_common::cli::options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};

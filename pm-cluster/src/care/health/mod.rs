@@ -24,8 +24,8 @@ use rustix::net::{RecvFlags, SendFlags};
 
 use crate::sockets::Sockets;
 
-mod port;
 mod probe_command;
+mod source_port;
 
 use probe_command::{Run, Start};
 
@@ -231,7 +231,7 @@ impl Question {
                 asking.map(Attempt::Asking).ok_or_else(|| "health check: cannot connect".to_owned())
             }
             (Self::Command(command), Some(start)) => {
-                let port = port::free();
+                let port = source_port::free();
                 // Its first connection may come before we go on.
                 sockets.steer_source(who, Some(port));
                 let run = Run::start(command, who, &check.listening, (start, port));
@@ -283,7 +283,7 @@ fn ask(who: WorkerId, listening: SocketAddr, url: &Url, sockets: &mut Sockets) -
     let any = if to.is_ipv6() { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
     // Not one of the kernel's choice: a client elsewhere may well have the same, and would be sent to a worker that
     // cannot serve yet.
-    let source = port::free();
+    let source = source_port::free();
     socket::bind(&socket, SocketAddr::new(any, source)).ok()?;
     sockets.steer_source(who, Some(source));
     match rustix::net::connect(&socket, &to) {

@@ -9,7 +9,7 @@ use pm_common::sys::{clock, socket};
 
 use super::{Lane, Lanes};
 use pm_common::app::status;
-use pm_common::kernel::listeners;
+use pm_common::kernel::foreign_listeners;
 
 /// A socket of the group, in the kernel's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Lanes {
     pub(super) fn look_for_foreign(&mut self) {
         self.foreign.looked = Some(clock::now());
         // Unreadable: as good as none seen.
-        let Ok(seen) = listeners::listeners_on(self.at.address) else { return };
+        let Ok(seen) = foreign_listeners::listeners_on(self.at.address) else { return };
         let seen: BTreeSet<u64> = seen.into_iter().filter(|inode| !self.ours.contains_key(inode)).collect();
         if seen.is_empty() && self.foreign.told.is_empty() {
             return;

@@ -6,6 +6,10 @@
 //! with the sockets of other programs in it. Their coming and going is only seen when lanes change: until then the
 //! steering list may name an index too far (the kernel then hashes over all) or a foreign socket, and if several foreign
 //! sockets changed between two looks, their order is a guess.
+//!
+//! `lane` is one lane; `which_lane` says which a worker gets, `adopt` makes a program's own socket one. `group` is the group
+//! in the kernel and who of it gets new connections (`sticky`: clients that stay with their slot). `stuck` lanes, whose
+//! worker takes nothing, and those that a worker has `shut_down` leave it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +18,7 @@ use std::os::fd::OwnedFd;
 use pm_common::cli::report;
 use pm_common::policy::WorkerId;
 use pm_common::policy::steering::{self, Instruction};
-use pm_common::sys::limits;
+use pm_common::sys::fd_limit;
 use pm_common::sys::socket::{self, Join};
 
 use super::wanted::BindAddress;
@@ -23,10 +27,10 @@ use super::warnings::Warnings;
 mod adopt;
 mod group;
 mod lane;
-mod shut;
+mod shut_down;
 mod sticky;
 mod stuck;
-mod successor;
+mod which_lane;
 
 pub use adopt::prepare;
 use group::{Foreign, Member};
@@ -125,7 +129,7 @@ impl Lanes {
         self.at.address = socket::local_inet(&first)?;
         match socket::let_others_join(&first).and_then(|()| second(&self, &first)) {
             // For life it would be shared, over what may be there in the next moment.
-            Err(error) if limits::lacks_descriptors(&error) => Err(error),
+            Err(error) if fd_limit::lacks_descriptors(&error) => Err(error),
             Err(error) => Ok(Opened::Single(first, report::reason(&error))),
             Ok(second) => {
                 self.push(first)?;

@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 
 use super::Home;
 use super::files::Folder;
-use super::start::id_of;
+use super::start_json::id_of;
 
 /// The file whose lock is held while an id is chosen and written down.
 const LOCK: &str = ".ids";

@@ -4,7 +4,7 @@
 //! process drops it. So the holder never opens the file a second time (fcntl(2), "Advisory record locking").
 //!
 //! Who holds the lock of a file that was removed (by a cleaner of old files) has that file open still: that tells, and the
-//! holder makes the file anew when it next has something to say (`lock_anew`).
+//! holder makes the file anew when it next has something to say (`lock_restore`).
 
 use std::fs::OpenOptions;
 use std::io;

@@ -11,34 +11,34 @@ use std::path::{Path, PathBuf};
 use crate::cli::report::{self, Failure};
 use crate::kernel::procfs;
 
-pub mod brief;
+mod disk_space;
 mod files;
-mod find;
 mod ids;
 mod lock;
-mod lock_anew;
-pub mod moved;
+mod lock_restore;
+pub mod moved_mark;
 mod name;
-mod owner;
-mod place;
-mod room;
-mod start;
-mod turn;
-mod unseen;
+mod not_owner;
+mod pm_home;
+mod private_dirs;
+pub mod start_brief;
+mod start_json;
+mod turn_lock;
+mod without_dir;
 
-pub use brief::Brief;
+pub use disk_space::try_room;
 pub use files::{Folder, Site, make_dirs, read_file, remove_file, replace_file};
-use find::HomeOrigin;
 pub use ids::with_id;
 pub use lock::{Claim, Lock};
 pub use name::{check as check_name, implied as implied_name, of_directory as directory_name, script as script_of};
-pub(crate) use place::create_file;
-use place::{Trouble, check_dir, check_home, make_dir};
-pub use place::{as_owner, check_for, owner_of, read_regular, read_regular_of};
-pub use room::try_room;
-pub use start::{DEFAULT_NAMESPACE, LARGEST as LARGEST_START, Mode, START, Start};
-pub use turn::Turns;
-pub use unseen::{Unseen, unseen};
+use pm_home::HomeOrigin;
+pub(crate) use private_dirs::create_file;
+use private_dirs::{Trouble, check_dir, check_home, make_dir};
+pub use private_dirs::{as_owner, check_for, owner_of, read_regular, read_regular_of};
+pub use start_brief::Brief;
+pub use start_json::{DEFAULT_NAMESPACE, LARGEST as LARGEST_START, Mode, START, Start};
+pub use turn_lock::Turns;
+pub use without_dir::{Unseen, unseen};
 
 /// How many implied names (`app`, `app-2` ...) are tried before the last failure stands.
 const MOST_NAMESAKES: u32 = 1000;
@@ -59,7 +59,7 @@ impl Home {
     /// `$PM_HOME`, else `~/.pm`, else, where nothing can be written there, `/run/pm-UID` or `/dev/shm/pm-UID`; `None`: there
     /// is none of them.
     pub fn find(env: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
-        find::find(env)
+        pm_home::find(env)
     }
 
     /// The directory that holds those of the apps.
@@ -82,7 +82,7 @@ impl Home {
     /// That of mkdir(2); or a reboot would empty it.
     pub fn make(&self) -> io::Result<()> {
         self.lasts().map_err(|trouble| io::Error::other(trouble.text()))?;
-        place::make_home(&self.path)
+        private_dirs::make_home(&self.path)
     }
 
     /// Who answers for an app here, as its directory says: what another user's files name is theirs alone, never ours.
@@ -120,7 +120,7 @@ impl Home {
     /// # Errors
     /// 125: the directory cannot be read.
     pub fn apps_or_fail(&self) -> Result<Vec<String>, Failure> {
-        self.apps().map_err(|error| place::unreadable(&self.path, &error))
+        self.apps().map_err(|error| private_dirs::unreadable(&self.path, &error))
     }
 }
 
@@ -306,7 +306,7 @@ impl AppDir {
             None => Err(Trouble::Homeless),
         };
         match entered {
-            Ok(entered) => entered.inspect(|app| find::tell(home.as_ref(), app)),
+            Ok(entered) => entered.inspect(|app| pm_home::tell(home.as_ref(), app)),
             Err(trouble) if required => Err(Failure::own(format!(
                 "no directory for the app '{name}' and its logs: {}; set PM_HOME to a directory that you can write",
                 trouble.text()

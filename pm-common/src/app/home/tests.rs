@@ -100,7 +100,7 @@ fn the_home_is_found() {
     assert_eq!(found(&[("PM_HOME", ""), ("HOME", at)]), Some(home.path().join(".pm")));
     let here = std::env::current_dir().expect("a directory");
     assert_eq!(found(&[("PM_HOME", "rel")]), Some(here.join("rel")));
-    let passwd = find::home_of_passwd().map(|h| h.join(".pm"));
+    let passwd = pm_home::home_of_passwd().map(|h| h.join(".pm"));
     assert_eq!(found(&[]), passwd);
     assert_eq!(found(&[("HOME", "relative")]), passwd);
 }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::roll::{RollReport, if_understood};
+use super::roll_status::{RollReport, if_understood};
 use crate::cli::policy_options;
 use crate::kernel::procfs;
 use crate::policy::exit::{Exit, signal_name};

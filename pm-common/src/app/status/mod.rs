@@ -1,5 +1,5 @@
 //! The status files of an app, `status.d/<tool>.<pid>`: what a supervisor says, replaced as a whole at every change
-//! (`pair`: also on a full disk).
+//! (`full_disk`: also on a full disk).
 //!
 //! JSON lines, the supervisor's own first, then one per worker. A reader believes them while the process of that pid
 //! and start time lives. They help those who look; a supervisor never fails for want of one.
@@ -12,20 +12,20 @@ use serde_json::{Value, json};
 use crate::cli::report;
 use crate::kernel::procfs;
 
-mod counts;
-mod left;
+mod dead_supervisors;
+mod foreign;
+mod full_disk;
 mod line;
-mod owner;
-mod pair;
-mod roll;
-mod theirs;
+mod process_owner;
+mod restart_counts;
+mod roll_status;
 
-pub use counts::Counts;
-pub use left::{forget_failure, forget_killed, lost_above, orphaned};
+pub use dead_supervisors::{forget_failure, forget_killed, lost_above, orphaned};
+use full_disk::Pair;
 pub use line::{Ended, Id, Last, SCHEMA, SET_TIME, SupervisorLine, SupervisorState, WorkerLine, WorkerState};
-pub use owner::{app_of, port_holder, port_taken, socket_holder};
-use pair::Pair;
-pub use roll::{RollReport, RollRunning};
+pub use process_owner::{app_of, port_holder, port_taken, socket_holder};
+pub use restart_counts::Counts;
+pub use roll_status::{RollReport, RollRunning};
 
 /// The directory of the status files, in that of the app.
 pub const DIRECTORY: &str = "status.d";
@@ -91,7 +91,7 @@ impl Status {
 
     /// Whether a worker that it names still lives: of a supervisor that was killed, nothing else says so.
     fn has_left_workers(&self) -> bool {
-        self.is_of_this_boot() && self.workers.iter().any(left::lives)
+        self.is_of_this_boot() && self.workers.iter().any(dead_supervisors::lives)
     }
 }
 
@@ -124,7 +124,7 @@ impl Told {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             other => other?,
         };
-        theirs::only_theirs(&mut all, dir);
+        foreign::only_theirs(&mut all, dir);
         let (mut living, ended): (Vec<_>, Vec<_>) = all.into_iter().partition(Status::is_alive);
         know_supervisors(&mut living);
         let (ended, killed) = ended.into_iter().partition(Status::is_last_words);
@@ -137,7 +137,7 @@ impl Told {
         let runs = |told: &SupervisorLine| procfs::is_alive(told.pid, told.start);
         let is_its = |status: &Status| {
             let told = &status.supervisor;
-            runs(told) && left::upward(told.pid).contains(&holder)
+            runs(told) && dead_supervisors::upward(told.pid).contains(&holder)
         };
         let (living, killed) = std::mem::take(&mut self.killed).into_iter().partition(is_its);
         (self.living, self.killed) = ([std::mem::take(&mut self.living), living].concat(), killed);
@@ -171,7 +171,7 @@ fn all_in(directory: &Path) -> io::Result<Vec<Status>> {
     let files = names.map(|e| e.path()).filter(|path| named(path).is_some()).take(MOST_FILES);
     let mut room = MOST;
     let texts = files.filter_map(|path| {
-        let text = pair::read_whole(&path, LARGEST.min(room))?;
+        let text = full_disk::read_whole(&path, LARGEST.min(room))?;
         room = room.saturating_sub(text.len() as u64);
         Some(text)
     });
@@ -186,7 +186,7 @@ pub fn last_words(dir: &Path) -> Option<Status> {
 }
 
 fn read_file(path: &Path) -> Option<Status> {
-    let text = pair::read_whole(path, LARGEST)?;
+    let text = full_disk::read_whole(path, LARGEST)?;
     Status::parse(&text)
 }
 
@@ -217,7 +217,7 @@ impl StatusFile {
         let pid = std::process::id().cast_signed();
         let paths = dir.map(|dir| dir.join(DIRECTORY)).map(|directory| {
             remove_stale(&directory);
-            (directory.join(left::shown(tool, pid)), directory.join(left::spare(tool, pid)))
+            (directory.join(dead_supervisors::shown(tool, pid)), directory.join(dead_supervisors::spare(tool, pid)))
         });
         Self { paths, pair: Pair::default(), text: String::new(), warned: false }
     }

@@ -1,15 +1,15 @@
 //! Waiting for an app without polling: pm-stat waits for any, pm-fork for what it has just started.
 //!
-//! [`watch`] sees the app and sleeps until something of it changes; [`decide`] says what the sights mean.
+//! [`app_changes`] sees the app and sleeps until something of it changes; [`reached`] says what the sights mean.
 
-pub mod decide;
-pub mod patience;
+pub mod app_changes;
+pub mod hopeless;
+mod progress_line;
+pub mod reached;
 mod silence;
-mod teller;
-pub mod watch;
 
-pub use decide::{Decision, Goal, Sight, WaitEnd};
-pub use patience::Patience;
+pub use app_changes::{Watch, wait_for_any};
+pub use hopeless::Patience;
+pub use progress_line::Teller;
+pub use reached::{Decision, Goal, Sight, WaitEnd};
 pub use silence::Silence;
-pub use teller::Teller;
-pub use watch::{Watch, wait_for_any};

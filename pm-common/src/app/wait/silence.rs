@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::patience::Senseless;
+use super::hopeless::Senseless;
 use crate::app::home::try_room;
 use crate::cli::report::reason;
 use crate::policy::time::{Mono, Span};

@@ -10,12 +10,12 @@ use std::sync::OnceLock;
 
 use rustix::fs::{Mode, OFlags, RawDir};
 
-use crate::node::program;
+use crate::node::locate;
 use crate::sys::clock;
 
 mod descriptors;
 mod parse;
-mod table;
+mod snapshot;
 mod users;
 
 pub use descriptors::{
@@ -23,7 +23,7 @@ pub use descriptors::{
     waits_together,
 };
 pub use parse::{Comm, Stat};
-pub use table::Table;
+pub use snapshot::Table;
 pub use users::{has_open, has_open_at, is_ours, nameless_uid};
 
 /// The most processes that a walk of a tree visits: beyond, a fork bomb would hold up its supervisor.
@@ -331,7 +331,7 @@ pub fn is_restart_above(pid: i32) -> bool {
 /// Whether the process executes Node, by the name of its file.
 #[must_use]
 pub fn is_node(pid: i32) -> bool {
-    std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|file| program::is_node(file.as_os_str()))
+    std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|file| locate::is_node(file.as_os_str()))
 }
 
 /// Whether the process runs the program of this name.

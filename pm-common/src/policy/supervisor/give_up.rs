@@ -1,7 +1,7 @@
 //! When the supervisor ends, and with which code: it was stopped, nothing is left to run, or it gives up.
 //!
-//! When a slot has failed too often is the rule of `policy::crash_loop`, which `ends` asks at each end of a worker. At
-//! once it is where the very first worker cannot be run at all (exit code 126 or 127): `seat_vacated` in `ends`.
+//! When a slot has failed too often is the rule of `policy::crash_loop`, which `worker_end` asks at each end of a worker. At
+//! once it is where the very first worker cannot be run at all (exit code 126 or 127): `seat_vacated` in `worker_end`.
 
 use super::{Action, Aim, Exit, Mono, Record, Seat, Slot, Supervisor, Why, WorkerId};
 
@@ -18,8 +18,8 @@ impl Supervisor {
 
     /// Ends every worker, and the supervisor after them, with this end's code.
     pub(super) fn give_up(&mut self, now: Mono, exit: Exit, out: &mut Vec<Action>) {
-        if let Some(delay) = self.delay {
-            self.begin_stop(now, delay.stopping, out);
+        if let Some(delayed) = self.delayed_stop {
+            self.begin_stop(now, delayed.stopping, out);
             return;
         }
         self.goal = Aim::GiveUp(exit);
@@ -34,8 +34,8 @@ impl Supervisor {
         if busy || self.waits_for_set_time() {
             return;
         }
-        if let Some(delay) = self.delay {
-            self.finish(delay.stopping.kind.code(), out);
+        if let Some(delayed) = self.delayed_stop {
+            self.finish(delayed.stopping.kind.code(), out);
             return;
         }
         match self.goal {

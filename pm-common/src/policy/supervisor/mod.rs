@@ -4,29 +4,30 @@
 //! `Event::Tick`; `snapshot()` is what pm-stat shows. It knows no pid, no descriptor and no clock, so that every rule
 //! can be tested without a process. The tools perform the actions and feed the results back.
 //!
-//! A rule a file: when a worker is ready (`ready`, `listens`, `no_listener`), what follows its end (`ends`, with the delays
-//! of `policy::rules` and the count of `policy::crash_loop`), when it is killed (`kill`) or over a limit (`limits`); how one is
-//! replaced (`replace`) and all are (`roll`; when not: `roll::abort`; at set times: `set_time`); `scale`; how everything stops (`stops`, `stop_delay`) or
-//! is given up (`give_up`); what is due (`tick`), and what a successor of ours takes over (`carried`).
+//! A rule a file: when a worker is ready (`ready`, `listens`, `quiet_worker`), what follows its end (`worker_end`, with the delays
+//! of `policy::rules` and the count of `policy::crash_loop`), when it is killed (`kill_deadline`) or over a limit (`over_limit`); how one is
+//! replaced (`replace_queue`) and all are (`roll`; when not: `roll::abort`; at set times: `cron`); how many there are
+//! (`slot_count`); how everything stops (`stopping`, `stop_delay`) or is given up (`give_up`); what is due (`tick`), and
+//! what a successor of ours takes over (`carry_over`). What goes in and out is `interface`.
 
-mod carried;
-mod ends;
+mod carry_over;
+mod cron;
 mod give_up;
-mod kill;
-mod limits;
+mod interface;
+mod kill_deadline;
 mod listens;
-mod no_listener;
+mod over_limit;
+mod quiet_worker;
 mod ready;
-mod replace;
+mod replace_queue;
 mod roll;
-mod scale;
-mod set_time;
+mod slot_count;
 mod stop_delay;
-mod stops;
+mod stopping;
 #[cfg(test)]
 mod tests;
 mod tick;
-mod words;
+mod worker_end;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -41,12 +42,12 @@ use super::time::{Mono, Span};
 use super::worker::{Due, Excuse, Life, Proof, ReadyBy, StopSent, Why, Worker};
 
 use roll::Rolls;
-use stop_delay::Delay;
-use stops::Stopping;
+use stop_delay::DelayedStop;
+use stopping::Stopping;
 
 pub use super::opened::Heard;
-pub use carried::{Carried, CarriedRolls, CarriedSlot, Over};
-pub use words::{
+pub use carry_over::{Carried, CarriedRolls, CarriedSlot, Over};
+pub use interface::{
     Action, Asker, Awaiting, Event, Request, RollRule, RollView, Running, Shape, StopKind, View, WhichRelease,
 };
 
@@ -86,7 +87,7 @@ pub struct Supervisor {
     wanted: u32,
     goal: Aim,
     /// A stop that was asked for and has not begun: the goal is still to run.
-    delay: Option<Delay>,
+    delayed_stop: Option<DelayedStop>,
     /// Replacements still to be made.
     queue: VecDeque<Replacement>,
     /// The slots of the replacements under way, and whether their old worker hangs.
@@ -120,7 +121,7 @@ impl Supervisor {
             gone_generations: Vec::new(),
             inherited: Vec::new(),
             goal: Aim::Run,
-            delay: None,
+            delayed_stop: None,
             queue: VecDeque::new(),
             replacing: BTreeMap::new(),
             rolls: Rolls::default(),
@@ -282,7 +283,7 @@ impl Supervisor {
     /// Makes what is wanted so: the only place that starts workers or ends the supervisor.
     fn reconcile(&mut self, now: Mono, out: &mut Vec<Action>) {
         self.roll_on(now, out);
-        self.start_due(now, out);
+        self.spawn_due(now, out);
         self.next_replacement(now, out);
         self.drop_empty_slots(out);
         self.announce(now, out);

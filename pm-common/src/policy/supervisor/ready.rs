@@ -1,10 +1,10 @@
 //! When a worker is ready: what it says, what it listens on, that it lives; and what it gets then.
 //!
-//! What its listens come to is in `listens` (`hold`), who listens on nothing (yet) in `no_listener`; the times are those of `ReadyRule`.
+//! What its listens come to is in `listens` (`hold`), who listens on nothing (yet) in `quiet_worker`; the times are those of `ReadyRule`.
 
-use super::no_listener::REST;
+use super::quiet_worker::REST;
 use super::roll::AbortReason;
-use super::stops::begin_drain;
+use super::stopping::begin_drain;
 use super::{Action, Due, Life, Mono, Proof, ReadyBy, Record, Role, Slot, Span, Supervisor, Why, WorkerId, as_slot};
 
 impl Supervisor {
@@ -139,7 +139,7 @@ impl Supervisor {
     }
 
     /// Workers whose time has come: looked at, ready, or failed for want of proof.
-    pub(super) fn starts_due(&mut self, now: Mono, number: usize, out: &mut Vec<Action>) {
+    pub(super) fn look_at_starting(&mut self, now: Mono, number: usize, out: &mut Vec<Action>) {
         let Some(slot) = self.slots.get(number) else { return };
         let starting: Vec<(u64, Life)> = slot.workers().map(|w| (w.generation, w.life)).collect();
         let timeout = self.shape.ready.timeout;

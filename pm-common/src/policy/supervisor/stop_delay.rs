@@ -1,11 +1,11 @@
 //! The delay of a stop: a load balancer that is told late still finds somebody who answers.
 
-use super::stops::Stopping;
+use super::stopping::Stopping;
 use super::{Action, Aim, Asker, Mono, Slot, Span, StopKind, Supervisor, Worker, WorkerId};
 
 /// A stop that was asked for, while the workers go on serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Delay {
+pub(super) struct DelayedStop {
     pub(super) stopping: Stopping,
     pub(super) until: Mono,
 }
@@ -14,7 +14,7 @@ impl Supervisor {
     /// Whether a stop was asked for and the workers still serve, as they did before.
     #[must_use]
     pub const fn delays_stop(&self) -> bool {
-        self.delay.is_some()
+        self.delayed_stop.is_some()
     }
 
     /// Whether a first request is put off: by whoever has the workers, so that it is done once, and not for INT, where a
@@ -31,7 +31,7 @@ impl Supervisor {
 
     pub(super) fn put_off(&mut self, now: Mono, stopping: Stopping, out: &mut Vec<Action>) {
         let delay = self.rules.stop_delay;
-        self.delay = Some(Delay { stopping, until: now + delay });
+        self.delayed_stop = Some(DelayedStop { stopping, until: now + delay });
         out.push(Action::AnnounceStop(self.rules.stop_time()));
     }
 
@@ -40,29 +40,29 @@ impl Supervisor {
     pub(super) fn asked_in_delay(
         &mut self,
         now: Mono,
-        delay: Delay,
+        delayed: DelayedStop,
         kind: StopKind,
         asker: Asker,
         out: &mut Vec<Action>,
     ) {
-        if delay.stopping.is_insisted_on(now, asker) {
+        if delayed.stopping.is_insisted_on(now, asker) {
             self.begin_stop(now, Stopping::new(now, kind, asker), out);
         } else {
-            self.delay = Some(Delay { stopping: delay.stopping.asked_by(asker), ..delay });
+            self.delayed_stop = Some(DelayedStop { stopping: delayed.stopping.asked_by(asker), ..delayed });
         }
     }
 
     pub(super) fn delay_due(&mut self, now: Mono, out: &mut Vec<Action>) {
-        if let Some(delay) = self.delay.filter(|delay| delay.until <= now) {
-            self.begin_stop(now, delay.stopping, out);
+        if let Some(delayed) = self.delayed_stop.filter(|delayed| delayed.until <= now) {
+            self.begin_stop(now, delayed.stopping, out);
         }
     }
 
     /// Hands the delay to a program that turns out to be a supervisor: it is told of the stop, and puts it off itself.
     pub(super) fn hand_delay_down(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
         let below = self.known(id).is_some_and(|(_, worker)| self.leaves_delay_to(worker));
-        if let Some(delay) = self.delay.filter(|_| below) {
-            self.begin_stop(now, delay.stopping, out);
+        if let Some(delayed) = self.delayed_stop.filter(|_| below) {
+            self.begin_stop(now, delayed.stopping, out);
         }
     }
 }

@@ -11,7 +11,7 @@ impl Supervisor {
         self.measure_if_due(now, out);
         self.resolved();
         for number in 0..self.slots.len() {
-            self.starts_due(now, number, out);
+            self.look_at_starting(now, number, out);
             self.kills_due(now, number, out);
         }
     }
@@ -23,7 +23,7 @@ impl Supervisor {
 
     /// Starts the workers that are due. Of many only some at a time, and the others at the next tick: what those that were
     /// started say meanwhile must not wait, nor may the time of the last ones run before they are started.
-    pub(super) fn start_due(&mut self, now: Mono, out: &mut Vec<Action>) {
+    pub(super) fn spawn_due(&mut self, now: Mono, out: &mut Vec<Action>) {
         if self.starts_put_off || self.goal != Aim::Run {
             return;
         }
@@ -61,8 +61,8 @@ impl Supervisor {
         let workers = self.slots.iter().flat_map(Slot::workers).filter_map(Worker::deadline);
         let waits = self.goal == Aim::Run && !self.delays_stop() && !self.announced && self.ever_ready;
         let announce = waits.then_some(self.announce_by);
-        let delay = self.delay.map(|delay| delay.until);
-        let others = announce.into_iter().chain(delay).chain(self.memory_deadline()).chain(self.roll_deadline());
+        let stop = self.delayed_stop.map(|delayed| delayed.until);
+        let others = announce.into_iter().chain(stop).chain(self.memory_deadline()).chain(self.roll_deadline());
         seats.chain(workers).chain(others).min()
     }
 }

@@ -20,7 +20,7 @@ use crate::policy::supervisor::Event;
 use crate::policy::worker::{Loads, ReadyBy};
 use crate::supervise::release::Release;
 use crate::supervise::{Plan, Source};
-use crate::sys::{fdpass, passed, socket};
+use crate::sys::{fdpass, listen_fds, socket};
 
 /// The channels of the children; more than one only while what an earlier one left behind ends.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Channels {
     ///
     /// `says`: the program shall say when it has been loaded.
     pub(super) fn new(wanted: bool, says: bool, sockets: usize, argv: &[OsString]) -> io::Result<Self> {
-        let number = wanted.then(|| passed::place(sockets)).transpose()?;
+        let number = wanted.then(|| listen_fds::place(sockets)).transpose()?;
         let preload = if wanted && says { Preload::place() } else { Preload::off() };
         Ok(Self { number, open: BTreeMap::new(), preload, trust: Blame::default(), argv: argv.to_vec() })
     }

@@ -4,7 +4,7 @@
 //! pm-restart has one such child, `pm-cluster --apart` several.
 
 mod channels;
-mod looks;
+mod find_listeners;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -19,10 +19,10 @@ use crate::policy::supervisor::Event;
 use crate::policy::time::Mono;
 use crate::policy::worker::ReadyRule;
 use crate::sys::clock;
-use crate::sys::passed::{self, Passed};
+use crate::sys::listen_fds::{self, Passed};
 
 use channels::Channels;
-use looks::Looks;
+use find_listeners::Looks;
 
 /// The adapter of programs that share nothing.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Adapter for Alone {
         if !self.sockets.is_empty() {
             let each = self.sockets.iter().map(|socket| socket.fd.try_clone_to_owned());
             plan.sockets = each.collect::<io::Result<_>>()?;
-            plan.env.extend(passed::variables(&self.sockets));
+            plan.env.extend(listen_fds::variables(&self.sockets));
         }
         self.channels.prepare(id, release, plan)
     }

@@ -2,16 +2,16 @@
 //!
 //! The one above holds the descriptor; we write in place. Nothing is synced: it need not survive the machine.
 
+mod contents;
 mod slots;
-mod state;
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::MemfdFlags;
 
+pub use contents::{KeptRelease, State};
 use slots::{Entry, HEADER};
-pub use state::{KeptRelease, State};
 
 /// Where the second slot begins, in bytes; only what is written takes memory.
 const STRIDE: u64 = 16 << 20;

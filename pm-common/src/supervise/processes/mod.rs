@@ -1,8 +1,8 @@
 //! The processes of workers: their ends, and what they leave behind.
 
-mod kill;
+mod kill_scope;
 mod leftovers;
-mod signals;
+mod signal_worker;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 

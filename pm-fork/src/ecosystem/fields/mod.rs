@@ -4,7 +4,7 @@ use pm_common::cli::nearest::nearest;
 use pm_common::cli::shell;
 use serde_json::{Map, Value};
 
-use super::{Reader, value};
+use super::{Reader, field_value};
 
 /// How a value that comes as text (`--set KEY=VALUE`) is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,8 +205,10 @@ pub fn set(app: &mut Map<String, Value>, sets: &[(String, String)]) -> Result<()
         };
         let value = match kind {
             Text => Value::from(text.as_str()),
-            Switch => Value::Bool(value::switch(text).ok_or_else(|| format!("{name}: '{text}': true or false?"))?),
-            SwitchOrText => value::switch(text).map_or_else(|| Value::from(text.as_str()), Value::Bool),
+            Switch => {
+                Value::Bool(field_value::switch(text).ok_or_else(|| format!("{name}: '{text}': true or false?"))?)
+            }
+            SwitchOrText => field_value::switch(text).map_or_else(|| Value::from(text.as_str()), Value::Bool),
             List | Words => {
                 // The first takes the place of what the file has, the others join it.
                 let before = if lists.iter().any(|list| list == name) { app.remove(name) } else { None };

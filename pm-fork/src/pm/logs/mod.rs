@@ -1,14 +1,14 @@
 //! `pm logs`: the lines of the apps' logs, each with its app in front; those that are there, and those that come.
 //!
-//! One process and one loop over inotify(7): while nobody writes, nothing wakes. `files` knows the logs, `source` reads
-//! one, `watch` says which changed, `show` writes a line.
+//! One process and one loop over inotify(7): while nobody writes, nothing wakes. `selection` knows the logs, `one_log` reads
+//! one, `log_changes` says which changed, `line_prefix` writes a line.
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
 use pm_common::cli::options::{Opt, opt, switch};
 use pm_common::cli::report::{self, Failure, OrFail as _};
-use pm_common::sys::signals;
+use pm_common::sys::signal_events;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -16,14 +16,14 @@ use crate::apps;
 use crate::pm::call::Call;
 use crate::pm::targets;
 
-mod files;
-mod show;
-mod source;
-mod watch;
+mod line_prefix;
+mod log_changes;
+mod one_log;
+mod selection;
 
-use files::Files;
-use show::Form;
-use watch::Watch;
+use line_prefix::Form;
+use log_changes::Watch;
+use selection::Files;
 
 /// The options of the verb.
 pub(crate) const OPTIONS: &[Opt] = &[
@@ -117,7 +117,7 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
 fn show(asked: Asked, names: impl FnMut() -> Vec<String>, others_may_come: bool) -> Result<u8, Failure> {
     let (home, follow) = (apps::home()?, asked.follow);
     let cannot = || "cannot follow the logs".to_owned();
-    signals::end_in_order().or_fail(|| "cannot handle signals".to_owned())?;
+    signal_events::end_in_order().or_fail(|| "cannot handle signals".to_owned())?;
     let (mut watch, mut files) = (Watch::new(follow).or_fail(cannot)?, Files::new(asked, names, others_may_come));
     files.look(&home, &mut watch)?;
     if files.are_none() {

@@ -7,7 +7,7 @@ use pm_common::app::status::{RollReport, SupervisorLine, WorkerLine, WorkerState
 use serde_json::{Value, json};
 
 use crate::look::app::App;
-use crate::show::line::line;
+use crate::show::json_line::line;
 use crate::show::row::{GONE, SCHEMA, state_of_app};
 
 /// The state of an app whose directory is gone.

@@ -3,8 +3,8 @@
 use pm_common::app::home::DEFAULT_NAMESPACE;
 
 use crate::show::row::{Row, Traffic};
+use crate::show::state_words;
 use crate::show::text::{Now, bytes, clean, ended, fit, percent, span, width};
-use crate::show::words;
 
 /// The blanks between two columns.
 const GAP: usize = 2;
@@ -47,7 +47,7 @@ impl Entry {
             pid: row.pid,
             uptime_s: usage.map(|u| u.uptime_s),
             restarts: row.restarts,
-            status: if usage.is_some_and(|u| u.suspended) { "suspended" } else { words::of(row) },
+            status: if usage.is_some_and(|u| u.suspended) { "suspended" } else { state_words::of(row) },
             cpu_pct: usage.map(|u| u.cpu_pct),
             memory: usage.map(|u| u.pss_bytes.unwrap_or(u.rss_bytes)),
             traffic: row.traffic,

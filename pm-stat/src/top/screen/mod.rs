@@ -2,7 +2,7 @@
 
 use pm_common::kernel::host::Host;
 
-use super::state::{Input, State, has};
+use super::on_key::{Input, State, has};
 use super::tail::{Level, LogLine};
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::state::Act;
+use super::super::on_key::Act;
 use super::*;
 
 fn entry(app: &str, slot: u32, cpu: f64) -> Entry {

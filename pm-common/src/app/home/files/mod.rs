@@ -11,13 +11,13 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, mknodat, openat, renameat, unlinkat};
 use rustix::process::geteuid;
 
-use super::owner::as_owner;
+use super::not_owner::as_owner;
 use crate::sys::random;
 
-mod site;
+mod named_path;
 
-use site::walk;
-pub use site::{Site, make_dirs};
+use named_path::walk;
+pub use named_path::{Site, make_dirs};
 
 /// How often a random name may be taken before we believe that it is not chance.
 const TRIES: u32 = 16;

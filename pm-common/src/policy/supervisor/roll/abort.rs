@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::super::super::record::{Then, lacking, listens_elsewhere, not_listening, remedy};
 use super::super::super::rules::Restart;
-use super::super::stops::begin_drain;
+use super::super::stopping::begin_drain;
 use super::super::{Action, Exit, Life, Listening, Mono, ReadyBy, Record, Span, Supervisor, Why, Worker};
 use super::{Outcome, Rolls};
 

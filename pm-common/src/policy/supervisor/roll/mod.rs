@@ -1,22 +1,22 @@
 //! Rolls: every worker replaced by one of a new release, slot by slot, and given up at the first that fails.
 //!
 //! In order: the release is resolved; the first slot's new worker is on trial until it is ready and has soaked, which
-//! commits the release; then the other slots, as `room` allows. A slot is done when its new worker serves, and the roll when
+//! commits the release; then the other slots, as `heed_memory` allows. A slot is done when its new worker serves, and the roll when
 //! every slot is; the last old workers may still drain. Why one is given up, and what follows, is in `abort`.
 
 mod abort;
-mod room;
-mod state;
-mod view;
+mod heed_memory;
+mod roll_state;
+mod roll_summary;
 
 use std::collections::VecDeque;
 
 pub(super) use self::abort::AbortReason;
-pub(super) use self::room::Room;
-pub(super) use self::state::{Outcome, Roll, Rolls, Stage};
+pub(super) use self::heed_memory::Room;
+pub(super) use self::roll_state::{Outcome, Roll, Rolls, Stage};
 use super::super::crash_loop::Intensity;
 use super::super::record::Record;
-use super::stops::begin_drain;
+use super::stopping::begin_drain;
 use super::{
     Action, Aim, Exit, Life, Mono, Proof, ReadyBy, Role, Seat, Slot, Supervisor, WhichRelease, Why, Worker, WorkerId,
 };

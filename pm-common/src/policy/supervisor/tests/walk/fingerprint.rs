@@ -19,7 +19,7 @@ pub(super) fn fingerprint(world: &World) -> u64 {
         (sup.announced, sup.ever_ready, sup.memory_at.map(|at| at.since(now))).hash(&mut h);
         (!sup.announced).then_some(sup.announce_by.since(now)).hash(&mut h);
     }
-    sup.delay.map(|delay| (delay.until.since(now), delay.stopping.by_above)).hash(&mut h);
+    sup.delayed_stop.map(|delay| (delay.until.since(now), delay.stopping.by_above)).hash(&mut h);
     hash_rolls(world, &mut h);
     let mut slots: Vec<u64> = (0..).zip(&sup.slots).map(|(number, slot)| hash_slot(world, number, slot)).collect();
     if sup.slots.iter().all(|slot| !slot.leaving) {

@@ -1,0 +1,81 @@
+//! The set times of `Rules::cron`: one timer of the wall clock, and nothing in between.
+
+use std::io;
+
+use super::{Adapter, Supervise};
+use crate::cli::cron_pattern::Timetable;
+use crate::cli::report;
+use crate::policy::supervisor::Event;
+use crate::sys::clock;
+use crate::sys::timer::{Rang, WallTimer};
+
+/// The timer of a policy that has set times.
+#[derive(Debug)]
+pub(super) struct SetTimes {
+    table: Timetable,
+    timer: WallTimer,
+    /// In milliseconds since 1970; `None`: no time comes any more.
+    next: Option<u64>,
+}
+
+impl SetTimes {
+    /// The timer for these patterns, set to the first time; `None` if there are none.
+    ///
+    /// # Errors
+    /// The kernel has no timer for us: out of descriptors.
+    pub(super) fn new(patterns: &[String]) -> io::Result<Option<Self>> {
+        if patterns.is_empty() {
+            return Ok(None);
+        }
+        let mut times = Self { table: Timetable::new(patterns), timer: WallTimer::new()?, next: None };
+        times.set()?;
+        Ok(Some(times))
+    }
+
+    /// What rings.
+    pub(super) const fn timer(&self) -> &WallTimer {
+        &self.timer
+    }
+
+    /// When it rings next, in milliseconds since 1970.
+    pub(super) const fn next(&self) -> Option<u64> {
+        self.next
+    }
+
+    /// Whether a time has come; from then on it waits for the next one, as it does where somebody has set the clock.
+    ///
+    /// # Errors
+    /// The timer cannot be set.
+    pub(super) fn has_come(&mut self) -> io::Result<bool> {
+        let rang = self.timer.look();
+        if rang != Rang::No {
+            self.set()?;
+        }
+        Ok(rang == Rang::Yes)
+    }
+
+    fn set(&mut self) -> io::Result<()> {
+        self.next = self.table.next(clock::wall_ms());
+        self.next.map_or(Ok(()), |at| self.timer.set(at))
+    }
+}
+
+impl<A: Adapter> Supervise<A> {
+    /// Tells the machine if a set time has come.
+    pub(super) fn look_at_the_clock(&mut self) {
+        let Some(times) = &mut self.set_times else { return };
+        match times.has_come() {
+            Ok(true) => self.events.push_back(Event::SetTime),
+            Ok(false) => {}
+            Err(error) => {
+                report::warning(format_args!(
+                    "no set time comes any more: cannot set the timer: {}",
+                    report::reason(&error)
+                ));
+                self.set_times = None;
+            }
+        }
+        // The next one is another.
+        self.news = true;
+    }
+}

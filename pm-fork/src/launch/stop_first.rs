@@ -1,0 +1,79 @@
+//! `--restart`: what runs is stopped before it is started again, and only if that has a chance.
+//!
+//! Two who ask for the same app do it one after the other: the second TERM would cut short what the app has in hand, and
+//! the second start would find the name taken.
+//!
+//! INT, TERM and HUP (a session that is gone) wait until what was stopped is started again: in between nothing would run.
+
+use std::path::PathBuf;
+
+use pm_common::app::home::{Home, Turns};
+use pm_common::app::status::{self, Counts};
+use pm_common::cli::report;
+use pm_common::sys::signal_events::{self, HeldBack};
+
+use crate::apps::{self, stop};
+use crate::launch::service::Service;
+
+/// What can be started now, and nothing of it runs.
+pub(crate) struct Ready {
+    pub(crate) services: Vec<Service>,
+    /// Whether there was one that cannot be, and was left as it is.
+    pub(crate) failed: bool,
+    /// Nobody else starts them as long as this lives. `None`: there is no place to say so.
+    _turns: Option<Turns>,
+    /// `None`: nothing was stopped for it, or they cannot be held back.
+    held: Option<HeldBack>,
+}
+
+impl Ready {
+    /// These, whatever runs.
+    pub(crate) const fn all(services: Vec<Service>) -> Self {
+        Self { services, failed: false, _turns: None, held: None }
+    }
+
+    /// Lets the signals through again, now that all are started; with one that came meanwhile, it does not return.
+    pub(crate) fn are_started(&self) {
+        if let Some(signal) = self.held.as_ref().and_then(HeldBack::end) {
+            report::warning(format_args!(
+                "{signal} came while apps were down: what was stopped is started again, and not waited for"
+            ));
+            signal_events::end_by(signal);
+        }
+    }
+}
+
+/// Stops what runs of these services, and `others`, each in its turn; one that does not end is not started.
+pub(crate) fn stop_first(home: &Home, mut services: Vec<Service>, others: &[&str]) -> Ready {
+    let mut names: Vec<String> = services.iter().map(|service| service.start.name.clone()).collect();
+    names.extend(others.iter().map(|&name| name.to_owned()));
+    names.sort_unstable();
+    let turns = Turns::of(home, &names);
+    let held = HeldBack::begin().ok();
+    let before = services.len();
+    services.retain_mut(|service| is_possible(home, service, &mut names));
+    let mut failed = services.len() < before;
+    services.iter_mut().for_each(|service| count(home, service));
+    let running = stop::stop(home, &names, None);
+    failed |= !running.is_empty();
+    services.retain(|service| !running.contains_key(&service.start.name));
+    Ready { services, failed, _turns: turns, held }
+}
+
+/// Whether a service can be started: one that cannot is better left running.
+fn is_possible(home: &Home, service: &mut Service, names: &mut Vec<String>) -> bool {
+    let name = &service.start.name;
+    let runs = |dir: &PathBuf| apps::holder(dir, name).is_ok_and(|holder| holder.is_some());
+    let Some(dir) = home.dir(name).filter(runs) else { return true };
+    service.restarted = true;
+    let Err(failure) = service.check(&dir) else { return true };
+    report::fatal(format_args!("app '{name}' is left running: {failure}"), &[]);
+    names.retain(|other| other != name);
+    false
+}
+
+/// What runs has been restarted once more.
+fn count(home: &Home, service: &mut Service) {
+    let Some(dir) = home.dir(&service.start.name) else { return };
+    service.counts = Counts::read(&dir).after_a_restart(&status::read(&dir).unwrap_or_default());
+}

@@ -1,0 +1,165 @@
+//! `reload` of apps, and what it waits for: the end of the roll that was asked for; and of what a config file describes.
+//!
+//! What counts as that end is decided in `app::wait::reached`, and when no more is to be hoped for in `app::wait::hopeless`.
+
+use pm_common::app::home::{Start, Turns};
+use pm_common::app::wait::Goal;
+use pm_common::cli::report::{self, EXIT_OWN, EXIT_TIMED_OUT, Failure, OrFail as _};
+use pm_common::cli::shell;
+use pm_common::sys::daemon::{self, Fork};
+use pm_common::sys::process;
+use pm_stat::{App, Wait};
+
+use crate::apps::scale::{self, Scale};
+use crate::apps::signals::Signal;
+use crate::apps::{saved, signals};
+use crate::described::update::{self, Action};
+use crate::described::{self, Planned};
+use crate::ecosystem::Plan;
+use crate::launch::awaited::served;
+use crate::launch::caller::{Patience, summary};
+use crate::pm::call::Call;
+use crate::pm::manage_verbs::ours;
+use crate::pm::targets;
+use crate::request::Description;
+
+/// Reloads apps side by side, each in a process of its own, which says how it went; each is given by the name of its
+/// directory, and by the one that its user calls it. 1: one has failed; 124: one is not
+/// waited for any longer.
+pub(super) fn reload_all(call: &Call, names: &[(&str, &str)]) -> Result<u8, Failure> {
+    let several = match names {
+        [] => return Ok(0),
+        [(one, _)] => return reload(call, one),
+        several => several,
+    };
+    let mut children = Vec::new();
+    for (name, _) in several {
+        match daemon::fork().or_fail(|| "cannot fork".to_owned())? {
+            Fork::Parent(child) => children.push(child.as_raw()),
+            Fork::Child => {
+                // Who interrupts the wait means us all, and is told once.
+                process::ends_with_its_parent();
+                report::show_no_progress();
+                let code = reload(call, name).unwrap_or_else(|failure| {
+                    crate::apps::say(&failure);
+                    failure.code
+                });
+                std::process::exit(i32::from(code));
+            }
+        }
+    }
+    let quoted: Vec<_> = several.iter().map(|(_, called)| format!("'{called}'")).collect();
+    let _parting = report::parting(&format!(
+        "not waited for any longer: the reloads of {} go on; pm list shows them",
+        quoted.join(", ")
+    ));
+    let codes: Vec<u8> = children.into_iter().map(|pid| process::wait_for(pid).map_or(1, |exit| exit.code())).collect();
+    Ok(if codes.contains(&EXIT_OWN) { EXIT_OWN } else { summary(&codes) })
+}
+
+/// The reload that counts is one asked for after the last that is known now, and nobody else asks for one meanwhile.
+fn reload(call: &Call, name: &str) -> Result<u8, Failure> {
+    // A signal alone may be root's to another user's app.
+    let writes = call.has("update-env") || call.has("moved");
+    let home = if writes { ours()? } else { crate::apps::home()? };
+    let _turn = Turns::of(&home, &[name.to_owned()]);
+    let apps = targets::all()?;
+    let Some(app) = apps.iter().find(|app| app.name == name) else { return Ok(1) };
+    // Its new release may be the cure; else it is not said that old workers go on.
+    if let Some(how) = targets::crashing(app) {
+        report::warning(how);
+    }
+    // Its worker ends before the next one starts.
+    if app.mode() == Some("fork")
+        && let Err(failure) = saved::check_program(&home, name)
+    {
+        report::fatal(format_args!("app '{name}' is left running: {failure}"), &[]);
+        return Ok(1);
+    }
+    let since = app.acting().and_then(|told| told.roll.as_ref()).map(|roll| roll.requested);
+    let hup = Signal { number: nix::libc::SIGHUP as u8, word: "HUP".to_owned(), to_workers: false };
+    let asked = || {
+        if call.has("update-env") {
+            saved::update_env(&home, name)?;
+        }
+        signals::reload(&home, name, &hup, call.has("moved"))?;
+        let _parting =
+            report::parting(&format!("not waited for any longer: the reload of '{name}' goes on; pm list shows it"));
+        Wait { app: name.to_owned(), goal: Goal::Rolled { since }, timeout: None }.run(Some(&home))
+    };
+    if let Err(failure) = asked() {
+        crate::apps::say(&failure);
+        // Given up, it goes on; all else is said to have failed.
+        return Ok(if failure.code == EXIT_TIMED_OUT { EXIT_TIMED_OUT } else { 1 });
+    }
+    // By what its new workers have shown, as after a start.
+    let now = targets::all()?;
+    let now = now.iter().find(|app| app.name == name);
+    let workers: Vec<_> =
+        now.map(|app| app.workers()).unwrap_or_default().into_iter().map(|(_, worker)| worker).collect();
+    let served = served(now.and_then(|app| app.acting()), &workers);
+    let listens = now.and_then(App::acting).is_some_and(|told| !told.addresses.is_empty());
+    report::info(match app.mode() {
+        Some("fork") if listens => format!(
+            "restarted '{name}' with a gap: in fork mode a reload is a restart; in cluster mode it would lose no request \
+             ({})",
+            cluster_by(app)
+        ),
+        Some("fork") => format!("restarted '{name}': in fork mode a reload is a restart{served}"),
+        _ => format!("reloaded '{name}'{served}"),
+    });
+    Ok(0)
+}
+
+/// How to have an app in cluster mode that is in fork mode.
+fn cluster_by(app: &App) -> String {
+    let config = crate::apps::home().ok().and_then(|home| Start::read(&home.dir(&app.name)?).ok()??.config);
+    match config {
+        Some(config) => format!("exec_mode: 'cluster' in {}, then pm restart that", config.display()),
+        None => {
+            let name = shell::quoted(app.called());
+            format!("pm stop {name}, then pm start its script with --exec-mode cluster")
+        }
+    }
+}
+
+/// Rolls what runs; what that cannot change is left as it is, unless the user forces it.
+pub(super) fn roll(call: &Call, planned: &Planned, asked: &Description) -> Result<u8, Failure> {
+    let (mut fresh, mut rolling, mut code): (Vec<&str>, Vec<&Plan>, u8) = (Vec::new(), Vec::new(), 0);
+    let home = crate::apps::home()?;
+    let mut failed = |failure: Failure| {
+        report::fatal(failure, &[]);
+        code = 1;
+    };
+    for plan in &planned.plans {
+        let name = plan.start.name.as_str();
+        match update::update(plan, &home) {
+            Err(failure) => failed(Failure { message: format!("app '{name}': {failure}"), ..failure }),
+            Ok(change) => match change.action {
+                Action::Start => fresh.push(name),
+                Action::Restart if call.has("force") => fresh.push(name),
+                Action::Restart => {
+                    let changed = change.changed.into_iter().collect::<Vec<_>>().join(", ");
+                    failed(Failure::own(format!(
+                        "'{name}' is left as it is: {changed} changed, which takes a restart, with a gap: pm restart, or -f"
+                    )));
+                }
+                Action::Same | Action::Scale | Action::Reload => {
+                    described::warn(plan);
+                    rolling.push(plan);
+                    if change.changed.contains("instances")
+                        && let Err(failure) = scale::scale(&home, name, Scale::To(plan.workers))
+                    {
+                        failed(failure);
+                    }
+                }
+            },
+        }
+    }
+    if !fresh.is_empty() {
+        let started = planned.start(|plan| fresh.contains(&plan.start.name.as_str()), asked, &Patience::default())?;
+        code = summary(&[code, started]);
+    }
+    let rolling: Vec<_> = rolling.iter().map(|plan| (plan.start.name.as_str(), plan.start.called())).collect();
+    Ok(summary(&[code, reload_all(call, &rolling)?]))
+}
