@@ -40,7 +40,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         apps::home()?.check_ours()?;
     }
     match request {
-        Request::Chain(service) => caller::start(&service, &patience),
+        Request::Chain(service) => caller::start(*service, &patience),
         Request::Described(asked) => described::run(&asked, &patience),
         Request::Known(act, names) => known(&act, &names, &patience),
     }

@@ -63,7 +63,13 @@ pub(crate) fn parse(parsed: Parsed) -> Result<(Request, Patience), Failure> {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { until: Until::Ready, timeout: Span::secs(30), text: "30s".to_owned(), asked: false }
+        Self {
+            until: Until::Ready,
+            timeout: Span::secs(30),
+            text: "30s".to_owned(),
+            asked: false,
+            not_done: String::new(),
+        }
     }
 }
 

@@ -22,7 +22,15 @@ use crate::request::Description;
 /// # Errors
 /// 125: the file cannot be read, or holds none of the apps that are asked for.
 pub(crate) fn run(asked: &Description, patience: &Patience) -> Result<u8, Failure> {
-    match read(asked)? {
+    apply(asked, read(asked)?, patience)
+}
+
+/// Does what was asked for with what was read.
+///
+/// # Errors
+/// 125: it holds none of the apps that are asked for.
+pub(crate) fn apply(asked: &Description, contents: Contents, patience: &Patience) -> Result<u8, Failure> {
+    match contents {
         Contents::Saved(saved) => saved::run(asked, saved, patience),
         Contents::Described(apps, deploy) => {
             let planned = Planned::of(asked, &apps, &deploy)?;

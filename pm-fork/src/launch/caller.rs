@@ -35,23 +35,54 @@ pub(crate) struct Patience {
     pub(crate) text: String,
     /// The user has said how long.
     pub(crate) asked: bool,
+    /// What is not done if nobody waits, in words behind those that say what goes on.
+    pub(crate) not_done: String,
+}
+
+impl Patience {
+    /// As long as nobody says how long, and then come `left`.
+    pub(crate) fn before(left: &[String]) -> Self {
+        let not_done = if left.is_empty() { String::new() } else { format!(" (not begun: {})", left.join(", ")) };
+        Self { not_done, ..Self::default() }
+    }
+
+    /// What to say to who interrupts so many starts.
+    fn parting(&self, starts: usize) -> String {
+        let not_done = &self.not_done;
+        match starts {
+            1 => format!("not waited for any longer: the start goes on{not_done}; pm list shows it"),
+            _ => format!("not waited for any longer: the starts go on{not_done}; pm list shows them"),
+        }
+    }
 }
 
 /// Starts a service, and says what became of it once it is ready.
 ///
 /// # Errors
 /// What the child could not do, with its code; the chain's own code, if that ends first; 124.
-pub(crate) fn start(service: &Service, patience: &Patience) -> Result<u8, Failure> {
-    let Some(started) = launch(service, patience.until)? else { return Ok(0) };
+pub(crate) fn start(service: Service, patience: &Patience) -> Result<u8, Failure> {
+    let ready = Ready::all(vec![service]);
+    let text = patience.parting(1);
+    let _parting = report::parting(&text);
+    let launched = ready.services.first().map(|one| launch(one, patience.until, || ready.are_begun(&text)));
+    let Some(started) = launched.transpose()?.flatten() else { return Ok(0) };
     let ends = wait(&[started], patience)?;
     Ok(ends.first().copied().unwrap_or(0))
 }
 
-/// Starts the services in their order, then waits for all; each gets its line. The codes are in no order.
+/// Starts the services in their order, then waits for all; each gets its line. The codes are in no order. Who interrupts
+/// the starts has them all, or none.
 pub(crate) fn start_all(ready: &Ready, patience: &Patience) -> Result<Vec<u8>, Failure> {
     let (mut started, mut codes) = (Vec::new(), Vec::new());
-    for service in &ready.services {
-        match launch(service, patience.until) {
+    let text = patience.parting(ready.services.len());
+    let _parting = report::parting(&text);
+    for (left, service) in (0..ready.services.len()).rev().zip(&ready.services) {
+        let begun = || {
+            if left == 0 {
+                ready.are_begun(&text);
+            }
+        };
+        match launch(service, patience.until, begun) {
             Ok(one) => started.extend(one),
             Err(failure) => {
                 report::fatal(format_args!("app '{}': {}", service.start.name, failure.message), &[]);
@@ -59,7 +90,7 @@ pub(crate) fn start_all(ready: &Ready, patience: &Patience) -> Result<Vec<u8>, F
             }
         }
     }
-    ready.are_started();
+    ready.are_begun("");
     codes.extend(wait(&started, patience)?);
     Ok(codes)
 }
@@ -73,12 +104,16 @@ pub(crate) fn summary(codes: &[u8]) -> u8 {
     }
 }
 
-/// Makes the service's process, and waits until it is the chain. `None`: that is not to be waited for.
-fn launch(service: &Service, until: Until) -> Result<Option<Started>, Failure> {
+/// Makes the service's process (`begun` is called then: it goes on whatever becomes of us), and waits until it is the chain.
+/// `None`: that is not to be waited for.
+fn launch(service: &Service, until: Until, begun: impl Fn()) -> Result<Option<Started>, Failure> {
     let (reader, writer) = std::io::pipe().or_fail(|| "cannot make a pipe".to_owned())?;
     match daemon::fork().or_fail(|| "cannot fork".to_owned())? {
-        Fork::Parent(_) if until == Until::Forked => Ok(None),
         Fork::Parent(child) => {
+            begun();
+            if until == Until::Forked {
+                return Ok(None);
+            }
             drop(writer);
             outcome(reader, service, child.as_raw()).map(Some)
         }
@@ -126,10 +161,6 @@ const AT_A_TIME: usize = 32;
 
 /// Waits until each is ready, has ended, or the time is up.
 fn wait(started: &[Started], patience: &Patience) -> Result<Vec<u8>, Failure> {
-    let _parting = report::parting(match started {
-        [_] => "not waited for any longer: the start goes on; pm list shows it",
-        _ => "not waited for any longer: the starts go on; pm list shows them",
-    });
     let deadline = clock::now() + patience.timeout;
     let mut codes = Vec::new();
     for some in started.chunks(AT_A_TIME) {

@@ -3,7 +3,8 @@
 //! Two who ask for the same app do it one after the other: the second TERM would cut short what the app has in hand, and
 //! the second start would find the name taken.
 //!
-//! INT, TERM and HUP (a session that is gone) wait until what was stopped is started again: in between nothing would run.
+//! INT, TERM and HUP (a session that is gone) wait until what was stopped is started again, as in between nothing would run;
+//! and where nothing was stopped, until all starts are under way, as nobody could tell which are.
 
 use std::path::PathBuf;
 
@@ -22,24 +23,30 @@ pub(crate) struct Ready {
     pub(crate) failed: bool,
     /// Nobody else starts them as long as this lives. `None`: there is no place to say so.
     _turns: Option<Turns>,
-    /// `None`: nothing was stopped for it, or they cannot be held back.
+    /// Something was stopped for it.
+    stopped: bool,
+    /// `None`: they cannot be held back.
     held: Option<HeldBack>,
 }
 
 impl Ready {
     /// These, whatever runs.
-    pub(crate) const fn all(services: Vec<Service>) -> Self {
-        Self { services, failed: false, _turns: None, held: None }
+    pub(crate) fn all(services: Vec<Service>) -> Self {
+        Self { services, failed: false, _turns: None, stopped: false, held: HeldBack::begin().ok() }
     }
 
-    /// Lets the signals through again, now that all are started; with one that came meanwhile, it does not return.
-    pub(crate) fn are_started(&self) {
-        if let Some(signal) = self.held.as_ref().and_then(HeldBack::end) {
+    /// Lets the signals through again, now that all starts are under way; with one that came meanwhile, it says so, with the
+    /// words for starts that go on, and does not return.
+    pub(crate) fn are_begun(&self, goes_on: &str) {
+        let Some(signal) = self.held.as_ref().and_then(HeldBack::end) else { return };
+        if self.stopped {
             report::warning(format_args!(
                 "{signal} came while apps were down: what was stopped is started again, and not waited for"
             ));
-            signal_events::end_by(signal);
+        } else if !goes_on.is_empty() {
+            report::info(goes_on);
         }
+        signal_events::end_by(signal);
     }
 }
 
@@ -57,7 +64,8 @@ pub(crate) fn stop_first(home: &Home, mut services: Vec<Service>, others: &[&str
     let running = stop::stop(home, &names, None);
     failed |= !running.is_empty();
     services.retain(|service| !running.contains_key(&service.start.name));
-    Ready { services, failed, _turns: turns, held }
+    let stopped = services.iter().any(|service| service.restarted);
+    Ready { services, failed, _turns: turns, stopped, held }
 }
 
 /// Whether a service can be started: one that cannot is better left running.

@@ -9,6 +9,7 @@ use pm_common::cli::shell;
 use pm_common::sys::daemon::{self, Fork};
 use pm_common::sys::process;
 use pm_stat::{App, Wait};
+use serde_json::Value;
 
 use crate::apps::scale::{self, Scale};
 use crate::apps::signals::Signal;
@@ -123,8 +124,19 @@ fn cluster_by(app: &App) -> String {
     }
 }
 
-/// Rolls what runs; what that cannot change is left as it is, unless the user forces it.
-pub(super) fn roll(call: &Call, planned: &Planned, asked: &Description) -> Result<u8, Failure> {
+/// Rolls what runs of what a config file describes, and starts the rest; what a roll cannot change is left as it is, unless
+/// the user forces it.
+///
+/// # Errors
+/// 125: it describes none of the apps that are asked for.
+pub(super) fn reload_described(
+    call: &Call,
+    asked: &Description,
+    (apps, deploy): (&[Value], &Value),
+    patience: &Patience,
+) -> Result<u8, Failure> {
+    let planned = Planned::of(asked, apps, deploy)?;
+    planned.warn_of_env();
     let (mut fresh, mut rolling, mut code): (Vec<&str>, Vec<&Plan>, u8) = (Vec::new(), Vec::new(), 0);
     let home = crate::apps::home()?;
     let mut failed = |failure: Failure| {
@@ -157,9 +169,9 @@ pub(super) fn roll(call: &Call, planned: &Planned, asked: &Description) -> Resul
         }
     }
     if !fresh.is_empty() {
-        let started = planned.start(|plan| fresh.contains(&plan.start.name.as_str()), asked, &Patience::default())?;
+        let started = planned.start(|plan| fresh.contains(&plan.start.name.as_str()), asked, patience)?;
         code = summary(&[code, started]);
     }
     let rolling: Vec<_> = rolling.iter().map(|plan| (plan.start.name.as_str(), plan.start.called())).collect();
-    Ok(summary(&[code, reload_all(call, &rolling)?]))
+    Ok(summary(&[code, u8::from(planned.failed > 0), reload_all(call, &rolling)?]))
 }

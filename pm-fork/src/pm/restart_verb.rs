@@ -1,18 +1,18 @@
-//! `restart` and `reload`, of apps that are known and of config files; `start` of a config file, too.
+//! `restart` and `reload`, of apps that are known and of config files.
 
 use pm_common::cli::report::Failure;
 use pm_stat::App;
 
 use crate::apps::saved;
+use crate::described;
 use crate::described::config_file::Contents;
-use crate::described::{self, Planned};
 use crate::launch::caller::{Patience, summary};
 use crate::pm::call::Call;
 use crate::pm::manage_verbs::ours;
-use crate::pm::reload_verb::{reload_all, roll};
+use crate::pm::reload_verb::{reload_all, reload_described};
 use crate::pm::show_verbs::table;
 use crate::pm::targets;
-use crate::request::{Again, Description};
+use crate::request::Again;
 
 pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
     let (configs, others): (Vec<_>, Vec<_>) =
@@ -29,13 +29,20 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
         targets::no_fields(call)?;
         known = targets::of(call, &others)?.names;
     }
-    let described = configs.iter().map(|config| read(call, config)).collect::<Result<Vec<_>, _>>()?;
+    let described = configs.iter().map(|config| targets::read_config(call, config)).collect::<Result<Vec<_>, _>>()?;
     let mut code = 0;
-    for (asked, contents) in described {
-        code = summary(&[code, apply(call, asked, contents)?]);
+    for (at, (asked, contents)) in described.into_iter().enumerate() {
+        let patience = Patience::before(&[&configs[at + 1..], &others].concat());
+        let done = match contents {
+            Contents::Described(apps, deploy) if call.verb.name == "reload" => {
+                reload_described(call, &asked, (&apps, &deploy), &patience)?
+            }
+            contents => described::apply(&asked, contents, &patience)?,
+        };
+        code = summary(&[code, done]);
     }
     let done = match call.verb.name {
-        "restart" => again(call, &known, true)?,
+        "restart" => again(call, &known, true, &Patience::default())?,
         _ => reload_each(call, &known)?,
     };
     table(call, summary(&[code, done]))
@@ -46,10 +53,10 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
 ///
 /// # Errors
 /// 125: there is no place for apps.
-pub(crate) fn again(call: &Call, names: &[String], restart: bool) -> Result<u8, Failure> {
+pub(crate) fn again(call: &Call, names: &[String], restart: bool, patience: &Patience) -> Result<u8, Failure> {
     ours()?;
     let how = Again { update_env: call.has("update-env"), restart };
-    if names.is_empty() { Ok(0) } else { saved::again(names, &how, &Patience::default()) }
+    if names.is_empty() { Ok(0) } else { saved::again(names, &how, patience) }
 }
 
 fn reload_each(call: &Call, names: &[String]) -> Result<u8, Failure> {
@@ -58,38 +65,7 @@ fn reload_each(call: &Call, names: &[String]) -> Result<u8, Failure> {
     let (running, others): (Vec<_>, Vec<_>) = apps.into_iter().partition(App::runs);
     let others: Vec<_> = others.into_iter().map(|app| app.name).collect();
     // A reload alone may be root's of another user's app.
-    let started = if others.is_empty() { 0 } else { again(call, &others, false)? };
+    let started = if others.is_empty() { 0 } else { again(call, &others, false, &Patience::default())? };
     let running: Vec<_> = running.iter().map(|app| (app.name.as_str(), app.called())).collect();
     Ok(summary(&[started, reload_all(call, &running)?]))
-}
-
-/// Reads a config file that is to be applied.
-///
-/// # Errors
-/// It cannot be read.
-pub(crate) fn read(call: &Call, config: &str) -> Result<(Description, Contents), Failure> {
-    ours()?;
-    let asked = Description { restart: true, ..targets::description(call, Some(config))? };
-    let contents = described::read(&asked)?;
-    Ok((asked, contents))
-}
-
-/// Does what a config file says: starts what does not run; what runs gets the changes, and is restarted or reloaded.
-///
-/// # Errors
-/// It describes none of the apps that are asked for.
-pub(crate) fn apply(call: &Call, asked: Description, contents: Contents) -> Result<u8, Failure> {
-    let patience = Patience::default();
-    match contents {
-        Contents::Saved(list) => saved::run(&Description { restart: false, ..asked }, list, &patience),
-        Contents::Described(apps, deploy) => {
-            let planned = Planned::of(&asked, &apps, &deploy)?;
-            planned.warn_of_env();
-            let code = match call.verb.name {
-                "reload" => roll(call, &planned, &asked)?,
-                _ => planned.start(|_| true, &asked, &patience)?,
-            };
-            Ok(summary(&[code, u8::from(planned.failed > 0)]))
-        }
-    }
 }

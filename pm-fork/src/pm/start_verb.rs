@@ -29,8 +29,8 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
         targets.push(targets::usual_config().ok_or_else(nothing)?.to_owned());
     }
     let mut code = 0;
-    for target in &targets {
-        match start(call, target) {
+    for (at, target) in targets.iter().enumerate() {
+        match start(call, target, &Patience::before(&targets[at + 1..])) {
             Ok(one) => code = code.max(one),
             // The others are started all the same.
             Err(failure) if targets.len() > 1 => {
@@ -55,32 +55,32 @@ fn wanted(call: &Call) -> Option<&str> {
     call.sets.iter().rfind(|(field, _)| field == "name").map(|(_, name)| name.as_str())
 }
 
-fn start(call: &Call, target: &str) -> Result<u8, Failure> {
+fn start(call: &Call, target: &str, patience: &Patience) -> Result<u8, Failure> {
     let config = targets::is_config(target);
     if !config {
         targets::no_file(call)?;
     }
     // Before all that would start something.
     if call.has("dry-run") {
-        return described::run(&asked(call, target, config)?, &Patience::default());
+        return described::run(&asked(call, target, config)?, patience);
     }
     if call.has("no-daemon") {
         return in_the_foreground(call, target, config);
     }
     ours()?;
     if config {
-        let (asked, contents) = restart_verb::read(call, target)?;
-        return restart_verb::apply(call, asked, contents);
+        let (asked, contents) = targets::read_config(call, target)?;
+        return described::apply(&asked, contents, patience);
     }
     let mut restart = false;
     if !call.has("force") {
         let apps = targets::all()?;
         match meant(call, target, pm_stat::meant_by(target, &apps)?)? {
-            Meant::These(found) => return start_known(call, &found),
+            Meant::These(found) => return start_known(call, &found, patience),
             Meant::Anew { stop_first } => restart = stop_first,
         }
     }
-    described::run(&Description { restart, ..asked(call, target, false)? }, &Patience::default())
+    described::run(&Description { restart, ..asked(call, target, false)? }, patience)
 }
 
 /// What a target means.
@@ -150,7 +150,7 @@ fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Meant
     Ok(if anew { Meant::Anew { stop_first: false } } else { Meant::These(found) })
 }
 
-fn start_known(call: &Call, apps: &[&App]) -> Result<u8, Failure> {
+fn start_known(call: &Call, apps: &[&App], patience: &Patience) -> Result<u8, Failure> {
     let mut code = 0;
     for app in apps.iter().filter(|app| app.runs()) {
         match targets::crashing(app) {
@@ -162,7 +162,7 @@ fn start_known(call: &Call, apps: &[&App]) -> Result<u8, Failure> {
         }
     }
     let stopped: Vec<_> = apps.iter().filter(|app| !app.runs()).map(|app| app.name.clone()).collect();
-    Ok(summary(&[restart_verb::again(call, &stopped, false)?, code]))
+    Ok(summary(&[restart_verb::again(call, &stopped, false, patience)?, code]))
 }
 
 /// This process becomes the chain, as a container wants it. Nobody will write the file with the app's variables, so they

@@ -187,6 +187,19 @@ pub(crate) fn description(call: &Call, file: Option<&str>) -> Result<Description
     })
 }
 
+/// Reads a config file that is to be started, restarted or reloaded: what runs of it is stopped first, where it is started.
+///
+/// # Errors
+/// It cannot be read; there is no place for apps.
+pub(crate) fn read_config(call: &Call, config: &str) -> Result<(Description, Contents), Failure> {
+    crate::apps::home()?.check_ours()?;
+    let asked = description(call, Some(config))?;
+    let contents = described::read(&asked)?;
+    // Saved apps that run are left alone.
+    let restart = matches!(contents, Contents::Described(..));
+    Ok((Description { restart, ..asked }, contents))
+}
+
 /// The failure of a word that means no app.
 fn no_app(word: &str, apps: &[App]) -> Failure {
     let mut failure = pm_stat::no_app(crate::apps::home().ok().as_ref(), &[word.to_owned()]);

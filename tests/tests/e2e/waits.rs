@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::Instant;
 
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGKILL, SIGSTOP, SIGTERM};
+use pm_tests::chain::Chain;
 use pm_tests::front::Front;
 use pm_tests::{http, proc, stat, wait};
 
@@ -261,4 +262,47 @@ fn who_interrupts_a_wait_hears_what_goes_on_and_what_is_not_done() {
         ),
     ]);
     assert_eq!(std::fs::read_to_string(front.scene.dir().join("pm/c/workers")).expect("there"), "2\n");
+}
+
+/// Of three apps the second is not yet under way: a worker that its killed supervisor has left must end first.
+#[test]
+fn who_interrupts_starts_has_all_of_them_and_is_told() {
+    let front = Front::new();
+    let _ = front.scene.file(
+        "slow.js",
+        "const { existsSync, writeFileSync } = require('fs')\n\
+         setInterval(() => {}, 1e6)\n\
+         process.on('SIGINT', () => {\n\
+           writeFileSync('stops', '')\n\
+           setInterval(() => existsSync('go') && process.exit(0), 20)\n\
+         })\n\
+         writeFileSync('up', '')\n",
+    );
+    let _ = front.scene.file(
+        "all.config.js",
+        "module.exports = ['a', 'b', 'c'].map(name =>
+             ({ name, script: name === 'b' ? 'slow.js' : 'idle.js', kill_timeout: 60000 }))",
+    );
+    let all = ["a:online", "b:online", "c:online"];
+    let [up, stops, go] = ["up", "stops", "go"].map(|name| front.scene.dir().join(name));
+    for words in [["pm", "start", "all.config.js"], ["pm-fork", "-f", "all.config.js"]] {
+        front.ok("start all.config.js --only b");
+        wait::until("the app knows how to stop", || up.exists().then_some(()));
+        supervisors(&front, "b").into_iter().for_each(|pid| proc::send(pid, SIGKILL));
+        let starts = Chain::spawn(&front.scene, front.scene.command(&words));
+        wait::until("its worker is told to stop", || stops.exists().then_some(()));
+        starts.signal(SIGINT);
+        std::fs::write(&go, "").expect("our own directory");
+        starts.line("not waited for any longer: the starts go on; pm list shows them");
+        assert_eq!(starts.wait().signal(), Some(SIGINT as i32), "{}", starts.output());
+        wait::until("all are online", || (front.list() == all).then_some(()));
+        front.ok("start all.config.js");
+        assert_eq!(front.list(), all);
+        front.ok("delete all");
+        [&up, &stops, &go].iter().for_each(|file| drop(std::fs::remove_file(file)));
+    }
+    let two = front.start(&["start", "slow.js", "idle.js", "--wait-ready", "--listen-timeout", "60000"]);
+    two.line("waiting for app 'slow'");
+    two.signal(SIGINT);
+    two.line("not waited for any longer: the start goes on (not begun: idle.js); pm list shows it");
 }
