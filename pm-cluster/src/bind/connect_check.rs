@@ -148,7 +148,7 @@ impl Binds {
         }
         let bytes = other_process::read_memory(notice.thread, address, length.min(LONGEST_ADDRESS)).ok()?;
         let to = decide::socket_address(&bytes)?;
-        if !sockets.answers_at(to) || sockets.ports(who).contains(&to.port()) {
+        if !sockets.is_anothers(who, to) {
             return None;
         }
         let process = Caller(procfs::process_of(notice.thread)?);

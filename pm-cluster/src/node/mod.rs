@@ -140,7 +140,7 @@ impl Primary {
 
     /// Reads what the worker says.
     pub(crate) fn read(&mut self, id: WorkerId, sockets: &mut Sockets, events: &mut VecDeque<Event>) -> Heard {
-        let mut messages = Vec::new();
+        let (slot, generation, mut messages) = (id.slot, id.generation, Vec::new());
         let Some(channel) = self.workers.get_mut(&id).and_then(|worker| worker.channel.as_mut()) else {
             return Heard { closed: true, ..Heard::default() };
         };
@@ -149,7 +149,6 @@ impl Primary {
         }
         let received = channel.receive(&mut messages);
         if let Some(complaint) = channel.take_complaint() {
-            let (slot, generation) = (id.slot, id.generation);
             report::warning(format_args!(
                 "bad message on a worker's channel slot={slot} generation={generation} {complaint}"
             ));
@@ -176,6 +175,10 @@ impl Primary {
             // What it is refused as a cluster worker we know ourselves.
             Message::Pong | Message::Refused { .. } | Message::Servers | Message::Inspects { .. } => {}
             Message::Drained => worker.drained = true,
+            Message::Connects { number, to } => {
+                let refused = sockets.may_come(id) && to.is_some_and(|to| sockets.is_anothers(id, to));
+                self.send(id, &Outgoing::Connect { number, refused, over: !sockets.may_come(id) });
+            }
             Message::Query { seq, query } => self.answer(id, seq, &query, sockets, events),
             Message::Listening(query) => self.listens(id, &query, sockets, events),
             Message::Close { key } => self.closes(id, &key, sockets, events),
@@ -214,12 +217,11 @@ impl Primary {
             }
             Err(errno) => {
                 self.send(id, &Outgoing::Refused { ack, key: "", data: &query.data, errno });
-                let reason =
-                    || format!("cannot listen reason={}", report::reason(&io::Error::from_raw_os_error(-errno)));
-                let is_tcp = matches!(query.family, Family::Tcp4 | Family::Tcp6) && query.port > 0;
-                let taken = is_tcp && errno == -socket::EADDRINUSE;
-                let what = taken.then(|| status::port_taken(query.port)).or_else(|| warnings.last().cloned());
-                let what = what.unwrap_or_else(reason);
+                let error = io::Error::from_raw_os_error(-errno);
+                let tcp = matches!(query.family, Family::Tcp4 | Family::Tcp6) && query.port > 0;
+                let taken = (tcp && errno == -socket::EADDRINUSE).then(|| status::port_taken(query.port));
+                let other = || format!("cannot listen reason={}", report::reason(&error));
+                let what = taken.or_else(|| warnings.last().cloned()).unwrap_or_else(other);
                 events.push_back(Event::Refused { id, what });
             }
         }
@@ -228,15 +230,13 @@ impl Primary {
 
     /// What the first worker that had something to say for this address said to all that ask for it.
     fn data_for(&mut self, key: &str, address: u64, query: &Query) -> Value {
-        match self.said_to_all.get(key) {
-            Some((of, data)) if *of == address => data.clone(),
-            _ => {
-                if !query.data.is_null() {
-                    self.said_to_all.insert(key.to_owned(), (address, query.data.clone()));
-                }
-                query.data.clone()
-            }
+        if let Some((_, data)) = self.said_to_all.get(key).filter(|(of, _)| *of == address) {
+            return data.clone();
         }
+        if !query.data.is_null() {
+            self.said_to_all.insert(key.to_owned(), (address, query.data.clone()));
+        }
+        query.data.clone()
     }
 
     fn listens(&mut self, id: WorkerId, query: &Query, sockets: &mut Sockets, events: &mut VecDeque<Event>) {

@@ -55,6 +55,8 @@ pub(super) struct Address {
     workers: BTreeMap<WorkerId, bool>,
     /// The slots whose workers had it, as long as a next one is expected.
     slots: BTreeSet<u32>,
+    /// The slots among them whose workers served here.
+    served: BTreeSet<u32>,
     /// Since when nobody has it open any more.
     pub left: Option<Mono>,
     /// Its sockets were shut down, as nobody has come to serve it.
@@ -66,7 +68,7 @@ impl Address {
     #[must_use]
     pub(super) fn new(key: Option<&str>, source: Source, any_port: bool) -> Self {
         let at = source.at();
-        let (workers, slots) = (BTreeMap::new(), BTreeSet::new());
+        let (workers, slots, served) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         Self {
             key: key.map(str::to_owned),
             at,
@@ -77,6 +79,7 @@ impl Address {
             closed_by: None,
             workers,
             slots,
+            served,
             left: None,
             refuses: false,
         }
@@ -129,6 +132,9 @@ impl Address {
     /// Steers by what the worker is for now, and by whether it accepts here.
     pub(super) fn stand(&mut self, who: WorkerId, standing: Standing) {
         let Some(&accepts) = self.workers.get(&who) else { return };
+        if accepts && standing == Standing::InService {
+            self.served.insert(who.slot);
+        }
         if let Some(lanes) = self.source.lanes_mut() {
             lanes.set(who, if accepts { standing } else { not_yet(standing) });
         }
@@ -146,6 +152,7 @@ impl Address {
 
     /// Expects no next worker of the slot here any more.
     pub(super) fn release_slot(&mut self, slot: u32) {
+        self.served.remove(&slot);
         if !self.slots.remove(&slot) {
             return;
         }
@@ -156,6 +163,24 @@ impl Address {
     pub(super) fn forget_slot_of(&mut self, who: WorkerId) {
         if self.workers.keys().all(|other| other.slot != who.slot) {
             self.release_slot(who.slot);
+        }
+    }
+
+    /// Notes that a worker has closed it of its own accord. `looked`: before it was ready, so that it may come again;
+    /// `crowded`: another address is in the way, so that it came to see whether the port is free.
+    pub(super) fn was_closed(&mut self, who: WorkerId, looked: bool, crowded: bool) {
+        // What its predecessor served is kept for it.
+        let kept = looked && self.served.contains(&who.slot);
+        self.closed_by = (!kept).then_some(who);
+        if !looked {
+            self.served.remove(&who.slot);
+        }
+        if self.any_port || crowded && !kept {
+            self.forget_slot_of(who);
+        }
+        // All who looked here have closed it again: what the first of them left goes, too.
+        if crowded && self.idle() && self.served.is_empty() {
+            self.forget_slots();
         }
     }
 

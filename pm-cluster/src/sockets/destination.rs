@@ -11,12 +11,17 @@ use super::wanted::BindAddress;
 
 impl Sockets {
     /// Whether a connection to this address comes to one of ours.
-    #[must_use]
-    pub fn answers_at(&self, to: SocketAddr) -> bool {
+    fn answers_at(&self, to: SocketAddr) -> bool {
         let ip = destination(to);
         // Looked at only where the port is ours.
         let ours = || ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok();
         self.addresses.on_port(to.port()).any(|address| takes(address, ip)) && ours()
+    }
+
+    /// Whether a connection to this address comes to one of ours, on a port where this worker does not listen.
+    #[must_use]
+    pub fn is_anothers(&self, who: WorkerId, to: SocketAddr) -> bool {
+        self.answers_at(to) && !self.ports(who).contains(&to.port())
     }
 
     /// Whether we have an address that this worker does not listen on.

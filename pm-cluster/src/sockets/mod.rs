@@ -137,7 +137,7 @@ impl Sockets {
             if let Wanted::Tcp { address, .. } = *wanted {
                 self.note_elsewhere(address);
             }
-            if !self.is_full(slot, &error) {
+            if !self.is_full(slot, &error) && !wanted.lacks_zone() {
                 self.manner.warnings.push(refusal(wanted, &error));
             }
             negative(&error)
@@ -201,18 +201,15 @@ impl Sockets {
 
     /// Notes that a worker has closed a listener. Its lane is kept: what still arrives there is to be handed on.
     pub fn closed(&mut self, who: WorkerId, key: &str) {
-        let own_accord = self.standing(who) != Standing::Draining;
+        let standing = self.standing(who);
         let id = self.addresses.with_key(key);
         let crowded = id.is_some_and(|id| self.is_crowded(id));
         if let Some(address) = id.and_then(|id| self.addresses.get_mut(id)) {
             address.leave(who);
-            address.closed_by = own_accord.then_some(who);
-            if own_accord && (address.any_port || crowded) {
-                address.forget_slot_of(who);
-            }
-            // All who looked here have closed it again: what the first of them left goes, too.
-            if own_accord && crowded && address.idle() {
-                address.forget_slots();
+            if standing == Standing::Draining {
+                address.closed_by = None;
+            } else {
+                address.was_closed(who, standing == Standing::Waiting, crowded);
             }
         }
         self.sweep();

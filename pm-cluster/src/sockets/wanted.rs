@@ -53,6 +53,13 @@ pub enum Wanted {
 }
 
 impl Wanted {
+    /// Whether nobody can bind it, as a link-local address needs its zone (ipv6(7)): it is asked for by who looks on all
+    /// addresses of the machine whether a port is free (get-port), and is no news.
+    pub(super) fn lacks_zone(&self) -> bool {
+        let Self::Tcp { address: SocketAddr::V6(at), .. } = self else { return false };
+        at.ip().is_unicast_link_local() && at.scope_id() == 0
+    }
+
     /// The port, where there is one; 0 is the kernel's choice.
     pub(super) fn port(&self) -> Option<u16> {
         match self {

@@ -65,6 +65,13 @@ pub enum Message {
         /// The name of the error (errno(3)), as `EADDRINUSE`.
         code: String,
     },
+    /// The app connects, and the drain script waits for the answer ([`Outgoing::Connect`]).
+    Connects {
+        /// To be named in the answer.
+        number: u64,
+        /// Where to; `None`: nowhere that we know.
+        to: Option<SocketAddr>,
+    },
     /// The drain script answers [`Outgoing::Ping`].
     Pong,
     /// The drain script answers [`Outgoing::Inspector`].
@@ -129,6 +136,15 @@ pub enum Outgoing<'a> {
         /// The connection.
         connection: &'a Rc<OwnedFd>,
     },
+    /// To [`Message::Connects`].
+    Connect {
+        /// The number that the message gave.
+        number: u64,
+        /// Nobody is to answer there: the connect fails as it would without us.
+        refused: bool,
+        /// The worker serves, and need not ask again.
+        over: bool,
+    },
     /// Whether the event loop turns. The drain script knows of this, Node takes no notice.
     Ping,
     /// Where the debugger listens that the app has opened itself. For the drain script, as [`Outgoing::Ping`].
@@ -166,6 +182,7 @@ impl Message {
     pub fn parse(value: &Value) -> Result<Option<Self>, &'static str> {
         let text = |field: &str| value.get(field).and_then(Value::as_str);
         let seq = || value.get("seq").and_then(Value::as_u64).ok_or("a message without its number");
+        let port = || value.get("port").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0);
         if text("cmd") != Some("NODE_CLUSTER") {
             return Ok(None);
         }
@@ -179,13 +196,14 @@ impl Message {
             Some("pmBooted") => Some(Self::Booted { server: value.get("server") != Some(&Value::Bool(false)) }),
             Some("pmServers") => Some(Self::Servers),
             Some("pmPong") => Some(Self::Pong),
-            Some("pmInspects") => {
-                let port = value.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-                Some(Self::Inspects { port: port.unwrap_or(0) })
-            }
+            Some("pmInspects") => Some(Self::Inspects { port: port().unwrap_or(0) }),
+            Some("pmConnects") => Some(Self::Connects {
+                number: value.get("number").and_then(Value::as_u64).ok_or("a connect without its number")?,
+                to: text("address").and_then(|address| Some(SocketAddr::new(address.parse().ok()?, port()?))),
+            }),
             Some("pmDrained") => Some(Self::Drained),
             Some("pmRefused") => Some(Self::Refused {
-                port: value.get("port").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0),
+                port: port(),
                 address: text("address").unwrap_or("an address").to_owned(),
                 code: text("code").unwrap_or("an error").to_owned(),
             }),
@@ -294,6 +312,9 @@ impl<'a> Outgoing<'a> {
             Self::Ack { ack } => format!(r#""ack":{ack}"#),
             Self::NewConn { key, .. } => format!(r#""act":"newconn","key":{}"#, quoted(key)),
             Self::Shutdown => String::new(),
+            Self::Connect { number, refused, over } => {
+                format!(r#""act":"pmConnect","number":{number},"refused":{refused},"over":{over}"#)
+            }
             Self::Ping => r#""act":"pmPing""#.to_owned(),
             Self::Inspector => r#""act":"pmInspector""#.to_owned(),
             Self::Disconnect(leave) => leave.fields(),

@@ -84,6 +84,13 @@ fn the_other_messages() {
     assert_eq!(parse(r#"{"cmd":"NODE_CLUSTER","act":"online"}"#), Ok(Some(Message::Online)));
     let bun = r#"{"cmd":"NODE_CLUSTER","act":"listening","address":null,"port":3000,"addressType":4}"#;
     assert_eq!(parse(bun), Ok(Some(Message::Listening(plain()))));
+    let connects = |fields: &str| parse(&format!(r#"{{"cmd":"NODE_CLUSTER","act":"pmConnects",{fields}}}"#));
+    let to = Some("[::1]:3000".parse().expect("an address"));
+    assert_eq!(connects(r#""number":2,"address":"::1","port":3000"#), Ok(Some(Message::Connects { number: 2, to })));
+    let nowhere = Ok(Some(Message::Connects { number: 2, to: None }));
+    assert_eq!(connects(r#""number":2,"address":"fe80::1%lo","port":3000"#), nowhere);
+    assert_eq!(connects(r#""number":2,"address":"::1","port":0"#), nowhere);
+    assert!(connects(r#""address":"::1","port":3000"#).is_err());
     let close = Message::Close { key: "k".to_owned() };
     assert_eq!(parse(r#"{"cmd":"NODE_CLUSTER","act":"close","key":"k","seq":3}"#), Ok(Some(close)));
     let leaving = Message::ExitedAfterDisconnect { seq: 7 };

@@ -1,7 +1,7 @@
 //! Programs that connect to their port before they bind it, and take it for another's if somebody answers.
 
 use std::io::{ErrorKind, Read as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use nix::sys::signal::Signal::SIGKILL;
@@ -9,7 +9,8 @@ use pm_tests::chain::{Chain, Stream};
 use pm_tests::http::{Connection, Miss};
 use pm_tests::load::{Load, Style};
 use pm_tests::scene::Scene;
-use pm_tests::{any, proc, roll};
+use pm_tests::{any, bins, proc, roll, stat};
+use serde_json::json;
 
 /// A Python server that ends with code 70 where `look` (with `port`) gives a true value, and says what it has seen.
 fn python(scene: &Scene, look: &str) -> String {
@@ -51,18 +52,25 @@ fn printed(chain: &Chain, line: &str) -> usize {
 
 const LOOKS: &str = "bound = '127.0.0.1'\ntaken = connects(socket.AF_INET, bound)";
 
-/// Workers of all slots serve, after reloads and crashes, too; nobody is refused and nobody hangs.
+/// Workers of all slots serve, after reloads and crashes, too; nobody is refused and nobody hangs. That it looks was found out
+/// by the end of a worker.
 fn holds(scene: &Scene, server: &str, count: usize) {
+    let chain = all_serve(scene, server, count, 5);
+    assert_eq!(chain.messages("perhaps as that answers").len(), 1, "{}", chain.output());
+    chain.stop();
+}
+
+fn all_serve<'a>(scene: &'a Scene, server: &str, count: usize, rounds: usize) -> Chain<'a> {
     let chain = any::start(scene, &format!("pm-cluster -n {count} --soak 100ms"), server);
     roll::drained(&chain);
     any::serving(&chain, count);
     let load = Load::start(scene.port, 2, Style::OneShot);
-    for _ in 0..5 {
+    for _ in 0..rounds {
         load.advance(5);
         roll::well(&chain);
     }
     load.advance(5);
-    for _ in 0..5 {
+    for _ in 0..rounds {
         let killed = any::serving(&chain, count)[&0];
         proc::send(killed, SIGKILL);
         chain.until("a successor", || any::workers(scene).get(&0).is_some_and(|pid| *pid != killed).then_some(()));
@@ -72,8 +80,7 @@ fn holds(scene: &Scene, server: &str, count: usize) {
     let tally = load.end();
     let harmed = |miss: &&Miss| matches!(miss, Miss::Refused | Miss::Hung);
     assert!(!tally.misses.iter().any(|miss| harmed(&miss)), "{:?}\n{}", tally.misses, chain.output());
-    assert_eq!(chain.messages("perhaps as that answers").len(), 1, "{}", chain.output());
-    chain.stop();
+    chain
 }
 
 #[test]
@@ -193,4 +200,135 @@ fn an_address_that_nobody_comes_to_serve_is_refused_until_somebody_does() {
     any::serving(&chain, 1);
     roll::well(&chain);
     chain.stop();
+}
+
+/// With the packages that look at ports.
+fn with_packages(major: u32) -> Scene {
+    let modules = bins::cache().parent().map(|cache| cache.join("ports/node_modules")).unwrap_or_default();
+    assert!(modules.join("serve").is_dir(), "{} is missing: run scripts/test, which fetches it", modules.display());
+    let scene = Scene::with_node(major).with("NODE_PATH", &modules).with("NO_UPDATE_CHECK", "1");
+    scene.with("PACKAGES", modules)
+}
+
+/// No worker of Node is misled, so none is started in vain, and none listens elsewhere.
+fn node_holds(scene: &Scene, server: &str) {
+    for count in [1, 2] {
+        let chain = all_serve(scene, server, count, 2);
+        assert!(chain.messages("perhaps as that answers").is_empty(), "{}", chain.output());
+        assert!(chain.messages("cannot listen").is_empty(), "{}", chain.output());
+        let elsewhere = |line: &stat::Line| line.0["listen"] != json!([format!("tcp:[::]:{}", scene.port)]);
+        assert!(!stat::workers(scene).iter().any(elsewhere), "{:?}", stat::workers(scene));
+        chain.stop();
+    }
+}
+
+/// Each worker shows a directory of its own.
+#[test]
+fn serve_of_npm() {
+    let scene = with_packages(24);
+    for slot in 0..2 {
+        let shown = scene.dir().join(format!("shown{slot}"));
+        std::fs::create_dir(&shown).expect("made");
+        std::fs::write(shown.join("index.html"), format!("slot {slot}")).expect("written");
+    }
+    let script = "process.argv.push('-L', '-l', process.env.PORT, `${__dirname}/shown${process.env.PM_SLOT}`)\n\
+                  import(`${process.env.PACKAGES}/serve/build/main.js`)\n";
+    node_holds(&scene, &format!("node {}", scene.file("serve.js", script).display()));
+}
+
+/// A server that listens where `port` (with `wanted`, the port that it is to have) leads to.
+fn finder(scene: &Scene, port: &str) -> String {
+    let script = format!(
+        "const http = require('http')\n\
+         const answer = (request, response) => response.end(String(process.pid))\n\
+         const listen = (port) => http.createServer(answer).listen(port)\n\
+         const wanted = +process.env.PORT\n\
+         {port}\n"
+    );
+    format!("node {}", scene.file("finder.js", &script).display())
+}
+
+#[test]
+fn tcp_port_used() {
+    for major in [16, 26] {
+        let scene = with_packages(major);
+        let look = "require('tcp-port-used').check(wanted, '127.0.0.1').then((used) => listen(used ? 0 : wanted))";
+        node_holds(&scene, &finder(&scene, look));
+    }
+}
+
+#[test]
+fn detect_port() {
+    let scene = with_packages(24);
+    node_holds(&scene, &finder(&scene, "require('detect-port').detect(wanted).then(listen)"));
+}
+
+#[test]
+fn portfinder() {
+    let scene = with_packages(24);
+    let look = "require('portfinder').getPort({ port: wanted }, (error, port) => listen(port))";
+    node_holds(&scene, &finder(&scene, look));
+}
+
+#[test]
+fn get_port() {
+    let scene = with_packages(24);
+    let look =
+        "import(`${process.env.PACKAGES}/get-port/index.js`).then((it) => it.default({ port: wanted })).then(listen)";
+    node_holds(&scene, &finder(&scene, look));
+}
+
+/// What else a worker connects to before it serves is as without us: errors, what the app keeps for its chain of calls, and
+/// what it throws; and once it listens it reaches itself.
+#[test]
+fn what_node_connects_to_otherwise_is_as_ever() {
+    let other = TcpListener::bind(("127.0.0.1", 0)).expect("bound");
+    let closed = pm_tests::ports::free();
+    for major in bins::NODE_MAJORS {
+        let scene = Scene::with_node(major);
+        let script = format!(
+            "const {{ connect }} = require('net')\n\
+             const {{ AsyncLocalStorage }} = require('async_hooks')\n\
+             const kept = new AsyncLocalStorage()\n\
+             const seen = []\n\
+             const say = (text) => {{\n\
+             \x20 seen.push(`${{text}} ${{kept.getStore()}}`)\n\
+             \x20 if (seen.length === 5) serve()\n\
+             }}\n\
+             process.on('uncaughtException', (error) => say(`uncaught ${{error.message}}`))\n\
+             const look = (port, host) => kept.run(host, () => {{\n\
+             \x20 const socket = connect(port, host)\n\
+             \x20 socket.on('error', (error) => say(`${{error.code}} ${{error.syscall}} ${{error.port}}`))\n\
+             \x20 socket.on('connect', () => {{ socket.destroy(); say('there'); throw new Error('mine') }})\n\
+             }})\n\
+             const port = +process.env.PORT\n\
+             look(port, '127.0.0.1')\n\
+             look(port, 'localhost')\n\
+             look({closed}, '127.0.0.1')\n\
+             look({other}, '127.0.0.1')\n\
+             connect(port, '127.0.0.1').destroy()\n\
+             const serve = () => require('http').createServer((_, response) => response.end(String(process.pid)))\n\
+             \x20 .listen(port, () => connect(port, '127.0.0.1', function () {{\n\
+             \x20   this.destroy()\n\
+             \x20   console.log(seen.sort().join(', '))\n\
+             \x20 }}))\n",
+            other = other.local_addr().expect("bound").port()
+        );
+        let app = format!("node {}", scene.file("looks.js", &script).display());
+        let chain = any::start(&scene, "pm-cluster -n 2 --soak 100ms", &app);
+        any::serving(&chain, 2);
+        roll::well(&chain);
+        let port = scene.port;
+        let mut seen = [
+            format!("ECONNREFUSED connect {port} 127.0.0.1"),
+            format!("ECONNREFUSED connect {port} localhost"),
+            format!("ECONNREFUSED connect {closed} 127.0.0.1"),
+            "there 127.0.0.1".to_owned(),
+            "uncaught mine 127.0.0.1".to_owned(),
+        ];
+        seen.sort();
+        let line = seen.join(", ");
+        chain.until("all to have looked", || (printed(&chain, &line) == 4).then_some(()));
+        chain.stop();
+    }
 }

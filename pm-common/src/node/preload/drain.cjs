@@ -7,6 +7,7 @@
 //   HTTP/1  each response says `Connection: close`, and the connection ends after it; an idle one ends after a linger
 //   HTTP/2  GOAWAY with the next requests of a session, or after the linger
 //   others  (WebSockets, sockets that the app took over, other protocols) run on; the supervisor's grace ends them
+// And before it serves, its connects to a port of the app's own are refused, as if no other worker were there.
 // An app that listens for the stop signal gets it once all is done, and must be there then: a worker without servers and
 // without a channel would end by itself. It says `pmDrained` and keeps its channel until the signal has come; any other
 // says by the end of its channel that it is done. For the app its servers are open until it closes them itself.
@@ -42,6 +43,9 @@ const MOST_ENDING_MS = 50
 // then, for so long in all: the default of the supervisor's ready timeout.
 const LATER_MS = 100
 const LATEST_MS = 30000
+// A connect whose question is not answered by then goes on.
+const MOST_ASKING_MS = 1000
+const ECONNREFUSED = -111 // connect(2) on Linux
 // The modules of Node that something serves with [16..26].
 const SERVES = /^NativeModule (_http_server|http2|worker_threads|internal\/cluster\/(primary|master))$/
 
@@ -176,6 +180,84 @@ function answerQuestions () {
 const inspectorPort = safely(() => {
   const url = process.moduleLoadList.includes('NativeModule inspector') && require('inspector').url()
   return url ? Number(new URL(url).port) : 0
+})
+
+// ---- Whether its port is free ----
+
+// An app may connect to its port to see whether it is free, before it listens (serve, tcp-port-used). Another worker serves
+// there, or the supervisor holds it, and says what is to be refused, as it would be without us: until the worker serves.
+function answerConnects () {
+  const { prototype } = require('net').Socket
+  const { connect } = prototype
+  const learned = Symbol('pm-cluster.connects')
+  // [private: 16..26] Every TCP socket makes one of two calls, in a turn after that of `connect()`, and the first one leads to
+  // them. TLS has a handle around its own.
+  const learn = safely((handle) => {
+    if (!handle || handle.constructor.name !== 'TCP') return
+    if (prototype.connect === hook) prototype.connect = connect
+    const calls = Object.getPrototypeOf(handle)
+    if (calls[learned] || typeof calls.connect6 !== 'function') return
+    calls[learned] = true
+    for (const name of ['connect', 'connect6']) calls[name] = askingFirst(calls[name])
+  })
+  function hook (...args) {
+    const result = Reflect.apply(connect, this, args)
+    learn(this._handle)
+    return result
+  }
+  prototype.connect = hook
+  process.on('internalMessage', safely((message) => {
+    if (!message || message.cmd !== 'NODE_CLUSTER' || message.act !== 'pmConnect') return
+    if (message.over) asksOfConnects = false
+    const answered = questions.get(message.number)
+    if (answered) answered(message.refused)
+  }))
+}
+
+// Before the call, as it may take long where many wait; and after it, as somebody may have come to listen in between.
+const askingFirst = (call) => function (request, ...to) {
+  const go = () => Reflect.apply(call, this, [request, ...to])
+  const goAndAsk = () => {
+    const { oncomplete } = request
+    const complete = (status, ...rest) => {
+      const end = (status) => {
+        // It may have taken too long for Node.
+        if (request.oncomplete === complete) Reflect.apply(oncomplete, request, [status, ...rest])
+      }
+      if (status || !asks(to, (refused) => end(refused ? ECONNREFUSED : status))) end(status)
+    }
+    request.oncomplete = complete
+    return go()
+  }
+  const asked = asks(to, (refused) => {
+    const status = refused ? ECONNREFUSED : goAndAsk()
+    if (status && request.oncomplete) request.oncomplete(status, this, request, false, false)
+  })
+  return asked ? 0 : go()
+}
+
+const questions = new Map() // number -> what the answer is given to
+let asksOfConnects = true
+let questionsAsked = 0
+
+// Asks whether a connect is refused; false: there is nothing to ask.
+const asks = safely(([address, port], action) => {
+  if (!asksOfConnects || !process.connected || listensOn(port)) return false
+  const number = questionsAsked++
+  // With what the app keeps for its chain of calls, and in a turn of its own: what the app throws is the app's.
+  const answered = require('async_hooks').AsyncResource.bind((refused) => {
+    clearTimeout(late)
+    if (questions.delete(number)) process.nextTick(action, refused)
+  })
+  const late = setTimeout(answered, MOST_ASKING_MS)
+  questions.set(number, answered)
+  tellPrimary({ act: 'pmConnects', number, address, port })
+  return true
+})
+
+const listensOn = (port) => Array.from(open).some((server) => {
+  const address = server.address()
+  return address && address.port === port
 })
 
 // ---- The drain ----
@@ -631,6 +713,7 @@ safely(() => {
   outliveTerm = safely(takeTermForDrain)
   awaitDrain()
   answerQuestions()
+  answerConnects()
   sayLoaded()
   sayBooted()
 })()
