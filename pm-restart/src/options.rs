@@ -63,6 +63,11 @@ pub(crate) fn resolve(parsed: &Parsed) -> Result<Options, Failure> {
     {
         return Err(Failure::own(format!("--{option}: {BELONGS_TO_CLUSTER}")));
     }
+    if let Some((option, _)) = ["ignore", "watch-delay"].into_iter().find_map(asks).filter(|_| rules.watch.is_empty()) {
+        return Err(Failure::own(format!(
+            "--{option} does nothing where no files are watched: --watch PATH --{option} ..."
+        )));
+    }
     let by_message = ready.evidence == ReadyBy::Message;
     let with_channel = locate::alone_with_channel(PM_RESTART.name, &parsed.rest, by_message, rules.stop_message)?;
     Ok(Options { name, env_file, rules, ready, with_channel })

@@ -55,6 +55,9 @@ pm-restart	--stop-codes	.	LIST	.	exit codes after which it is not restarted: 0,3
 pm-restart	--backoff	.	FIRST..LONGEST	.	delay between failed starts, doubling (100ms..15s)
 pm-restart	--restart-delay	.	TIME|FIRST..LONGEST	.	instead: exactly this before each; MIN..MAX: growing
 pm-restart	--cron	.	PATTERN	.	replace it at set times: \'0 3 * * *\'; repeatable
+pm-restart	--watch	.	PATH	.	replace it when files there change; repeatable
+pm-restart	--ignore	.	GLOB	.	with --watch: but not these; repeatable
+pm-restart	--watch-delay	.	TIME	.	with --watch: once all is quiet for this long (200ms)
 pm-restart	--stable	.	TIME	.	up this long, earlier failures are forgotten (10s)
 pm-restart	--intensity	.	N/TIME	.	more restarts than N within TIME: give up (16/60s)
 pm-restart	--grace	.	TIME	.	from the stop signal to KILL (8s)

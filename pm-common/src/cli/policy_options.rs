@@ -4,9 +4,8 @@ use std::ffi::OsStr;
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::cron_pattern;
-use crate::cli::options;
-use crate::cli::report::Failure;
+use crate::cli::report::{Failure, OrFail as _};
+use crate::cli::{cron_pattern, globs, options, working_dir};
 use crate::policy::exit::signal_number;
 use crate::policy::rules::{Pause, Restart, Rules};
 use crate::policy::time::Span;
@@ -44,6 +43,9 @@ pub fn apply(rules: &mut Rules, option: &str, value: &OsStr) -> Result<bool, Fai
         "max-lag" => rules.max_lag = Some(lag(option, value)?),
         "mem-interval" => rules.mem_interval = interval(option, value)?,
         "cron" => rules.cron.push(cron(option, value)?),
+        "watch" => rules.watch.push(watched(option, value)?),
+        "ignore" => rules.ignore.push(ignored(option, value)?),
+        "watch-delay" => rules.watch_delay = options::duration(option, value)?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -117,6 +119,20 @@ fn cron(option: &str, value: &OsStr) -> Result<String, Failure> {
     Ok(pattern.to_owned())
 }
 
+/// The path as it is found from any directory: a link below may be in another.
+fn watched(option: &str, value: &OsStr) -> Result<String, Failure> {
+    match options::text(option, value)? {
+        "" => Err(options::bad(option, value, "expected a file or a directory")),
+        path => Ok(working_dir::absolute(path).or_fail(|| "cannot tell the working directory".to_owned())?),
+    }
+}
+
+fn ignored(option: &str, value: &OsStr) -> Result<String, Failure> {
+    let pattern = options::text(option, value)?;
+    globs::check(pattern).map_err(|reason| options::bad(option, value, &reason))?;
+    globs::anchored(pattern).or_fail(|| "cannot tell the working directory".to_owned())
+}
+
 /// The policy as the value of `PM_POLICY`.
 #[must_use]
 pub fn to_json(rules: &Rules) -> Value {
@@ -143,6 +159,9 @@ pub fn to_json(rules: &Rules) -> Value {
         "mem_interval_ns": rules.mem_interval.0,
         "max_lag_ns": rules.max_lag.map(|limit| limit.0),
         "cron": rules.cron,
+        "watch": rules.watch,
+        "ignore": rules.ignore,
+        "watch_delay_ns": rules.watch_delay.0,
     })
 }
 
@@ -181,10 +200,12 @@ pub fn from_json(map: &Map<String, Value>) -> Option<Rules> {
         let (first, longest) = bounds(value)?;
         rules.restart_delay = Some(Pause { first, longest });
     }
-    if let Some(patterns) = map.get("cron") {
-        let pattern = |value: &Value| value.as_str().map(str::to_owned);
-        rules.cron = patterns.as_array()?.iter().map(pattern).collect::<Option<_>>()?;
-    }
+    let texts = |key: &str| match map.get(key) {
+        Some(list) => list.as_array()?.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
+        None => Some(Vec::new()),
+    };
+    (rules.cron, rules.watch, rules.ignore) = (texts("cron")?, texts("watch")?, texts("ignore")?);
+    rules.watch_delay = Span(number("watch_delay_ns", rules.watch_delay.0)?);
     rules.stable = Span(number("stable_ns", rules.stable.0)?);
     rules.intensity = u32::try_from(number("intensity", u64::from(rules.intensity))?).ok()?;
     rules.window = Span(number("window_ns", rules.window.0)?);
@@ -234,6 +255,11 @@ mod tests {
             ("max-lag", "5s"),
             ("cron", "0 3 * * *"),
             ("cron", "@daily"),
+            ("watch", "src"),
+            ("watch", "/etc/app.json"),
+            ("ignore", "*.{tmp,bak}"),
+            ("ignore", "src/made"),
+            ("watch-delay", "2s"),
         ])
         .expect("good options");
         let json = to_json(&rules);
@@ -273,6 +299,11 @@ mod tests {
             ("cron", "0 25 * * *"),
             ("cron", "0 0 30 2 *"),
             ("cron", ""),
+            ("watch", ""),
+            ("ignore", ""),
+            ("ignore", "[a"),
+            ("ignore", "!a"),
+            ("watch-delay", "5"),
         ] {
             let failure = applied(&[(option, value)]).expect_err(value);
             assert_eq!(failure.code, 125);

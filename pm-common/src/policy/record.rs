@@ -79,6 +79,10 @@ pub enum Record {
     ReadyWithout { id: WorkerId, missing: Vec<Listening> },
     /// A worker did not end within its grace.
     Killed { id: WorkerId, grace: Span },
+    /// A watched file has changed, the first of so many changes: all is started anew.
+    FileChanged { file: String, count: u64 },
+    /// A watched file changes each time that the app is started.
+    ChangesAgain { file: String },
     /// A reload replaced all workers.
     Rolled { workers: u32, number: u64 },
     /// A reload was given up.
@@ -96,7 +100,8 @@ impl Record {
     #[must_use]
     pub const fn is_info(&self) -> bool {
         let as_asked = matches!(self, Self::Ended { exit: Exit::Code(0), next: Next::Nothing, .. });
-        as_asked || matches!(self, Self::Rolled { .. } | Self::Replaced { .. } | Self::ScaleLimit { .. })
+        let news = matches!(self, Self::Rolled { .. } | Self::Replaced { .. } | Self::FileChanged { .. });
+        as_asked || news || matches!(self, Self::ScaleLimit { .. })
     }
 }
 
@@ -188,6 +193,14 @@ impl fmt::Display for Record {
                 let grace = grace.as_millis();
                 write!(f, "worker still there after the grace, {KILLED} {id} grace={grace}ms")
             }
+            Self::FileChanged { file, count } => {
+                write!(f, "a watched file changed, the app is started anew file={file} changes={count}")
+            }
+            Self::ChangesAgain { file } => write!(
+                f,
+                "files change as soon as the app is started, again and again; from now on it waits before the next start: \
+                 if the app writes them, leave them out by --ignore file={file}"
+            ),
             Self::Rolled { workers, number } => write!(f, "reloaded workers={workers} roll={number}"),
             Self::RollAborted { slot, then, reason } => write!(f, "reload aborted, {then} slot={slot}: {reason}"),
             Self::RollRefused { reason } => write!(f, "reload aborted, nothing was started: {reason}"),

@@ -80,6 +80,12 @@ pub struct Rules {
     pub max_lag: Option<Span>,
     /// At which times all workers are replaced, and those started that have ended: patterns of cron, as they were given.
     pub cron: Vec<String>,
+    /// The files and directories (with all below them) whose change has the app started anew: absolute paths.
+    pub watch: Vec<String>,
+    /// What of them is left out, beside what always is: globs as they were given; one with a slash is absolute.
+    pub ignore: Vec<String>,
+    /// The app is started anew once nothing has changed for so long.
+    pub watch_delay: Span,
 }
 
 impl Default for Rules {
@@ -103,6 +109,9 @@ impl Default for Rules {
             mem_interval: Span::secs(1),
             max_lag: None,
             cron: Vec::new(),
+            watch: Vec::new(),
+            ignore: Vec::new(),
+            watch_delay: Span::millis(200),
         }
     }
 }

@@ -11,6 +11,7 @@ mod alone;
 mod at_work;
 mod cron_timer;
 pub mod err_log;
+mod file_watch;
 pub mod journal;
 mod moments;
 pub mod notify;
@@ -51,6 +52,7 @@ use crate::sys::signal_events::{Caught, SignalSender, Signals};
 pub use adapter::{Adapter, Listens, Plan, Source, Turn};
 pub use alone::Alone;
 use cron_timer::SetTimes;
+use file_watch::Watching;
 use offspring::Orphans;
 use on_notify::Hearing;
 pub use outputs::Outputs;
@@ -80,6 +82,7 @@ enum Token<T> {
     Below(WorkerId),
     Above,
     SetTime,
+    Files,
     Signals,
     /// One of the adapter's ([`Turn::Rest`]).
     Rest(T),
@@ -105,6 +108,8 @@ pub struct Supervise<A> {
     lock_holder: Option<(OwnedFd, i32)>,
     /// When all workers are replaced by the clock.
     set_times: Option<SetTimes>,
+    /// The files whose change replaces them.
+    watching: Watching,
     input: Input,
     outputs: Outputs,
     publisher: Publisher,
@@ -186,6 +191,7 @@ impl<A: Adapter> Supervise<A> {
             manager,
             lock_holder: setup.publisher.lock_holder().and_then(|pid| Some((crate::sys::pidfd::open(pid).ok()?, pid))),
             set_times,
+            watching: Watching::default(),
             input: if setup.reads { Input::ours() } else { Input::Nothing },
             outputs: setup.outputs,
             publisher: setup.publisher,
@@ -213,6 +219,7 @@ impl<A: Adapter> Supervise<A> {
     /// poll(2) itself fails.
     pub fn run(mut self) -> Result<u8, Failure> {
         loop {
+            self.keep_watching();
             self.take_events();
             self.adapter.settle(&mut self.events);
             if !self.events.is_empty() {
@@ -315,6 +322,10 @@ impl<A: Adapter> Supervise<A> {
             tokens.push(Token::SetTime);
             fds.push(PollFd::new(times.timer(), PollFlags::IN));
         }
+        if let Some(instance) = self.watching.instance() {
+            tokens.push(Token::Files);
+            fds.push(PollFd::new(instance, PollFlags::IN));
+        }
         for (id, process) in &self.processes {
             for (token, fd) in process.sources(*id) {
                 tokens.push(token);
@@ -323,7 +334,7 @@ impl<A: Adapter> Supervise<A> {
         }
         let mut sources = Vec::new();
         self.adapter.sources(&mut sources);
-        add::<A>(sources, &mut tokens, &mut fds);
+        poll::add::<A>(sources, &mut tokens, &mut fds);
         (tokens, fds)
     }
 
@@ -331,7 +342,7 @@ impl<A: Adapter> Supervise<A> {
         let (mut tokens, mut fds) = self.poll_set();
         let mut sources = Vec::new();
         self.adapter.many_sources(&mut sources);
-        add::<A>(sources, &mut tokens, &mut fds);
+        poll::add::<A>(sources, &mut tokens, &mut fds);
         (tokens, fds)
     }
 
@@ -350,6 +361,7 @@ impl<A: Adapter> Supervise<A> {
                 }
             }
             Token::SetTime => self.look_at_the_clock(),
+            Token::Files => self.look_at_files(),
             Token::Signals => self.read_signals(),
         }
         // In turn, not in a heap at the end: what this one says must be known before the next is looked at.
@@ -364,24 +376,6 @@ impl<A: Adapter> Supervise<A> {
                 Caught::Asked(request) => self.events.push_back(Event::Asked(request)),
             }
         }
-    }
-}
-
-/// Adds what an adapter waits for.
-fn add<'a, A: Adapter>(
-    sources: Vec<Source<'a, A::Token>>,
-    tokens: &mut Vec<Token<A::Token>>,
-    fds: &mut Vec<PollFd<'a>>,
-) {
-    for source in sources {
-        tokens.push(match A::turn(source.token) {
-            Turn::Said => Token::Said(source.token),
-            Turn::Rest => Token::Rest(source.token),
-        });
-        let mut flags = PollFlags::empty();
-        flags.set(PollFlags::IN, source.read);
-        flags.set(PollFlags::OUT, source.write);
-        fds.push(PollFd::from_borrowed_fd(source.fd, flags));
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::app::home::Site;
-use crate::cli::report;
+use crate::cli::{globs, report};
 
 /// Files for the output of workers; `%s` in a name is the slot. None: our own stdout and stderr.
 #[derive(Debug, Default)]
@@ -30,6 +30,14 @@ impl Outputs {
     pub fn new(out: Option<&Path>, err: Option<&Path>, base: &Path) -> Self {
         let place = |file: &Path| base.join(file);
         Self { out: out.map(place), err: err.map(place) }
+    }
+
+    /// The patterns of all files that there may be.
+    pub(super) fn globs(&self) -> impl Iterator<Item = String> {
+        [&self.out, &self.err]
+            .into_iter()
+            .flatten()
+            .map(|file| globs::literal(&file.to_string_lossy()).replace("%s", "*"))
     }
 
     /// The file for the errors of this slot's workers.

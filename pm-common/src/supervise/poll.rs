@@ -2,10 +2,10 @@
 
 use std::io;
 
-use rustix::event::{PollFd, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::Token;
+use super::{Adapter, Source, Token, Turn};
 use crate::cli::report::{Failure, OrFail as _};
 use crate::policy::time::Span;
 use crate::sys::fd_limit;
@@ -28,6 +28,24 @@ pub(super) fn due<T: Ord>(
     let mut due: Vec<Token<T>> = ready.map(|(token, _)| token).collect();
     due.sort_unstable();
     Ok((fits, due))
+}
+
+/// Adds what an adapter waits for.
+pub(super) fn add<'a, A: Adapter>(
+    sources: Vec<Source<'a, A::Token>>,
+    tokens: &mut Vec<Token<A::Token>>,
+    fds: &mut Vec<PollFd<'a>>,
+) {
+    for source in sources {
+        tokens.push(match A::turn(source.token) {
+            Turn::Said => Token::Said(source.token),
+            Turn::Rest => Token::Rest(source.token),
+        });
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, source.read);
+        flags.set(PollFlags::OUT, source.write);
+        fds.push(PollFd::from_borrowed_fd(source.fd, flags));
+    }
 }
 
 /// Waits as poll(2) does, and where the list is too long in parts. False: it was too long, and the limit cannot be raised.
@@ -74,8 +92,6 @@ fn unless_interrupted(polled: Result<usize, Errno>) -> io::Result<usize> {
 mod tests {
     use std::io::Write as _;
     use std::os::unix::net::UnixStream;
-
-    use rustix::event::PollFlags;
 
     use super::*;
 

@@ -23,6 +23,13 @@ pub fn wall_ms() -> u64 {
     nanos(ClockId::Realtime) / 1_000_000
 }
 
+/// The wall clock as files are stamped with it: the seconds since 1970, and the nanoseconds of this one.
+#[must_use]
+pub fn stamp() -> (i64, i64) {
+    let now = rustix::time::clock_gettime(ClockId::RealtimeCoarse);
+    (now.tv_sec, now.tv_nsec)
+}
+
 /// The processor time that this thread has taken so far: what others take on a busy machine is not in it.
 #[must_use]
 pub fn processor_time() -> Span {

@@ -54,6 +54,15 @@ pub fn add_directory(instance: &OwnedFd, path: &Path, written: bool) -> io::Resu
     add(instance, path, flags)
 }
 
+/// Watches a directory, and what is written to the files in it: one that is closed by who could write.
+///
+/// # Errors
+/// As [`add`].
+pub fn add_tree(instance: &OwnedFd, path: &Path) -> io::Result<i32> {
+    // Added, since a directory that is watched already may be named by another path.
+    add(instance, path, DIRECTORY | WatchFlags::CLOSE_WRITE | WatchFlags::MASK_ADD)
+}
+
 /// Watches the names and the rights of a file, whatever it is: it is linked, a name of it is removed or renamed. A symbolic
 /// link is not followed.
 ///

@@ -8,6 +8,7 @@ use pm_common::app::home::{self, Claim, Home, Lock, Start};
 use pm_common::app::orphans;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::cli::shell;
+use pm_common::cli::working_dir;
 use pm_common::sys::pidfd;
 
 use crate::launch::service;
@@ -36,16 +37,12 @@ pub(crate) fn home() -> Result<Home, Failure> {
 /// # Errors
 /// 125: it cannot be told.
 pub(crate) fn here() -> Result<PathBuf, Failure> {
-    use std::os::unix::fs::MetadataExt as _;
-    let physical = match std::env::current_dir() {
+    match working_dir::here() {
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            return Err(Failure::own("the working directory was deleted: cd to one that is there"));
+            Err(Failure::own("the working directory was deleted: cd to one that is there"))
         }
-        other => other.or_fail(|| "cannot tell the working directory".to_owned())?,
-    };
-    let id = |path: &Path| path.metadata().ok().map(|m| (m.dev(), m.ino()));
-    let logical = std::env::var_os("PWD").map(PathBuf::from);
-    Ok(logical.filter(|pwd| pwd.is_absolute() && id(pwd) == id(&physical)).unwrap_or(physical))
+        other => other.or_fail(|| "cannot tell the working directory".to_owned()),
+    }
 }
 
 /// Does something to each app, whatever becomes of the others; 1 if it could not be done to one, 124 if all that kept it

@@ -84,7 +84,7 @@ impl<'a> Awaited<'a> {
                 return Ok(Some(0));
             }
         }
-        if let Some(code) = self.waits_for_set_time() {
+        if let Some(code) = self.waits_to_start_anew() {
             return Ok(Some(code));
         }
         if self.is_late() {
@@ -136,21 +136,26 @@ impl<'a> Awaited<'a> {
         self.listens_by().is_some_and(|at| at <= clock::now()) && self.workers().all(lives)
     }
 
-    /// What the start comes to of a program that has ended, and is started again at a set time (`--cron`): the code of that end.
-    fn waits_for_set_time(&self) -> Option<u8> {
-        let at = self.sight.acting().and_then(SupervisorLine::set_time)?;
-        let rests = |worker: &WorkerLine| worker.state == WorkerState::Down && worker.last.is_some();
+    /// What the start comes to of a program that has ended, and is started again at a set time (`--cron`) or by a change
+    /// (`--watch`): the code of that end.
+    fn waits_to_start_anew(&self) -> Option<u8> {
+        let line = self.sight.acting()?;
+        let set_time = line.set_time().map(|at| format!("at {}", cron_pattern::in_words(at)));
+        let when = set_time.or_else(|| line.watches().then(|| "when a watched file changes".to_owned()))?;
+        let failed = |state: WorkerState| state == WorkerState::Failed && line.watches();
+        let rests =
+            |worker: &WorkerLine| (worker.state == WorkerState::Down || failed(worker.state)) && worker.last.is_some();
         let last = self.workers().find_map(|worker| worker.last.as_ref())?;
         if !self.workers().all(rests) {
             return None;
         }
-        let (name, at) = (&self.started.name, cron_pattern::in_words(at));
+        let name = &self.started.name;
         let how = last.ended.as_ref().map_or_else(String::new, |ended| format!(": {}", ended_in_words(ended)));
         if last.ended == Some(Ended::Code(0)) {
-            report::info(format_args!("app '{name}' has ended{how}; it is started again at {at}"));
+            report::info(format_args!("app '{name}' has ended{how}; it is started again {when}"));
             return Some(0);
         }
-        report::fatal(format_args!("app '{name}' has ended{how}; it is started again at {at}"), &self.quoted());
+        report::fatal(format_args!("app '{name}' has ended{how}; it is started again {when}"), &self.quoted());
         Some(1)
     }
 

@@ -22,6 +22,7 @@ pub(super) fn in_words(policy: &Map<String, Value>) -> Vec<(&'static str, String
         ("is restarted", Some(restarted(&rules))),
         ("is stopped by", Some(stopped(&rules))),
         ("at set times", set_times(&rules, policy)),
+        ("watches", watched(&rules)),
         ("memory limit", limit),
         ("clients wait", lag),
         ("is reloaded by", ends_first.then(|| "an end of the old worker, then the start of the new".to_owned())),
@@ -71,6 +72,16 @@ fn set_times(rules: &Rules, policy: &Map<String, Value>) -> Option<String> {
     (!rules.cron.is_empty()).then(|| format!("{}{next}", rules.cron.join(" and ")))
 }
 
+fn watched(rules: &Rules) -> Option<String> {
+    let without = match rules.ignore.as_slice() {
+        [] => String::new(),
+        patterns => format!(" without {}", patterns.join(" and ")),
+    };
+    let delay = rules.watch_delay;
+    (!rules.watch.is_empty())
+        .then(|| format!("{}{without}; started anew {delay} after the last change", rules.watch.join(" and ")))
+}
+
 fn stopped(rules: &Rules) -> String {
     let signal = signal_name(rules.stop_signal).map_or_else(|| format!("signal {}", rules.stop_signal), str::to_owned);
     let by = if rules.stop_message { format!("the message 'shutdown', else {signal}") } else { signal };
@@ -105,7 +116,8 @@ mod tests {
             "stop_codes": [0, 3], "restart_delay_ns": [100_000_000, 15_000_000_000_u64], "intensity": 1,
             "window_ns": 6_700_000_000_u64, "brief_ns": 1_000_000_000, "stop_message": true, "stop_signal": 2,
             "stop_group": true, "stop_delay_ns": 5_000_000_000_u64, "grace_ns": 1_600_000_000, "max_mem": 536_870_912,
-            "max_lag_ns": 5_000_000_000_u64, "sticky": true, "cron": ["0 3 * * *", "@weekly"]});
+            "max_lag_ns": 5_000_000_000_u64, "sticky": true, "cron": ["0 3 * * *", "@weekly"],
+            "watch": ["/srv/src", "/srv/app.json"], "ignore": ["*.tmp", "/srv/src/made"]});
         let told = said(all).iter().map(|(key, value)| format!("{key}: {value}\n")).collect::<String>();
         assert_eq!(
             told,
@@ -114,6 +126,7 @@ mod tests {
              of one that lived less than 1 s in 6700 ms\n\
              is stopped by: the message 'shutdown', else INT to its process group, 5 s after TERM; killed 1600 ms later\n\
              at set times: 0 3 * * * and @weekly\n\
+             watches: /srv/src and /srv/app.json without *.tmp and /srv/src/made; started anew 200 ms after the last change\n\
              memory limit: 512.0mb each, looked at every 1 s\n\
              clients wait: 5 s at most\n\
              clients stay: those of one address with one worker\n"

@@ -80,8 +80,12 @@ fn sleeps(line: &str) {
 /// that nothing happens takes half a minute.
 #[test]
 fn supervisors_sleep() {
-    let nodes =
-        ["pm-restart pm-cluster -n 2 node $F/app.js", "pm-cluster -n 2 node $F/app.js", "pm-restart node $F/app.js"];
+    let nodes = [
+        "pm-restart pm-cluster -n 2 node $F/app.js",
+        "pm-cluster -n 2 node $F/app.js",
+        "pm-restart node $F/app.js",
+        "pm-restart --watch $F --watch . pm-cluster -n 2 node $F/app.js",
+    ];
     std::thread::scope(|threads| {
         for line in nodes {
             threads.spawn(move || sleeps(line));

@@ -80,6 +80,7 @@ mod truth;
 mod usage;
 mod waits;
 mod want;
+mod watch;
 
 /// The line that everything serves, with a fixture that answers its pid.
 const MAIN_LINE: &str = "pm-restart --max-mem 512M pm-cluster -n 2 node $F/app.js";

@@ -201,6 +201,12 @@ impl SupervisorLine {
         self.policy.get(SET_TIME)?.as_u64()
     }
 
+    /// Whether its workers are replaced, and those started that have ended, as files change (`--watch`).
+    #[must_use]
+    pub fn watches(&self) -> bool {
+        self.policy.get("watch").and_then(Value::as_array).is_some_and(|paths| !paths.is_empty())
+    }
+
     /// Whether its policy starts nothing again (`--restart never`).
     #[must_use]
     pub fn restarts_never(&self) -> bool {

@@ -3,12 +3,21 @@
 use super::{Aim, Mono, Seat, Slot, Supervisor};
 
 impl Supervisor {
-    /// Notes that a set time has come. A supervisor below has the same policy, and does it itself.
+    /// Notes that a set time has come.
     pub(super) fn on_set_time(&mut self, now: Mono) {
-        let below = self.slots.first().and_then(Slot::incumbent).is_some_and(|worker| worker.supervises);
-        if self.goal != Aim::Run || self.delays_stop() || below {
-            return;
+        if self.starts_anew() {
+            self.start_anew(now);
         }
+    }
+
+    /// Whether it is for us to start all anew: a supervisor below has the same policy, and does it itself.
+    pub(super) fn starts_anew(&self) -> bool {
+        let below = self.slots.first().and_then(Slot::incumbent).is_some_and(|worker| worker.supervises);
+        self.goal == Aim::Run && !self.delays_stop() && !below
+    }
+
+    /// Asks for a roll, and starts who has ended.
+    pub(super) fn start_anew(&mut self, now: Mono) {
         let mut runs = false;
         for slot in self.slots.iter_mut().filter(|slot| !slot.leaving) {
             if matches!(slot.seat, Seat::Down { .. }) {
@@ -24,9 +33,16 @@ impl Supervisor {
         }
     }
 
-    /// Whether a supervisor without workers lives on: its workers have ended by themselves, and a set time starts them.
-    pub(super) fn waits_for_set_time(&self) -> bool {
-        let rests = |slot: &Slot| matches!(slot.seat, Seat::Down { .. });
-        !self.rules.cron.is_empty() && self.goal == Aim::Run && !self.delays_stop() && self.slots.iter().all(rests)
+    /// Whether a supervisor without workers lives on: its workers have ended by themselves, and a set time starts them, or
+    /// a file that changes; that one starts those, too, that have failed too often.
+    pub(super) fn waits_to_start_anew(&self) -> bool {
+        let watches = !self.rules.watch.is_empty();
+        let rests = |slot: &Slot| match slot.seat {
+            Seat::Down { .. } => true,
+            Seat::Failed { .. } => watches,
+            Seat::Backoff { .. } | Seat::Taken(_) => false,
+        };
+        let asked = watches || !self.rules.cron.is_empty();
+        asked && self.goal == Aim::Run && !self.delays_stop() && self.slots.iter().all(rests)
     }
 }

@@ -31,7 +31,7 @@ impl Supervisor {
         let waits = |slot: &Slot| matches!(slot.seat, Seat::Backoff { .. });
         // A roll goes on where everything has failed: its release may be the cure.
         let busy = self.rolls.now.is_some() || self.slots.iter().any(|slot| !slot.is_empty() || waits(slot));
-        if busy || self.waits_for_set_time() {
+        if busy || self.waits_to_start_anew() {
             return;
         }
         if let Some(delayed) = self.delayed_stop {

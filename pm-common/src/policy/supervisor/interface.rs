@@ -111,6 +111,8 @@ pub enum Event {
     Moves,
     /// A time has come at which all workers are replaced (`Rules::cron`).
     SetTime,
+    /// A file that is watched (`Rules::watch`) was written, or is gone; its name for people.
+    FileChanged { file: String, gone: bool },
     /// Stop everything; if somebody insists: now.
     Stop(StopKind, Asker),
     /// Reload, or scale by one.

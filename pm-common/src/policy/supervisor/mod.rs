@@ -6,12 +6,13 @@
 //!
 //! A rule a file: when a worker is ready (`ready`, `listens`, `quiet_worker`), what follows its end (`worker_end`, with the delays
 //! of `policy::rules` and the count of `policy::crash_loop`), when it is killed (`kill_deadline`) or over a limit (`over_limit`); how one is
-//! replaced (`replace_queue`) and all are (`roll`; when not: `roll::abort`; at set times: `cron`); how many there are
+//! replaced (`replace_queue`) and all are (`roll`; when not: `roll::abort`; at set times: `cron`; as files change: `file_changes`); how many there are
 //! (`slot_count`); how everything stops (`stopping`, `stop_delay`) or is given up (`give_up`); what is due (`tick`), and
 //! what a successor of ours takes over (`carry_over`). What goes in and out is `interface`.
 
 mod carry_over;
 mod cron;
+mod file_changes;
 mod give_up;
 mod interface;
 mod kill_deadline;
@@ -41,6 +42,7 @@ use super::states::{SupervisorState, WorkerState};
 use super::time::{Mono, Span};
 use super::worker::{Due, Excuse, Life, Proof, ReadyBy, StopSent, Why, Worker};
 
+use file_changes::Changes;
 use roll::Rolls;
 use stop_delay::DelayedStop;
 use stopping::Stopping;
@@ -94,6 +96,7 @@ pub struct Supervisor {
     replacing: BTreeMap<u32, bool>,
     rolls: Rolls,
     memory_at: Option<Mono>,
+    changes: Changes,
     /// More workers are due to be started than are at a time: the next tick goes on.
     starts_put_off: bool,
     announced: bool,
@@ -126,6 +129,7 @@ impl Supervisor {
             replacing: BTreeMap::new(),
             rolls: Rolls::default(),
             memory_at: None,
+            changes: Changes::default(),
             starts_put_off: false,
             announced: false,
             announce_by: Mono::default(),
@@ -175,6 +179,7 @@ impl Supervisor {
             Event::Stop(kind, asker) => self.on_stop(now, kind, asker, out),
             Event::Moves => self.on_moves(),
             Event::SetTime => self.on_set_time(now),
+            Event::FileChanged { file, gone } => self.on_file_changed(now, file, gone),
             Event::Asked(request) => self.on_asked(now, request, out),
             Event::Tick => self.on_tick(now, out),
         }

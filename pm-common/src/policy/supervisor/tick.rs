@@ -63,6 +63,7 @@ impl Supervisor {
         let announce = waits.then_some(self.announce_by);
         let stop = self.delayed_stop.map(|delayed| delayed.until);
         let others = announce.into_iter().chain(stop).chain(self.memory_deadline()).chain(self.roll_deadline());
+        let others = others.chain(self.changes_deadline());
         seats.chain(workers).chain(others).min()
     }
 }

@@ -6,7 +6,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -14,6 +13,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::app::home::Site;
 use crate::cli::report::{Failure, OrFail};
+use crate::cli::working_dir;
 use crate::policy::supervisor::WhichRelease;
 
 pub mod env_file;
@@ -154,9 +154,7 @@ impl Origin {
         env_file: Option<&Path>,
     ) -> Result<Self, Failure> {
         let program = argv.first().cloned().unwrap_or_default();
-        let current = std::env::current_dir().or_fail(|| "cannot tell the working directory".to_owned())?;
-        let logical = std::env::var_os("PWD").map(PathBuf::from).filter(|pwd| pwd.is_absolute() && same(pwd, &current));
-        let logical = logical.unwrap_or(current);
+        let logical = working_dir::here().or_fail(|| "cannot tell the working directory".to_owned())?;
         Ok(Self { logical, env_file: env_file.map(Path::to_owned), base_env, program })
     }
 
@@ -179,12 +177,6 @@ impl Origin {
         let program = locate(&self.program, &self.logical, path_of(&env));
         Ok(Release { number, directory: Rc::new(directory), env, program })
     }
-}
-
-/// Whether two paths are the same directory, by device and inode.
-fn same(a: &Path, b: &Path) -> bool {
-    let id = |path: &Path| path.metadata().ok().map(|m| (m.dev(), m.ino()));
-    id(a).is_some() && id(a) == id(b)
 }
 
 /// The PATH that counts: the last one set.

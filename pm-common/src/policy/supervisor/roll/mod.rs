@@ -61,6 +61,7 @@ impl Supervisor {
             self.rolls.refuse_waiting();
         } else if self.rolls.now.is_none() {
             self.scale_put_off(now, out);
+            self.changes_if_due(now, out);
             if self.rolls.requested > self.rolls.started {
                 self.begin_roll(now, out);
             }

@@ -4,6 +4,7 @@ mod apart;
 mod baseline;
 mod carried;
 mod carried_seen;
+mod file_changes;
 mod heed_memory;
 mod lag;
 mod memory;

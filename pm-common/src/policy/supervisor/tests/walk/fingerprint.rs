@@ -21,6 +21,9 @@ pub(super) fn fingerprint(world: &World) -> u64 {
     }
     sup.delayed_stop.map(|delay| (delay.until.since(now), delay.stopping.by_above)).hash(&mut h);
     hash_rolls(world, &mut h);
+    let changes = &sup.changes;
+    (changes.early.min(7), changes.not_before.since(now), sup.changes_deadline().map(|at| at.since(now))).hash(&mut h);
+    changes.pending.as_ref().map(|pending| pending.early).hash(&mut h);
     let mut slots: Vec<u64> = (0..).zip(&sup.slots).map(|(number, slot)| hash_slot(world, number, slot)).collect();
     if sup.slots.iter().all(|slot| !slot.leaving) {
         // Nothing but the order of actions depends on a slot's number, until one is scaled away.

@@ -45,6 +45,8 @@ struct Menu {
     shares: bool,
     /// Its policy has set times, which come whenever they like.
     set_times: bool,
+    /// Its policy watches files, which change whenever they like.
+    watches: bool,
     /// The worker may be a supervisor itself.
     below: bool,
     /// Ends other than code 1.
@@ -85,6 +87,8 @@ fn rules(menu: Menu) -> Rules {
         mem_interval: Span(1),
         max_lag: menu.lag.then_some(Span(1)),
         cron: if menu.set_times { vec!["@daily".to_owned()] } else { Vec::new() },
+        watch: if menu.watches { vec!["/srv".to_owned()] } else { Vec::new() },
+        watch_delay: Span(1),
         ..Rules::default()
     }
 }
@@ -124,6 +128,7 @@ fn events(world: &World, menu: Menu) -> Vec<Event> {
         all.extend((resolving && menu.addresses).then_some(Event::Moves));
     }
     all.extend(menu.set_times.then_some(Event::SetTime));
+    all.extend(menu.watches.then(|| Event::FileChanged { file: "app.js".to_owned(), gone: false }));
     if world.asks_for_room() {
         all.extend([Event::Room { left: Some(9), needs: 10 }, Event::Room { left: Some(20), needs: 10 }]);
     }
@@ -277,6 +282,7 @@ const MENU: Menu = Menu {
     stop_delay: Span::ZERO,
     shares: false,
     set_times: false,
+    watches: false,
     below: false,
     codes: &[],
     intensity: 2,
@@ -307,6 +313,13 @@ fn set_times() {
     let menu = Menu { set_times: true, codes: &[Exit::Code(0)], intensity: 1, most_states: CUT, whole: false, ..MENU };
     walk_all("cluster, set times", menu, 2, true, CUT);
     walk_all("pm-restart, set times", Menu { below: true, ..menu }, 1, false, 100);
+}
+
+#[test]
+fn changed_files() {
+    let menu = Menu { watches: true, codes: &[Exit::Code(0)], intensity: 1, most_states: CUT, whole: false, ..MENU };
+    walk_all("cluster, changed files", menu, 2, true, CUT);
+    walk_all("pm-restart, changed files", Menu { below: true, ..menu }, 1, false, 100);
 }
 
 #[test]
