@@ -40,6 +40,7 @@ pm-log	BEHIND	.	.	CHAIN	Writes the lines of CHAIN, or of its input, to files tha
 pm-log	--out	.	FILE	.	where stdout goes [out.log of the app, else stdout]
 pm-log	--err	.	FILE	.	where stderr goes [err.log of the app, else stderr]
 pm-log	--both	.	FILE	.	where both go, beside these
+pm-log	--echo	.	TEXT	.	write each line to our own output, too, with TEXT in front
 pm-log	--time	.	.	.	put the time (UTC) in front of each line
 pm-log	--json	.	.	.	write each line as a JSON object
 pm-log	--max-size	.	SIZE	.	rotate a file before it is larger than this
@@ -176,6 +177,59 @@ pm start	--watch-delay	.	MS	.	not here: a warning
 pm start	--silent	-s	.	.	no table behind it
 pm start	--no-color	.	.	.	no colours
 pm start	--help	-h	.	.	this text
+pm	runtime	.	.	.	Runs a script, or all apps of a file, in front; ends with them. Also as pm-runtime.
+pm runtime	BEHIND	.	.	FILE] [-- ARGS OF THE APP	Runs a script, or all apps of a file, in front; ends with them. Also as pm-runtime.
+pm runtime	--only	.	A,B	.	of a config file: these apps
+pm runtime	--env	.	NAME	.	of a config file: env_NAME over env
+pm runtime	--raw	.	.	.	lines as they are, without the app'\''s name in front
+pm runtime	--json	.	.	.	each line as an object
+pm runtime	--name	-n	NAME	.	its name [after the script]
+pm runtime	--instances	-i	N|max	.	so many; of JavaScript: cluster mode
+pm runtime	--namespace	.	NAME	.	its group of apps
+pm runtime	--cwd	.	DIR	.	where it runs [here]
+pm runtime	--interpreter	.	PROG	.	what runs the script; none: itself
+pm runtime	--interpreter-args	.	ARGS	.	as --node-args
+pm runtime	--node-args	.	ARGS	.	options of Node
+pm runtime	--execute-command	-x	.	.	fork mode
+pm runtime	--exec-mode	.	fork|cluster	.	whether instances share a port
+pm runtime	--sticky	.	.	.	clients of one address stay with one worker
+pm runtime	--reload	.	beside|stop-start	.	new workers beside old ones, or stop-start
+pm runtime	--uid	.	USER	.	run as this user
+pm runtime	--user	-u	USER	.	as --uid
+pm runtime	--gid	.	GROUP	.	and group
+pm runtime	--max-memory-restart	.	SIZE	.	replace a worker above it: 512M
+pm runtime	--max-restarts	.	N	.	give up after so many
+pm runtime	--min-uptime	.	MS	.	up so long, a start has succeeded
+pm runtime	--restart-delay	.	MS	.	wait before each restart
+pm runtime	--exp-backoff-restart-delay	.	MS	.	the same, growing
+pm runtime	--no-autorestart	.	.	.	a job: its end is its end
+pm runtime	--stop-exit-codes	.	N,N	.	after these it stays down
+pm runtime	--kill-timeout	-k	MS	.	for a stop, before KILL
+pm runtime	--wait-ready	.	.	.	ready is: process.send('\''ready'\'')
+pm runtime	--wait-listen	.	.	.	it must listen
+pm runtime	--listen-timeout	.	MS	.	to listen, or be ready, within
+pm runtime	--shutdown-with-message	.	.	.	'\''shutdown'\'' instead of a signal
+pm runtime	--output	-o	FILE	.	what it writes to stdout
+pm runtime	--error	-e	FILE	.	and to stderr
+pm runtime	--log	-l	FILE	.	both
+pm runtime	--disable-logs	.	.	.	no files
+pm runtime	--merge-logs	.	.	.	one file for all workers, as always
+pm runtime	--time	.	.	.	a time in front of each line
+pm runtime	--log-type	.	json	.	each line is an object
+pm runtime	--log-date-format	.	F	.	a time; its format is RFC 3339
+pm runtime	--filter-env	.	PART	.	no variable with it in its name
+pm runtime	--source-map-support	.	.	.	Node'\''s --enable-source-maps
+pm runtime	--no-autostart	.	.	.	write it down, start nothing
+pm runtime	--no-treekill	.	.	.	the signal goes to the program alone
+pm runtime	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
+pm runtime	--cron	-c	T	.	as --cron-restart
+pm runtime	--cron-restart	.	PATTERN	.	restart it at set times: '\''0 3 * * *'\''
+pm runtime	--watch	.	.	.	not here: a warning
+pm runtime	--ignore-watch	.	P	.	not here: a warning
+pm runtime	--watch-delay	.	MS	.	not here: a warning
+pm runtime	--silent	-s	.	.	no table behind it
+pm runtime	--no-color	.	.	.	no colours
+pm runtime	--help	-h	.	.	this text
 pm	stop	.	.	.	Ends apps, all at once; back when they have ended. They stay in the list.
 pm stop	BEHIND	.	.	TARGET	Ends apps, all at once; back when they have ended. They stay in the list.
 pm stop	--only	.	A,B	.	of a config file: these apps
@@ -487,7 +541,7 @@ pm version	--silent	-s	.	.	no table behind it
 pm version	--no-color	.	.	.	no colours
 pm version	--help	-h	.	.	this text
 pm	help	.	.	.	Prints what all verbs are, or one.
-pm help	BEHIND	.	.	start|stop|restart|reload|delete|scale|list|describe|env|id|pid|jlist|prettylist|monit|logs|flush|reset|reloadLogs|sendSignal|send|save|resurrect|cleardump|kill|startup|unstartup|logrotate|init|ping|update|version|help	Prints what all verbs are, or one.
+pm help	BEHIND	.	.	start|runtime|stop|restart|reload|delete|scale|list|describe|env|id|pid|jlist|prettylist|monit|logs|flush|reset|reloadLogs|sendSignal|send|save|resurrect|cleardump|kill|startup|unstartup|logrotate|init|ping|update|version|help	Prints what all verbs are, or one.
 pm help	--silent	-s	.	.	no table behind it
 pm help	--no-color	.	.	.	no colours
 pm help	--help	-h	.	.	this text

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
@@ -192,6 +193,21 @@ pub fn peek_exit(pid: i32) -> Option<Exit> {
 /// Reaps a child that has ended.
 pub fn reap(pid: i32) -> Option<Exit> {
     wait(pid, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+}
+
+/// Reaps any child that has ended, also one that was left to us; `None`: there is none.
+pub fn reap_any() -> Option<(i32, Exit)> {
+    match waitpid(None, Some(WaitPidFlag::WNOHANG)).ok()? {
+        WaitStatus::Exited(pid, code) => Some((pid.as_raw(), Exit::Code(code.to_le_bytes()[0]))),
+        WaitStatus::Signaled(pid, signal, _) => Some((pid.as_raw(), Exit::Signal(signal as u8))),
+        _ => None,
+    }
+}
+
+/// Whether we have any child, ended or not.
+#[must_use]
+pub fn has_children() -> bool {
+    waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT).is_ok()
 }
 
 /// Waits until a child has ended, and reaps it; `None`: it is none of ours.

@@ -13,6 +13,7 @@ use crate::apps::{self, saved};
 use crate::described::config_file::Contents;
 use crate::ecosystem::{self, Context, Plan, RealMachine};
 use crate::launch::caller::{self, Patience};
+use crate::launch::in_front::{self, LineForm};
 use crate::launch::service::{self, Service};
 use crate::launch::stop_first;
 use crate::request::Description;
@@ -89,6 +90,26 @@ impl Planned {
         self.start(|_| true, asked, patience)
     }
 
+    /// The services of those that are wanted, and the plans that are not to be started; what is ignored is said.
+    fn services(&self, wanted: impl Fn(&Plan) -> bool, asked: &Description) -> (Vec<Service>, Vec<&Plan>) {
+        let plans: Vec<&Plan> = self.plans.iter().filter(|plan| wanted(plan)).collect();
+        plans.iter().for_each(|plan| warn(plan));
+        let services = plans.iter().filter_map(|plan| service(plan, &self.context, asked)).collect();
+        (services, plans.into_iter().filter(|plan| !plan.autostart).collect())
+    }
+
+    /// Runs them all in front of this process; comes back when all have ended.
+    ///
+    /// # Errors
+    /// 125: there is no place for apps, or one could not be written down.
+    pub(crate) fn run_in_front(&self, asked: &Description, form: LineForm) -> Result<u8, Failure> {
+        let (services, parking) = self.services(|_| true, asked);
+        if !park(&parking) {
+            return Ok(1);
+        }
+        in_front::run(services, form)
+    }
+
     /// Starts those that are wanted; with `--restart` what runs of them is stopped first.
     ///
     /// # Errors
@@ -99,10 +120,7 @@ impl Planned {
         asked: &Description,
         patience: &Patience,
     ) -> Result<u8, Failure> {
-        let plans: Vec<&Plan> = self.plans.iter().filter(|plan| wanted(plan)).collect();
-        plans.iter().for_each(|plan| warn(plan));
-        let services: Vec<_> = plans.iter().filter_map(|plan| service(plan, &self.context, asked)).collect();
-        let parking: Vec<&Plan> = plans.into_iter().filter(|plan| !plan.autostart).collect();
+        let (services, parking) = self.services(wanted, asked);
         let names: Vec<&str> = parking.iter().map(|plan| plan.start.name.as_str()).collect();
         let ready = match asked.restart {
             true => stop_first::stop_first(&apps::home()?, services, &names),

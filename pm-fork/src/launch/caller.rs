@@ -106,7 +106,7 @@ pub(crate) fn summary(codes: &[u8]) -> u8 {
 
 /// Makes the service's process (`begun` is called then: it goes on whatever becomes of us), and waits until it is the chain.
 /// `None`: that is not to be waited for.
-fn launch(service: &Service, until: Until, begun: impl Fn()) -> Result<Option<Started>, Failure> {
+pub(super) fn launch(service: &Service, until: Until, begun: impl Fn()) -> Result<Option<Started>, Failure> {
     let (reader, writer) = std::io::pipe().or_fail(|| "cannot make a pipe".to_owned())?;
     match daemon::fork().or_fail(|| "cannot fork".to_owned())? {
         Fork::Parent(child) => {

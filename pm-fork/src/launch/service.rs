@@ -13,6 +13,7 @@ use pm_common::app::orphans;
 use pm_common::app::status::Counts;
 use pm_common::cli::chain;
 use pm_common::cli::report::{self, Failure, OrFail as _, reason};
+use pm_common::cli::tables::{self, PM_LOG};
 use pm_common::supervise::release::env_file;
 use pm_common::supervise::worker_env;
 use pm_common::sys::clock;
@@ -22,7 +23,7 @@ use pm_common::sys::process;
 use rustix::fs::{Access, OFlags, access};
 
 use crate::apps::{flush, stdin_fifo};
-use crate::ecosystem::APP_ENV;
+use crate::ecosystem::{APP_ENV, Machine as _, RealMachine};
 use crate::launch::failed;
 
 /// The file with the number of workers that was asked for after the start.
@@ -65,6 +66,37 @@ pub(crate) struct Service {
     pub(crate) sockets: Vec<Passed>,
     /// Why its supervisors will not be able to say how it is.
     pub(crate) unheard: Option<String>,
+    /// What it writes goes to our outputs, too.
+    pub(crate) echo: Option<Echo>,
+}
+
+/// How lines are echoed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Echo {
+    /// What stands in front of each.
+    pub(crate) label: String,
+    /// Each is an object.
+    pub(crate) json: bool,
+}
+
+/// The files of an app whose lines are echoed are for `pm logs`, and small: two for each stream.
+const ROTATION: [&str; 4] = ["--max-size", "10M", "--keep", "1"];
+
+impl Echo {
+    /// The chain with a pm-log that echoes; `tool`: how that is called.
+    fn chain(&self, argv: &[OsString], tool: OsString, files: [(&str, Option<&PathBuf>); 2]) -> Vec<OsString> {
+        let has_writer = argv.first().and_then(|word| tables::tool(word)).is_some_and(|tool| tool.name == PM_LOG.name);
+        let mut words = vec![argv.first().filter(|_| has_writer).cloned().unwrap_or(tool)];
+        words.extend(["--echo".into(), OsString::from(&self.label)]);
+        words.extend(self.json.then(|| "--json".into()));
+        if !has_writer {
+            words.extend(ROTATION.map(OsString::from));
+            let files = files.into_iter().filter_map(|(option, path)| Some((option, path?)));
+            words.extend(files.flat_map(|(option, path)| [option.into(), path.clone().into_os_string()]));
+        }
+        words.extend(argv.iter().skip(usize::from(has_writer)).cloned());
+        words
+    }
 }
 
 impl Service {
@@ -108,11 +140,20 @@ impl Service {
             .and_then(|()| self.check_room(app, before.is_none()))
             .inspect_err(|_| self.forget(app, before.clone()))?;
         let said = self.told(app, [&out, &err]);
-        let done = rustix::stdio::dup2_stdin(&input).and_then(|()| rustix::stdio::dup2_stdout(&out));
-        done.and_then(|()| rustix::stdio::dup2_stderr(&err)).or_fail(|| "cannot redirect".to_owned())?;
+        self.redirect(&input, [&out, &err]).or_fail(|| "cannot redirect".to_owned())?;
         let failed = self.exec(app, pipe, &said);
         self.forget(app, before);
         failed
+    }
+
+    /// An app whose lines are echoed keeps our outputs.
+    fn redirect(&self, input: &File, [out, err]: [&File; 2]) -> io::Result<()> {
+        rustix::stdio::dup2_stdin(input)?;
+        if self.echo.is_none() {
+            rustix::stdio::dup2_stdout(out)?;
+            rustix::stdio::dup2_stderr(err)?;
+        }
+        Ok(())
     }
 
     /// Writes down how it is started, before it is.
@@ -197,6 +238,13 @@ impl Service {
             Some(workers) => chain::with_workers(&self.start.argv, workers),
             None => self.start.argv.clone(),
         };
+        let argv = self.echo.as_ref().map_or_else(
+            || argv.clone(),
+            |echo| {
+                let tool = RealMachine::new(std::env::var_os("PATH")).tool(PM_LOG.name);
+                echo.chain(&argv, tool, [("--out", self.start.out.as_ref()), ("--err", self.start.err.as_ref())])
+            },
+        );
         let Some((program, args)) = argv.split_first() else { return Err(Failure::own("nothing to run")) };
         let mut command = Command::new(program);
         command.args(args).env_clear().envs(self.start.env.iter().map(|(key, value)| (key, value)));

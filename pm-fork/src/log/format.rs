@@ -28,6 +28,13 @@ pub(super) enum Format {
     Time,
     /// An object for each line; the app's name, if it has one.
     Json(Option<String>),
+    /// With a text in front, and perhaps the time behind that.
+    Labelled {
+        /// The text.
+        label: Vec<u8>,
+        /// The time follows.
+        time: bool,
+    },
 }
 
 impl Format {
@@ -36,6 +43,8 @@ impl Format {
         match self {
             Self::Raw => Vec::new(),
             Self::Time => format!("{} ", now.rfc3339()).into_bytes(),
+            Self::Labelled { label, time: false } => label.clone(),
+            Self::Labelled { label, time: true } => [label, now.rfc3339().as_bytes(), b" "].concat(),
             Self::Json(app) => {
                 let mut head =
                     format!("{{\"timestamp\":\"{}\",\"type\":\"{stream}\",\"app\":", now.rfc3339()).into_bytes();
@@ -46,6 +55,15 @@ impl Format {
                 head.extend_from_slice(b",\"message\":");
                 head
             }
+        }
+    }
+
+    /// This format with a text in front of each line; objects stay objects.
+    pub(super) fn labelled(&self, label: &[u8]) -> Self {
+        match self {
+            Self::Json(_) => self.clone(),
+            Self::Raw if label.is_empty() => Self::Raw,
+            other => Self::Labelled { label: label.to_vec(), time: *other == Self::Time },
         }
     }
 

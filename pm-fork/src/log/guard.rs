@@ -134,8 +134,8 @@ fn write(settings: &Settings, source: Source, news: Option<&str>, mut guarded_by
     if let (Some(news), Some(sink)) = (news, sinks.all.get_mut(sinks.err)) {
         sink.say(news, now());
     }
-    let input = |fd, stream, sink| Input::new(fd, stream, sinks.of(sink));
-    let inputs = [input(out.into(), Stream::Out, sinks.out), input(err.into(), Stream::Err, sinks.err)];
+    let input = |fd, stream| Input::new(fd, stream, sinks.of(stream));
+    let inputs = [input(out.into(), Stream::Out), input(err.into(), Stream::Err)];
     let mut writer = Writer::begin(inputs.into(), sinks.all, false)?;
     let mut mark = PidFile::new();
     let _ = lives.write_all(b"w");

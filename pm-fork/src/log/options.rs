@@ -10,7 +10,7 @@ use pm_common::cli::report::{Failure, OrFail as _, reason};
 use super::format::{Format, Wall};
 use super::output_file::{self, LogFile};
 use super::rotation::Rotation;
-use super::sink::Sink;
+use super::sink::{Sink, Stream};
 
 /// The rotated files that are kept, where nothing is said.
 const KEEP: u32 = 10;
@@ -34,6 +34,8 @@ pub(super) struct Settings {
     err: Option<Place>,
     /// For both streams, beside the others.
     both: Option<Place>,
+    /// Each line goes to our own output, too, with this in front.
+    echo: Option<Vec<u8>>,
     format: Format,
     rotation: Rotation,
 }
@@ -45,12 +47,22 @@ pub(super) struct Sinks {
     pub(super) out: usize,
     pub(super) err: usize,
     both: Option<usize>,
+    /// Our own outputs.
+    echo: Option<[usize; 2]>,
 }
 
 impl Sinks {
-    /// All that are for the stream which has this one.
-    pub(super) fn of(&self, stream: usize) -> Vec<usize> {
-        std::iter::once(stream).chain(self.both.filter(|both| *both != stream)).collect()
+    /// All that are for the stream.
+    pub(super) fn of(&self, stream: Stream) -> Vec<usize> {
+        let (own, echo) = match stream {
+            Stream::Out => (self.out, self.echo.map(|[out, _]| out)),
+            Stream::Err => (self.err, self.echo.map(|[_, err]| err)),
+        };
+        let mut all = vec![own];
+        for sink in self.both.into_iter().chain(echo) {
+            all.extend((!all.contains(&sink)).then_some(sink));
+        }
+        all
     }
 }
 
@@ -63,7 +75,8 @@ impl Settings {
         let app = env(home::APP).and_then(|name| name.into_string().ok());
         let app = app.or_else(|| (!is_filter).then(|| home::implied_name(&parsed.rest)));
         let rotation = Rotation { max_size: None, every: None, keep: KEEP };
-        let mut settings = Self { out: own("out.log"), err: own("err.log"), both: None, format: Format::Raw, rotation };
+        let mut settings =
+            Self { out: own("out.log"), err: own("err.log"), both: None, echo: None, format: Format::Raw, rotation };
         let of_chain = parsed.options.iter().find(|(option, _)| is_filter && ["err", "both"].contains(option));
         if let Some((option, _)) = of_chain {
             return Err(Failure::own(format!(
@@ -83,6 +96,7 @@ impl Settings {
             "out" => self.out = Some(place(option, value)?),
             "err" => self.err = Some(place(option, value)?),
             "both" => self.both = Some(place(option, value)?),
+            "echo" => self.echo = Some(value.as_encoded_bytes().to_vec()),
             "json" => self.format = Format::Json(app.map(str::to_owned)),
             "time" if self.format == Format::Raw => self.format = Format::Time,
             "max-size" => self.rotation.max_size = Some(size(option, value)?),
@@ -98,15 +112,19 @@ impl Settings {
         if rotates && self.out.is_none() && self.err.is_none() && self.both.is_none() {
             return Err(Failure::own("there is no file to rotate: give --out, or use pm-fork in front"));
         }
+        if self.echo.is_some() && self.out.is_none() && self.err.is_none() && self.both.is_none() {
+            return Err(Failure::own("--echo without a file: the lines go to our own output anyway"));
+        }
         if kept && !rotates {
             return Err(Failure::own("--keep without --max-size or --every: nothing is rotated"));
         }
         Ok(())
     }
 
-    /// Whether stdout, and stderr, go to a file that we have opened ourselves.
+    /// Whether stdout, and stderr, go to a file that we have opened ourselves, and nowhere else.
     pub(super) const fn have_files(&self) -> (bool, bool) {
-        (self.out.is_some(), self.err.is_some())
+        let echo = self.echo.is_some();
+        (self.out.is_some() && !echo, self.err.is_some() && !echo)
     }
 
     /// Opens the files; without one, an output is what we were given.
@@ -121,7 +139,23 @@ impl Settings {
         }
         let err = all.len() - 1;
         let both = self.both.as_ref().map(|place| self.add(&mut all, place, now)).transpose()?;
-        Ok(Sinks { all, out: 0, err, both })
+        let echo = self.echo.as_ref().map(|label| self.add_echo(&mut all, label)).transpose()?;
+        Ok(Sinks { all, out: 0, err, both, echo })
+    }
+
+    /// The numbers of the sinks that are our own outputs; one sink, if that is one file.
+    fn add_echo(&self, all: &mut Vec<Sink>, label: &[u8]) -> Result<[usize; 2], Failure> {
+        let format = self.format.labelled(label);
+        let inherited = |given: std::io::Result<std::os::fd::OwnedFd>| {
+            let fd = given.or_fail(|| "cannot use the output".to_owned())?;
+            Ok(Sink::new(LogFile::inherited(fd, self.rotation), format.clone()))
+        };
+        let out = inherited(output_file::duplicate(&rustix::stdio::stdout()))?;
+        let err = inherited(output_file::duplicate(&rustix::stdio::stderr()))?;
+        let (first, same) = (all.len(), err.is(&out));
+        all.push(out);
+        all.extend((!same).then_some(err));
+        Ok([first, if same { first } else { first + 1 }])
     }
 
     /// The number of the sink for this file, which may be there already.
@@ -210,6 +244,7 @@ mod tests {
         for (line, said) in [
             ("--max-size 1M", "there is no file to rotate"),
             ("--keep 3 node", "nothing is rotated"),
+            ("--echo x", "without a file"),
             ("--err /x", "there is no chain"),
             ("--both /x", "there is no chain"),
             ("--max-size 10 node", "such as 10M or 500K"),

@@ -11,8 +11,8 @@ use pm_common::sys::process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::format::Wall;
-use super::lines::{LONGEST, Lines};
+use super::format::{Format, Wall};
+use super::lines::{LONGEST, Lines, Piece};
 use super::sink::{Sink, Stream};
 
 /// A batch of objects for many empty lines is far longer than what was read; that memory is not kept.
@@ -79,7 +79,8 @@ pub(super) struct Writer {
     sinks: Vec<Sink>,
     signals: SignalFd,
     read: Vec<u8>,
-    batch: Vec<u8>,
+    /// Memory for batches.
+    batches: Vec<Vec<u8>>,
     /// pm-log ends, too, when nobody reads what it writes: so that who is in front of a filter learns of it.
     is_filter: bool,
 }
@@ -99,7 +100,7 @@ impl Writer {
             .iter()
             .try_for_each(|signal| process::ignore(*signal))
             .or_fail(|| "cannot ignore signals".to_owned())?;
-        Ok(Self { inputs, sinks, signals, read: vec![0; LONGEST], batch: Vec::new(), is_filter })
+        Ok(Self { inputs, sinks, signals, read: vec![0; LONGEST], batches: Vec::new(), is_filter })
     }
 
     /// Says something of its own in a sink.
@@ -168,31 +169,41 @@ impl Writer {
         self.sinks.iter_mut().for_each(|sink| sink.reopen(now));
     }
 
-    /// Reads once, and writes once what that completes.
+    /// Reads once, and writes once what that completes, in each of the formats of its sinks.
     fn take(&mut self, n: usize, now: Wall) {
         let Some(input) = self.inputs.get_mut(n) else { return };
-        let Some(first) = input.sinks.first().and_then(|sink| self.sinks.get(*sink)) else { return };
-        let format = first.format().clone();
-        let (head, batch) = (format.head(input.stream.name(), now), &mut self.batch);
+        let mut forms: Vec<(Format, Vec<u8>, Vec<u8>)> = Vec::new();
+        for sink in input.sinks.iter().filter_map(|sink| self.sinks.get(*sink)) {
+            if forms.iter().all(|(known, ..)| known != sink.format()) {
+                let head = sink.format().head(input.stream.name(), now);
+                forms.push((sink.format().clone(), head, self.batches.pop().unwrap_or_default()));
+            }
+        }
+        let mut add =
+            |piece: Piece<'_>| forms.iter_mut().for_each(|(format, head, batch)| format.append(head, piece, batch));
         match rustix::io::read(&input.fd, &mut self.read) {
             Err(Errno::INTR | Errno::AGAIN) => {}
             // An error (of a terminal that is gone) is an end, too.
             Ok(0) | Err(_) => {
-                input.lines.finish(|piece| format.append(&head, piece, batch));
+                input.lines.finish(&mut add);
                 input.ended = true;
             }
             Ok(n) => {
                 let bytes = self.read.get(..n).unwrap_or_default();
-                input.lines.push(bytes, |piece| format.append(&head, piece, batch));
+                input.lines.push(bytes, &mut add);
             }
         }
         for number in &input.sinks {
-            if let Some(sink) = self.sinks.get_mut(*number) {
+            let Some(sink) = self.sinks.get_mut(*number) else { continue };
+            if let Some((_, _, batch)) = forms.iter().find(|(format, ..)| format == sink.format()) {
                 sink.write(input.stream, batch, now);
             }
         }
-        batch.clear();
-        batch.shrink_to(BATCH_KEPT);
+        for (_, _, mut batch) in forms {
+            batch.clear();
+            batch.shrink_to(BATCH_KEPT);
+            self.batches.push(batch);
+        }
     }
 }
 

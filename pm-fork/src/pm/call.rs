@@ -59,7 +59,12 @@ impl Verb {
 
     /// Whether it takes the option with a config file only: but for `start`, that sets a field of what is described there.
     pub(crate) fn is_for_configs(&self, opt: &Opt) -> bool {
-        self.name != "start" && FIELDS.iter().any(|field| std::ptr::eq(&raw const field.opt, opt))
+        !self.starts_scripts() && FIELDS.iter().any(|field| std::ptr::eq(&raw const field.opt, opt))
+    }
+
+    /// Whether a script can stand behind it, with the fields of an app as options.
+    pub(crate) fn starts_scripts(&self) -> bool {
+        ["start", "runtime"].contains(&self.name)
     }
 
     /// Whether apps can be named behind it.
@@ -152,7 +157,7 @@ impl Call {
     }
 
     fn rest(&mut self, words: Vec<OsString>) -> Result<(), Failure> {
-        if self.verb.name == "start" {
+        if self.verb.starts_scripts() {
             self.args = words;
             return Ok(());
         }
@@ -239,8 +244,8 @@ fn no_option(verb: &Verb, given: &str) -> Failure {
     let why = match (long.and_then(|long| nearest(long, known)), of_start) {
         (Some(near), _) => format!(": is --{near} meant?"),
         (None, _) if long == Some("all") && verb.takes_apps() => format!(": is 'pm {name} all' meant?"),
-        (None, _) if name == "start" => {
-            format!(": an option of the app stands behind --: pm start app.js -- {given}")
+        (None, _) if verb.starts_scripts() => {
+            format!(": an option of the app stands behind --: pm {name} app.js -- {given}")
         }
         (None, Some(field)) if verb.takes_apps() => {
             format!(": it is one of start, and {field} in a config file")

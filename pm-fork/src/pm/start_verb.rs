@@ -14,6 +14,7 @@ use crate::described::config_file::Contents;
 use crate::described::{self, Planned};
 use crate::ecosystem::Plan;
 use crate::launch::caller::{Patience, summary};
+use crate::launch::in_front::LineForm;
 use crate::pm::call::Call;
 use crate::pm::manage_verbs::ours;
 use crate::pm::show_verbs::table;
@@ -165,21 +166,58 @@ fn start_known(call: &Call, apps: &[&App], patience: &Patience) -> Result<u8, Fa
     Ok(summary(&[restart_verb::again(call, &stopped, false, patience)?, code]))
 }
 
-/// This process becomes the chain, as a container wants it. Nobody will write the file with the app's variables, so they
-/// are in the environment.
+/// Runs what is described in the foreground, as a container wants it.
 fn in_the_foreground(call: &Call, target: &str, config: bool) -> Result<u8, Failure> {
     let asked = asked(call, target, config)?;
     let Contents::Described(apps, deploy) = described::read(&asked)? else {
-        return Err(Failure::own(format!("--no-daemon runs what is described, and {target} is a list of saved apps")));
+        return Err(Failure::own(format!(
+            "what runs in the foreground is described, and {target} is a list of saved apps"
+        )));
     };
     let planned = Planned::of(&asked, &apps, &deploy)?;
-    let [plan] = planned.plans.as_slice() else {
-        return Err(Failure::own("--no-daemon runs one app: choose it with --only"));
-    };
     if planned.failed > 0 {
         return Ok(1);
     }
     planned.warn_of_env();
+    let form = if call.has("json") {
+        LineForm::Json
+    } else if call.has("raw") {
+        LineForm::Raw
+    } else {
+        LineForm::Named
+    };
+    match planned.plans.as_slice() {
+        [plan] if form != LineForm::Json => become_chain(plan),
+        _ => {
+            ours()?;
+            planned.run_in_front(&asked, form)
+        }
+    }
+}
+
+/// `pm runtime`: in the foreground, as `pm2-runtime` does.
+pub(crate) fn runtime(call: &Call) -> Result<u8, Failure> {
+    let mut targets = call.targets.iter().map(String::as_str).peekable();
+    // `pm2-runtime start FILE` is the long form.
+    if targets.peek() == Some(&"start") && !Path::new("start").exists() {
+        targets.next();
+    }
+    let nothing = || Failure::own("nothing to run: name a script, or an ecosystem file");
+    let target = targets.next().or_else(|| targets::usual_config()).ok_or_else(nothing)?;
+    if let Some(more) = targets.next() {
+        let all = format!("pm runtime runs one script, or one file with all apps, and not '{more}' beside '{target}'");
+        return Err(Failure::own(format!("{all}; arguments of the app stand behind --")));
+    }
+    let config = targets::is_config(target);
+    if !config {
+        targets::no_file(call)?;
+    }
+    in_the_foreground(call, target, config)
+}
+
+/// What one app comes to: this process becomes its chain. Nobody will write the file with the app's variables, so they are in
+/// the environment.
+fn become_chain(plan: &Plan) -> Result<u8, Failure> {
     described::warn(plan);
     let argv = without_env_file(plan);
     let (program, args) = argv.split_first().ok_or_else(|| Failure::own("nothing to run"))?;

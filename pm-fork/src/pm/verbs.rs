@@ -42,6 +42,19 @@ pub(crate) const VERBS: &[Verb] = &[
         ..Verb::new("start", "[TARGET...] [-- ARGS OF THE APP]", start_verb::run)
     },
     Verb {
+        about: "Runs a script, or all apps of a file, in front; ends with them. Also as pm-runtime.",
+        options: &[
+            ONLY,
+            ENV,
+            switch("raw", "lines as they are, without the app's name in front"),
+            switch("json", "each line as an object"),
+        ],
+        fields: true,
+        example: "pm runtime ecosystem.config.js --env production",
+        made_of: "one app: pm-restart [pm-cluster] node app.js; several: children with a pm-log --echo each",
+        ..Verb::new("runtime", "[FILE] [-- ARGS OF THE APP]", start_verb::runtime)
+    },
+    Verb {
         about: "Ends apps, all at once; back when they have ended. They stay in the list.",
         options: &[ONLY, ENV],
         example: "pm stop web api",

@@ -31,6 +31,7 @@ mod fork_node;
 mod front_boot;
 mod front_logs;
 mod front_mishaps;
+mod front_runtime;
 mod front_shells;
 mod front_start;
 mod front_twice;

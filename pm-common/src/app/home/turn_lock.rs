@@ -42,25 +42,25 @@ impl Turns {
         Some(turns)
     }
 
+    /// Who has the turn with this app now, if that can be seen from here.
+    #[must_use]
+    pub fn whose(&self, app: &str) -> Option<i32> {
+        let mut lock = lock_of(app);
+        let asked = fcntl(&self.file, FcntlArg::F_GETLK(&mut lock));
+        asked.ok().filter(|_| lock.l_type != libc::F_UNLCK as i16 && lock.l_pid > 0).map(|_| lock.l_pid)
+    }
+
     /// Waits until it is our turn with this app, and says whom for. Who needs several takes them in the order of their
     /// names.
     ///
     /// # Errors
     /// The lock cannot be had.
     pub fn take(&self, app: &str) -> io::Result<()> {
-        let lock = libc::flock {
-            l_type: libc::F_WRLCK as i16,
-            l_whence: libc::SEEK_SET as i16,
-            l_start: byte_of(app),
-            l_len: 1,
-            l_pid: 0,
-        };
+        let lock = lock_of(app);
         if fcntl(&self.file, FcntlArg::F_SETLK(&lock)).is_ok() {
             return Ok(());
         }
-        let mut other = lock;
-        if fcntl(&self.file, FcntlArg::F_GETLK(&mut other)).is_ok() && other.l_pid > 0 {
-            let pid = other.l_pid;
+        if let Some(pid) = self.whose(app) {
             report::info(format_args!(
                 "waiting for another restart, reload, scale or delete of app '{app}' to end: pid={pid}"
             ));
@@ -71,6 +71,17 @@ impl Turns {
                 other => return other.map(|_| ()).map_err(io::Error::from),
             }
         }
+    }
+}
+
+/// The lock on a name's byte.
+fn lock_of(app: &str) -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: byte_of(app),
+        l_len: 1,
+        l_pid: 0,
     }
 }
 

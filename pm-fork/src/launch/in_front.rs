@@ -1,0 +1,277 @@
+//! Several apps in front of one process, as a container wants them: all are its children, what they write goes to its outputs
+//! line by line, and it ends when all have ended. As process 1, too: it reaps what is left to it.
+//!
+//! TERM, INT and QUIT go to all apps at once, each of which drains; a second one is passed on as the first. HUP reloads all,
+//! USR1 has all reopen their logs. What another shell does with the apps is theirs: one that is stopped has ended, one that
+//! is started again is waited for.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
+
+use nix::libc;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use pm_common::app::home::{self, Turns};
+use pm_common::cli::report::{self, Failure, OrFail as _};
+use pm_common::policy::exit::Exit;
+use pm_common::policy::time::{Mono, Span};
+use pm_common::sys::{clock, pidfd, process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use serde_json::json;
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::apps;
+use crate::launch::caller::{Until, launch};
+use crate::launch::service::{Echo, Service};
+
+/// Signals that are for the apps, and the news of their ends.
+const HANDLED: [Signal; 6] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD];
+/// How long the writers of the logs may take to write what the apps said last, and what apps left behind to end.
+const LAST_LINES: Span = Span::secs(2);
+/// The colours of names, one after the other (ECMA-48, SGR).
+const COLOURS: [u8; 6] = [36, 32, 33, 35, 34, 31];
+
+/// How lines are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LineForm {
+    /// With the app's name in front, in colours on a terminal.
+    Named,
+    /// As they are.
+    Raw,
+    /// An object for each.
+    Json,
+}
+
+/// One of the apps.
+#[derive(Debug)]
+struct Member {
+    name: String,
+    dir: PathBuf,
+    /// Its outermost process, while it runs.
+    pid: Option<i32>,
+    /// Of one that another shell has started: it may be nobody's child of ours.
+    pidfd: Option<OwnedFd>,
+}
+
+/// The process in front.
+#[derive(Debug)]
+struct InFront {
+    members: Vec<Member>,
+    form: LineForm,
+    signals: SignalFd,
+    /// What the apps were told to end by.
+    stopped_by: Option<Signal>,
+    /// The code of the app that was the first to fail.
+    failed: Option<u8>,
+}
+
+/// Runs the services until all have ended. The code: 0 after TERM and QUIT and when all have ended well, 130 after INT, else
+/// that of the first which failed.
+///
+/// # Errors
+/// 125: no place for apps, or the kernel refuses what it takes.
+pub(crate) fn run(mut services: Vec<Service>, form: LineForm) -> Result<u8, Failure> {
+    process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
+    let home = apps::home()?;
+    let handled: SigSet = HANDLED.into_iter().collect();
+    handled.thread_block().or_fail(|| "cannot block signals".to_owned())?;
+    let signals = SignalFd::with_flags(&handled, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
+    let signals = signals.or_fail(|| "cannot receive signals".to_owned())?;
+    let mut front = InFront { members: Vec::new(), form, signals, stopped_by: None, failed: None };
+    label(&mut services, form);
+    services.iter().for_each(|service| front.start(service));
+    let turns = Turns::new(&home).ok();
+    while front.goes_on(turns.as_ref()) {
+        front.wait(turns.as_ref(), None)?;
+    }
+    front.finish()?;
+    Ok(match front.stopped_by {
+        Some(Signal::SIGINT) => 130,
+        Some(_) => 0,
+        None => front.failed.unwrap_or(0),
+    })
+}
+
+/// What has become of an app, as an object on a line of its own.
+fn event(app: &str, what: &str) -> String {
+    let now = humantime::format_rfc3339_millis(std::time::SystemTime::now());
+    format!("{}\n", json!({ "timestamp": now.to_string(), "type": "event", "app": app, "message": what }))
+}
+
+/// Gives each app its label, all of one width.
+fn label(services: &mut [Service], form: LineForm) {
+    let called = |service: &Service| service.start.called().to_owned();
+    let widest = services.iter().map(|service| called(service).width()).max().unwrap_or(0);
+    let is_terminal = rustix::termios::isatty(rustix::stdio::stdout()) && std::env::var_os("NO_COLOR").is_none();
+    for (service, colour) in services.iter_mut().zip(COLOURS.into_iter().cycle()) {
+        let name = called(service);
+        let blanks = " ".repeat(widest - name.width());
+        let label = match form {
+            LineForm::Named if is_terminal => format!("\x1b[{colour}m{name}{blanks} |\x1b[0m "),
+            LineForm::Named => format!("{name}{blanks} | "),
+            LineForm::Raw | LineForm::Json => String::new(),
+        };
+        service.echo = Some(Echo { label, json: form == LineForm::Json });
+    }
+}
+
+impl InFront {
+    /// One that cannot be started has failed; the others run.
+    fn start(&mut self, service: &Service) {
+        match launch(service, Until::Started, || {}) {
+            Ok(Some(started)) => {
+                self.say(&started.name, &format!("started app '{}' pid={}", started.name, started.pid));
+                let (name, dir, pid) = (started.name, started.dir, Some(started.pid));
+                self.members.push(Member { name, dir, pid, pidfd: None });
+            }
+            Ok(None) => {}
+            Err(Failure { code, message }) => {
+                let name = &service.start.name;
+                self.say(name, &format!("app '{name}' cannot be started: {message}"));
+                self.failed.get_or_insert(code);
+            }
+        }
+    }
+
+    /// Whether an app runs, or is about to: what another shell does with it is looked for where none of ours does.
+    fn goes_on(&mut self, turns: Option<&Turns>) -> bool {
+        self.reap();
+        if self.runs() {
+            return true;
+        }
+        if self.stopped_by.is_some() {
+            return false;
+        }
+        // In this order: who restarts an app has the turn until it runs.
+        let is_restarted = self.members.iter().any(|member| turns.is_some_and(|turns| member.turn(turns).is_some()));
+        for at in 0..self.members.len() {
+            if let Some(pid) = self.members[at].find() {
+                let name = &self.members[at].name;
+                let elsewhere =
+                    format!("app '{name}' was started by another shell pid={pid}: its lines are in pm logs");
+                self.say(name, &elsewhere);
+            }
+        }
+        is_restarted || self.runs()
+    }
+
+    /// Says what has become of an app, in the form of its lines.
+    fn say(&self, app: &str, what: &str) {
+        if self.form == LineForm::Json {
+            report::print_to_stderr(&event(app, what));
+        } else {
+            report::info(what);
+        }
+    }
+
+    fn runs(&self) -> bool {
+        self.members.iter().any(|member| member.pid.is_some())
+    }
+
+    /// Reaps all that has ended.
+    fn reap(&mut self) {
+        while let Some((pid, exit)) = process::reap_any() {
+            if let Some(at) = self.members.iter().position(|member| member.pid == Some(pid)) {
+                self.ended(at, Some(exit));
+            }
+        }
+        for at in 0..self.members.len() {
+            if self.members[at].pidfd.as_ref().is_some_and(|pidfd| !process::exists(pidfd.as_fd())) {
+                self.ended(at, None);
+            }
+        }
+    }
+
+    /// `None`: it was another process's child.
+    fn ended(&mut self, at: usize, exit: Option<Exit>) {
+        let Some(member) = self.members.get_mut(at) else { return };
+        (member.pid, member.pidfd) = (None, None);
+        let how = exit.map_or_else(String::new, |exit| format!(": {exit}"));
+        let name = member.name.clone();
+        let left = self.members.iter().filter(|member| member.pid.is_some()).count();
+        let left = if left == 0 { "none runs any more".to_owned() } else { format!("{left} of the others run") };
+        self.say(&name, &format!("app '{name}' has ended{how}; {left}"));
+        if let (Some(code @ 1..), None) = (exit.map(Exit::code), self.stopped_by) {
+            self.failed.get_or_insert(code);
+        }
+    }
+
+    /// Sleeps until a signal comes, or something that was waited for has ended; `until`: no longer.
+    fn wait(&mut self, turns: Option<&Turns>, until: Option<Mono>) -> Result<(), Failure> {
+        let turn = |member: &Member| pidfd::open(member.turn(turns?)?).ok();
+        let others: Vec<OwnedFd> =
+            if self.runs() { Vec::new() } else { self.members.iter().filter_map(turn).collect() };
+        let own = self.members.iter().filter_map(|member| member.pidfd.as_ref());
+        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        fds.extend(own.chain(&others).map(|fd| PollFd::new(fd, PollFlags::IN)));
+        let left = until.map(|until| until.since(clock::now()));
+        let left = left
+            .map(|left| Timespec { tv_sec: (left.0 / 1_000_000_000) as i64, tv_nsec: (left.0 % 1_000_000_000) as i64 });
+        match poll(&mut fds, left.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(io::Error::from(errno)).or_fail(|| "cannot wait for the apps".to_owned()),
+        }
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            // The terminal was closed: nobody is left to see a reload.
+            let closed = info.ssi_code == libc::SI_KERNEL;
+            match Signal::try_from(info.ssi_signo as i32) {
+                Ok(Signal::SIGCHLD) | Err(_) => {}
+                Ok(Signal::SIGHUP) if closed => self.stop(Signal::SIGTERM),
+                Ok(signal @ (Signal::SIGHUP | Signal::SIGUSR1)) => self.pass_on(signal),
+                Ok(signal) => self.stop(signal),
+            }
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, signal: Signal) {
+        self.stopped_by.get_or_insert(signal);
+        self.pass_on(signal);
+    }
+
+    fn pass_on(&self, signal: Signal) {
+        for member in &self.members {
+            let Some(pid) = member.pid else { continue };
+            // It is a child that we have not reaped, or is known by its pidfd.
+            let sent = match &member.pidfd {
+                Some(pidfd) => process::signal(pidfd.as_fd(), signal as u8),
+                None => process::signal_pid(pid, signal),
+            };
+            if let Err(error) = sent {
+                let why = report::reason(&error);
+                report::warning(format_args!("app '{}': cannot send {signal} to pid={pid}: {why}", member.name));
+            }
+        }
+    }
+
+    /// Waits for the last lines.
+    fn finish(&mut self) -> Result<(), Failure> {
+        let until = clock::now() + LAST_LINES;
+        loop {
+            self.reap();
+            if !process::has_children() || until <= clock::now() {
+                return Ok(());
+            }
+            self.wait(None, Some(until))?;
+        }
+    }
+}
+
+impl Member {
+    fn turn(&self, turns: &Turns) -> Option<i32> {
+        turns.whose(&self.name)
+    }
+
+    /// Finds the process of an app that another shell has started.
+    fn find(&mut self) -> Option<i32> {
+        let pid = home::holder(&self.dir).ok()??.filter(|_| self.pid.is_none())?;
+        let pidfd = pidfd::open(pid).ok()?;
+        // It may have ended, and another have its number.
+        home::holder(&self.dir).ok().filter(|holder| *holder == Some(Some(pid)))?;
+        (self.pid, self.pidfd) = (Some(pid), Some(pidfd));
+        Some(pid)
+    }
+}
