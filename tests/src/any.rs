@@ -11,6 +11,18 @@ use crate::load::{Load, Style};
 use crate::scene::Scene;
 use crate::{bins, proc, roll, stat};
 
+/// The end of a Python server: it listens on the socket `ours`, and answers its pid, one client at a time.
+pub const ANSWERS: &str = "\
+ours.listen(128)
+while True:
+    client, _ = ours.accept()
+    client.recv(4096)
+    pid = str(os.getpid())
+    head = 'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: '
+    client.sendall((head + str(len(pid)) + '\\r\\n\\r\\n' + pid).encode())
+    client.close()
+";
+
 /// Where `scripts/test` built and fetched the servers.
 ///
 /// # Panics

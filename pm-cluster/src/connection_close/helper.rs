@@ -58,21 +58,8 @@ impl Helper {
         let (processes, ports) = (list(processes), list(ports));
         let words = ["pm-cluster".to_owned(), ARGUMENT.to_owned(), processes, ports, seconds.to_string()];
         let argv = words.map(OsString::from);
-        let child = process::spawn(Launch {
-            program: Path::new("/proc/self/exe"),
-            argv: &argv,
-            directory: root.as_fd(),
-            env: Vec::new(),
-            out: Some(out),
-            err: None,
-            keep: Vec::new(),
-            input: false,
-            place: None,
-            watch: None,
-            traceable: false,
-            sockets: Vec::new(),
-            alone: true,
-        });
+        let bare = Launch::bare(Path::new("/proc/self/exe"), &argv, root.as_fd());
+        let child = process::spawn(Launch { out: Some(out), ..bare });
         child.map(|child| Self { child, says }).map_err(|failed| report::reason(&failed.error))
     }
 

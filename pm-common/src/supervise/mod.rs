@@ -3,8 +3,9 @@
 //! One thread, one poll(2), one deadline. A tool adds what is its own through [`Adapter`]: pm-cluster its sockets and
 //! Node's protocol; programs that share nothing have [`Alone`].
 //!
-//! `perform` does what the machine says; `on_notify` (`policy::trusted_sender`: whom) and `notify` are what workers say, `notify_send` and
-//! `service_manager` what we do; `processes` and `offspring` have them and their memory. `store`, `journal`, `succession` outlive us.
+//! `perform` does what the machine says; `on_notify` (`policy::trusted_sender`: whom) and `notify` are what workers say,
+//! `notify_send` and `service_manager` what we do; `processes`, `offspring` and `worker_memory` are about those that run,
+//! `release` and `worker_env` what they are started from. `store`, `journal`, `succession` outlive us.
 
 mod adapter;
 mod alone;
@@ -31,6 +32,7 @@ mod stdin;
 pub mod store;
 pub mod succession;
 pub mod worker_env;
+mod worker_memory;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;

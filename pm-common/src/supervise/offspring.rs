@@ -1,5 +1,4 @@
-//! What workers have started and left: orphans come to us, and each is of the worker that it was started by. With the tree below
-//! the worker they are what counts to its memory limit (`memory_of`).
+//! What workers have started and left: orphans come to us, and each is of the worker that it was started by.
 //!
 //! A process says in its environment by which worker it was started (NOTIFY_SOCKET has another name for each). One that
 //! was started without is known by its parent, if it was seen below a worker while that lived. What is made an app of its
@@ -35,7 +34,7 @@ pub(super) struct Orphans {
     /// Whose new ones were found since they were last told to end.
     news: Vec<WorkerId>,
     /// The orphans were looked for in this turn of the loop.
-    fresh: bool,
+    pub(super) fresh: bool,
     /// A person was told that a program makes itself a daemon.
     daemon_said: bool,
 }
@@ -110,7 +109,7 @@ impl<A: Adapter> Supervise<A> {
     }
 
     /// The orphans of this worker; what has become an app of its own since is none.
-    fn orphans_of(&mut self, id: WorkerId) -> Vec<i32> {
+    pub(super) fn orphans_of(&mut self, id: WorkerId) -> Vec<i32> {
         for pid in self.orphans.of(Owner::Worker(id)) {
             if let Some(stat) = self.proc.stat(pid)
                 && self.owner(&stat) == Owner::OtherApp
@@ -155,16 +154,6 @@ impl<A: Adapter> Supervise<A> {
         let own = self.publisher.directory();
         let tree = self.proc.tree_of_app(leader, own, |stat| !procfs::is_supervisor(stat));
         process.seen = tree.iter().filter(|s| s.pid != leader).map(|s| (s.pid, s.start_time)).collect();
-    }
-
-    /// The memory of a worker's tree, and of what it left, in bytes; `None` if it is gone.
-    pub(super) fn memory_of(&mut self, id: WorkerId, limit: u64) -> Option<u64> {
-        if !self.orphans.fresh {
-            self.look_for_orphans();
-        }
-        let orphans = self.orphans_of(id);
-        let leader = self.processes.get(&id).filter(|p| p.is_running())?.child.pid;
-        self.proc.effective_memory(leader, &orphans, limit)
     }
 
     /// The living processes that belong to a worker whose leader has ended.

@@ -15,7 +15,6 @@ use crate::policy::record::{Record, some_of};
 use crate::policy::supervisor::{Action, Event, Request, WhichRelease};
 use crate::policy::worker::ReadyBy;
 use crate::supervise::notify::{Assignment, NotifySocket};
-use crate::sys::clock;
 use crate::sys::fd_limit;
 use crate::sys::process::{self, Launch, SpawnError};
 
@@ -199,26 +198,6 @@ impl<A: Adapter> Supervise<A> {
             let (slot, pid) = (id.slot, process.child.pid);
             report::info(format_args!("a worker was suspended, and goes on to end slot={slot} pid={pid}"));
         }
-    }
-
-    fn measure(&mut self, id: WorkerId) {
-        let limit = self.machine.rules().max_mem.unwrap_or(u64::MAX);
-        self.remember_offspring(id);
-        if let Some(bytes) = self.memory_of(id, limit) {
-            self.events.push_back(Event::Memory(id, bytes));
-        }
-    }
-
-    fn look_for_room(&mut self) {
-        let left = self.adapter.memory_left();
-        if left.is_some() && self.largest_pace.is_over() {
-            let begun = clock::now();
-            let workers: Vec<WorkerId> = self.processes.keys().copied().collect();
-            let bytes = workers.into_iter().filter_map(|id| self.memory_of(id, u64::MAX));
-            self.largest = bytes.max().unwrap_or_default();
-            self.largest_pace.done(begun);
-        }
-        self.events.push_back(Event::Room { left, needs: self.largest });
     }
 
     fn forward(&mut self, id: WorkerId, request: Request) {

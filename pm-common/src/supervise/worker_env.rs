@@ -1,4 +1,5 @@
-//! The environment of workers: what each link sets for its children, and what it drops.
+//! The environment of workers: what each link sets for its children, and what it drops. Which one a reload gives is
+//! decided where a `release` is resolved.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};

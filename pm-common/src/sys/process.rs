@@ -48,6 +48,28 @@ pub struct Launch<'a> {
     pub alone: bool,
 }
 
+impl<'a> Launch<'a> {
+    /// Starts a program that gets nothing but its arguments: no environment, no input, none of our descriptors but outputs.
+    #[must_use]
+    pub fn bare(program: &'a Path, argv: &'a [OsString], directory: BorrowedFd<'a>) -> Self {
+        Self {
+            program,
+            argv,
+            directory,
+            env: Vec::new(),
+            input: false,
+            out: None,
+            err: None,
+            keep: Vec::new(),
+            place: None,
+            watch: None,
+            traceable: false,
+            sockets: Vec::new(),
+            alone: true,
+        }
+    }
+}
+
 /// A process that we started and have not reaped: its pid cannot be another's.
 #[derive(Debug)]
 pub struct Child {

@@ -2,6 +2,7 @@
 //! workers have.
 
 use nix::sys::signal::Signal;
+use pm_tests::any::ANSWERS;
 use pm_tests::http::{Connection, Miss};
 use pm_tests::load::{Load, Style};
 use pm_tests::scene::Scene;
@@ -20,14 +21,7 @@ fn python(scene: &Scene, before: &str) -> String {
          \x20   one.bind((host, port))\n\
          \x20   return one\n\
          {before}\n\
-         ours.listen(128)\n\
-         while True:\n\
-         \x20   client, _ = ours.accept()\n\
-         \x20   client.recv(4096)\n\
-         \x20   pid = str(os.getpid())\n\
-         \x20   head = 'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: '\n\
-         \x20   client.sendall((head + str(len(pid)) + '\\r\\n\\r\\n' + pid).encode())\n\
-         \x20   client.close()\n"
+         {ANSWERS}"
     );
     format!("/usr/bin/python3 {}", scene.file("ports.py", &script).display())
 }

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use nix::sys::signal::Signal::SIGKILL;
+use pm_tests::any::ANSWERS;
 use pm_tests::chain::{Chain, Stream};
 use pm_tests::http::{Connection, Miss};
 use pm_tests::load::{Load, Style};
@@ -33,14 +34,7 @@ fn python(scene: &Scene, look: &str) -> String {
          ours = socket.socket()\n\
          ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
          ours.bind((bound, port))\n\
-         ours.listen(128)\n\
-         while True:\n\
-         \x20   client, _ = ours.accept()\n\
-         \x20   client.recv(4096)\n\
-         \x20   pid = str(os.getpid())\n\
-         \x20   head = 'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: '\n\
-         \x20   client.sendall((head + str(len(pid)) + '\\r\\n\\r\\n' + pid).encode())\n\
-         \x20   client.close()\n"
+         {ANSWERS}"
     );
     format!("/usr/bin/python3 {}", scene.file("connects.py", &script).display())
 }

@@ -8,6 +8,15 @@ use nix::unistd::Pid;
 use pm_tests::front::Front;
 use pm_tests::{proc, wait};
 
+/// An app that says when it is up and when it has begun to stop, and ends once there is the file `go`.
+pub(crate) const STOPS_ONCE_LET: &str = "const { existsSync, writeFileSync } = require('fs')\n\
+         setInterval(() => {}, 1e6)\n\
+         process.on('SIGINT', () => {\n\
+           writeFileSync('stops', '')\n\
+           setInterval(() => existsSync('go') && process.exit(0), 20)\n\
+         })\n\
+         writeFileSync('up', '')\n";
+
 /// One that an earlier version has let pass.
 #[test]
 fn a_name_that_looks_like_an_option_is_found_behind_two_dashes() {
@@ -145,16 +154,7 @@ fn a_script_that_is_gone_does_not_end_what_runs() {
 #[test]
 fn a_restart_that_is_interrupted_leaves_no_app_stopped() {
     let front = Front::new();
-    let _ = front.scene.file(
-        "slow.js",
-        "const { existsSync, writeFileSync } = require('fs')\n\
-         setInterval(() => {}, 1e6)\n\
-         process.on('SIGINT', () => {\n\
-           writeFileSync('stops', '')\n\
-           setInterval(() => existsSync('go') && process.exit(0), 20)\n\
-         })\n\
-         writeFileSync('up', '')\n",
-    );
+    let _ = front.scene.file("slow.js", STOPS_ONCE_LET);
     front.ok("start slow.js --kill-timeout 60000");
     front.ok("start idle.js");
     for name in ["idle", "slow"] {

@@ -8,6 +8,7 @@ use pm_tests::chain::Chain;
 use pm_tests::front::Front;
 use pm_tests::{http, proc, stat, wait};
 
+use super::front_mishaps::STOPS_ONCE_LET;
 use super::orphans::supervisors;
 
 /// A wait for a supervisor that is suspended ends by itself; here it may take so many seconds.
@@ -268,16 +269,7 @@ fn who_interrupts_a_wait_hears_what_goes_on_and_what_is_not_done() {
 #[test]
 fn who_interrupts_starts_has_all_of_them_and_is_told() {
     let front = Front::new();
-    let _ = front.scene.file(
-        "slow.js",
-        "const { existsSync, writeFileSync } = require('fs')\n\
-         setInterval(() => {}, 1e6)\n\
-         process.on('SIGINT', () => {\n\
-           writeFileSync('stops', '')\n\
-           setInterval(() => existsSync('go') && process.exit(0), 20)\n\
-         })\n\
-         writeFileSync('up', '')\n",
-    );
+    let _ = front.scene.file("slow.js", STOPS_ONCE_LET);
     let _ = front.scene.file(
         "all.config.js",
         "module.exports = ['a', 'b', 'c'].map(name =>

@@ -67,21 +67,8 @@ impl Run {
         let mut env = start.env.clone();
         env.extend(variables(who, at, start.pid, port));
         let argv = ["sh".into(), "-c".into(), command.clone()];
-        let child = process::spawn(Launch {
-            program: Path::new("/bin/sh"),
-            argv: &argv,
-            directory: start.directory.as_fd(),
-            env,
-            out: Some(theirs),
-            err: Some(both),
-            keep: Vec::new(),
-            input: false,
-            place: None,
-            watch: None,
-            traceable: false,
-            sockets: Vec::new(),
-            alone: true,
-        });
+        let bare = Launch::bare(Path::new("/bin/sh"), &argv, start.directory.as_fd());
+        let child = process::spawn(Launch { env, out: Some(theirs), err: Some(both), ..bare });
         let child = child.map_err(|failed| cannot(failed.error))?;
         Ok(Self { child, output: Some(output), last: Vec::new() })
     }

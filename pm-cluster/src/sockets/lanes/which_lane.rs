@@ -62,10 +62,15 @@ impl Lanes {
     pub(crate) fn vacate(&mut self, who: WorkerId) {
         let others = |lane: &Lane| lane.holder.is_some_and(|h| h.slot == who.slot && h != who);
         let slot_served = self.clients_wait_for_next(who) || self.lanes.iter().any(others);
-        let mut let_go = Vec::new();
         self.keep_for_clients_of(who);
+        self.let_go(slot_served, |lane| lane.is_let_go_by(who));
+    }
+
+    /// Has the lanes that go wait for a worker; `slot_served`: for anybody's.
+    fn let_go(&mut self, slot_served: bool, goes: impl Fn(&mut Lane) -> bool) {
+        let mut let_go = Vec::new();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if !lane.is_let_go_by(who) {
+            if !goes(lane) {
                 continue;
             }
             let_go.push(index);
@@ -117,23 +122,7 @@ impl Lanes {
 
     /// Lanes of the worker that are not among the sockets that it has are kept for its slot.
     pub(crate) fn leave_closed(&mut self, who: WorkerId, held: &BTreeSet<u64>) {
-        let mut let_go = Vec::new();
         let slot_served = self.clients_wait_for_next(who);
-        for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.holder == Some(who)) {
-            if !held.contains(&lane.inode) {
-                let_go.push(index);
-                if lane.falls_back() {
-                    continue;
-                }
-                if slot_served {
-                    lane.slot = None;
-                }
-                let _ = socket::set_nonblocking(&lane.fd, true);
-            }
-        }
-        if !let_go.is_empty() {
-            self.revive(&let_go);
-            self.steer();
-        }
+        self.let_go(slot_served, |lane| lane.holder == Some(who) && !held.contains(&lane.inode));
     }
 }

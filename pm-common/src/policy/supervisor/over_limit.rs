@@ -1,5 +1,5 @@
-//! Workers over a limit: of memory, of the time that a lane may stand still. What counts to a worker's memory (its
-//! processes, and those that it left) is measured in `supervise::offspring::memory_of`, for `Action::Measure`.
+//! Workers over a limit: of memory, of the time that a lane may stand still. What counts to a worker's memory is
+//! measured in `supervise::worker_memory`, for `Action::Measure`.
 
 use super::super::lag::Stall;
 use super::roll::AbortReason;

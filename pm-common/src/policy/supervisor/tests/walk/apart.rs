@@ -19,25 +19,12 @@ fn one_apart_excuses() {
 
 #[test]
 fn two_apart_of_everything() {
-    let menu = Menu {
-        spawn_fails: true,
-        memory: true,
-        reload: true,
-        scale: true,
-        leftovers: true,
-        addresses: true,
-        excuses: true,
-        codes: &[Exit::Code(0)],
-        most_states: NEAR,
-        whole: false,
-        ..SLOW
-    };
+    let menu = Menu { most_states: NEAR, ..EVERYTHING };
     walk_all("two apart, everything", menu, 2, false, NEAR);
 }
 
 #[test]
 fn three_apart_by_twos() {
-    let roll = RollRule { parallel: 2, soak: Span(1), overlap: 2, heeds_memory: false };
-    let menu = Menu { reload: true, roll, most_states: NEAR, whole: false, ..SLOW };
+    let menu = Menu { reload: true, roll: BY_TWOS, most_states: NEAR, whole: false, ..SLOW };
     walk_all("three apart, two at a time", menu, 3, false, NEAR);
 }

@@ -334,6 +334,22 @@ const CUT: usize = 15_000;
 /// Where nothing fails quickly there is no backoff, and the states are few enough for more events.
 const SLOW: Menu = Menu { intensity: 1, stable: Span::ZERO, backoff: Span(1), from_ready: true, ..MENU };
 
+/// Of everything that befalls a cluster whose old workers end first.
+const EVERYTHING: Menu = Menu {
+    spawn_fails: true,
+    memory: true,
+    reload: true,
+    scale: true,
+    leftovers: true,
+    addresses: true,
+    excuses: true,
+    codes: &[Exit::Code(0)],
+    whole: false,
+    ..SLOW
+};
+
+const BY_TWOS: RollRule = RollRule { parallel: 2, soak: Span(1), overlap: 2, heeds_memory: false };
+
 #[test]
 fn cluster_reload_and_scale() {
     let menu = Menu { reload: true, scale: true, most_states: CUT, whole: false, ..SLOW };
@@ -347,8 +363,7 @@ fn cluster_reload() {
 
 #[test]
 fn cluster_of_three_by_twos() {
-    let roll = RollRule { parallel: 2, soak: Span(1), overlap: 2, heeds_memory: false };
-    let menu = Menu { reload: true, roll, most_living: 6, most_states: CUT, whole: false, ..SLOW };
+    let menu = Menu { reload: true, roll: BY_TWOS, most_living: 6, most_states: CUT, whole: false, ..SLOW };
     walk_all("cluster of three, two at a time", menu, 3, true, CUT);
 }
 
@@ -372,9 +387,16 @@ fn cluster_lag() {
 
 #[test]
 fn cluster_of_three_lag_and_memory_by_twos() {
-    let roll = RollRule { parallel: 2, soak: Span(1), overlap: 2, heeds_memory: false };
-    let menu =
-        Menu { lag: true, memory: true, reload: true, roll, most_living: 6, most_states: CUT, whole: false, ..SLOW };
+    let menu = Menu {
+        lag: true,
+        memory: true,
+        reload: true,
+        roll: BY_TWOS,
+        most_living: 6,
+        most_states: CUT,
+        whole: false,
+        ..SLOW
+    };
     walk_all("cluster of three, lag, memory and reload", menu, 3, true, CUT);
 }
 

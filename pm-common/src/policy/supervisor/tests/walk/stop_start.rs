@@ -25,25 +25,12 @@ fn two_slots_lag_and_memory() {
 
 #[test]
 fn two_slots_of_everything() {
-    let menu = Menu {
-        spawn_fails: true,
-        memory: true,
-        lag: true,
-        scale: true,
-        leftovers: true,
-        addresses: true,
-        excuses: true,
-        codes: &[Exit::Code(0)],
-        most_states: NEAR,
-        whole: false,
-        ..ENDS_FIRST
-    };
+    let menu = Menu { lag: true, shares: true, most_states: NEAR, ..EVERYTHING };
     walk_all("stop-start, everything", menu, 2, false, NEAR);
 }
 
 #[test]
 fn three_slots_by_twos() {
-    let roll = RollRule { parallel: 2, soak: Span(1), overlap: 2, heeds_memory: false };
-    let menu = Menu { memory: true, roll, most_living: 6, most_states: NEAR, whole: false, ..ENDS_FIRST };
+    let menu = Menu { memory: true, roll: BY_TWOS, most_living: 6, most_states: NEAR, whole: false, ..ENDS_FIRST };
     walk_all("stop-start, three slots, two at a time", menu, 3, false, NEAR);
 }
