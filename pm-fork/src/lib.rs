@@ -22,7 +22,7 @@ pub mod pm;
 mod request;
 
 use apps::{flush, saved, scale, signals, stdin_fifo, stop};
-use launch::caller::{self, Patience};
+use launch::parent::{self, Patience};
 use request::{Act, Request};
 
 /// Runs the tool; the arguments are those after the program's name.
@@ -40,7 +40,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         apps::home()?.check_ours()?;
     }
     match request {
-        Request::Chain(service) => caller::start(*service, &patience),
+        Request::Chain(service) => parent::start(*service, &patience),
         Request::Described(asked) => described::run(&asked, &patience),
         Request::Known(act, names) => known(&act, &names, &patience),
     }

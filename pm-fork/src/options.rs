@@ -15,7 +15,7 @@ use pm_common::sys::listen_fds;
 use crate::apps;
 use crate::apps::scale::Scale;
 use crate::apps::signals::Signal;
-use crate::launch::caller::{Patience, Until};
+use crate::launch::parent::{Patience, Until};
 use crate::launch::service::{self, Service};
 use crate::request::{Act, Again, Description, Request};
 

@@ -59,7 +59,7 @@ impl FanoutQuestion {
     /// Finds out.
     ///
     /// # Errors
-    /// Something is lacking that may be there later (`limits::is_want`).
+    /// Something is lacking that may be there later (`fd_limit::is_want`).
     pub(crate) fn answer(&self) -> io::Result<Answer> {
         if self.asks_for_all() {
             // A filter would cost it a part of each system call, and without privileges its sudo.

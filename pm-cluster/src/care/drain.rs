@@ -1,6 +1,6 @@
 //! The drain of a worker that knows nothing of it: steered away, it is watched until its connections are done.
 //!
-//! Clients that keep their connections busy after `QUIET` are told to move on by `closing`: in a drain (not in a stop of the
+//! Clients that keep their connections busy after `QUIET` are told to move on by `connection_close`: in a drain (not in a stop of the
 //! whole cluster) where connections may linger, unless that is turned off.
 //!
 //! No event tells of that, so for the time of a drain it is looked at now and then. How long a drain may take, and idle

@@ -1,5 +1,6 @@
-//! The closing of busy connections for a server that cannot be told: in a drain, a helper process traces the worker and
-//! writes `Connection: close` into the heads of its next responses, in place.
+//! When a client hears `Connection: close`. A worker of Node says it in its drain, by the preload script (pm-common's
+//! `node/preload/drain.cjs`). For a server that cannot be told, a helper process traces the worker in its drain, and writes
+//! it into the heads of the next responses to clients that stay busy, in place.
 //!
 //! `head` is what is written over, `ptrace_stop` what to do when a thread stops (both pure); `tracer` does it, in the process
 //! of `helper`, which may be killed at any moment: the kernel lets the worker go on. When it is begun, and for which drains,

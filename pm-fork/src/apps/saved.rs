@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::apps::{self, known, write_down};
 use crate::described::config_file::{self, Saved};
-use crate::launch::caller::{self, Patience};
+use crate::launch::parent::{self, Patience};
 use crate::launch::service::{self, Service, WORKERS};
 use crate::launch::stop_first::{self, Ready};
 use crate::request::{Again, Description};
@@ -37,7 +37,7 @@ pub(crate) fn again(names: &[String], how: &Again, patience: &Patience) -> Resul
         true => stop_first::stop_first(&home, services, &[]),
         false => Ready::all(services),
     };
-    let code = caller::summary(&caller::start_all(&ready, patience)?);
+    let code = parent::summary(&parent::start_all(&ready, patience)?);
     Ok(if failed || ready.failed { 1 } else { code })
 }
 
@@ -204,7 +204,7 @@ pub(crate) fn run(asked: &Description, saved: Vec<Saved>, patience: &Patience) -
             report::fatal(failure, &[]);
         }
     }
-    let code = caller::summary(&caller::start_all(&Ready::all(services), patience)?);
+    let code = parent::summary(&parent::start_all(&Ready::all(services), patience)?);
     Ok(if failed { 1 } else { code })
 }
 

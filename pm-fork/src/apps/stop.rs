@@ -195,7 +195,9 @@ impl Stopping {
 
     /// Whether it goes on.
     fn look(&mut self, home: &Home, deadline: Option<Mono>) -> Result<bool, Failure> {
-        if !procfs::is_alive(self.pid, self.start) {
+        // Where the first of several threads has ended, as Node's does, the others have the lock for a moment longer.
+        let is_ending = || apps::holder(&self.dir, &self.name).map(|holder| holder == Some(self.pid));
+        if !procfs::is_alive(self.pid, self.start) && !is_ending()? {
             return self.ended(home);
         }
         // Also later: a SIGSTOP may have been under way when it was told.

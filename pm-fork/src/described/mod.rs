@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use crate::apps::{self, saved};
 use crate::described::config_file::Contents;
 use crate::ecosystem::{self, Context, Plan, RealMachine};
-use crate::launch::caller::{self, Patience};
 use crate::launch::in_front::{self, LineForm};
+use crate::launch::parent::{self, Patience};
 use crate::launch::service::{self, Service};
 use crate::launch::stop_first;
 use crate::request::Description;
@@ -127,8 +127,8 @@ impl Planned {
             false => stop_first::Ready::all(services),
         };
         let parked = park(&parking);
-        let codes = caller::start_all(&ready, patience)?;
-        Ok(if parked && !ready.failed { caller::summary(&codes) } else { 1 })
+        let codes = parent::start_all(&ready, patience)?;
+        Ok(if parked && !ready.failed { parent::summary(&codes) } else { 1 })
     }
 }
 

@@ -23,7 +23,7 @@ use serde_json::json;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::apps;
-use crate::launch::caller::{Until, launch};
+use crate::launch::parent::{Until, launch};
 use crate::launch::service::{Echo, Service};
 
 /// Signals that are for the apps, and the news of their ends.

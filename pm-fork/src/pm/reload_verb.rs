@@ -18,7 +18,7 @@ use crate::described::update::{self, Action};
 use crate::described::{self, Planned};
 use crate::ecosystem::Plan;
 use crate::launch::awaited::served;
-use crate::launch::caller::{Patience, summary};
+use crate::launch::parent::{Patience, summary};
 use crate::pm::call::Call;
 use crate::pm::manage_verbs::ours;
 use crate::pm::targets;

@@ -6,7 +6,7 @@ use pm_stat::App;
 use crate::apps::saved;
 use crate::described;
 use crate::described::config_file::Contents;
-use crate::launch::caller::{Patience, summary};
+use crate::launch::parent::{Patience, summary};
 use crate::pm::call::Call;
 use crate::pm::manage_verbs::ours;
 use crate::pm::reload_verb::{reload_all, reload_described};

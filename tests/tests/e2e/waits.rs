@@ -298,3 +298,31 @@ fn who_interrupts_starts_has_all_of_them_and_is_told() {
     two.signal(SIGINT);
     two.line("not waited for any longer: the start goes on (not begun: idle.js); pm list shows it");
 }
+
+/// As where Node ends: its first thread may be gone while others still have the lock of the app.
+#[test]
+fn a_delete_waits_for_the_last_thread_of_what_has_no_supervisor() {
+    let front = Front::new();
+    let server = front.scene.file(
+        "threads.py",
+        "import ctypes, os, platform, signal, threading, time\n\
+         def last():\n\
+         \x20   while not os.path.exists('go'):\n\
+         \x20       time.sleep(0.02)\n\
+         \x20   os._exit(0)\n\
+         exit = 60 if platform.machine() == 'x86_64' else 93 # of this thread alone\n\
+         signal.signal(signal.SIGTERM, lambda *_: ctypes.CDLL(None).syscall(exit, 0))\n\
+         threading.Thread(target=last).start()\n\
+         open('up', 'w')\n\
+         while True:\n\
+         \x20   signal.pause()\n",
+    );
+    let started = pm_tests::fork::run(&front.scene, &format!("--name x /usr/bin/python3 {}", server.display()));
+    let _ = started.ok();
+    wait::until("it to know how to stop", || front.scene.dir().join("up").exists().then_some(()));
+    let delete = front.start(&["delete", "x"]);
+    delete.line("waiting for 'x' to finish");
+    let _ = front.scene.file("go", "");
+    assert_eq!(delete.wait().code(), Some(0), "{}", delete.output());
+    assert_eq!(front.list(), [""; 0]);
+}

@@ -1,4 +1,5 @@
-//! A release: what workers are started from. The working directory (held open), the environment and the program.
+//! A release: what workers are started from, as the last reload found it: the working directory (held open), the environment
+//! and the program.
 //!
 //! Only a roll resolves a new one, from the logical directory (so that a `current` symlink that moved is followed), the
 //! `--env-file` and the PATH as they are then. Every other start uses the release that is current: a crash never
