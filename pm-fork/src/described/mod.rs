@@ -1,6 +1,7 @@
 //! `-f FILE` and `--set`: plans for what is described, and their starts.
 
 pub(crate) mod config_file;
+pub(crate) mod known;
 pub(crate) mod update;
 
 use std::path::{Path, PathBuf};

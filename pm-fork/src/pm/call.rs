@@ -57,8 +57,8 @@ impl Verb {
         self.options.iter().chain(fields.iter().map(|field| &field.opt)).chain(COMMON).collect()
     }
 
-    /// Whether it takes the option with a config file only: but for `start`, that sets a field of what is described there.
-    pub(crate) fn is_for_configs(&self, opt: &Opt) -> bool {
+    /// Whether the option changes a field of what is described already, by a config file or of an app that is known.
+    pub(crate) fn changes_a_field(&self, opt: &Opt) -> bool {
         !self.starts_scripts() && FIELDS.iter().any(|field| std::ptr::eq(&raw const field.opt, opt))
     }
 
@@ -157,7 +157,7 @@ impl Call {
     }
 
     fn rest(&mut self, words: Vec<OsString>) -> Result<(), Failure> {
-        if self.verb.starts_scripts() {
+        if self.verb.fields {
             self.args = words;
             return Ok(());
         }

@@ -85,13 +85,13 @@ fn of(verb: &Verb, whole: bool) -> String {
         let _ = writeln!(text, "also called: {}", verb.aliases.join(", "));
     }
     text.push('\n');
-    let (own, fields): (Vec<_>, Vec<_>) = verb.all_options().into_iter().partition(|opt| !verb.is_for_configs(opt));
+    let (own, fields): (Vec<_>, Vec<_>) = verb.all_options().into_iter().partition(|opt| !verb.changes_a_field(opt));
     let (told, rest): (Vec<_>, Vec<_>) = own.into_iter().partition(|opt| whole || !verb.fields || !opt.rare);
     let named = |opts: Vec<&'static Opt>| opts.into_iter().filter(|opt| is_named(opt)).collect::<Vec<_>>();
     text += &options::listed(&told);
     text += &options::named(&format!("and, in pm {} --help all:", verb.name), &named(rest));
     if !fields.is_empty() {
-        text += "\nwith a config file, over what stands there for each app:\n";
+        text += "\nfor these apps from now on, also over what a config file says of them:\n";
         text += &if whole { options::listed(&fields) } else { options::named("", &named(fields)) };
     }
     let _ = write!(text, "\nexample:  {}\nmade of:  {}\n", verb.example, verb.made_of);

@@ -135,7 +135,16 @@ pub(super) fn reload_described(
     (apps, deploy): (&[Value], &Value),
     patience: &Patience,
 ) -> Result<u8, Failure> {
-    let planned = Planned::of(asked, apps, deploy)?;
+    reload_planned(call, asked, &Planned::of(asked, apps, deploy)?, patience)
+}
+
+/// Brings into force what the plans change of apps, by a reload where that is enough; without -f, what takes a restart is left.
+pub(super) fn reload_planned(
+    call: &Call,
+    asked: &Description,
+    planned: &Planned,
+    patience: &Patience,
+) -> Result<u8, Failure> {
     planned.warn_of_env();
     let (mut fresh, mut rolling, mut code): (Vec<&str>, Vec<&Plan>, u8) = (Vec::new(), Vec::new(), 0);
     let home = crate::apps::home()?;

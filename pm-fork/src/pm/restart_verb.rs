@@ -9,10 +9,10 @@ use crate::described::config_file::Contents;
 use crate::launch::parent::{Patience, summary};
 use crate::pm::call::Call;
 use crate::pm::manage_verbs::ours;
-use crate::pm::reload_verb::{reload_all, reload_described};
+use crate::pm::reload_verb::{reload_all, reload_described, reload_planned};
 use crate::pm::show_verbs::table;
 use crate::pm::targets;
-use crate::request::Again;
+use crate::request::{Again, Description};
 
 pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
     let (configs, others): (Vec<_>, Vec<_>) =
@@ -26,8 +26,10 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
         if configs.is_empty() {
             targets::no_file(call)?;
         }
-        targets::no_fields(call)?;
         known = targets::of(call, &others)?.names;
+    }
+    if !configs.is_empty() && !call.args.is_empty() {
+        return Err(Failure::own("arguments behind -- are for apps, and in a config file each app has its own (args)"));
     }
     let described = configs.iter().map(|config| targets::read_config(call, config)).collect::<Result<Vec<_>, _>>()?;
     let mut code = 0;
@@ -41,7 +43,9 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
         };
         code = summary(&[code, done]);
     }
+    let has_fields = !(call.sets.is_empty() && call.args.is_empty());
     let done = match call.verb.name {
+        _ if has_fields && !known.is_empty() => with_fields(call, &known)?,
         "restart" => again(call, &known, true, &Patience::default())?,
         _ => reload_each(call, &known)?,
     };
@@ -57,6 +61,18 @@ pub(crate) fn again(call: &Call, names: &[String], restart: bool, patience: &Pat
     ours()?;
     let how = Again { update_env: call.has("update-env"), restart };
     if names.is_empty() { Ok(0) } else { saved::again(names, &how, patience) }
+}
+
+/// Restarts or reloads apps that are known with other fields, which they keep.
+pub(crate) fn with_fields(call: &Call, names: &[String]) -> Result<u8, Failure> {
+    ours()?;
+    let asked = Description { args: call.args.clone(), ..targets::description(call, None)? };
+    let planned = described::known::with_fields(names, &asked, call.has("update-env"))?;
+    let asked = Description { restart: call.verb.name != "start", ..asked };
+    match call.verb.name {
+        "reload" => reload_planned(call, &asked, &planned, &Patience::default()),
+        _ => planned.start(|_| true, &asked, &Patience::default()),
+    }
 }
 
 fn reload_each(call: &Call, names: &[String]) -> Result<u8, Failure> {

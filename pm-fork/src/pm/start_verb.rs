@@ -77,7 +77,7 @@ fn start(call: &Call, target: &str, patience: &Patience) -> Result<u8, Failure> 
     if !call.has("force") {
         let apps = targets::all()?;
         match meant(call, target, pm_stat::meant_by(target, &apps)?)? {
-            Meant::These(found) => return start_known(call, &found, patience),
+            Meant::These(found) => return start_known(call, target, &found, patience),
             Meant::Anew { stop_first } => restart = stop_first,
         }
     }
@@ -108,11 +108,6 @@ fn asked(call: &Call, target: &str, config: bool) -> Result<Description, Failure
 fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Meant<'a>, Failure> {
     let with_options = !call.sets.is_empty() || !call.args.is_empty();
     if !Path::new(target).is_file() {
-        if with_options && !found.is_empty() {
-            return Err(Failure::own(format!(
-                "'{target}' is known: to start it with other options, delete it and start its script, or use a config file"
-            )));
-        }
         return Ok(if found.is_empty() { Meant::Anew { stop_first: false } } else { Meant::These(found) });
     }
     let stem = Path::new(target).file_stem().unwrap_or_default().to_string_lossy();
@@ -151,7 +146,7 @@ fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Meant
     Ok(if anew { Meant::Anew { stop_first: false } } else { Meant::These(found) })
 }
 
-fn start_known(call: &Call, apps: &[&App], patience: &Patience) -> Result<u8, Failure> {
+fn start_known(call: &Call, target: &str, apps: &[&App], patience: &Patience) -> Result<u8, Failure> {
     let mut code = 0;
     for app in apps.iter().filter(|app| app.runs()) {
         match targets::crashing(app) {
@@ -163,6 +158,13 @@ fn start_known(call: &Call, apps: &[&App], patience: &Patience) -> Result<u8, Fa
         }
     }
     let stopped: Vec<_> = apps.iter().filter(|app| !app.runs()).map(|app| app.name.clone()).collect();
+    if !(call.sets.is_empty() && call.args.is_empty()) {
+        if stopped.len() < apps.len() {
+            let typed = shell::quoted(target);
+            return Err(Failure::with_code(1, format!("it runs: pm restart {typed} takes the same options")));
+        }
+        return Ok(summary(&[restart_verb::with_fields(call, &stopped)?, code]));
+    }
     Ok(summary(&[restart_verb::again(call, &stopped, false, patience)?, code]))
 }
 

@@ -66,9 +66,9 @@ pub(crate) const VERBS: &[Verb] = &[
         about: "Ends apps and starts them as they were started, or as their config file says.",
         options: &[ONLY, ENV, UPDATE_ENV, FORCE],
         fields: true,
-        example: "pm restart web --update-env",
+        example: "pm restart web --max-memory-restart 300M",
         made_of: "pm-fork --again --restart APP: TERM, the end, a start",
-        ..Verb::new("restart", "TARGET...", restart_verb::run)
+        ..Verb::new("restart", "TARGET... [-- ARGS]", restart_verb::run)
     },
     Verb {
         aliases: &["gracefulReload", "startOrReload", "startOrGracefulReload"],
@@ -77,7 +77,7 @@ pub(crate) const VERBS: &[Verb] = &[
         fields: true,
         example: "pm reload ecosystem.config.js --env production",
         made_of: "pm-stat --wait rolled APP, and pm-fork --signal HUP [--moved] APP",
-        ..Verb::new("reload", "TARGET...", restart_verb::run)
+        ..Verb::new("reload", "TARGET... [-- ARGS]", restart_verb::run)
     },
     Verb {
         aliases: &["del"],

@@ -29,6 +29,7 @@ mod fork_apps;
 mod fork_described;
 mod fork_node;
 mod front_boot;
+mod front_fields;
 mod front_logs;
 mod front_mishaps;
 mod front_runtime;
