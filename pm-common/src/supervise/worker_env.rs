@@ -1,5 +1,5 @@
 //! The environment of workers: what each link sets for its children, and what it drops. Which one a reload gives is
-//! decided where a `release` is resolved.
+//! decided in `release::at_reload`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
