@@ -1,14 +1,17 @@
 //! Programs that connect to their port to see whether it is free, before they bind it (CherryPy): it answers, as another
 //! worker serves there, or as we hold it for them, and they end.
 //!
-//! A worker that ends before it has bound anything may have done so. It is started once more, and from then on those that
+//! A worker that ends before it has bound anything may have done so, or one that listens on a port of the kernel's choice. It is
+//! started once more, and from then on those that
 //! start have their connects told: one to an address of ours where its worker does not listen yet is refused in the
 //! kernel's place, as it would be without us. The filter stays for life, and each later connect costs a turn of ours: so no
 //! program has it that does not need it. Not seen are io_uring, data sent with the connect (TCP fast open), and what 32-bit
 //! programs do.
 
+use std::net::SocketAddr;
+
 use pm_common::cli::report;
-use pm_common::kernel::procfs;
+use pm_common::kernel::{foreign_listeners, procfs};
 use pm_common::policy::WorkerId;
 use pm_common::policy::exit::Exit;
 use pm_common::sys::other_process;
@@ -81,6 +84,14 @@ impl Probes {
         first
     }
 
+    /// A worker listens elsewhere, and nobody looked at its connects; whether it is to be started again.
+    fn suspects_elsewhere(&mut self) -> bool {
+        if self.known == Known::Nothing {
+            self.known = Known::Suspected;
+        }
+        self.known != Known::Unfounded
+    }
+
     /// A worker whose connects were looked at has come to serve.
     fn conclude(&mut self, connects: Connects) {
         self.known = match (self.known, connects) {
@@ -112,6 +123,24 @@ impl Binds {
         let unseen = !self.finished && watched.connects == Connects::Untold && !watched.bound;
         let by_itself = matches!(exit, Exit::Code(_)) && !exit.cannot_run();
         unseen && by_itself && sockets.answers_for(who) && self.probes.suspect(who, exit)
+    }
+
+    /// Whether a worker that listens at an address which we have not given it has perhaps gone there as it found its own port
+    /// to be in use by a connection to it: it is on a port of the kernel's choice, beside one of the app's where it is not.
+    pub(super) fn is_misled(&mut self, who: WorkerId, at: SocketAddr, sockets: &Sockets) -> bool {
+        let Some(watched) = self.watched.get(&who) else { return false };
+        let unseen = !self.finished && !watched.ended && watched.connects == Connects::Untold && !watched.bound;
+        let elsewhere = foreign_listeners::chosen_ports().contains(&at.port()) && sockets.lacks(who, at.ip());
+        let misled = unseen && elsewhere && self.probes.suspects_elsewhere();
+        if misled {
+            let WorkerId { slot, generation } = who;
+            report::info(format_args!(
+                "a worker listens on another port than the app has, perhaps as that answers: it is to end and is started \
+                 again, and told that nobody listens there when it connects slot={slot} generation={generation} \
+                 address=tcp:{at}"
+            ));
+        }
+        misled
     }
 
     /// Notes that a worker serves: if it listens, what it connects to is its own affair.
@@ -168,6 +197,15 @@ mod tests {
 
     const WORKER: WorkerId = WorkerId { slot: 1, generation: 1 };
     const ENDED: Exit = Exit::Code(70);
+
+    #[test]
+    fn who_listens_elsewhere_is_suspected_until_one_serves_without() {
+        let mut probes = Probes::default();
+        assert!(probes.suspects_elsewhere() && probes.suspects_elsewhere(), "two start at once");
+        assert!(probes.concern(1));
+        probes.conclude(Connects::LookedAt);
+        assert!(!probes.suspects_elsewhere() && !probes.concern(1));
+    }
 
     #[test]
     fn one_end_raises_the_suspicion_and_what_the_next_one_does_decides() {

@@ -34,7 +34,10 @@ impl Binds {
         if !self.waits(asked) {
             return None;
         }
-        let pending = self.watched.get_mut(&asked.who)?.pending.take(inode, bound)?;
+        let Some(pending) = self.watched.get_mut(&asked.who)?.pending.take(inode, bound) else {
+            events.extend(self.is_misled(asked.who, bound, sockets).then_some(Event::Misled(asked.who)));
+            return None;
+        };
         let only_v6 = bound.is_ipv6() && socket::is_only_v6(&socket).unwrap_or(false);
         let at = BindAddress { address: bound, only_v6 };
         if let Some(address) = pending.lane.then(|| self.lend_late(asked, at, pending, sockets)).flatten() {

@@ -140,6 +140,7 @@ impl Adapter for Cluster {
             self.sockets.steer_in(id);
             self.binds.serves(id, &self.sockets);
             self.sockets.note_unused();
+            self.sockets.note_strays();
         }
     }
 

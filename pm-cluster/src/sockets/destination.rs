@@ -24,6 +24,13 @@ impl Sockets {
         self.answers_at(to) && !self.ports(who).contains(&to.port())
     }
 
+    /// Whether this worker is missing where others of ours listen, at this IP address.
+    #[must_use]
+    pub fn lacks(&self, who: WorkerId, ip: IpAddr) -> bool {
+        let fixed = |address: &&Address| !address.any_port && address.at.tcp().is_some_and(|at| at.ip() == ip);
+        self.addresses.values().filter(fixed).any(|address| !address.is_open_in(who))
+    }
+
     /// Whether we have an address that this worker does not listen on.
     #[must_use]
     pub fn answers_for(&self, who: WorkerId) -> bool {

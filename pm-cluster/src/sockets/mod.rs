@@ -6,7 +6,7 @@
 //!
 //! `address` is one address, found by `address_index`, counted by `address_limit`; its connections come from a `source`: `lanes`, or
 //! one socket for all. What is asked for is `wanted`: by Node, by a program's bind (`bound`), beforehand (`declared`), from
-//! outside (`activated`). `lane_view` is one look at any lane; `unserved` says what becomes of what nobody serves.
+//! outside (`activated`). `lane_view` is one look at any lane; `unserved` says what becomes of what nobody serves, and `strays` who serves elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -29,6 +29,7 @@ mod destination;
 mod lane_view;
 mod lanes;
 mod source;
+mod strays;
 pub mod unix;
 mod unserved;
 pub mod wanted;

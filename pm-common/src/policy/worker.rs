@@ -195,6 +195,8 @@ pub(super) enum Excuse {
     None,
     /// Not if it comes before there is any evidence that the worker is ready.
     Excused,
+    /// Not: it was asked to end over something of ours.
+    Misled,
     /// The end is held against the program, and the worker stands in for one that was excused: there is no second
     /// excuse.
     Substitute,

@@ -230,6 +230,37 @@ fn serve_of_npm() {
     node_holds(&scene, &format!("node {}", scene.file("serve.js", script).display()));
 }
 
+/// Below a launcher the server binds by itself, and asks nobody: a worker that goes elsewhere is started again, once.
+#[test]
+fn tcp_port_used_below_a_launcher() {
+    let scene = with_packages(24);
+    let look = "require('tcp-port-used').check(wanted, '127.0.0.1').then((used) => listen(used ? 0 : wanted))";
+    let run = scene.file("run.sh", &format!("{}; exit $?\n", finder(&scene, look)));
+    for count in [1, 2] {
+        let chain = all_serve(&scene, &format!("sh {}", run.display()), count, 2);
+        assert!((1..=count).contains(&chain.messages("perhaps as that answers").len()), "{}", chain.output());
+        chain.stop();
+    }
+}
+
+/// Where nobody can help, the worker that went elsewhere is named.
+#[test]
+fn who_went_elsewhere_is_said() {
+    let scene = with_packages(24);
+    let look = "const look = () => require('tcp-port-used').check(wanted, '127.0.0.1').then((used) => {\n\
+                \x20 if (used || process.env.PM_SLOT === '0') listen(used ? 0 : wanted)\n\
+                \x20 else setTimeout(look, 20)\n\
+                })\n\
+                look()";
+    let chain = any::start(&scene, "pm-cluster -n 2 --no-preload", &finder(&scene, look));
+    let said = chain.line(
+        "a worker listens on a port of its own, and gets none of the clients of the others slot=1 listen=tcp:[::]:",
+    );
+    assert!(said.contains(&format!("others=tcp:[::]:{};", scene.port)), "{said}");
+    assert_eq!(chain.messages("a port of its own").len(), 1, "{}", chain.output());
+    chain.stop();
+}
+
 /// A server that listens where `port` (with `wanted`, the port that it is to have) leads to.
 fn finder(scene: &Scene, port: &str) -> String {
     let script = format!(

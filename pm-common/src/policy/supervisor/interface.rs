@@ -78,6 +78,9 @@ pub enum Event {
     Binds(WorkerId),
     /// The worker's end, which follows, is not its own fault: it is to be started again at once. Once only, for its successor.
     Excused(WorkerId),
+    /// The worker has come to listen elsewhere, perhaps over something of ours: as long as it has shown nothing yet it is to end,
+    /// and is excused.
+    Misled(WorkerId),
     /// The worker's end, which follows, comes at a time when the kernel's OOM killer struck.
     OutOfMemory(WorkerId),
     /// The worker's leader ended; `leftovers`: others of its group (or, for pm-restart, of its tree) still live.

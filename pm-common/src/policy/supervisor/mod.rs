@@ -159,6 +159,7 @@ impl Supervisor {
             Event::Looked { id, busy } => self.on_looked(now, id, busy, out),
             Event::Binds(id) => self.on_binds(now, id),
             Event::Excused(id) => self.on_excused(id),
+            Event::Misled(id) => self.on_misled(now, id, out),
             Event::OutOfMemory(id) => self.on_out_of_memory(id),
             Event::Gone(id) => self.on_gone(id),
             Event::Listening { id, address, fixed } => self.on_listening(now, id, address, fixed, out),

@@ -2,6 +2,7 @@
 
 use super::super::record::{GoesOn, Next};
 use super::super::rules::Restart;
+use super::stopping::begin_drain;
 use super::{
     Action, Aim, Excuse, Exit, LastEnd, Life, Mono, Proof, Record, Role, Seat, Slot, StopSent, Supervisor, Why, Worker,
     WorkerId,
@@ -44,10 +45,18 @@ impl Supervisor {
     pub(super) fn on_excused(&mut self, id: WorkerId) {
         if let Some(worker) = self.worker(id) {
             worker.excuse = match worker.excuse {
-                Excuse::Substitute => Excuse::Substitute,
+                known @ (Excuse::Substitute | Excuse::Misled) => known,
                 _ if worker.is_excusable() => Excuse::Excused,
                 Excuse::None | Excuse::Excused => Excuse::None,
             };
+        }
+    }
+
+    pub(super) fn on_misled(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
+        let end = self.ending(now, Why::Unshared);
+        if let Some(worker) = self.worker(id).filter(|worker| worker.is_excusable()) {
+            worker.excuse = Excuse::Misled;
+            begin_drain(id.slot, worker, end, out);
         }
     }
 
@@ -69,7 +78,7 @@ impl Supervisor {
         let (rule, overlap) = (self.shape.ready, self.shape.overlap);
         let (goal, release) = (self.goal, self.rolls.which(old.release));
         let Some(slot) = self.slot_mut(id.slot).filter(|slot| !slot.leaving) else { return false };
-        let excused = old.excuse == Excuse::Excused && old.is_wanted();
+        let excused = old.excuse == Excuse::Misled || old.excuse == Excuse::Excused && old.is_wanted();
         let Some(release) = release.filter(|_| excused && goal == Aim::Run) else { return false };
         if !overlap && role == Role::Seat && (leftovers || !slot.retiring.is_empty()) {
             // Not beside what the old one has left.

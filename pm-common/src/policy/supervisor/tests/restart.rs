@@ -310,6 +310,23 @@ fn one_that_is_ready_only_because_it_lives_is_excused() {
     assert_eq!(deeds(&bench.on(crash(w(0, 1)))), [spawn(w(0, 2))]);
 }
 
+/// One that goes elsewhere as it was misled ends, and another starts in its place; once.
+#[test]
+fn one_that_is_misled_is_asked_to_end_and_excused() {
+    let (mut bench, _) = Bench::new(1, true, Rules::default(), ReadyBy::Notify);
+    assert_eq!(deeds(&bench.on(Event::Misled(w(0, 1)))), [Action::Stop(w(0, 1))]);
+    assert_eq!(bench.on(Event::Misled(w(0, 1))), [], "it was asked");
+    assert_eq!(bench.on(crash(w(0, 1))), [spawn(w(0, 2))]);
+    assert_eq!(bench.on(Event::Misled(w(0, 2))), [], "it stands in for one that was");
+    bench.on(notify(w(0, 2)));
+    assert_eq!(bench.on(Event::Misled(w(0, 2))), [], "it serves");
+    bench.reload();
+    assert_eq!(deeds(&bench.on(Event::Misled(w(0, 3)))), [Action::Stop(w(0, 3))]);
+    let again = Action::Spawn { id: w(0, 4), release: WhichRelease::Next };
+    assert_eq!(deeds(&bench.on(crash(w(0, 3)))), [again], "the roll goes on");
+    assert_eq!(bench.on(Event::Misled(w(0, 3))), [], "it has ended");
+}
+
 #[test]
 fn a_worker_that_was_ready_or_is_on_its_way_out_is_not_excused() {
     let mut bench = Bench::cluster(2, Rules::default());
