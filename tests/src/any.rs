@@ -37,8 +37,14 @@ pub fn dir() -> PathBuf {
 /// A scene whose processes find the fixtures, and whose commands know `$A`, the directory of the servers.
 #[must_use]
 pub fn scene() -> Scene {
+    scene_with_node(24)
+}
+
+/// The same with this major version of Node.
+#[must_use]
+pub fn scene_with_node(major: u32) -> Scene {
     let scene =
-        Scene::with_node(24).with("PYTHONPATH", bins::fixtures().join("any")).with("PYTHONDONTWRITEBYTECODE", "1");
+        Scene::with_node(major).with("PYTHONPATH", bins::fixtures().join("any")).with("PYTHONDONTWRITEBYTECODE", "1");
     scene.open_to_all();
     scene
 }

@@ -5,13 +5,11 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 
-use pm_common::app::status;
 use pm_common::cli::report;
 use pm_common::node::channel::{Channel, Received};
 use pm_common::node::message::{Message, Outgoing};
-use pm_common::node::query::{Family, Query};
+use pm_common::node::query::Query;
 use pm_common::policy::WorkerId;
-use pm_common::policy::listening::Listening;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::Mono;
 use pm_common::policy::worker::{Loads, ReadyBy};
@@ -19,12 +17,12 @@ use pm_common::supervise::Plan;
 use pm_common::sys::{fdpass, socket};
 use serde_json::Value;
 
-use crate::sockets::wanted::Request;
-use crate::sockets::{How, Sockets};
+use crate::sockets::Sockets;
 use handoff::Handoff;
 use pm_common::node::preload::blame::{Blame, Progress};
 use stop_handover::Ending;
 
+mod answer;
 mod handoff;
 mod key;
 mod lane_without_worker;
@@ -60,6 +58,8 @@ pub(crate) struct Worker {
     pub(crate) open: BTreeSet<String>,
     /// How it was started, and how far it came. Once it is online it is Node (or speaks as Node does).
     pub(crate) progress: Progress,
+    /// Its Node pads abstract names.
+    pads_names: bool,
     /// The worker has said that its program has been loaded, or can no longer say so.
     booted: bool,
     /// The worker is ready, and not on its way out.
@@ -174,8 +174,15 @@ impl Primary {
                 let refused = sockets.may_come(id) && to.is_some_and(|to| sockets.is_anothers(id, to));
                 self.send(id, &Outgoing::Connect { number, refused, over: !sockets.may_come(id) });
             }
-            Message::Query { seq, query } => self.answer(id, seq, &query, sockets, events),
-            Message::Listening(query) => self.listens(id, &query, sockets, events),
+            Message::PadsNames => worker.pads_names = true,
+            Message::Query { seq, query } => {
+                let query = worker.as_named(query);
+                self.answer(id, seq, &query, sockets, events);
+            }
+            Message::Listening(query) => {
+                let query = worker.as_named(query);
+                self.listens(id, &query, sockets, events);
+            }
             Message::Close { key } => self.closes(id, &key, sockets, events),
             Message::ExitedAfterDisconnect { seq } => self.send(id, &Outgoing::Ack { ack: seq }),
             Message::Accepted { ack, accepted } => self.handoff.answered(id, ack, accepted),
@@ -188,75 +195,6 @@ impl Primary {
         if let Some(channel) = self.workers.get_mut(&id).and_then(|w| w.channel.as_mut()) {
             channel.send(outgoing);
         }
-    }
-
-    /// Answers a worker's `listen()`: with a socket, with the promise of connections, or with the error.
-    ///
-    /// A worker that drains gets no answer, as from Node's own primary: a new listener would keep it alive.
-    fn answer(&mut self, id: WorkerId, ack: u64, query: &Query, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
-        if self.finished || self.workers.get(&id).is_some_and(|worker| worker.draining) {
-            return;
-        }
-        let opened = Request::of(query).and_then(|request| Ok((sockets.open(id, &request)?, request.key)));
-        let warnings = sockets.take_warnings();
-        match opened {
-            Ok((grant, key)) => {
-                let (key, data) = (key.as_str(), &self.data_for(&key, grant.address, query));
-                match grant.how {
-                    How::Handle(handle) => {
-                        let handle = &Rc::new(handle);
-                        self.send(id, &Outgoing::Shared { ack, key, data, handle });
-                    }
-                    How::RoundRobin(sockname) => self.send(id, &Outgoing::RoundRobin { ack, key, data, sockname }),
-                }
-            }
-            Err(errno) => {
-                self.send(id, &Outgoing::Refused { ack, key: "", data: &query.data, errno });
-                let error = io::Error::from_raw_os_error(-errno);
-                let tcp = matches!(query.family, Family::Tcp4 | Family::Tcp6) && query.port > 0;
-                let taken = (tcp && errno == -socket::EADDRINUSE).then(|| status::port_taken(query.port));
-                let other = || format!("cannot listen reason={}", report::reason(&error));
-                let what = taken.or_else(|| warnings.last().cloned()).unwrap_or_else(other);
-                events.push_back(Event::Refused { id, what });
-            }
-        }
-        self.warnings.extend(warnings);
-    }
-
-    /// What the first worker that had something to say for this address said to all that ask for it.
-    fn data_for(&mut self, key: &str, address: u64, query: &Query) -> Value {
-        if let Some((_, data)) = self.said_to_all.get(key).filter(|(of, _)| *of == address) {
-            return data.clone();
-        }
-        if !query.data.is_null() {
-            self.said_to_all.insert(key.to_owned(), (address, query.data.clone()));
-        }
-        query.data.clone()
-    }
-
-    fn listens(&mut self, id: WorkerId, query: &Query, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
-        let Some((key, fixed)) = key_of(query, sockets) else { return };
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        worker.open.insert(key.clone());
-        worker.progress.listened = true;
-        self.blame.listened(&worker.progress);
-        sockets.accepting(id, &key);
-        events.push_back(Event::Listening { id, address: address_of(&key, sockets), fixed });
-    }
-
-    fn closes(&mut self, id: WorkerId, key: &str, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.open.remove(key);
-        }
-        let address = address_of(key, sockets);
-        sockets.closed(id, key);
-        self.forget_closed(sockets);
-        events.push_back(Event::Closed { id, address });
-    }
-
-    /// Forgets what was said of addresses that are closed.
-    fn forget_closed(&mut self, sockets: &Sockets) {
-        self.said_to_all.retain(|key, _| sockets.at_key(key).is_some());
     }
 
     /// The worker's channel has ended; whether it was the first to say so that its program can no longer say it is loaded.
@@ -286,40 +224,9 @@ impl Worker {
     pub(crate) fn can_be_asked(&self) -> bool {
         self.in_service && self.progress.loaded && self.channel.is_some() && !self.open.is_empty()
     }
-}
 
-/// The key of what a worker says it listens on, and whether its successors must listen there too: a port of the kernel's
-/// choice was asked for as port 0, and is told as what it became.
-fn key_of(query: &Query, sockets: &Sockets) -> Option<(String, bool)> {
-    let known = |key: &String| sockets.at_key(key).is_some();
-    let asked = Query { port: 0, ..query.clone() };
-    let exact = Some(key::key(query)).filter(known).map(|key| (key, true));
-    exact.or_else(|| Some(key::key(&asked)).filter(known).map(|key| (key, false)))
-}
-
-fn address_of(key: &str, sockets: &Sockets) -> Listening {
-    sockets.at_key(key).cloned().unwrap_or(Listening::Unknown)
-}
-
-#[cfg(test)]
-mod tests {
-    use pm_common::node::query::Family;
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn what_the_first_worker_says_is_echoed_to_all_until_the_address_is_another() {
-        let (address, family, fd, data) = (None, Family::Tcp4, None, Value::Null);
-        let (port, flags, backlog, index) = (0, 0, 511, 0);
-        let (readable_all, writable_all) = (false, false);
-        let query = Query { address, port, family, fd, flags, backlog, index, data, readable_all, writable_all };
-        let mut primary = Primary::new(Ending::default(), false);
-        let mut said = |number, data| primary.data_for("k", number, &Query { data, ..query.clone() });
-        assert_eq!(said(1, json!(null)), json!(null));
-        assert_eq!(said(1, json!({"k": 1})), json!({"k": 1}));
-        assert_eq!(said(1, json!({"k": 2})), json!({"k": 1}));
-        assert_eq!(said(1, json!(null)), json!({"k": 1}));
-        assert_eq!(said(2, json!({"k": 3})), json!({"k": 3}));
+    /// What it asks for, with the name that it means.
+    fn as_named(&self, query: Query) -> Query {
+        if self.pads_names { query.padded() } else { query }
     }
 }

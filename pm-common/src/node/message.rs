@@ -49,6 +49,8 @@ pub enum Message {
     Ready,
     /// The drain script is loaded.
     Loaded,
+    /// The worker's Node pads abstract names ([`Query::padded`]).
+    PadsNames,
     /// So is the app, and it listens on nothing yet.
     Booted {
         /// The program has loaded something that it could serve with.
@@ -194,6 +196,7 @@ impl Message {
             Some("online") => Some(Self::Online),
             Some("pmLoaded") => Some(Self::Loaded),
             Some("pmBooted") => Some(Self::Booted { server: value.get("server") != Some(&Value::Bool(false)) }),
+            Some("pmPadsNames") => Some(Self::PadsNames),
             Some("pmServers") => Some(Self::Servers),
             Some("pmPong") => Some(Self::Pong),
             Some("pmInspects") => Some(Self::Inspects { port: port().unwrap_or(0) }),

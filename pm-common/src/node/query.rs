@@ -17,6 +17,21 @@ pub enum Family {
     Fd,
 }
 
+/// The bytes of an abstract name that fills its address, the NUL that begins it included (`sun_path`, unix(7)).
+const LONGEST_NAME: usize = 108;
+
+impl Query {
+    /// The query with an abstract name filled up with NULs, which count, as by Node 20: its clients look for that name.
+    #[must_use]
+    pub fn padded(mut self) -> Self {
+        if let Some(name) = self.address.as_mut().filter(|name| self.family == Family::Pipe && name.starts_with('\0')) {
+            let missing = LONGEST_NAME.saturating_sub(name.len());
+            name.extend(std::iter::repeat_n('\0', missing));
+        }
+        self
+    }
+}
+
 /// A `queryServer` (and, with the bound port, a `listening`) message of a worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {

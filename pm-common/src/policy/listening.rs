@@ -70,7 +70,11 @@ impl fmt::Display for Listening {
             Self::Tcp(address) => write!(f, "tcp:{address}"),
             Self::Udp(address) => write!(f, "udp:{address}"),
             Self::Unix(UnixName::Path(path)) => write!(f, "unix:{}", path.display()),
-            Self::Unix(UnixName::Abstract(name)) => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
+            Self::Unix(UnixName::Abstract(name)) => {
+                // NULs that some fill it up with are for no one to read.
+                let length = name.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                write!(f, "unix:@{}", String::from_utf8_lossy(name.get(..length).unwrap_or_default()))
+            }
             Self::Unknown => f.write_str("unknown"),
         }
     }
@@ -98,6 +102,8 @@ mod tests {
         let at = Listening::Unix(UnixName::Path("@a".into()));
         let name = Listening::Unix(UnixName::Abstract(b"\xff".to_vec()));
         assert_eq!([&path, &at, &name].map(ToString::to_string), ["unix:/run/\u{fffd}", "unix:@a", "unix:@\u{fffd}"]);
-        assert!([path, at, name].iter().all(|one| !one.is_text()));
+        let padded = Listening::Unix(UnixName::Abstract(b"ab\0c\0\0".to_vec()));
+        assert_eq!(padded.to_string(), "unix:@ab\0c");
+        assert!([path, at, name, padded].iter().all(|one| !one.is_text()));
     }
 }

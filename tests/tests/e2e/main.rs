@@ -17,6 +17,7 @@ mod as_root;
 mod below;
 mod beside_pm2;
 mod booted;
+mod cases;
 mod closing;
 mod closing_table;
 mod codes;

@@ -714,6 +714,8 @@ safely(() => {
   awaitDrain()
   answerQuestions()
   answerConnects()
+  // Abstract names [20.9..20]: before, they are lost, and all such servers are one; later, they are as they were given.
+  if (major === 20) tellPrimary({ act: 'pmPadsNames' })
   sayLoaded()
   sayBooted()
 })()
