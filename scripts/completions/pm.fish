@@ -159,7 +159,7 @@ pm start	--output	-o	FILE	.	what it writes to stdout
 pm start	--error	-e	FILE	.	and to stderr
 pm start	--log	-l	FILE	.	both
 pm start	--disable-logs	.	.	.	no files
-pm start	--merge-logs	.	.	.	one file for all workers, as always
+pm start	--merge-logs	.	.	.	as always: one file for all workers
 pm start	--time	.	.	.	a time in front of each line
 pm start	--log-type	.	json	.	each line is an object
 pm start	--log-date-format	.	F	.	a time; its format is RFC 3339
@@ -170,17 +170,17 @@ pm start	--no-treekill	.	.	.	the signal goes to the program alone
 pm start	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
 pm start	--cron	-c	T	.	as --cron-restart
 pm start	--cron-restart	.	PATTERN	.	restart it at set times: \'0 3 * * *\'
-pm start	--watch	.	.	.	not here: a warning
-pm start	--ignore-watch	.	P	.	not here: a warning
-pm start	--watch-delay	.	MS	.	not here: a warning
+pm start	--watch	.	.	.	restart it when files change: here, or in DIR
+pm start	--ignore-watch	.	GLOB	.	with --watch: but not these
+pm start	--watch-delay	.	MS	.	with --watch: so long after the last
 pm start	--silent	-s	.	.	no table behind it
 pm start	--no-color	.	.	.	no colours
 pm start	--help	-h	.	.	this text
-pm	runtime	.	.	.	Runs a script, or all apps of a file, in front; ends with them. Also as pm-runtime.
-pm runtime	BEHIND	.	.	FILE] [-- ARGS OF THE APP	Runs a script, or all apps of a file, in front; ends with them. Also as pm-runtime.
+pm	runtime	.	.	.	Runs a script, or all apps of a file, in front, as pm-runtime; ends with them.
+pm runtime	BEHIND	.	.	FILE] [-- ARGS OF THE APP	Runs a script, or all apps of a file, in front, as pm-runtime; ends with them.
 pm runtime	--only	.	A,B	.	of a config file: these apps
 pm runtime	--env	.	NAME	.	of a config file: env_NAME over env
-pm runtime	--raw	.	.	.	lines as they are, without the app\'s name in front
+pm runtime	--raw	.	.	.	lines as they are, without the app\'s name
 pm runtime	--json	.	.	.	each line as an object
 pm runtime	--name	-n	NAME	.	its name [after the script]
 pm runtime	--instances	-i	N|max	.	so many; of JavaScript: cluster mode
@@ -212,7 +212,7 @@ pm runtime	--output	-o	FILE	.	what it writes to stdout
 pm runtime	--error	-e	FILE	.	and to stderr
 pm runtime	--log	-l	FILE	.	both
 pm runtime	--disable-logs	.	.	.	no files
-pm runtime	--merge-logs	.	.	.	one file for all workers, as always
+pm runtime	--merge-logs	.	.	.	as always: one file for all workers
 pm runtime	--time	.	.	.	a time in front of each line
 pm runtime	--log-type	.	json	.	each line is an object
 pm runtime	--log-date-format	.	F	.	a time; its format is RFC 3339
@@ -223,9 +223,9 @@ pm runtime	--no-treekill	.	.	.	the signal goes to the program alone
 pm runtime	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
 pm runtime	--cron	-c	T	.	as --cron-restart
 pm runtime	--cron-restart	.	PATTERN	.	restart it at set times: \'0 3 * * *\'
-pm runtime	--watch	.	.	.	not here: a warning
-pm runtime	--ignore-watch	.	P	.	not here: a warning
-pm runtime	--watch-delay	.	MS	.	not here: a warning
+pm runtime	--watch	.	.	.	restart it when files change: here, or in DIR
+pm runtime	--ignore-watch	.	GLOB	.	with --watch: but not these
+pm runtime	--watch-delay	.	MS	.	with --watch: so long after the last
 pm runtime	--silent	-s	.	.	no table behind it
 pm runtime	--no-color	.	.	.	no colours
 pm runtime	--help	-h	.	.	this text
@@ -233,6 +233,7 @@ pm	stop	.	.	.	Ends apps, all at once; back when they have ended. They stay in th
 pm stop	BEHIND	.	.	TARGET	Ends apps, all at once; back when they have ended. They stay in the list.
 pm stop	--only	.	A,B	.	of a config file: these apps
 pm stop	--env	.	NAME	.	of a config file: env_NAME over env
+pm stop	--watch	.	.	.	and watch files no longer, nor after the next start
 pm stop	--silent	-s	.	.	no table behind it
 pm stop	--no-color	.	.	.	no colours
 pm stop	--help	-h	.	.	this text
@@ -273,7 +274,7 @@ pm restart	--output	-o	FILE	.	what it writes to stdout
 pm restart	--error	-e	FILE	.	and to stderr
 pm restart	--log	-l	FILE	.	both
 pm restart	--disable-logs	.	.	.	no files
-pm restart	--merge-logs	.	.	.	one file for all workers, as always
+pm restart	--merge-logs	.	.	.	as always: one file for all workers
 pm restart	--time	.	.	.	a time in front of each line
 pm restart	--log-type	.	json	.	each line is an object
 pm restart	--log-date-format	.	F	.	a time; its format is RFC 3339
@@ -284,9 +285,9 @@ pm restart	--no-treekill	.	.	.	the signal goes to the program alone
 pm restart	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
 pm restart	--cron	-c	T	.	as --cron-restart
 pm restart	--cron-restart	.	PATTERN	.	restart it at set times: \'0 3 * * *\'
-pm restart	--watch	.	.	.	not here: a warning
-pm restart	--ignore-watch	.	P	.	not here: a warning
-pm restart	--watch-delay	.	MS	.	not here: a warning
+pm restart	--watch	.	.	.	restart it when files change: here, or in DIR
+pm restart	--ignore-watch	.	GLOB	.	with --watch: but not these
+pm restart	--watch-delay	.	MS	.	with --watch: so long after the last
 pm restart	--silent	-s	.	.	no table behind it
 pm restart	--no-color	.	.	.	no colours
 pm restart	--help	-h	.	.	this text
@@ -330,7 +331,7 @@ pm reload	--output	-o	FILE	.	what it writes to stdout
 pm reload	--error	-e	FILE	.	and to stderr
 pm reload	--log	-l	FILE	.	both
 pm reload	--disable-logs	.	.	.	no files
-pm reload	--merge-logs	.	.	.	one file for all workers, as always
+pm reload	--merge-logs	.	.	.	as always: one file for all workers
 pm reload	--time	.	.	.	a time in front of each line
 pm reload	--log-type	.	json	.	each line is an object
 pm reload	--log-date-format	.	F	.	a time; its format is RFC 3339
@@ -341,9 +342,9 @@ pm reload	--no-treekill	.	.	.	the signal goes to the program alone
 pm reload	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
 pm reload	--cron	-c	T	.	as --cron-restart
 pm reload	--cron-restart	.	PATTERN	.	restart it at set times: \'0 3 * * *\'
-pm reload	--watch	.	.	.	not here: a warning
-pm reload	--ignore-watch	.	P	.	not here: a warning
-pm reload	--watch-delay	.	MS	.	not here: a warning
+pm reload	--watch	.	.	.	restart it when files change: here, or in DIR
+pm reload	--ignore-watch	.	GLOB	.	with --watch: but not these
+pm reload	--watch-delay	.	MS	.	with --watch: so long after the last
 pm reload	--silent	-s	.	.	no table behind it
 pm reload	--no-color	.	.	.	no colours
 pm reload	--help	-h	.	.	this text

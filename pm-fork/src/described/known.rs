@@ -4,24 +4,30 @@
 use std::path::Path;
 
 use pm_common::app::home::{Home, Start};
-use pm_common::cli::report::Failure;
+use pm_common::cli::report::{self, Failure};
 use serde_json::Value;
 
 use super::{Planned, context, fail, plan};
 use crate::apps;
-use crate::ecosystem::{Context, Plan, RealMachine};
+use crate::ecosystem::{self, Context, Plan, RealMachine};
 use crate::launch::service;
 use crate::request::Description;
 
-/// The plans for apps that are known with the fields and arguments that are `asked` for; `update_env`: in this environment.
+/// The plans for apps that are known with the fields and arguments that are `asked` for; `update_env`: in this environment;
+/// `toggle_watch`: one that watches its files does so no longer.
 ///
 /// # Errors
 /// 1: one cannot be had, which was said, as whatever else is wrong with the others; nothing was done.
-pub(crate) fn with_fields(names: &[String], asked: &Description, update_env: bool) -> Result<Planned, Failure> {
+pub(crate) fn with_fields(
+    names: &[String],
+    asked: &Description,
+    update_env: bool,
+    toggle_watch: bool,
+) -> Result<Planned, Failure> {
     let (home, machine) = (apps::home()?, RealMachine::new(std::env::var_os("PATH")));
     let (mut plans, mut failed) = (Vec::new(), 0);
     for name in names {
-        match with_fields_of(&home, name, asked, update_env, &machine) {
+        match with_fields_of(&home, name, asked, (update_env, toggle_watch), &machine) {
             Ok(plan) => plans.push(plan),
             Err(why) => fail(&mut failed, &format!("'{name}'"), &why),
         }
@@ -36,7 +42,7 @@ fn with_fields_of(
     home: &Home,
     name: &str,
     asked: &Description,
-    update_env: bool,
+    (update_env, toggle_watch): (bool, bool),
     machine: &RealMachine,
 ) -> Result<Plan, String> {
     if asked.sets.iter().any(|(field, _)| field == "name") {
@@ -53,6 +59,13 @@ fn with_fields_of(
     if let Some(workers) = service::workers_asked_for(&dir) {
         fields.insert("instances".to_owned(), workers.into());
     }
+    let mut sets = asked.sets.clone();
+    if toggle_watch {
+        let watches = !ecosystem::watch_words(fields, &known.cwd)?.is_empty();
+        let does = if watches { "watches its files no longer" } else { "watches its files" };
+        report::info(format_args!("'{}' {does}", known.called()));
+        sets = vec![("watch".to_owned(), (!watches).to_string())];
+    }
     let context = Context {
         cwd: known.cwd,
         config: known.config,
@@ -62,5 +75,5 @@ fn with_fields_of(
         home: home.path().to_owned(),
     };
     // Who asks for it by name wants it to run.
-    Ok(Plan { autostart: true, ..plan(asked, &asked.sets, &app, &context, machine)? })
+    Ok(Plan { autostart: true, ..plan(asked, &sets, &app, &context, machine)? })
 }

@@ -5,7 +5,7 @@
 //! the chain. A field that we have nothing for is warned about by name, and the app is started without it; a value that
 //! means nothing is an error, and the app is not started.
 //! The groups: `program_fields` (script, interpreter, arguments), `policy_fields` (instances, readiness, restarts, memory), `env_fields` (of
-//! which `env_name` is `--env`, `dotenv` env_file), `log_fields`, `user_fields`.
+//! which `env_name` is `--env`, `dotenv` env_file), `log_fields`, `user_fields`, `watch_fields`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,12 @@ mod machine;
 mod policy_fields;
 mod program_fields;
 mod user_fields;
+mod watch_fields;
 
 pub use env_name::no_env;
 pub use fields::{normalise, set};
 pub use machine::{Account, Head, Machine, RealMachine};
+pub(crate) use watch_fields::words as watch_words;
 
 /// Where and how descriptions are read: the same for all apps of a file.
 #[derive(Debug, Clone)]
@@ -100,7 +102,8 @@ pub fn plan(
     let dir = context.home.join(&name);
     let logs = log_fields::Logs::of(&mut reader, &program.cwd)?;
     let account = user_fields::User::of(&reader)?;
-    let rules = policy_fields::policy(&mut reader)?;
+    let mut rules = policy_fields::policy(&mut reader)?;
+    rules.extend(watch_fields::options(&mut reader, &program.cwd)?);
     let cluster = policy_fields::Cluster::of(&mut reader, &program)?;
     let merged = env_fields::merged(&mut reader, &program.cwd)?;
     let mut app_env = env_fields::variables(&mut reader, &merged)?;

@@ -101,6 +101,12 @@ impl Call {
         self.options.iter().any(|(option, _)| *option == long)
     }
 
+    /// Whether all that it sets is `--watch`, of apps that are known: with `restart` that toggles, as in PM2.
+    pub(crate) fn toggles_watch(&self) -> bool {
+        let is_switch = |(field, value): &(String, String)| field == "watch" && value == "true";
+        self.verb.name == "restart" && !self.sets.is_empty() && self.sets.iter().all(is_switch)
+    }
+
     /// The value of the option, given last.
     pub(crate) fn value(&self, long: &str) -> Option<&OsStr> {
         self.options.iter().rfind(|(option, _)| *option == long).map(|(_, value)| value.as_os_str())

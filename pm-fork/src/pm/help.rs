@@ -8,13 +8,12 @@ use pm_common::cli::options::{self, Opt};
 use pm_common::cli::report::{self, Failure};
 
 use crate::pm::call::{Call, Verb};
-use crate::pm::options::NOT_HERE;
 use crate::pm::verbs::{self, ELSEWHERE, VERBS};
 
 const HELP: &str = "\
 Usage: pm VERB [TARGET...] [options] [-- ARGS OF THE APP]
 TARGET: all, a name, id, namespace, /regex/, script, config file, - (stdin)
- start TARGET         without a target: ecosystem.config.js, .cjs, .mjs, .ts
+ start|runtime TARGET without a target: ecosystem.config.js, .cjs, .mjs, .ts
  stop|restart|delete TARGET       reload TARGET: cluster mode loses no request
  scale APP N|+N|-N                startOrRestart FILE, startOrReload FILE
  list [--sort F], jlist, prettylist, monit
@@ -98,9 +97,10 @@ fn of(verb: &Verb, whole: bool) -> String {
     text
 }
 
-/// Whether a list without a line for each option names it: another name of one that it names tells nothing.
+/// Whether a list without a line for each option names it: another name of one that it names tells nothing, nor does one
+/// that only warns or says what is so anyhow, and what goes with one stands beside it where each has a line.
 fn is_named(opt: &Opt) -> bool {
-    opt.help != NOT_HERE && !opt.help.starts_with("as --")
+    !["as ", "with --", "a warning"].iter().any(|words| opt.help.starts_with(words))
 }
 
 /// The failure of a verb that there is not.

@@ -8,9 +8,11 @@ use pm_common::policy::exit::{signal_names, signal_number};
 use crate::apps::scale::Scale;
 use crate::apps::signals::Signal;
 use crate::apps::{flush, saved, signals, stdin_fifo, stop as stopping};
+use crate::described::known;
 use crate::pm::call::Call;
 use crate::pm::show_verbs::table;
 use crate::pm::targets;
+use crate::request::Description;
 
 /// The directory of all apps, to write in.
 ///
@@ -47,7 +49,18 @@ pub(crate) fn stop(call: &Call) -> Result<u8, Failure> {
     let chosen = targets::chosen(call)?;
     let (ended, code) = end(&home, &chosen.names, "");
     ended.iter().for_each(|name| report::info(format_args!("stopped '{name}'")));
+    if call.has("watch") {
+        watch_no_longer(&ended)?;
+    }
     table(call, code.max(chosen.code()))
+}
+
+/// Writes down of apps that do not run that they watch nothing: what is stopped is not watched anyhow, and its next start
+/// does not begin to.
+fn watch_no_longer(names: &[String]) -> Result<(), Failure> {
+    let asked = Description { sets: vec![("watch".to_owned(), "false".to_owned())], ..Description::default() };
+    let planned = known::with_fields(names, &asked, false, false)?;
+    planned.plans.into_iter().try_for_each(|plan| crate::apps::write_down(plan.start))
 }
 
 pub(crate) fn kill(call: &Call) -> Result<u8, Failure> {

@@ -29,9 +29,6 @@ const fn field(opt: Opt, name: &'static str, effect: Effect) -> FieldOpt {
     FieldOpt { opt, name, effect }
 }
 
-/// What is said of an option of PM2's that sets a field which is not here; `pm VERB --help` does without it.
-pub(crate) const NOT_HERE: &str = "not here: a warning";
-
 /// One that `pm VERB --help` only names.
 const fn rare(opt: Opt, name: &'static str, effect: Effect) -> FieldOpt {
     field(opt.rare(), name, effect)
@@ -77,7 +74,7 @@ pub(crate) const FIELDS: &[FieldOpt] = &[
     rare(opt("error", "FILE", "and to stderr").short('e'), "error_file", Effect::Value),
     rare(opt("log", "FILE", "both").short('l'), "log_file", Effect::Or("true")),
     rare(switch("disable-logs", "no files"), "disable_logs", Effect::Is("true")),
-    rare(switch("merge-logs", "one file for all workers, as always"), "merge_logs", Effect::Is("true")),
+    rare(switch("merge-logs", "as always: one file for all workers"), "merge_logs", Effect::Is("true")),
     rare(switch("time", "a time in front of each line"), "time", Effect::Is("true")),
     rare(opt("log-type", "json", "each line is an object"), "log_type", Effect::Value),
     rare(opt("log-date-format", "F", "a time; its format is RFC 3339"), "log_date_format", Effect::Value),
@@ -88,9 +85,9 @@ pub(crate) const FIELDS: &[FieldOpt] = &[
     rare(opt("pid", "FILE", "a warning: ~/.pm/APP/pid is it").short('p'), "pid_file", Effect::Value),
     rare(opt("cron", "T", "as --cron-restart").short('c'), "cron_restart", Effect::Value),
     rare(opt("cron-restart", "PATTERN", "restart it at set times: '0 3 * * *'"), "cron_restart", Effect::Value),
-    rare(switch("watch", NOT_HERE), "watch", Effect::Directory),
-    rare(opt("ignore-watch", "P", NOT_HERE), "ignore_watch", Effect::Value),
-    rare(opt("watch-delay", "MS", NOT_HERE), "watch_delay", Effect::Value),
+    rare(switch("watch", "restart it when files change: here, or in DIR"), "watch", Effect::Directory),
+    rare(opt("ignore-watch", "GLOB", "with --watch: but not these"), "ignore_watch", Effect::Value),
+    rare(opt("watch-delay", "MS", "with --watch: so long after the last"), "watch_delay", Effect::Value),
 ];
 
 /// What every verb takes.
@@ -120,7 +117,6 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str], &str)] = &[
     ("logs", &["-f", "--follow"], "it follows, unless --nostream is given"),
     ("logs", &["--error"], "it is --err"),
     ("list", &["-w", "--watch"], "pm monit, or pm-stat --follow"),
-    ("stop", &["--watch"], "leave it out: nothing is watched"),
     ("start", &["-w", "--write"], "pm save keeps what runs"),
     (
         "start",

@@ -67,7 +67,7 @@ pub(crate) fn again(call: &Call, names: &[String], restart: bool, patience: &Pat
 pub(crate) fn with_fields(call: &Call, names: &[String]) -> Result<u8, Failure> {
     ours()?;
     let asked = Description { args: call.args.clone(), ..targets::description(call, None)? };
-    let planned = described::known::with_fields(names, &asked, call.has("update-env"))?;
+    let planned = described::known::with_fields(names, &asked, call.has("update-env"), call.toggles_watch())?;
     let asked = Description { restart: call.verb.name != "start", ..asked };
     match call.verb.name {
         "reload" => reload_planned(call, &asked, &planned, &Patience::default()),

@@ -42,21 +42,21 @@ pub(crate) const VERBS: &[Verb] = &[
         ..Verb::new("start", "[TARGET...] [-- ARGS OF THE APP]", start_verb::run)
     },
     Verb {
-        about: "Runs a script, or all apps of a file, in front; ends with them. Also as pm-runtime.",
+        about: "Runs a script, or all apps of a file, in front, as pm-runtime; ends with them.",
         options: &[
             ONLY,
             ENV,
-            switch("raw", "lines as they are, without the app's name in front"),
+            switch("raw", "lines as they are, without the app's name"),
             switch("json", "each line as an object"),
         ],
         fields: true,
         example: "pm runtime ecosystem.config.js --env production",
-        made_of: "one app: pm-restart [pm-cluster] node app.js; several: children with a pm-log --echo each",
+        made_of: "pm-restart [pm-cluster] node app.js; several: each with pm-log --echo",
         ..Verb::new("runtime", "[FILE] [-- ARGS OF THE APP]", start_verb::runtime)
     },
     Verb {
         about: "Ends apps, all at once; back when they have ended. They stay in the list.",
-        options: &[ONLY, ENV],
+        options: &[ONLY, ENV, switch("watch", "and watch files no longer, nor after the next start")],
         example: "pm stop web api",
         made_of: "pm-fork --stop APP: TERM to the supervisor, which drains its workers",
         ..Verb::new("stop", "TARGET...", manage_verbs::stop)

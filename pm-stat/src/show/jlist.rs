@@ -33,8 +33,7 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
     let described = |key: &str| start.get("app").and_then(|app| app.get(key)).cloned();
     let text = |key: &str| start.get(key).and_then(start_brief::text);
     let mode = row.app.mode().unwrap_or("fork");
-    let (watches, watch) =
-        (row.app.acting().is_some_and(SupervisorLine::watches), described("watch").unwrap_or(true.into()));
+    let watches = row.app.acting().is_some_and(SupervisorLine::watches);
     let mut env = json!({
         "name": row.app.called(), "namespace": row.app.namespace(), "status": state_words::for_programs(row),
         "restart_time": row.restarts.unwrap_or(0), "unstable_restarts": 0, "pm_uptime": started_ms, "created_at": created(row, start),
@@ -45,7 +44,7 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
         "node_args": list(described("node_args").or_else(|| described("interpreter_args"))), "args": list(described("args")),
         "exec_interpreter": start.get("interpreter"),
         "instance_var": described("instance_var").unwrap_or_else(|| "NODE_APP_INSTANCE".into()),
-        "exit_code": exit_code(row), "watch": if watches { watch } else { false.into() }, "watching": watches,
+        "exit_code": exit_code(row), "watch": watches, "watching": watches,
         "cron_restart": described("cron_restart").map(alone),
     });
     if with_env && let Some(env) = env.as_object_mut() {

@@ -409,7 +409,8 @@ fn an_app_is_called_by_the_command_that_it_is() {
 #[test]
 fn what_is_wrong_in_a_file_is_said_once_and_no_success() {
     let front = Front::new();
-    let text = r#"[{"name": "w", "script": "idle.js", "watch": true, "wtach": 1}, {"name": "w", "script": "app.js"}]"#;
+    let text =
+        r#"[{"name": "w", "script": "idle.js", "post_update": ["x"], "wtach": 1}, {"name": "w", "script": "app.js"}]"#;
     let _ = front.scene.file("w.json", text);
     for (verb, lines) in [("start", 4), ("restart", 4), ("reload", 4), ("stop", 2), ("delete", 2)] {
         let said = front.line(&format!("{verb} w.json"));
@@ -419,7 +420,7 @@ fn what_is_wrong_in_a_file_is_said_once_and_no_success() {
         assert_eq!(once("app 'w': name: there are two of this name in the file: the first counts"), 1, "{said:?}");
         let warned = usize::from(lines > 2);
         assert_eq!(
-            (once("wtach: no such field, it is ignored; watch is meant?"), once("watch: not yet")),
+            (once("wtach: no such field, it is ignored; watch is meant?"), once("post_update: not here")),
             (warned, warned)
         );
     }

@@ -38,6 +38,7 @@ mod front_shells;
 mod front_start;
 mod front_twice;
 mod front_verbs;
+mod front_watch;
 mod hostile;
 mod idle;
 mod inspect;

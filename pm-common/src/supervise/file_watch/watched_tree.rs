@@ -63,6 +63,8 @@ pub(super) struct WatchedTree {
     instance: OwnedFd,
     /// By inotify's numbers.
     dirs: BTreeMap<i32, WatchedDir>,
+    /// Paths that were named and are there.
+    there: BTreeSet<PathBuf>,
     /// When it began; files that were changed before are as the workers know them.
     begun: (i64, i64),
     /// When files that were closed since then had been changed.
@@ -92,6 +94,7 @@ impl WatchedTree {
             setting,
             instance: instance()?,
             dirs: BTreeMap::new(),
+            there: BTreeSet::new(),
             begun: clock::stamp(),
             changed: BTreeMap::new(),
             fleeting: BTreeSet::new(),
@@ -130,37 +133,45 @@ impl WatchedTree {
             lost |= self.hear(event, &mut found);
         }
         if lost {
-            self.begin_anew();
+            let came = self.begin_anew();
+            found.extend(came.iter().map(|file| FileChange { file: self.setting.for_people(file), gone: false }));
         }
         Ok(found)
     }
 
-    fn begin_anew(&mut self) {
+    /// Watches all anew; gives a file of each path that was named and was not there before.
+    fn begin_anew(&mut self) -> Vec<PathBuf> {
         for (wd, _) in std::mem::take(&mut self.dirs) {
             let _ = inotify::remove_watch(&self.instance, wd);
         }
         self.fleeting.clear();
+        let before = std::mem::take(&mut self.there);
+        let mut came = Vec::new();
         for root in self.setting.roots.clone() {
-            self.watch_root(&root);
+            came.extend(self.watch_root(&root).filter(|_| !before.contains(&root)));
         }
+        came
     }
 
     /// Watches a path that was named: a directory with all in it, a file by its name; what is a link by its name, too, and
-    /// what is missing by the nearest directory above it that is there.
-    fn watch_root(&mut self, root: &Path) {
-        match root.symlink_metadata() {
-            Ok(meta) if meta.is_dir() => _ = self.watch_below(root.to_owned()),
-            Ok(meta) => {
-                self.watch_name(root);
-                if meta.is_symlink() && root.is_dir() {
-                    self.watch_below(root.to_owned());
-                }
+    /// what is missing by the nearest directory above it that is there. Gives the first file that is there.
+    fn watch_root(&mut self, root: &Path) -> Option<PathBuf> {
+        let meta = loop {
+            if let Ok(meta) = root.symlink_metadata() {
+                break meta;
             }
-            Err(_) => {
-                let there = root.ancestors().find(|path| path.parent().is_some_and(Path::is_dir));
-                there.into_iter().for_each(|path| self.watch_name(path));
-            }
+            let nearest = root.ancestors().find(|path| path.parent().is_some_and(Path::is_dir))?;
+            self.watch_name(nearest);
+            // Or it came before it was watched.
+            nearest.symlink_metadata().ok()?;
+        };
+        self.there.insert(root.to_owned());
+        if meta.is_dir() {
+            return self.watch_below(root.to_owned());
         }
+        self.watch_name(root);
+        let leads_to = (meta.is_symlink() && root.is_dir()).then(|| self.watch_below(root.to_owned()));
+        leads_to.flatten().or_else(|| Some(root.to_owned()))
     }
 
     fn watch_name(&mut self, path: &Path) {

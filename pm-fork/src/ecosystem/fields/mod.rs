@@ -48,8 +48,6 @@ const fn field(name: &'static str, aliases: &'static [&'static str], kind: Kind,
     Field { name, aliases, kind, fate }
 }
 
-const NO_WATCH: &str = "not yet: changed files do not restart it; reload it with pm reload";
-
 /// All that PM2 knows.
 pub(crate) const FIELDS: &[Field] = &[
     field("script", &["exec", "cmd", "command"], Text, Mapped),
@@ -96,10 +94,10 @@ pub(crate) const FIELDS: &[Field] = &[
     field("wait", &[], Text, Mapped),
     field("listen_timeout", &[], Text, Mapped),
     field("cron_restart", &["cron"], List, Mapped),
-    field("watch", &[], SwitchOrText, Missing(NO_WATCH)),
-    field("ignore_watch", &[], List, Needless),
-    field("watch_options", &[], Text, Needless),
-    field("watch_delay", &[], Text, Needless),
+    field("watch", &[], List, Mapped),
+    field("ignore_watch", &[], Words, Mapped),
+    field("watch_options", &[], Text, Mapped),
+    field("watch_delay", &[], Text, Mapped),
     field("uid", &["user"], Text, Mapped),
     field("gid", &[], Text, Mapped),
     field("port", &[], Text, Mapped),

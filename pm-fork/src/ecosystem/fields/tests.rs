@@ -23,7 +23,7 @@ fn text_becomes_what_the_field_wants() {
         (&[("envProduction", "A=1")], json!({"env_production": {"A": "1"}})),
         (&[("maxMemoryRestart", "1G"), ("out", "x")], json!({"max_memory_restart": "1G", "out_file": "x"})),
         (&[("node_args", "--a '--b c'"), ("node_args", "-d")], json!({"node_args": ["--a", "--b c", "-d"]})),
-        (&[("watch", "true"), ("log_file", "x")], json!({"watch": true, "log_file": "x"})),
+        (&[("watch", "src"), ("watch", "lib"), ("log_file", "x")], json!({"watch": ["src", "lib"], "log_file": "x"})),
     ] {
         assert_eq!(setting(json!({}), sets), Ok(app), "{sets:?}");
     }
