@@ -141,6 +141,8 @@ pub(crate) struct Cluster {
     pub(crate) workers: Option<u32>,
     options: Vec<String>,
     instance_var: String,
+    /// What each worker has one more of than the one before it.
+    increment_var: Option<String>,
 }
 
 impl Cluster {
@@ -155,10 +157,10 @@ impl Cluster {
         let stop_start = stop_start(reader)?;
         let several = count.is_some_and(|count| count > 1);
         let cluster = forced.unwrap_or_else(|| count.is_some() && program.clusters);
-        let instance_var = instance_var(reader)?;
+        let (instance_var, increment_var) = (instance_var(reader)?, increment_var(reader)?);
         let ready = ready(reader, program, cluster || several)?;
         if !(cluster || several) {
-            return Ok(Self { workers: None, options: ready, instance_var });
+            return Ok(Self { workers: None, options: ready, instance_var, increment_var });
         }
         let mut options = vec!["-n".to_owned(), instances.unwrap_or_else(|| "1".to_owned())];
         if !cluster {
@@ -175,7 +177,7 @@ impl Cluster {
             options.extend(["--reload", "stop-start"].map(str::to_owned));
         }
         options.extend(ready);
-        Ok(Self { workers: Some(count.unwrap_or(1)), options, instance_var })
+        Ok(Self { workers: Some(count.unwrap_or(1)), options, instance_var, increment_var })
     }
 
     /// What stands between the policy and the program: a pm-cluster with its options, or more of pm-restart's.
@@ -184,13 +186,16 @@ impl Cluster {
         tool.into_iter().chain(self.options.iter().map(OsString::from)).collect()
     }
 
-    /// pm-cluster gives each worker its number under the usual name; under another one a shell does.
+    /// pm-cluster gives each worker its number under the usual name; under another one a shell does, which counts up, too.
     pub(crate) fn wrapper(&self) -> Vec<OsString> {
-        if self.workers.is_none() || self.instance_var == INSTANCE_VAR {
+        let number = Some(&self.instance_var).filter(|name| *name != INSTANCE_VAR);
+        let number = number.map(|name| format!("export {name}=\"$PM_SLOT\"; "));
+        let count = self.increment_var.as_ref().map(|name| format!("export {name}=$((${{{name}:-0}} + PM_SLOT)); "));
+        let exports: String = number.into_iter().chain(count).collect();
+        if self.workers.is_none() || exports.is_empty() {
             return Vec::new();
         }
-        let script = format!("export {}=\"$PM_SLOT\"; exec \"$@\"", self.instance_var);
-        ["sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()].map(OsString::from).to_vec()
+        ["sh".to_owned(), "-c".to_owned(), exports + "exec \"$@\"", "sh".to_owned()].map(OsString::from).to_vec()
     }
 
     /// What PM2 tells an app in its environment.
@@ -260,10 +265,19 @@ fn stop_start(reader: &Reader<'_>) -> Result<bool, String> {
 fn instance_var(reader: &Reader<'_>) -> Result<String, String> {
     let given = reader.text("instance_var")?;
     let name = given.as_deref().or_else(|| reader.context.var("PM2_PROCESS_INSTANCE_VAR")).unwrap_or(INSTANCE_VAR);
+    variable("instance_var", name)
+}
+
+fn increment_var(reader: &Reader<'_>) -> Result<Option<String>, String> {
+    reader.text("increment_var")?.map(|name| variable("increment_var", &name)).transpose()
+}
+
+/// The name of a variable, as a shell knows it.
+fn variable(field: &str, name: &str) -> Result<String, String> {
     let plain =
         name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()) && !name.starts_with(|c: char| c.is_ascii_digit());
     if name.is_empty() || !plain {
-        return Err(format!("instance_var: '{name}': the name of a variable has letters, digits and _ only"));
+        return Err(format!("{field}: '{name}': the name of a variable has letters, digits and _ only"));
     }
     Ok(name.to_owned())
 }

@@ -1,7 +1,7 @@
 //! Options of an app for one that is known: `pm restart APP --max-memory-restart 300M -- --port 1`, kept from then on.
 
 use pm_tests::front::Front;
-use pm_tests::{http, proc};
+use pm_tests::{http, proc, wait};
 
 const APP: &str = "require('http').createServer((q, r) => r.end(JSON.stringify({ argv: process.argv.slice(2), v: process.env.V, own: process.env.OWN })))\
     .listen(process.env.PORT)";
@@ -76,6 +76,30 @@ fn a_reload_applies_what_needs_no_restart() {
     front.ok("reload web --max-memory-restart 300M -f -s");
     assert!(is_run_with(&front, "--max-mem 300M"));
     assert_eq!(front.pids("web").len(), 3);
+}
+
+#[test]
+fn what_is_to_count_up_does_so_from_worker_to_worker() {
+    let front = Front::new();
+    let _ = front
+        .scene
+        .file("count.js", "console.log(`N=${process.env.N} M=${process.env.M}`); setInterval(() => {}, 1e6)");
+    let app = r#"[{ "name": "count", "script": "count.js", "instances": 3, "exec_mode": "fork", "increment_var": "N", "env": { "N": 3000 },
+        "instance_var": "M" }]"#;
+    let _ = front.scene.file("count.json", app);
+    front.ok("start count.json");
+    let said = || {
+        let log = std::fs::read_to_string(front.scene.dir().join("pm/count/out.log")).unwrap_or_default();
+        let mut lines: Vec<String> = log.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let all = ["N=3000 M=0", "N=3001 M=1", "N=3002 M=2"];
+    wait::until("all three", || (said() == all).then_some(()));
+    front.ok("restart count");
+    let twice: Vec<_> = all.iter().flat_map(|line| [*line; 2]).collect();
+    wait::until("the same again", || (said() == twice).then_some(()));
+    front.ok("delete count");
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("sticky", &[], Switch, Mapped),
     field("reload", &[], Text, Mapped),
     field("instance_var", &[], Text, Mapped),
-    field("increment_var", &[], Text, Missing("not here: a number of its own for each worker is in PM_SLOT")),
+    field("increment_var", &[], Text, Mapped),
     field("env", &[], Env, Mapped),
     field("env_file", &[], List, Mapped),
     field("filter_env", &[], SwitchOrText, Mapped),
