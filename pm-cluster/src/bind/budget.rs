@@ -1,4 +1,5 @@
-//! A worker that binds without end costs a bounded part of our time: the call that waits meanwhile is its own.
+//! The calls of a worker that wait for an answer (`answer` is their way in), within a budget: a worker that binds without end costs
+//! a bounded part of our time, and the call that waits meanwhile is its own.
 
 use std::collections::VecDeque;
 

@@ -32,7 +32,7 @@ use pm_common::policy::time::Mono;
 use pm_common::supervise::{Plan, Source};
 use pm_common::sys::fdpass;
 use pm_common::sys::other_process;
-use pm_common::sys::seccomp::{self, Arrival, Call, Listener, Notice};
+use pm_common::sys::seccomp::{self, Arrival, Call, Notice, NotifyFd};
 use pm_common::sys::socket;
 
 use crate::sockets::Sockets;
@@ -93,7 +93,7 @@ pub struct Binds {
 struct Watched {
     /// Where the listener comes from, until it has.
     awaited: Option<OwnedFd>,
-    listener: Option<Listener>,
+    listener: Option<NotifyFd>,
     /// The number of the worker's end of Node's channel, if it has one.
     channel: Option<u64>,
     budget: Budget,
@@ -296,7 +296,7 @@ impl Binds {
         }
     }
 
-    fn listener(&self, who: WorkerId) -> Option<&Listener> {
+    fn listener(&self, who: WorkerId) -> Option<&NotifyFd> {
         self.watched.get(&who)?.listener.as_ref()
     }
 

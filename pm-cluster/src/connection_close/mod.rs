@@ -3,8 +3,8 @@
 //! it into the heads of the next responses to clients that stay busy, in place.
 //!
 //! `head` is what is written over, `ptrace_stop` what to do when a thread stops (both pure); `tracer` does it, in the process
-//! of `helper`, which may be killed at any moment: the kernel lets the worker go on. When it is begun, and for which drains,
-//! `care::drain` decides.
+//! of `helper`, which may be killed at any moment: the kernel lets the worker go on. When it is begun, `care::drain`
+//! decides; for which drains, it and `cluster::hooks` (`is_told_by_helper`).
 
 mod head;
 mod helper;

@@ -1,5 +1,6 @@
-//! What counts as the memory of a worker: its whole process tree, and what it has left (orphans). Of several processes it is
-//! the sum of PSS, which counts pages that they share once (`Proc::effective_memory`).
+//! What counts as the memory of a worker: its whole process tree, and what it has left (orphans), but no app of
+//! its own with a supervisor. The sum of RSS counts; of several processes that are over the limit by it, the sum of PSS, which has
+//! the pages that they share once (`Proc::effective_memory`).
 
 use super::{Adapter, Supervise};
 use crate::policy::WorkerId;

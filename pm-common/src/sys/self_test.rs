@@ -9,7 +9,7 @@ use nix::sys::wait::WaitStatus;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::daemon::{Fork, fork};
-use super::seccomp::{self, Arrival, Call, Listener, Notice, ToldCalls};
+use super::seccomp::{self, Arrival, Call, Notice, NotifyFd, ToldCalls};
 use super::{fdpass, other_process, ptrace, socket};
 
 /// How long the child may take for one step: it is never reached but on a machine that stands still.
@@ -154,7 +154,7 @@ fn wait(fds: &mut [PollFd<'_>]) -> io::Result<()> {
     if ready == 0 { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
 }
 
-fn look(listener: &Listener, notice: Notice, child: i32) -> Option<Trial> {
+fn look(listener: &NotifyFd, notice: Notice, child: i32) -> Option<Trial> {
     let Call::Bind { fd, address, length } = notice.call else { return None };
     let read = other_process::read_memory(notice.thread, address, length.min(16)).map(drop);
     let take = other_process::take_descriptor(child, fd).map(drop);

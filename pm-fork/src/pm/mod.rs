@@ -1,7 +1,7 @@
 //! The front: verbs as PM2 has them, over the functions that the tools call, in this process.
 //!
 //! `verbs` is the table of them, `call` how a line is parsed, `options` what several take, `targets` which apps are meant.
-//! What the verbs do: `start_verb`, `restart_verb` (restart and reload, of which `reload_verb` waits), `manage_verbs` (stop, delete, scale, signals, the
+//! What the verbs do: `start_verb`, `restart_and_reload` (restart and reload, of which `reload_apps` waits), `manage_verbs` (stop, delete, scale, signals, the
 //! saved list), `show_verbs` (lists, facts), `logs`, `boot` (startup, logrotate).
 
 mod boot;
@@ -11,8 +11,8 @@ mod inspect;
 mod logs;
 mod manage_verbs;
 mod options;
-mod reload_verb;
-mod restart_verb;
+mod reload_apps;
+mod restart_and_reload;
 mod show_verbs;
 mod start_verb;
 mod targets;

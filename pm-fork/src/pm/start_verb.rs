@@ -18,7 +18,7 @@ use crate::launch::parent::{Patience, summary};
 use crate::pm::call::Call;
 use crate::pm::manage_verbs::ours;
 use crate::pm::show_verbs::table;
-use crate::pm::{logs, restart_verb, targets};
+use crate::pm::{logs, restart_and_reload, targets};
 use crate::request::Description;
 
 pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
@@ -163,9 +163,9 @@ fn start_known(call: &Call, target: &str, apps: &[&App], patience: &Patience) ->
             let typed = shell::quoted(target);
             return Err(Failure::with_code(1, format!("it runs: pm restart {typed} takes the same options")));
         }
-        return Ok(summary(&[restart_verb::with_fields(call, &stopped)?, code]));
+        return Ok(summary(&[restart_and_reload::with_fields(call, &stopped)?, code]));
     }
-    Ok(summary(&[restart_verb::again(call, &stopped, false, patience)?, code]))
+    Ok(summary(&[restart_and_reload::again(call, &stopped, false, patience)?, code]))
 }
 
 /// Runs what is described in the foreground, as a container wants it.

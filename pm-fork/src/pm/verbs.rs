@@ -4,7 +4,7 @@ use pm_common::cli::options::{Opt, opt, switch};
 use pm_common::cli::report::{self, Failure, print};
 
 use crate::pm::call::Verb;
-use crate::pm::{boot, logs, manage_verbs, restart_verb, show_verbs, start_verb};
+use crate::pm::{boot, logs, manage_verbs, restart_and_reload, show_verbs, start_verb};
 
 const ONLY: Opt = opt("only", "A,B", "of a config file: these apps");
 const ENV: Opt = opt("env", "NAME", "of a config file: env_NAME over env");
@@ -68,7 +68,7 @@ pub(crate) const VERBS: &[Verb] = &[
         fields: true,
         example: "pm restart web --max-memory-restart 300M",
         made_of: "pm-fork --again --restart APP: TERM, the end, a start",
-        ..Verb::new("restart", "TARGET... [-- ARGS]", restart_verb::run)
+        ..Verb::new("restart", "TARGET... [-- ARGS]", restart_and_reload::run)
     },
     Verb {
         aliases: &["gracefulReload", "startOrReload", "startOrGracefulReload"],
@@ -77,7 +77,7 @@ pub(crate) const VERBS: &[Verb] = &[
         fields: true,
         example: "pm reload ecosystem.config.js --env production",
         made_of: "pm-stat --wait rolled APP, and pm-fork --signal HUP [--moved] APP",
-        ..Verb::new("reload", "TARGET... [-- ARGS]", restart_verb::run)
+        ..Verb::new("reload", "TARGET... [-- ARGS]", restart_and_reload::run)
     },
     Verb {
         aliases: &["del"],

@@ -7,7 +7,7 @@
 //! steering list may name an index too far (the kernel then hashes over all) or a foreign socket, and if several foreign
 //! sockets changed between two looks, their order is a guess.
 //!
-//! `lane` is one lane; `which_lane` says which a worker gets, `adopt` makes a program's own socket one. `group` is the group
+//! `lane` is one lane; `which_lane` says which a worker gets, `program_socket` makes a program's own socket one. `group` is the group
 //! in the kernel and who of it gets new connections (`sticky`: clients that stay with their slot). `stuck` lanes, whose
 //! worker takes nothing, and those that a worker has `shut_down` leave it.
 
@@ -24,18 +24,18 @@ use pm_common::sys::socket::{self, Join};
 use super::wanted::BindAddress;
 use super::warnings::Warnings;
 
-mod adopt;
 mod group;
 mod lane;
+mod program_socket;
 mod shut_down;
 mod sticky;
 mod stuck;
 mod which_lane;
 
-pub use adopt::prepare;
 use group::{Foreign, Member};
 use lane::Lane;
 pub use lane::Standing;
+pub use program_socket::prepare;
 use sticky::Sticky;
 
 /// All lanes of one address.

@@ -1,5 +1,7 @@
 //! When a worker is killed: at the end of its grace, or at once where somebody insists. When its grace begins, `stopping` tells;
-//! which processes KILL goes to, `supervise::processes::kill_scope`.
+//! how long it is, `policy::rules` (`grace`); which processes KILL goes to, `supervise::processes::kill_scope`.
+//!
+//! Where no supervisor is left to do it, pm-fork's `apps::stop` does, and `app::orphans` before a start.
 
 use super::{Action, Life, Mono, Record, Span, StopSent, Supervisor, Why, Worker, WorkerId, as_slot};
 

@@ -21,13 +21,13 @@ mod filter;
 /// # Errors
 /// Why the child cannot be watched: EBUSY (somebody above watches it already), EINVAL or ENOSYS (no such thing here),
 /// EPERM or EACCES (forbidden).
-pub fn receive(from: BorrowedFd<'_>) -> io::Result<Listener> {
+pub fn receive(from: BorrowedFd<'_>) -> io::Result<NotifyFd> {
     let (mut text, mut descriptors) = ([0; 4], Vec::new());
     if fdpass::receive(from, &mut text, &mut descriptors)? == 0 {
         return Err(io::Error::other("the process ended before it could be watched"));
     }
     let none = || io::Error::from_raw_os_error(i32::from_ne_bytes(text));
-    descriptors.pop().map(Listener).ok_or_else(none)
+    descriptors.pop().map(NotifyFd).ok_or_else(none)
 }
 
 /// A call that waits for our answer.
@@ -35,7 +35,7 @@ pub fn receive(from: BorrowedFd<'_>) -> io::Result<Listener> {
 pub struct Notice {
     /// Names it in answers.
     pub id: u64,
-    /// The thread that called; `thread_group` tells its process.
+    /// The thread that called; `kernel::procfs::process_of` tells its process.
     pub thread: i32,
     /// What it called.
     pub call: Call,
@@ -89,9 +89,9 @@ pub enum Arrival {
 
 /// Tells of the calls of a child and of all that comes from it.
 #[derive(Debug)]
-pub struct Listener(OwnedFd);
+pub struct NotifyFd(OwnedFd);
 
-impl AsFd for Listener {
+impl AsFd for NotifyFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -101,7 +101,7 @@ impl AsFd for Listener {
 #[repr(C, align(8))]
 struct NoticeRoom([u8; 512]);
 
-impl Listener {
+impl NotifyFd {
     /// The next call that waits. Never blocks.
     #[must_use]
     pub fn next(&self) -> Arrival {

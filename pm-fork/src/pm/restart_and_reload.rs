@@ -9,7 +9,7 @@ use crate::described::config_file::Contents;
 use crate::launch::parent::{Patience, summary};
 use crate::pm::call::Call;
 use crate::pm::manage_verbs::ours;
-use crate::pm::reload_verb::{reload_all, reload_described, reload_planned};
+use crate::pm::reload_apps::{reload_all, reload_described, reload_planned};
 use crate::pm::show_verbs::table;
 use crate::pm::targets;
 use crate::request::{Again, Description};

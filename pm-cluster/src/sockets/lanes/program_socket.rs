@@ -1,4 +1,7 @@
 //! Lanes that are the programs' own sockets: made, set up and bound by a worker, kept by us like any other lane.
+//!
+//! Which lane a worker gets is in `which_lane`; what becomes of those who wait on one that has no worker, in
+//! `node::lane_without_worker` and `sockets::unserved`.
 
 use std::collections::BTreeMap;
 use std::io;
