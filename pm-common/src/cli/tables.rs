@@ -68,7 +68,7 @@ pub static PM_LOG: Tool = Tool {
         opt("out", "FILE", "where stdout goes [out.log of the app, else stdout]"),
         opt("err", "FILE", "where stderr goes [err.log of the app, else stderr]"),
         opt("both", "FILE", "where both go, beside these"),
-        opt("echo", "TEXT", "write each line to our own output, too, with TEXT in front"),
+        opt("echo", "TEXT", "write each line, behind TEXT, to our own output, too"),
         switch("time", "put the time (UTC) in front of each line"),
         switch("json", "write each line as a JSON object"),
         opt("max-size", "SIZE", "rotate a file before it is larger than this"),

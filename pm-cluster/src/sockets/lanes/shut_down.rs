@@ -130,6 +130,8 @@ impl Lanes {
         // Its place is behind all that are there, foreign ones included.
         self.leave_all_shut();
         self.look_for_foreign();
+        // The last may have been moved into a hole, and new connections be led to where it stood, which is this one's place.
+        self.steer();
         let lane = self.lanes.get_mut(index).ok_or(io::ErrorKind::NotFound)?;
         lane.untold = false;
         // A port that the kernel had chosen was given back; any other is bound still (EINVAL).
@@ -157,6 +159,7 @@ mod tests {
     use std::io::Read as _;
     use std::net::{SocketAddr, TcpStream};
     use std::os::fd::OwnedFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::sockets::lanes::{Opened, Standing, open};
@@ -263,6 +266,38 @@ mod tests {
             fds.iter().for_each(shut_down);
         }
         assert_eq!(lanes.lanes.len(), 8, "twice as many as workers have");
+    }
+
+    /// A lane that listens again comes to stand at the end, where another one stood before the kernel moved that into the
+    /// hole: nobody may be led there by what was true then.
+    #[test]
+    fn one_that_listens_again_gets_nobody_while_it_joins() {
+        // Later ones are prepared for.
+        let first_that_is_shut_down = || {
+            let closed = Lanes::of_workers(LOOPBACK, 500, &Warnings::default());
+            let Ok(Opened::Lanes(mut lanes)) = open(closed, socket::Join::Alone) else { panic!("no lanes here") };
+            let [old, next] = [1, 2].map(|generation| WorkerId { slot: 0, generation });
+            let given = lanes.give(old, Standing::InService).expect("given");
+            let _serving = lanes.give(next, Standing::InService).expect("given");
+            let (address, ended) = (lanes.address(), AtomicBool::new(false));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !ended.load(Ordering::Relaxed) {
+                        drop(TcpStream::connect(address));
+                    }
+                });
+                while lanes.waiting(next) == 0 {
+                    std::thread::yield_now();
+                }
+                assert!(lanes.set(old, Standing::Draining));
+                shut_down(&given);
+                lanes.vacate(old);
+                ended.store(true, Ordering::Relaxed);
+            });
+            let idle = lanes.listening().filter(|(_, lane)| lane.holder.is_none());
+            idle.map(|(_, lane)| socket::accept_queue(&lane.fd).unwrap_or(0)).sum::<u32>()
+        };
+        assert!((0..200).all(|_| first_that_is_shut_down() == 0), "a connection waits where nobody comes");
     }
 
     #[test]
