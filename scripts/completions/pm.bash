@@ -40,7 +40,7 @@ pm-log	BEHIND	.	.	CHAIN	Writes the lines of CHAIN, or of its input, to files tha
 pm-log	--out	.	FILE	.	where stdout goes [out.log of the app, else stdout]
 pm-log	--err	.	FILE	.	where stderr goes [err.log of the app, else stderr]
 pm-log	--both	.	FILE	.	where both go, beside these
-pm-log	--echo	.	TEXT	.	write each line to our own output, too, with TEXT in front
+pm-log	--echo	.	TEXT	.	write each line, behind TEXT, to our own output, too
 pm-log	--time	.	.	.	put the time (UTC) in front of each line
 pm-log	--json	.	.	.	write each line as a JSON object
 pm-log	--max-size	.	SIZE	.	rotate a file before it is larger than this

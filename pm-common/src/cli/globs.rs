@@ -72,7 +72,7 @@ pub fn anchored(pattern: &str) -> io::Result<String> {
         // In front of the slash at its end there was a directory's name.
         return Ok(plain.to_owned());
     }
-    let here = literal(&working_dir::here()?.to_string_lossy());
+    let here = literal(&working_dir::absolute("")?);
     Ok(format!("{}/{plain}", here.trim_end_matches('/')))
 }
 

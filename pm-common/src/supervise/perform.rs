@@ -92,6 +92,7 @@ impl<A: Adapter> Supervise<A> {
 
     fn resolve_release(&mut self) {
         self.manager.reloads();
+        self.watching.follow_roots();
         let moves = self.publisher.roll_begins(self.machine.roll().started);
         self.store.forget_releases();
         self.events.push_back(match self.releases.resolve_next() {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pm_common::app::home::{Home, Start};
 use pm_common::cli::report::{self, Failure};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Planned, context, fail, plan};
 use crate::apps;
@@ -59,12 +59,16 @@ fn with_fields_of(
     if let Some(workers) = service::workers_asked_for(&dir) {
         fields.insert("instances".to_owned(), workers.into());
     }
-    let mut sets = asked.sets.clone();
+    let mut sets = typed_here(&asked.sets)?;
+    if sets.iter().any(|(field, _)| field == "cwd") {
+        stay(fields, &known);
+    }
     if toggle_watch {
         let watches = !ecosystem::watch_words(fields, &known.cwd)?.is_empty();
         let does = if watches { "watches its files no longer" } else { "watches its files" };
         report::info(format_args!("'{}' {does}", known.called()));
-        sets = vec![("watch".to_owned(), (!watches).to_string())];
+        sets.retain(|(field, _)| field != "watch");
+        sets.push(("watch".to_owned(), (!watches).to_string()));
     }
     let context = Context {
         cwd: known.cwd,
@@ -76,4 +80,37 @@ fn with_fields_of(
     };
     // Who asks for it by name wants it to run.
     Ok(Plan { autostart: true, ..plan(asked, &sets, &app, &context, machine)? })
+}
+
+/// The fields that are paths.
+const PATHS: [&str; 5] = ["cwd", "out_file", "error_file", "log_file", "watch"];
+
+/// Paths that are typed now are read from where they are typed.
+fn typed_here(sets: &[(String, String)]) -> Result<Vec<(String, String)>, String> {
+    let mut sets = sets.to_vec();
+    for (_, value) in sets.iter_mut().filter(|(field, _)| PATHS.contains(&field.as_str())) {
+        if is_relative(value) {
+            let here = apps::here().map_err(|failure| failure.message)?;
+            *value = ecosystem::below(&here, value).to_string_lossy().into_owned();
+        }
+    }
+    Ok(sets)
+}
+
+/// What the description names stays where it is when the app gets another directory: its script, its logs.
+fn stay(fields: &mut Map<String, Value>, known: &Start) {
+    if let Some(script) = &known.script {
+        fields.insert("script".to_owned(), script.to_string_lossy().into());
+    }
+    for field in PATHS {
+        let named = fields.get(field).and_then(Value::as_str).filter(|path| is_relative(path)).map(str::to_owned);
+        if let Some(path) = named {
+            fields.insert(field.to_owned(), ecosystem::below(&known.cwd, &path).to_string_lossy().into());
+        }
+    }
+}
+
+/// Whether a value of these fields is a path that depends on a directory, and no other word.
+fn is_relative(path: &str) -> bool {
+    !["", "true", "false", "NULL"].contains(&path) && !path.starts_with(['/', '~'])
 }

@@ -108,7 +108,8 @@ impl Planned {
         if !park(&parking) {
             return Ok(1);
         }
-        in_front::run(services, form)
+        let stopped: Vec<&str> = parking.iter().map(|plan| plan.start.name.as_str()).collect();
+        in_front::run(services, &stopped, form)
     }
 
     /// Starts those that are wanted; with `--restart` what runs of them is stopped first.

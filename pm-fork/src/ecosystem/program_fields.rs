@@ -77,7 +77,11 @@ impl Program {
             Script::File(..) | Script::Package(..) => None,
         };
         let (mut argv, path) = match script {
-            Script::Line(line) => (vec!["sh".to_owned(), "-c".to_owned(), line.clone(), program.name.clone()], None),
+            Script::Line(line) => {
+                // The arguments go to the command at the line's end.
+                let line = if args.is_empty() { line } else { format!("{line} \"$@\"") };
+                (vec!["sh".to_owned(), "-c".to_owned(), line, program.name.clone()], None)
+            }
             Script::File(word, path, head) => (program.interpreted(reader, word, &path, Some(&head))?, Some(path)),
             Script::Package(word, path) => {
                 let head = Head::default();

@@ -31,6 +31,10 @@ const HANDLED: [Signal; 6] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD];
 /// How long the writers of the logs may take to write what the apps said last, and what apps left behind to end.
 const LAST_LINES: Span = Span::secs(2);
+/// How long what is below a supervisor that was killed may take to go on in its place.
+const TAKES_OVER: Span = Span::secs(2);
+/// When it is looked at again who runs, if nobody is there who could tell.
+const LOOK_AGAIN: Span = Span::millis(100);
 /// The colours of names, one after the other (ECMA-48, SGR).
 const COLOURS: [u8; 6] = [36, 32, 33, 35, 34, 31];
 
@@ -52,8 +56,11 @@ struct Member {
     dir: PathBuf,
     /// Its outermost process, while it runs.
     pid: Option<i32>,
-    /// Of one that another shell has started: it may be nobody's child of ours.
+    /// Of one that another shell has started, or that has taken over from a supervisor which was killed: it may be no child
+    /// of ours.
     pidfd: Option<OwnedFd>,
+    /// Its outermost process was killed: what is below takes over.
+    killed: bool,
 }
 
 /// The process in front.
@@ -66,26 +73,33 @@ struct InFront {
     stopped_by: Option<Signal>,
     /// The code of the app that was the first to fail.
     failed: Option<u8>,
+    /// By then who takes over from a supervisor that was killed has done so.
+    taken_over: Option<Mono>,
 }
 
-/// Runs the services until all have ended. The code: 0 after TERM and QUIT and when all have ended well, 130 after INT, else
+/// Runs the services until all have ended; the apps that are `stopped` belong to them once another shell starts them. The code: 0 after TERM and QUIT and when all have ended well, 130 after INT, else
 /// that of the first which failed.
 ///
 /// # Errors
 /// 125: no place for apps, or the kernel refuses what it takes.
-pub(crate) fn run(mut services: Vec<Service>, form: LineForm) -> Result<u8, Failure> {
+pub(crate) fn run(mut services: Vec<Service>, stopped: &[&str], form: LineForm) -> Result<u8, Failure> {
     process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
     let home = apps::home()?;
     let handled: SigSet = HANDLED.into_iter().collect();
     handled.thread_block().or_fail(|| "cannot block signals".to_owned())?;
     let signals = SignalFd::with_flags(&handled, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
     let signals = signals.or_fail(|| "cannot receive signals".to_owned())?;
-    let mut front = InFront { members: Vec::new(), form, signals, stopped_by: None, failed: None };
+    let mut front = InFront { members: Vec::new(), form, signals, stopped_by: None, failed: None, taken_over: None };
     label(&mut services, form);
     services.iter().for_each(|service| front.start(service));
+    for name in stopped {
+        let dir = home.dir(name).unwrap_or_default();
+        front.members.push(Member { name: (*name).to_owned(), dir, pid: None, pidfd: None, killed: false });
+    }
     let turns = Turns::new(&home).ok();
     while front.goes_on(turns.as_ref()) {
-        front.wait(turns.as_ref(), None)?;
+        let until = front.taken_over.filter(|_| !front.runs());
+        front.wait(turns.as_ref(), until)?;
     }
     front.finish()?;
     Ok(match front.stopped_by {
@@ -125,7 +139,7 @@ impl InFront {
             Ok(Some(started)) => {
                 self.say(&started.name, &format!("started app '{}' pid={}", started.name, started.pid));
                 let (name, dir, pid) = (started.name, started.dir, Some(started.pid));
-                self.members.push(Member { name, dir, pid, pidfd: None });
+                self.members.push(Member { name, dir, pid, pidfd: None, killed: false });
             }
             Ok(None) => {}
             Err(Failure { code, message }) => {
@@ -136,26 +150,31 @@ impl InFront {
         }
     }
 
-    /// Whether an app runs, or is about to: what another shell does with it is looked for where none of ours does.
+    /// Whether an app runs, or is about to.
     fn goes_on(&mut self, turns: Option<&Turns>) -> bool {
         self.reap();
-        if self.runs() {
-            return true;
-        }
-        if self.stopped_by.is_some() {
-            return false;
-        }
         // In this order: who restarts an app has the turn until it runs.
         let is_restarted = self.members.iter().any(|member| turns.is_some_and(|turns| member.turn(turns).is_some()));
+        self.find();
+        self.taken_over = self.taken_over.filter(|until| clock::now() < *until);
+        self.runs() || is_restarted || self.taken_over.is_some()
+    }
+
+    /// Finds the apps that another shell has started; what the others were told to end by is for them, too.
+    fn find(&mut self) {
         for at in 0..self.members.len() {
-            if let Some(pid) = self.members[at].find() {
-                let name = &self.members[at].name;
-                let elsewhere =
-                    format!("app '{name}' was started by another shell pid={pid}: its lines are in pm logs");
-                self.say(name, &elsewhere);
+            let Some(pid) = self.members[at].find() else { continue };
+            let Member { name, killed, .. } = &self.members[at];
+            let how = if *killed { "goes on" } else { "was started by another shell, its lines are in pm logs" };
+            self.say(name, &format!("app '{name}' {how} pid={pid}"));
+            if let Some(signal) = self.stopped_by {
+                self.members[at].send(signal);
             }
         }
-        is_restarted || self.runs()
+    }
+
+    fn runs(&self) -> bool {
+        self.members.iter().any(|member| member.pid.is_some())
     }
 
     /// Says what has become of an app, in the form of its lines.
@@ -165,10 +184,6 @@ impl InFront {
         } else {
             report::info(what);
         }
-    }
-
-    fn runs(&self) -> bool {
-        self.members.iter().any(|member| member.pid.is_some())
     }
 
     /// Reaps all that has ended.
@@ -189,6 +204,10 @@ impl InFront {
     fn ended(&mut self, at: usize, exit: Option<Exit>) {
         let Some(member) = self.members.get_mut(at) else { return };
         (member.pid, member.pidfd) = (None, None);
+        member.killed = matches!(exit, Some(Exit::Signal(_)));
+        if member.killed {
+            self.taken_over = Some(clock::now() + TAKES_OVER);
+        }
         let how = exit.map_or_else(String::new, |exit| format!(": {exit}"));
         let name = member.name.clone();
         let left = self.members.iter().filter(|member| member.pid.is_some()).count();
@@ -207,6 +226,8 @@ impl InFront {
         let own = self.members.iter().filter_map(|member| member.pidfd.as_ref());
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         fds.extend(own.chain(&others).map(|fd| PollFd::new(fd, PollFlags::IN)));
+        // Who had the turn a moment ago may be gone.
+        let until = until.or_else(|| (!self.runs() && others.is_empty()).then(|| clock::now() + LOOK_AGAIN));
         let left = until.map(|until| until.since(clock::now()));
         let left = left
             .map(|left| Timespec { tv_sec: (left.0 / 1_000_000_000) as i64, tv_nsec: (left.0 % 1_000_000_000) as i64 });
@@ -220,7 +241,10 @@ impl InFront {
             match Signal::try_from(info.ssi_signo as i32) {
                 Ok(Signal::SIGCHLD) | Err(_) => {}
                 Ok(Signal::SIGHUP) if closed => self.stop(Signal::SIGTERM),
-                Ok(signal @ (Signal::SIGHUP | Signal::SIGUSR1)) => self.pass_on(signal),
+                Ok(signal @ (Signal::SIGHUP | Signal::SIGUSR1)) => {
+                    self.find();
+                    self.pass_on(signal);
+                }
                 Ok(signal) => self.stop(signal),
             }
         }
@@ -228,23 +252,12 @@ impl InFront {
     }
 
     fn stop(&mut self, signal: Signal) {
-        self.stopped_by.get_or_insert(signal);
         self.pass_on(signal);
+        self.stopped_by.get_or_insert(signal);
     }
 
     fn pass_on(&self, signal: Signal) {
-        for member in &self.members {
-            let Some(pid) = member.pid else { continue };
-            // It is a child that we have not reaped, or is known by its pidfd.
-            let sent = match &member.pidfd {
-                Some(pidfd) => process::signal(pidfd.as_fd(), signal as u8),
-                None => process::signal_pid(pid, signal),
-            };
-            if let Err(error) = sent {
-                let why = report::reason(&error);
-                report::warning(format_args!("app '{}': cannot send {signal} to pid={pid}: {why}", member.name));
-            }
-        }
+        self.members.iter().for_each(|member| member.send(signal));
     }
 
     /// Waits for the last lines.
@@ -261,6 +274,19 @@ impl InFront {
 }
 
 impl Member {
+    fn send(&self, signal: Signal) {
+        let Some(pid) = self.pid else { return };
+        // It is a child that we have not reaped, or is known by its pidfd.
+        let sent = match &self.pidfd {
+            Some(pidfd) => process::signal(pidfd.as_fd(), signal as u8),
+            None => process::signal_pid(pid, signal),
+        };
+        if let Err(error) = sent {
+            let why = report::reason(&error);
+            report::warning(format_args!("app '{}': cannot send {signal} to pid={pid}: {why}", self.name));
+        }
+    }
+
     fn turn(&self, turns: &Turns) -> Option<i32> {
         turns.whose(&self.name)
     }

@@ -130,3 +130,35 @@ fn what_makes_no_sense_is_said_and_nothing_is_done() {
     }
     assert!(before.iter().all(|pid| proc::alive(*pid)));
 }
+
+/// What is typed is meant from where it is typed; what was said before stays where it is.
+#[test]
+fn paths_are_those_of_who_types_them() {
+    let front = Front::with_node(24);
+    let _ = front.scene.file("web.js", APP);
+    for dir in ["here", "there/rel"] {
+        std::fs::create_dir_all(front.scene.dir().join(dir)).expect("made");
+    }
+    front.ok("start web.js -s --output first.log");
+    let in_dir = |words: &[&str]| {
+        let mut command = front.command(words);
+        assert!(command.current_dir(front.scene.dir().join("there")).status().expect("pm runs").success(), "{words:?}");
+    };
+    in_dir(&["restart", "web", "--cwd", "rel", "--error", "./err.log", "-s"]);
+    let real = |path: &str| std::fs::canonicalize(front.scene.dir().join(path)).expect(path);
+    let pid = front.pids("web")[0];
+    assert_eq!(std::fs::read_link(format!("/proc/{pid}/cwd")).expect("it runs"), real("there/rel"));
+    assert_eq!(std::fs::read_link(format!("/proc/{pid}/fd/1")).expect("it runs"), real("first.log"));
+    assert_eq!(std::fs::read_link(format!("/proc/{pid}/fd/2")).expect("it runs"), real("there/err.log"));
+    assert_eq!(answer(&front)["argv"], serde_json::json!([]));
+}
+
+#[test]
+fn arguments_go_to_the_command_of_a_line() {
+    let front = Front::with_node(24);
+    let _ = front.scene.file("web.js", APP);
+    front.ok_words(&["start", "node web.js 'a b'", "--name", "web", "-s"]);
+    assert_eq!(answer(&front)["argv"], serde_json::json!(["a b"]));
+    front.ok_words(&["restart", "web", "-s", "--", "c d", "--e"]);
+    assert_eq!(answer(&front)["argv"], serde_json::json!(["a b", "c d", "--e"]));
+}

@@ -86,6 +86,45 @@ fn a_restart_from_a_second_shell_is_not_the_end() {
     assert_eq!(chain.ended(), Some(5), "the job had failed\n{}", chain.output());
 }
 
+/// Whoever has started them last: HUP reloads them, TERM ends them, and what a killed supervisor has left, too.
+#[test]
+fn signals_reach_what_another_shell_has_started() {
+    let front = front();
+    let _ = front.scene.file("other.js", "setInterval(() => {}, 1000)");
+    let file = "module.exports = { apps: [
+        { name: 'web', script: 'web.js', instances: 2, exec_mode: 'cluster' },
+        { name: 'off', script: 'other.js', autostart: false },
+        { name: 'other', script: 'other.js', instances: 1, exec_mode: 'cluster', autorestart: true }] }";
+    let _ = front.scene.file("three.config.js", file);
+    let all_are = |count| {
+        wait::until("all to be online", || {
+            let list = front.list();
+            (list.iter().filter(|app| app.ends_with(":online")).count() == count).then_some(())
+        });
+    };
+    for killed in [false, true] {
+        let chain = front.start(&["runtime", "three.config.js"]);
+        all_are(3);
+        front.ok("restart web -s");
+        front.ok("start off -s");
+        all_are(4);
+        if killed {
+            let pid = std::fs::read_to_string(front.scene.dir().join("pm/other/pid")).expect("a supervisor");
+            proc::send(pid.trim().parse().expect("a pid"), SIGKILL);
+            chain.line("app 'other' has ended: signal=KILL");
+        }
+        let before = front.pids("web");
+        chain.signal(SIGHUP);
+        wait::until("new workers", || front.pids("web").iter().all(|pid| !before.contains(pid)).then_some(()));
+        all_are(4);
+        chain.signal(SIGTERM);
+        assert_eq!(chain.ended(), Some(0), "{}", chain.output());
+        // An app whose supervisor was killed and that ended below another is called errored.
+        let other = if killed { "other:errored" } else { "other:stopped" };
+        assert_eq!(front.list(), ["off:stopped", other, "web:stopped"], "{}", chain.output());
+    }
+}
+
 #[test]
 fn the_code_tells() {
     let front = Front::new();

@@ -294,3 +294,53 @@ fn the_kernels_limits_are_said_with_what_raises_them() {
         chain.stop();
     }
 }
+
+/// The link stands in the middle of the path: no event tells that it leads elsewhere.
+#[test]
+fn a_reload_follows_a_link_above_what_is_watched() {
+    let scene = scene();
+    for release in ["r1", "r2"] {
+        let src = scene.dir().join(release).join("src");
+        fs::create_dir_all(&src).expect("made");
+        for file in ["app.js", "code.js"] {
+            fs::copy(scene.dir().join(file), src.join(file)).expect("copied");
+        }
+    }
+    let link = scene.dir().join("current");
+    std::os::unix::fs::symlink("r1", &link).expect("linked");
+    let src = link.join("src");
+    let mut command =
+        scene.command(&["pm-restart", "--watch", ".", "pm-cluster", "-n", "1", "--soak", "50ms", "node", "app.js"]);
+    command.current_dir(&src).env("PWD", &src);
+    let chain = Chain::spawn(&scene, command);
+    let first = pids(&chain, 1);
+    std::os::unix::fs::symlink("r2", scene.dir().join("next")).expect("linked");
+    fs::rename(scene.dir().join("next"), &link).expect("exchanged");
+    roll::well(&chain);
+    all_are_new(&chain, &first);
+    let second = pids(&chain, 1);
+    fs::write(scene.dir().join("r1/src/code.js"), "// of a dead release\n").expect("written");
+    fs::write(scene.dir().join("r2/src/code.js"), "// of the living one\n").expect("written");
+    all_are_new(&chain, &second);
+    assert_eq!(told(&chain), ["code.js changes=1"], "{}", chain.output());
+    chain.stop();
+}
+
+/// A directory may be named by a way around.
+#[test]
+fn patterns_begin_where_the_app_is_however_that_was_named() {
+    let scene = scene();
+    for dir in ["sub", "x"] {
+        fs::create_dir(scene.dir().join(dir)).expect("made");
+    }
+    let around = scene.dir().join("sub/..");
+    let mut command = scene.command(&["pm-restart", "--watch", ".", "--ignore", "x/*", "node", "app.js"]);
+    command.current_dir(&around).env("PWD", &around);
+    let chain = Chain::spawn(&scene, command);
+    chain.serving(1);
+    let _ = scene.file("x/left-out", "");
+    let _ = scene.file("code.js", "// counts\n");
+    chain.line(CHANGED);
+    assert_eq!(told(&chain), ["code.js changes=1"], "{}", chain.output());
+    chain.stop();
+}

@@ -25,6 +25,11 @@ pub(super) struct Watching {
 }
 
 impl Watching {
+    /// The paths that are watched may lead to another release from now on.
+    pub(super) fn follow_roots(&mut self) {
+        self.tree.iter_mut().for_each(WatchedTree::follow_roots);
+    }
+
     /// What tells of changes.
     pub(super) fn instance(&self) -> Option<&OwnedFd> {
         self.tree.as_ref().map(WatchedTree::instance)
@@ -58,7 +63,7 @@ impl<A: Adapter> Supervise<A> {
         let dir = String::from_utf8_lossy(self.publisher.directory());
         left_out.extend(Path::new(&*dir).parent().and_then(Path::to_str).map(globs::literal));
         let roots = rules.watch.iter().map(PathBuf::from).collect();
-        Setting { roots, left_out: LeftOut::new(&left_out), here: working_dir::here().unwrap_or_default() }
+        Setting { roots, left_out: LeftOut::new(&left_out), here: working_dir::absolute("").unwrap_or_default().into() }
     }
 
     /// Whether the chain begins with one that will supervise: nothing is watched twice.

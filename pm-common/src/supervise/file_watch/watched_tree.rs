@@ -63,8 +63,8 @@ pub(super) struct WatchedTree {
     instance: OwnedFd,
     /// By inotify's numbers.
     dirs: BTreeMap<i32, WatchedDir>,
-    /// Paths that were named and are there.
-    there: BTreeSet<PathBuf>,
+    /// Paths that were named and are there, with what they lead to (st_dev, st_ino).
+    there: BTreeMap<PathBuf, Option<(u64, u64)>>,
     /// When it began; files that were changed before are as the workers know them.
     begun: (i64, i64),
     /// When files that were closed since then had been changed.
@@ -94,7 +94,7 @@ impl WatchedTree {
             setting,
             instance: instance()?,
             dirs: BTreeMap::new(),
-            there: BTreeSet::new(),
+            there: BTreeMap::new(),
             begun: clock::stamp(),
             changed: BTreeMap::new(),
             fleeting: BTreeSet::new(),
@@ -139,6 +139,14 @@ impl WatchedTree {
         Ok(found)
     }
 
+    /// Watches all anew if a path that was named leads to another place by now: a link in its middle was exchanged, which no
+    /// event tells.
+    pub(super) fn follow_roots(&mut self) {
+        if self.there.iter().any(|(root, known)| leads_to(root) != *known) {
+            self.begin_anew();
+        }
+    }
+
     /// Watches all anew; gives a file of each path that was named and was not there before.
     fn begin_anew(&mut self) -> Vec<PathBuf> {
         for (wd, _) in std::mem::take(&mut self.dirs) {
@@ -148,7 +156,7 @@ impl WatchedTree {
         let before = std::mem::take(&mut self.there);
         let mut came = Vec::new();
         for root in self.setting.roots.clone() {
-            came.extend(self.watch_root(&root).filter(|_| !before.contains(&root)));
+            came.extend(self.watch_root(&root).filter(|_| !before.contains_key(&root)));
         }
         came
     }
@@ -165,13 +173,13 @@ impl WatchedTree {
             // Or it came before it was watched.
             nearest.symlink_metadata().ok()?;
         };
-        self.there.insert(root.to_owned());
+        self.there.insert(root.to_owned(), leads_to(root));
         if meta.is_dir() {
             return self.watch_below(root.to_owned());
         }
         self.watch_name(root);
-        let leads_to = (meta.is_symlink() && root.is_dir()).then(|| self.watch_below(root.to_owned()));
-        leads_to.flatten().or_else(|| Some(root.to_owned()))
+        let below = (meta.is_symlink() && root.is_dir()).then(|| self.watch_below(root.to_owned()));
+        below.flatten().or_else(|| Some(root.to_owned()))
     }
 
     fn watch_name(&mut self, path: &Path) {
@@ -308,6 +316,11 @@ impl WatchedTree {
         let since_begun = at >= self.begun || clock::stamp() < self.begun;
         before.map_or(since_begun, |before| before != at) && !is_our_output(meta)
     }
+}
+
+/// What a path leads to.
+fn leads_to(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// Whether our stdout or stderr goes to this file.
