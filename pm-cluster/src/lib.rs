@@ -19,10 +19,10 @@ use pm_common::cli::options::Asked;
 use pm_common::cli::report::{Failure, OrFail as _, print};
 use pm_common::cli::tables::PM_CLUSTER;
 use pm_common::node::locate::{self, Node, base_name};
-use pm_common::policy::supervisor::{MOST_WORKERS, Shape, Supervisor};
+use pm_common::policy::supervisor::{MOST_WORKERS, Machine, Shape};
 use pm_common::policy::worker::ReadyBy;
 use pm_common::supervise::release::Origin;
-use pm_common::supervise::{Adapter, Alone, Outputs, Publisher, Scope, Setup, Succession, Supervise, worker_env};
+use pm_common::supervise::{Adapter, Alone, Driver, Outputs, Publisher, Scope, Setup, Succession, worker_env};
 use pm_common::sys::listen_fds::{self, Passed};
 
 use bind::fanout::FanoutQuestion;
@@ -142,8 +142,8 @@ fn supervise<A: Adapter>(
         roll: options.roll(),
         ready: options.ready,
     };
-    Supervise::begin(Setup {
-        machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
+    Driver::begin(Setup {
+        machine: Machine::new(options.rules, shape, pm_common::sys::random::seed()),
         adapter,
         origin: Origin::here(&argv, worker_env::base(), options.env_file.as_deref())?,
         argv,

@@ -9,11 +9,11 @@ use pm_common::cli::options::Asked;
 use pm_common::cli::policy_options::{PM_POLICY, to_json};
 use pm_common::cli::report::{Failure, OrFail as _, print};
 use pm_common::cli::tables::PM_RESTART;
-use pm_common::policy::supervisor::{RollRule, Shape, Supervisor};
+use pm_common::policy::supervisor::{Machine, RollRule, Shape};
 use pm_common::policy::time::Span;
 use pm_common::supervise::release::Origin;
 use pm_common::supervise::store::MOST_KEPT;
-use pm_common::supervise::{Alone, Outputs, Publisher, Scope, Setup, Succession, Supervise, worker_env};
+use pm_common::supervise::{Alone, Driver, Outputs, Publisher, Scope, Setup, Succession, worker_env};
 use pm_common::sys::listen_fds;
 
 const FREE: &str = "cannot keep descriptors free";
@@ -43,8 +43,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let mut base_env = worker_env::base();
     base_env.push((PM_POLICY.into(), to_json(&options.rules).to_string().into()));
     base_env.extend(home.env_for_children().into_iter().map(|(key, value)| (key.into(), value)));
-    Supervise::begin(Setup {
-        machine: Supervisor::new(options.rules, shape, pm_common::sys::random::seed()),
+    Driver::begin(Setup {
+        machine: Machine::new(options.rules, shape, pm_common::sys::random::seed()),
         adapter: adapter.of_app(home.dir()),
         origin: Origin::here(&parsed.rest, base_env, options.env_file.as_deref())?,
         argv: parsed.rest,

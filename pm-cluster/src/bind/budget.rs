@@ -1,16 +1,9 @@
-//! The calls of a worker that wait for an answer (`answer` is their way in), within a budget: a worker that binds without end costs
-//! a bounded part of our time, and the call that waits meanwhile is its own.
+//! The processor time that answers to one worker's calls may take: a worker that binds without end costs a bounded part of
+//! our time, and the call that waits meanwhile is its own.
 
-use std::collections::VecDeque;
-
-use pm_common::policy::WorkerId;
-use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
-use pm_common::sys::clock;
 
-use super::Binds;
 use crate::sockets::MOST_OF_A_SLOT;
-use crate::sockets::Sockets;
 
 /// Time that a worker may take at once: some thousand calls.
 const BURST: Span = Span::millis(100);
@@ -28,7 +21,7 @@ pub(super) struct Budget {
     spent: Span,
     at: Mono,
     /// A person was told that its calls have to wait.
-    told: bool,
+    pub(super) told: bool,
 }
 
 impl Budget {
@@ -42,38 +35,6 @@ impl Budget {
         let addresses = u64::try_from(addresses().min(MOST_OF_A_SLOT)).unwrap_or(0);
         let over = over.saturating_sub(FOR_EACH.0 * addresses);
         (over > 0).then(|| now + Span(over.saturating_mul(TIMES)).min(LONGEST))
-    }
-}
-
-impl Binds {
-    /// When calls that have to wait are to be looked at again.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Mono> {
-        self.resting.values().copied().min()
-    }
-
-    /// Looks again at calls whose wait is over.
-    pub fn settle(&mut self, now: Mono) {
-        self.resting.retain(|_, until| *until > now);
-    }
-
-    /// Answers the calls that wait; a worker that makes them without end has to wait now and then.
-    pub fn answer(&mut self, who: WorkerId, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
-        let begun = clock::processor_time();
-        if !self.answer_all(who, sockets, events) {
-            // A client may connect as often as it likes.
-            return;
-        }
-        let took = Span(clock::processor_time().0.saturating_sub(begun.0));
-        let Some(watched) = self.watched.get_mut(&who) else { return };
-        if let Some(until) = watched.budget.spend(clock::now(), took, || sockets.count_of(who)) {
-            self.resting.insert(who, until);
-            let (slot, pid, told) = (who.slot, watched.pid, std::mem::replace(&mut watched.budget.told, true));
-            if told {
-                return;
-            }
-            self.warnings.push(format!("a worker binds without end, its calls have to wait slot={slot} pid={pid}"));
-        }
     }
 }
 

@@ -97,7 +97,7 @@ pub(super) struct Pending {
     /// The socket becomes a lane, not the one socket of all.
     pub(super) lane: bool,
     /// The number of the lane that took its place in the first process that listened on it: each other one gets it, too.
-    pub(super) lent: Option<u64>,
+    pub(super) given: Option<u64>,
 }
 
 /// Sockets that one worker has bound and not listened on; more than these are not kept in mind.
@@ -210,7 +210,7 @@ mod tests {
     fn a_number_used_again_elsewhere_is_another_socket() {
         let at = |port: u16| SocketAddr::from(([0, 0, 0, 0], port));
         let mut all = AllPending::default();
-        let one = Pending { inode: 5, address: at(80), lane: true, lent: None };
+        let one = Pending { inode: 5, address: at(80), lane: true, given: None };
         all.add(one);
         assert!(all.any_at(at(80)) && !all.any_at(at(81)));
         assert_eq!(all.take(5, at(9000)), None);
@@ -224,11 +224,11 @@ mod tests {
         let address = SocketAddr::from(([0, 0, 0, 0], 80));
         let mut all = AllPending::default();
         let last = 2 * MOST_PENDING as u64;
-        let fits = (0..=last).filter(|inode| all.add(Pending { inode: *inode, address, lane: true, lent: None }));
+        let fits = (0..=last).filter(|inode| all.add(Pending { inode: *inode, address, lane: true, given: None }));
         assert_eq!(fits.count(), MOST_PENDING);
         assert!(all.0.len() == MOST_PENDING && all.is_full());
         assert!(all.take(last, address).is_some() && all.take(0, address).is_none());
         all.keep(&BTreeSet::from([last - 2, 0]));
-        assert!(all.0.len() == 1 && all.add(Pending { inode: 7, address, lane: true, lent: None }));
+        assert!(all.0.len() == 1 && all.add(Pending { inode: 7, address, lane: true, given: None }));
     }
 }

@@ -28,18 +28,18 @@ use pm_common::kernel::procfs::{self, Proc};
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
 use pm_common::policy::supervisor::Event;
-use pm_common::policy::time::Mono;
-use pm_common::supervise::{Plan, Source};
+use pm_common::policy::time::{Mono, Span};
+use pm_common::supervise::{Source, WorkerSetup};
+use pm_common::sys::clock;
 use pm_common::sys::fdpass;
 use pm_common::sys::other_process;
 use pm_common::sys::seccomp::{self, Arrival, Call, Notice, NotifyFd};
-use pm_common::sys::socket;
 
 use crate::sockets::Sockets;
 use budget::Budget;
 use caller::Caller;
 use connect_check::{Connects, Probes};
-use decide::{AllPending, Bind, Pending, Verdict};
+use decide::AllPending;
 use fanout::FanoutQuestion;
 use pm_common::node::inspector;
 
@@ -142,13 +142,19 @@ impl Binds {
     ///
     /// # Errors
     /// Out of descriptors.
-    pub fn prepare(&mut self, who: WorkerId, release: u64, channel: Option<u64>, plan: &mut Plan) -> io::Result<()> {
+    pub fn prepare(
+        &mut self,
+        who: WorkerId,
+        release: u64,
+        channel: Option<u64>,
+        setup: &mut WorkerSetup,
+    ) -> io::Result<()> {
         if self.fanout == Fanout::Off {
             return Ok(());
         }
         let (ours, theirs) = fdpass::pair()?;
         let connects = self.connects_of(release);
-        plan.watch = Some((theirs, connects.told()));
+        setup.watch = Some((theirs, connects.told()));
         let watched = Watched {
             awaited: Some(ours),
             listener: None,
@@ -220,6 +226,36 @@ impl Binds {
     pub fn sources(&self) -> impl Iterator<Item = Source<'_, WorkerId>> {
         let heard = self.watched.iter().filter(|(who, _)| !self.resting.contains_key(who));
         heard.filter_map(|(who, watched)| Some(Source::to_read(*who, watched.listener.as_ref()?.as_fd())))
+    }
+
+    /// When calls that have to wait are to be looked at again.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Mono> {
+        self.resting.values().copied().min()
+    }
+
+    /// Looks again at calls whose wait is over.
+    pub fn settle(&mut self, now: Mono) {
+        self.resting.retain(|_, until| *until > now);
+    }
+
+    /// Answers the calls that wait; a worker that makes them without end has to wait now and then.
+    pub fn answer(&mut self, who: WorkerId, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
+        let begun = clock::processor_time();
+        if !self.answer_all(who, sockets, events) {
+            // A client may connect as often as it likes.
+            return;
+        }
+        let took = Span(clock::processor_time().0.saturating_sub(begun.0));
+        let Some(watched) = self.watched.get_mut(&who) else { return };
+        if let Some(until) = watched.budget.spend(clock::now(), took, || sockets.count_of(who)) {
+            self.resting.insert(who, until);
+            let (slot, pid, told) = (who.slot, watched.pid, std::mem::replace(&mut watched.budget.told, true));
+            if told {
+                return;
+            }
+            self.warnings.push(format!("a worker binds without end, its calls have to wait slot={slot} pid={pid}"));
+        }
     }
 
     /// Says whether any of the calls was more than a connect.
@@ -298,46 +334,6 @@ impl Binds {
 
     fn listener(&self, who: WorkerId) -> Option<&NotifyFd> {
         self.watched.get(&who)?.listener.as_ref()
-    }
-
-    /// `None`: the kernel does what was asked for.
-    fn on_bind(
-        &mut self,
-        asked: &Asked,
-        memory: (i32, usize, usize),
-        sockets: &mut Sockets,
-    ) -> Option<Result<(), i32>> {
-        let address = self.address(asked, memory)?;
-        let inode = asked.process.inode(asked.fd)?;
-        let ours = sockets.knows(inode);
-        if address.port() == 0 && !ours {
-            return None;
-        }
-        let socket = self.duplicate(asked);
-        let protocol = match &socket {
-            Some(socket) => socket::protocol(socket).ok()?,
-            None => asked.process.protocol(asked.fd),
-        };
-        // Only now is all that was read known to be of the caller, and not of another with its number.
-        if !self.waits(asked) {
-            return None;
-        }
-        let inspector = asked.process.inspects_at(memory.0, address.port());
-        let verdict = decide::bind(&Bind { address, protocol, ours, asks: self.asks_us(asked, memory.0), inspector });
-        if let (Verdict::Lanes | Verdict::Shared, Some(watched)) = (verdict, self.watched.get_mut(&asked.who)) {
-            watched.bound = true;
-        }
-        match (verdict, socket) {
-            (Verdict::LeaveAlone, _) | (Verdict::Inspector, None) => None,
-            (Verdict::Inspector, Some(socket)) => self.bind_inspector(asked.who, address, &socket),
-            (Verdict::Done, _) => Some(Ok(())),
-            (Verdict::Beside, socket) => self.bind_datagrams(asked, address, &socket?),
-            (Verdict::Lanes | Verdict::Shared, None) => self.make(asked, address, sockets),
-            (_, Some(socket)) => {
-                let lane = verdict == Verdict::Lanes && !sockets.shares();
-                self.bind_own(asked, Pending { inode, address, lane, lent: None }, &socket, sockets)
-            }
-        }
     }
 
     /// All sockets of the worker's processes.

@@ -1,4 +1,4 @@
-//! What becomes of a socket that a program binds: it goes on as a lane, or one of ours takes its place.
+//! The answer to a bind: the program's socket is bound, and goes on as a lane when it listens, or one of ours takes its place.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,10 +9,10 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
 use pm_common::sys::{fd_limit, other_process, socket};
 
-use super::decide::Pending;
+use super::decide::{self, Bind, Pending, Verdict};
 use super::{Asked, Binds, Fanout};
 use crate::sockets::wanted::BindAddress;
-use crate::sockets::{self, Duplicate, MOST_OF_A_SLOT, Offer, Sockets};
+use crate::sockets::{self, BindGrant, Duplicate, MOST_OF_A_SLOT, Sockets};
 
 /// The ports from here on take no right (`ip_unprivileged_port_start`, ip(7)).
 const FIRST_FOR_ALL: u16 = 1024;
@@ -22,6 +22,46 @@ fn is_taken(error: &io::Error) -> bool {
 }
 
 impl Binds {
+    /// `None`: the kernel does what was asked for.
+    pub(super) fn on_bind(
+        &mut self,
+        asked: &Asked,
+        memory: (i32, usize, usize),
+        sockets: &mut Sockets,
+    ) -> Option<Result<(), i32>> {
+        let address = self.address(asked, memory)?;
+        let inode = asked.process.inode(asked.fd)?;
+        let ours = sockets.knows(inode);
+        if address.port() == 0 && !ours {
+            return None;
+        }
+        let socket = self.duplicate(asked);
+        let protocol = match &socket {
+            Some(socket) => socket::protocol(socket).ok()?,
+            None => asked.process.protocol(asked.fd),
+        };
+        // Only now is all that was read known to be of the caller, and not of another with its number.
+        if !self.waits(asked) {
+            return None;
+        }
+        let inspector = asked.process.inspects_at(memory.0, address.port());
+        let verdict = decide::bind(&Bind { address, protocol, ours, asks: self.asks_us(asked, memory.0), inspector });
+        if let (Verdict::Lanes | Verdict::Shared, Some(watched)) = (verdict, self.watched.get_mut(&asked.who)) {
+            watched.bound = true;
+        }
+        match (verdict, socket) {
+            (Verdict::LeaveAlone, _) | (Verdict::Inspector, None) => None,
+            (Verdict::Inspector, Some(socket)) => self.bind_inspector(asked.who, address, &socket),
+            (Verdict::Done, _) => Some(Ok(())),
+            (Verdict::Beside, socket) => self.bind_datagrams(asked, address, &socket?),
+            (Verdict::Lanes | Verdict::Shared, None) => self.make(asked, address, sockets),
+            (_, Some(socket)) => {
+                let lane = verdict == Verdict::Lanes && !sockets.shares();
+                self.bind_own(asked, Pending { inode, address, lane, given: None }, &socket, sockets)
+            }
+        }
+    }
+
     /// The program's own socket; `None` where that is not allowed.
     pub(super) fn duplicate(&mut self, asked: &Asked) -> Option<OwnedFd> {
         if self.fanout == Fanout::Made {
@@ -56,7 +96,7 @@ impl Binds {
         // One that is only bound holds its port, and need not serve: its lane is handed over as it listens. A port that
         // takes a right is bound by the program itself, and so is what we cannot bind: it gets the true errno.
         let for_all = address.port() >= FIRST_FOR_ALL;
-        if for_all && pending.lane && sockets.lends_late(asked.who, at) {
+        if for_all && pending.lane && sockets.gives_at_listen(asked.who, at) {
             sockets::prepare(socket.as_fd(), false).ok()?;
             if socket::bind(socket, address).is_ok() {
                 self.keep_in_mind(asked.who, pending);
@@ -64,15 +104,15 @@ impl Binds {
             }
         }
         // Looked at only where there is one to take its place: that takes time for each descriptor of the process.
-        let uses = sockets.lends(asked.who, at).then(|| asked.process.uses(pending.inode));
+        let uses = sockets.has_free(asked.who, at).then(|| asked.process.uses(pending.inode));
         // A socket that an epoll waits for cannot be replaced unseen; it becomes a lane of its own.
         let replaceable = uses.as_ref().is_none_or(|uses| !uses.waited_for);
-        let offer = if replaceable { sockets.offer(asked.who, at) } else { Offer::Beside };
-        if let Offer::Socket(lent) = offer {
-            return self.put(asked, &lent, &uses?.all);
+        let grant = if replaceable { sockets.give_for_bind(asked.who, at) } else { BindGrant::Beside };
+        if let BindGrant::Socket(given) = grant {
+            return self.put(asked, &given, &uses?.all);
         }
         let others = self.watched.values().any(|watched| watched.pending.any_at(address));
-        let first = matches!(offer, Offer::Nothing) && !others;
+        let first = matches!(grant, BindGrant::Nothing) && !others;
         if pending.lane {
             sockets::prepare(socket.as_fd(), first).ok()?;
         } else {
@@ -94,35 +134,35 @@ impl Binds {
 
     /// Puts a lane that is free for the worker in the place of its socket, which listens now; gives its address. Where a
     /// master only binds, each of its processes that listens gets the same lane (uvicorn).
-    pub(super) fn lend_late(
+    pub(super) fn give_at_listen(
         &mut self,
         asked: &Asked,
         at: BindAddress,
         pending: Pending,
         sockets: &mut Sockets,
     ) -> Option<Listening> {
-        if pending.lent.is_none() && !(sockets.lends_late(asked.who, at) && sockets.lends(asked.who, at)) {
+        if pending.given.is_none() && !(sockets.gives_at_listen(asked.who, at) && sockets.has_free(asked.who, at)) {
             return None;
         }
         let uses = asked.process.uses(pending.inode);
         if uses.waited_for {
             return None;
         }
-        let lent = match pending.lent {
+        let given = match pending.given {
             Some(lane) => sockets.duplicate(lane)?,
-            None => match sockets.offer(asked.who, at) {
-                Offer::Socket(lent) => lent,
+            None => match sockets.give_for_bind(asked.who, at) {
+                BindGrant::Socket(given) => given,
                 _ => return None,
             },
         };
-        let lane = socket::inode(&lent.socket).ok()?;
-        if !matches!(self.put(asked, &lent, &uses.all), Some(Ok(()))) {
+        let lane = socket::inode(&given.socket).ok()?;
+        if !matches!(self.put(asked, &given, &uses.all), Some(Ok(()))) {
             // Nobody has it: it must not be taken for one that serves.
             let held = self.sockets(asked.who);
             sockets.free_closed(asked.who, at, &held);
             return None;
         }
-        self.keep_in_mind(asked.who, Pending { lent: Some(lane), ..pending });
+        self.keep_in_mind(asked.who, Pending { given: Some(lane), ..pending });
         sockets.listens_on(asked.who, lane)
     }
 
@@ -199,21 +239,21 @@ impl Binds {
         if !self.may_bind(asked.who, at, None, sockets) || !sockets.has_room(asked.who, at) {
             return None;
         }
-        match sockets.make_for(asked.who, at) {
-            Ok(lent) => self.put(asked, &lent, &uses.all),
+        match sockets.give_made(asked.who, at) {
+            Ok(given) => self.put(asked, &given, &uses.all),
             // Perhaps it has rights that we have not; else the kernel gives it the true errno.
             Err(_) => None,
         }
     }
 
     /// Puts a socket of ours in the place of the program's, under all its numbers.
-    pub(super) fn put(&mut self, asked: &Asked, lent: &Duplicate, all: &[Descriptor]) -> Option<Result<(), i32>> {
+    pub(super) fn put(&mut self, asked: &Asked, given: &Duplicate, all: &[Descriptor]) -> Option<Result<(), i32>> {
         let own = all.iter().find(|one| one.number == asked.fd)?;
-        if own.nonblocking || !lent.shared {
-            socket::set_nonblocking(&lent.socket, own.nonblocking).ok()?;
+        if own.nonblocking || !given.shared {
+            socket::set_nonblocking(&given.socket, own.nonblocking).ok()?;
         }
         let listener = self.listener(asked.who)?;
-        let put = |one: &Descriptor| listener.put(asked.notice, lent.socket.as_fd(), one.number, one.close_on_exec);
+        let put = |one: &Descriptor| listener.put(asked.notice, given.socket.as_fd(), one.number, one.close_on_exec);
         // The one that was asked for last: an interrupted call finds all or none replaced.
         let others = all.iter().filter(|one| one.number != asked.fd);
         match others.map(put).find_map(Result::err).map_or_else(|| put(own), Err) {

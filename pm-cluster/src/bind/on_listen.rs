@@ -40,13 +40,13 @@ impl Binds {
         };
         let only_v6 = bound.is_ipv6() && socket::is_only_v6(&socket).unwrap_or(false);
         let at = BindAddress { address: bound, only_v6 };
-        if let Some(address) = pending.lane.then(|| self.lend_late(asked, at, pending, sockets)).flatten() {
+        if let Some(address) = pending.lane.then(|| self.give_at_listen(asked, at, pending, sockets)).flatten() {
             return self.listening(asked, address, events);
         }
         match sockets.adopt(asked.who, at, socket, pending.lane, backlog) {
             Err(error) => return Some(Err(error.raw_os_error().unwrap_or(socket::EINVAL))),
-            Ok(Some(lent)) => {
-                self.put(asked, &lent, &asked.process.uses(inode).all)?.ok()?;
+            Ok(Some(given)) => {
+                self.put(asked, &given, &asked.process.uses(inode).all)?.ok()?;
             }
             Ok(None) => {}
         }

@@ -10,7 +10,7 @@ use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::policy::worker::Loads;
 use pm_common::supervise::release::Release;
-use pm_common::supervise::{Adapter, Listens, Plan, Source, Turn};
+use pm_common::supervise::{Adapter, Listens, Source, Turn, WorkerSetup};
 use pm_common::sys::clock;
 
 use super::{Cluster, LAST_READS};
@@ -82,29 +82,29 @@ impl Adapter for Cluster {
         }
     }
 
-    fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
+    fn prepare(&mut self, id: WorkerId, release: &Release, setup: &mut WorkerSetup) -> io::Result<()> {
         if let Some(with_channel) = self.binds.settle_fanout()? {
             self.settings.with_channel = with_channel;
         }
-        plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
+        setup.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
         let mut worker = Worker::default();
         let mut channel = None;
         worker.progress.release = release.number;
         if self.settings.with_channel {
-            let (ours, inode) = self.primary.connect(self.settings.channel_number, plan)?;
+            let (ours, inode) = self.primary.connect(self.settings.channel_number, setup)?;
             (worker.channel, channel) = (Some(ours), inode);
-            plan.argv =
+            setup.argv =
                 self.inspectors.command_line(id, &self.settings.argv, release.node_options().unwrap_or_default());
         }
         let script = self.settings.script(release, &self.primary.blame, self.binds.watches());
         worker.progress.with_script = !script.is_empty() && self.settings.is_heard;
-        plan.env.extend(script);
-        self.binds.prepare(id, release.number, channel, plan)?;
+        setup.env.extend(script);
+        self.binds.prepare(id, release.number, channel, setup)?;
         self.below.prepare(id, Debugger::new(channel, worker.progress.with_script));
         // Whoever may look at its calls may trace it in a drain.
-        plan.traceable = self.settings.tells_clients && (plan.watch.is_some() || !worker.progress.with_script);
+        setup.traceable = self.settings.tells_clients && (setup.watch.is_some() || !worker.progress.with_script);
         if self.settings.with_channel {
-            plan.env.extend(self.settings.sockets.iter().cloned());
+            setup.env.extend(self.settings.sockets.iter().cloned());
         }
         let (sockets, addresses): (Vec<_>, Vec<_>) = self.sockets.pass(id)?.into_iter().unzip();
         if !sockets.is_empty() {
@@ -112,8 +112,8 @@ impl Adapter for Cluster {
             // The worker need not say that it listens: the socket does, and who asks waits in its queue.
             let health = self.health.iter_mut();
             health.for_each(|health| addresses.iter().for_each(|address| health.listens(id, address)));
-            plan.env.extend(listen_option::environment(&addresses));
-            plan.sockets = sockets;
+            setup.env.extend(listen_option::environment(&addresses));
+            setup.sockets = sockets;
         }
         self.primary.insert(id, worker);
         if let Some(health) = &mut self.health {

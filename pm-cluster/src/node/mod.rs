@@ -13,7 +13,7 @@ use pm_common::policy::WorkerId;
 use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::Mono;
 use pm_common::policy::worker::{Loads, ReadyBy};
-use pm_common::supervise::Plan;
+use pm_common::supervise::WorkerSetup;
 use pm_common::sys::{fdpass, socket};
 use serde_json::Value;
 
@@ -122,13 +122,13 @@ impl Primary {
     ///
     /// # Errors
     /// Out of descriptors.
-    pub(crate) fn connect(&mut self, number: RawFd, plan: &mut Plan) -> io::Result<(Channel, Option<u64>)> {
+    pub(crate) fn connect(&mut self, number: RawFd, setup: &mut WorkerSetup) -> io::Result<(Channel, Option<u64>)> {
         let (ours, theirs) = fdpass::pair()?;
-        plan.env.push(("NODE_CHANNEL_FD".into(), number.to_string().into()));
-        plan.env.push(("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into()));
-        plan.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
+        setup.env.push(("NODE_CHANNEL_FD".into(), number.to_string().into()));
+        setup.env.push(("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into()));
+        setup.env.push(("NODE_UNIQUE_ID".into(), self.next_id.to_string().into()));
         let inode = socket::inode(&theirs).ok();
-        plan.place = Some((theirs, number));
+        setup.place = Some((theirs, number));
         self.next_id += 1;
         Ok((Channel::new(ours), inode))
     }

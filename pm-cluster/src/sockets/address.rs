@@ -293,40 +293,40 @@ impl Address {
         lanes.map_or_else(Vec::new, |lanes| lanes.sockets(who))
     }
 
-    /// Whether [`Self::lend`] would give something.
+    /// Whether [`Self::give_free`] would give something.
     #[must_use]
-    pub(super) fn lends(&self, who: WorkerId) -> bool {
+    pub(super) fn has_free(&self, who: WorkerId) -> bool {
         match &self.source {
-            Source::Lanes(lanes) => self.reserved.contains(&who) || lanes.lends(who),
+            Source::Lanes(lanes) => self.reserved.contains(&who) || lanes.has_free(who),
             Source::Shared { .. } => true,
             Source::RoundRobin { .. } => false,
         }
     }
 
     /// What there is for a worker without a new socket: a free lane, or the shared one.
-    pub(super) fn lend(&mut self, who: WorkerId, standing: Standing) -> Option<Duplicate> {
+    pub(super) fn give_free(&mut self, who: WorkerId, standing: Standing) -> Option<Duplicate> {
         let others = !self.workers.is_empty();
         let reserved = self.reserved.remove(&who);
-        let lent = match &mut self.source {
+        let given = match &mut self.source {
             Source::Lanes(lanes) if reserved => Duplicate { socket: lanes.held(who)?, shared: false },
             Source::Lanes(lanes) => {
-                let socket = lanes.lend(who, not_yet(standing))?;
+                let socket = lanes.give_free(who, not_yet(standing))?;
                 Duplicate { socket, shared: false }
             }
             Source::Shared { fd, .. } => Duplicate { socket: fd.try_clone().ok()?, shared: others },
             Source::RoundRobin { .. } => return None,
         };
         self.admit(who);
-        Some(lent)
+        Some(given)
     }
 
-    /// Gives what [`Self::lend`] gives, or a new lane where none is free.
+    /// Gives what [`Self::give_free`] gives, or a new lane where none is free.
     ///
     /// # Errors
     /// That of making a socket.
-    pub(super) fn make_for(&mut self, who: WorkerId, standing: Standing) -> io::Result<Duplicate> {
-        if let Some(lent) = self.lend(who, standing) {
-            return Ok(lent);
+    pub(super) fn give_made(&mut self, who: WorkerId, standing: Standing) -> io::Result<Duplicate> {
+        if let Some(given) = self.give_free(who, standing) {
+            return Ok(given);
         }
         let lanes = self.source.lanes_mut().ok_or(io::ErrorKind::NotFound)?;
         let socket = lanes.give(who, not_yet(standing))?;
@@ -347,7 +347,7 @@ impl Address {
     ) -> io::Result<Option<Duplicate>> {
         match self.source.lanes_mut() {
             Some(lanes) => lanes.adopt(who, not_yet(standing), socket, join).map(|()| None),
-            None => Ok(self.lend(who, standing)),
+            None => Ok(self.give_free(who, standing)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Addresses that the programs bind themselves: what a bind is offered, and what becomes of a socket that listens.
+//! Addresses that the programs bind themselves: what is given to a bind, and what becomes of a socket that listens.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,9 +13,9 @@ use super::address::{Address, Duplicate};
 use super::source::{Manner, Mode, Source};
 use super::wanted::{BindAddress, LEAST_BACKLOG};
 
-/// What a bind is offered.
+/// The answer to a bind.
 #[derive(Debug)]
-pub enum Offer {
+pub enum BindGrant {
     /// None of ours has the address.
     Nothing,
     /// The socket can be bound beside the lanes that are there.
@@ -25,33 +25,33 @@ pub enum Offer {
 }
 
 impl Sockets {
-    /// Whether [`Self::offer`] would give a socket.
-    pub fn lends(&mut self, who: WorkerId, at: BindAddress) -> bool {
+    /// Whether [`Self::give_for_bind`] would give a socket.
+    pub fn has_free(&mut self, who: WorkerId, at: BindAddress) -> bool {
         self.look_outside(at);
         self.open_again(at);
-        self.bound_at(at).is_some_and(|address| address.lends(who))
+        self.bound_at(at).is_some_and(|address| address.has_free(who))
     }
 
     /// Whether the worker may bind beside the lanes of this address, and get one as it listens.
     #[must_use]
-    pub fn lends_late(&self, who: WorkerId, at: BindAddress) -> bool {
+    pub fn gives_at_listen(&self, who: WorkerId, at: BindAddress) -> bool {
         let beside = |address: &Address| address.source.lanes().is_some() && !address.reserved.contains(&who);
         self.bound_at(at).is_some_and(beside)
     }
 
-    /// What there is for a worker that binds this address.
-    pub fn offer(&mut self, who: WorkerId, at: BindAddress) -> Offer {
+    /// Gives a worker that binds this address the socket that is free for it there, if there is one.
+    pub fn give_for_bind(&mut self, who: WorkerId, at: BindAddress) -> BindGrant {
         self.look_outside(at);
         self.open_again(at);
         let standing = self.standing(who);
         let found = self.addresses.at(at);
         let Some(address) = found.and_then(|id| self.addresses.get_mut(id)) else {
-            return if self.join(at) == Join::Beside { Offer::Beside } else { Offer::Nothing };
+            return if self.join(at) == Join::Beside { BindGrant::Beside } else { BindGrant::Nothing };
         };
-        let lent = address.lend(who, standing);
+        let given = address.give_free(who, standing);
         // It may be one that was made for whoever comes next.
         found.into_iter().for_each(|id| self.addresses.note_sockets(id));
-        lent.map_or(Offer::Beside, Offer::Socket)
+        given.map_or(BindGrant::Beside, BindGrant::Socket)
     }
 
     fn bound_at(&self, at: BindAddress) -> Option<&Address> {
@@ -131,7 +131,7 @@ impl Sockets {
     ///
     /// # Errors
     /// As from bind(2) and listen(2), with our rights instead of the program's.
-    pub fn make_for(&mut self, who: WorkerId, at: BindAddress) -> io::Result<Duplicate> {
+    pub fn give_made(&mut self, who: WorkerId, at: BindAddress) -> io::Result<Duplicate> {
         self.look_outside(at);
         self.open_again(at);
         let standing = self.standing(who);
@@ -143,7 +143,7 @@ impl Sockets {
             }
         };
         let address = self.addresses.get_mut(id).ok_or(io::ErrorKind::NotFound)?;
-        let made = address.make_for(who, standing);
+        let made = address.give_made(who, standing);
         self.addresses.note_sockets(id);
         made
     }
@@ -179,9 +179,9 @@ impl Sockets {
             }
         };
         let address = self.addresses.get_mut(id).ok_or(io::ErrorKind::NotFound)?;
-        let lent = address.adopt(who, standing, socket, Join::Beside)?;
+        let given = address.adopt(who, standing, socket, Join::Beside)?;
         self.addresses.note_sockets(id);
-        self.listening_on(id, who).map(|()| lent)
+        self.listening_on(id, who).map(|()| given)
     }
 
     fn listening_on(&mut self, id: u64, who: WorkerId) -> io::Result<()> {

@@ -56,14 +56,14 @@ impl Sockets {
         for id in declared {
             let Some(address) = self.addresses.get_mut(id) else { continue };
             address.open_again();
-            let lent = address.make_for(who, standing)?;
-            if !lent.shared {
-                socket::set_nonblocking(&lent.socket, false)?;
+            let given = address.give_made(who, standing)?;
+            if !given.shared {
+                socket::set_nonblocking(&given.socket, false)?;
             }
             // The worker need not say that it listens: the socket does.
             address.accepting(who);
             address.reserved.insert(who);
-            passed.push((lent.socket, address.at.clone()));
+            passed.push((given.socket, address.at.clone()));
             self.addresses.note_sockets(id);
         }
         Ok(passed)

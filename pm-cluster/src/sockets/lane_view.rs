@@ -152,8 +152,8 @@ impl Sockets {
 
     /// Gives the lanes of a worker that hangs to the one that replaces it, or takes that back: it does not hang any
     /// more.
-    pub fn give_up(&mut self, who: WorkerId, hangs: bool) {
-        self.addresses.all_lanes().for_each(|lanes| lanes.give_up(who, hangs));
+    pub fn set_hung(&mut self, who: WorkerId, hangs: bool) {
+        self.addresses.all_lanes().for_each(|lanes| lanes.set_hung(who, hangs));
     }
 }
 

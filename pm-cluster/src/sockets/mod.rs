@@ -40,7 +40,7 @@ pub use address::{Duplicate, How};
 use address_index::Addresses;
 use address_limit::Asker;
 pub use address_limit::MOST_OF_A_SLOT;
-pub use bound::Offer;
+pub use bound::BindGrant;
 pub use lane_view::{LaneRef, LaneView};
 pub use lanes::{Standing, prepare};
 pub use source::Mode;

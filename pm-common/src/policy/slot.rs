@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::crash_loop::Intensity;
 use super::exit::Exit;
+use super::intensity::Intensity;
 use super::listening::Listening;
 use super::opened::Learned;
 use super::time::{Mono, Span};

@@ -14,7 +14,7 @@ use crate::sys::seccomp::ToldCalls;
 
 /// What a worker is started with, beyond the chain's own arguments.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub struct WorkerSetup {
     /// Variables of this worker; they win over what it inherits.
     pub env: Vec<(OsString, OsString)>,
     /// The worker's command line, where that is not the chain's own.
@@ -87,7 +87,7 @@ pub trait Adapter {
     ///
     /// # Errors
     /// No descriptors, no memory: the start counts as failed and is tried again.
-    fn prepare(&mut self, _id: WorkerId, _: &Release, _: &mut Plan) -> io::Result<()> {
+    fn prepare(&mut self, _id: WorkerId, _: &Release, _: &mut WorkerSetup) -> io::Result<()> {
         Ok(())
     }
     /// The worker was started, as this process.

@@ -2,7 +2,7 @@
 //! that it started. One that is loading is; one that waits for something to happen is not, nor is a loop of a shell that
 //! starts something small every now and then.
 
-use super::{Adapter, Supervise};
+use super::{Adapter, Driver};
 use crate::kernel::procfs::{Proc, Stat, ticks_per_second};
 use crate::policy::WorkerId;
 use crate::policy::supervisor::Event;
@@ -33,7 +33,7 @@ impl AtWork {
     }
 }
 
-impl<A: Adapter> Supervise<A> {
+impl<A: Adapter> Driver<A> {
     /// At the first look it is at work, as far as anybody can tell.
     pub(super) fn look_at_work(&mut self, id: WorkerId) {
         let Some(process) = self.processes.get_mut(&id).filter(|process| process.is_running()) else { return };

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Adapter, Supervise};
+use super::{Adapter, Driver};
 use crate::cli::cron_pattern::Timetable;
 use crate::cli::report;
 use crate::policy::supervisor::Event;
@@ -60,7 +60,7 @@ impl SetTimes {
     }
 }
 
-impl<A: Adapter> Supervise<A> {
+impl<A: Adapter> Driver<A> {
     /// Tells the machine if a set time has come.
     pub(super) fn look_at_the_clock(&mut self) {
         let Some(times) = &mut self.set_times else { return };

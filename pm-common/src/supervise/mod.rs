@@ -45,13 +45,13 @@ use crate::kernel::cgroup;
 use crate::kernel::procfs::{self, Proc};
 use crate::policy::WorkerId;
 use crate::policy::oom::OomKills;
-use crate::policy::supervisor::{Action, Asker, Event, Supervisor};
+use crate::policy::supervisor::{Action, Asker, Event, Machine};
 use crate::policy::time::{Mono, Span};
 use crate::supervise::release::{Origin, Releases};
 use crate::sys::clock;
 use crate::sys::signal_events::{Caught, SignalSender, Signals};
 
-pub use adapter::{Adapter, Listens, Plan, Source, Turn};
+pub use adapter::{Adapter, Listens, Source, Turn, WorkerSetup};
 pub use alone::Alone;
 use cron_timer::SetTimes;
 use file_watch::Watching;
@@ -95,8 +95,8 @@ type PollSet<'a, T> = (Vec<Token<T>>, Vec<PollFd<'a>>);
 
 /// A supervisor: the machine, its processes, and the tool's adapter.
 #[derive(Debug)]
-pub struct Supervise<A> {
-    machine: Supervisor,
+pub struct Driver<A> {
+    machine: Machine,
     adapter: A,
     argv: Vec<OsString>,
     releases: Releases,
@@ -142,7 +142,7 @@ pub struct Supervise<A> {
 #[derive(Debug)]
 pub struct Setup<A> {
     /// The state machine.
-    pub machine: Supervisor,
+    pub machine: Machine,
     /// The tool's own part.
     pub adapter: A,
     /// The rest of the chain: program and arguments.
@@ -163,7 +163,7 @@ pub struct Setup<A> {
     pub kind: &'static str,
 }
 
-impl<A: Adapter> Supervise<A> {
+impl<A: Adapter> Driver<A> {
     /// Becomes the supervisor of this process: from here on signals are handled and orphans are adopted.
     ///
     /// # Errors

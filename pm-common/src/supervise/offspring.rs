@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::processes::own_pid;
 use super::processes::signal_of;
-use super::{Adapter, Scope, Supervise};
+use super::{Adapter, Driver, Scope};
 use crate::cli::report;
 use crate::kernel::procfs::{self, Stat};
 use crate::policy::WorkerId;
@@ -68,7 +68,7 @@ enum Part {
     ToTell,
 }
 
-impl<A: Adapter> Supervise<A> {
+impl<A: Adapter> Driver<A> {
     /// Looks for new orphans. Those that are known stay known: one look for many workers costs no more than for one.
     pub(super) fn look_for_orphans(&mut self) {
         for pid in self.strangers() {

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use super::processes::own_pid;
-use super::{Adapter, Scope, Supervise};
+use super::{Adapter, Driver, Scope};
 use crate::cli::report;
 use crate::kernel::procfs::{self, Proc, Stat};
 use crate::policy::WorkerId;
@@ -77,7 +77,7 @@ impl Assignment {
     }
 }
 
-impl<A: Adapter> Supervise<A> {
+impl<A: Adapter> Driver<A> {
     /// Takes one datagram of a worker; false: there was none.
     pub(super) fn read_notification(&mut self, id: WorkerId) -> bool {
         let Some(process) = self.processes.get_mut(&id) else { return false };

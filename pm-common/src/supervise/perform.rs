@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::outputs::Opened;
 use super::processes::{Process, signal_of};
-use super::{Adapter, Plan, Scope, Supervise};
+use super::{Adapter, Driver, Scope, WorkerSetup};
 use crate::cli::chain;
 use crate::cli::report::{self, EXIT_OWN};
 use crate::kernel::procfs;
@@ -18,7 +18,7 @@ use crate::supervise::notify::{Assignment, NotifySocket};
 use crate::sys::fd_limit;
 use crate::sys::process::{self, Launch, SpawnError};
 
-impl<A: Adapter> Supervise<A> {
+impl<A: Adapter> Driver<A> {
     pub(super) fn perform(&mut self, action: Action) {
         match action {
             Action::Spawn { id, release } => self.spawn(id, release),
@@ -135,24 +135,24 @@ impl<A: Adapter> Supervise<A> {
         let program = self.argv.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
         let lacking = |error| cannot_run(&program, &SpawnError { code: EXIT_OWN, error });
         let (notify, name) = NotifySocket::new().map_err(lacking)?;
-        let mut plan = Plan::default();
-        plan.env.push(("NOTIFY_SOCKET".into(), name.clone().into()));
-        plan.env.push(("PM_SLOT".into(), id.slot.to_string().into()));
-        plan.env.push(("PM_GENERATION".into(), id.generation.to_string().into()));
+        let mut setup = WorkerSetup::default();
+        setup.env.push(("NOTIFY_SOCKET".into(), name.clone().into()));
+        setup.env.push(("PM_SLOT".into(), id.slot.to_string().into()));
+        setup.env.push(("PM_GENERATION".into(), id.generation.to_string().into()));
         // Workers of a cluster are apps, and pm-cluster looks after them in other ways.
-        plan.env.extend((self.scope == Scope::Tree).then(|| self.manager.watchdog_for_child()).flatten());
+        setup.env.extend((self.scope == Scope::Tree).then(|| self.manager.watchdog_for_child()).flatten());
         let from = self.releases.get(release);
-        self.adapter.prepare(id, from, &mut plan).map_err(lacking)?;
+        self.adapter.prepare(id, from, &mut setup).map_err(lacking)?;
         if self.scope == Scope::Tree {
-            self.store.pass(&mut plan);
+            self.store.pass(&mut setup);
         }
         let directory = from.directory.as_fd();
-        let env = from.env.iter().cloned().chain(plan.env).collect();
-        let keep = plan.keep.iter().map(AsFd::as_fd).collect();
-        let watch = plan.watch.as_ref().map(|(to, told)| (to.as_fd(), *told));
-        let place = plan.place.as_ref().map(|(fd, number)| (fd.as_fd(), *number));
-        let sockets = plan.sockets.iter().map(AsFd::as_fd).collect();
-        let (argv, Opened { out, err }) = (plan.argv.as_deref().unwrap_or(&self.argv), outputs);
+        let env = from.env.iter().cloned().chain(setup.env).collect();
+        let keep = setup.keep.iter().map(AsFd::as_fd).collect();
+        let watch = setup.watch.as_ref().map(|(to, told)| (to.as_fd(), *told));
+        let place = setup.place.as_ref().map(|(fd, number)| (fd.as_fd(), *number));
+        let sockets = setup.sockets.iter().map(AsFd::as_fd).collect();
+        let (argv, Opened { out, err }) = (setup.argv.as_deref().unwrap_or(&self.argv), outputs);
         let child = process::spawn(Launch {
             program: &from.program,
             argv,
@@ -164,7 +164,7 @@ impl<A: Adapter> Supervise<A> {
             keep,
             place,
             watch,
-            traceable: plan.traceable,
+            traceable: setup.traceable,
             sockets,
             alone: false,
         });

@@ -19,7 +19,7 @@ use crate::cli::policy_options;
 use crate::cli::report;
 use crate::kernel::procfs;
 use crate::policy::WorkerId;
-use crate::policy::supervisor::{RollView, Supervisor, View};
+use crate::policy::supervisor::{Machine, RollView, View};
 use crate::policy::time::{Mono, Span};
 use crate::sys::clock;
 
@@ -95,7 +95,7 @@ impl Publisher {
 
     pub(super) fn publish(
         &mut self,
-        machine: &Supervisor,
+        machine: &Machine,
         processes: &BTreeMap<WorkerId, Process>,
         adapter: &impl Adapter,
         set_time: Option<u64>,
@@ -122,7 +122,7 @@ impl Publisher {
     }
 
     /// The end: a stop leaves nothing; that we gave up, or how a worker ended by itself, is left for those who look.
-    pub(super) fn end(&mut self, machine: &Supervisor, gave_up: bool) {
+    pub(super) fn end(&mut self, machine: &Machine, gave_up: bool) {
         let views = machine.snapshot();
         let by_itself = |view: &View| view.last.is_some_and(|last| last.why.is_its_own());
         // Of what was not started as a service nobody asks.
@@ -226,7 +226,7 @@ impl Publisher {
         }
     }
 
-    fn supervisor(&mut self, machine: &Supervisor, state: SupervisorState, workers: &[WorkerLine]) -> SupervisorLine {
+    fn supervisor(&mut self, machine: &Machine, state: SupervisorState, workers: &[WorkerLine]) -> SupervisorLine {
         if state != self.state.0 {
             self.state = (state, clock::now());
         }
@@ -281,7 +281,7 @@ impl Publisher {
     }
 }
 
-fn policy(machine: &Supervisor) -> Map<String, Value> {
+fn policy(machine: &Machine) -> Map<String, Value> {
     match policy_options::to_json(machine.rules()) {
         Value::Object(mut map) => {
             // For those who wait: how long a step of a start or a reload may take.

@@ -10,7 +10,7 @@ use super::processes::own_pid;
 use crate::cli::report;
 use crate::policy::WorkerId;
 use crate::policy::states::SupervisorState;
-use crate::policy::supervisor::Supervisor;
+use crate::policy::supervisor::Machine;
 use crate::policy::time::{Mono, Span};
 use crate::policy::watchdog::Watchdog;
 use crate::supervise::notify::Assignment;
@@ -143,7 +143,7 @@ impl Manager {
     }
 
     /// The line for people, of workers of our own.
-    pub(super) fn say_counts(&mut self, machine: &Supervisor) {
+    pub(super) fn say_counts(&mut self, machine: &Machine) {
         let (wanted, ready) = machine.counts();
         let roll = machine.roll();
         let ready = format!("{ready} of {wanted} workers ready");

@@ -3,7 +3,7 @@
 //! Beside it another cannot start, so that no reload succeeds and no second worker serves. What such programs write is told
 //! from other failures by their words, and the person is told what to do.
 
-use super::{Adapter, Scope, Supervise};
+use super::{Adapter, Driver, Scope};
 use crate::cli::report;
 use crate::policy::WorkerId;
 use crate::policy::states::WorkerState;
@@ -13,7 +13,7 @@ const LINES: usize = 20;
 /// The longest part of a line that is repeated, in characters.
 const LONGEST: usize = 160;
 
-impl<A: Adapter> Supervise<A> {
+impl<A: Adapter> Driver<A> {
     /// Says why a worker has ended that could not run beside another of this app, if it is one: once for each reload.
     pub(super) fn say_if_second(&mut self, id: WorkerId) {
         let Some(process) = self.processes.get(&id).filter(|p| !p.asked && self.scope == Scope::Group) else { return };

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
-use super::Plan;
+use super::WorkerSetup;
 use super::succession::RELEASE;
 use crate::cli::report;
 use crate::supervise::notify::Assignment;
@@ -46,23 +46,24 @@ impl Store {
     }
 
     /// Hands all to the next child, behind the sockets that it gets anyway, and tells it that more may be stored.
-    pub(super) fn pass(&self, plan: &mut Plan) {
-        plan.env.push(("FDSTORE".into(), MOST_KEPT.to_string().into()));
+    pub(super) fn pass(&self, setup: &mut WorkerSetup) {
+        setup.env.push(("FDSTORE".into(), MOST_KEPT.to_string().into()));
         if self.held.is_empty() {
             return;
         }
-        let before = plan.env.iter().position(|(key, _)| key == "LISTEN_FDNAMES").map(|at| plan.env.swap_remove(at).1);
+        let before =
+            setup.env.iter().position(|(key, _)| key == "LISTEN_FDNAMES").map(|at| setup.env.swap_remove(at).1);
         let mut names = before.unwrap_or_default();
         for (name, fd) in &self.held {
             // Out of descriptors: the child begins without it, as if it had never been stored.
             let Ok(fd) = fd.try_clone() else { continue };
-            plan.sockets.push(fd);
+            setup.sockets.push(fd);
             names.push(if names.is_empty() { "" } else { ":" });
             names.push(name);
         }
-        plan.env.retain(|(key, _)| key != "LISTEN_FDS");
-        plan.env.push(("LISTEN_FDS".into(), OsString::from(plan.sockets.len().to_string())));
-        plan.env.push(("LISTEN_FDNAMES".into(), names));
+        setup.env.retain(|(key, _)| key != "LISTEN_FDS");
+        setup.env.push(("LISTEN_FDS".into(), OsString::from(setup.sockets.len().to_string())));
+        setup.env.push(("LISTEN_FDNAMES".into(), names));
     }
 
     /// The child ended on purpose: its next one begins anew.
@@ -92,40 +93,40 @@ mod tests {
         store
     }
 
-    fn passed(store: &Store, mut plan: Plan) -> (String, String) {
-        store.pass(&mut plan);
+    fn passed(store: &Store, mut setup: WorkerSetup) -> (String, String) {
+        store.pass(&mut setup);
         let of = |key: &str| {
-            let value = plan.env.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+            let value = setup.env.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
             value.unwrap_or_default().into_string().expect("UTF-8")
         };
         assert_eq!(
             of("LISTEN_FDS"),
-            if plan.sockets.is_empty() { String::new() } else { plan.sockets.len().to_string() }
+            if setup.sockets.is_empty() { String::new() } else { setup.sockets.len().to_string() }
         );
         (of("FDSTORE"), of("LISTEN_FDNAMES"))
     }
 
     #[test]
     fn what_is_stored_is_given_back_under_its_name_behind_what_comes_from_outside() {
-        assert_eq!(passed(&store(&[]), Plan::default()), (MOST_KEPT.to_string(), String::new()));
+        assert_eq!(passed(&store(&[]), WorkerSetup::default()), (MOST_KEPT.to_string(), String::new()));
         let names = "pm-state:pm-release.0";
-        assert_eq!(passed(&store(&["pm-state", "pm-release.0"]), Plan::default()).1, names);
-        let mut plan = Plan::default();
-        plan.env.push(("LISTEN_FDS".into(), "1".into()));
-        plan.env.push(("LISTEN_FDNAMES".into(), "http".into()));
-        plan.sockets.push(fd());
-        assert_eq!(passed(&store(&["pm-state", "pm-release.0"]), plan).1, format!("http:{names}"));
+        assert_eq!(passed(&store(&["pm-state", "pm-release.0"]), WorkerSetup::default()).1, names);
+        let mut setup = WorkerSetup::default();
+        setup.env.push(("LISTEN_FDS".into(), "1".into()));
+        setup.env.push(("LISTEN_FDNAMES".into(), "http".into()));
+        setup.sockets.push(fd());
+        assert_eq!(passed(&store(&["pm-state", "pm-release.0"]), setup).1, format!("http:{names}"));
     }
 
     #[test]
     fn what_is_removed_is_gone() {
         let mut all = store(&["pm-state", "pm-release.0", "pm-release.1"]);
         all.heed(&[Assignment::FdStoreRemove, Assignment::FdName("pm-release.0".to_owned())], Vec::new());
-        assert_eq!(passed(&all, Plan::default()).1, "pm-state:pm-release.1");
+        assert_eq!(passed(&all, WorkerSetup::default()).1, "pm-state:pm-release.1");
         all.forget_releases();
-        assert_eq!(passed(&all, Plan::default()).1, "pm-state");
+        assert_eq!(passed(&all, WorkerSetup::default()).1, "pm-state");
         all.clear();
-        assert_eq!(passed(&all, Plan::default()).1, "");
+        assert_eq!(passed(&all, WorkerSetup::default()).1, "");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::Publisher;
 use super::journal::{Journal, KeptRelease, State};
 use crate::app::status::Id;
 use crate::cli::report::{self, Failure};
-use crate::policy::supervisor::{Carried, Supervisor};
+use crate::policy::supervisor::{Carried, Machine};
 use crate::supervise::notify::Assignment;
 use crate::supervise::notify_send::Upward;
 use crate::supervise::release::{Origin, Release, Releases};
@@ -98,7 +98,7 @@ impl Succession {
     /// As `Releases::begin`.
     pub(super) fn take_over(
         &mut self,
-        machine: &mut Supervisor,
+        machine: &mut Machine,
         publisher: &mut Publisher,
         origin: Origin,
     ) -> Result<Releases, Failure> {
@@ -128,7 +128,7 @@ impl Succession {
     }
 
     /// Writes down what a successor of ours would have to know, if that has changed. Before anybody is told of it.
-    pub(super) fn remember(&mut self, argv: &[OsString], first: Id, machine: &Supervisor, releases: &Releases) {
+    pub(super) fn remember(&mut self, argv: &[OsString], first: Id, machine: &Machine, releases: &Releases) {
         if self.keeper.is_none() {
             return;
         }

@@ -2,12 +2,12 @@
 //! its own with a supervisor. The sum of RSS counts; of several processes that are over the limit by it, the sum of PSS, which has
 //! the pages that they share once (`Proc::effective_memory`).
 
-use super::{Adapter, Supervise};
+use super::{Adapter, Driver};
 use crate::policy::WorkerId;
 use crate::policy::supervisor::Event;
 use crate::sys::clock;
 
-impl<A: Adapter> Supervise<A> {
+impl<A: Adapter> Driver<A> {
     pub(super) fn measure(&mut self, id: WorkerId) {
         let limit = self.machine.rules().max_mem.unwrap_or(u64::MAX);
         self.remember_offspring(id);

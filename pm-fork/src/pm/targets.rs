@@ -48,7 +48,7 @@ pub(crate) fn usual_config() -> Option<&'static str> {
 
 /// Says of an app which runs that it does not serve: its workers end again and again.
 pub(crate) fn crashing(app: &App) -> Option<String> {
-    let (name, how) = (app.called(), app.crash_loop()?);
+    let (name, how) = (app.called(), app.intensity()?);
     Some(format!("'{name}' is restarting after a crash: {how}; pm logs {}", quoted(name)))
 }
 

@@ -101,7 +101,7 @@ impl App {
     /// Says that its workers end again and again, with how the last one did and how often: `exit 1, 7 restarts`.
     /// `None`: one of them serves, or none has failed.
     #[must_use]
-    pub fn crash_loop(&self) -> Option<String> {
+    pub fn intensity(&self) -> Option<String> {
         // One that ends well may be meant to run again and again.
         let (restarts, last) = self.last_try(|why| why != Why::Exit && (why.is_its_own() || why == Why::NotReady))?;
         let times = if restarts == 1 { "1 restart".to_owned() } else { format!("{restarts} restarts") };

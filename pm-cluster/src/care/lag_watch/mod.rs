@@ -235,14 +235,14 @@ impl Lag {
         if let Some(asked) = self.asked.get_mut(&who) {
             asked.pulse.answered(now);
             asked.read = None;
-            sockets.give_up(who, false);
+            sockets.set_hung(who, false);
         }
     }
 }
 
 /// Says that a worker lags; its lanes are for its successor from now on.
 fn lags(id: WorkerId, how: Stall, after: Span, sockets: &mut Sockets, events: &mut VecDeque<Event>) {
-    sockets.give_up(id, true);
+    sockets.set_hung(id, true);
     events.push_back(Event::Lag { id, how, after });
 }
 
@@ -276,7 +276,7 @@ impl Suspect {
     fn moves(&self, lane: LaneRef, sockets: &mut Sockets) {
         if self.stall.is_some() {
             sockets.set_stuck(lane, false);
-            sockets.give_up(self.who, false);
+            sockets.set_hung(self.who, false);
             report::info(format_args!("a worker accepts again, new connections go to it {self}"));
         }
     }

@@ -34,8 +34,8 @@ pub(crate) struct Lane {
     pub(super) standing: Standing,
     /// Its holder takes nothing from it.
     pub(super) stuck: bool,
-    /// Its slot's next worker gets it while its holder still has it.
-    pub(super) given_up: bool,
+    /// Its holder hangs: its slot's next worker gets it while the holder still has it.
+    pub(super) hung: bool,
     /// Workers that it was given up for and that have it open all the same, the newest last.
     pub(super) also: Vec<(WorkerId, Standing)>,
 }
@@ -53,7 +53,7 @@ impl Lane {
             holder,
             standing,
             stuck: false,
-            given_up: false,
+            hung: false,
             also: Vec::new(),
         }
     }
@@ -93,7 +93,7 @@ impl Lane {
             self.also.push((old, self.standing));
         }
         (self.slot, self.holder, self.standing) = (Some(who.slot), Some(who), standing);
-        (self.stuck, self.given_up) = (false, false);
+        (self.stuck, self.hung) = (false, false);
     }
 
     /// Notes that a worker has the lane open no more; gives whether the lane was for that worker.
@@ -107,7 +107,7 @@ impl Lane {
         let before = self.also.pop();
         self.holder = before.map(|(who, _)| who);
         self.standing = before.map_or(Standing::Waiting, |(_, standing)| standing);
-        (self.stuck, self.given_up) = (before.is_some(), before.is_some());
+        (self.stuck, self.hung) = (before.is_some(), before.is_some());
         before.is_some()
     }
 }

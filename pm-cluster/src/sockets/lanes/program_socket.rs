@@ -241,11 +241,11 @@ mod tests {
     fn the_slots_next_worker_gets_the_lane_of_the_dead_one_with_what_waits_in_it() {
         let (mut lanes, address) = adopted();
         let _waits = TcpStream::connect(address).expect("connects");
-        assert!(lanes.lend(worker(1, 1), Standing::Waiting).is_none(), "it is held");
+        assert!(lanes.give_free(worker(1, 1), Standing::Waiting).is_none(), "it is held");
         lanes.vacate(worker(0, 1));
-        assert!(lanes.lend(worker(1, 1), Standing::Waiting).is_none(), "it is kept for its slot");
-        let lent = lanes.lend(worker(0, 2), Standing::Waiting).expect("its slot's");
-        assert!(socket::accept(&lent).expect("accepts").is_some());
+        assert!(lanes.give_free(worker(1, 1), Standing::Waiting).is_none(), "it is kept for its slot");
+        let given = lanes.give_free(worker(0, 2), Standing::Waiting).expect("its slot's");
+        assert!(socket::accept(&given).expect("accepts").is_some());
         assert_eq!(lanes.lanes.len(), 1);
     }
 
@@ -254,9 +254,9 @@ mod tests {
         let (mut lanes, _) = adopted();
         let ours = lanes.sockets(worker(0, 1));
         lanes.leave_closed(worker(0, 1), &ours.iter().copied().collect());
-        assert!(lanes.lend(worker(0, 1), Standing::Waiting).is_none(), "it has it open");
+        assert!(lanes.give_free(worker(0, 1), Standing::Waiting).is_none(), "it has it open");
         lanes.leave_closed(worker(0, 1), &BTreeSet::new());
-        assert!(lanes.lend(worker(0, 1), Standing::Waiting).is_some());
+        assert!(lanes.give_free(worker(0, 1), Standing::Waiting).is_some());
         assert_eq!((lanes.lanes.len(), lanes.sockets(worker(0, 1))), (1, ours));
     }
 

@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(lanes.steered_to(), [2]);
         lanes.vacate(worker(1));
         let next = WorkerId { slot: 0, generation: 2 };
-        let given = lanes.lend(next, Standing::InService).expect("its slot's");
+        let given = lanes.give_free(next, Standing::InService).expect("its slot's");
         assert_eq!(lanes.lanes.len(), 3);
         lanes.set(worker(2), Standing::Draining);
         let _client = TcpStream::connect(lanes.address()).expect("connects");
@@ -315,7 +315,7 @@ mod tests {
             assert_eq!(lanes.waiting(who), 0);
             lanes.vacate(who);
             let next = WorkerId { slot: 0, generation: generation + 1 };
-            let given = lanes.lend(next, Standing::InService).expect("its slot's");
+            let given = lanes.give_free(next, Standing::InService).expect("its slot's");
             assert_eq!(lanes.waiting(next), 9);
             while socket::accept(&given).expect("listens").is_some() {}
             drop(clients);
@@ -334,7 +334,7 @@ mod tests {
         assert!(TcpStream::connect(lanes.address()).is_err());
         lanes.revive_all();
         let next = WorkerId { slot: 0, generation: 2 };
-        let given = lanes.lend(next, Standing::InService).expect("its slot's");
+        let given = lanes.give_free(next, Standing::InService).expect("its slot's");
         let _client = TcpStream::connect(lanes.address()).expect("connects");
         assert!(socket::accept(&given).expect("listens").is_some());
         assert_eq!(lanes.lanes.len(), 3, "none was made");

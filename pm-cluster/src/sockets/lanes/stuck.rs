@@ -32,8 +32,8 @@ impl Lanes {
 
     /// Gives the lanes of a worker that hangs to the one that replaces it, or takes that back: it does not hang any
     /// more.
-    pub(crate) fn give_up(&mut self, who: WorkerId, hangs: bool) {
-        self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)).for_each(|lane| lane.given_up = hangs);
+    pub(crate) fn set_hung(&mut self, who: WorkerId, hangs: bool) {
+        self.lanes.iter_mut().filter(|lane| lane.holder == Some(who)).for_each(|lane| lane.hung = hangs);
     }
 
     /// How many connections wait in all lanes.
@@ -99,10 +99,10 @@ mod tests {
         let mut client = TcpStream::connect(lanes.address()).expect("connects");
         let at = (0..2).find(|slot| lanes.waiting(worker(*slot, 1)) == 1).expect("in one of them");
         let (old, new) = (worker(at, 1), worker(at, 2));
-        lanes.give_up(old, true);
-        let lent = lanes.lend(new, Standing::Waiting).expect("its predecessor's");
+        lanes.set_hung(old, true);
+        let given = lanes.give_free(new, Standing::Waiting).expect("its predecessor's");
         assert_eq!((lanes.lanes.len(), lanes.waiting(old), lanes.waiting(new)), (2, 0, 1));
-        assert!(socket::accept(&lent).expect("accepts").is_some());
+        assert!(socket::accept(&given).expect("accepts").is_some());
         lanes.set(old, Standing::Draining);
         lanes.set(new, Standing::InService);
         assert_eq!(lanes.steered_to(), [0, 1]);
@@ -114,10 +114,10 @@ mod tests {
     #[test]
     fn only_its_own_successor_gets_it_and_only_while_it_hangs() {
         let mut lanes = two();
-        lanes.give_up(worker(1, 1), true);
-        lanes.give_up(worker(1, 1), false);
-        lanes.give_up(worker(0, 1), true);
-        assert!(lanes.lend(worker(1, 2), Standing::Waiting).is_none());
+        lanes.set_hung(worker(1, 1), true);
+        lanes.set_hung(worker(1, 1), false);
+        lanes.set_hung(worker(0, 1), true);
+        assert!(lanes.give_free(worker(1, 2), Standing::Waiting).is_none());
         lanes.give(worker(0, 1), Standing::InService).expect("a second one of its own");
         assert_eq!(lanes.lanes.len(), 3);
     }
@@ -125,12 +125,12 @@ mod tests {
     #[test]
     fn where_the_successor_fails_the_lane_is_the_old_ones_again_and_the_next_gets_it() {
         let mut lanes = two();
-        lanes.give_up(worker(0, 1), true);
-        lanes.lend(worker(0, 2), Standing::Waiting).expect("its predecessor's");
+        lanes.set_hung(worker(0, 1), true);
+        lanes.give_free(worker(0, 2), Standing::Waiting).expect("its predecessor's");
         lanes.vacate(worker(0, 2));
         assert_eq!(holders(&lanes), [Some(worker(0, 1)), Some(worker(1, 1))]);
         assert_eq!((lanes.steered_to(), holders(&lanes).contains(&None)), (vec![1], false), "it is stuck as before");
-        lanes.lend(worker(0, 3), Standing::Waiting).expect("its predecessor's");
+        lanes.give_free(worker(0, 3), Standing::Waiting).expect("its predecessor's");
         lanes.vacate(worker(0, 1));
         lanes.vacate(worker(0, 3));
         let unattended = lanes.listening().filter(|(_, lane)| lane.holder.is_none());

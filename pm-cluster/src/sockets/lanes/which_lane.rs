@@ -35,26 +35,26 @@ impl Lanes {
             let free = self.listening().find(|(_, lane)| lane.holder.is_none() && lane.slot == wanted);
             free.map(|(index, _)| index)
         };
-        free(Some(who.slot)).or_else(|| self.given_up_for(who)).or_else(|| free(None))
+        free(Some(who.slot)).or_else(|| self.hung_for(who)).or_else(|| free(None))
     }
 
     /// Whether a lane is free for this worker.
     #[must_use]
-    pub(crate) fn lends(&self, who: WorkerId) -> bool {
+    pub(crate) fn has_free(&self, who: WorkerId) -> bool {
         self.free_for(who).is_some()
     }
 
     /// A duplicate of a lane that is free for this worker, if there is one: that of its slot's dead worker, or of the one
     /// that it replaces because that hangs, or one that nobody needs. It is the worker's from here on.
-    pub(crate) fn lend(&mut self, who: WorkerId, standing: Standing) -> Option<OwnedFd> {
+    pub(crate) fn give_free(&mut self, who: WorkerId, standing: Standing) -> Option<OwnedFd> {
         self.free_for(who)?;
         self.give(who, standing).ok()
     }
 
     /// The lane of a worker of the same slot that is given up.
-    fn given_up_for(&self, who: WorkerId) -> Option<usize> {
+    fn hung_for(&self, who: WorkerId) -> Option<usize> {
         let replaces = |old: WorkerId| old.slot == who.slot && old != who;
-        self.listening().find(|(_, l)| l.given_up && l.holder.is_some_and(replaces)).map(|(index, _)| index)
+        self.listening().find(|(_, l)| l.hung && l.holder.is_some_and(replaces)).map(|(index, _)| index)
     }
 
     /// The worker is dead, or has closed its copy. The slot's next worker gets the lane, unless another one of the slot

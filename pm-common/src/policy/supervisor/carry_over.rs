@@ -8,7 +8,7 @@ use super::super::record::Then;
 use super::super::slot::LastEnd;
 use super::super::worker::Loads;
 use super::roll::{AbortReason, Outcome};
-use super::{Aim, Exit, MOST_WORKERS, Mono, Seat, Slot, Supervisor, Why};
+use super::{Aim, Exit, MOST_WORKERS, Machine, Mono, Seat, Slot, Why};
 
 /// More addresses than this are not carried over: they would take the journal's room from what counts more.
 const MOST_ADDRESSES: usize = 50_000;
@@ -82,7 +82,7 @@ pub struct CarriedRolls {
     pub at: Option<u32>,
 }
 
-impl Supervisor {
+impl Machine {
     /// What a successor of this supervisor would have to know if it ended now.
     #[must_use]
     pub fn carried(&self) -> Carried {

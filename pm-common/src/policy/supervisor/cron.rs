@@ -1,8 +1,8 @@
 //! What happens at a set time (`Rules::cron`): all workers are replaced as by a reload, and those started that have ended.
 
-use super::{Aim, Mono, Seat, Slot, Supervisor};
+use super::{Aim, Machine, Mono, Seat, Slot};
 
-impl Supervisor {
+impl Machine {
     /// Notes that a set time has come.
     pub(super) fn on_set_time(&mut self, now: Mono) {
         if self.starts_anew() {

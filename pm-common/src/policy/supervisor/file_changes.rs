@@ -3,7 +3,7 @@
 //! Changes that come during a roll wait for its end, and lead to one more. An app that writes what is watched as it starts
 //! would be started for ever: such rolls are put off, and the file is named.
 
-use super::{Action, Mono, Record, Slot, Span, Supervisor};
+use super::{Action, Machine, Mono, Record, Slot, Span};
 
 /// Where it is never quiet, a roll begins after so many times the delay.
 const MOST_DELAYS: u64 = 25;
@@ -36,7 +36,7 @@ pub(super) struct Pending {
     pub(super) early: bool,
 }
 
-impl Supervisor {
+impl Machine {
     /// Whether it is for us to watch files.
     #[must_use]
     pub fn watches(&self) -> bool {

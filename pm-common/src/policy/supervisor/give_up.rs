@@ -1,14 +1,14 @@
 //! When the supervisor ends, and with which code: it was stopped, nothing is left to run, or it gives up.
 //!
-//! When a slot has failed too often is the rule of `policy::crash_loop`, which `worker_end` asks at each end of a worker. At
+//! When a slot has failed too often is the rule of `policy::intensity`, which `worker_end` asks at each end of a worker. At
 //! once it is where the very first worker cannot be run at all (exit code 126 or 127): `seat_vacated` in `worker_end`.
 
-use super::{Action, Aim, Exit, Mono, Record, Seat, Slot, Supervisor, Why, WorkerId};
+use super::{Action, Aim, Exit, Machine, Mono, Record, Seat, Slot, Why, WorkerId};
 
 /// Our exit code when we give up on a program whose own was 0: that of our own failures.
 const GAVE_UP_ON_SUCCESS: u8 = 125;
 
-impl Supervisor {
+impl Machine {
     /// Notes that a supervisor below gives up: it is not started again, and its end is ours.
     pub(super) fn on_gave_up(&mut self, id: WorkerId) {
         if let Some(worker) = self.worker(id) {

@@ -3,12 +3,12 @@
 //!
 //! Where no supervisor is left to do it, pm-fork's `apps::stop` does, and `app::orphans` before a start.
 
-use super::{Action, Life, Mono, Record, Span, StopSent, Supervisor, Why, Worker, WorkerId, as_slot};
+use super::{Action, Life, Machine, Mono, Record, Span, StopSent, Why, Worker, WorkerId, as_slot};
 
 /// A supervisor below us knows best how long its stop takes; the parent waits this much longer.
 pub(super) const PARENT_WAITS_LONGER: Span = Span::secs(2);
 
-impl Supervisor {
+impl Machine {
     /// Takes the next step with each worker of slot `number` whose grace is over.
     pub(super) fn kills_due(&mut self, now: Mono, number: usize, out: &mut Vec<Action>) {
         let grace = self.rules.grace;

@@ -3,12 +3,12 @@
 use super::super::opened::{OpenedAddress, Others, counting};
 use super::super::record::Record;
 use super::super::worker::Due;
-use super::{Action, BTreeSet, Life, Listening, Mono, ReadyBy, Role, Seat, Slot, Supervisor, Worker, WorkerId};
+use super::{Action, BTreeSet, Life, Listening, Machine, Mono, ReadyBy, Role, Seat, Slot, Worker, WorkerId};
 
 /// More addresses than this are not remembered as opened on demand: a program may choose new ones without end.
 const MOST_WAIVED: usize = 1024;
 
-impl Supervisor {
+impl Machine {
     pub(super) fn on_listening(
         &mut self,
         now: Mono,

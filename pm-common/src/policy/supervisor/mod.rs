@@ -5,7 +5,7 @@
 //! can be tested without a process. The tools perform the actions and feed the results back.
 //!
 //! A rule a file: when a worker is ready (`ready`, `listens`, `quiet_worker`), what follows its end (`worker_end`, with the delays
-//! of `policy::rules` and the count of `policy::crash_loop`), when it is killed (`kill_deadline`) or over a limit (`over_limit`); how one is
+//! of `policy::rules` and the count of `policy::intensity`), when it is killed (`kill_deadline`) or over a limit (`over_limit`); how one is
 //! replaced (`replace_queue`) and all are (`roll`; when not: `roll::abort`; at set times: `cron`; as files change: `file_changes`); how many there are
 //! (`slot_count`); how everything stops (`stopping`, `stop_delay`) or is given up (`give_up`); what is due (`tick`), and
 //! what a successor of ours takes over (`carry_over`). What goes in and out is `interface`.
@@ -78,7 +78,7 @@ struct Replacement {
 /// The state machine.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
-pub struct Supervisor {
+pub struct Machine {
     rules: Rules,
     shape: Shape,
     slots: Vec<Slot>,
@@ -112,7 +112,7 @@ pub struct Supervisor {
     random: u64,
 }
 
-impl Supervisor {
+impl Machine {
     /// A machine that has not begun; `seed` feeds the jitter of the backoff.
     #[must_use]
     pub fn new(rules: Rules, shape: Shape, seed: u64) -> Self {

@@ -4,9 +4,9 @@
 use super::super::lag::Stall;
 use super::roll::AbortReason;
 use super::stopping::begin_drain;
-use super::{Action, Aim, Life, Mono, Record, Role, Slot, Span, Supervisor, Why, Worker, WorkerId};
+use super::{Action, Aim, Life, Machine, Mono, Record, Role, Slot, Span, Why, Worker, WorkerId};
 
-impl Supervisor {
+impl Machine {
     /// Whether a worker's memory is ours to watch: a supervisor below watches its own.
     pub(super) fn is_measured(worker: &Worker) -> bool {
         worker.is_wanted() && !worker.supervises

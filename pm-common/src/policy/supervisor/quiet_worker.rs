@@ -7,7 +7,7 @@
 //! The times themselves are those of `policy::worker::ReadyRule`; whether one is at work, `supervise::at_work` looks.
 
 use super::super::worker::{Loads, half};
-use super::{Action, Due, Life, Mono, ReadyBy, Span, Supervisor, Worker, WorkerId};
+use super::{Action, Due, Life, Machine, Mono, ReadyBy, Span, Worker, WorkerId};
 
 /// A worker is looked at again after this part of its age: seldom, where it takes long.
 const PART_OF_AGE: u64 = 32;
@@ -16,7 +16,7 @@ const PART_OF_LIFE: u64 = 4;
 /// Who has done next to nothing for so long rests.
 pub(super) const REST: Span = Span::secs(1);
 
-impl Supervisor {
+impl Machine {
     /// The time that a program takes to load says nothing about what it is going to do. One that never says that it is
     /// loaded (it computes, or has taken the channel away) serves nobody after the ready timeout.
     pub(super) fn on_boots(&mut self, _: Mono, id: WorkerId) {

@@ -6,9 +6,9 @@
 use super::quiet_worker::REST;
 use super::roll::AbortReason;
 use super::stopping::begin_drain;
-use super::{Action, Due, Life, Mono, Proof, ReadyBy, Record, Role, Slot, Span, Supervisor, Why, WorkerId, as_slot};
+use super::{Action, Due, Life, Machine, Mono, Proof, ReadyBy, Record, Role, Slot, Span, Why, WorkerId, as_slot};
 
-impl Supervisor {
+impl Machine {
     pub(super) fn on_said_ready(&mut self, now: Mono, id: WorkerId, by: ReadyBy, out: &mut Vec<Action>) {
         let asked = self.shape.ready.evidence;
         let Some(worker) = self.worker(id) else { return };

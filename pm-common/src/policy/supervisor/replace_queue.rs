@@ -1,14 +1,12 @@
 //! Replacing workers one by one: the queue of those that are to go, and the promotion of their successors.
 
-use super::super::crash_loop::Intensity;
+use super::super::intensity::Intensity;
 use super::super::record::{Next, Record};
 use super::roll::AbortReason;
 use super::stopping::begin_drain;
-use super::{
-    Action, Aim, Exit, LastEnd, Mono, Replacement, Seat, Slot, Supervisor, WhichRelease, Why, Worker, WorkerId,
-};
+use super::{Action, Aim, Exit, LastEnd, Machine, Mono, Replacement, Seat, Slot, WhichRelease, Why, Worker, WorkerId};
 
-impl Supervisor {
+impl Machine {
     pub(super) fn enqueue(&mut self, id: WorkerId, hangs: bool) {
         let WorkerId { slot, generation: upto } = id;
         if let Some(known) = self.queue.iter_mut().find(|r| r.slot == slot) {

@@ -1,9 +1,9 @@
 //! More slots, and fewer.
 
 use super::stopping::drain_slot;
-use super::{Action, BTreeSet, MOST_WORKERS, Mono, Record, Seat, Slot, Supervisor, Why, as_slot};
+use super::{Action, BTreeSet, MOST_WORKERS, Machine, Mono, Record, Seat, Slot, Why, as_slot};
 
-impl Supervisor {
+impl Machine {
     pub(super) fn put_off_scale(&mut self, by: i32) {
         let most = i32::try_from(MOST_WORKERS).unwrap_or(i32::MAX);
         self.rolls.scale = (self.rolls.scale + by).clamp(-most, most);

@@ -1,7 +1,7 @@
 //! The delay of a stop: a load balancer that is told late still finds somebody who answers.
 
 use super::stopping::Stopping;
-use super::{Action, Aim, Asker, Mono, Slot, Span, StopKind, Supervisor, Worker, WorkerId};
+use super::{Action, Aim, Asker, Machine, Mono, Slot, Span, StopKind, Worker, WorkerId};
 
 /// A stop that was asked for, while the workers go on serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub(super) struct DelayedStop {
     pub(super) until: Mono,
 }
 
-impl Supervisor {
+impl Machine {
     /// Whether a stop was asked for and the workers still serve, as they did before.
     #[must_use]
     pub const fn delays_stop(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::kill_deadline::{PARENT_WAITS_LONGER, escalate};
 use super::{
-    Action, Aim, Asker, Life, Mono, Seat, Slot, Span, StopKind, StopSent, Supervisor, Why, Worker, WorkerId, as_slot,
+    Action, Aim, Asker, Life, Machine, Mono, Seat, Slot, Span, StopKind, StopSent, Why, Worker, WorkerId, as_slot,
 };
 
 /// A process that asks again this soon means the stop that is under way: service managers, `pkill` and containers
@@ -48,7 +48,7 @@ pub(super) struct Ending {
     pub(super) linger: bool,
 }
 
-impl Supervisor {
+impl Machine {
     pub(super) fn on_stop(&mut self, now: Mono, kind: StopKind, asker: Asker, out: &mut Vec<Action>) {
         if let Some(delayed) = self.delayed_stop {
             self.asked_in_delay(now, delayed, kind, asker, out);

@@ -1,11 +1,11 @@
 //! What is due: kills, starts, the next look.
 
-use super::{Action, Aim, Mono, Seat, Slot, Supervisor, Worker, WorkerId, as_slot};
+use super::{Action, Aim, Machine, Mono, Seat, Slot, Worker, WorkerId, as_slot};
 
 /// Workers started in one go: some 20 ms.
 const MOST_AT_A_TIME: usize = 16;
 
-impl Supervisor {
+impl Machine {
     pub(super) fn on_tick(&mut self, now: Mono, out: &mut Vec<Action>) {
         self.delay_due(now, out);
         self.measure_if_due(now, out);

@@ -4,11 +4,11 @@ use super::super::record::{GoesOn, Next};
 use super::super::rules::Restart;
 use super::stopping::begin_drain;
 use super::{
-    Action, Aim, Excuse, Exit, LastEnd, Life, Mono, Proof, Record, Role, Seat, Slot, StopSent, Supervisor, Why, Worker,
+    Action, Aim, Excuse, Exit, LastEnd, Life, Machine, Mono, Proof, Record, Role, Seat, Slot, StopSent, Why, Worker,
     WorkerId,
 };
 
-impl Supervisor {
+impl Machine {
     pub(super) fn on_ended(
         &mut self,
         now: Mono,

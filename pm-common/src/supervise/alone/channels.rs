@@ -19,7 +19,7 @@ use crate::policy::exit::Exit;
 use crate::policy::supervisor::Event;
 use crate::policy::worker::{Loads, ReadyBy};
 use crate::supervise::release::Release;
-use crate::supervise::{Plan, Source};
+use crate::supervise::{Source, WorkerSetup};
 use crate::sys::{fdpass, listen_fds, socket};
 
 /// The channels of the children; more than one only while what an earlier one left behind ends.
@@ -54,19 +54,19 @@ impl Channels {
         Ok(Self { number, open: BTreeMap::new(), preload, trust: Blame::default(), argv: argv.to_vec() })
     }
 
-    pub(super) fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
+    pub(super) fn prepare(&mut self, id: WorkerId, release: &Release, setup: &mut WorkerSetup) -> io::Result<()> {
         let Some(number) = self.number else { return Ok(()) };
         let (ours, theirs) = fdpass::pair()?;
-        plan.env.push(("NODE_CHANNEL_FD".into(), number.to_string().into()));
-        plan.env.push(("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into()));
+        setup.env.push(("NODE_CHANNEL_FD".into(), number.to_string().into()));
+        setup.env.push(("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into()));
         // One without a number in a cluster does not say that it has connected.
         let mut start = Progress { release: release.number, online: true, ..Progress::default() };
         let inode = socket::inode(&theirs).ok();
-        plan.place = Some((theirs, number));
+        setup.place = Some((theirs, number));
         if self.trust.wants_script(release.number) {
             let script = self.preload.env(release.node_options(), &self.argv, None, false);
             start.with_script = !script.is_empty();
-            plan.env.extend(script);
+            setup.env.extend(script);
         }
         let debugger = Debugger::new(inode, start.with_script);
         self.open.insert(id, Open { channel: Some(Channel::new(ours)), start, debugger });

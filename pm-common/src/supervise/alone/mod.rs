@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::io;
 
 use super::release::Release;
-use super::{Adapter, Listens, Plan, Source, Turn};
+use super::{Adapter, Listens, Source, Turn, WorkerSetup};
 use crate::node::inspector;
 use crate::policy::WorkerId;
 use crate::policy::exit::Exit;
@@ -74,17 +74,17 @@ impl Adapter for Alone {
     fn turn(_: WorkerId) -> Turn {
         Turn::Said
     }
-    fn prepare(&mut self, id: WorkerId, release: &Release, plan: &mut Plan) -> io::Result<()> {
+    fn prepare(&mut self, id: WorkerId, release: &Release, setup: &mut WorkerSetup) -> io::Result<()> {
         if let Some(inspectors) = &mut self.several {
-            plan.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
-            plan.argv = inspectors.command_line(id, &self.argv, release.node_options().unwrap_or_default());
+            setup.env.push(("NODE_APP_INSTANCE".into(), id.slot.to_string().into()));
+            setup.argv = inspectors.command_line(id, &self.argv, release.node_options().unwrap_or_default());
         }
         if !self.sockets.is_empty() {
             let each = self.sockets.iter().map(|socket| socket.fd.try_clone_to_owned());
-            plan.sockets = each.collect::<io::Result<_>>()?;
-            plan.env.extend(listen_fds::variables(&self.sockets));
+            setup.sockets = each.collect::<io::Result<_>>()?;
+            setup.env.extend(listen_fds::variables(&self.sockets));
         }
-        self.channels.prepare(id, release, plan)
+        self.channels.prepare(id, release, setup)
     }
     fn started(&mut self, id: WorkerId, pid: i32) {
         self.looks.started(id, pid);

@@ -9,7 +9,7 @@ mod watched_tree;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use super::{Adapter, Scope, Supervise};
+use super::{Adapter, Driver, Scope};
 use crate::cli::escape::escaped;
 use crate::cli::globs::{self, LeftOut};
 use crate::cli::{chain, report, working_dir};
@@ -36,7 +36,7 @@ impl Watching {
     }
 }
 
-impl<A: Adapter> Supervise<A> {
+impl<A: Adapter> Driver<A> {
     /// Begins to watch before any worker has read a file, and ends once a supervisor below does it.
     pub(super) fn keep_watching(&mut self) {
         let wanted = self.machine.watches() && !self.watching.failed;

@@ -3,7 +3,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::{Adapter, Process, Scope, Supervise};
+use super::{Adapter, Driver, Process, Scope};
 use crate::kernel::procfs::Stat;
 use crate::policy::WorkerId;
 use crate::sys::process;
@@ -18,7 +18,7 @@ impl Process {
     }
 }
 
-impl<A: Adapter> Supervise<A> {
+impl<A: Adapter> Driver<A> {
     /// Kills a worker with its group, and whatever of it is found elsewhere.
     pub(in crate::supervise) fn kill(&mut self, id: WorkerId) {
         let Some(process) = self.processes.get_mut(&id) else { return };

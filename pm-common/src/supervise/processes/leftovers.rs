@@ -1,6 +1,6 @@
 //! What workers that have ended have left behind.
 
-use super::{Adapter, Supervise, own_pid};
+use super::{Adapter, Driver, own_pid};
 use crate::kernel::procfs::Proc;
 use crate::policy::WorkerId;
 use crate::sys::process;
@@ -8,7 +8,7 @@ use crate::sys::process;
 /// How often one look scans again when what it found has ended or forked before it could be watched.
 const SCANS: usize = 10;
 
-impl<A: Adapter> Supervise<A> {
+impl<A: Adapter> Driver<A> {
     /// Finds what of the worker still lives, kills it if the worker was killed, and watches it.
     ///
     /// What forks and ends all the time may slip through a scan. It leaves a zombie of ours then: only a scan that

@@ -8,7 +8,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nix::sys::signal::Signal;
 
-use super::{Adapter, Supervise, Token, borrowed};
+use super::{Adapter, Driver, Token, borrowed};
 use crate::kernel::cgroup;
 use crate::kernel::procfs::{Proc, Stat};
 use crate::policy::WorkerId;
@@ -174,7 +174,7 @@ impl Inherited {
     }
 }
 
-impl<A: Adapter> Supervise<A> {
+impl<A: Adapter> Driver<A> {
     /// The pidfd says that a leader has ended: look how, and what it left behind.
     pub(super) fn leader_ended(&mut self, id: WorkerId) {
         let Some(process) = self.processes.get_mut(&id) else { return };

@@ -64,7 +64,7 @@ fn after_a_crash_clients_wait_for_the_successor_with_or_without_a_lane() {
     lanes.vacate(worker(1, 1));
     assert!(lanes.keeps(1) && lanes.patience_ends().is_some());
     assert_eq!(lanes.steered_to(), [0, 1, 2]);
-    lanes.lend(worker(1, 2), Standing::Waiting).expect("its slot's");
+    lanes.give_free(worker(1, 2), Standing::Waiting).expect("its slot's");
     assert_eq!((lanes.steered_to(), lanes.patience_ends()), (vec![0, 1, 2], None), "it is on its way");
     lanes.set(worker(1, 2), Standing::InService);
     assert!(!lanes.keeps(1));
@@ -78,10 +78,10 @@ fn after_a_crash_clients_wait_for_the_successor_with_or_without_a_lane() {
 fn they_do_not_wait_for_one_that_fails_nor_for_one_that_does_not_come() {
     let mut lanes = three();
     lanes.vacate(worker(1, 1));
-    lanes.lend(worker(1, 2), Standing::Waiting).expect("its slot's");
+    lanes.give_free(worker(1, 2), Standing::Waiting).expect("its slot's");
     lanes.vacate(worker(1, 2));
     assert_eq!((lanes.steered_to(), lanes.keeps(1)), (vec![0, 2], false));
-    lanes.lend(worker(1, 3), Standing::Waiting).expect("its slot's");
+    lanes.give_free(worker(1, 3), Standing::Waiting).expect("its slot's");
     assert_eq!(lanes.steered_to(), [0, 2], "until it serves");
     lanes.vacate(worker(2, 1));
     let until = lanes.patience_ends().expect("no worker yet");

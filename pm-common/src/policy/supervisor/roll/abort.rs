@@ -5,7 +5,7 @@ use std::fmt;
 use super::super::super::record::{Then, lacking, listens_elsewhere, not_listening, remedy};
 use super::super::super::rules::Restart;
 use super::super::stopping::begin_drain;
-use super::super::{Action, Exit, Life, Listening, Mono, ReadyBy, Record, Span, Supervisor, Why, Worker};
+use super::super::{Action, Exit, Life, Listening, Machine, Mono, ReadyBy, Record, Span, Why, Worker};
 use super::{Outcome, Rolls};
 
 /// Why a roll did not replace every worker.
@@ -100,7 +100,7 @@ impl Rolls {
     }
 }
 
-impl Supervisor {
+impl Machine {
     /// Ends the roll as failed; false if there is none.
     fn drop_roll(&mut self, outcome: Outcome, out: &mut Vec<Action>) -> bool {
         let Some(roll) = self.rolls.now.take() else { return false };

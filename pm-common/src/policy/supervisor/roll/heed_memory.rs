@@ -1,6 +1,6 @@
 //! Whether the memory of all has room for a new worker beside those that still drain.
 
-use super::super::{Action, Supervisor};
+use super::super::{Action, Machine};
 
 /// Whether the memory has room for one more worker beside those that drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,7 +12,7 @@ pub(in super::super) enum Room {
     Lacking,
 }
 
-impl Supervisor {
+impl Machine {
     /// Whether there is memory for one more: asked before each start beside those that drain. Where none drains the
     /// roll goes on in any case.
     pub(super) fn has_memory(&mut self, out: &mut Vec<Action>) -> bool {

@@ -14,14 +14,14 @@ use std::collections::VecDeque;
 pub(super) use self::abort::AbortReason;
 pub(super) use self::heed_memory::Room;
 pub(super) use self::roll_state::{Outcome, Roll, Rolls, Stage};
-use super::super::crash_loop::Intensity;
+use super::super::intensity::Intensity;
 use super::super::record::Record;
 use super::stopping::begin_drain;
 use super::{
-    Action, Aim, Exit, Life, Mono, Proof, ReadyBy, Role, Seat, Slot, Supervisor, WhichRelease, Why, Worker, WorkerId,
+    Action, Aim, Exit, Life, Machine, Mono, Proof, ReadyBy, Role, Seat, Slot, WhichRelease, Why, Worker, WorkerId,
 };
 
-impl Supervisor {
+impl Machine {
     /// Asks for one more reload: it starts in `roll_on`, at once or after the one under way.
     pub(super) const fn request_roll(&mut self) {
         self.rolls.requested += 1;

@@ -1,10 +1,10 @@
 //! What a roll is at, for people.
 
-use super::super::{Awaiting, Life, ReadyBy, RollView, Running, Supervisor};
+use super::super::{Awaiting, Life, Machine, ReadyBy, RollView, Running};
 use super::{Roll, Rolls, Room, Stage};
 use crate::policy::record::some_of;
 
-impl Supervisor {
+impl Machine {
     /// What the rolls are at.
     #[must_use]
     pub fn roll(&self) -> RollView {

@@ -239,7 +239,7 @@ fn what_was_opened_on_demand_is_known_to_a_successor() {
     bench.until_next();
     let carried = bench.world.sup.carried();
     assert_eq!(carried.waived, [at(B)].into());
-    let mut sup = Supervisor::new(Rules::default(), bench.world.sup.shape.clone(), 1);
+    let mut sup = Machine::new(Rules::default(), bench.world.sup.shape.clone(), 1);
     sup.resume(&carried, bench.world.now);
     assert_eq!(sup.carried().waived, carried.waived);
 }

@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn successor(bench: &Bench, workers: u32) -> Supervisor {
+fn successor(bench: &Bench, workers: u32) -> Machine {
     let shape = Shape { workers, ..bench.world.sup.shape.clone() };
-    let mut sup = Supervisor::new(Rules::default(), shape, 1);
+    let mut sup = Machine::new(Rules::default(), shape, 1);
     sup.resume(&bench.world.sup.carried(), bench.world.now);
     sup.handle(bench.world.now, Event::Start, &mut Vec::new());
     sup
@@ -52,7 +52,7 @@ fn who_has_ended_for_good_is_not_started_again() {
     bench.on(crash(w(1, 1)));
     bench.wait(s(1));
     bench.on(crash(w(1, 2)));
-    let shown = |sup: &Supervisor| sup.snapshot().iter().map(|view| view.state.word()).collect::<Vec<_>>();
+    let shown = |sup: &Machine| sup.snapshot().iter().map(|view| view.state.word()).collect::<Vec<_>>();
     assert_eq!(shown(&bench.world.sup), ["down", "failed", "ready"]);
     let mut sup = successor(&bench, 3);
     assert_eq!(shown(&sup), ["down", "failed", "starting"]);
@@ -73,7 +73,7 @@ fn a_successor_that_nobody_is_left_to_ends() {
     bench.on(ended(w(0, 1), Exit::Code(3)));
     let mut carried = bench.world.sup.carried();
     carried.slots[1] = carried.slots[0].clone();
-    let mut sup = Supervisor::new(Rules::default(), bench.world.sup.shape.clone(), 1);
+    let mut sup = Machine::new(Rules::default(), bench.world.sup.shape.clone(), 1);
     sup.resume(&carried, bench.world.now);
     let mut actions = Vec::new();
     sup.handle(bench.world.now, Event::Start, &mut actions);
@@ -87,7 +87,7 @@ fn what_serves_nobody_is_known_to() {
         bench.on(Event::Booted(id, Loads::Nothing));
     }
     let mut sup = successor(&bench, 2);
-    let quiet = |sup: &Supervisor| sup.slots.iter().map(|slot| slot.quiet).collect::<Vec<_>>();
+    let quiet = |sup: &Machine| sup.slots.iter().map(|slot| slot.quiet).collect::<Vec<_>>();
     assert_eq!(quiet(&sup), [Some(Loads::Nothing); 2]);
     sup.handle(bench.world.now, MORE, &mut Vec::new());
     assert_eq!(quiet(&sup), [Some(Loads::Nothing); 3], "a new slot is like the others");
@@ -189,7 +189,7 @@ fn odd_numbers_do_no_harm() {
     odd.wanted = u32::MAX;
     odd.slots = vec![CarriedSlot { restarts: u64::MAX, occupied: true, ..CarriedSlot::default() }; 5000];
     odd.rolls = CarriedRolls { requested: 1, started: 2, ended: 3, current: 9, ..CarriedRolls::default() };
-    let mut sup = Supervisor::new(Rules::default(), bench.world.sup.shape.clone(), 1);
+    let mut sup = Machine::new(Rules::default(), bench.world.sup.shape.clone(), 1);
     sup.resume(&odd, bench.world.now);
     sup.handle(bench.world.now, Event::Start, &mut Vec::new());
     assert_eq!(sup.counts().0, MOST_WORKERS);

@@ -6,7 +6,7 @@ use super::world::World;
 impl World {
     pub(super) fn check_successor(&self) -> Result<(), String> {
         let (before, left) = (&self.sup, self.sup.carried());
-        let mut after = Supervisor::new(before.rules.clone(), before.shape.clone(), 1);
+        let mut after = Machine::new(before.rules.clone(), before.shape.clone(), 1);
         after.resume(&left, self.now);
         after.handle(self.now, Event::Start, &mut Vec::new());
         let wrong = |what: &str| Err(format!("the successor {what}: {:?} after {left:?}", after.carried()));
@@ -44,9 +44,9 @@ impl World {
     }
 
     /// One that is killed at once leaves the same, but for the workers that it has just started.
-    fn check_killed_again(&self, after: &Supervisor) -> Result<(), String> {
+    fn check_killed_again(&self, after: &Machine) -> Result<(), String> {
         let left = after.carried();
-        let mut third = Supervisor::new(after.rules.clone(), after.shape.clone(), 1);
+        let mut third = Machine::new(after.rules.clone(), after.shape.clone(), 1);
         third.resume(&left, self.now);
         third.handle(self.now, Event::Start, &mut Vec::new());
         let (a, b) = (left.rolls, third.carried().rolls);

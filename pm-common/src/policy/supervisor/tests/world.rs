@@ -23,7 +23,7 @@ pub(super) struct Proc {
 /// The machine, its clock, and the processes that it made.
 #[derive(Debug, Clone)]
 pub(super) struct World {
-    pub(super) sup: Supervisor,
+    pub(super) sup: Machine,
     pub(super) now: Mono,
     pub(super) living: BTreeMap<WorkerId, Proc>,
     /// The last process that ended.
@@ -45,7 +45,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(rules: Rules, shape: Shape) -> Self {
         Self {
-            sup: Supervisor::new(rules, shape, 1),
+            sup: Machine::new(rules, shape, 1),
             now: Mono(Span::secs(1000).0),
             living: BTreeMap::new(),
             dead: None,
