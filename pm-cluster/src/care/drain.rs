@@ -1,7 +1,8 @@
 //! The drain of a worker that knows nothing of it: steered away, it is watched until its connections are done.
 //!
 //! Clients that keep their connections busy after `QUIET` are told to move on by `connection_close`: in a drain (not in a stop of the
-//! whole cluster) where connections may linger, unless that is turned off.
+//! whole cluster) where connections may linger, unless that is turned off. There, too, those that are idle at the end are
+//! closed before the stop signal, where that kills the server.
 //!
 //! No event tells of that, so for the time of a drain it is looked at now and then. How long a drain may take, and idle
 //! connections linger, is `policy::rules` (`drain_time`, `linger`).
@@ -16,7 +17,7 @@ use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::{clock, pidfd, process};
 use rustix::process::Signal;
 
-use crate::connection_close::{Ended, Helper};
+use crate::connection_close::{Ended, Helper, Task};
 use crate::sockets::Sockets;
 
 /// A client whose handshake was under way when its lane was steered off may take this long to appear in its queue.
@@ -42,6 +43,8 @@ pub struct Drains {
     proc: Proc,
     /// Clients are told to move on.
     tells_clients: bool,
+    /// The number of the signal that follows a drain; `None`: something else does.
+    stop_signal: Option<u8>,
     /// What a person should be told.
     warnings: Vec<String>,
 }
@@ -65,6 +68,17 @@ struct Drain {
     helper: Option<Helper>,
     /// A helper saw nobody who can be told: the next one is for clients that wait for an answer.
     was_over: bool,
+    closing: Closing,
+}
+
+/// How far it is with the connections that are idle as a drain ends.
+#[derive(Debug)]
+enum Closing {
+    /// The end of the drain is still to come.
+    ToCome,
+    UnderWay(Helper),
+    /// All is done, or the worker closes them itself.
+    Over,
 }
 
 /// The sockets of each port: the numbers of their sockets, and how many connections wait.
@@ -91,11 +105,12 @@ fn holds_up(one: &Connection, at: Age) -> bool {
 }
 
 impl Drains {
-    /// Drains of which none is under way yet; `limit`: how long one may take.
+    /// Drains of which none is under way yet; `limit`: how long one may take; `stop_signal`: the number of the signal that
+    /// follows it.
     #[must_use]
-    pub fn new(limit: Span, tells_clients: bool) -> Self {
+    pub fn new(limit: Span, tells_clients: bool, stop_signal: Option<u8>) -> Self {
         let (under_way, proc) = (BTreeMap::new(), Proc::default());
-        Self { limit, under_way, proc, tells_clients, warnings: Vec::new() }
+        Self { limit, under_way, proc, tells_clients, stop_signal, warnings: Vec::new() }
     }
 
     /// Begins the drain of a worker; `ports` is where it listens by itself, `linger` how long connections may be idle.
@@ -103,7 +118,9 @@ impl Drains {
         let now = clock::now();
         let ports = ports.into_iter().collect();
         // At a stop there is nobody to move on to.
-        let tell_after = (self.tells_clients && !stopping && linger > Span::ZERO).then_some(QUIET);
+        let leads_on = self.tells_clients && !stopping && linger > Span::ZERO;
+        let tell_after = leads_on.then_some(QUIET);
+        let closing = if leads_on { Closing::ToCome } else { Closing::Over };
         self.under_way.insert(
             who,
             Drain {
@@ -118,6 +135,7 @@ impl Drains {
                 tell_after,
                 helper: None,
                 was_over: false,
+                closing,
             },
         );
     }
@@ -176,6 +194,9 @@ impl Drains {
         if age >= limit {
             return true;
         }
+        if drain.is_closing() {
+            return false;
+        }
         let settles = !drain.stopping && (age < SETTLE.min(linger) || sockets.waiting(who) > 0);
         let tells = drain.helper.is_some() || drain.tell_after.is_some_and(|after| age >= after);
         if let Some(after) = drain.tell_after.filter(|_| !tells) {
@@ -189,8 +210,12 @@ impl Drains {
         // Without a look at them, idle is all that they can be.
         let Some(all) = drain.connections(&mut self.proc, seen) else { return !settles && age >= linger };
         let done = !all.iter().any(|one| holds_up(one, at));
+        let left = Span(limit.0.saturating_sub(age.0));
+        if !settles && (done || age >= linger) && drain.close_idle(&mut self.proc, &all, left, self.stop_signal) {
+            return false;
+        }
         // Those whose servers have no thread for them wait in the queue until busy ones are told to move on.
-        if !done && let Err(why) = drain.tell_clients(&mut self.proc, &all, Span(limit.0.saturating_sub(age.0))) {
+        if !done && let Err(why) = drain.tell_clients(&mut self.proc, &all, left) {
             self.warnings.push(format!(
                 "cannot tell the clients of a draining worker to move on, so that those which keep their connections busy \
                  may lose a request: {why} (pm-cluster --probe says what is allowed)"
@@ -206,7 +231,12 @@ impl Drains {
 
     /// The processes of ours that tell clients.
     pub fn children(&self) -> impl Iterator<Item = i32> {
-        self.under_way.values().filter_map(|drain| drain.helper.as_ref().map(Helper::pid))
+        let closing =
+            |drain: &Drain| if let Closing::UnderWay(helper) = &drain.closing { Some(helper.pid()) } else { None };
+        self.under_way
+            .values()
+            .flat_map(move |drain| [drain.helper.as_ref().map(Helper::pid), closing(drain)])
+            .flatten()
     }
 }
 
@@ -230,20 +260,55 @@ impl Drain {
             return Ok(());
         }
         // Others of its processes are not slowed down.
-        let holders =
-            |(pid, held): (i32, BTreeSet<u64>)| all.iter().any(|one| held.contains(&one.inode)).then_some(pid);
-        let holders: BTreeSet<i32> = proc
-            .tree(self.pid, |_| true)
-            .iter()
-            .map(|stat| (stat.pid, procfs::sockets_of([stat.pid].into_iter())))
-            .filter_map(holders)
-            .collect();
+        let holders = self.holders(proc, all);
         if holders.is_empty() {
             return Ok(());
         }
         self.tell_after = None;
-        self.helper = Some(Helper::start(&holders, &self.ports, left)?);
+        self.helper = Some(Helper::start(Task::Tell, &holders, &self.ports, left)?);
         Ok(())
+    }
+
+    /// Whether idle connections are being closed.
+    fn is_closing(&mut self) -> bool {
+        if let Closing::UnderWay(helper) = &self.closing
+            && helper.ended().is_some()
+        {
+            self.closing = Closing::Over;
+        }
+        matches!(self.closing, Closing::UnderWay(_))
+    }
+
+    /// Has the idle connections closed, once, if `signal` kills all that may have something to say on them (a goodbye of
+    /// WebSockets); whether that is under way now.
+    fn close_idle(&mut self, proc: &mut Proc, all: &[Connection], left: Span, signal: Option<u8>) -> bool {
+        if !matches!(self.closing, Closing::ToCome) || all.is_empty() {
+            return false;
+        }
+        self.closing = Closing::Over;
+        let tree: Vec<i32> = proc.tree(self.pid, |_| true).iter().map(|stat| stat.pid).collect();
+        let dies = |signal| tree.iter().all(|pid| !proc.catches(*pid, signal) && !proc.ignores(*pid, signal));
+        if !signal.is_some_and(dies) {
+            return false;
+        }
+        let holders = self.holders(proc, all);
+        // Where it cannot be started, the kernel closes them.
+        let Some(helper) = Helper::start(Task::CloseIdle, &holders, &self.ports, left).ok() else { return false };
+        self.closing = Closing::UnderWay(helper);
+        // A server that takes note of thousands of closed connections is not to be slowed down.
+        if self.helper.take().is_some() {
+            self.tell_after = Some(Span::ZERO);
+        }
+        self.pause = FIRST_PAUSE;
+        self.next = clock::now() + self.pause;
+        true
+    }
+
+    /// Those of the worker's processes that have one of these connections.
+    fn holders(&self, proc: &mut Proc, all: &[Connection]) -> BTreeSet<i32> {
+        let tree = proc.tree(self.pid, |_| true).iter().map(|stat| stat.pid);
+        let holds = |held: BTreeSet<u64>| all.iter().any(|one| held.contains(&one.inode));
+        tree.filter(|pid| holds(procfs::sockets_of([*pid].into_iter()))).collect()
     }
 
     /// The connections that the worker has accepted, at a stop those too that it has yet to accept; `None` where the

@@ -63,7 +63,11 @@ impl Cluster {
             primary,
             below: Below::new(settings.learns),
             binds,
-            drains: Drains::new(settings.rules.drain_time(), settings.tells_clients),
+            drains: Drains::new(
+                settings.rules.drain_time(),
+                settings.tells_clients,
+                (!settings.rules.stop_message).then_some(settings.rules.stop_signal),
+            ),
             health: settings.health.clone().map(Health::new),
             lag: Lag::new(max_lag),
             inspectors: inspector::Ports::default(),

@@ -15,10 +15,31 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 
+use super::idle;
 use super::tracer::{End, Refusal, Tracer};
 
 /// The argument that makes a helper of this program; it is in no manual, as nobody else is to use it.
 pub(crate) const ARGUMENT: &str = "--tell-clients-of";
+/// What a helper does, by the word that it hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Has clients that ask hear `Connection: close`.
+    Tell,
+    /// Closes the connections that are idle.
+    CloseIdle,
+}
+
+impl Task {
+    const ALL: [Self; 2] = [Self::Tell, Self::CloseIdle];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Tell => "tell",
+            Self::CloseIdle => "close-idle",
+        }
+    }
+}
+
 /// What the helper ends with where it let go.
 const LET_GO: u8 = 253;
 /// Bytes of a reason, at most.
@@ -44,19 +65,25 @@ pub(crate) enum Ended {
 }
 
 impl Helper {
-    /// Starts one for these processes and the clients at these ports. It ends by itself when no response was begun for
-    /// some time, and after `limit`.
+    /// Starts one for these processes and the clients at these ports. It ends by itself when it has nothing to do, or no
+    /// response was begun for some time, and after `limit`.
     ///
     /// # Errors
     /// In words: it cannot be started.
-    pub(crate) fn start(processes: &BTreeSet<i32>, ports: &BTreeSet<u16>, limit: Span) -> Result<Self, String> {
+    pub(crate) fn start(
+        task: Task,
+        processes: &BTreeSet<i32>,
+        ports: &BTreeSet<u16>,
+        limit: Span,
+    ) -> Result<Self, String> {
         let root = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         let root = root.map_err(|errno| report::reason(&errno.into()))?;
         let pipe = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
         let (says, out) = pipe.map_err(|errno| report::reason(&errno.into()))?;
         let seconds = limit.as_millis().div_ceil(1000).max(1);
         let (processes, ports) = (list(processes), list(ports));
-        let words = ["pm-cluster".to_owned(), ARGUMENT.to_owned(), processes, ports, seconds.to_string()];
+        let task = task.word().to_owned();
+        let words = ["pm-cluster".to_owned(), ARGUMENT.to_owned(), task, processes, ports, seconds.to_string()];
         let argv = words.map(OsString::from);
         let bare = Launch::bare(Path::new("/proc/self/exe"), &argv, root.as_fd());
         let child = process::spawn(Launch { out: Some(out), ..bare });
@@ -94,12 +121,17 @@ impl Drop for Helper {
 /// The whole of a helper: what it ends with.
 pub(crate) fn run(args: &[OsString]) -> u8 {
     let words: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
-    let [processes, ports, seconds] = words[..] else { return LET_GO };
-    let Ok(seconds) = seconds.parse() else { return LET_GO };
+    let [task, processes, ports, seconds] = words[..] else { return LET_GO };
+    let task = Task::ALL.into_iter().find(|one| one.word() == task);
+    let (Some(task), Ok(seconds)) = (task, seconds.parse()) else { return LET_GO };
     ptrace::live_no_longer(c"pm-close", seconds);
     let ports = ports.split(',').filter_map(|port| port.parse().ok()).collect();
-    let traced: BTreeSet<i32> = processes.split(',').filter_map(|pid| pid.parse().ok()).collect();
-    match Tracer::new(ports).run(&traced, say) {
+    let all: BTreeSet<i32> = processes.split(',').filter_map(|pid| pid.parse().ok()).collect();
+    if task == Task::CloseIdle {
+        idle::close(&all, &ports);
+        return 0;
+    }
+    match Tracer::new(ports).run(&all, say) {
         End::Over => 0,
         End::LetGo(why) => {
             report::warning(format_args!("let a worker go whose clients were told to move on: {why} pid={processes}"));

@@ -62,6 +62,43 @@ fn an_answer_that_takes_long_closes_its_connection() {
     at.chain.stop();
 }
 
+/// While the server lives that could answer: one that is killed by its stop signal would leave that to the kernel, which
+/// takes its time if there are many.
+#[test]
+fn what_is_idle_at_the_end_is_closed_before_the_stop_signal() {
+    let scene = any::scene();
+    let chain = any::start(&scene, "pm-cluster -n 1 --soak 100ms --grace 30s", KEPT);
+    let worker = any::serving(&chain, 1)[&0];
+    let mut idle: Vec<_> = (0..3).map(|_| Connection::open(scene.port).expect("serves")).collect();
+    let last = idle.last_mut().expect("three");
+    assert_eq!(last.request("/", "keep-alive"), Ok(worker.to_string()), "the others never ask");
+    let mut stream = Connection::open(scene.port).expect("serves");
+    stream.send("/events", "keep-alive").expect("sent");
+    stream.head(&mut Vec::new()).expect("a head");
+    chain.signal(SIGHUP);
+    for one in &mut idle {
+        assert_eq!(one.rest(&[]), Ok(String::new()), "{}", chain.output());
+        assert!(proc::alive(worker) && !proc::is_ending(worker), "{}", chain.output());
+    }
+    assert!(stream.head(&mut Vec::new()).is_ok(), "it is under way");
+    drop(stream);
+    chain.until("its end", || (!proc::alive(worker)).then_some(()));
+    chain.stop();
+}
+
+/// It may have something to say before it closes them.
+#[test]
+fn a_server_that_handles_its_stop_signal_closes_its_idle_connections_itself() {
+    let scene = any::scene().with("SAYS_BYE", "1");
+    let chain = any::start(&scene, "pm-cluster -n 1 --soak 100ms --grace 4s", KEPT);
+    let worker = any::serving(&chain, 1)[&0];
+    let mut idle = Connection::open(scene.port).expect("serves");
+    assert_eq!(idle.request("/", "keep-alive"), Ok(worker.to_string()));
+    chain.signal(SIGHUP);
+    assert_eq!(idle.rest(&[]).as_deref(), Ok("bye"), "{}", chain.output());
+    chain.stop();
+}
+
 /// A worker that drains for a connection that it holds, and the helper that tells its clients.
 struct Draining<'a> {
     chain: Chain<'a>,

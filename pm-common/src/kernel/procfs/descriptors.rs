@@ -72,6 +72,17 @@ pub fn each_socket(pid: i32, mut with: impl FnMut(u64) -> bool) -> Result<()> {
     each_descriptor(pid, |_, target| inode(target).is_none_or(&mut with))
 }
 
+/// The numbers of the descriptors of the process that are sockets, as far as it may be looked at.
+#[must_use]
+pub fn socket_descriptors(pid: i32) -> Vec<i32> {
+    let mut all = Vec::new();
+    let _ = each_descriptor(pid, |number, target| {
+        all.extend(inode(target).map(|_| number));
+        true
+    });
+    all
+}
+
 /// The number of the socket behind a descriptor of the process; `None` if it is none.
 #[must_use]
 pub fn socket_behind(pid: i32, number: i32) -> Option<u64> {

@@ -19,8 +19,8 @@ mod snapshot;
 mod users;
 
 pub use descriptors::{
-    Descriptor, Uses, each_socket, shares_network, socket_behind, sockets_of, uses_of, visible_sockets_of,
-    waits_together,
+    Descriptor, Uses, each_socket, shares_network, socket_behind, socket_descriptors, sockets_of, uses_of,
+    visible_sockets_of, waits_together,
 };
 pub use parse::{Comm, Stat};
 pub use snapshot::Table;

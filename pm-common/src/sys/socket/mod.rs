@@ -4,9 +4,8 @@
 //! shares the description of a blocking one could hang in accept(2). Errors carry the kernel's errno.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -19,9 +18,11 @@ use crate::policy::steering::Instruction;
 pub use crate::policy::listening::UnixName;
 
 mod datagram;
+mod traffic;
 
 pub use datagram::{UdpOptions, udp_bound};
 pub use nix::libc::{EACCES, EADDRINUSE, EBADF, ECONNREFUSED, EINVAL, EMFILE, ENOENT, ENOTSOCK};
+pub use traffic::{Traffic, accept_queue, is_idle, nothing_read, traffic};
 
 /// How a TCP socket stands to others on its port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -275,70 +276,6 @@ pub fn steer(lane: impl AsFd, program: &[Instruction]) -> io::Result<()> {
     let description = libc::sock_fprog { len: length, filter: filter.as_mut_ptr() };
     nix::sys::socket::setsockopt(&lane.as_fd(), nix::sys::socket::sockopt::AttachReusePortCbpf, &description)?;
     Ok(())
-}
-
-/// Connections that wait in the accept queue of a TCP listener.
-///
-/// # Errors
-/// That of getsockopt(2).
-pub fn accept_queue(listener: impl AsFd) -> io::Result<u32> {
-    // tcp_get_info in the kernel: for a listener, this field is the length of the queue.
-    tcp_info(listener.as_fd()).map(|info| info.tcpi_unacked)
-}
-
-/// Whether nobody has read a byte of a TCP connection yet, so that it can still be given to another worker.
-///
-/// # Errors
-/// That of getsockopt(2) or ioctl(2).
-pub fn nothing_read(connection: impl AsFd) -> io::Result<bool> {
-    const CLOSE_WAIT: u8 = 8;
-    let unread = rustix::io::ioctl_fionread(&connection)?;
-    let info = tcp_info(connection.as_fd())?;
-    // The client's FIN takes a place in the sequence, but not in what can be read.
-    let end = u64::from(info.tcpi_state == CLOSE_WAIT);
-    Ok(info.tcpi_bytes_received.saturating_sub(end) <= unread)
-}
-
-/// What is under way on a TCP connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Traffic {
-    /// Neither side has ended it.
-    pub established: bool,
-    /// Milliseconds since something was sent last.
-    pub sent_ago: u32,
-    /// Milliseconds since something came last.
-    pub received_ago: u32,
-    /// Bytes that came in all.
-    pub received: u64,
-}
-
-/// What is under way on a TCP connection.
-///
-/// # Errors
-/// That of getsockopt(2): no TCP socket.
-pub fn traffic(connection: impl AsFd) -> io::Result<Traffic> {
-    const ESTABLISHED: u8 = 1;
-    let info = tcp_info(connection.as_fd())?;
-    Ok(Traffic {
-        established: info.tcpi_state == ESTABLISHED,
-        sent_ago: info.tcpi_last_data_sent,
-        received_ago: info.tcpi_last_data_recv,
-        received: info.tcpi_bytes_received,
-    })
-}
-
-fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {
-    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
-    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
-    // SAFETY: the kernel writes at most `length` bytes, the size of `info`, and both pointers live through the call.
-    let failed = unsafe {
-        libc::getsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &raw mut length)
-    };
-    if failed != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: plain integers, for which all zeroes are valid; what an older kernel does not write stays zero.
-    Ok(unsafe { info.assume_init() })
 }
 
 /// The number that /proc/net/tcp and /proc/PID/fd show for a socket.
