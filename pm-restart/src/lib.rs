@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 use pm_common::app::home::AppDir;
 use pm_common::cli::options::Asked;
-use pm_common::cli::policy_options::{PM_POLICY, to_json};
+use pm_common::cli::policy_options::PM_POLICY;
 use pm_common::cli::report::{Failure, OrFail as _, print};
 use pm_common::cli::tables::PM_RESTART;
 use pm_common::policy::supervisor::{Machine, RollRule, Shape};
@@ -41,7 +41,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let roll = RollRule { parallel: 1, soak: SOAK, overlap: 1, heeds_memory: false };
     let shape = Shape { workers: 1, most: 1, overlap: false, shares: false, ready: options.ready, roll };
     let mut base_env = worker_env::base();
-    base_env.push((PM_POLICY.into(), to_json(&options.rules).to_string().into()));
+    base_env.push((PM_POLICY.into(), serde_json::json!(options.rules).to_string().into()));
     base_env.extend(home.env_for_children().into_iter().map(|(key, value)| (key.into(), value)));
     Driver::begin(Setup {
         machine: Machine::new(options.rules, shape, pm_common::sys::random::seed()),

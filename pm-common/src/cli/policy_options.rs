@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 
-use serde_json::{Map, Value, json};
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
 
 use crate::cli::report::{Failure, OrFail as _};
 use crate::cli::{cron_pattern, globs, options, working_dir};
@@ -52,17 +53,8 @@ pub fn apply(rules: &mut Rules, option: &str, value: &OsStr) -> Result<bool, Fai
 }
 
 fn restart(option: &str, value: &OsStr) -> Result<Restart, Failure> {
-    restart_word(&value.to_string_lossy())
-        .ok_or_else(|| options::bad(option, value, "expected always, on-failure or never"))
-}
-
-fn restart_word(word: &str) -> Option<Restart> {
-    match word {
-        "always" => Some(Restart::Always),
-        "on-failure" => Some(Restart::OnFailure),
-        "never" => Some(Restart::Never),
-        _ => None,
-    }
+    let word = value.to_str().and_then(Restart::from_word);
+    word.ok_or_else(|| options::bad(option, value, "expected always, on-failure or never"))
 }
 
 fn codes(option: &str, value: &OsStr) -> Result<Vec<u8>, Failure> {
@@ -133,101 +125,31 @@ fn ignored(option: &str, value: &OsStr) -> Result<String, Failure> {
     globs::anchored(pattern).or_fail(|| "cannot tell the working directory".to_owned())
 }
 
-/// The policy as the value of `PM_POLICY`.
-#[must_use]
-pub fn to_json(rules: &Rules) -> Value {
-    let restart = match rules.restart {
-        Restart::Always => "always",
-        Restart::OnFailure => "on-failure",
-        Restart::Never => "never",
-    };
-    json!({
-        "restart": restart,
-        "stop_codes": rules.stop_codes,
-        "backoff_ns": [rules.backoff.0.0, rules.backoff.1.0],
-        "restart_delay_ns": rules.restart_delay.map(|pause| [pause.first.0, pause.longest.0]),
-        "stable_ns": rules.stable.0,
-        "intensity": rules.intensity,
-        "window_ns": rules.window.0,
-        "brief_ns": rules.brief.map(|up| up.0),
-        "grace_ns": rules.grace.0,
-        "stop_delay_ns": rules.stop_delay.0,
-        "stop_signal": rules.stop_signal,
-        "stop_message": rules.stop_message,
-        "stop_group": rules.stop_group,
-        "max_mem": rules.max_mem,
-        "mem_interval_ns": rules.mem_interval.0,
-        "max_lag_ns": rules.max_lag.map(|limit| limit.0),
-        "cron": rules.cron,
-        "watch": rules.watch,
-        "ignore": rules.ignore,
-        "watch_delay_ns": rules.watch_delay.0,
-    })
-}
-
 /// The policy that the chain above handed down; the defaults if none did.
 ///
 /// # Errors
 /// `PM_POLICY` is set and is not what a pm tool writes: exit code 125.
 pub fn inherited() -> Result<Rules, Failure> {
     let Some(value) = std::env::var_os(PM_POLICY) else { return Ok(Rules::default()) };
-    let parsed: Option<Value> = value.to_str().and_then(|text| serde_json::from_str(text).ok());
+    let parsed = value.to_str().and_then(|text| serde_json::from_str(text).ok());
     parsed
         .as_ref()
-        .and_then(Value::as_object)
         .and_then(from_json)
         .ok_or_else(|| Failure::own(format!("{PM_POLICY} is not a policy: '{}'; unset it", value.to_string_lossy())))
 }
 
-/// The policy as [`to_json`] writes it: a missing field keeps its default, so that an older link above is understood; a
-/// wrong one is no policy.
+/// The policy of such an object; `None`: a field of it is wrong.
 #[must_use]
 pub fn from_json(map: &Map<String, Value>) -> Option<Rules> {
-    let mut rules = Rules::default();
-    let number = |key: &str, default: u64| map.get(key).map_or(Some(default), Value::as_u64);
-    if let Some(word) = map.get("restart") {
-        rules.restart = restart_word(word.as_str()?)?;
-    }
-    if let Some(codes) = map.get("stop_codes") {
-        let code = |value: &Value| u8::try_from(value.as_u64()?).ok();
-        rules.stop_codes = codes.as_array()?.iter().map(code).collect::<Option<_>>()?;
-    }
-    let bounds = |value: &Value| Some((Span(value.get(0)?.as_u64()?), Span(value.get(1)?.as_u64()?)));
-    if let Some(value) = map.get("backoff_ns") {
-        rules.backoff = bounds(value)?;
-    }
-    if let Some(value) = map.get("restart_delay_ns").filter(|value| !value.is_null()) {
-        let (first, longest) = bounds(value)?;
-        rules.restart_delay = Some(Pause { first, longest });
-    }
-    let texts = |key: &str| match map.get(key) {
-        Some(list) => list.as_array()?.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
-        None => Some(Vec::new()),
-    };
-    (rules.cron, rules.watch, rules.ignore) = (texts("cron")?, texts("watch")?, texts("ignore")?);
-    rules.watch_delay = Span(number("watch_delay_ns", rules.watch_delay.0)?);
-    rules.stable = Span(number("stable_ns", rules.stable.0)?);
-    rules.intensity = u32::try_from(number("intensity", u64::from(rules.intensity))?).ok()?;
-    rules.window = Span(number("window_ns", rules.window.0)?);
-    rules.grace = Span(number("grace_ns", rules.grace.0)?);
-    rules.stop_delay = Span(number("stop_delay_ns", rules.stop_delay.0)?);
-    rules.stop_signal = u8::try_from(number("stop_signal", u64::from(rules.stop_signal))?).ok()?;
-    rules.stop_message = map.get("stop_message").map_or(Some(rules.stop_message), Value::as_bool)?;
-    rules.stop_group = map.get("stop_group").map_or(Some(rules.stop_group), Value::as_bool)?;
-    rules.mem_interval = Span(number("mem_interval_ns", rules.mem_interval.0)?.max(SHORTEST_INTERVAL.0));
-    let limit = |key: &str| match map.get(key) {
-        None | Some(Value::Null) => Some(None),
-        Some(value) => value.as_u64().map(Some),
-    };
-    rules.max_mem = limit("max_mem")?;
-    rules.brief = limit("brief_ns")?.map(Span);
-    rules.max_lag = limit("max_lag_ns")?.map(|nanos| Span(nanos).max(SHORTEST_LAG));
-    Some(rules)
+    let rules = Rules::deserialize(map).ok()?;
+    let (mem_interval, max_lag) = (rules.mem_interval.max(SHORTEST_INTERVAL), rules.max_lag);
+    Some(Rules { mem_interval, max_lag: max_lag.map(|limit| limit.max(SHORTEST_LAG)), ..rules })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn applied(pairs: &[(&str, &str)]) -> Result<Rules, Failure> {
         let mut rules = Rules::default();
@@ -262,7 +184,7 @@ mod tests {
             ("watch-delay", "2s"),
         ])
         .expect("good options");
-        let json = to_json(&rules);
+        let json = json!(rules);
         assert_eq!(from_json(json.as_object().expect("an object")), Some(rules));
     }
 

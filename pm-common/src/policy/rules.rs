@@ -1,26 +1,36 @@
 //! The policy that a person gives: what to restart, how soon, how often, within how much memory.
 
+use serde::{Deserialize, Serialize};
+
 use super::exit::Exit;
 use super::time::Span;
 
-/// Which ends of a worker are followed by a new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restart {
-    /// Every end.
-    Always,
-    /// Every end but exit code 0.
-    OnFailure,
-    /// None.
-    Never,
+words! {
+    /// Which ends of a worker are followed by a new one.
+    Restart {
+        /// Every end.
+        Always = "always",
+        /// Every end but exit code 0.
+        OnFailure = "on-failure",
+        /// None.
+        Never = "never",
+    }
 }
 
 /// A pause before each restart, whatever the worker's life was like: there is no chance in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "(Span, Span)")]
 pub struct Pause {
     /// The first one.
     pub first: Span,
     /// The longest one; a pause that cannot grow is always the same.
     pub longest: Span,
+}
+
+impl From<Pause> for (Span, Span) {
+    fn from(Pause { first, longest }: Pause) -> Self {
+        (first, longest)
+    }
 }
 
 /// Up this long, a worker's pause is the first again (PM2's EXP_BACKOFF_RESET_TIMER).
@@ -42,28 +52,37 @@ impl Pause {
 /// The longest that idle connections linger: a client that would still use one does so within this time.
 const LONGEST_LINGER: Span = Span::secs(6);
 
-/// The policy, as `PM_POLICY` carries it down the chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The policy, as `PM_POLICY` carries it down the chain; there a missing field has its default, so that an older link above
+/// is understood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Rules {
     /// Which ends are followed by a restart.
     pub restart: Restart,
     /// Exit codes that are never followed by one; a death by signal matches none.
     pub stop_codes: Vec<u8>,
     /// The first and the longest delay between failed starts.
+    #[serde(rename = "backoff_ns")]
     pub backoff: (Span, Span),
     /// What is waited before each restart instead.
+    #[serde(rename = "restart_delay_ns")]
     pub restart_delay: Option<Pause>,
     /// Up this long, a worker's earlier failures are forgotten.
+    #[serde(rename = "stable_ns")]
     pub stable: Span,
     /// At most this many restarts of a slot ...
     pub intensity: u32,
     /// ... within this window.
+    #[serde(rename = "window_ns")]
     pub window: Span,
     /// Only restarts of a worker that was up for less count there (PM2's `min_uptime`); `None`: each one does.
+    #[serde(rename = "brief_ns")]
     pub brief: Option<Span>,
     /// From the stop signal to KILL.
+    #[serde(rename = "grace_ns")]
     pub grace: Span,
     /// How long the workers go on serving once TERM asked for a stop.
+    #[serde(rename = "stop_delay_ns")]
     pub stop_delay: Span,
     /// The number of the stop signal.
     pub stop_signal: u8,
@@ -75,8 +94,10 @@ pub struct Rules {
     /// several are over the limit together, what they share counts once.
     pub max_mem: Option<u64>,
     /// How often the memory is looked at.
+    #[serde(rename = "mem_interval_ns")]
     pub mem_interval: Span,
     /// The longest that a worker may leave its clients waiting without taking anything from them.
+    #[serde(rename = "max_lag_ns")]
     pub max_lag: Option<Span>,
     /// At which times all workers are replaced, and those started that have ended: patterns of cron, as they were given.
     pub cron: Vec<String>,
@@ -85,6 +106,7 @@ pub struct Rules {
     /// What of them is left out, beside what always is: globs as they were given; one with a slash is absolute.
     pub ignore: Vec<String>,
     /// The app is started anew once nothing has changed for so long.
+    #[serde(rename = "watch_delay_ns")]
     pub watch_delay: Span,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::err_log::ErrLog;
 use super::moments::Moments;
@@ -15,7 +15,6 @@ use crate::app::status::Id;
 use crate::app::status::{
     Last, RollReport, RollRunning, SET_TIME, StatusFile, SupervisorLine, SupervisorState, WorkerLine,
 };
-use crate::cli::policy_options;
 use crate::cli::report;
 use crate::kernel::procfs;
 use crate::policy::WorkerId;
@@ -282,18 +281,13 @@ impl Publisher {
 }
 
 fn policy(machine: &Machine) -> Map<String, Value> {
-    match policy_options::to_json(machine.rules()) {
-        Value::Object(mut map) => {
-            // For those who wait: how long a step of a start or a reload may take.
-            let shape = machine.shape();
-            map.insert("ready_timeout_ns".to_owned(), Value::from(shape.ready.timeout.0));
-            map.insert("listen_ns".to_owned(), shape.ready.listen_time().map(|span| span.0).into());
-            map.insert("ready".to_owned(), Value::from(shape.ready.evidence.word()));
-            map.insert("soak_ns".to_owned(), Value::from(shape.roll.soak.0));
-            map.insert("overlap".to_owned(), shape.overlap.into());
-            map.insert("shares".to_owned(), shape.shares.into());
-            map
-        }
-        _ => Map::new(),
-    }
+    let (mut policy, shape) = (json!(machine.rules()), machine.shape());
+    // For those who wait: how long a step of a start or a reload may take.
+    policy["ready_timeout_ns"] = shape.ready.timeout.0.into();
+    policy["listen_ns"] = shape.ready.listen_time().map(|span| span.0).into();
+    policy["ready"] = shape.ready.evidence.word().into();
+    policy["soak_ns"] = shape.roll.soak.0.into();
+    policy["overlap"] = shape.overlap.into();
+    policy["shares"] = shape.shares.into();
+    if let Value::Object(policy) = policy { policy } else { Map::new() }
 }
