@@ -60,6 +60,7 @@ pm-restart	--cron	.	PATTERN	.	replace it at set times: '\''0 3 * * *'\''; repeat
 pm-restart	--watch	.	PATH	.	replace it when files there change; repeatable
 pm-restart	--ignore	.	GLOB	.	with --watch: but not these; repeatable
 pm-restart	--watch-delay	.	TIME	.	with --watch: once all is quiet for this long (200ms)
+pm-restart	--on	.	EVENT=CMD	.	run CMD at crash, gave-up, aborted, ready ...; repeatable
 pm-restart	--stable	.	TIME	.	up this long, earlier failures are forgotten (10s)
 pm-restart	--intensity	.	N/TIME	.	more restarts than N within TIME: give up (16/60s)
 pm-restart	--grace	.	TIME	.	from the stop signal to KILL (8s)
@@ -137,7 +138,7 @@ pm start	--cwd	.	DIR	.	where it runs [here]
 pm start	--interpreter	.	PROG	.	what runs the script; none: itself
 pm start	--interpreter-args	.	ARGS	.	as --node-args
 pm start	--node-args	.	ARGS	.	options of Node
-pm start	--execute-command	-x	.	.	fork mode
+pm start	--execute-command	-x	.	.	as --exec-mode fork
 pm start	--exec-mode	.	fork|cluster	.	whether instances share a port
 pm start	--sticky	.	.	.	clients of one address stay with one worker
 pm start	--reload	.	beside|stop-start	.	new workers beside old ones, or stop-start
@@ -148,7 +149,7 @@ pm start	--max-memory-restart	.	SIZE	.	replace a worker above it: 512M
 pm start	--max-restarts	.	N	.	give up after so many
 pm start	--min-uptime	.	MS	.	up so long, a start has succeeded
 pm start	--restart-delay	.	MS	.	wait before each restart
-pm start	--exp-backoff-restart-delay	.	MS	.	the same, growing
+pm start	--exp-backoff-restart-delay	.	MS	.	as --restart-delay, and growing
 pm start	--no-autorestart	.	.	.	a job: its end is its end
 pm start	--stop-exit-codes	.	N,N	.	after these it stays down
 pm start	--kill-timeout	-k	MS	.	for a stop, before KILL
@@ -163,7 +164,7 @@ pm start	--disable-logs	.	.	.	no files
 pm start	--merge-logs	.	.	.	as always: one file for all workers
 pm start	--time	.	.	.	a time in front of each line
 pm start	--log-type	.	json	.	each line is an object
-pm start	--log-date-format	.	F	.	a time; its format is RFC 3339
+pm start	--log-date-format	.	F	.	as --time; its format is RFC 3339
 pm start	--filter-env	.	PART	.	no variable with it in its name
 pm start	--source-map-support	.	.	.	Node'\''s --enable-source-maps
 pm start	--no-autostart	.	.	.	write it down, start nothing
@@ -173,6 +174,10 @@ pm start	--cron	-c	T	.	as --cron-restart
 pm start	--cron-restart	.	PATTERN	.	restart it at set times: '\''0 3 * * *'\''
 pm start	--watch	.	.	.	restart it when files change: here, or in DIR
 pm start	--ignore-watch	.	GLOB	.	with --watch: but not these
+pm start	--on	.	EVENT=CMD	.	run CMD at crash, gave-up, aborted, ready ...
+pm start	--health	.	URL	.	of a cluster: ready once this is answered well
+pm start	--health-cmd	.	CMD	.	as --health: once CMD exits with 0
+pm start	--max-lag	.	TIME	.	of a cluster: replace who lets clients wait
 pm start	--watch-delay	.	MS	.	with --watch: so long after the last
 pm start	--silent	-s	.	.	no table behind it
 pm start	--no-color	.	.	.	no colours
@@ -190,7 +195,7 @@ pm runtime	--cwd	.	DIR	.	where it runs [here]
 pm runtime	--interpreter	.	PROG	.	what runs the script; none: itself
 pm runtime	--interpreter-args	.	ARGS	.	as --node-args
 pm runtime	--node-args	.	ARGS	.	options of Node
-pm runtime	--execute-command	-x	.	.	fork mode
+pm runtime	--execute-command	-x	.	.	as --exec-mode fork
 pm runtime	--exec-mode	.	fork|cluster	.	whether instances share a port
 pm runtime	--sticky	.	.	.	clients of one address stay with one worker
 pm runtime	--reload	.	beside|stop-start	.	new workers beside old ones, or stop-start
@@ -201,7 +206,7 @@ pm runtime	--max-memory-restart	.	SIZE	.	replace a worker above it: 512M
 pm runtime	--max-restarts	.	N	.	give up after so many
 pm runtime	--min-uptime	.	MS	.	up so long, a start has succeeded
 pm runtime	--restart-delay	.	MS	.	wait before each restart
-pm runtime	--exp-backoff-restart-delay	.	MS	.	the same, growing
+pm runtime	--exp-backoff-restart-delay	.	MS	.	as --restart-delay, and growing
 pm runtime	--no-autorestart	.	.	.	a job: its end is its end
 pm runtime	--stop-exit-codes	.	N,N	.	after these it stays down
 pm runtime	--kill-timeout	-k	MS	.	for a stop, before KILL
@@ -216,7 +221,7 @@ pm runtime	--disable-logs	.	.	.	no files
 pm runtime	--merge-logs	.	.	.	as always: one file for all workers
 pm runtime	--time	.	.	.	a time in front of each line
 pm runtime	--log-type	.	json	.	each line is an object
-pm runtime	--log-date-format	.	F	.	a time; its format is RFC 3339
+pm runtime	--log-date-format	.	F	.	as --time; its format is RFC 3339
 pm runtime	--filter-env	.	PART	.	no variable with it in its name
 pm runtime	--source-map-support	.	.	.	Node'\''s --enable-source-maps
 pm runtime	--no-autostart	.	.	.	write it down, start nothing
@@ -226,6 +231,10 @@ pm runtime	--cron	-c	T	.	as --cron-restart
 pm runtime	--cron-restart	.	PATTERN	.	restart it at set times: '\''0 3 * * *'\''
 pm runtime	--watch	.	.	.	restart it when files change: here, or in DIR
 pm runtime	--ignore-watch	.	GLOB	.	with --watch: but not these
+pm runtime	--on	.	EVENT=CMD	.	run CMD at crash, gave-up, aborted, ready ...
+pm runtime	--health	.	URL	.	of a cluster: ready once this is answered well
+pm runtime	--health-cmd	.	CMD	.	as --health: once CMD exits with 0
+pm runtime	--max-lag	.	TIME	.	of a cluster: replace who lets clients wait
 pm runtime	--watch-delay	.	MS	.	with --watch: so long after the last
 pm runtime	--silent	-s	.	.	no table behind it
 pm runtime	--no-color	.	.	.	no colours
@@ -252,7 +261,7 @@ pm restart	--cwd	.	DIR	.	where it runs [here]
 pm restart	--interpreter	.	PROG	.	what runs the script; none: itself
 pm restart	--interpreter-args	.	ARGS	.	as --node-args
 pm restart	--node-args	.	ARGS	.	options of Node
-pm restart	--execute-command	-x	.	.	fork mode
+pm restart	--execute-command	-x	.	.	as --exec-mode fork
 pm restart	--exec-mode	.	fork|cluster	.	whether instances share a port
 pm restart	--sticky	.	.	.	clients of one address stay with one worker
 pm restart	--reload	.	beside|stop-start	.	new workers beside old ones, or stop-start
@@ -263,7 +272,7 @@ pm restart	--max-memory-restart	.	SIZE	.	replace a worker above it: 512M
 pm restart	--max-restarts	.	N	.	give up after so many
 pm restart	--min-uptime	.	MS	.	up so long, a start has succeeded
 pm restart	--restart-delay	.	MS	.	wait before each restart
-pm restart	--exp-backoff-restart-delay	.	MS	.	the same, growing
+pm restart	--exp-backoff-restart-delay	.	MS	.	as --restart-delay, and growing
 pm restart	--no-autorestart	.	.	.	a job: its end is its end
 pm restart	--stop-exit-codes	.	N,N	.	after these it stays down
 pm restart	--kill-timeout	-k	MS	.	for a stop, before KILL
@@ -278,7 +287,7 @@ pm restart	--disable-logs	.	.	.	no files
 pm restart	--merge-logs	.	.	.	as always: one file for all workers
 pm restart	--time	.	.	.	a time in front of each line
 pm restart	--log-type	.	json	.	each line is an object
-pm restart	--log-date-format	.	F	.	a time; its format is RFC 3339
+pm restart	--log-date-format	.	F	.	as --time; its format is RFC 3339
 pm restart	--filter-env	.	PART	.	no variable with it in its name
 pm restart	--source-map-support	.	.	.	Node'\''s --enable-source-maps
 pm restart	--no-autostart	.	.	.	write it down, start nothing
@@ -288,6 +297,10 @@ pm restart	--cron	-c	T	.	as --cron-restart
 pm restart	--cron-restart	.	PATTERN	.	restart it at set times: '\''0 3 * * *'\''
 pm restart	--watch	.	.	.	restart it when files change: here, or in DIR
 pm restart	--ignore-watch	.	GLOB	.	with --watch: but not these
+pm restart	--on	.	EVENT=CMD	.	run CMD at crash, gave-up, aborted, ready ...
+pm restart	--health	.	URL	.	of a cluster: ready once this is answered well
+pm restart	--health-cmd	.	CMD	.	as --health: once CMD exits with 0
+pm restart	--max-lag	.	TIME	.	of a cluster: replace who lets clients wait
 pm restart	--watch-delay	.	MS	.	with --watch: so long after the last
 pm restart	--silent	-s	.	.	no table behind it
 pm restart	--no-color	.	.	.	no colours
@@ -309,7 +322,7 @@ pm reload	--cwd	.	DIR	.	where it runs [here]
 pm reload	--interpreter	.	PROG	.	what runs the script; none: itself
 pm reload	--interpreter-args	.	ARGS	.	as --node-args
 pm reload	--node-args	.	ARGS	.	options of Node
-pm reload	--execute-command	-x	.	.	fork mode
+pm reload	--execute-command	-x	.	.	as --exec-mode fork
 pm reload	--exec-mode	.	fork|cluster	.	whether instances share a port
 pm reload	--sticky	.	.	.	clients of one address stay with one worker
 pm reload	--reload	.	beside|stop-start	.	new workers beside old ones, or stop-start
@@ -320,7 +333,7 @@ pm reload	--max-memory-restart	.	SIZE	.	replace a worker above it: 512M
 pm reload	--max-restarts	.	N	.	give up after so many
 pm reload	--min-uptime	.	MS	.	up so long, a start has succeeded
 pm reload	--restart-delay	.	MS	.	wait before each restart
-pm reload	--exp-backoff-restart-delay	.	MS	.	the same, growing
+pm reload	--exp-backoff-restart-delay	.	MS	.	as --restart-delay, and growing
 pm reload	--no-autorestart	.	.	.	a job: its end is its end
 pm reload	--stop-exit-codes	.	N,N	.	after these it stays down
 pm reload	--kill-timeout	-k	MS	.	for a stop, before KILL
@@ -335,7 +348,7 @@ pm reload	--disable-logs	.	.	.	no files
 pm reload	--merge-logs	.	.	.	as always: one file for all workers
 pm reload	--time	.	.	.	a time in front of each line
 pm reload	--log-type	.	json	.	each line is an object
-pm reload	--log-date-format	.	F	.	a time; its format is RFC 3339
+pm reload	--log-date-format	.	F	.	as --time; its format is RFC 3339
 pm reload	--filter-env	.	PART	.	no variable with it in its name
 pm reload	--source-map-support	.	.	.	Node'\''s --enable-source-maps
 pm reload	--no-autostart	.	.	.	write it down, start nothing
@@ -345,6 +358,10 @@ pm reload	--cron	-c	T	.	as --cron-restart
 pm reload	--cron-restart	.	PATTERN	.	restart it at set times: '\''0 3 * * *'\''
 pm reload	--watch	.	.	.	restart it when files change: here, or in DIR
 pm reload	--ignore-watch	.	GLOB	.	with --watch: but not these
+pm reload	--on	.	EVENT=CMD	.	run CMD at crash, gave-up, aborted, ready ...
+pm reload	--health	.	URL	.	of a cluster: ready once this is answered well
+pm reload	--health-cmd	.	CMD	.	as --health: once CMD exits with 0
+pm reload	--max-lag	.	TIME	.	of a cluster: replace who lets clients wait
 pm reload	--watch-delay	.	MS	.	with --watch: so long after the last
 pm reload	--silent	-s	.	.	no table behind it
 pm reload	--no-color	.	.	.	no colours

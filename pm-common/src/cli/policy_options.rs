@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::cli::report::{Failure, OrFail as _};
 use crate::cli::{cron_pattern, globs, options, working_dir};
 use crate::policy::exit::signal_number;
+use crate::policy::hook_event::{Hook, HookEvent};
 use crate::policy::rules::{Pause, Restart, Rules};
 use crate::policy::time::Span;
 
@@ -47,6 +48,7 @@ pub fn apply(rules: &mut Rules, option: &str, value: &OsStr) -> Result<bool, Fai
         "watch" => rules.watch.push(watched(option, value)?),
         "ignore" => rules.ignore.push(ignored(option, value)?),
         "watch-delay" => rules.watch_delay = options::duration(option, value)?,
+        "on" => rules.hooks.push(hook(option, value)?),
         _ => return Ok(false),
     }
     Ok(true)
@@ -125,6 +127,27 @@ fn ignored(option: &str, value: &OsStr) -> Result<String, Failure> {
     globs::anchored(pattern).or_fail(|| "cannot tell the working directory".to_owned())
 }
 
+/// `EVENT=CMD`.
+fn hook(option: &str, value: &OsStr) -> Result<Hook, Failure> {
+    hook_of(options::text(option, value)?).map_err(|why| options::bad(option, value, &why))
+}
+
+/// A command and what it is run for, of `EVENT=CMD`.
+///
+/// # Errors
+/// What was expected.
+pub fn hook_of(text: &str) -> Result<Hook, String> {
+    let (event, command) = text.split_once('=').unwrap_or((text, ""));
+    let Some(event) = HookEvent::from_word(event) else {
+        let words: Vec<_> = HookEvent::ALL.iter().map(|event| event.word()).collect();
+        return Err(format!("expected EVENT=CMD, and EVENT is one of {}", words.join(", ")));
+    };
+    match command.trim() {
+        "" => Err(format!("expected a command behind {}=", event.word())),
+        _ => Ok(Hook { event, command: command.to_owned() }),
+    }
+}
+
 /// The policy that the chain above handed down; the defaults if none did.
 ///
 /// # Errors
@@ -182,6 +205,8 @@ mod tests {
             ("ignore", "*.{tmp,bak}"),
             ("ignore", "src/made"),
             ("watch-delay", "2s"),
+            ("on", "crash=./alert.sh a=b"),
+            ("on", "gave-up=./alert.sh"),
         ])
         .expect("good options");
         let json = json!(rules);
@@ -226,6 +251,9 @@ mod tests {
             ("ignore", "[a"),
             ("ignore", "!a"),
             ("watch-delay", "5"),
+            ("on", "crash"),
+            ("on", "crash= "),
+            ("on", "burn=./alert.sh"),
         ] {
             let failure = applied(&[(option, value)]).expect_err(value);
             assert_eq!(failure.code, 125);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::exit::Exit;
+use super::hook_event::Hook;
 use super::time::Span;
 
 words! {
@@ -108,6 +109,9 @@ pub struct Rules {
     /// The app is started anew once nothing has changed for so long.
     #[serde(rename = "watch_delay_ns")]
     pub watch_delay: Span,
+    /// Commands that are run when something happens.
+    #[serde(rename = "on")]
+    pub hooks: Vec<Hook>,
 }
 
 impl Default for Rules {
@@ -134,6 +138,7 @@ impl Default for Rules {
             watch: Vec::new(),
             ignore: Vec::new(),
             watch_delay: Span::millis(200),
+            hooks: Vec::new(),
         }
     }
 }

@@ -5,13 +5,14 @@
 //!
 //! `perform` does what the machine says; `on_notify` (`policy::trusted_sender`: whom) and `notify` are what workers say,
 //! `notify_send` and `service_manager` what we do; `processes`, `offspring` and `worker_memory` are about those that run,
-//! `release` and `worker_env` what they are started from. `store`, `journal`, `succession` outlive us.
+//! `release` and `worker_env` what they are started from, `event_hooks` what people have run as something happens. `store`, `journal`, `succession` outlive us.
 
 mod adapter;
 mod alone;
 mod at_work;
 mod cron_timer;
 pub mod err_log;
+mod event_hooks;
 mod file_watch;
 pub mod journal;
 mod moments;
@@ -38,7 +39,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, Timespec};
 
 use crate::cli::report::{self, Failure, OrFail};
 use crate::kernel::cgroup;
@@ -54,6 +55,7 @@ use crate::sys::signal_events::{Caught, SignalSender, Signals};
 pub use adapter::{Adapter, Listens, Source, Turn, WorkerSetup};
 pub use alone::Alone;
 use cron_timer::SetTimes;
+use event_hooks::Hooks;
 use file_watch::Watching;
 use offspring::Orphans;
 use on_notify::Hearing;
@@ -85,6 +87,7 @@ enum Token<T> {
     Above,
     SetTime,
     Files,
+    Hook,
     Signals,
     /// One of the adapter's ([`Turn::Rest`]).
     Rest(T),
@@ -112,6 +115,7 @@ pub struct Driver<A> {
     set_times: Option<SetTimes>,
     /// The files whose change replaces them.
     watching: Watching,
+    hooks: Hooks,
     input: Input,
     outputs: Outputs,
     publisher: Publisher,
@@ -194,6 +198,7 @@ impl<A: Adapter> Driver<A> {
             lock_holder: setup.publisher.lock_holder().and_then(|pid| Some((crate::sys::pidfd::open(pid).ok()?, pid))),
             set_times,
             watching: Watching::default(),
+            hooks: Hooks::default(),
             input: if setup.reads { Input::ours() } else { Input::Nothing },
             outputs: setup.outputs,
             publisher: setup.publisher,
@@ -227,7 +232,10 @@ impl<A: Adapter> Driver<A> {
             if !self.events.is_empty() {
                 continue;
             }
-            if let Some(code) = self.code {
+            self.end_late_hook();
+            if let Some(code) = self.code
+                && !self.waits_for_hooks()
+            {
                 self.adapter.finish();
                 self.publisher.end(&self.machine, self.gave_up);
                 self.manager.end();
@@ -251,11 +259,16 @@ impl<A: Adapter> Driver<A> {
             self.take_events();
             // Last: what came in time must be known before it is judged too late. And what was not due when we looked for
             // it waits for the next look: this turn may have taken long.
-            if self.machine.deadline().is_some_and(|at| at <= woken) {
+            if self.machine_deadline().is_some_and(|at| at <= woken) {
                 self.tell_at(woken, Event::Tick);
             }
             self.manager.live(clock::now());
         }
+    }
+
+    /// When the machine is to be told the time; once it has finished, no more.
+    fn machine_deadline(&self) -> Option<Mono> {
+        self.machine.deadline().filter(|_| self.code.is_none())
     }
 
     fn take_events(&mut self) {
@@ -296,7 +309,8 @@ impl<A: Adapter> Driver<A> {
         let (tokens, mut fds) = self.whole_poll_set();
         pace.done(begun);
         let deadlines = [
-            self.machine.deadline(),
+            self.machine_deadline(),
+            self.hooks.deadline(),
             self.adapter.deadline(),
             self.publisher.deadline(self.news),
             self.manager.deadline(),
@@ -310,42 +324,6 @@ impl<A: Adapter> Driver<A> {
             );
         }
         Ok(due)
-    }
-
-    /// All that there are few of.
-    fn poll_set(&self) -> PollSet<'_, A::Token> {
-        let mut tokens = vec![Token::Signals];
-        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        if let Some((pidfd, _)) = &self.lock_holder {
-            tokens.push(Token::Above);
-            fds.push(PollFd::new(pidfd, PollFlags::IN));
-        }
-        if let Some(times) = &self.set_times {
-            tokens.push(Token::SetTime);
-            fds.push(PollFd::new(times.timer(), PollFlags::IN));
-        }
-        if let Some(instance) = self.watching.instance() {
-            tokens.push(Token::Files);
-            fds.push(PollFd::new(instance, PollFlags::IN));
-        }
-        for (id, process) in &self.processes {
-            for (token, fd) in process.sources(*id) {
-                tokens.push(token);
-                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            }
-        }
-        let mut sources = Vec::new();
-        self.adapter.sources(&mut sources);
-        poll::add::<A>(sources, &mut tokens, &mut fds);
-        (tokens, fds)
-    }
-
-    fn whole_poll_set(&self) -> PollSet<'_, A::Token> {
-        let (mut tokens, mut fds) = self.poll_set();
-        let mut sources = Vec::new();
-        self.adapter.many_sources(&mut sources);
-        poll::add::<A>(sources, &mut tokens, &mut fds);
-        (tokens, fds)
     }
 
     fn look(&mut self, token: Token<A::Token>) {
@@ -364,6 +342,7 @@ impl<A: Adapter> Driver<A> {
             }
             Token::SetTime => self.look_at_the_clock(),
             Token::Files => self.look_at_files(),
+            Token::Hook => self.hook_ended(),
             Token::Signals => self.read_signals(),
         }
         // In turn, not in a heap at the end: what this one says must be known before the next is looked at.
@@ -374,7 +353,10 @@ impl<A: Adapter> Driver<A> {
         for caught in self.signals.caught() {
             match caught {
                 Caught::Child => self.reap_orphans(),
-                Caught::Stop(kind, sender) => self.events.push_back(Event::Stop(kind, asker(sender))),
+                Caught::Stop(kind, sender) => {
+                    self.hurry_hooks();
+                    self.events.push_back(Event::Stop(kind, asker(sender)));
+                }
                 Caught::Asked(request) => self.events.push_back(Event::Asked(request)),
             }
         }

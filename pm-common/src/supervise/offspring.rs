@@ -50,6 +50,11 @@ impl Orphans {
         self.owners.remove(&pid);
     }
 
+    /// Notes a child of ours that is no worker's, nor is what is below it.
+    pub(super) fn spare(&mut self, pid: i32) {
+        self.owners.insert(pid, Owner::OtherApp);
+    }
+
     /// This one, with all below it, belongs to another app.
     pub(super) fn is_other_app(&self, pid: i32) -> bool {
         self.owners.get(&pid) == Some(&Owner::OtherApp)

@@ -64,6 +64,7 @@ impl<A: Adapter> Driver<A> {
                 self.manager.reloaded();
             }
             Action::Say(record) => say(&record),
+            Action::RunHooks(what) => self.run_hooks(&what),
             Action::Finish(code) => self.code = Some(code),
         }
     }
@@ -115,6 +116,7 @@ impl<A: Adapter> Driver<A> {
         match self.try_spawn(id, release) {
             Ok(process) => {
                 self.adapter.started(id, process.child.pid);
+                self.hooks.started(id, process.child.pid);
                 self.processes.insert(id, process);
             }
             Err(Unstarted { code, message }) => {

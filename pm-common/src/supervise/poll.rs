@@ -1,11 +1,11 @@
-//! poll(2) refuses a list that is longer than the limit on descriptors, which anybody may lower below what we hold.
+//! What a supervisor waits for. poll(2) refuses a list that is longer than the limit on descriptors, which anybody may lower below what we hold.
 
 use std::io;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::{Adapter, Source, Token, Turn};
+use super::{Adapter, Driver, PollSet, Source, Token, Turn};
 use crate::cli::report::{Failure, OrFail as _};
 use crate::policy::time::Span;
 use crate::sys::fd_limit;
@@ -31,7 +31,7 @@ pub(super) fn due<T: Ord>(
 }
 
 /// Adds what an adapter waits for.
-pub(super) fn add<'a, A: Adapter>(
+fn add<'a, A: Adapter>(
     sources: Vec<Source<'a, A::Token>>,
     tokens: &mut Vec<Token<A::Token>>,
     fds: &mut Vec<PollFd<'a>>,
@@ -45,6 +45,48 @@ pub(super) fn add<'a, A: Adapter>(
         flags.set(PollFlags::IN, source.read);
         flags.set(PollFlags::OUT, source.write);
         fds.push(PollFd::from_borrowed_fd(source.fd, flags));
+    }
+}
+
+impl<A: Adapter> Driver<A> {
+    /// All that there are few of.
+    pub(super) fn poll_set(&self) -> PollSet<'_, A::Token> {
+        let mut tokens = vec![Token::Signals];
+        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        if let Some((pidfd, _)) = &self.lock_holder {
+            tokens.push(Token::Above);
+            fds.push(PollFd::new(pidfd, PollFlags::IN));
+        }
+        if let Some(times) = &self.set_times {
+            tokens.push(Token::SetTime);
+            fds.push(PollFd::new(times.timer(), PollFlags::IN));
+        }
+        if let Some(instance) = self.watching.instance() {
+            tokens.push(Token::Files);
+            fds.push(PollFd::new(instance, PollFlags::IN));
+        }
+        for (id, process) in &self.processes {
+            for (token, fd) in process.sources(*id) {
+                tokens.push(token);
+                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            }
+        }
+        if let Some(fd) = self.hooks.source() {
+            tokens.push(Token::Hook);
+            fds.push(fd);
+        }
+        let mut sources = Vec::new();
+        self.adapter.sources(&mut sources);
+        add::<A>(sources, &mut tokens, &mut fds);
+        (tokens, fds)
+    }
+
+    pub(super) fn whole_poll_set(&self) -> PollSet<'_, A::Token> {
+        let (mut tokens, mut fds) = self.poll_set();
+        let mut sources = Vec::new();
+        self.adapter.many_sources(&mut sources);
+        add::<A>(sources, &mut tokens, &mut fds);
+        (tokens, fds)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The status file: what the state machine and the tool know, as lines, written anew when they have changed.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
@@ -201,8 +202,19 @@ impl Publisher {
     }
 
     pub(super) fn roll_aborted(&mut self, slot: u32) {
-        let log = self.slot_logs.get(&slot).or(self.err_log.as_ref());
-        self.last_words = log.map(ErrLog::last_lines).unwrap_or_default();
+        self.last_words = self.last_errors(Some(slot));
+    }
+
+    /// The last lines of the errors of this slot's workers, where they are kept.
+    pub(super) fn last_errors(&self, slot: Option<u32>) -> Vec<String> {
+        let log = slot.and_then(|slot| self.slot_logs.get(&slot)).or(self.err_log.as_ref());
+        log.map(ErrLog::last_lines).unwrap_or_default()
+    }
+
+    /// The app's name and directory, as variables.
+    pub(super) fn env_of_app(&self) -> Vec<(&'static str, OsString)> {
+        let dir = self.home.dir().map(|dir| ("PM_DIR", dir.as_os_str().to_owned()));
+        [("PM_APP", self.home.name().into())].into_iter().chain(dir).collect()
     }
 
     fn roll(&mut self, view: RollView) -> RollReport {

@@ -5,7 +5,7 @@
 //! the chain. A field that we have nothing for is warned about by name, and the app is started without it; a value that
 //! means nothing is an error, and the app is not started.
 //! The groups: `program_fields` (script, interpreter, arguments), `policy_fields` (instances, readiness, restarts, memory), `env_fields` (of
-//! which `env_name` is `--env`, `dotenv` env_file), `log_fields`, `user_fields`, `watch_fields`.
+//! which `env_name` is `--env`, `dotenv` env_file), `log_fields`, `user_fields`, `watch_fields`, `hook_fields`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ mod env_fields;
 mod env_name;
 mod field_value;
 pub mod fields;
+mod hook_fields;
 mod log_fields;
 mod machine;
 mod policy_fields;
@@ -104,6 +105,7 @@ pub fn plan(
     let account = user_fields::User::of(&reader)?;
     let mut rules = policy_fields::policy(&mut reader)?;
     rules.extend(watch_fields::options(&mut reader, &program.cwd)?);
+    rules.extend(hook_fields::options(&reader, &account.chain)?);
     let cluster = policy_fields::Cluster::of(&mut reader, &program)?;
     let merged = env_fields::merged(&mut reader, &program.cwd)?;
     let mut app_env = env_fields::variables(&mut reader, &merged)?;
@@ -116,7 +118,7 @@ pub fn plan(
     let env_file = ["--env-file".into(), dir.join(APP_ENV).into_os_string()];
     let mut argv = logs.chain(machine);
     argv.push(machine.tool("pm-restart"));
-    argv.extend(rules.iter().map(OsString::from));
+    argv.extend(rules.into_iter().chain(cluster.of_restart()).map(OsString::from));
     match &cluster.workers {
         Some(_) => argv.extend(cluster.chain(machine).into_iter().chain(env_file).chain(logs.of_workers())),
         None => argv.extend(cluster.chain(machine).into_iter().chain(env_file)),

@@ -140,6 +140,8 @@ pub(crate) struct Cluster {
     /// How many workers it has; `None`: there is no cluster.
     pub(crate) workers: Option<u32>,
     options: Vec<String>,
+    /// What pm-restart is told of it.
+    lag: Option<String>,
     instance_var: String,
     /// What each worker has one more of than the one before it.
     increment_var: Option<String>,
@@ -158,9 +160,19 @@ impl Cluster {
         let several = count.is_some_and(|count| count > 1);
         let cluster = forced.unwrap_or_else(|| count.is_some() && program.clusters);
         let (instance_var, increment_var) = (instance_var(reader)?, increment_var(reader)?);
-        let ready = ready(reader, program, cluster || several)?;
+        let (health, lag) = (health(reader)?, max_lag(reader)?);
+        // Workers that share no port cannot be asked one by one, nor are their clients seen.
+        let of_cluster = [("health", !health.is_empty()), ("max_lag", lag.is_some())];
+        if let Some((field, _)) = of_cluster.into_iter().find(|(_, asked)| *asked && !cluster) {
+            return Err(format!("{field}: only workers of a cluster are watched so: exec_mode: 'cluster'"));
+        }
+        let mut ready = ready(reader, program, cluster || several)?;
+        if !health.is_empty() && ready.contains(&"--ready".to_owned()) {
+            return Err("health: not beside wait_ready, which waits for a message".to_owned());
+        }
+        ready.extend(health);
         if !(cluster || several) {
-            return Ok(Self { workers: None, options: ready, instance_var, increment_var });
+            return Ok(Self { workers: None, options: ready, lag, instance_var, increment_var });
         }
         let mut options = vec!["-n".to_owned(), instances.unwrap_or_else(|| "1".to_owned())];
         if !cluster {
@@ -177,7 +189,12 @@ impl Cluster {
             options.extend(["--reload", "stop-start"].map(str::to_owned));
         }
         options.extend(ready);
-        Ok(Self { workers: Some(count.unwrap_or(1)), options, instance_var, increment_var })
+        Ok(Self { workers: Some(count.unwrap_or(1)), options, lag, instance_var, increment_var })
+    }
+
+    /// The options of a pm-restart in front of it.
+    pub(crate) fn of_restart(&self) -> Vec<String> {
+        self.lag.iter().flat_map(|lag| ["--max-lag".to_owned(), lag.clone()]).collect()
     }
 
     /// What stands between the policy and the program: a pm-cluster with its options, or more of pm-restart's.
@@ -232,6 +249,38 @@ fn ready(reader: &mut Reader<'_>, program: &Program, cluster: bool) -> Result<Ve
     let timeout = timeout.filter(|_| cluster || by_message || listens);
     let all = [option("--ready", message), option("--ready-after", after), option("--ready-timeout", timeout)];
     Ok(all.into_iter().flatten().flatten().collect())
+}
+
+/// What each worker is asked whether it is well: `health`, an URL, and `health_cmd`.
+fn health(reader: &Reader<'_>) -> Result<Vec<String>, String> {
+    let asked = |field: &str| -> Result<Option<String>, String> {
+        match reader.app.get(field) {
+            None | Some(Value::Bool(false)) => Ok(None),
+            Some(_) => Ok(reader.text(field)?.filter(|text| !text.is_empty())),
+        }
+    };
+    let (url, command) = (asked("health")?, asked("health_cmd")?);
+    if let Some(wrong) = url.as_ref().filter(|url| !url.starts_with("http://")) {
+        return Err(format!("health: '{wrong}': http://:PORT/PATH is meant"));
+    }
+    if url.is_some() && command.is_some() {
+        return Err("health: not beside health_cmd: the command can ask for the URL".to_owned());
+    }
+    let option = |name: &str, value: Option<String>| value.map(|value| [name.to_owned(), value]);
+    Ok([option("--health", url), option("--health-cmd", command)].into_iter().flatten().flatten().collect())
+}
+
+/// The longest that clients of a worker may wait.
+fn max_lag(reader: &Reader<'_>) -> Result<Option<String>, String> {
+    if reader.app.get("max_lag") == Some(&Value::Bool(false)) {
+        return Ok(None);
+    }
+    match reader.millis("max_lag")?.filter(|ms| *ms > 0) {
+        Some(ms) if ms < 1000 => {
+            Err(format!("max_lag: {ms} ms: 1s or more: on a busy machine a worker that is well may wait for less"))
+        }
+        given => Ok(given.map(|ms| format!("{ms}ms"))),
+    }
 }
 
 fn workers(text: &str, machine: &dyn Machine) -> Result<u32, String> {

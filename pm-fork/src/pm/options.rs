@@ -43,7 +43,7 @@ pub(crate) const FIELDS: &[FieldOpt] = &[
     rare(opt("interpreter", "PROG", "what runs the script; none: itself"), "interpreter", Effect::Value),
     rare(opt("interpreter-args", "ARGS", "as --node-args"), "node_args", Effect::Value),
     rare(opt("node-args", "ARGS", "options of Node"), "node_args", Effect::Value),
-    rare(switch("execute-command", "fork mode").short('x'), "exec_mode", Effect::Is("fork")),
+    rare(switch("execute-command", "as --exec-mode fork").short('x'), "exec_mode", Effect::Is("fork")),
     rare(opt("exec-mode", "fork|cluster", "whether instances share a port"), "exec_mode", Effect::Value),
     rare(switch("sticky", "clients of one address stay with one worker"), "sticky", Effect::Is("true")),
     rare(
@@ -58,7 +58,11 @@ pub(crate) const FIELDS: &[FieldOpt] = &[
     rare(opt("max-restarts", "N", "give up after so many"), "max_restarts", Effect::Or("16")),
     rare(opt("min-uptime", "MS", "up so long, a start has succeeded"), "min_uptime", Effect::Value),
     rare(opt("restart-delay", "MS", "wait before each restart"), "restart_delay", Effect::Value),
-    rare(opt("exp-backoff-restart-delay", "MS", "the same, growing"), "exp_backoff_restart_delay", Effect::Value),
+    rare(
+        opt("exp-backoff-restart-delay", "MS", "as --restart-delay, and growing"),
+        "exp_backoff_restart_delay",
+        Effect::Value,
+    ),
     rare(switch("no-autorestart", "a job: its end is its end"), "autorestart", Effect::Is("false")),
     rare(opt("stop-exit-codes", "N,N", "after these it stays down"), "stop_exit_codes", Effect::Codes),
     rare(opt("kill-timeout", "MS", "for a stop, before KILL").short('k'), "kill_timeout", Effect::Value),
@@ -77,7 +81,7 @@ pub(crate) const FIELDS: &[FieldOpt] = &[
     rare(switch("merge-logs", "as always: one file for all workers"), "merge_logs", Effect::Is("true")),
     rare(switch("time", "a time in front of each line"), "time", Effect::Is("true")),
     rare(opt("log-type", "json", "each line is an object"), "log_type", Effect::Value),
-    rare(opt("log-date-format", "F", "a time; its format is RFC 3339"), "log_date_format", Effect::Value),
+    rare(opt("log-date-format", "F", "as --time; its format is RFC 3339"), "log_date_format", Effect::Value),
     rare(opt("filter-env", "PART", "no variable with it in its name"), "filter_env", Effect::Value),
     rare(switch("source-map-support", "Node's --enable-source-maps"), "source_map_support", Effect::Is("true")),
     rare(switch("no-autostart", "write it down, start nothing"), "autostart", Effect::Is("false")),
@@ -87,6 +91,10 @@ pub(crate) const FIELDS: &[FieldOpt] = &[
     rare(opt("cron-restart", "PATTERN", "restart it at set times: '0 3 * * *'"), "cron_restart", Effect::Value),
     rare(switch("watch", "restart it when files change: here, or in DIR"), "watch", Effect::Directory),
     rare(opt("ignore-watch", "GLOB", "with --watch: but not these"), "ignore_watch", Effect::Value),
+    rare(opt("on", "EVENT=CMD", "run CMD at crash, gave-up, aborted, ready ..."), "on", Effect::Value),
+    rare(opt("health", "URL", "of a cluster: ready once this is answered well"), "health", Effect::Value),
+    rare(opt("health-cmd", "CMD", "as --health: once CMD exits with 0"), "health_cmd", Effect::Value),
+    rare(opt("max-lag", "TIME", "of a cluster: replace who lets clients wait"), "max_lag", Effect::Value),
     rare(opt("watch-delay", "MS", "with --watch: so long after the last"), "watch_delay", Effect::Value),
 ];
 

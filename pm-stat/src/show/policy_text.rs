@@ -23,6 +23,7 @@ pub(super) fn in_words(policy: &Map<String, Value>) -> Vec<(&'static str, String
         ("is stopped by", Some(stopped(&rules))),
         ("at set times", set_times(&rules, policy)),
         ("watches", watched(&rules)),
+        ("runs", hooks(&rules)),
         ("memory limit", limit),
         ("clients wait", lag),
         ("is reloaded by", ends_first.then(|| "an end of the old worker, then the start of the new".to_owned())),
@@ -82,6 +83,11 @@ fn watched(rules: &Rules) -> Option<String> {
         .then(|| format!("{}{without}; started anew {delay} after the last change", rules.watch.join(" and ")))
 }
 
+fn hooks(rules: &Rules) -> Option<String> {
+    let each: Vec<_> = rules.hooks.iter().map(|hook| format!("at {}: {}", hook.event.word(), hook.command)).collect();
+    (!each.is_empty()).then(|| each.join("; "))
+}
+
 fn stopped(rules: &Rules) -> String {
     let signal = signal_name(rules.stop_signal).map_or_else(|| format!("signal {}", rules.stop_signal), str::to_owned);
     let by = if rules.stop_message { format!("the message 'shutdown', else {signal}") } else { signal };
@@ -117,7 +123,8 @@ mod tests {
             "window_ns": 6_700_000_000_u64, "brief_ns": 1_000_000_000, "stop_message": true, "stop_signal": 2,
             "stop_group": true, "stop_delay_ns": 5_000_000_000_u64, "grace_ns": 1_600_000_000, "max_mem": 536_870_912,
             "max_lag_ns": 5_000_000_000_u64, "sticky": true, "cron": ["0 3 * * *", "@weekly"],
-            "watch": ["/srv/src", "/srv/app.json"], "ignore": ["*.tmp", "/srv/src/made"]});
+            "watch": ["/srv/src", "/srv/app.json"], "ignore": ["*.tmp", "/srv/src/made"], 
+            "on": [{"event": "crash", "command": "./alert.sh"}, {"event": "gave-up", "command": "./page.sh 1"}]});
         let told = said(all).iter().map(|(key, value)| format!("{key}: {value}\n")).collect::<String>();
         assert_eq!(
             told,
@@ -127,6 +134,7 @@ mod tests {
              is stopped by: the message 'shutdown', else INT to its process group, 5 s after TERM; killed 1600 ms later\n\
              at set times: 0 3 * * * and @weekly\n\
              watches: /srv/src and /srv/app.json without *.tmp and /srv/src/made; started anew 200 ms after the last change\n\
+             runs: at crash: ./alert.sh; at gave-up: ./page.sh 1\n\
              memory limit: 512.0mb each, looked at every 1 s\n\
              clients wait: 5 s at most\n\
              clients stay: those of one address with one worker\n"

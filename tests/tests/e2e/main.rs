@@ -26,6 +26,7 @@ mod crash;
 mod cron;
 mod drain;
 mod escapes;
+mod event_hooks;
 mod fork_apps;
 mod fork_described;
 mod fork_node;

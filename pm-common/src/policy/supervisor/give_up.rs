@@ -35,6 +35,7 @@ impl Machine {
             return;
         }
         if let Some(delayed) = self.delayed_stop {
+            self.tell_stopped(Some(delayed.stopping.kind), out);
             self.finish(delayed.stopping.kind.code(), out);
             return;
         }
@@ -46,9 +47,16 @@ impl Machine {
                 let code = self.verdict.code();
                 self.finish(if code == 0 { GAVE_UP_ON_SUCCESS } else { code }, out);
             }
-            Aim::Run => self.finish(self.verdict.code(), out),
-            Aim::Stop(stopping) => self.finish(stopping.kind.code(), out),
+            Aim::Run => {
+                self.tell_stopped(None, out);
+                self.finish(self.verdict.code(), out);
+            }
+            Aim::Stop(stopping) => {
+                self.tell_stopped(Some(stopping.kind), out);
+                self.finish(stopping.kind.code(), out);
+            }
             Aim::GiveUp(exit) => {
+                self.tell_hopeless(exit, out);
                 out.push(Action::AnnounceGaveUp);
                 self.finish(exit.code(), out);
             }

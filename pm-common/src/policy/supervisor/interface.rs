@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::super::WorkerId;
 use super::super::exit::Exit;
+use super::super::hook_event::Occurrence;
 use super::super::lag::Stall;
 use super::super::listening::Listening;
 use super::super::record::{Record, Then};
@@ -180,6 +181,8 @@ pub enum Action {
     AnnounceGaveUp,
     /// Tell a person.
     Say(Record),
+    /// Run the commands that are to be run for this, one by one; nothing waits for them.
+    RunHooks(Occurrence),
     /// End the supervisor with this exit code.
     Finish(u8),
 }

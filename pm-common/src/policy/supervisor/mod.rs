@@ -7,8 +7,8 @@
 //! A rule a file: when a worker is ready (`ready`, `listens`, `quiet_worker`), what follows its end (`worker_end`, with the delays
 //! of `policy::rules` and the count of `policy::intensity`), when it is killed (`kill_deadline`) or over a limit (`over_limit`); how one is
 //! replaced (`replace_queue`) and all are (`roll`; when not: `roll::abort`; at set times: `cron`; as files change: `file_changes`); how many there are
-//! (`slot_count`); how everything stops (`stopping`, `stop_delay`) or is given up (`give_up`); what is due (`tick`), and
-//! what a successor of ours takes over (`carry_over`). What goes in and out is `interface`.
+//! (`slot_count`); how everything stops (`stopping`, `stop_delay`) or is given up (`give_up`); what is due (`tick`), what hooks are run
+//! for (`occurrences`), and what a successor of ours takes over (`carry_over`). What goes in and out is `interface`.
 
 mod carry_over;
 mod cron;
@@ -17,6 +17,7 @@ mod give_up;
 mod interface;
 mod kill_deadline;
 mod listens;
+mod occurrences;
 mod over_limit;
 mod quiet_worker;
 mod ready;
@@ -43,6 +44,7 @@ use super::time::{Mono, Span};
 use super::worker::{Due, Excuse, Life, Proof, ReadyBy, StopSent, Why, Worker};
 
 use file_changes::Changes;
+use occurrences::HooksSaw;
 use roll::Rolls;
 use stop_delay::DelayedStop;
 use stopping::Stopping;
@@ -97,6 +99,7 @@ pub struct Machine {
     rolls: Rolls,
     memory_at: Option<Mono>,
     changes: Changes,
+    told: HooksSaw,
     /// More workers are due to be started than are at a time: the next tick goes on.
     starts_put_off: bool,
     announced: bool,
@@ -130,6 +133,7 @@ impl Machine {
             rolls: Rolls::default(),
             memory_at: None,
             changes: Changes::default(),
+            told: HooksSaw::default(),
             starts_put_off: false,
             announced: false,
             announce_by: Mono::default(),
@@ -147,6 +151,7 @@ impl Machine {
             return;
         }
         self.now = now;
+        let from = out.len();
         if event == Event::Tick {
             self.starts_put_off = false;
         }
@@ -185,6 +190,7 @@ impl Machine {
             Event::Tick => self.on_tick(now, out),
         }
         self.reconcile(now, out);
+        self.tell_hooks(from, out);
     }
 
     /// What each slot and worker is at, for people.

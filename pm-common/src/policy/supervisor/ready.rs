@@ -81,6 +81,7 @@ impl Machine {
     }
 
     pub(super) fn on_supervises(&mut self, now: Mono, id: WorkerId, out: &mut Vec<Action>) {
+        self.hooks_are_below();
         if let Some(worker) = self.worker(id) {
             worker.supervises = true;
             if let Life::Starting(due) = &mut worker.life {

@@ -249,7 +249,8 @@ impl<A: Adapter> Driver<A> {
 
     /// The children whose end is handled where it is waited for.
     pub(super) fn leaders(&self) -> Vec<i32> {
-        self.processes.values().map(|p| p.child.pid).chain(self.adapter.children()).collect()
+        let workers = self.processes.values().map(|p| p.child.pid);
+        workers.chain(self.adapter.children()).chain(self.hooks.child()).collect()
     }
 
     pub(super) fn stop_leftovers(&mut self, id: WorkerId) {

@@ -48,7 +48,7 @@ const fn field(name: &'static str, aliases: &'static [&'static str], kind: Kind,
     Field { name, aliases, kind, fate }
 }
 
-/// All that PM2 knows.
+/// All that PM2 knows, and what we know beside it.
 pub(crate) const FIELDS: &[Field] = &[
     field("script", &["exec", "cmd", "command"], Text, Mapped),
     field("name", &[], Text, Mapped),
@@ -98,6 +98,10 @@ pub(crate) const FIELDS: &[Field] = &[
     field("ignore_watch", &[], Words, Mapped),
     field("watch_options", &[], Text, Mapped),
     field("watch_delay", &[], Text, Mapped),
+    field("on", &[], Env, Mapped),
+    field("health", &[], Text, Mapped),
+    field("health_cmd", &["health_command"], Text, Mapped),
+    field("max_lag", &[], Text, Mapped),
     field("uid", &["user"], Text, Mapped),
     field("gid", &[], Text, Mapped),
     field("port", &[], Text, Mapped),

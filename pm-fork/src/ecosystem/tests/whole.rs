@@ -116,6 +116,10 @@ fn the_mode_is_that_of_the_fields_together() {
         (json!({"instances": 2, "exec_mode": "cluster"}), "pm-restart pm-cluster -n 2 node ./app.js"),
         (json!({"instances": 2, "sticky": true}), "pm-restart pm-cluster -n 2 --sticky node ./app.js"),
         (
+            json!({"instances": 2, "health": "http://:80/up", "max_lag": "5s"}),
+            "pm-restart --max-lag 5000ms pm-cluster -n 2 --health http://:80/up node ./app.js",
+        ),
+        (
             json!({"instances": 2, "reload": "stop-start"}),
             "pm-restart pm-cluster -n 2 --reload stop-start node ./app.js",
         ),
@@ -216,6 +220,11 @@ fn another_user_is_a_matter_of_root() {
     for (app, chain) in [
         (json!({"uid": "www"}), "pm-restart setpriv --reuid=33 --regid=34 --init-groups node ./app.js"),
         (json!({"uid": "www", "gid": "adm"}), "pm-restart setpriv --reuid=33 --regid=4 --init-groups node ./app.js"),
+        (
+            json!({"uid": "www", "on": {"crash": "./a.sh 1"}}),
+            "pm-restart --on crash=setpriv --reuid=33 --regid=34 --init-groups sh -c './a.sh 1' \
+             setpriv --reuid=33 --regid=34 --init-groups node ./app.js",
+        ),
         (json!({"uid": 4711}), "pm-restart setpriv --reuid=4711 --regid=4711 --clear-groups node ./app.js"),
         (json!({"gid": 7}), "pm-restart setpriv --regid=7 --clear-groups node ./app.js"),
         (

@@ -8,6 +8,7 @@ mod file_changes;
 mod heed_memory;
 mod lag;
 mod memory;
+mod occurrences;
 mod outmoded;
 mod ready;
 mod reload;

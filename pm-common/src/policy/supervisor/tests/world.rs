@@ -200,6 +200,7 @@ impl World {
             | Action::AnnounceStop(_)
             | Action::AnnounceGaveUp
             | Action::CloseUnserved
+            | Action::RunHooks(_)
             | Action::Say(_) => {}
         }
         Ok(())
