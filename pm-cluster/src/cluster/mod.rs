@@ -123,16 +123,32 @@ impl Cluster {
         asked.into_iter().for_each(|id| self.primary.send(id, &Outgoing::Ping));
     }
 
-    /// When addresses refuse that nobody serves; `None` while a worker starts, which may.
+    /// The slots whose workers start, and may come to serve any address.
+    fn starting(&self) -> BTreeSet<u32> {
+        let starting = self.primary.workers().keys().filter(|id| self.sockets.may_come(**id));
+        starting.map(|id| id.slot).collect()
+    }
+
+    /// When addresses refuse that nobody serves, and clients are let go that wait for nobody.
     fn refuses_at(&self) -> Option<Mono> {
-        let at = self.sockets.refuses_at()?;
-        let comes = || self.primary.workers().keys().any(|id| self.sockets.may_come(*id));
-        (!comes()).then_some(at)
+        let starting = self.starting();
+        let all = self.sockets.refuses_at().filter(|_| starting.is_empty());
+        all.into_iter().chain(self.sockets.lets_left_behind_go_at(&starting)).min()
     }
 
     fn refuse_unserved(&mut self) {
         let now = clock::now();
         if self.refuses_at().is_none_or(|at| at > now) {
+            return;
+        }
+        let starting = self.starting();
+        for (address, count) in self.sockets.let_left_behind_go(now, &starting) {
+            report::warning(format_args!(
+                "connections waited for a worker that has ended, none that starts takes them: closed, so that their clients \
+                 come again to those that serve address={address} connections={count}"
+            ));
+        }
+        if !starting.is_empty() {
             return;
         }
         for address in self.sockets.refuse_unserved(now) {

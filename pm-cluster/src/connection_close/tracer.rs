@@ -92,6 +92,8 @@ struct Change {
 #[derive(Debug)]
 pub(super) struct Tracer {
     threads: BTreeMap<i32, At>,
+    /// The processes of those that have written heads.
+    processes: BTreeMap<i32, i32>,
     ports: BTreeSet<u16>,
     /// The sockets of connections on which something was written that may be a head, and how many bytes had come by then.
     begun: BTreeMap<u64, u64>,
@@ -119,7 +121,8 @@ impl From<io::Error> for Unreadable {
 
 impl Tracer {
     pub(super) fn new(ports: BTreeSet<u16>) -> Self {
-        Self { threads: BTreeMap::new(), ports, begun: BTreeMap::new(), since: clock::now(), stops: 0 }
+        let (threads, processes, begun) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { threads, processes, ports, begun, since: clock::now(), stops: 0 }
     }
 
     /// Traces these processes until they end, or nobody is there who can be told; `refused` hears why some of them, or of
@@ -235,11 +238,11 @@ impl Tracer {
                 ptrace::stay(thread)
             }
             Todo::LetGo => {
-                self.threads.remove(&thread);
+                self.forget(thread);
                 ptrace::let_go(thread)
             }
             Todo::Forget => {
-                self.threads.remove(&thread);
+                self.forget(thread);
                 Ok(())
             }
             Todo::PutBack(value) => {
@@ -260,6 +263,21 @@ impl Tracer {
         None
     }
 
+    fn forget(&mut self, thread: i32) {
+        self.threads.remove(&thread);
+        self.processes.remove(&thread);
+    }
+
+    /// The process of a thread. The kernel is asked once: it writes out all that there is to say of a thread, at each response.
+    fn process_of(&mut self, thread: i32) -> Option<i32> {
+        if let Some(known) = self.processes.get(&thread) {
+            return Some(*known);
+        }
+        let process = procfs::process_of(thread)?;
+        self.processes.insert(thread, process);
+        Some(process)
+    }
+
     fn put_back(&mut self, thread: i32, value: i64, change: &Change) {
         if value <= 0 {
             // It is written once more.
@@ -276,7 +294,7 @@ impl Tracer {
         if !head::may_begin(&read(thread, &pieces, BEGIN)?) {
             return Ok(None);
         }
-        let process = procfs::process_of(thread).ok_or(Unreadable)?;
+        let process = self.process_of(thread).ok_or(Unreadable)?;
         let Some(client) = self.client(process, written.fd) else { return Ok(None) };
         self.begin_anew();
         let before = self.begun.insert(client.socket, client.at.received);

@@ -4,6 +4,8 @@
 //! [`PATIENCE`] the sockets are shut down, which refuses who comes and resets who waits. The next
 //! worker that wants the address finds them listening again.
 
+use std::collections::BTreeSet;
+
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
 use pm_common::policy::time::{Mono, Span};
@@ -44,6 +46,23 @@ impl Sockets {
         late.into_iter().filter_map(refuse).collect()
     }
 
+    /// When clients have waited long enough in a lane without a worker while others serve; `starting`: the slots whose
+    /// workers start, and may take what waits there. Those of Node are passed on sooner, or once somebody has room.
+    pub fn lets_left_behind_go_at(&self, starting: &BTreeSet<u32>) -> Option<Mono> {
+        let own = self.addresses.values().filter(|address| address.key.is_none());
+        own.filter_map(|address| address.source.lanes()?.lets_left_behind_go_at(|slot| comes(starting, slot))).min()
+    }
+
+    /// Closes the connections of those that have waited long enough there; gives the addresses, and how many.
+    pub fn let_left_behind_go(&mut self, now: Mono, starting: &BTreeSet<u32>) -> Vec<(Listening, usize)> {
+        let own = self.addresses.values_mut().filter(|address| address.key.is_none());
+        let let_go = own.filter_map(|address| {
+            let lanes = address.source.lanes_mut()?;
+            Some((address.at.clone(), lanes.let_left_behind_go(now, |slot| comes(starting, slot))))
+        });
+        let_go.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// What we were started with is not ours to shut down, and a unix socket that was cannot listen again.
     fn unserved_since(&self, address: &Address) -> Option<Mono> {
         let outside = || self.outside.iter().any(|outside| outside.is_at(&address.at));
@@ -57,6 +76,11 @@ impl Sockets {
             address.open_again();
         }
     }
+}
+
+/// Whether a worker of these slots may take a lane of this slot, or one of none.
+fn comes(starting: &BTreeSet<u32>, slot: Option<u32>) -> bool {
+    slot.map_or(!starting.is_empty(), |slot| starting.contains(&slot))
 }
 
 impl Address {

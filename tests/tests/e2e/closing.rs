@@ -99,6 +99,52 @@ fn a_server_that_handles_its_stop_signal_closes_its_idle_connections_itself() {
     chain.stop();
 }
 
+/// Nobody says close for it: what a later part says of the connection is not known as the first one goes out.
+#[test]
+fn a_head_that_is_written_in_parts_stays_as_it_is() {
+    let scene = any::scene();
+    let mut at = draining(&scene, |_| ());
+    for _ in 0..20 {
+        assert_eq!(at.connection.request("/parts", "keep-alive"), Ok(at.worker.to_string()), "{}", at.chain.output());
+        assert!(!at.connection.closing);
+    }
+    // The next whole one is told.
+    assert_eq!(at.connection.request("/", "keep-alive"), Ok(at.worker.to_string()), "{}", at.chain.output());
+    assert!(at.connection.closing || tracer_of(at.worker) == Some(0), "{}", at.chain.output());
+    at.chain.stop();
+}
+
+/// The drain does not end while somebody waits in the queue of a worker whose only place is taken.
+#[test]
+fn who_waits_behind_a_kept_connection_of_a_server_with_one_place_is_served() {
+    let scene = any::scene();
+    let chain =
+        any::start(&scene, "pm-cluster -n 1 --soak 100ms --grace 30s", "/usr/bin/python3 $F/any/one_at_a_time.py");
+    let old = any::serving(&chain, 1)[&0].to_string();
+    let mut first = Connection::open(scene.port).expect("serves");
+    assert_eq!(first.request("/", "keep-alive"), Ok(old.clone()));
+    let mut others: Vec<_> = (0..3).map(|_| Connection::open(scene.port).expect("queued")).collect();
+    others.iter_mut().for_each(|one| one.send("/", "keep-alive").expect("sent"));
+    let rolled = roll::ask(&chain);
+    assert_eq!(roll::ended(&chain, rolled)["ok"], true, "{}", chain.output());
+    chain.until("the helper", || helper_of(&chain));
+    chain.until("an answer that closes", || {
+        assert_eq!(first.request("/", "keep-alive").as_ref(), Ok(&old), "{}", chain.output());
+        first.closing.then_some(())
+    });
+    drop(first);
+    // Each of them is told in its turn, and leaves the place to the next: at its second answer where it asked in the same
+    // tick of the kernel's clock in which it connected.
+    for mut next in others {
+        assert_eq!(next.answer().as_ref(), Ok(&old), "{}", chain.output());
+        if !next.closing {
+            assert_eq!(next.request("/", "keep-alive").as_ref(), Ok(&old), "{}", chain.output());
+        }
+        assert!(next.closing, "{}", chain.output());
+    }
+    chain.stop();
+}
+
 /// A worker that drains for a connection that it holds, and the helper that tells its clients.
 struct Draining<'a> {
     chain: Chain<'a>,

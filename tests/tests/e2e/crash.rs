@@ -6,7 +6,7 @@ use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use pm_tests::http::{Connection, Miss};
 use pm_tests::load::{Load, Style};
 use pm_tests::scene::Scene;
-use pm_tests::{http, proc};
+use pm_tests::{any, http, proc, roll};
 
 /// Kills workers one after the other under load; returns what was lost in each round by each client.
 fn storm(style: Style, balance: &str) {
@@ -110,6 +110,52 @@ fn the_queue_of_a_slot_in_backoff_is_served_by_the_others() {
     let served: BTreeSet<_> = (0..40).map(|_| http::get(scene.port, "/").expect("served")).collect();
     assert_eq!(served, BTreeSet::from([workers[1].to_string()]));
     chain.stop();
+}
+
+/// What waits for a worker that drains when that is killed: its successor serves already, and gets it.
+#[test]
+fn the_queue_of_a_draining_worker_that_is_killed_is_served_by_its_successor() {
+    let scene = Scene::with_node(24);
+    let chain = scene.start("pm-cluster -n 1 --soak 100ms --grace 1h node $F/hangs.js");
+    let old = *chain.serving(1).first().expect("one");
+    http::get(scene.port, "/loop").expect("served");
+    chain.hear("takes no more", 1);
+    let mut queued = queued(&scene);
+    roll::ended(&chain, roll::ask(&chain));
+    assert!(proc::alive(old), "{}", chain.output());
+    proc::send(old, SIGKILL);
+    for (n, connection) in queued.iter_mut().enumerate() {
+        let answer = connection.request("/", "close");
+        assert!(answer.as_ref().is_ok_and(|pid| *pid != old.to_string()), "{n}: {answer:?}\n{}", chain.output());
+    }
+    chain.stop();
+}
+
+/// A program that accepts by itself can be given no connection: who would wait in vain is told so.
+#[test]
+fn the_queue_of_a_draining_program_that_is_killed_is_closed_soon() {
+    let scene = any::scene();
+    let server = "/usr/bin/python3 $F/any/one_at_a_time.py";
+    let chain = any::start(&scene, "pm-cluster -n 1 --soak 100ms --grace 1h", server);
+    let old = any::serving(&chain, 1)[&0];
+    let mut only = Connection::open(scene.port).expect("serves");
+    assert_eq!(only.get("/"), Ok(old.to_string()), "it has no place for others");
+    let mut queued = queued(&scene);
+    roll::ended(&chain, roll::ask(&chain));
+    assert!(proc::alive(old), "{}", chain.output());
+    proc::send(old, SIGKILL);
+    for connection in &mut queued {
+        let answer = connection.request("/", "close");
+        assert!(matches!(answer, Err(Miss::Cut | Miss::Reset)), "{answer:?}\n{}", chain.output());
+    }
+    chain.line("connections waited for a worker that has ended");
+    assert!(chain.output().contains("connections=5"), "{}", chain.output());
+    any::serving(&chain, 1);
+    chain.stop();
+}
+
+fn queued(scene: &Scene) -> Vec<Connection<std::net::TcpStream>> {
+    (0..5).map(|_| Connection::open(scene.port).expect("queued")).collect()
 }
 
 #[test]

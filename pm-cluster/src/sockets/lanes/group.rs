@@ -66,6 +66,7 @@ impl Lanes {
 
     /// Has new connections go to the lanes of the best rank, if they do not yet.
     pub(super) fn steer(&mut self) {
+        self.note_left_behind();
         if self.is_time_to_look() {
             self.look_for_foreign();
         }

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use pm_common::policy::WorkerId;
+use pm_common::policy::time::Mono;
 
 /// What the worker that holds a lane does with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(crate) struct Lane {
     pub(super) hung: bool,
     /// Workers that it was given up for and that have it open all the same, the newest last.
     pub(super) also: Vec<(WorkerId, Standing)>,
+    /// Since when clients may wait in it that no worker has it for.
+    pub(super) left: Option<Mono>,
 }
 
 impl Lane {
@@ -55,6 +58,7 @@ impl Lane {
             stuck: false,
             hung: false,
             also: Vec::new(),
+            left: None,
         }
     }
 

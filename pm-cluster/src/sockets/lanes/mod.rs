@@ -9,7 +9,7 @@
 //!
 //! `lane` is one lane; `which_lane` says which a worker gets, `program_socket` makes a program's own socket one. `group` is the group
 //! in the kernel and who of it gets new connections (`sticky`: clients that stay with their slot). `stuck` lanes, whose
-//! worker takes nothing, and those that a worker has `shut_down` leave it.
+//! worker takes nothing, and those that a worker has `shut_down` leave it. `left_behind` is who waits in one without a worker.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,6 +26,7 @@ use super::warnings::Warnings;
 
 mod group;
 mod lane;
+mod left_behind;
 mod program_socket;
 mod shut_down;
 mod sticky;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use pm_common::policy::WorkerId;
-use pm_common::sys::socket;
+use pm_common::sys::{clock, socket};
 
 use super::lane::DRAINS;
 use super::{Lane, Lanes, Standing};
@@ -80,6 +80,8 @@ impl Lanes {
             if slot_served {
                 lane.slot = None;
             }
+            // Whose handshake is under way may come into its queue yet.
+            lane.left = Some(clock::now());
             // From now on we may accept; a worker may have cleared it.
             let _ = socket::set_nonblocking(&lane.fd, true);
         }
