@@ -451,6 +451,7 @@ pm logs	--json	.	.	.	objects
 pm logs	--format	.	.	.	key=value
 pm logs	--raw	.	.	.	the lines alone
 pm logs	--nostream	.	.	.	what is there, and that is all
+pm logs	--wait	.	.	.	also where there is no app yet
 pm logs	--highlight	.	TEXT	.	on a terminal: TEXT inverted
 pm logs	--timestamp	.	.	.	nothing: a time is there with start --time
 pm logs	--silent	-s	.	.	no table behind it

@@ -202,6 +202,22 @@ impl Adapter for Cluster {
         excused || probed || unwatched
     }
 
+    fn has_channels(&self) -> bool {
+        self.settings.with_channel
+    }
+
+    fn keep_messages(&mut self, keep: bool) {
+        self.primary.messages.keep = keep;
+    }
+
+    fn take_messages(&mut self) -> Vec<(WorkerId, String)> {
+        self.primary.messages.take()
+    }
+
+    fn send_message(&mut self, slot: Option<u32>, message: &str) -> usize {
+        self.primary.send_message(slot, message)
+    }
+
     fn release_slot(&mut self, slot: u32) {
         self.sockets.release_slot(slot);
     }

@@ -6,6 +6,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 
 use pm_common::cli::report;
+use pm_common::node::app_messages::AppMessages;
 use pm_common::node::channel::{Channel, Received};
 use pm_common::node::message::{Message, Outgoing};
 use pm_common::node::query::Query;
@@ -47,6 +48,8 @@ pub(crate) struct Primary {
     finished: bool,
     /// accept4(2) failed: when to try again.
     accept_again: Option<Mono>,
+    /// What the apps have said to whoever started them.
+    pub(crate) messages: AppMessages,
     warnings: Vec<String>,
 }
 
@@ -101,6 +104,7 @@ impl Primary {
             ending,
             finished: false,
             accept_again: None,
+            messages: AppMessages::default(),
             warnings: Vec::new(),
         }
     }
@@ -142,7 +146,9 @@ impl Primary {
         if channel.wants_write() {
             channel.flush(&mut messages);
         }
+        channel.keep_messages(self.messages.keep);
         let received = channel.receive(&mut messages);
+        self.messages.take_in(id, &mut messages);
         if let Some(complaint) = channel.take_complaint() {
             report::warning(format_args!(
                 "bad message on a worker's channel slot={slot} generation={generation} {complaint}"
@@ -188,7 +194,16 @@ impl Primary {
             Message::Accepted { ack, accepted } => self.handoff.answered(id, ack, accepted),
             Message::Undelivered { seq } => self.handoff.answered(id, seq, false),
             Message::Ready => events.push_back(Event::SaidReady(id, ReadyBy::Message)),
+            // Taken out before.
+            Message::App(_) => {}
         }
+    }
+
+    /// Sends a message to the app of a slot, or to all that are not on their way out; gives to how many.
+    pub(crate) fn send_message(&mut self, slot: Option<u32>, message: &str) -> usize {
+        let meant = self.workers.iter_mut().filter(|(id, _)| slot.is_none_or(|slot| slot == id.slot));
+        let channels = meant.filter(|(_, worker)| !worker.draining).filter_map(|(_, worker)| worker.channel.as_mut());
+        channels.filter_map(|channel| channel.send(&Outgoing::App(message))).count()
     }
 
     pub(crate) fn send(&mut self, id: WorkerId, outgoing: &Outgoing<'_>) {

@@ -47,6 +47,8 @@ pub enum Message {
     },
     /// The user's `process.send('ready')`.
     Ready,
+    /// Another message of the user's, as JSON; where somebody wants them (`Channel::keep_messages`).
+    App(String),
     /// The drain script is loaded.
     Loaded,
     /// The worker's Node pads abstract names ([`Query::padded`]).
@@ -90,7 +92,7 @@ pub enum Message {
     },
 }
 
-/// What the primary says. All but `Disconnect`, `NewConn`, `Ping`, `Inspector` and `Shutdown` answer a message; `ack` is that message's `seq`.
+/// What the primary says. All but `Disconnect`, `NewConn`, `Ping`, `Inspector`, `Shutdown` and `App` answer a message; `ack` is that message's `seq`.
 #[derive(Debug, Clone, Copy)]
 pub enum Outgoing<'a> {
     /// To a query: use this listening (or bound UDP) socket.
@@ -153,6 +155,8 @@ pub enum Outgoing<'a> {
     Inspector,
     /// Not for Node but for the app: it shall finish, and end. PM2's word, which apps listen for.
     Shutdown,
+    /// Not for Node but for the app's `process.on('message')`: JSON.
+    App(&'a str),
     /// To close all listeners, finish, and go.
     Disconnect(Leave<'a>),
 }
@@ -289,8 +293,10 @@ impl<'a> Outgoing<'a> {
     /// The message as one line, its end included.
     #[must_use]
     pub fn line(&self, seq: u64) -> String {
-        if matches!(self, Self::Shutdown) {
-            return "\"shutdown\"\n".to_owned();
+        match self {
+            Self::Shutdown => return "\"shutdown\"\n".to_owned(),
+            Self::App(text) => return format!("{text}\n"),
+            _ => {}
         }
         let mut line = String::with_capacity(160);
         if self.handle().is_some() {
@@ -314,7 +320,7 @@ impl<'a> Outgoing<'a> {
             }
             Self::Ack { ack } => format!(r#""ack":{ack}"#),
             Self::NewConn { key, .. } => format!(r#""act":"newconn","key":{}"#, quoted(key)),
-            Self::Shutdown => String::new(),
+            Self::Shutdown | Self::App(_) => String::new(),
             Self::Connect { number, refused, over } => {
                 format!(r#""act":"pmConnect","number":{number},"refused":{refused},"over":{over}"#)
             }

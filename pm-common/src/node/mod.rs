@@ -1,6 +1,7 @@
 //! Node's own conversation with the process that started it: what both supervisors know of it. `channel` is one child's
-//! end of it, `message` and `query` what is said, `locate` tells who is to have one.
+//! end of it, `message` and `query` what is said, `app_messages` what apps say themselves, `locate` tells who is to have one.
 
+pub mod app_messages;
 pub mod channel;
 pub mod inspector;
 pub mod locate;

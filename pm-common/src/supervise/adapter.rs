@@ -105,6 +105,20 @@ pub trait Adapter {
     fn say_stop(&mut self, _: WorkerId) -> bool {
         false
     }
+    /// Whether programs have channels, over which messages of theirs go.
+    fn has_channels(&self) -> bool {
+        false
+    }
+    /// From now on what programs say to whoever started them is kept for [`Self::take_messages`], or not.
+    fn keep_messages(&mut self, _keep: bool) {}
+    /// What programs have said since the last call, as JSON.
+    fn take_messages(&mut self) -> Vec<(WorkerId, String)> {
+        Vec::new()
+    }
+    /// Sends the programs of a slot, or of all, a message, which is JSON; gives to how many.
+    fn send_message(&mut self, _slot: Option<u32>, _message: &str) -> usize {
+        0
+    }
     /// Look where it listens by now, where nothing tells of it.
     fn look_where_it_listens(&mut self, _: WorkerId, _: &mut VecDeque<Event>) {}
     /// The worker ended with `exit` (`None`: it never started); true: over something of ours, so that it is to be started

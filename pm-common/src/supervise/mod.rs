@@ -15,11 +15,13 @@ pub mod err_log;
 mod event_hooks;
 mod file_watch;
 pub mod journal;
+pub mod message_bus;
 mod moments;
 pub mod notify;
 pub mod notify_send;
 mod offspring;
 mod on_notify;
+mod on_signals;
 mod outputs;
 mod pace;
 mod perform;
@@ -39,28 +41,30 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, Timespec};
+use rustix::event::Timespec;
 
 use crate::cli::report::{self, Failure, OrFail};
 use crate::kernel::cgroup;
-use crate::kernel::procfs::{self, Proc};
+use crate::kernel::procfs::Proc;
 use crate::policy::WorkerId;
 use crate::policy::oom::OomKills;
-use crate::policy::supervisor::{Action, Asker, Event, Machine};
+use crate::policy::supervisor::{Action, Event, Machine};
 use crate::policy::time::{Mono, Span};
 use crate::supervise::release::{Origin, Releases};
 use crate::sys::clock;
-use crate::sys::signal_events::{Caught, SignalSender, Signals};
+use crate::sys::signal_events::Signals;
 
 pub use adapter::{Adapter, Listens, Source, Turn, WorkerSetup};
 pub use alone::Alone;
 use cron_timer::SetTimes;
 use event_hooks::Hooks;
 use file_watch::Watching;
+use message_bus::MessageBus;
 use offspring::Orphans;
 use on_notify::Hearing;
 pub use outputs::Outputs;
 use pace::Pace;
+use poll::Token;
 pub use processes::Scope;
 use processes::{Inherited, Process};
 pub use publish::Publisher;
@@ -74,27 +78,6 @@ const LONGEST_REST: Span = Span::millis(20);
 
 /// A wait that only looks.
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-
-/// What the loop waits for, in the order in which it is looked at within a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Token<T> {
-    Notify(WorkerId),
-    /// One of the adapter's ([`Turn::Said`]).
-    Said(T),
-    Exit(WorkerId),
-    Leftovers(WorkerId),
-    Below(WorkerId),
-    Above,
-    SetTime,
-    Files,
-    Hook,
-    Signals,
-    /// One of the adapter's ([`Turn::Rest`]).
-    Rest(T),
-}
-
-/// What is polled, each with its name.
-type PollSet<'a, T> = (Vec<Token<T>>, Vec<PollFd<'a>>);
 
 /// A supervisor: the machine, its processes, and the tool's adapter.
 #[derive(Debug)]
@@ -119,6 +102,8 @@ pub struct Driver<A> {
     input: Input,
     outputs: Outputs,
     publisher: Publisher,
+    /// Who hears, and says, what goes over the channels of the workers.
+    bus: MessageBus,
     succession: Succession,
     /// What is kept for the next child.
     store: Store,
@@ -202,6 +187,7 @@ impl<A: Adapter> Driver<A> {
             input: if setup.reads { Input::ours() } else { Input::Nothing },
             outputs: setup.outputs,
             publisher: setup.publisher,
+            bus: MessageBus::default(),
             succession: setup.succession,
             store: Store::default(),
             news: false,
@@ -227,15 +213,18 @@ impl<A: Adapter> Driver<A> {
     pub fn run(mut self) -> Result<u8, Failure> {
         loop {
             self.keep_watching();
+            self.open_bus();
             self.take_events();
             self.adapter.settle(&mut self.events);
             if !self.events.is_empty() {
                 continue;
             }
+            self.pass_messages();
             self.end_late_hook();
             if let Some(code) = self.code
                 && !self.waits_for_hooks()
             {
+                self.bus.end();
                 self.adapter.finish();
                 self.publisher.end(&self.machine, self.gave_up);
                 self.manager.end();
@@ -344,31 +333,10 @@ impl<A: Adapter> Driver<A> {
             Token::Files => self.look_at_files(),
             Token::Hook => self.hook_ended(),
             Token::Signals => self.read_signals(),
+            Token::Bus(token) => self.look_at_bus(token),
         }
         // In turn, not in a heap at the end: what this one says must be known before the next is looked at.
         self.take_events();
-    }
-
-    fn read_signals(&mut self) {
-        for caught in self.signals.caught() {
-            match caught {
-                Caught::Child => self.reap_orphans(),
-                Caught::Stop(kind, sender) => {
-                    self.hurry_hooks();
-                    self.events.push_back(Event::Stop(kind, asker(sender)));
-                }
-                Caught::Asked(request) => self.events.push_back(Event::Asked(request)),
-            }
-        }
-    }
-}
-
-/// The asker of a stop, by who sent the signal.
-fn asker(sender: SignalSender) -> Asker {
-    match sender {
-        SignalSender::Terminal => Asker::Terminal,
-        SignalSender::Process(Some(pid)) if procfs::is_restart_above(pid) => Asker::Above,
-        SignalSender::Process(_) => Asker::Other,
     }
 }
 

@@ -1,17 +1,54 @@
-//! What a supervisor waits for. poll(2) refuses a list that is longer than the limit on descriptors, which anybody may lower below what we hold.
+//! What the loop of a supervisor waits for, and the wait. poll(2) refuses a list that is longer than the limit on descriptors, which anybody may lower below what we hold.
 
 use std::io;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::{Adapter, Driver, PollSet, Source, Token, Turn};
+use super::message_bus::BusToken;
+use super::{Adapter, Driver, Source, Turn};
 use crate::cli::report::{Failure, OrFail as _};
+use crate::policy::WorkerId;
 use crate::policy::time::Span;
 use crate::sys::fd_limit;
 
 /// How long something may wait that the part of the list which fits does not tell of.
 const PAUSE: Span = Span::millis(250);
+
+/// What the loop waits for, in the order in which it is looked at within a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Token<T> {
+    Notify(WorkerId),
+    /// One of the adapter's ([`Turn::Said`]).
+    Said(T),
+    Exit(WorkerId),
+    Leftovers(WorkerId),
+    Below(WorkerId),
+    Above,
+    SetTime,
+    Files,
+    Hook,
+    Signals,
+    Bus(BusToken),
+    /// One of the adapter's ([`Turn::Rest`]).
+    Rest(T),
+}
+
+impl<T> Token<T> {
+    /// The name of one of the adapter's sources.
+    pub(super) fn of<A: Adapter<Token = T>>(token: T) -> Self
+    where
+        T: Copy,
+    {
+        match A::turn(token) {
+            Turn::Said => Self::Said(token),
+            Turn::Rest => Self::Rest(token),
+        }
+    }
+}
+
+/// What is polled, each with its name.
+pub(super) type PollSet<'a, T> = (Vec<Token<T>>, Vec<PollFd<'a>>);
 
 /// Waits; gives whether all could be waited for at a time, and what is ready, in the order to look at it.
 ///
@@ -30,17 +67,15 @@ pub(super) fn due<T: Ord>(
     Ok((fits, due))
 }
 
-/// Adds what an adapter waits for.
-fn add<'a, A: Adapter>(
-    sources: Vec<Source<'a, A::Token>>,
-    tokens: &mut Vec<Token<A::Token>>,
+/// Adds what somebody waits for, under the names that it has in the loop.
+fn add<'a, S, T>(
+    sources: impl IntoIterator<Item = Source<'a, S>>,
+    name: impl Fn(S) -> Token<T>,
+    tokens: &mut Vec<Token<T>>,
     fds: &mut Vec<PollFd<'a>>,
 ) {
     for source in sources {
-        tokens.push(match A::turn(source.token) {
-            Turn::Said => Token::Said(source.token),
-            Turn::Rest => Token::Rest(source.token),
-        });
+        tokens.push(name(source.token));
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, source.read);
         flags.set(PollFlags::OUT, source.write);
@@ -75,9 +110,10 @@ impl<A: Adapter> Driver<A> {
             tokens.push(Token::Hook);
             fds.push(fd);
         }
+        add(self.bus.sources(), Token::Bus, &mut tokens, &mut fds);
         let mut sources = Vec::new();
         self.adapter.sources(&mut sources);
-        add::<A>(sources, &mut tokens, &mut fds);
+        add(sources, Token::of::<A>, &mut tokens, &mut fds);
         (tokens, fds)
     }
 
@@ -85,7 +121,7 @@ impl<A: Adapter> Driver<A> {
         let (mut tokens, mut fds) = self.poll_set();
         let mut sources = Vec::new();
         self.adapter.many_sources(&mut sources);
-        add::<A>(sources, &mut tokens, &mut fds);
+        add(sources, Token::of::<A>, &mut tokens, &mut fds);
         (tokens, fds)
     }
 }

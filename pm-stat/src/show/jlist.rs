@@ -35,7 +35,7 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
     let mode = row.app.mode().unwrap_or("fork");
     let watches = row.app.acting().is_some_and(SupervisorLine::watches);
     let mut env = json!({
-        "name": row.app.called(), "namespace": row.app.namespace(), "status": state_words::for_programs(row),
+        "name": row.app.called(), "pm_id": row.app.id(), "namespace": row.app.namespace(), "status": state_words::for_programs(row),
         "restart_time": row.restarts.unwrap_or(0), "unstable_restarts": 0, "pm_uptime": started_ms, "created_at": created(row, start),
         "exec_mode": format!("{mode}_mode"), "instances": row.app.acting().map_or_else(|| workers_of(start), |s| json!(s.workers)),
         "NODE_APP_INSTANCE": row.worker.map(|w| w.slot), "pm_cwd": text("cwd"), "pm_exec_path": text("script").or_else(|| text("command")),

@@ -13,6 +13,7 @@ mod any_ports;
 mod any_rude;
 mod any_shut;
 mod any_table;
+mod api;
 mod as_root;
 mod below;
 mod beside_pm2;

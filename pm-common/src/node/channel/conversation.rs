@@ -43,6 +43,7 @@ impl Conversation {
         decoder.feed(bytes, descriptors, |line| match line {
             Line::Cluster(text) => out.extend(parse(text, complaint)),
             Line::Ready => out.push(Message::Ready),
+            Line::Message(text) => out.extend(Message::of_app(text)),
             Line::Handle { arrived } => due.push(arrived),
             Line::Ack if outbox.acknowledged() => {}
             Line::Ack => complaint.add("it acknowledged a descriptor that was not sent"),
@@ -60,6 +61,11 @@ impl Conversation {
         }
     }
 
+    /// From the next on, the app's own messages are given.
+    pub(super) const fn keep_messages(&mut self, keep: bool) {
+        self.decoder.keep_messages(keep);
+    }
+
     /// Queues a message, and writes it if nothing waits before it; `None`: it never will be.
     pub(super) fn send(
         &mut self,
@@ -73,7 +79,7 @@ impl Conversation {
         let seq = self.seq;
         self.seq += 1;
         // What is said to the app is no internal message.
-        let marks = !matches!(outgoing, Outgoing::Shutdown);
+        let marks = !matches!(outgoing, Outgoing::Shutdown | Outgoing::App(_));
         let line = if marks { self.marked(outgoing.line(seq)) } else { outgoing.line(seq).into_bytes() };
         let waiting = self.outbox.is_waiting();
         self.outbox.push(line, handle.map(Rc::clone), seq);

@@ -1,9 +1,9 @@
 //! From the bytes of a channel to its lines, with bounded memory, whatever comes.
 //!
 //! Only cluster messages are kept until their newline. What a line is shows in its first bytes, as every worker's
-//! runtime writes `cmd` first; the user's own messages are passed over without being kept.
+//! runtime writes `cmd` first; the user's own messages are passed over without being kept, unless somebody wants them.
 
-/// The longest cluster message, in bytes.
+/// The longest message that is kept, in bytes.
 pub(super) const LONGEST: usize = 64 * 1024;
 
 /// Bun marks its internal messages with this byte, and understands only such.
@@ -25,6 +25,8 @@ pub(super) enum Line<'a> {
     Ack,
     /// A message of ours arrived without its descriptor.
     Nack,
+    /// The user's message, where those are kept.
+    Message(&'a [u8]),
     /// Against the protocol.
     Offence(&'static str),
 }
@@ -40,7 +42,9 @@ enum LineKind {
     Handle,
     Ack,
     Nack,
-    /// The user's, or an internal one that does not concern us.
+    /// The user's, or an internal one that does not concern us, while the user's are wanted.
+    Kept,
+    /// The user's, or an internal one that does not concern us, while nobody wants those.
     Other,
     TooLong,
 }
@@ -66,6 +70,8 @@ pub(super) struct Decoder {
     /// Descriptors that came and were not claimed by a message yet.
     unclaimed: usize,
     marked: bool,
+    /// The user's messages are wanted.
+    keeps: bool,
 }
 
 impl Decoder {
@@ -90,6 +96,11 @@ impl Decoder {
         }
     }
 
+    /// From its next message on the user's are given, or passed over.
+    pub(super) const fn keep_messages(&mut self, keep: bool) {
+        self.keeps = keep;
+    }
+
     /// The peer is one that marks its internal messages.
     pub(super) const fn marked(&self) -> bool {
         self.marked
@@ -110,12 +121,18 @@ impl Decoder {
             part = rest;
         }
         match self.kind {
-            LineKind::Cluster if self.line.len() + part.len() <= LONGEST => self.line.extend_from_slice(part),
+            LineKind::Cluster | LineKind::Kept if self.line.len() + part.len() <= LONGEST => {
+                self.line.extend_from_slice(part);
+            }
             LineKind::Cluster => self.kind = LineKind::TooLong,
-            LineKind::Ready if !part.is_empty() => self.kind = LineKind::Other,
+            LineKind::Kept => self.kind = LineKind::Other,
+            LineKind::Ready if !part.is_empty() => {
+                self.kind = self.users();
+                self.line.extend_from_slice(part);
+            }
             _ => {}
         }
-        if !matches!(self.kind, LineKind::Unknown | LineKind::Cluster) {
+        if !matches!(self.kind, LineKind::Unknown | LineKind::Cluster | LineKind::Kept | LineKind::Ready) {
             self.line = Vec::new();
         }
     }
@@ -129,12 +146,17 @@ impl Decoder {
         let undecided = BEGINNINGS.iter().any(|(beginning, _)| beginning.starts_with(head) && head != *beginning);
         let found = BEGINNINGS.iter().find(|(beginning, _)| head.starts_with(beginning));
         self.kind = match found {
-            Some((beginning, LineKind::Ready)) if head.len() > beginning.len() => LineKind::Other,
+            Some((beginning, LineKind::Ready)) if head.len() > beginning.len() => self.users(),
             Some((_, kind)) => *kind,
             None if undecided => LineKind::Unknown,
-            None => LineKind::Other,
+            None => self.users(),
         };
         self.marked |= mark && found.is_some();
+    }
+
+    /// What a message of the user's is.
+    const fn users(&self) -> LineKind {
+        if self.keeps { LineKind::Kept } else { LineKind::Other }
     }
 
     fn finish(&mut self, each: &mut impl FnMut(Line<'_>)) {
@@ -143,6 +165,7 @@ impl Decoder {
                 let line = std::mem::take(&mut self.line);
                 each(Line::Cluster(line.strip_prefix(&[MARK]).unwrap_or(&line)));
             }
+            LineKind::Kept => each(Line::Message(&std::mem::take(&mut self.line))),
             LineKind::Ready => each(Line::Ready),
             LineKind::Handle => {
                 let arrived = self.unclaimed > 0;
@@ -168,10 +191,15 @@ mod tests {
         decoder.feed(bytes, descriptors, |line| {
             lines.push(match line {
                 Line::Cluster(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                Line::Message(bytes) => message(std::str::from_utf8(bytes).expect("text")),
                 other => format!("{other:?}"),
             });
         });
         lines
+    }
+
+    fn message(text: &str) -> String {
+        format!("message {text}")
     }
 
     const ALL: &[u8] = b"{\"cmd\":\"NODE_CLUSTER\",\"act\":\"online\",\"seq\":0}\n\
@@ -235,6 +263,27 @@ mod tests {
             let end = decode(&mut decoder, b"\"}\n", 0);
             assert_eq!(end.first().map(String::as_str), (descriptors == 1).then_some("Handle { arrived: true }"));
         }
+    }
+
+    #[test]
+    fn the_users_messages_are_given_while_they_are_wanted() {
+        let all = b"5\n\"ready\"\n\"readily\"\n{\"cmd\":\"NODE_X\"}\n{\"x\":1}\n";
+        let expected =
+            [&message("5"), "Ready", &message("\"readily\""), &message(r#"{"cmd":"NODE_X"}"#), &message(r#"{"x":1}"#)];
+        for cut in 0..all.len() {
+            let mut decoder = Decoder::default();
+            decoder.keep_messages(true);
+            let mut lines = decode(&mut decoder, &all[..cut], 0);
+            lines.extend(decode(&mut decoder, &all[cut..], 0));
+            assert_eq!(lines, expected, "cut at {cut}");
+        }
+        // One under way when somebody begins to want them would be given in part.
+        let mut decoder = Decoder::default();
+        decode(&mut decoder, b"{\"a\":", 0);
+        decoder.keep_messages(true);
+        assert_eq!(decode(&mut decoder, b"1}\n7\n", 0), [message("7")]);
+        assert_eq!(decode(&mut decoder, &vec![b'7'; LONGEST + 1], 0), [""; 0]);
+        assert_eq!((decode(&mut decoder, b"\n", 0), decoder.kept()), (Vec::new(), 0));
     }
 
     #[test]

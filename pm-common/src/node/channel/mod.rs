@@ -61,6 +61,11 @@ impl Channel {
         Received::Open
     }
 
+    /// From the next on, [`Message::App`] is given for the app's own messages, or not; a worker's first are not.
+    pub const fn keep_messages(&mut self, keep: bool) {
+        self.conversation.keep_messages(keep);
+    }
+
     /// Queues a message, and sends it at once if nothing waits before it; its `seq`, by which an answer names it.
     ///
     /// `None`: not sent, and it never will be. The channel is broken; the worker reads or acknowledges nothing and too

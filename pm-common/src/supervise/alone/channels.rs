@@ -1,7 +1,7 @@
 //! Node's channel of a child that is Node: `process.send` and `process.on('message')` work, and it is no cluster worker.
 //!
-//! Of what it sends only `ready` is heard, and what a script that Node loads first says of the app: that it has been loaded,
-//! and whether it could serve. Nothing is kept.
+//! Of what it sends `ready` is heard, what the bus wants, and what a script that Node loads first says of the app: that it has been loaded,
+//! and whether it could serve.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd as _, RawFd};
 
 use crate::app::status;
+use crate::node::app_messages::AppMessages;
 use crate::node::channel::{Channel, Received};
 use crate::node::inspector::Debugger;
 use crate::node::message::{Message, Outgoing};
@@ -28,6 +29,8 @@ pub(super) struct Channels {
     /// The number under which a child finds its channel; `None`: it gets none.
     number: Option<RawFd>,
     open: BTreeMap<WorkerId, Open>,
+    /// What the children have said to whoever started them.
+    pub(super) messages: AppMessages,
     preload: Preload,
     /// Whether the releases can load the script.
     trust: Blame,
@@ -51,7 +54,19 @@ impl Channels {
     pub(super) fn new(wanted: bool, says: bool, sockets: usize, argv: &[OsString]) -> io::Result<Self> {
         let number = wanted.then(|| listen_fds::place(sockets)).transpose()?;
         let preload = if wanted && says { Preload::place() } else { Preload::off() };
-        Ok(Self { number, open: BTreeMap::new(), preload, trust: Blame::default(), argv: argv.to_vec() })
+        let (open, messages) = (BTreeMap::new(), AppMessages::default());
+        Ok(Self { number, open, messages, preload, trust: Blame::default(), argv: argv.to_vec() })
+    }
+
+    pub(super) const fn are_given(&self) -> bool {
+        self.number.is_some()
+    }
+
+    /// Sends a message to the child of a slot, or to all; gives to how many.
+    pub(super) fn send_message(&mut self, slot: Option<u32>, message: &str) -> usize {
+        let meant = self.open.iter_mut().filter(|(id, _)| slot.is_none_or(|slot| slot == id.slot));
+        let channels = meant.filter_map(|(_, open)| open.channel.as_mut());
+        channels.filter_map(|channel| channel.send(&Outgoing::App(message))).count()
     }
 
     pub(super) fn prepare(&mut self, id: WorkerId, release: &Release, setup: &mut WorkerSetup) -> io::Result<()> {
@@ -91,7 +106,9 @@ impl Channels {
         if channel.wants_write() {
             channel.flush(&mut messages);
         }
+        channel.keep_messages(self.messages.keep);
         let received = channel.receive(&mut messages);
+        self.messages.take_in(id, &mut messages);
         // What it does against the protocol harms nobody: nothing of ours depends on it.
         channel.take_complaint();
         start.loaded |= messages.contains(&Message::Loaded);

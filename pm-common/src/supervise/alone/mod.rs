@@ -105,6 +105,18 @@ impl Adapter for Alone {
         // Who has just been loaded may listen by now.
         self.looks.look_soon(id, changed, &mut self.channels, events);
     }
+    fn has_channels(&self) -> bool {
+        self.channels.are_given()
+    }
+    fn keep_messages(&mut self, keep: bool) {
+        self.channels.messages.keep = keep;
+    }
+    fn take_messages(&mut self) -> Vec<(WorkerId, String)> {
+        self.channels.messages.take()
+    }
+    fn send_message(&mut self, slot: Option<u32>, message: &str) -> usize {
+        self.channels.send_message(slot, message)
+    }
     fn look_where_it_listens(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
         self.looks.look_soon(id, false, &mut self.channels, events);
     }

@@ -34,6 +34,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     switch("format", "key=value"),
     switch("raw", "the lines alone"),
     switch("nostream", "what is there, and that is all"),
+    switch("wait", "also where there is no app yet"),
     opt("highlight", "TEXT", "on a terminal: TEXT inverted"),
     switch("timestamp", "nothing: a time is there with start --time"),
 ];
@@ -49,6 +50,8 @@ struct Asked {
     stream: Option<&'static str>,
     form: Form,
     follow: bool,
+    /// Where there is no log, one is waited for.
+    wait: bool,
 }
 
 impl Asked {
@@ -60,7 +63,8 @@ impl Asked {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let plain = plain || options.iter().any(|(option, _)| *option == "no-color");
         let colours = !plain && std::io::stdout().is_terminal();
-        let mut asked = Self { lines: LINES, stream: None, form: Form::Text { colours, marked: None }, follow: true };
+        let mut asked =
+            Self { lines: LINES, stream: None, form: Form::Text { colours, marked: None }, follow: true, wait: false };
         for (option, value) in options {
             match *option {
                 "lines" => asked.lines = number(value)?,
@@ -69,6 +73,7 @@ impl Asked {
                 "format" => asked.form = Form::Fields,
                 "raw" => asked.form = Form::Raw,
                 "nostream" => asked.follow = false,
+                "wait" => asked.wait = true,
                 "highlight" => asked.form.mark(value),
                 "timestamp" => {
                     report::warning("the lines have no times unless the app was started with --time or --log-type json")
@@ -96,7 +101,8 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
     let targets: Vec<String> = call.targets.iter().filter(|word| !(with_times && is_format(word))).cloned().collect();
     let call = &Call { targets, ..call.clone() };
     let asked = Asked::from_options(&call.options)?;
-    let mut known = targets::or_all(call)?.names;
+    let none_yet = asked.wait && call.targets.is_empty() && targets::all()?.is_empty();
+    let mut known = if none_yet { Vec::new() } else { targets::or_all(call)?.names };
     // A name is one app, and an id may be that of another one later.
     let is_one = |target: &String| known.contains(target) || target.bytes().all(|byte| byte.is_ascii_digit());
     let mut several: Vec<String> = call.targets.iter().filter(|target| !is_one(target)).cloned().collect();
@@ -115,12 +121,12 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
 }
 
 fn show(asked: Asked, names: impl FnMut() -> Vec<String>, others_may_come: bool) -> Result<u8, Failure> {
-    let (home, follow) = (apps::home()?, asked.follow);
+    let (home, follow, wait_for_first) = (apps::home()?, asked.follow, asked.wait);
     let cannot = || "cannot follow the logs".to_owned();
     signal_events::end_in_order().or_fail(|| "cannot handle signals".to_owned())?;
     let (mut watch, mut files) = (Watch::new(follow).or_fail(cannot)?, Files::new(asked, names, others_may_come));
     files.look(&home, &mut watch)?;
-    if files.are_none() {
+    if files.are_none() && !(wait_for_first && follow) {
         return Ok(1);
     }
     if !follow {

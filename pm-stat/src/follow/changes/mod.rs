@@ -82,6 +82,7 @@ impl Teller<'_> {
                 ("was", Value::from(was)),
                 ("workers", Value::from(told.workers)),
                 ("ready", Value::from(told.ready)),
+                ("dir", Value::from(self.app.dir.to_string_lossy())),
             ],
         )
     }
