@@ -23,6 +23,26 @@ while True:
     client.close()
 ";
 
+/// The command line of a Python server that does `before` (with `here()`, a new socket bound to an address), which leads to `ours`,
+/// that listens.
+#[must_use]
+pub fn python(scene: &Scene, before: &str) -> String {
+    let script = format!(
+        "import os, socket, sys\n\
+         port = int(os.environ['PORT'])\n\
+         def here(host, share=False):\n\
+         \x20   one = socket.socket()\n\
+         \x20   one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
+         \x20   if share:\n\
+         \x20       one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n\
+         \x20   one.bind((host, port))\n\
+         \x20   return one\n\
+         {before}\n\
+         {ANSWERS}"
+    );
+    format!("/usr/bin/python3 {}", scene.file("ports.py", &script).display())
+}
+
 /// Where `scripts/test` built and fetched the servers.
 ///
 /// # Panics

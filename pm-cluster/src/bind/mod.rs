@@ -31,6 +31,7 @@ use pm_common::policy::supervisor::Event;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::supervise::{Source, WorkerSetup};
 use pm_common::sys::clock;
+use pm_common::sys::fd_limit;
 use pm_common::sys::fdpass;
 use pm_common::sys::other_process;
 use pm_common::sys::seccomp::{self, Arrival, Call, Notice, NotifyFd};
@@ -49,18 +50,19 @@ const CALLS_PER_TURN: usize = 64;
 const LONGEST_ADDRESS: usize = 128;
 
 /// How the programs' own binds are handled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fanout {
     /// The program's own socket becomes the lane, or the one of all.
     Own,
     /// We make it and put it in the place of the program's.
     Made,
     /// Nobody looks.
+    #[default]
     Off,
 }
 
 /// The workers whose binds are watched.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Binds {
     fanout: Fanout,
     /// What could not be found out yet: `fanout` is only hoped for.
@@ -89,7 +91,7 @@ pub struct Binds {
     proc: Proc,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Watched {
     /// Where the listener comes from, until it has.
     awaited: Option<OwnedFd>,
@@ -120,22 +122,7 @@ impl Binds {
     /// Binds of which none is watched yet.
     #[must_use]
     pub(crate) fn new(fanout: Fanout, open: Option<FanoutQuestion>) -> Self {
-        Self {
-            fanout,
-            open,
-            watched: BTreeMap::new(),
-            ports: BTreeMap::new(),
-            resting: BTreeMap::new(),
-            finished: false,
-            datagrams: BTreeMap::new(),
-            inspectors: inspector::Ports::default(),
-            unix: BTreeMap::new(),
-            warnings: Vec::new(),
-            taken: None,
-            closed: Vec::new(),
-            probes: Probes::default(),
-            proc: Proc::default(),
-        }
+        Self { fanout, open, ..Self::default() }
     }
 
     /// Has a worker of this release that is about to start watched; `channel` is its end of Node's channel.
@@ -155,17 +142,7 @@ impl Binds {
         let (ours, theirs) = fdpass::pair()?;
         let connects = self.connects_of(release);
         setup.watch = Some((theirs, connects.told()));
-        let watched = Watched {
-            awaited: Some(ours),
-            listener: None,
-            channel,
-            budget: Budget::default(),
-            pending: AllPending::default(),
-            pid: 0,
-            ended: false,
-            bound: false,
-            connects,
-        };
+        let watched = Watched { awaited: Some(ours), channel, connects, ..Watched::default() };
         self.watched.insert(who, watched);
         Ok(())
     }
@@ -214,12 +191,6 @@ impl Binds {
     #[must_use]
     pub fn ports(&self, who: WorkerId) -> Vec<u16> {
         self.ports.get(&who).map(|ports| ports.iter().copied().collect()).unwrap_or_default()
-    }
-
-    /// Whether a worker listens on sockets that it bound, or was started with.
-    #[must_use]
-    pub fn has_ports(&self, who: WorkerId) -> bool {
-        self.ports.get(&who).is_some_and(|ports| !ports.is_empty())
     }
 
     /// What to wait for.
@@ -343,19 +314,16 @@ impl Binds {
         procfs::sockets_of(tree.into_iter())
     }
 
-    fn address(&mut self, asked: &Asked, (thread, at, length): (i32, usize, usize)) -> Option<SocketAddr> {
-        match other_process::read_memory(thread, at, length.min(LONGEST_ADDRESS)) {
-            Ok(bytes) => {
-                self.note_unix(asked, &bytes);
-                decide::socket_address(&bytes)
-            }
-            Err(error) => {
-                if self.waits(asked) {
-                    self.cannot("read what a worker binds", &error);
-                }
-                None
-            }
+    /// The program's own socket; `None` where that is not allowed.
+    fn duplicate(&mut self, asked: &Asked) -> Option<OwnedFd> {
+        if self.fanout == Fanout::Made {
+            return None;
         }
+        let taken = other_process::take_descriptor(asked.process.0, asked.fd);
+        if let Some(error) = taken.as_ref().err().filter(|error| fd_limit::is_want(error)) {
+            self.cannot("keep a duplicate of what a worker binds", error);
+        }
+        taken.ok()
     }
 
     fn cannot(&mut self, what: &str, error: &io::Error) {

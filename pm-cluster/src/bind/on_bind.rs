@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use pm_common::kernel::procfs::Descriptor;
 use pm_common::policy::WorkerId;
 use pm_common::policy::listening::Listening;
-use pm_common::sys::{fd_limit, other_process, socket};
+use pm_common::sys::{other_process, socket};
 
 use super::decide::{self, Bind, Pending, Verdict};
-use super::{Asked, Binds, Fanout};
+use super::{Asked, Binds, LONGEST_ADDRESS};
 use crate::sockets::wanted::BindAddress;
 use crate::sockets::{self, BindGrant, Duplicate, MOST_OF_A_SLOT, Sockets};
 
@@ -62,16 +62,19 @@ impl Binds {
         }
     }
 
-    /// The program's own socket; `None` where that is not allowed.
-    pub(super) fn duplicate(&mut self, asked: &Asked) -> Option<OwnedFd> {
-        if self.fanout == Fanout::Made {
-            return None;
+    fn address(&mut self, asked: &Asked, (thread, at, length): (i32, usize, usize)) -> Option<SocketAddr> {
+        match other_process::read_memory(thread, at, length.min(LONGEST_ADDRESS)) {
+            Ok(bytes) => {
+                self.note_unix(asked, &bytes);
+                decide::socket_address(&bytes)
+            }
+            Err(error) => {
+                if self.waits(asked) {
+                    self.cannot("read what a worker binds", &error);
+                }
+                None
+            }
         }
-        let taken = other_process::take_descriptor(asked.process.0, asked.fd);
-        if let Some(error) = taken.as_ref().err().filter(|error| fd_limit::is_want(error)) {
-            self.cannot("keep a duplicate of what a worker binds", error);
-        }
-        taken.ok()
     }
 
     /// Makes the program's socket fit for its part and lets it bind, or puts one in its place.

@@ -339,7 +339,7 @@ impl Adapter for Cluster {
             all.insert(id, Listens { addresses: addresses.into_iter().collect(), by: None, sockets });
         }
         for (id, worker) in self.primary.workers() {
-            let by = match (worker.open.is_empty(), self.binds.has_ports(*id)) {
+            let by = match (worker.open.is_empty(), !self.binds.ports(*id).is_empty()) {
                 (false, false) => "node",
                 (false, true) => "node+bind",
                 (true, true) => "bind",

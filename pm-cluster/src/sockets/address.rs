@@ -286,13 +286,6 @@ impl Address {
         }
     }
 
-    /// The numbers of the lanes that this worker has asked for.
-    #[must_use]
-    pub(super) fn lanes_of(&self, who: WorkerId) -> Vec<u64> {
-        let lanes = self.source.lanes().filter(|_| !self.reserved.contains(&who));
-        lanes.map_or_else(Vec::new, |lanes| lanes.sockets(who))
-    }
-
     /// Whether [`Self::give_free`] would give something.
     #[must_use]
     pub(super) fn has_free(&self, who: WorkerId) -> bool {

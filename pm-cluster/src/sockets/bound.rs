@@ -64,7 +64,10 @@ impl Sockets {
         // Nobody has it open any more, and the kernel would refuse the bind for its sake.
         let other = |address: &Address| address.source.lanes().is_none() && address.is_in_the_way_of(at);
         self.addresses.drop_where(|address| address.idle() && other(address));
-        let crowded = self.on_port(at).any(|address| address.source.lanes().is_some() && address.is_in_the_way_of(at));
+        let crowded = self
+            .addresses
+            .on_port(at.address.port())
+            .any(|address| address.source.lanes().is_some() && address.is_in_the_way_of(at));
         if crowded { Join::Beside } else { Join::Alone }
     }
 
@@ -73,21 +76,20 @@ impl Sockets {
         self.addresses.drop_where(|address| address.idle() && address.is_in_the_way_of(at))
     }
 
-    fn on_port(&self, at: BindAddress) -> impl Iterator<Item = &Address> {
-        self.addresses.on_port(at.address.port())
-    }
-
     /// Whether the worker has a socket of its own at this address, or at one that is in its way.
     #[must_use]
     pub fn has_bound(&self, who: WorkerId, at: BindAddress) -> bool {
-        self.on_port(at).any(|address| address.excludes(at) && !address.sockets(who).is_empty())
+        self.addresses
+            .on_port(at.address.port())
+            .any(|address| address.excludes(at) && !address.sockets(who).is_empty())
     }
 
     /// Whether the worker took a lane there by a bind, and has it open (`held`: what its processes have).
     #[must_use]
     pub fn has_open(&self, who: WorkerId, at: BindAddress, held: &BTreeSet<u64>) -> bool {
-        let open = |address: &Address| address.lanes_of(who).iter().any(|inode| held.contains(inode));
-        self.on_port(at).any(|address| address.excludes(at) && open(address))
+        let asked = |address: &&Address| address.excludes(at) && !address.reserved.contains(&who);
+        let mut lanes = self.addresses.on_port(at.address.port()).filter(asked).filter_map(|a| a.source.lanes());
+        lanes.any(|lanes| lanes.sockets(who).iter().any(|inode| held.contains(inode)))
     }
 
     /// Lanes of the worker at this address that none of its processes has open any more (`held`: those that they have)

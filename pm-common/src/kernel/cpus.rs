@@ -5,8 +5,6 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::thread;
 
-use crate::sys::affinity;
-
 use crate::kernel::cgroup::{self, Hierarchy, Version};
 
 /// The most workers that can be asked for.
@@ -15,8 +13,13 @@ pub const MOST_WORKERS: u32 = 1024;
 /// CPUs usable by this process: the smaller of its affinity mask and its cgroup's CPU quota rounded up; at least 1.
 #[must_use]
 pub fn usable() -> u32 {
-    let allowed = affinity::allowed_cpus().or_else(parallelism).unwrap_or(1);
+    let allowed = allowed().or_else(parallelism).unwrap_or(1);
     quota().map_or(allowed, |quota| allowed.min(quota)).max(1)
+}
+
+/// CPUs in the affinity mask of the calling thread; `None` where the kernel's mask is wider than ours (more than 1024 CPUs).
+fn allowed() -> Option<u32> {
+    rustix::thread::sched_getaffinity(None).ok().map(|set| set.count())
 }
 
 fn parallelism() -> Option<u32> {
@@ -122,7 +125,7 @@ mod tests {
 
     #[test]
     fn this_process_can_use_a_cpu_and_not_more_than_it_may() {
-        let allowed = affinity::allowed_cpus().expect("a mask of ordinary width");
+        let allowed = allowed().expect("a mask of ordinary width");
         assert!((1..=allowed).contains(&usable()));
     }
 

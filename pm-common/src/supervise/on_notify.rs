@@ -95,8 +95,7 @@ impl<A: Adapter> Driver<A> {
             return true;
         }
         let speaker = self.speaker(id, &datagram.sender);
-        let root =
-            self.hearing.ours.contains(&0) || (sender_is_root(&datagram.sender) && self.users_of(id).contains(&0));
+        let root = self.hearing.ours.contains(&0) || (datagram.sender.uid == Some(0) && self.users_of(id).contains(&0));
         let users = Users { trusted: &trusted, nameless: self.hearing.nameless, root };
         // The supervisor of this chain alone has a successor that is given what is stored.
         let keeps = self.scope == Scope::Tree && hear(Word::OfSupervisor, speaker, users).is_ok();
@@ -217,10 +216,6 @@ impl<A: Adapter> Driver<A> {
             self.events.push_back(Event::SupervisesNoMore(id));
         }
     }
-}
-
-fn sender_is_root(sender: &Sender) -> bool {
-    sender.uid == Some(0)
 }
 
 /// A pidfd of the sender of its own.

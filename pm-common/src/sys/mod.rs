@@ -1,7 +1,6 @@
 //! The system-call corner: the only module that may hold `unsafe`, raw descriptors from elsewhere, and signal handlers.
 #![allow(unsafe_code)]
 
-pub mod affinity;
 pub mod as_user;
 pub mod clock;
 pub mod close_at_once;

@@ -189,7 +189,7 @@ impl Row<'_> {
             ("cpu_pct", runs.then(|| number(|u| u.cpu_pct))),
             ("listen", told.map(|w| Value::from(w.addresses.clone()))),
             ("adapter", told.map(|w| Value::from(w.adapter.as_deref()))),
-            ("sticky", told.filter(|_| self.clients_stay()).map(|_| Value::from(true))),
+            ("sticky", told.and(self.supervisor).filter(|told| told.is_sticky()).map(|_| Value::from(true))),
             ("queue", told.map(|_| Value::from(self.traffic.queue))),
             ("queue_shared", self.traffic.queue_shared.map(Value::from)),
             ("connections", told.map(|_| Value::from(self.traffic.connections))),
@@ -202,10 +202,5 @@ impl Row<'_> {
             ("rolls_requested", runs.then(|| Value::from(self.rolls_requested()))),
             ("schema", Some(Value::from(SCHEMA))),
         ]
-    }
-
-    /// Whether new connections of one client address go to one worker.
-    fn clients_stay(&self) -> bool {
-        self.supervisor.is_some_and(SupervisorLine::is_sticky)
     }
 }

@@ -2,29 +2,11 @@
 //! workers have.
 
 use nix::sys::signal::Signal;
-use pm_tests::any::ANSWERS;
+use pm_tests::any::python;
 use pm_tests::http::{Connection, Miss};
 use pm_tests::load::{Load, Style};
 use pm_tests::scene::Scene;
 use pm_tests::{any, proc, roll};
-
-/// A Python server that does `before` (with `here()`, a new socket bound to an address) and then listens on 127.0.0.1.
-fn python(scene: &Scene, before: &str) -> String {
-    let script = format!(
-        "import os, socket\n\
-         port = int(os.environ['PORT'])\n\
-         def here(host, share=False):\n\
-         \x20   one = socket.socket()\n\
-         \x20   one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
-         \x20   if share:\n\
-         \x20       one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n\
-         \x20   one.bind((host, port))\n\
-         \x20   return one\n\
-         {before}\n\
-         {ANSWERS}"
-    );
-    format!("/usr/bin/python3 {}", scene.file("ports.py", &script).display())
-}
 
 /// Both workers serve, and a reload loses nothing. Nobody asks before they are ready: a server that only looks would take the
 /// connection, with us or without, and never answer.

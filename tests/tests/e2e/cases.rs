@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use nix::sys::signal::Signal::SIGKILL;
-use pm_tests::any::ANSWERS;
 use pm_tests::chain::Chain;
 use pm_tests::http::{Connection, Miss};
 use pm_tests::scene::Scene;
@@ -158,23 +157,10 @@ fn at_port(scene: Scene, server: String) -> Case {
     Case { scene, server, door }
 }
 
-/// A Python server that does `before` (with `here()`, a new socket bound to an address), which leads to `ours`, that listens.
+/// A Python server ([`any::python`]).
 fn python(before: &str) -> Case {
     let scene = any::scene();
-    let script = format!(
-        "import os, socket, sys\n\
-         port = int(os.environ['PORT'])\n\
-         def here(host, share=False):\n\
-         \x20   one = socket.socket()\n\
-         \x20   one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
-         \x20   if share:\n\
-         \x20       one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n\
-         \x20   one.bind((host, port))\n\
-         \x20   return one\n\
-         {before}\n\
-         {ANSWERS}"
-    );
-    let server = format!("/usr/bin/python3 {}", scene.file("case.py", &script).display());
+    let server = any::python(&scene, before);
     at_port(scene, server)
 }
 

@@ -79,8 +79,13 @@ impl Lock {
     }
 }
 
-/// See `home::holder`.
-pub(super) fn holder(dir: &Path) -> io::Result<Option<Option<i32>>> {
+/// Who holds the lock of the app in `dir`: nobody, or a process whose pid may not be to be seen from here.
+///
+/// Not for a process that may be the holder: the look would drop its lock.
+///
+/// # Errors
+/// There is no lock file, or it cannot be read.
+pub fn holder(dir: &Path) -> io::Result<Option<Option<i32>>> {
     // A read lock asks too: it is in the way of the holder's write lock, and needs no right to write.
     let look = || ask(&Folder::open(dir)?.open_file("lock")?, libc::F_RDLCK);
     match look() {

@@ -29,7 +29,7 @@ mod without_dir;
 pub use disk_space::try_room;
 pub use files::{Folder, Site, make_dirs, read_file, remove_file, replace_file};
 pub use ids::with_id;
-pub use lock::{Claim, Lock};
+pub use lock::{Claim, Lock, holder};
 pub use name::{check as check_name, implied as implied_name, of_directory as directory_name, script as script_of};
 use pm_home::HomeOrigin;
 pub(crate) use private_dirs::create_file;
@@ -56,12 +56,6 @@ pub struct Home {
 }
 
 impl Home {
-    /// `$PM_HOME`, else `~/.pm`, else, where nothing can be written there, `/run/pm-UID` or `/dev/shm/pm-UID`; `None`: there
-    /// is none of them.
-    pub fn find(env: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
-        pm_home::find(env)
-    }
-
     /// The directory that holds those of the apps.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -374,16 +368,6 @@ pub fn make(home: &Home, app: &str) -> Result<PathBuf, Failure> {
     let dir = home.dir(app).ok_or_else(|| Failure::own(format!("no app can be called '{app}'")))?;
     make_dir(&home.path, &dir).map_err(|trouble| Failure::own(trouble.text()))?;
     Ok(dir)
-}
-
-/// Who holds the lock of the app in `dir`: nobody, or a process whose pid may not be to be seen from here.
-///
-/// Not for a process that may be the holder: the look would drop its lock.
-///
-/// # Errors
-/// There is no lock file, or it cannot be read.
-pub fn holder(dir: &Path) -> io::Result<Option<Option<i32>>> {
-    lock::holder(dir)
 }
 
 fn running(name: &str, holder: Option<i32>) -> Failure {

@@ -33,6 +33,17 @@ pub(super) enum HomeOrigin {
 }
 
 impl Home {
+    /// `$PM_HOME`, else `~/.pm`, else, where nothing can be written there, `/run/pm-UID` or `/dev/shm/pm-UID`; `None`: there
+    /// is none of them.
+    pub fn find(env: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+        let given = |name: &str| env(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        if let Some(path) = given("PM_HOME") {
+            return std::path::absolute(path).ok().map(|path| Self { path, origin: HomeOrigin::Named });
+        }
+        let home = given("HOME").filter(|p| p.is_absolute()).or_else(home_of_passwd);
+        choose(home.map(|home| home.join(".pm")), geteuid().as_raw(), is_barred, can_stand_in)
+    }
+
     /// Makes sure that what is written here outlives a reboot, and may grow without filling the memory.
     pub(super) fn lasts(&self) -> Result<(), Trouble> {
         match &self.origin {
@@ -53,16 +64,6 @@ pub(super) fn tell(home: Option<&Home>, app: &AppDir) {
     if let (Some(barred), Some(dir), true) = (barred, app.dir(), app.holds_lock()) {
         report::info(format_args!("the state of this app is in {}: {}", dir.display(), barred.text()));
     }
-}
-
-/// What PM_HOME says, else `~/.pm`, else a stand-in; `None`: there is none of them.
-pub(super) fn find(env: impl Fn(&str) -> Option<OsString>) -> Option<Home> {
-    let given = |name: &str| env(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    if let Some(path) = given("PM_HOME") {
-        return std::path::absolute(path).ok().map(|path| Home { path, origin: HomeOrigin::Named });
-    }
-    let home = given("HOME").filter(|p| p.is_absolute()).or_else(home_of_passwd);
-    choose(home.map(|home| home.join(".pm")), geteuid().as_raw(), is_barred, can_stand_in)
 }
 
 /// The rule: the usual place, unless that is barred to us and there is a stand-in.

@@ -8,7 +8,7 @@ use super::super::record::Then;
 use super::super::slot::LastEnd;
 use super::super::worker::Loads;
 use super::roll::{AbortReason, Outcome};
-use super::{Aim, Exit, MOST_WORKERS, Machine, Mono, Seat, Slot, Why};
+use super::{Aim, Exit, MOST_WORKERS, Machine, Mono, RollView, Seat, Slot, Why};
 
 /// More addresses than this are not carried over: they would take the journal's room from what counts more.
 const MOST_ADDRESSES: usize = 50_000;
@@ -62,22 +62,10 @@ words! {
 /// What is carried over of the rolls.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CarriedRolls {
-    /// The newest request.
-    pub requested: u64,
-    /// The newest roll that began.
-    pub started: u64,
-    /// The newest roll that ended.
-    pub ended: u64,
+    /// What was shown of them, but of the one under way.
+    pub seen: RollView,
     /// The roll that the release came with which is current if the one under way fails.
     pub current: u64,
-    /// Whether the last that ended was done; `None` before the first.
-    pub ok: Option<bool>,
-    /// Why it was not.
-    pub reason: String,
-    /// The slot where it failed, if it was one.
-    pub slot: Option<u32>,
-    /// What followed there.
-    pub then: Option<Then>,
     /// The slot that the roll under way is at.
     pub at: Option<u32>,
 }
@@ -98,7 +86,6 @@ impl Machine {
         let slots = slots.chain(gone).collect();
         let most = i64::from(MOST_WORKERS);
         let wanted = (i64::from(self.wanted) + i64::from(self.rolls.scale)).clamp(1, most);
-        let rolls = &self.rolls;
         Carried {
             asked: self.shape.workers,
             wanted: u32::try_from(wanted).unwrap_or(self.wanted),
@@ -106,14 +93,8 @@ impl Machine {
             heard,
             waived: self.waived.clone(),
             rolls: CarriedRolls {
-                requested: rolls.requested,
-                started: rolls.started,
-                ended: rolls.ended,
+                seen: RollView { running: None, ..self.roll() },
                 current: self.kept_release(),
-                ok: rolls.last.as_ref().map(|last| last.ok),
-                reason: rolls.last.as_ref().map(|last| last.reason.clone()).unwrap_or_default(),
-                slot: rolls.last.as_ref().and_then(|last| last.slot),
-                then: rolls.last.as_ref().and_then(|last| last.then),
                 at: self.running_slot(),
             },
         }
@@ -174,14 +155,14 @@ impl Machine {
         let heard = |slot: &CarriedSlot| slot.heard.and_then(|place| carried.heard.get(place)).cloned();
         self.inherited = carried.slots.iter().take(most).map(|slot| (orphaned(slot, now), heard(slot))).collect();
         self.waived.clone_from(&carried.waived);
-        let said = &carried.rolls;
+        let CarriedRolls { seen: said, current, at } = &carried.rolls;
         let (requested, ended) = (said.requested.max(said.started).max(said.ended), said.ended);
         let rolls = &mut self.rolls;
         (rolls.requested, rolls.started, rolls.ended) = (requested, requested, requested);
-        rolls.current = said.current.min(requested);
+        rolls.current = (*current).min(requested);
         rolls.last = if requested > ended {
             let (reason, then) = (AbortReason::SupervisorKilled.to_string(), Some(Then::AllStartedAgain));
-            Some(Outcome { ok: false, reason, slot: said.at, then })
+            Some(Outcome { ok: false, reason, slot: *at, then })
         } else {
             said.ok.map(|ok| Outcome { ok, reason: said.reason.clone(), slot: said.slot, then: said.then })
         };

@@ -29,7 +29,7 @@ impl Machine {
             }
         }
         if runs {
-            self.request_roll();
+            self.rolls.requested += 1;
         }
     }
 

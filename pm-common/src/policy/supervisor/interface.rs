@@ -223,7 +223,7 @@ pub struct RollRule {
 ///
 /// Rolls are numbered by the requests; one roll may answer several. Always `ended <= started <= requested`, and
 /// the request with number n is answered once `ended >= n`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RollView {
     /// The newest request.
     pub requested: u64,

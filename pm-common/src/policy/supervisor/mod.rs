@@ -280,7 +280,8 @@ impl Machine {
             return;
         }
         match request {
-            Request::Reload => self.request_roll(),
+            // It starts in `roll_on`, at once or after the one under way.
+            Request::Reload => self.rolls.requested += 1,
             Request::More | Request::Fewer if self.shape.most == 1 => {
                 out.push(Action::Say(Record::ScaleLimit { workers: self.wanted }));
             }

@@ -13,7 +13,7 @@ use crate::policy::LastEnd;
 use crate::policy::exit::Exit;
 use crate::policy::listening::Listening;
 use crate::policy::record::Then;
-use crate::policy::supervisor::{Carried, CarriedRolls, CarriedSlot, Heard, Over};
+use crate::policy::supervisor::{Carried, CarriedRolls, CarriedSlot, Heard, Over, RollView};
 use crate::policy::time::Mono;
 use crate::policy::worker::{Loads, Why};
 
@@ -55,6 +55,8 @@ impl State {
     #[must_use]
     pub fn to_json(&self) -> Value {
         let env: Vec<Value> = self.release.env.iter().map(|(key, value)| json!([bytes(key), bytes(value)])).collect();
+        let heard =
+            |heard: &Heard<Listening>| json!({"baseline": texts(&heard.baseline), "paths": texts(&heard.others)});
         json!({
             "form": FORM,
             "version": env!("CARGO_PKG_VERSION"),
@@ -62,7 +64,7 @@ impl State {
             "first": self.first,
             "workers": {"asked": self.machine.asked, "wanted": self.machine.wanted},
             "slots": self.machine.slots.iter().map(slot_to_json).collect::<Vec<_>>(),
-            "heard": self.machine.heard.iter().map(heard_to_json).collect::<Vec<_>>(),
+            "heard": self.machine.heard.iter().map(heard).collect::<Vec<_>>(),
             "waived": texts(&self.machine.waived),
             "rolls": rolls_to_json(&self.machine.rolls),
             "release": {
@@ -85,6 +87,9 @@ impl State {
         }
         let release = &value["release"];
         let pair = |pair: &Value| Some((text_of(&pair[0])?, text_of(&pair[1])?));
+        let heard = |heard: &Value| {
+            Some(Heard { baseline: addresses(&heard["baseline"])?, others: addresses(&heard["paths"])? })
+        };
         Some(Self {
             argv: all(&value["argv"], text_of)?,
             first: Id::deserialize(&value["first"]).ok(),
@@ -92,7 +97,7 @@ impl State {
                 asked: small(&value["workers"]["asked"])?,
                 wanted: small(&value["workers"]["wanted"])?,
                 slots: all(&value["slots"], slot_of)?,
-                heard: all(&value["heard"], heard_of).unwrap_or_default(),
+                heard: all(&value["heard"], heard).unwrap_or_default(),
                 waived: addresses(&value["waived"]).unwrap_or_default(),
                 rolls: rolls_of(&value["rolls"])?,
             },
@@ -140,14 +145,6 @@ fn slot_of(value: &Value) -> Option<CarriedSlot> {
     })
 }
 
-fn heard_to_json(heard: &Heard<Listening>) -> Value {
-    json!({"baseline": texts(&heard.baseline), "paths": texts(&heard.others)})
-}
-
-fn heard_of(value: &Value) -> Option<Heard<Listening>> {
-    Some(Heard { baseline: addresses(&value["baseline"])?, others: addresses(&value["paths"])? })
-}
-
 /// Addresses in words; what those do not say in full is left out, so that nobody is held to another one.
 fn texts(addresses: &BTreeSet<Listening>) -> Vec<String> {
     addresses.iter().filter(|address| address.is_text()).map(ToString::to_string).collect()
@@ -158,26 +155,25 @@ fn addresses(texts: &Value) -> Option<BTreeSet<Listening>> {
     Some(all.into_iter().flatten().collect())
 }
 
-fn rolls_to_json(rolls: &CarriedRolls) -> Value {
+fn rolls_to_json(CarriedRolls { seen, current, at }: &CarriedRolls) -> Value {
     json!({
-        "requested": rolls.requested, "started": rolls.started, "ended": rolls.ended, "current": rolls.current,
-        "ok": rolls.ok, "reason": rolls.reason, "slot": rolls.slot, "at": rolls.at,
-        "then": rolls.then.map(Then::word),
+        "requested": seen.requested, "started": seen.started, "ended": seen.ended, "current": current,
+        "ok": seen.ok, "reason": seen.reason, "slot": seen.slot, "at": at, "then": seen.then,
     })
 }
 
 fn rolls_of(value: &Value) -> Option<CarriedRolls> {
-    Some(CarriedRolls {
+    let seen = RollView {
         requested: value["requested"].as_u64()?,
         started: value["started"].as_u64()?,
         ended: value["ended"].as_u64()?,
-        current: value["current"].as_u64()?,
         ok: value["ok"].as_bool(),
         reason: value["reason"].as_str()?.to_owned(),
         slot: small(&value["slot"]),
         then: value["then"].as_str().and_then(Then::from_word),
-        at: small(&value["at"]),
-    })
+        running: None,
+    };
+    Some(CarriedRolls { seen, current: value["current"].as_u64()?, at: small(&value["at"]) })
 }
 
 /// Text where it is text; else its bytes as numbers, as JSON knows no others.
@@ -219,15 +215,15 @@ mod tests {
         for (over, quiet) in [(Over::Done, Loads::Nothing), (Over::Failed, Loads::Server)] {
             slots.push(CarriedSlot { over: Some(over), quiet: Some(quiet), ..slot(None) });
         }
-        let rolls = CarriedRolls {
+        let seen = RollView {
             requested: 5,
             started: 4,
             ended: 3,
-            current: 3,
             ok: Some(false),
             then: Some(Then::Nothing),
-            ..CarriedRolls::default()
+            ..RollView::default()
         };
+        let rolls = CarriedRolls { seen, current: 3, at: None };
         let at = |words: &str| Listening::parse(words).expect(words);
         let heard = Heard { baseline: [at("tcp:[::]:1"), at("unix:/a")].into(), others: [at("tcp:[::]:9")].into() };
         let waived = [at("tcp:[::]:9")].into();

@@ -7,7 +7,6 @@
 mod abort;
 mod heed_memory;
 mod roll_state;
-mod roll_summary;
 
 use std::collections::VecDeque;
 
@@ -22,11 +21,6 @@ use super::{
 };
 
 impl Machine {
-    /// Asks for one more reload: it starts in `roll_on`, at once or after the one under way.
-    pub(super) const fn request_roll(&mut self) {
-        self.rolls.requested += 1;
-    }
-
     /// Takes the release for resolved: what was not refused until the tick after the question is.
     pub(super) fn resolved(&mut self) {
         if let Some(roll) = self.rolls.now.as_mut().filter(|roll| roll.stage == Stage::Resolving) {

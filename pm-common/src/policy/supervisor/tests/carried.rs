@@ -188,7 +188,8 @@ fn odd_numbers_do_no_harm() {
     let mut odd = bench.world.sup.carried();
     odd.wanted = u32::MAX;
     odd.slots = vec![CarriedSlot { restarts: u64::MAX, occupied: true, ..CarriedSlot::default() }; 5000];
-    odd.rolls = CarriedRolls { requested: 1, started: 2, ended: 3, current: 9, ..CarriedRolls::default() };
+    let seen = RollView { requested: 1, started: 2, ended: 3, ..RollView::default() };
+    odd.rolls = CarriedRolls { seen, current: 9, at: None };
     let mut sup = Machine::new(Rules::default(), bench.world.sup.shape.clone(), 1);
     sup.resume(&odd, bench.world.now);
     sup.handle(bench.world.now, Event::Start, &mut Vec::new());
