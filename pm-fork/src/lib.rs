@@ -21,8 +21,9 @@ mod options;
 pub mod pm;
 mod request;
 
-use apps::{flush, saved, scale, signals, stdin_fifo, stop};
-use launch::parent::{self, Patience};
+use apps::{flush, saved, scale, signals, start_order, stdin_fifo, stop};
+use launch::parent;
+use launch::patience::Patience;
 use request::{Act, Request};
 
 /// Runs the tool; the arguments are those after the program's name.
@@ -40,7 +41,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         apps::home()?.check_ours()?;
     }
     match request {
-        Request::Chain(service) => parent::start(*service, &patience),
+        Request::Chain(service) => {
+            start_order::check_chain(&service.start)?;
+            parent::start(*service, &patience)
+        }
         Request::Described(asked) => described::run(&asked, &patience),
         Request::Known(act, names) => known(&act, &names, &patience),
     }

@@ -8,14 +8,14 @@ use pm_common::app::home::{Start, check_name, directory_name};
 use pm_common::cli::options::{self, Parsed};
 use pm_common::cli::report::{Failure, reason};
 use pm_common::cli::tables::PM_FORK;
+use pm_common::policy::app_order::{After, Stage};
 use pm_common::policy::exit::signal_number;
-use pm_common::policy::time::Span;
 use pm_common::sys::listen_fds;
 
 use crate::apps;
 use crate::apps::scale::Scale;
 use crate::apps::signals::Signal;
-use crate::launch::parent::{Patience, Until};
+use crate::launch::patience::{Patience, Until};
 use crate::launch::service::{self, Service};
 use crate::request::{Act, Again, Description, Request};
 
@@ -61,18 +61,6 @@ pub(crate) fn parse(parsed: Parsed) -> Result<(Request, Patience), Failure> {
     Ok((given.request(parsed.rest)?, patience))
 }
 
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            until: Until::Ready,
-            timeout: Span::secs(30),
-            text: "30s".to_owned(),
-            asked: false,
-            not_done: String::new(),
-        }
-    }
-}
-
 fn until(option: &str, value: &OsString) -> Result<Until, Failure> {
     match value.to_str() {
         Some("ready") => Ok(Until::Ready),
@@ -95,6 +83,7 @@ impl Given {
             }
             "name" => self.start.name = name(text()?)?,
             "namespace" => self.start.namespace = text()?,
+            "after" => self.start.after.push(After { app: name(directory_name(&text()?))?, stage: Stage::Ready }),
             "file" => self.described.file = Some(PathBuf::from(value)),
             "only" => self.described.only.extend(crate::described::names(&text()?)),
             "env" => self.described.env_name = Some(text()?),
@@ -109,7 +98,7 @@ impl Given {
             _ => self.ambiguous |= self.act.replace(act(option, value)?).is_some(),
         }
         match option {
-            "cwd" | "out" | "err" | "name" | "namespace" => self.of_chain = Some(option),
+            "cwd" | "out" | "err" | "name" | "namespace" | "after" => self.of_chain = Some(option),
             "file" | "only" | "env" | "set" | "update" | "dry-run" | "force" => self.of_description = true,
             _ => {}
         }
@@ -123,8 +112,9 @@ impl Given {
         let act = self.act.take().map(|act| self.completed(act));
         self.check_left()?;
         if let (Some(option), true) = (self.of_chain, self.of_description || act.is_some()) {
+            let field = if option == "after" { "depends_on" } else { option };
             return Err(Failure::own(format!(
-                "--{option} is for a CHAIN; with a description it is a field: --set {option}=..."
+                "--{option} is for a CHAIN; with a description it is a field: --set {field}=..."
             )));
         }
         match act {
@@ -280,6 +270,8 @@ mod tests {
             "--flush",
             "--keep a",
             "-f x --name y",
+            "-f x --after y",
+            "--after . true",
             "-f x y",
             "-f x --again y",
             "--only a",
@@ -294,6 +286,8 @@ mod tests {
     #[test]
     fn each_way_to_ask_is_understood() {
         assert!(matches!(asked("--wait=none --name x true"), Ok(Request::Chain(s)) if s.start.name == "x"));
+        assert!(matches!(asked("--after db --after a/b true"), Ok(Request::Chain(s))
+            if s.start.after.iter().map(|one| one.app.as_str()).eq(["db", "a-b"])));
         assert!(
             matches!(asked("-f x --only a,b --only c"), Ok(Request::Described(d)) if d.only == ["a", "b", "a,b", "c"])
         );

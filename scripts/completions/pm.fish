@@ -8,6 +8,7 @@ pm-fork	BEHIND	.	.	CHAIN	Becomes a background service with a name and log files,
 pm-fork	--name	.	NAME	.	the app\'s name [after the first file in CHAIN]
 pm-fork	--namespace	.	NAME	.	its group of apps [default]
 pm-fork	--cwd	.	DIR	.	the directory to run in [this one]
+pm-fork	--after	.	APP	.	start once APP is ready, end before it; repeatable
 pm-fork	--out	.	FILE	.	append stdout to FILE [out.log of the app]
 pm-fork	--err	.	FILE	.	append stderr to FILE [err.log of the app]
 pm-fork	--wait	.	ready|started|none	.	return when it is ready, started; none: at once [ready]
@@ -166,6 +167,7 @@ pm start	--log-type	.	json	.	each line is an object
 pm start	--log-date-format	.	F	.	as --time; its format is RFC 3339
 pm start	--filter-env	.	PART	.	no variable with it in its name
 pm start	--source-map-support	.	.	.	Node\'s --enable-source-maps
+pm start	--after	.	APP	.	start once APP is ready, end before it
 pm start	--no-autostart	.	.	.	write it down, start nothing
 pm start	--no-treekill	.	.	.	the signal goes to the program alone
 pm start	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
@@ -223,6 +225,7 @@ pm runtime	--log-type	.	json	.	each line is an object
 pm runtime	--log-date-format	.	F	.	as --time; its format is RFC 3339
 pm runtime	--filter-env	.	PART	.	no variable with it in its name
 pm runtime	--source-map-support	.	.	.	Node\'s --enable-source-maps
+pm runtime	--after	.	APP	.	start once APP is ready, end before it
 pm runtime	--no-autostart	.	.	.	write it down, start nothing
 pm runtime	--no-treekill	.	.	.	the signal goes to the program alone
 pm runtime	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
@@ -289,6 +292,7 @@ pm restart	--log-type	.	json	.	each line is an object
 pm restart	--log-date-format	.	F	.	as --time; its format is RFC 3339
 pm restart	--filter-env	.	PART	.	no variable with it in its name
 pm restart	--source-map-support	.	.	.	Node\'s --enable-source-maps
+pm restart	--after	.	APP	.	start once APP is ready, end before it
 pm restart	--no-autostart	.	.	.	write it down, start nothing
 pm restart	--no-treekill	.	.	.	the signal goes to the program alone
 pm restart	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it
@@ -350,6 +354,7 @@ pm reload	--log-type	.	json	.	each line is an object
 pm reload	--log-date-format	.	F	.	as --time; its format is RFC 3339
 pm reload	--filter-env	.	PART	.	no variable with it in its name
 pm reload	--source-map-support	.	.	.	Node\'s --enable-source-maps
+pm reload	--after	.	APP	.	start once APP is ready, end before it
 pm reload	--no-autostart	.	.	.	write it down, start nothing
 pm reload	--no-treekill	.	.	.	the signal goes to the program alone
 pm reload	--pid	-p	FILE	.	a warning: ~/.pm/APP/pid is it

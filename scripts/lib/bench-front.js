@@ -1,4 +1,4 @@
-// Measures what a person types: `pm` beside `pm2` and s6 (list, start, stop), and what stays resident for it.
+// Measures what a person types: `pm` beside `pm2` and s6 (list, start, stop, ten apps at once), and what stays resident for it.
 'use strict'
 const fs = require('fs')
 const path = require('path')
@@ -31,6 +31,7 @@ const pm = (temp) => {
     jlist: [bin, 'jlist'],
     start: ['sh', '-c', `exec "${bin}" start "${pid}" --name one`],
     stop: [bin, 'stop', 'one'],
+    file: (file) => [bin, 'start', file],
     remove: [bin, 'delete', 'all'],
     residents: () => unique(output(['pm-stat'], env).split('\n').filter(Boolean).map((line) => JSON.parse(line).supervisor_pid)),
     end: () => spawnSync(bin, ['delete', 'all'], { env, stdio: 'ignore' }),
@@ -53,6 +54,7 @@ const pm2 = (temp) => {
     jlist: [bin, 'jlist'],
     start: [bin, 'start', pid, '--name', 'one'],
     stop: [bin, 'stop', 'one'],
+    file: (file) => [bin, 'start', file],
     remove: [bin, 'delete', 'all'],
     residents: () => unique([Number(fs.readFileSync(path.join(home, 'pm2.pid'), 'utf8'))]),
     end: () => spawnSync(bin, ['kill'], { env, stdio: 'ignore' }),
@@ -120,6 +122,26 @@ const serving = async (name, front, note, times) => {
   }
 }
 
+// From the start of a file with ten apps until each of them answers; and until the command is back.
+const tenServing = async (name, front, note, temp, times) => {
+  const file = path.join(temp, 'ten.json')
+  for (let i = 0; i < times; i++) {
+    const ports = []
+    while (ports.length < 10) ports.push(await lib.freePort())
+    const apps = ports.map((port, at) => ({ name: `ten-${at}`, script: pid, env: { PORT: String(port) } }))
+    fs.writeFileSync(file, JSON.stringify({ apps }))
+    const start = now()
+    const child = spawn(front.file(file)[0], front.file(file).slice(1), { env: front.env, stdio: 'ignore' })
+    const ended = new Promise((resolve) => child.on('close', resolve))
+    // One port after the other: who measures shall not keep both cores busy.
+    for (const port of ports) await lib.firstAnswer(port)
+    note('start of ten apps until all serve, ms', name, now() - start)
+    await ended
+    note('start of ten apps until it is back, ms', name, now() - start)
+    timed(front.remove, front.env)
+  }
+}
+
 const listing = (name, front, note, count, times) => {
   note(`start of ${count} workers, ms`, name, front.crowd(count))
   for (const verb of ['list', 'jlist'].filter((verb) => front[verb])) {
@@ -155,6 +177,7 @@ const run = async ({ note, temp, has, quick }) => {
           front.prepare()
         }
         if (count === 1) await serving(name, front, note, times)
+        if (count === 1 && front.file) await tenServing(name, front, note, temp, times)
         listing(name, front, note, count, count > 100 ? 5 : times)
       } finally {
         await front.end()

@@ -156,10 +156,19 @@ impl Front {
     #[must_use]
     #[track_caller]
     pub fn list(&self) -> Vec<String> {
+        // As in PM2, a cluster that is stopped has an item for each worker that it had.
+        let first = |item: &&Value| {
+            let runs = item["pid"].as_u64() != Some(0) || item["pm2_env"]["status"] != "stopped";
+            runs || item["pm2_env"]["NODE_APP_INSTANCE"].as_u64().unwrap_or(0) == 0
+        };
         let word =
             |item: &Value, pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or("?").to_owned();
-        let mut list: Vec<_> =
-            self.jlist().iter().map(|i| format!("{}:{}", word(i, "/name"), word(i, "/pm2_env/status"))).collect();
+        let mut list: Vec<_> = self
+            .jlist()
+            .iter()
+            .filter(first)
+            .map(|i| format!("{}:{}", word(i, "/name"), word(i, "/pm2_env/status")))
+            .collect();
         list.sort_unstable();
         list
     }

@@ -29,6 +29,7 @@ pub static PM_FORK: Tool = Tool {
         opt("name", "NAME", "the app's name [after the first file in CHAIN]"),
         opt("namespace", "NAME", "its group of apps [default]").rare(),
         opt("cwd", "DIR", "the directory to run in [this one]"),
+        opt("after", "APP", "start once APP is ready, end before it; repeatable").rare(),
         opt("out", "FILE", "append stdout to FILE [out.log of the app]"),
         opt("err", "FILE", "append stderr to FILE [err.log of the app]"),
         opt("wait", "WHAT", "return when it is ready, started; none: at once [ready]").one_of("ready|started|none"),

@@ -3,11 +3,13 @@
 //! `rules` is what a person asked for: which ends restart and how soon, memory, grace, how long a drain and a stop may take.
 //! `supervisor` decides by them; `slot`, `worker`, `states`, `end_reason`, `exit`, `listening` and `time` are its values, `record` what
 //! it has to say. Rules of their own: `baseline` (where a next worker must listen, of what was `opened`), `hook_event`, `intensity`,
-//! `lag`, `oom`, `trusted_sender` (who is heard), `watchdog`, `steering` (which worker gets a connection).
+//! `lag`, `oom`, `trusted_sender` (who is heard), `watchdog`, `steering` (which worker gets a connection),
+//! `app_order` (which of several apps starts first).
 
 #[macro_use]
 mod word_enum;
 
+pub mod app_order;
 mod baseline;
 mod end_reason;
 pub mod exit;

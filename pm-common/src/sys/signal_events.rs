@@ -137,6 +137,12 @@ impl HeldBack {
         Ok(())
     }
 
+    /// Whether one has come meanwhile.
+    #[must_use]
+    pub fn has_come(&self) -> bool {
+        CAME.load(Ordering::SeqCst) != 0
+    }
+
     /// From now on each does what it does to a program that handles none; the one that came meanwhile, if one did.
     pub fn end(&self) -> Option<Signal> {
         interrupt_message::HELD_BACK.store(false, Ordering::SeqCst);

@@ -17,6 +17,7 @@ pub(crate) mod flush;
 pub(crate) mod saved;
 pub(crate) mod scale;
 pub(crate) mod signals;
+pub(crate) mod start_order;
 pub(crate) mod stdin_fifo;
 pub(crate) mod stop;
 

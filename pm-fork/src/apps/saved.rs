@@ -1,15 +1,15 @@
 //! Apps that are written down: `--save`, `-f` of what that wrote, `--again`.
 
-use pm_common::app::home::{self, Folder, Home, Start};
+use pm_common::app::home::{self, Folder, Home, Start, WORKERS};
 use pm_common::app::status::Told;
 use pm_common::cli::report::{self, Failure, OrFail as _};
 use serde_json::{Value, json};
 
 use crate::apps::{self, known, write_down};
 use crate::described::config_file::{self, Saved};
-use crate::launch::parent::{self, Patience};
-use crate::launch::service::{self, Service, WORKERS};
-use crate::launch::stop_first::{self, Ready};
+use crate::launch::batch::Batch;
+use crate::launch::patience::Patience;
+use crate::launch::service::{self, Service};
 use crate::request::{Again, Description};
 
 /// Starts apps as they were started before; one that cannot be does not stop the others.
@@ -17,28 +17,41 @@ use crate::request::{Again, Description};
 /// # Errors
 /// 125: there is no place for apps.
 pub(crate) fn again(names: &[String], how: &Again, patience: &Patience) -> Result<u8, Failure> {
+    let mut batch = Batch::default();
+    prepare_again(names, how, &mut batch)?;
+    batch.start(patience)
+}
+
+/// Starts a stopped app as it was started before, with the number of workers that was asked for since.
+///
+/// # Errors
+/// As [`again`].
+pub(crate) fn start_again(name: &str) -> Result<u8, Failure> {
+    again(&[name.to_owned()], &Again::default(), &Patience::default())
+}
+
+/// Adds apps to what is to be started, as they were started before.
+///
+/// # Errors
+/// 125: there is no place for apps.
+pub(crate) fn prepare_again(names: &[String], how: &Again, batch: &mut Batch) -> Result<(), Failure> {
     let home = apps::home()?;
-    let (mut services, mut failed) = (Vec::new(), false);
     for name in names {
         match known(&home, name) {
             Ok(mut start) => {
                 if how.update_env {
                     start.env = service::inherited();
                 }
+                let services = if how.restart { &mut batch.anew } else { &mut batch.fresh };
                 services.push(as_before(start));
             }
             Err(failure) => {
-                failed = true;
+                batch.failed = true;
                 report::fatal(failure, &[]);
             }
         }
     }
-    let ready = match how.restart {
-        true => stop_first::stop_first(&home, services, &[]),
-        false => Ready::all(services),
-    };
-    let code = parent::summary(&parent::start_all(&ready, patience)?);
-    Ok(if failed || ready.failed { 1 } else { code })
+    Ok(())
 }
 
 /// The service of an app that is started as it was before.
@@ -181,11 +194,11 @@ fn saved(home: &Home, start: &Start) -> Value {
     line
 }
 
-/// Brings saved apps back: those that ran are started, the others written down. What runs already is left alone.
+/// Brings saved apps back: those that ran are to be started, the others are written down. What runs already is left alone.
 ///
 /// # Errors
 /// 125: there is no place for apps, or fields are to be set.
-pub(crate) fn run(asked: &Description, saved: Vec<Saved>, patience: &Patience) -> Result<u8, Failure> {
+pub(crate) fn prepare(asked: &Description, saved: Vec<Saved>, batch: &mut Batch) -> Result<(), Failure> {
     if asked.update || asked.restart || !asked.sets.is_empty() || asked.env_name.is_some() {
         return Err(Failure::own(
             "saved apps come back as they were: --set, --env, --update and --restart are for descriptions",
@@ -193,19 +206,17 @@ pub(crate) fn run(asked: &Description, saved: Vec<Saved>, patience: &Patience) -
     }
     let home = apps::home()?;
     let wanted = |app: &Saved| asked.only.is_empty() || asked.only.contains(&app.start.name);
-    let (mut services, mut failed) = (Vec::new(), false);
     for app in saved.into_iter().filter(wanted) {
         if asked.dry_run {
             report::print(&format!("{}\n", app.start.to_json()))?;
         } else if home.dir(&app.start.name).is_some_and(|dir| home::holder(&dir).is_ok_and(|h| h.is_some())) {
             report::info(format_args!("app '{}' is running, and left as it is", app.start.name));
-        } else if let Err(failure) = bring_back(&home, app, &mut services) {
-            failed = true;
+        } else if let Err(failure) = bring_back(&home, app, &mut batch.fresh) {
+            batch.failed = true;
             report::fatal(failure, &[]);
         }
     }
-    let code = parent::summary(&parent::start_all(&Ready::all(services), patience)?);
-    Ok(if failed { 1 } else { code })
+    Ok(())
 }
 
 fn bring_back(home: &Home, app: Saved, services: &mut Vec<Service>) -> Result<(), Failure> {
@@ -219,7 +230,7 @@ fn bring_back(home: &Home, app: Saved, services: &mut Vec<Service>) -> Result<()
         written.or_fail(|| format!("app '{}': cannot write {}", start.name, dir.join(WORKERS).display()))?;
     }
     if online {
-        services.push(Service { start, described, keep_workers: true, ..Service::default() });
+        services.push(Service { start, described, keep_workers: true, brought_back: true, ..Service::default() });
     }
     Ok(())
 }

@@ -7,10 +7,10 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use nix::libc::{SIGTTIN, SIGTTOU};
-use pm_common::app::home::{self, Home, Mode, Start, Turns};
+use pm_common::app::home::{self, Home, Mode, Start, Turns, WORKERS};
 use pm_common::app::status::{self, SupervisorState};
 use pm_common::app::wait::hopeless::suspended;
-use pm_common::app::wait::{Goal, Patience, Sight, Silence, Teller, Watch};
+use pm_common::app::wait::{Goal, Sight, Silence, Teller, Watch, hopeless};
 use pm_common::cli::options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::cli::shell;
@@ -21,9 +21,9 @@ use pm_common::sys::clock;
 use pm_stat::Wait;
 use serde_json::Value;
 
-use crate::apps::known_dir;
 use crate::apps::signals::{self, Signal};
-use crate::launch::service::{WORKERS, workers_asked_for};
+use crate::apps::{known_dir, saved, stop};
+use crate::launch::service::workers_asked_for;
 
 /// How long a supervisor may take to say how many workers there are: it is being started, or stopped.
 const COUNTED_IN: Span = Span::secs(30);
@@ -52,14 +52,14 @@ impl Scale {
         scale.ok_or_else(|| options::bad(option, value, "expected a number, such as 4, +1 or -1"))
     }
 
-    /// The workers that there shall be where there are `now`; `None`: there would be none.
+    /// The workers that there shall be where there are `now`; `None`: there would be none, and nobody asked for that.
     const fn from(self, now: u32) -> Option<u32> {
-        let wanted = match self {
-            Self::To(count) => count,
-            Self::More(more) => now.saturating_add(more),
-            Self::Fewer(fewer) => now.saturating_sub(fewer),
-        };
-        if wanted == 0 { None } else { Some(wanted) }
+        match self {
+            Self::To(count) => Some(count),
+            Self::More(more) => Some(now.saturating_add(more)),
+            Self::Fewer(fewer) if fewer >= now => None,
+            Self::Fewer(fewer) => Some(now - fewer),
+        }
     }
 }
 
@@ -102,23 +102,56 @@ pub(crate) fn scale(home: &Home, name: &str, by: Scale) -> Result<(), Failure> {
     let dir = known_dir(home, name)?;
     let turns = Turns::new(home).or_fail(|| format!("app '{name}': cannot wait for its turn"))?;
     turns.take(name).or_fail(|| format!("app '{name}': cannot wait for its turn"))?;
-    let none = || Failure::with_code(1, format!("'{name}' would have no workers: to have none, stop it"));
+    let none = || Failure::with_code(1, format!("'{name}' would have no workers: to have none, scale it to 0"));
     let now = count(&dir, name)?;
     let from = now.map_or_else(|| stopped(&dir, name, by), Ok)?;
     let wanted = by.from(from).ok_or_else(none)?;
     check_sticky(&dir, name, wanted)?;
-    if let Some(now) = now {
-        walk(home, name, now, wanted)?;
+    match now {
+        Some(_) if wanted == 0 => to_none(home, name)?,
+        Some(now) => walk(home, name, now, wanted)?,
+        None => {}
     }
-    home::replace_file(&dir, WORKERS, format!("{wanted}\n").as_bytes()).or_fail(|| {
+    let comes_back = now.is_none() && wanted > 0 && has_none(&dir);
+    write(&dir, name, wanted, now.is_some())?;
+    if comes_back { from_none(name) } else { Ok(()) }
+}
+
+/// Writes down the number for the next start.
+fn write(dir: &Path, name: &str, wanted: u32, runs: bool) -> Result<(), Failure> {
+    home::replace_file(dir, WORKERS, format!("{wanted}\n").as_bytes()).or_fail(|| {
         let file = dir.join(WORKERS);
-        let done = if now.is_some() {
+        let done = if runs {
             format!("'{name}' has {}, but only until its next start", counted(wanted))
         } else {
             format!("app '{name}'")
         };
         format!("{done}: cannot write {}", file.display())
     })
+}
+
+/// Ends an app, which stays known: the next number starts it again.
+fn to_none(home: &Home, name: &str) -> Result<(), Failure> {
+    let failed = stop::stop(home, &[name.to_owned()], None).into_values().max();
+    if let Some(code) = failed {
+        return Err(Failure::with_code(code, ""));
+    }
+    let typed = shell::quoted(name);
+    report::info(format_args!("'{name}' has no workers, and is stopped; pm scale {typed} N starts it with N"));
+    Ok(())
+}
+
+/// Whether the app is stopped because it was scaled to none.
+fn has_none(dir: &Path) -> bool {
+    home::read_file(dir, WORKERS, 100).is_ok_and(|text| text.trim_ascii() == b"0")
+}
+
+/// Starts the app that had none.
+fn from_none(name: &str) -> Result<(), Failure> {
+    match saved::start_again(name)? {
+        0 => Ok(()),
+        code => Err(Failure::with_code(code, "")),
+    }
 }
 
 /// More workers than clients can stay with are refused: the next start would be, too.
@@ -151,7 +184,7 @@ fn count(dir: &Path, name: &str) -> Result<Option<u32>, Failure> {
     let mode = Start::read(dir).ok().flatten().map(|start| start.mode);
     let mut watch = Watch::new(dir).or_fail(doing)?;
     let (deadline, mut teller) = (clock::now() + COUNTED_IN, Teller::new());
-    let mut patience = Patience::new(Goal::Ready, clock::now());
+    let mut patience = hopeless::Patience::new(Goal::Ready, clock::now());
     let mut silence = Silence::new(dir, clock::now());
     let failed = |code, why: &str| Err(Failure::with_code(code, format!("'{name}' {why}")));
     loop {
@@ -242,7 +275,8 @@ mod tests {
         assert_eq!(["4", "+2", "-3"].map(parse), [Scale::To(4), Scale::More(2), Scale::Fewer(3)].map(Some));
         assert_eq!(["", "x", "+", "-", "--1", "+-1", "1.5", "99999999999"].map(parse), [None; 8]);
         assert_eq!([Scale::To(4), Scale::More(2), Scale::Fewer(1)].map(|by| by.from(2)), [Some(4), Some(4), Some(1)]);
-        assert_eq!([Scale::To(0), Scale::Fewer(2), Scale::Fewer(9)].map(|by| by.from(2)), [None; 3]);
+        assert_eq!([Scale::Fewer(2), Scale::Fewer(9)].map(|by| by.from(2)), [None; 2]);
+        assert_eq!(Scale::To(0).from(2), Some(0));
     }
 
     /// A supervisor in this state, with three workers wanted; `above` another one.

@@ -1,4 +1,5 @@
-//! `--stop`, and what `--restart` does first: apps end, all at once, and nothing of them is left.
+//! `--stop`, and what `--restart` does first: apps end, all at once but for those that others start after, and nothing of them is
+//! left.
 //!
 //! TERM goes to the outermost process, and SIGCONT behind it to whoever is suspended, as systemd does: else nothing would
 //! happen, for ever. How long a stop may take is the supervisor's business; that it takes longer is said.
@@ -16,6 +17,7 @@ use pm_common::app::wait::Teller;
 use pm_common::cli::policy_options;
 use pm_common::cli::report::{self, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::kernel::procfs;
+use pm_common::policy::app_order::{AppOrder, AppTurn, Stage};
 use pm_common::policy::exit::signal_name;
 use pm_common::policy::record::KILLED;
 use pm_common::policy::rules::Rules;
@@ -24,7 +26,7 @@ use pm_common::supervise::err_log::ErrLog;
 use pm_common::sys::{clock, pidfd, process};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::apps;
+use crate::apps::{self, start_order};
 
 /// What a stop may take beyond the grace: the processes between the links, a loaded machine.
 const SLACK: Span = Span::secs(10);
@@ -62,22 +64,32 @@ pub(crate) fn stop(home: &Home, names: &[String], timeout: Option<Span>) -> BTre
 fn stop_supervised(home: &Home, names: &[String], timeout: Option<Span>) -> BTreeMap<String, u8> {
     let mut failed = BTreeMap::new();
     let mut stopping = Vec::new();
-    for name in names {
-        match Stopping::begin(home, name) {
-            Ok(one) => stopping.extend(one),
-            Err(failure) => fail(&mut failed, name, &failure),
-        }
-    }
+    let after = |name: &String| (name.clone(), start_order::of_known(home.path(), name));
+    let mut order = AppOrder::backwards(&names.iter().map(after).collect::<Vec<_>>());
     let deadline = timeout.map(|span| clock::now() + span);
     let mut teller = Teller::new();
     loop {
-        stopping.retain_mut(|one| match one.look(home, deadline) {
-            Ok(goes_on) => goes_on,
-            Err(failure) => {
+        stopping.retain_mut(|one: &mut Stopping| {
+            let goes_on = one.look(home, deadline).unwrap_or_else(|failure| {
                 fail(&mut failed, &one.name, &failure);
                 false
+            });
+            if !goes_on {
+                order.reached(&one.name, Stage::Ready);
             }
+            goes_on
         });
+        // Those that others start after are told once these have ended.
+        while let Some(AppTurn { app, .. }) = order.take() {
+            match Stopping::begin(home, &app) {
+                Ok(Some(one)) => stopping.push(one),
+                Ok(None) => order.reached(&app, Stage::Ready),
+                Err(failure) => {
+                    fail(&mut failed, &app, &failure);
+                    order.failed(&app);
+                }
+            }
+        }
         if stopping.is_empty() {
             return failed;
         }

@@ -33,7 +33,10 @@ pub(crate) fn with_fields(
         }
     }
     match failed {
-        0 => Ok(Planned { plans, context: context(asked, &Value::Null)?, failed }),
+        0 => {
+            let context = context(asked, &Value::Null)?;
+            Planned { plans, context, failed, broken: Vec::new(), in_file: Vec::new() }.in_order()
+        }
         _ => Err(Failure::with_code(1, "")),
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod config_file;
 pub(crate) mod known;
+mod order;
 pub(crate) mod update;
 
 use std::path::{Path, PathBuf};
@@ -13,10 +14,11 @@ use serde_json::{Map, Value, json};
 use crate::apps::{self, saved};
 use crate::described::config_file::Contents;
 use crate::ecosystem::{self, Context, Plan, RealMachine};
+use crate::launch::batch::{Batch, park};
 use crate::launch::in_front::{self, LineForm};
-use crate::launch::parent::{self, Patience};
+use crate::launch::parent::summary;
+use crate::launch::patience::Patience;
 use crate::launch::service::{self, Service};
-use crate::launch::stop_first;
 use crate::request::Description;
 
 /// Starts what is described, or says what that would be.
@@ -30,16 +32,27 @@ pub(crate) fn run(asked: &Description, patience: &Patience) -> Result<u8, Failur
 /// Does what was asked for with what was read.
 ///
 /// # Errors
-/// 125: it holds none of the apps that are asked for.
+/// 125: it holds none of the apps that are asked for, or their order is a circle.
 pub(crate) fn apply(asked: &Description, contents: Contents, patience: &Patience) -> Result<u8, Failure> {
+    let mut batch = Batch::default();
+    let code = prepare(asked, contents, &mut batch)?;
+    Ok(summary(&[code, batch.start(patience)?]))
+}
+
+/// Adds what is to be started to the others; or does at once what is no start, whose code that is.
+///
+/// # Errors
+/// As [`apply`].
+pub(crate) fn prepare(asked: &Description, contents: Contents, batch: &mut Batch) -> Result<u8, Failure> {
     match contents {
-        Contents::Saved(saved) => saved::run(asked, saved, patience),
+        Contents::Saved(saved) => saved::prepare(asked, saved, batch)?,
         Contents::Described(apps, deploy) => {
-            let planned = Planned::of(asked, &apps, &deploy)?;
-            let code = planned.act(asked, patience)?;
-            Ok(if planned.failed > 0 { 1 } else { code })
+            let planned = Planned::of(asked, &apps, &deploy)?.in_order()?;
+            batch.failed |= planned.failed > 0;
+            return planned.act(asked, batch);
         }
     }
+    Ok(0)
 }
 
 /// Reads what is asked for: the file, or the fields alone.
@@ -60,6 +73,10 @@ pub(crate) struct Planned {
     pub(crate) context: Context,
     /// How many come to nothing, which was said.
     pub(crate) failed: u32,
+    /// Names of those that come to nothing, as far as they have one.
+    broken: Vec<String>,
+    /// The apps of the file, by the name that it gives them and the name that this comes to.
+    in_file: Vec<(String, String)>,
 }
 
 impl Planned {
@@ -69,9 +86,10 @@ impl Planned {
     /// 125: there is none.
     pub(crate) fn of(asked: &Description, apps: &[Value], deploy: &Value) -> Result<Self, Failure> {
         let context = context(asked, deploy)?;
-        let mut failed = 0;
-        let plans = plans(asked, apps, &context, &mut failed)?;
-        Ok(Self { plans, context, failed })
+        let mut planned = Self { context, plans: Vec::new(), failed: 0, broken: Vec::new(), in_file: Vec::new() };
+        planned.read(asked, apps)?;
+        planned.resolve();
+        Ok(planned)
     }
 
     /// Says which of them have nothing for the environment that was chosen.
@@ -79,7 +97,7 @@ impl Planned {
         ecosystem::no_env(&self.plans, &self.context).iter().for_each(report::warning);
     }
 
-    fn act(&self, asked: &Description, patience: &Patience) -> Result<u8, Failure> {
+    fn act(&self, asked: &Description, batch: &mut Batch) -> Result<u8, Failure> {
         self.warn_of_env();
         if asked.dry_run {
             let lines: String = self.plans.iter().map(|plan| format!("{}\n", dry(plan))).collect();
@@ -88,15 +106,8 @@ impl Planned {
         if asked.update {
             return update::run(&self.plans);
         }
-        self.start(|_| true, asked, patience)
-    }
-
-    /// The services of those that are wanted, and the plans that are not to be started; what is ignored is said.
-    fn services(&self, wanted: impl Fn(&Plan) -> bool, asked: &Description) -> (Vec<Service>, Vec<&Plan>) {
-        let plans: Vec<&Plan> = self.plans.iter().filter(|plan| wanted(plan)).collect();
-        plans.iter().for_each(|plan| warn(plan));
-        let services = plans.iter().filter_map(|plan| service(plan, &self.context, asked)).collect();
-        (services, plans.into_iter().filter(|plan| !plan.autostart).collect())
+        self.prepare(|_| true, asked, batch);
+        Ok(0)
     }
 
     /// Runs them all in front of this process; comes back when all have ended.
@@ -104,12 +115,29 @@ impl Planned {
     /// # Errors
     /// 125: there is no place for apps, or one could not be written down.
     pub(crate) fn run_in_front(&self, asked: &Description, form: LineForm) -> Result<u8, Failure> {
-        let (services, parking) = self.services(|_| true, asked);
-        if !park(&parking) {
+        let mut batch = Batch::default();
+        self.prepare(|_| true, asked, &mut batch);
+        if !park(batch.parked.iter().map(|(start, _)| start)) {
             return Ok(1);
         }
-        let stopped: Vec<&str> = parking.iter().map(|plan| plan.start.name.as_str()).collect();
-        in_front::run(services, &stopped, form)
+        let stopped: Vec<&str> = batch.parked.iter().map(|(start, _)| start.name.as_str()).collect();
+        in_front::run(batch.fresh, &stopped, form)
+    }
+
+    /// Adds those that are wanted to what is to be started; what of them is ignored is said.
+    pub(crate) fn prepare(&self, wanted: impl Fn(&Plan) -> bool, asked: &Description, batch: &mut Batch) {
+        for plan in self.plans.iter().filter(|plan| wanted(plan)) {
+            warn(plan);
+            for one in plan.start.after.iter().filter(|one| self.is_left_out(&one.app)) {
+                let (name, before) = (plan.start.called(), &one.app);
+                report::info(format_args!("app '{name}' starts after '{before}', which is left out of this start"));
+            }
+            match service(plan, &self.context, asked) {
+                None => batch.parked.push((plan.start.clone(), asked.restart)),
+                Some(service) if asked.restart => batch.anew.push(service),
+                Some(service) => batch.fresh.push(service),
+            }
+        }
     }
 
     /// Starts those that are wanted; with `--restart` what runs of them is stopped first.
@@ -122,15 +150,9 @@ impl Planned {
         asked: &Description,
         patience: &Patience,
     ) -> Result<u8, Failure> {
-        let (services, parking) = self.services(wanted, asked);
-        let names: Vec<&str> = parking.iter().map(|plan| plan.start.name.as_str()).collect();
-        let ready = match asked.restart {
-            true => stop_first::stop_first(&apps::home()?, services, &names),
-            false => stop_first::Ready::all(services),
-        };
-        let parked = park(&parking);
-        let codes = parent::start_all(&ready, patience)?;
-        Ok(if parked && !ready.failed { parent::summary(&codes) } else { 1 })
+        let mut batch = Batch::default();
+        self.prepare(wanted, asked, &mut batch);
+        batch.start(patience)
     }
 }
 
@@ -154,36 +176,49 @@ fn context(asked: &Description, deploy: &Value) -> Result<Context, Failure> {
     })
 }
 
-/// The plans for the apps that are asked for; one that fails is said and counted.
-fn plans(asked: &Description, apps: &[Value], context: &Context, failed: &mut u32) -> Result<Vec<Plan>, Failure> {
-    let machine = RealMachine::new(std::env::var_os("PATH"));
-    let (mut plans, mut known): (Vec<Plan>, Vec<String>) = (Vec::new(), Vec::new());
-    for app in apps {
-        match select(asked, app, context, &machine) {
-            Ok((plan, false)) if known.contains(&plan.start.name) => {}
-            Ok((plan, false)) => known.push(plan.start.name),
-            Ok((plan, true)) => match taken(&plan, &plans, context) {
-                Some(why) => fail(failed, &format!("'{}'", plan.start.called()), &why),
-                None => plans.push(plan),
-            },
-            // Who asks for others does not want to hear of it.
-            Err(_) if !asked.only.is_empty() && !asked.only.iter().any(|name| name == given_name(&[], app)) => {}
-            Err(why) => {
-                // A word misspelt may be why another is missing.
-                for warning in ecosystem::normalise(app).map(|(_, warnings)| warnings).unwrap_or_default() {
-                    report::warning(format_args!("app '{}': {warning}", given_name(&asked.sets, app)));
+impl Planned {
+    /// Makes the plans for the apps that are asked for; one that fails is said and counted.
+    fn read(&mut self, asked: &Description, apps: &[Value]) -> Result<(), Failure> {
+        let machine = RealMachine::new(std::env::var_os("PATH"));
+        for app in apps {
+            let given = given_name(&[], app);
+            let selected = select(asked, app, &self.context, &machine);
+            if let Ok((plan, _)) = &selected {
+                self.in_file.push((given.to_owned(), plan.start.name.clone()));
+            }
+            match selected {
+                Ok((_, false)) => {}
+                Ok((plan, true)) => match taken(&plan, &self.plans, &self.context) {
+                    Some(why) => fail(&mut self.failed, &format!("'{}'", plan.start.called()), &why),
+                    None => self.plans.push(plan),
+                },
+                // Who asks for others does not want to hear of it.
+                Err(_) if !asked.only.is_empty() && !asked.only.iter().any(|name| name == given) => {}
+                Err(why) => {
+                    // A word misspelt may be why another is missing.
+                    for warning in ecosystem::normalise(app).map(|(_, warnings)| warnings).unwrap_or_default() {
+                        report::warning(format_args!("app '{}': {warning}", given_name(&asked.sets, app)));
+                    }
+                    fail(&mut self.failed, &format!("'{}'", given_name(&asked.sets, app)), &why);
+                    self.broken.push(home::directory_name(given));
                 }
-                fail(failed, &format!("'{}'", given_name(&asked.sets, app)), &why);
             }
         }
+        if self.plans.is_empty() && self.failed == 0 {
+            return Err(self.none(asked));
+        }
+        Ok(())
     }
-    if plans.is_empty() && *failed == 0 {
+
+    /// The failure where the file describes none that is asked for.
+    fn none(&self, asked: &Description) -> Failure {
         let file = asked.file.as_ref().map_or_else(|| "--set".into(), |file| file.display().to_string());
         let which = if asked.only.is_empty() { String::new() } else { format!(" called {}", asked.only.join(" or ")) };
+        let mut known: Vec<&str> = self.in_file.iter().map(|(_, name)| name.as_str()).collect();
+        known.dedup();
         let others = if known.is_empty() { String::new() } else { format!("; there are {}", known.join(", ")) };
-        return Err(Failure::own(format!("{file}: no app{which} is described{others}")));
+        Failure::own(format!("{file}: no app{which} is described{others}"))
     }
-    Ok(plans)
 }
 
 /// Why the plan cannot have its name: another app of the file has it, or one that is known has its directory.
@@ -314,19 +349,4 @@ fn rename_if_taken(start: &mut Start, context: &Context, force: bool) {
     }
     start.given_name = start.given_name.take().map(|given| given + number);
     start.name = name;
-}
-
-/// Writes down what is not to be started (`autostart: false`); false: one could not be.
-fn park(plans: &[&Plan]) -> bool {
-    let mut all = true;
-    for plan in plans {
-        match apps::write_down(plan.start.clone()) {
-            Ok(()) => report::info(format_args!("app '{}' is stopped, as autostart is false", plan.start.name)),
-            Err(failure) => {
-                all = false;
-                report::fatal(format_args!("app '{}': {failure}", plan.start.name), &[]);
-            }
-        }
-    }
-    all
 }

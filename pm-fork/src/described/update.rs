@@ -47,7 +47,7 @@ pub(crate) struct Change {
 }
 
 /// Fields that only our own files know of.
-const ON_PAPER: [&str; 3] = ["namespace", "autostart", "force"];
+const ON_PAPER: [&str; 4] = ["namespace", "autostart", "force", "depends_on"];
 
 /// Says of each plan what it changes, and writes what a reload reads.
 ///
@@ -105,7 +105,7 @@ pub(crate) fn update(plan: &Plan, home: &Home) -> Result<Change, Failure> {
         };
         written.or_fail(|| format!("cannot write {}", dir.join(home::START).display()))?;
         if changed.contains("instances") {
-            let _ = home::remove_file(&dir, service::WORKERS);
+            let _ = home::remove_file(&dir, home::WORKERS);
         }
     }
     Ok(Change { action, changed })

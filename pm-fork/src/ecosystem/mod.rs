@@ -5,7 +5,8 @@
 //! the chain. A field that we have nothing for is warned about by name, and the app is started without it; a value that
 //! means nothing is an error, and the app is not started.
 //! The groups: `program_fields` (script, interpreter, arguments), `policy_fields` (instances, readiness, restarts, memory), `env_fields` (of
-//! which `env_name` is `--env`, `dotenv` env_file), `log_fields`, `user_fields`, `watch_fields`, `hook_fields`.
+//! which `env_name` is `--env`, `dotenv` env_file), `log_fields`, `user_fields`, `watch_fields`, `hook_fields`,
+//! `order_fields`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub mod fields;
 mod hook_fields;
 mod log_fields;
 mod machine;
+mod order_fields;
 mod policy_fields;
 mod program_fields;
 mod user_fields;
@@ -100,7 +102,6 @@ pub fn plan(
     reader.unsupported();
     let program = program_fields::Program::of(&mut reader)?;
     let (name, given_name) = reader.name(&program)?;
-    let dir = context.home.join(&name);
     let logs = log_fields::Logs::of(&mut reader, &program.cwd)?;
     let account = user_fields::User::of(&reader)?;
     let mut rules = policy_fields::policy(&mut reader)?;
@@ -115,7 +116,7 @@ pub fn plan(
             app_env.push((key.clone(), value.clone()));
         }
     }
-    let env_file = ["--env-file".into(), dir.join(APP_ENV).into_os_string()];
+    let env_file = ["--env-file".into(), context.home.join(&name).join(APP_ENV).into_os_string()];
     let mut argv = logs.chain(machine);
     argv.push(machine.tool("pm-restart"));
     argv.extend(rules.into_iter().chain(cluster.of_restart()).map(OsString::from));
@@ -145,6 +146,7 @@ pub fn plan(
         command: program.command,
         config: context.config.clone(),
         app: Some(Value::Object(app)),
+        after: reader.after()?,
         ..Start::default()
     };
     let autostart = reader.bool("autostart")?.unwrap_or(true);

@@ -33,11 +33,13 @@ const SOAK: Span = Span::secs(1);
 const AFTER: Span = Span::millis(500);
 
 /// An app that is waited for.
-pub(super) struct Awaited<'a> {
-    pub(super) started: &'a Started,
+pub(super) struct Awaited {
+    pub(super) started: Started,
+    /// The name that it was to have.
+    pub(super) name: String,
     pub(super) pidfd: OwnedFd,
     pub(super) watch: Watch,
-    pub(super) decision: Decision<'a>,
+    pub(super) decision: Decision,
     /// What was seen last.
     pub(super) sight: Sight,
     /// Since when its workers are known to be ready and to serve nobody.
@@ -45,18 +47,30 @@ pub(super) struct Awaited<'a> {
     /// Until when they are watched.
     watched_until: Option<Mono>,
     warned: bool,
-    since: Mono,
+    pub(super) since: Mono,
 }
 
-impl<'a> Awaited<'a> {
+impl Awaited {
     /// # Errors
     /// The app's directory or its process cannot be watched.
-    pub(super) fn new(started: &'a Started) -> Result<Self, Failure> {
+    pub(super) fn new(started: Started, name: &str) -> Result<Self, Failure> {
         let watch = Watch::new(&started.dir).or_fail(|| format!("cannot watch {}", started.dir.display()))?;
         let pidfd = pidfd::open(started.pid).or_fail(|| format!("cannot watch process {}", started.pid))?;
         let decision = Decision::new(&started.name, Goal::Ready);
         let (sight, since) = (Sight::default(), clock::now());
-        Ok(Self { started, pidfd, watch, decision, sight, idle_since: None, watched_until: None, warned: false, since })
+        let name = name.to_owned();
+        Ok(Self {
+            started,
+            name,
+            pidfd,
+            watch,
+            decision,
+            sight,
+            idle_since: None,
+            watched_until: None,
+            warned: false,
+            since,
+        })
     }
 
     /// The code that its start comes to; `None`: wait on.
@@ -321,7 +335,7 @@ pub(crate) fn served(acting: Option<&SupervisorLine>, workers: &[&WorkerLine]) -
     }
 }
 
-fn ended_well(worker: &WorkerLine) -> bool {
+pub(super) fn ended_well(worker: &WorkerLine) -> bool {
     worker.last.as_ref().is_some_and(|last| last.ended == Some(Ended::Code(0)))
 }
 

@@ -1,6 +1,6 @@
 //! A service that runs, as the process that started it knows it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -32,14 +32,13 @@ impl Started {
         let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
         let log = |at, size| ErrLog::at(path(at), String::from_utf8_lossy(size).parse().unwrap_or(0));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let tool = |word: &OsStr| Path::new(word).file_name().is_some_and(|b| b == "pm-restart" || b == "pm-cluster");
         Self {
             name: text(name),
             dir: path(dir),
             places: text(places),
             wrote: Wrote { err: log(err, err_size), out: (out != err).then(|| log(out, out_size)) },
             pid,
-            supervised: service.start.argv.iter().any(|word| tool(word)),
+            supervised: is_supervised(&service.start.argv),
             restarted: service.restarted,
         }
     }
@@ -50,4 +49,10 @@ impl Started {
         let done = if self.restarted { "restarted" } else { "started" };
         report::info(format_args!("{done} app '{name}' pid={pid}{how}{places}{more}"));
     }
+}
+
+/// Whether the chain has a supervisor in it, which says how the app is.
+pub(super) fn is_supervised(argv: &[OsString]) -> bool {
+    let tool = |word: &OsString| Path::new(word).file_name().is_some_and(|b| b == "pm-restart" || b == "pm-cluster");
+    argv.iter().any(tool)
 }

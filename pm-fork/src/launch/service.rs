@@ -26,9 +26,6 @@ use crate::apps::{flush, stdin_fifo};
 use crate::ecosystem::{APP_ENV, Machine as _, RealMachine};
 use crate::launch::failed;
 
-/// The file with the number of workers that was asked for after the start.
-pub(crate) const WORKERS: &str = "workers";
-
 /// What the supervisors of an app write of themselves at first: two of them, each in two files, of which each takes a page.
 const STATUS_ROOM: usize = 4 * 4096;
 
@@ -62,6 +59,8 @@ pub(crate) struct Service {
     pub(crate) counts: String,
     /// Whether the app ran, and was stopped to be started again.
     pub(crate) restarted: bool,
+    /// Whether it ran when it was saved, and nobody would start it later.
+    pub(crate) brought_back: bool,
     /// Sockets that we were started with for it.
     pub(crate) sockets: Vec<Passed>,
     /// Why its supervisors will not be able to say how it is.
@@ -100,6 +99,11 @@ impl Echo {
 }
 
 impl Service {
+    /// Whether it starts whatever becomes of the apps that it starts after: it ran beside them.
+    pub(crate) const fn insists(&self) -> bool {
+        self.restarted || self.brought_back
+    }
+
     /// Becomes the service, and then the chain: it comes back only if that failed.
     pub(crate) fn start(mut self, pipe: &mut File) -> Failure {
         self.become_it(pipe).map_or_else(|failure| failure, |never| match never {})
@@ -167,7 +171,7 @@ impl Service {
         let written = home::with_id(&home, app.name(), |id| write_start(dir, &mut self.start, id, clock::wall_ms()));
         let _ = Counts::put(dir, &self.counts);
         if !self.keep_workers {
-            let _ = home::remove_file(dir, WORKERS);
+            let _ = home::remove_file(dir, home::WORKERS);
         }
         let path = dir.join(home::START);
         match written {
@@ -368,6 +372,6 @@ pub(crate) fn write_whole_env(dir: &Path, start: &Start) -> io::Result<()> {
 
 /// The number of workers that was asked for since the app was described.
 pub(crate) fn workers_asked_for(dir: &Path) -> Option<u32> {
-    let text = home::read_file(dir, WORKERS, 100).ok()?;
+    let text = home::read_file(dir, home::WORKERS, 100).ok()?;
     std::str::from_utf8(&text).ok()?.trim().parse().ok().filter(|count| *count > 0)
 }

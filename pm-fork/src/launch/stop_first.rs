@@ -24,7 +24,7 @@ pub(crate) struct Ready {
     /// Nobody else starts them as long as this lives. `None`: there is no place to say so.
     _turns: Option<Turns>,
     /// Something was stopped for it.
-    stopped: bool,
+    pub(super) stopped: bool,
     /// `None`: they cannot be held back.
     held: Option<HeldBack>,
 }
@@ -33,6 +33,18 @@ impl Ready {
     /// These, whatever runs.
     pub(crate) fn all(services: Vec<Service>) -> Self {
         Self { services, failed: false, _turns: None, stopped: false, held: HeldBack::begin().ok() }
+    }
+
+    /// Holds the signals back again, if they were: more is started.
+    pub(super) fn hold(&self) {
+        if self.held.is_some() {
+            let _ = HeldBack::begin();
+        }
+    }
+
+    /// Whether one has come meanwhile.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.held.as_ref().is_some_and(HeldBack::has_come)
     }
 
     /// Lets the signals through again, now that all starts are under way; with one that came meanwhile, it says so, with the

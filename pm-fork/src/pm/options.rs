@@ -84,6 +84,7 @@ pub(crate) const FIELDS: &[FieldOpt] = &[
     rare(opt("log-date-format", "F", "as --time; its format is RFC 3339"), "log_date_format", Effect::Value),
     rare(opt("filter-env", "PART", "no variable with it in its name"), "filter_env", Effect::Value),
     rare(switch("source-map-support", "Node's --enable-source-maps"), "source_map_support", Effect::Is("true")),
+    rare(opt("after", "APP", "start once APP is ready, end before it"), "depends_on", Effect::Value),
     rare(switch("no-autostart", "write it down, start nothing"), "autostart", Effect::Is("false")),
     rare(switch("no-treekill", "the signal goes to the program alone"), "treekill", Effect::Is("false")),
     rare(opt("pid", "FILE", "a warning: ~/.pm/APP/pid is it").short('p'), "pid_file", Effect::Value),

@@ -2,29 +2,34 @@
 //!
 //! What counts as that end is decided in `app::wait::reached`, and when no more is to be hoped for in `app::wait::hopeless`.
 
+use std::os::fd::{AsFd as _, OwnedFd};
+
 use pm_common::app::home::{Start, Turns};
-use pm_common::app::wait::Goal;
+use pm_common::app::wait::{Goal, wait_for_any};
 use pm_common::cli::report::{self, EXIT_OWN, EXIT_TIMED_OUT, Failure, OrFail as _};
 use pm_common::cli::shell;
+use pm_common::policy::app_order::{AppOrder, Refused, Stage};
 use pm_common::sys::daemon::{self, Fork};
-use pm_common::sys::process;
+use pm_common::sys::{pidfd, process};
 use pm_stat::{App, Wait};
 use serde_json::Value;
 
 use crate::apps::scale::{self, Scale};
 use crate::apps::signals::Signal;
-use crate::apps::{saved, signals};
+use crate::apps::{saved, signals, start_order};
 use crate::described::update::{self, Action};
 use crate::described::{self, Planned};
 use crate::ecosystem::Plan;
 use crate::launch::awaited::served;
-use crate::launch::parent::{Patience, summary};
+use crate::launch::parent::summary;
+use crate::launch::patience::Patience;
 use crate::pm::call::Call;
 use crate::pm::manage_verbs::ours;
 use crate::pm::targets;
 use crate::request::Description;
 
-/// Reloads apps side by side, each in a process of its own, which says how it went; each is given by the name of its
+/// Reloads apps side by side, each in a process of its own, which says how it went; one that starts after others once these are
+/// reloaded, and not at all where that failed: its old workers go on beside theirs. Each is given by the name of its
 /// directory, and by the one that its user calls it. 1: one has failed; 124: one is not
 /// waited for any longer.
 pub(super) fn reload_all(call: &Call, names: &[(&str, &str)]) -> Result<u8, Failure> {
@@ -33,29 +38,69 @@ pub(super) fn reload_all(call: &Call, names: &[(&str, &str)]) -> Result<u8, Fail
         [(one, _)] => return reload(call, one),
         several => several,
     };
-    let mut children = Vec::new();
-    for (name, _) in several {
-        match daemon::fork().or_fail(|| "cannot fork".to_owned())? {
-            Fork::Parent(child) => children.push(child.as_raw()),
-            Fork::Child => {
-                // Who interrupts the wait means us all, and is told once.
-                process::ends_with_its_parent();
-                report::show_no_progress();
-                let code = reload(call, name).unwrap_or_else(|failure| {
-                    crate::apps::say(&failure);
-                    failure.code
-                });
-                std::process::exit(i32::from(code));
+    let home = crate::apps::home()?;
+    let mut order = AppOrder::default();
+    several.iter().for_each(|(name, _)| order.add(name, start_order::of_known(home.path(), name), false));
+    let (mut children, mut begun, mut codes) = (Vec::new(), Vec::new(), Vec::new());
+    loop {
+        while let Some(Refused { app, failed }) = order.take_refused() {
+            report::fatal(
+                format_args!("'{app}' is left as it is: the reload of '{failed}', which it starts after, has failed"),
+                &[],
+            );
+            codes.push(1);
+        }
+        while let Some(turn) = order.take() {
+            begun.extend(several.iter().find(|(name, _)| *name == turn.app).map(|(_, called)| format!("'{called}'")));
+            children.push(begin_reload(call, turn.app)?);
+        }
+        if order.has_next() {
+            continue;
+        }
+        if children.is_empty() {
+            return Ok(if codes.contains(&EXIT_OWN) { EXIT_OWN } else { summary(&codes) });
+        }
+        let _parting = report::parting(&parting(&begun, &order.waiting()));
+        let fds: Vec<_> = children.iter().map(|(_, _, pidfd)| pidfd.as_fd()).collect();
+        wait_for_any(&[], &fds, None).or_fail(|| "cannot wait for the reloads".to_owned())?;
+        children.retain(|(name, pid, _)| {
+            let Some(exit) = process::reap(*pid) else { return true };
+            codes.push(exit.code());
+            match exit.code() {
+                0 => order.reached(name, Stage::Ready),
+                _ => order.failed(name),
             }
+            false
+        });
+    }
+}
+
+/// What is said to who interrupts reloads.
+fn parting(begun: &[String], waiting: &[&str]) -> String {
+    let not_begun = if waiting.is_empty() { String::new() } else { format!(" (not begun: {})", waiting.join(", ")) };
+    let begun = begun.join(", ");
+    format!("not waited for any longer: the reloads of {begun} go on{not_begun}; pm list shows them")
+}
+
+/// Begins a reload in a process of its own.
+fn begin_reload(call: &Call, name: String) -> Result<(String, i32, OwnedFd), Failure> {
+    match daemon::fork().or_fail(|| "cannot fork".to_owned())? {
+        Fork::Parent(child) => {
+            let pid = child.as_raw();
+            let pidfd = pidfd::open(pid).or_fail(|| format!("cannot watch process {pid}"))?;
+            Ok((name, pid, pidfd))
+        }
+        Fork::Child => {
+            // Who interrupts the wait means us all, and is told once.
+            process::ends_with_its_parent();
+            report::show_no_progress();
+            let code = reload(call, &name).unwrap_or_else(|failure| {
+                crate::apps::say(&failure);
+                failure.code
+            });
+            std::process::exit(i32::from(code));
         }
     }
-    let quoted: Vec<_> = several.iter().map(|(_, called)| format!("'{called}'")).collect();
-    let _parting = report::parting(&format!(
-        "not waited for any longer: the reloads of {} go on; pm list shows them",
-        quoted.join(", ")
-    ));
-    let codes: Vec<u8> = children.into_iter().map(|pid| process::wait_for(pid).map_or(1, |exit| exit.code())).collect();
-    Ok(if codes.contains(&EXIT_OWN) { EXIT_OWN } else { summary(&codes) })
 }
 
 /// The reload that counts is one asked for after the last that is known now, and nobody else asks for one meanwhile.
@@ -135,7 +180,7 @@ pub(super) fn reload_described(
     (apps, deploy): (&[Value], &Value),
     patience: &Patience,
 ) -> Result<u8, Failure> {
-    reload_planned(call, asked, &Planned::of(asked, apps, deploy)?, patience)
+    reload_planned(call, asked, &Planned::of(asked, apps, deploy)?.in_order()?, patience)
 }
 
 /// Brings into force what the plans change of apps, by a reload where that is enough; without -f, what takes a restart is left.

@@ -4,9 +4,11 @@ use pm_common::cli::report::Failure;
 use pm_stat::App;
 
 use crate::apps::saved;
-use crate::described;
 use crate::described::config_file::Contents;
-use crate::launch::parent::{Patience, summary};
+use crate::described::{self, Planned};
+use crate::launch::batch::Batch;
+use crate::launch::parent::summary;
+use crate::launch::patience::Patience;
 use crate::pm::call::Call;
 use crate::pm::manage_verbs::ours;
 use crate::pm::reload_apps::{reload_all, reload_described, reload_planned};
@@ -32,47 +34,55 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
         return Err(Failure::own("arguments behind -- are for apps, and in a config file each app has its own (args)"));
     }
     let described = configs.iter().map(|config| targets::read_config(call, config)).collect::<Result<Vec<_>, _>>()?;
-    let mut code = 0;
+    let (mut code, mut batch) = (0, Batch::default());
     for (at, (asked, contents)) in described.into_iter().enumerate() {
-        let patience = Patience::before(&[&configs[at + 1..], &others].concat());
         let done = match contents {
             Contents::Described(apps, deploy) if call.verb.name == "reload" => {
+                let patience = Patience::before(&[&configs[at + 1..], &others].concat());
                 reload_described(call, &asked, (&apps, &deploy), &patience)?
             }
-            contents => described::apply(&asked, contents, &patience)?,
+            contents => described::prepare(&asked, contents, &mut batch)?,
         };
         code = summary(&[code, done]);
     }
     let has_fields = !(call.sets.is_empty() && call.args.is_empty());
+    let mut more = Batch::default();
     let done = match call.verb.name {
-        _ if has_fields && !known.is_empty() => with_fields(call, &known)?,
-        "restart" => again(call, &known, true, &Patience::default())?,
+        _ if has_fields && !known.is_empty() => {
+            let (planned, asked) = with_fields(call, &known)?;
+            if call.verb.name == "reload" {
+                reload_planned(call, &asked, &planned, &Patience::default())?
+            } else {
+                planned.prepare(|_| true, &asked, &mut more);
+                0
+            }
+        }
+        "restart" => again(call, &known, true, &mut more).map(|()| 0)?,
         _ => reload_each(call, &known)?,
     };
-    table(call, summary(&[code, done]))
+    batch.join(more);
+    table(call, summary(&[code, done, batch.start(&Patience::default())?]))
 }
 
-/// Starts apps as they were started; `restart`: what runs is stopped first, if it can be started again. 1: one has
-/// failed; 124: one is not ready in time.
+/// Adds apps to what is to be started, as they were started; `restart`: what runs is stopped first, if it can be started again.
 ///
 /// # Errors
 /// 125: there is no place for apps.
-pub(crate) fn again(call: &Call, names: &[String], restart: bool, patience: &Patience) -> Result<u8, Failure> {
+pub(crate) fn again(call: &Call, names: &[String], restart: bool, batch: &mut Batch) -> Result<(), Failure> {
     ours()?;
     let how = Again { update_env: call.has("update-env"), restart };
-    if names.is_empty() { Ok(0) } else { saved::again(names, &how, patience) }
+    saved::prepare_again(names, &how, batch)
 }
 
-/// Restarts or reloads apps that are known with other fields, which they keep.
-pub(crate) fn with_fields(call: &Call, names: &[String]) -> Result<u8, Failure> {
+/// The plans for apps that are known with other fields, which they keep, and how these are asked for.
+///
+/// # Errors
+/// A field means nothing.
+pub(crate) fn with_fields(call: &Call, names: &[String]) -> Result<(Planned, Description), Failure> {
     ours()?;
     let asked = Description { args: call.args.clone(), ..targets::description(call, None)? };
     let planned = described::known::with_fields(names, &asked, call.has("update-env"), call.toggles_watch())?;
-    let asked = Description { restart: call.verb.name != "start", ..asked };
-    match call.verb.name {
-        "reload" => reload_planned(call, &asked, &planned, &Patience::default()),
-        _ => planned.start(|_| true, &asked, &Patience::default()),
-    }
+    Ok((planned, Description { restart: call.verb.name != "start", ..asked }))
 }
 
 fn reload_each(call: &Call, names: &[String]) -> Result<u8, Failure> {
@@ -81,7 +91,11 @@ fn reload_each(call: &Call, names: &[String]) -> Result<u8, Failure> {
     let (running, others): (Vec<_>, Vec<_>) = apps.into_iter().partition(App::runs);
     let others: Vec<_> = others.into_iter().map(|app| app.name).collect();
     // A reload alone may be root's of another user's app.
-    let started = if others.is_empty() { 0 } else { again(call, &others, false, &Patience::default())? };
+    let mut batch = Batch::default();
+    if !others.is_empty() {
+        again(call, &others, false, &mut batch)?;
+    }
+    let started = batch.start(&Patience::default())?;
     let running: Vec<_> = running.iter().map(|app| (app.name.as_str(), app.called())).collect();
     Ok(summary(&[started, reload_all(call, &running)?]))
 }

@@ -13,8 +13,9 @@ use crate::apps::saved;
 use crate::described::config_file::Contents;
 use crate::described::{self, Planned};
 use crate::ecosystem::Plan;
+use crate::launch::batch::Batch;
 use crate::launch::in_front::LineForm;
-use crate::launch::parent::{Patience, summary};
+use crate::launch::patience::Patience;
 use crate::pm::call::Call;
 use crate::pm::manage_verbs::ours;
 use crate::pm::show_verbs::table;
@@ -29,9 +30,10 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
         crate::apps::here()?;
         targets.push(targets::usual_config().ok_or_else(nothing)?.to_owned());
     }
-    let mut code = 0;
+    let (mut code, mut batch) = (0, Batch::default());
     for (at, target) in targets.iter().enumerate() {
-        match start(call, target, &Patience::before(&targets[at + 1..])) {
+        let added = add(call, target, &mut batch, || Patience::before(&targets[at..]));
+        match added {
             Ok(one) => code = code.max(one),
             // The others are started all the same.
             Err(failure) if targets.len() > 1 => {
@@ -41,6 +43,7 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
             Err(failure) => return Err(failure),
         }
     }
+    code = code.max(batch.start(&Patience::default())?);
     if call.has("dry-run") {
         return Ok(code);
     }
@@ -56,14 +59,29 @@ fn wanted(call: &Call) -> Option<&str> {
     call.sets.iter().rfind(|(field, _)| field == "name").map(|(_, name)| name.as_str())
 }
 
-fn start(call: &Call, target: &str, patience: &Patience) -> Result<u8, Failure> {
+/// Adds what a target means to what is to be started; what has the name of one of these is started after them, once that is known.
+fn add(call: &Call, target: &str, batch: &mut Batch, patience: impl Fn() -> Patience) -> Result<u8, Failure> {
+    let mut more = Batch::default();
+    let mut code = gather(call, target, &mut more)?;
+    if batch.overlaps(&more) {
+        code = code.max(std::mem::take(batch).start(&patience())?);
+        if !targets::is_config(target) {
+            more = Batch::default();
+            code = code.max(gather(call, target, &mut more)?);
+        }
+    }
+    batch.join(more);
+    Ok(code)
+}
+
+fn gather(call: &Call, target: &str, batch: &mut Batch) -> Result<u8, Failure> {
     let config = targets::is_config(target);
     if !config {
         targets::no_file(call)?;
     }
     // Before all that would start something.
     if call.has("dry-run") {
-        return described::run(&asked(call, target, config)?, patience);
+        return described::run(&asked(call, target, config)?, &Patience::default());
     }
     if call.has("no-daemon") {
         return in_the_foreground(call, target, config);
@@ -71,17 +89,18 @@ fn start(call: &Call, target: &str, patience: &Patience) -> Result<u8, Failure> 
     ours()?;
     if config {
         let (asked, contents) = targets::read_config(call, target)?;
-        return described::apply(&asked, contents, patience);
+        return described::prepare(&asked, contents, batch);
     }
     let mut restart = false;
     if !call.has("force") {
         let apps = targets::all()?;
         match meant(call, target, pm_stat::meant_by(target, &apps)?)? {
-            Meant::These(found) => return start_known(call, target, &found, patience),
+            Meant::These(found) => return start_known(call, target, &found, batch),
             Meant::Anew { stop_first } => restart = stop_first,
         }
     }
-    described::run(&Description { restart, ..asked(call, target, false)? }, patience)
+    let asked = Description { restart, ..asked(call, target, false)? };
+    described::prepare(&asked, described::read(&asked)?, batch)
 }
 
 /// What a target means.
@@ -146,7 +165,7 @@ fn meant<'a>(call: &Call, target: &str, mut found: Vec<&'a App>) -> Result<Meant
     Ok(if anew { Meant::Anew { stop_first: false } } else { Meant::These(found) })
 }
 
-fn start_known(call: &Call, target: &str, apps: &[&App], patience: &Patience) -> Result<u8, Failure> {
+fn start_known(call: &Call, target: &str, apps: &[&App], batch: &mut Batch) -> Result<u8, Failure> {
     let mut code = 0;
     for app in apps.iter().filter(|app| app.runs()) {
         match targets::crashing(app) {
@@ -163,9 +182,12 @@ fn start_known(call: &Call, target: &str, apps: &[&App], patience: &Patience) ->
             let typed = shell::quoted(target);
             return Err(Failure::with_code(1, format!("it runs: pm restart {typed} takes the same options")));
         }
-        return Ok(summary(&[restart_and_reload::with_fields(call, &stopped)?, code]));
+        let (planned, asked) = restart_and_reload::with_fields(call, &stopped)?;
+        planned.prepare(|_| true, &asked, batch);
+    } else {
+        restart_and_reload::again(call, &stopped, false, batch)?;
     }
-    Ok(summary(&[restart_and_reload::again(call, &stopped, false, patience)?, code]))
+    Ok(code)
 }
 
 /// Runs what is described in the foreground, as a container wants it.
@@ -176,7 +198,7 @@ fn in_the_foreground(call: &Call, target: &str, config: bool) -> Result<u8, Fail
             "what runs in the foreground is described, and {target} is a list of saved apps"
         )));
     };
-    let planned = Planned::of(&asked, &apps, &deploy)?;
+    let planned = Planned::of(&asked, &apps, &deploy)?.in_order()?;
     if planned.failed > 0 {
         return Ok(1);
     }

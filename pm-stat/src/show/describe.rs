@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use pm_common::app::home::start_brief;
 use pm_common::app::status::SupervisorLine;
 use pm_common::cli::shell;
+use pm_common::policy::app_order::Stage;
 use serde_json::{Map, Value};
 
 use crate::check::{killed, orphans, suspended_supervisor, suspended_workers, without_above};
@@ -63,6 +64,7 @@ fn facts(rows: &[Row<'_>], first: &Row<'_>, start: &Map<String, Value>) -> Vec<(
         ("script", told("script")),
         ("command", start.get("argv").and_then(Value::as_array).map(|argv| command(argv))),
         ("directory", told("cwd")),
+        ("starts after", start.get("after").and_then(Value::as_object).map(starts_after)),
         ("started", start.get("started_at_ms").and_then(Value::as_u64).map(date)),
         ("config", told("config")),
         ("stdout", Some(out.to_string_lossy().into_owned())),
@@ -135,6 +137,15 @@ fn supervisors(app: &App) -> Option<String> {
     all.sort_by_key(|s| (s.start, s.pid));
     let texts: Vec<_> = all.iter().map(|s| format!("{} {} (pid {})", s.tool, s.version, s.pid)).collect();
     Some(texts.join(", "))
+}
+
+/// `db, cache (started)`.
+fn starts_after(after: &Map<String, Value>) -> String {
+    let one = |(app, stage): (&String, &Value)| {
+        let started = stage.as_str() == Some(Stage::Started.word());
+        format!("{app}{}", if started { " (started)" } else { "" })
+    };
+    after.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// The command as a shell would take it.

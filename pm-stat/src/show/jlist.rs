@@ -1,10 +1,14 @@
 //! `--jlist`: all of it as one JSON array, in the shape that programs written for PM2 read.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::Path;
 
-use pm_common::app::home::start_brief;
+use pm_common::app::home::{WORKERS, read_file, start_brief};
 use pm_common::app::status::SupervisorLine;
-use pm_common::cli::shell;
+use pm_common::cli::tables::PM_CLUSTER;
+use pm_common::cli::{chain, shell};
+use pm_common::kernel::cpus;
 use pm_common::sys::clock;
 use serde_json::{Map, Value, json};
 
@@ -15,14 +19,19 @@ use crate::show::state_words;
 /// The array, with a newline behind it. The environment holds passwords, so it is shown on request only.
 pub(crate) fn jlist(rows: &[Row<'_>], with_env: bool) -> String {
     let mut starts = HashMap::new();
-    let items: Vec<String> = rows
-        .iter()
-        .map(|row| {
-            let start =
-                starts.entry(row.app.name.as_str()).or_insert_with(|| start_brief::whole(&row.app.dir, with_env));
-            item(row, start, with_env, clock::wall_ms()).to_string()
-        })
-        .collect();
+    let mut items: Vec<String> = Vec::new();
+    for row in rows {
+        let start = starts.entry(row.app.name.as_str()).or_insert_with(|| start_brief::whole(&row.app.dir, with_env));
+        let mut item = item(row, start, with_env, clock::wall_ms());
+        // As in PM2, an app that is stopped has as many as it had workers.
+        let slots = if row.app.runs() || row.worker.is_some() { None } else { slots(&row.app.dir, start) };
+        for slot in 0..slots.unwrap_or(1) {
+            if slots.is_some() {
+                item["pm2_env"]["NODE_APP_INSTANCE"] = slot.into();
+            }
+            items.push(item.to_string());
+        }
+    }
     escaped(&format!("[{}]\n", items.join(",")))
 }
 
@@ -67,6 +76,17 @@ fn alone(value: Value) -> Value {
 
 fn created(row: &Row<'_>, start: &Map<String, Value>) -> Value {
     start.get("started_at_ms").cloned().unwrap_or_else(|| json!(row.supervisor.map(|s| s.since_ms)))
+}
+
+/// The workers that an app which does not run had; `None`: it is one process.
+fn slots(dir: &Path, start: &Map<String, Value>) -> Option<u32> {
+    let argv: Vec<OsString> =
+        start.get("argv")?.as_array()?.iter().filter_map(start_brief::text).map(Into::into).collect();
+    let cluster = chain::links(&argv).0.into_iter().find(|link| link.tool.name == PM_CLUSTER.name)?;
+    let asked_for =
+        read_file(dir, WORKERS, 100).ok().and_then(|text| String::from_utf8(text).ok()?.trim().parse().ok());
+    let described = || cpus::parse_workers(cluster.value("workers")?.to_str()?, cpus::usable()).ok();
+    Some(asked_for.or_else(described).unwrap_or(1).max(1))
 }
 
 /// Of an app that does not run: how many workers were asked for.

@@ -247,7 +247,7 @@ fn scale_counts_up_and_down_and_remembers() {
     }
     front.ok("restart app");
     workers(3);
-    for line in ["scale app 0", "scale app -3", "scale app x", "scale app"] {
+    for line in ["scale app -3", "scale app -4", "scale app x", "scale app"] {
         assert_eq!(front.line(line).code, 1, "{line}");
     }
     front.ok("start idle.js");
@@ -257,6 +257,31 @@ fn scale_counts_up_and_down_and_remembers() {
     front.ok("scale app 1");
     front.ok("start app");
     workers(1);
+}
+
+#[test]
+fn an_app_that_is_scaled_to_none_stays_known_and_another_number_starts_it() {
+    let front = Front::new();
+    front.ok("start app.js -i 3");
+    let items = |status: &str| {
+        let list = front.jlist();
+        list.iter().filter(|item| item["pm2_env"]["status"] == status).count()
+    };
+    front.ok("stop app");
+    let slots: Vec<_> = front.jlist().iter().map(|item| item["pm2_env"]["NODE_APP_INSTANCE"].as_u64()).collect();
+    assert_eq!((items("stopped"), slots), (3, vec![Some(0), Some(1), Some(2)]), "as in PM2");
+    // A number for the next start is no start.
+    front.ok("scale app 2");
+    assert_eq!(items("stopped"), 2);
+    front.ok("start app");
+    let said = front.ok("scale app 0");
+    assert!(said.err.contains("'app' has no workers, and is stopped; pm scale app N starts it with N"), "{said:?}");
+    assert_eq!(front.list(), ["app:stopped"]);
+    front.ok("scale app 2");
+    assert_eq!((items("online"), front.pids("app").len()), (2, 2));
+    front.ok("scale app 0");
+    front.ok("start app");
+    assert_eq!(items("online"), 3, "as many as it was started with");
 }
 
 /// Its code was broken since its start: the others serve on.

@@ -35,6 +35,7 @@ mod front_boot;
 mod front_fields;
 mod front_logs;
 mod front_mishaps;
+mod front_order;
 mod front_runtime;
 mod front_shells;
 mod front_start;

@@ -296,7 +296,7 @@ fn who_interrupts_starts_has_all_of_them_and_is_told() {
     let two = front.start(&["start", "slow.js", "idle.js", "--wait-ready", "--listen-timeout", "60000"]);
     two.line("waiting for app 'slow'");
     two.signal(SIGINT);
-    two.line("not waited for any longer: the start goes on (not begun: idle.js); pm list shows it");
+    two.line("not waited for any longer: the starts go on; pm list shows them");
 }
 
 /// As where Node ends: its first thread may be gone while others still have the lock of the app.

@@ -36,7 +36,7 @@ pub(crate) use private_dirs::create_file;
 use private_dirs::{Trouble, check_dir, check_home, make_dir};
 pub use private_dirs::{as_owner, check_for, owner_of, read_regular, read_regular_of};
 pub use start_brief::Brief;
-pub use start_json::{DEFAULT_NAMESPACE, LARGEST as LARGEST_START, Mode, START, Start};
+pub use start_json::{DEFAULT_NAMESPACE, LARGEST as LARGEST_START, Mode, START, Start, WORKERS};
 pub use turn_lock::Turns;
 pub use without_dir::{Unseen, unseen};
 

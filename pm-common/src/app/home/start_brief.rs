@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::files::read_file;
-use super::start_json::{LARGEST, START, unraw};
+use super::start_json::{LARGEST, START, after_of, unraw};
+use crate::policy::app_order::After;
 
 /// What every look at an app needs of how it was started.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Brief {
     /// Where its errors go.
     #[serde(deserialize_with = "path")]
     pub err: Option<String>,
+    /// The apps that it starts after.
+    #[serde(deserialize_with = "after")]
+    pub after: Vec<After>,
 }
 
 impl Brief {
@@ -82,15 +86,20 @@ fn path<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error>
     Value::deserialize(value).map(|value| text(&value))
 }
 
+fn after<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<After>, D::Error> {
+    Value::deserialize(value).map(|value| after_of(&value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::app_order::Stage;
 
     #[test]
     fn what_is_needed_is_read_and_the_rest_skipped() {
         let text = "{\"schema\":1,\"id\":3,\"name\":\"w\\u00e4\",\"namespace\":\"back\",\"mode\":\"cluster\",\
                     \"argv\":[\"a\",{\"bytes\":[255]}],\"env\":{\"A\":{\"bytes\":[1]},\"B\":\"}\"},\"out\":null,\
-                    \"err\":{\"bytes\":[47,120]},\"script\":\"/x.js\",\"la\\u0074er\":[[]]}";
+                    \"err\":{\"bytes\":[47,120]},\"after\":{\"db\":\"ready\"},\"script\":\"/x.js\",\"la\\u0074er\":[[]]}";
         let wanted = Brief {
             id: Some(3),
             namespace: Some("back".to_owned()),
@@ -99,6 +108,7 @@ mod tests {
             script: Some("/x.js".to_owned()),
             out: None,
             err: Some("/x".to_owned()),
+            after: vec![After { app: "db".to_owned(), stage: Stage::Ready }],
         };
         assert_eq!(Brief::parse(text.as_bytes()), Some(wanted));
         assert_eq!(Brief::parse(b"{}"), Some(Brief::default()));

@@ -10,9 +10,12 @@ use serde_json::{Map, Value, json};
 
 use super::files::{Folder, replace_file};
 use crate::cli::{chain, tables};
+use crate::policy::app_order::{After, Stage};
 
 /// The file's name.
 pub const START: &str = "start.json";
+/// The file with the number of workers that was asked for after the start.
+pub const WORKERS: &str = "workers";
 /// The namespace of an app that was given none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 /// How our own file begins.
@@ -92,6 +95,8 @@ pub struct Start {
     pub config: Option<PathBuf>,
     /// The description, in PM2's words.
     pub app: Option<Value>,
+    /// The apps that it starts after.
+    pub after: Vec<After>,
     /// When it was last started, in milliseconds of the wall clock since 1970.
     pub started_at_ms: u64,
 }
@@ -168,6 +173,7 @@ impl Start {
             ("given_name", self.given_name.as_deref().map(Value::from)),
             ("interpreter", self.interpreter.as_deref().map(Value::from)),
             ("command", path(&self.command)),
+            ("after", (!self.after.is_empty()).then(|| after_to_json(&self.after))),
         ];
         more.into_iter().for_each(|(key, value)| value.into_iter().for_each(|value| line[key] = value));
         line
@@ -204,6 +210,7 @@ impl Start {
             script: path("script"),
             config: path("config"),
             app: value.get("app").filter(|app| app.is_object()).cloned(),
+            after: value.get("after").map(after_of).unwrap_or_default(),
             started_at_ms: value.get("started_at_ms").and_then(Value::as_u64).unwrap_or(0),
         })
     }
@@ -216,6 +223,18 @@ pub(super) fn id_of(dir: &Path) -> Option<u64> {
     file.take(HEAD).read_to_string(&mut head).ok();
     let first = head.strip_prefix(ID_FIRST).and_then(|rest| rest.split_once(',')?.0.parse().ok());
     first.or_else(|| Start::read(dir).ok().flatten()?.id)
+}
+
+/// `{"db":"ready"}`.
+fn after_to_json(after: &[After]) -> Value {
+    after.iter().map(|one| (one.app.clone(), Value::from(one.stage.word()))).collect::<Map<_, _>>().into()
+}
+
+/// The apps that such a value names; a stage of a later version is the longer wait.
+pub(super) fn after_of(value: &Value) -> Vec<After> {
+    let stage = |value: &Value| value.as_str().and_then(Stage::from_word).unwrap_or(Stage::Ready);
+    let of = |(app, value): (&String, &Value)| After { app: app.clone(), stage: stage(value) };
+    value.as_object().into_iter().flatten().map(of).collect()
 }
 
 /// Text as a string, other bytes as `{"bytes":[..]}`.
@@ -260,6 +279,7 @@ mod tests {
             script: Some("/a b/app.js".into()),
             config: None,
             app: Some(json!({"script": "app.js"})),
+            after: vec![After { app: "db".to_owned(), stage: Stage::Started }],
             started_at_ms: 5,
         };
         assert_eq!(Start::read(place.path()).expect("no error"), None);

@@ -106,8 +106,8 @@ struct Target {
 
 /// Turns sights into a verdict.
 #[derive(Debug)]
-pub struct Decision<'a> {
-    app: &'a str,
+pub struct Decision {
+    app: String,
     goal: Goal,
     seen_running: bool,
     target: Option<Target>,
@@ -118,11 +118,11 @@ pub struct Decision<'a> {
 /// So many workers of a slot that ended before one was ready are reason enough to wait for no more.
 const TRIES: u64 = 2;
 
-impl<'a> Decision<'a> {
+impl Decision {
     /// Nothing has been seen yet.
     #[must_use]
-    pub const fn new(app: &'a str, goal: Goal) -> Self {
-        Self { app, goal, seen_running: false, target: None, ends: BTreeMap::new() }
+    pub fn new(app: &str, goal: Goal) -> Self {
+        Self { app: app.to_owned(), goal, seen_running: false, target: None, ends: BTreeMap::new() }
     }
 
     /// Takes in the next sight. `None`: wait for another.
@@ -146,7 +146,7 @@ impl<'a> Decision<'a> {
 
     /// What a wait for a roll waits for is gone.
     fn gone(&self, sight: &Sight) -> Option<WaitEnd> {
-        let app = self.app;
+        let app = &self.app;
         match &self.target {
             Some(Target { id, tool, number }) if !sight.living.contains(id) => {
                 let told = |status: &&Status| Id::of(&status.supervisor) == *id;
@@ -190,7 +190,7 @@ impl<'a> Decision<'a> {
     }
 
     fn aborted(&self, roll: &RollReport, status: &Status) -> WaitEnd {
-        let (app, line) = (self.app, &status.supervisor);
+        let (app, line) = (&self.app, &status.supervisor);
         let (tool, then) = (&line.tool, roll.then);
         let ends = then == Some(Then::Nothing) && line.ready == 0;
         let alone = tool == "pm-restart";
@@ -233,7 +233,7 @@ impl<'a> Decision<'a> {
             Some(Then::OthersGoOn | Then::StartedAgain) | None if serves => "the old workers go on".to_owned(),
             Some(Then::OthersGoOn | Then::StartedAgain | Then::AllStartedAgain) | None => {
                 let tried = if is_tried { ", and they are tried again" } else { "" };
-                format!("none of its workers serves{tried}: pm logs {}", shell::quoted(self.app))
+                format!("none of its workers serves{tried}: pm logs {}", shell::quoted(&self.app))
             }
         }
     }
@@ -263,7 +263,7 @@ impl<'a> Decision<'a> {
             worker.state != WorkerState::Ready && seen >= if was_late(worker) { 1 } else { TRIES }
         };
         let worker = status.workers.iter().find(in_vain).filter(|_| status.supervisor.workers == wanted)?;
-        let (app, slot) = (self.app, worker.slot);
+        let (app, slot) = (&self.app, worker.slot);
         let how = match worker.last.as_ref().and_then(|last| last.ended.as_ref()) {
             _ if was_late(worker) => ": it was not ready in time".to_owned(),
             Some(Ended::Code(code)) => format!(": code={code}"),

@@ -77,6 +77,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("log_date_format", &[], SwitchOrText, Mapped),
     field("time", &[], Switch, Mapped),
     field("pid_file", &["pid"], Text, Missing("not here: the process is in the file 'pid' of the app's directory")),
+    field("depends_on", &[], List, Mapped),
     field("autostart", &[], Switch, Mapped),
     field("autorestart", &[], Switch, Mapped),
     field("stop_exit_codes", &[], List, Mapped),

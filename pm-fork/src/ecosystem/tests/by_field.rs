@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pm_common::policy::app_order::Stage;
 use serde_json::json;
 
 use super::super::fields::FIELDS;
@@ -29,6 +30,10 @@ const PLAIN: &str = "pm-restart node ./app.js";
 
 fn in_env(plan: &Plan, name: &str) -> bool {
     plan.start.env.iter().any(|(key, _)| key == name)
+}
+
+fn starts_after(plan: &Plan, wanted: &[(&str, Stage)]) -> bool {
+    plan.start.after.iter().map(|one| (one.app.as_str(), one.stage)).eq(wanted.iter().copied())
 }
 
 /// Every field of PM2's, in the order of its documentation.
@@ -178,6 +183,21 @@ fn cases() -> Vec<(&'static str, Value, Is)> {
         ("log_date_format", json!("YYYY-MM-DDTHH:mm:ss"), Chain("pm-log --time pm-restart node ./app.js")),
         ("log_date_format", json!("HH:mm"), Warned("pm-log --time", "log_date_format: not yet")),
         ("pid_file", json!("x.pid"), Warned(PLAIN, "pid_file: not here")),
+        ("depends_on", json!("db"), Is::Plan(|plan| starts_after(plan, &[("db", Stage::Ready)]))),
+        (
+            "depends_on",
+            json!(["db", "@acme/api", "db"]),
+            Is::Plan(|plan| starts_after(plan, &[("db", Stage::Ready), ("@acme-api", Stage::Ready)])),
+        ),
+        (
+            "dependsOn",
+            json!({"a": "ready", "b": "started"}),
+            Is::Plan(|plan| starts_after(plan, &[("a", Stage::Ready), ("b", Stage::Started)])),
+        ),
+        ("depends_on", json!(false), Nothing),
+        ("depends_on", json!({"a": true}), Refused("depends_on: a: true: 'ready' or 'started'?")),
+        ("depends_on", json!([["db"]]), Refused("depends_on: [\"db\"] is no name of an app")),
+        ("depends_on", json!(".db"), Refused("depends_on: '.db': ")),
         ("autostart", json!(false), Is::Plan(|plan| !plan.autostart)),
         ("autorestart", json!(false), Chain("pm-restart --restart never node ./app.js")),
         ("autorestart", json!(true), Nothing),

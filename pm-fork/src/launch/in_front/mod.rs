@@ -1,29 +1,31 @@
 //! Several apps in front of one process, as a container wants them: all are its children, what they write goes to its outputs
 //! line by line, and it ends when all have ended. As process 1, too: it reaps what is left to it.
 //!
-//! TERM, INT and QUIT go to all apps at once, each of which drains; a second one is passed on as the first. HUP reloads all,
-//! USR1 has all reopen their logs. What another shell does with the apps is theirs: one that is stopped has ended, one that
+//! TERM, INT and QUIT go to all apps, each of which drains, but to one that others start after (`order`) once these have ended; a
+//! second one goes to all at once. HUP reloads all, USR1 has all reopen their logs. What another shell does with the apps is theirs: one that is stopped has ended, one that
 //! is started again is waited for.
 
-use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+mod order;
+
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use pm_common::app::home::{self, Turns};
+use pm_common::app::wait::wait_for_any;
 use pm_common::cli::report::{self, Failure, OrFail as _};
 use pm_common::policy::exit::Exit;
 use pm_common::policy::time::{Mono, Span};
 use pm_common::sys::{clock, pidfd, process};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use serde_json::json;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::apps;
-use crate::launch::parent::{Until, launch};
+use crate::launch::child::launch;
+use crate::launch::in_front::order::FrontOrder;
+use crate::launch::patience::Until;
 use crate::launch::service::{Echo, Service};
 
 /// Signals that are for the apps, and the news of their ends.
@@ -67,6 +69,7 @@ struct Member {
 #[derive(Debug)]
 struct InFront {
     members: Vec<Member>,
+    order: FrontOrder,
     form: LineForm,
     signals: SignalFd,
     /// What the apps were told to end by.
@@ -89,15 +92,16 @@ pub(crate) fn run(mut services: Vec<Service>, stopped: &[&str], form: LineForm) 
     handled.thread_block().or_fail(|| "cannot block signals".to_owned())?;
     let signals = SignalFd::with_flags(&handled, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
     let signals = signals.or_fail(|| "cannot receive signals".to_owned())?;
-    let mut front = InFront { members: Vec::new(), form, signals, stopped_by: None, failed: None, taken_over: None };
     label(&mut services, form);
-    services.iter().for_each(|service| front.start(service));
+    let (members, order) = (Vec::new(), FrontOrder::of(services));
+    let mut front = InFront { members, order, form, signals, stopped_by: None, failed: None, taken_over: None };
+    front.begin()?;
     for name in stopped {
         let dir = home.dir(name).unwrap_or_default();
         front.members.push(Member { name: (*name).to_owned(), dir, pid: None, pidfd: None, killed: false });
     }
     let turns = Turns::new(&home).ok();
-    while front.goes_on(turns.as_ref()) {
+    while front.goes_on(turns.as_ref())? {
         let until = front.taken_over.filter(|_| !front.runs());
         front.wait(turns.as_ref(), until)?;
     }
@@ -133,31 +137,37 @@ fn label(services: &mut [Service], form: LineForm) {
 }
 
 impl InFront {
-    /// One that cannot be started has failed; the others run.
-    fn start(&mut self, service: &Service) {
+    /// Whether the app was started: one that cannot be has failed, and the others run.
+    fn start(&mut self, service: &Service) -> bool {
         match launch(service, Until::Started, || {}) {
             Ok(Some(started)) => {
                 self.say(&started.name, &format!("started app '{}' pid={}", started.name, started.pid));
                 let (name, dir, pid) = (started.name, started.dir, Some(started.pid));
                 self.members.push(Member { name, dir, pid, pidfd: None, killed: false });
+                true
             }
-            Ok(None) => {}
+            Ok(None) => false,
             Err(Failure { code, message }) => {
                 let name = &service.start.name;
                 self.say(name, &format!("app '{name}' cannot be started: {message}"));
                 self.failed.get_or_insert(code);
+                false
             }
         }
     }
 
     /// Whether an app runs, or is about to.
-    fn goes_on(&mut self, turns: Option<&Turns>) -> bool {
+    ///
+    /// # Errors
+    /// 125: one that others start after cannot be watched.
+    fn goes_on(&mut self, turns: Option<&Turns>) -> Result<bool, Failure> {
         self.reap();
+        self.begin()?;
         // In this order: who restarts an app has the turn until it runs.
         let is_restarted = self.members.iter().any(|member| turns.is_some_and(|turns| member.turn(turns).is_some()));
         self.find();
         self.taken_over = self.taken_over.filter(|until| clock::now() < *until);
-        self.runs() || is_restarted || self.taken_over.is_some()
+        Ok(self.runs() || is_restarted || self.taken_over.is_some())
     }
 
     /// Finds the apps that another shell has started; what the others were told to end by is for them, too.
@@ -216,6 +226,8 @@ impl InFront {
         if let (Some(code @ 1..), None) = (exit.map(Exit::code), self.stopped_by) {
             self.failed.get_or_insert(code);
         }
+        self.order.ended(&name, exit == Some(Exit::Code(0)));
+        self.end_next();
     }
 
     /// Sleeps until a signal comes, or something that was waited for has ended; `until`: no longer.
@@ -224,17 +236,12 @@ impl InFront {
         let others: Vec<OwnedFd> =
             if self.runs() { Vec::new() } else { self.members.iter().filter_map(turn).collect() };
         let own = self.members.iter().filter_map(|member| member.pidfd.as_ref());
-        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        fds.extend(own.chain(&others).map(|fd| PollFd::new(fd, PollFlags::IN)));
+        let mut fds = vec![self.signals.as_fd()];
+        fds.extend(own.chain(&others).map(AsFd::as_fd));
         // Who had the turn a moment ago may be gone.
         let until = until.or_else(|| (!self.runs() && others.is_empty()).then(|| clock::now() + LOOK_AGAIN));
-        let left = until.map(|until| until.since(clock::now()));
-        let left = left
-            .map(|left| Timespec { tv_sec: (left.0 / 1_000_000_000) as i64, tv_nsec: (left.0 % 1_000_000_000) as i64 });
-        match poll(&mut fds, left.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(io::Error::from(errno)).or_fail(|| "cannot wait for the apps".to_owned()),
-        }
+        let watched: Vec<_> = self.order.watched().map(|one| &one.watch).collect();
+        wait_for_any(&watched, &fds, until).or_fail(|| "cannot wait for the apps".to_owned())?;
         while let Ok(Some(info)) = self.signals.read_signal() {
             // The terminal was closed: nobody is left to see a reload.
             let closed = info.ssi_code == libc::SI_KERNEL;
@@ -249,11 +256,6 @@ impl InFront {
             }
         }
         Ok(())
-    }
-
-    fn stop(&mut self, signal: Signal) {
-        self.pass_on(signal);
-        self.stopped_by.get_or_insert(signal);
     }
 
     fn pass_on(&self, signal: Signal) {
