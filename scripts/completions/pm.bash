@@ -490,6 +490,11 @@ pm sendSignal	--no-color	.	.	.	no colours
 pm sendSignal	--help	-h	.	.	this text
 pm	send	.	.	.	Writes a line to what an app reads, in fork mode.
 pm send	BEHIND	.	.	APP	Writes a line to what an app reads, in fork mode.
+pm	attach	.	.	.	Shows what an app writes, and sends it what is typed, in fork mode; Ctrl-C leaves.
+pm attach	BEHIND	.	.	APP	Shows what an app writes, and sends it what is typed, in fork mode; Ctrl-C leaves.
+pm attach	--silent	-s	.	.	no table behind it
+pm attach	--no-color	.	.	.	no colours
+pm attach	--help	-h	.	.	this text
 pm	save	.	.	.	Keeps the list of apps, for resurrect.
 pm save	BEHIND	.	.	.	Keeps the list of apps, for resurrect.
 pm dump	BEHIND	.	save	.	Keeps the list of apps, for resurrect.
@@ -565,7 +570,7 @@ pm version	--silent	-s	.	.	no table behind it
 pm version	--no-color	.	.	.	no colours
 pm version	--help	-h	.	.	this text
 pm	help	.	.	.	Prints what all verbs are, or one.
-pm help	BEHIND	.	.	start|runtime|stop|restart|reload|delete|scale|list|describe|env|id|pid|jlist|prettylist|monit|logs|flush|reset|reloadLogs|sendSignal|send|save|resurrect|cleardump|kill|startup|unstartup|logrotate|init|ping|update|version|help	Prints what all verbs are, or one.
+pm help	BEHIND	.	.	start|runtime|stop|restart|reload|delete|scale|list|describe|env|id|pid|jlist|prettylist|monit|logs|flush|reset|reloadLogs|sendSignal|send|attach|save|resurrect|cleardump|kill|startup|unstartup|logrotate|init|ping|update|version|help	Prints what all verbs are, or one.
 pm help	--silent	-s	.	.	no table behind it
 pm help	--no-color	.	.	.	no colours
 pm help	--help	-h	.	.	this text

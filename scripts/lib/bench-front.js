@@ -122,7 +122,7 @@ const serving = async (name, front, note, times) => {
   }
 }
 
-// From the start of a file with ten apps until each of them answers; and until the command is back.
+// From the start of a file with ten apps until each of them answers.
 const tenServing = async (name, front, note, temp, times) => {
   const file = path.join(temp, 'ten.json')
   for (let i = 0; i < times; i++) {
@@ -137,7 +137,6 @@ const tenServing = async (name, front, note, temp, times) => {
     for (const port of ports) await lib.firstAnswer(port)
     note('start of ten apps until all serve, ms', name, now() - start)
     await ended
-    note('start of ten apps until it is back, ms', name, now() - start)
     timed(front.remove, front.env)
   }
 }

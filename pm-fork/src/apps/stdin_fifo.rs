@@ -29,11 +29,11 @@ fn nameless() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", reader.as_raw_fd()))
 }
 
-/// Writes a line to what an app reads, all of it or nothing.
+/// Opens what an app reads.
 ///
 /// # Errors
-/// 1: it does not run, reads nothing, or has not read what was sent before.
-pub(crate) fn send(home: &Home, name: &str, line: &[u8]) -> Result<(), Failure> {
+/// 1: it does not run, or reads nothing.
+pub(crate) fn open_to_write(home: &Home, name: &str) -> Result<File, Failure> {
     let dir = known_dir(home, name)?;
     if holder(&dir, name)?.is_none() {
         return Err(not_running(home, &dir, name));
@@ -44,12 +44,21 @@ pub(crate) fn send(home: &Home, name: &str, line: &[u8]) -> Result<(), Failure> 
         Some(Mode::Apart) => return Err(refused("it has several processes, and any one of them would read the line")),
         Some(Mode::Fork) | None => {}
     }
-    let mut fifo = match Folder::open(&dir).and_then(|folder| folder.fifo_to_write(INPUT)) {
+    match Folder::open(&dir).and_then(|folder| folder.fifo_to_write(INPUT)) {
         Err(e) if e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(nix::libc::ENXIO) => {
-            return Err(refused("it has no input to write to: it was started in the foreground"));
+            Err(refused("it has no input to write to: it was started in the foreground"))
         }
-        other => other.or_fail(|| format!("app '{name}': cannot open {}", dir.join(INPUT).display()))?,
-    };
+        other => other.or_fail(|| format!("app '{name}': cannot open {}", dir.join(INPUT).display())),
+    }
+}
+
+/// Writes a line to what an app reads, all of it or nothing.
+///
+/// # Errors
+/// 1: it does not run, reads nothing, or has not read what was sent before.
+pub(crate) fn send(home: &Home, name: &str, line: &[u8]) -> Result<(), Failure> {
+    let mut fifo = open_to_write(home, name)?;
+    let refused = |why: &str| Failure::with_code(1, format!("app '{name}': {why}"));
     // A pipe takes so much as one piece, or nothing.
     if line.len() > nix::libc::PIPE_BUF {
         return Err(refused(&format!("a line has at most {} bytes", nix::libc::PIPE_BUF - 1)));
@@ -59,6 +68,6 @@ pub(crate) fn send(home: &Home, name: &str, line: &[u8]) -> Result<(), Failure> 
         Err(e) if e.kind() == ErrorKind::WouldBlock => {
             Err(refused("it does not read its input: what was sent before still waits there"))
         }
-        Err(e) => Err(refused(&format!("cannot write to {}: {}", dir.join(INPUT).display(), reason(&e)))),
+        Err(e) => Err(refused(&format!("cannot write to what it reads: {}", reason(&e)))),
     }
 }

@@ -195,6 +195,12 @@ pub(crate) const VERBS: &[Verb] = &[
         ..Verb::new("send", "APP LINE", manage_verbs::send)
     },
     Verb {
+        about: "Shows what an app writes, and sends it what is typed, in fork mode; Ctrl-C leaves.",
+        example: "pm attach console",
+        made_of: "tail -F ~/.pm/APP/*.log, and pm-fork --send LINE APP",
+        ..Verb::new("attach", "APP", logs::attach)
+    },
+    Verb {
         aliases: &["dump"],
         about: "Keeps the list of apps, for resurrect.",
         options: &[switch("force", "an empty list, too").short('f')],
@@ -278,7 +284,6 @@ pub(crate) const VERBS: &[Verb] = &[
 
 /// Verbs of PM2 that are not here, and what to use instead.
 pub(crate) const ELSEWHERE: &[(&[&str], &str)] = &[
-    (&["attach"], "pm logs APP shows what it writes, pm send APP LINE writes to it"),
     (&["deploy"], "copy the code (rsync, git pull), then pm reload ecosystem.config.js"),
     (&["serve", "expose"], "a web server: npx serve DIR, caddy file-server; pm start keeps it running"),
     (&["slist", "sysinfos", "report"], "pm jlist, pm describe APP, pm-stat --check"),

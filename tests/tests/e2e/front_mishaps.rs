@@ -311,7 +311,7 @@ fn what_is_not_as_meant_is_said_in_one_line() {
     }
     for (line, part) in [
         ("strat idle.js", "is 'start' meant?"),
-        ("attach 0", "'attach' of PM2 is not here; instead: pm logs APP"),
+        ("deploy production", "'deploy' of PM2 is not here; instead: copy the code"),
         ("start idle.js --nmae x", "is --name meant?"),
         ("start idle.js --max-mem 9", "is --max-memory-restart meant?"),
         ("start idle.js --port 3000", "behind --: pm start app.js -- --port"),

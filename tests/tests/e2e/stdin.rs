@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
+use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
 use pm_tests::chain::{Chain, Stream};
 use pm_tests::scene::Scene;
 use pm_tests::{bins, front::Front, proc, wait};
@@ -156,4 +156,36 @@ fn what_cannot_be_sent_is_said() {
     assert!(full.code == 1 && full.err.contains("it does not read its input"), "{full:?}");
     fore.signal(SIGTERM);
     fore.wait();
+}
+
+/// What is typed goes to the app, what that writes comes back; whoever leaves leaves it running.
+#[test]
+fn pm_attach_is_a_console_of_the_app() {
+    let front = Front::new();
+    let _ = front.scene.file("console.js", CONSOLE);
+    front.ok("start console.js");
+    front.ok_words(&["send", "console", "before"]);
+    logged(&front, "console", "heard before");
+    let mut command = front.command(&["attach", "console"]);
+    command.stdin(Stdio::piped());
+    let attached = Chain::spawn(&front.scene, command);
+    attached.line("what you type goes to 'console'; Ctrl-C leaves it, and it goes on");
+    let mut input = attached.stdin().expect("piped");
+    for word in ["one", "two"] {
+        input.write_all(format!("{word}\n").as_bytes()).expect("it reads");
+        attached.line(&format!("heard {word}"));
+    }
+    attached.signal(SIGINT);
+    assert_eq!(attached.wait().code(), Some(130), "{}", attached.output());
+    assert!(!attached.output().contains("heard before"), "only what comes from now on");
+    // The end of the input leaves it, too; a line without an end is one.
+    let said = front.with_input(&["attach", "console"], "three");
+    assert_eq!(said.code, 0, "{said:?}");
+    logged(&front, "console", "heard three");
+    assert_eq!(front.list(), ["console:online"]);
+    front.ok("start app.js -i 2");
+    let said = front.line("attach app");
+    assert!(said.code == 1 && said.err.contains("it is in cluster mode"), "{said:?}");
+    let said = front.line("attach all");
+    assert!(said.code == 1 && said.err.contains("attach is for one app, and all means 2: app, console"), "{said:?}");
 }

@@ -1,7 +1,7 @@
 //! `pm logs`: the lines of the apps' logs, each with its app in front; those that are there, and those that come.
 //!
 //! One process and one loop over inotify(7): while nobody writes, nothing wakes. `selection` knows the logs, `one_log` reads
-//! one, `log_changes` says which changed, `line_prefix` writes a line.
+//! one, `log_changes` says which changed, `line_prefix` writes a line; `typed` sends what is typed at `pm attach`.
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -12,18 +12,21 @@ use pm_common::sys::signal_events;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::apps;
+use crate::apps::{self, stdin_fifo};
 use crate::pm::call::Call;
+use crate::pm::manage_verbs::ours;
 use crate::pm::targets;
 
 mod line_prefix;
 mod log_changes;
 mod one_log;
 mod selection;
+mod typed;
 
 use line_prefix::Form;
 use log_changes::Watch;
 use selection::Files;
+use typed::Typed;
 
 /// The options of the verb.
 pub(crate) const OPTIONS: &[Opt] = &[
@@ -117,10 +120,39 @@ pub(crate) fn run(call: &Call) -> Result<u8, Failure> {
         }
         known.clone()
     };
-    show(asked, names, others_may_come)
+    show(asked, names, others_may_come, None)
 }
 
-fn show(asked: Asked, names: impl FnMut() -> Vec<String>, others_may_come: bool) -> Result<u8, Failure> {
+/// Shows what an app writes from now on, and sends it what is typed, until who types leaves.
+///
+/// # Errors
+/// 1: it is not one app that reads; 125: its logs cannot be followed.
+pub(crate) fn attach(call: &Call) -> Result<u8, Failure> {
+    let [target] = call.targets.as_slice() else {
+        return Err(Failure::own("attach needs one app: pm attach APP; pm logs shows several"));
+    };
+    let home = ours()?;
+    let names = targets::of(call, std::slice::from_ref(target))?.names;
+    let [name] = names.as_slice() else {
+        return Err(Failure::own(format!(
+            "attach is for one app, and {target} means {}: {}",
+            names.len(),
+            names.join(", ")
+        )));
+    };
+    stdin_fifo::open_to_write(&home, name)?;
+    report::info(format_args!("what you type goes to '{name}'; Ctrl-C leaves it, and it goes on"));
+    let asked = Asked { lines: 0, stream: None, form: Form::Raw, follow: true, wait: false };
+    let (app, typed) = (name.clone(), Typed::new(home, name.clone()));
+    show(asked, move || vec![app.clone()], false, Some(typed))
+}
+
+fn show(
+    asked: Asked,
+    names: impl FnMut() -> Vec<String>,
+    others_may_come: bool,
+    mut typed: Option<Typed>,
+) -> Result<u8, Failure> {
     let (home, follow, wait_for_first) = (apps::home()?, asked.follow, asked.wait);
     let cannot = || "cannot follow the logs".to_owned();
     signal_events::end_in_order().or_fail(|| "cannot handle signals".to_owned())?;
@@ -136,7 +168,7 @@ fn show(asked: Asked, names: impl FnMut() -> Vec<String>, others_may_come: bool)
     }
     loop {
         let more = files.show();
-        if files.reader_gone || !wait(&watch, more).or_fail(cannot)? {
+        if files.reader_gone || !wait(&watch, more, typed.as_mut()).or_fail(cannot)? {
             return Ok(0);
         }
         let changed = watch.changed().or_fail(cannot)?;
@@ -147,14 +179,21 @@ fn show(asked: Asked, names: impl FnMut() -> Vec<String>, others_may_come: bool)
     }
 }
 
-/// Sleeps until a file changes, or not at all where there is more to show already; false: nobody reads us any more.
-fn wait(watch: &Watch, more: bool) -> Result<bool, Errno> {
-    let stdout = rustix::stdio::stdout();
+/// Sleeps until a file changes or something is typed, or not at all where there is more to show already; false: nobody reads us any
+/// more, or nobody types who did.
+fn wait(watch: &Watch, more: bool, typed: Option<&mut Typed>) -> Result<bool, Errno> {
+    let (stdout, stdin) = (rustix::stdio::stdout(), rustix::stdio::stdin());
     let mut fds = vec![PollFd::new(&stdout, PollFlags::empty())];
+    fds.extend(typed.is_some().then(|| PollFd::new(&stdin, PollFlags::IN)));
     fds.extend(watch.fd().map(|inotify| PollFd::from_borrowed_fd(inotify, PollFlags::IN)));
     match poll(&mut fds, more.then(Timespec::default).as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => return Err(error),
     }
-    Ok(fds.first().is_none_or(|stdout| stdout.revents().is_empty()))
+    let is_quiet = |at: usize| fds.get(at).is_none_or(|fd| fd.revents().is_empty());
+    match typed {
+        _ if !is_quiet(0) => Ok(false),
+        Some(typed) if !is_quiet(1) => typed.send(),
+        _ => Ok(true),
+    }
 }
