@@ -39,7 +39,7 @@ mod worker_memory;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::event::Timespec;
 
@@ -262,12 +262,8 @@ impl<A: Adapter> Driver<A> {
 
     fn take_events(&mut self) {
         while let Some(event) = self.events.pop_front() {
-            self.tell(event);
+            self.tell_at(clock::now(), event);
         }
-    }
-
-    fn tell(&mut self, event: Event) {
-        self.tell_at(clock::now(), event);
     }
 
     fn tell_at(&mut self, now: Mono, event: Event) {
@@ -338,9 +334,4 @@ impl<A: Adapter> Driver<A> {
         // In turn, not in a heap at the end: what this one says must be known before the next is looked at.
         self.take_events();
     }
-}
-
-/// Borrows a descriptor for a poll set.
-fn borrowed(fd: &impl AsFd) -> BorrowedFd<'_> {
-    fd.as_fd()
 }

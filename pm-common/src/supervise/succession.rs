@@ -95,7 +95,7 @@ impl Succession {
     /// Has the machine and the publisher go on from what was left, and gives the releases to go on with.
     ///
     /// # Errors
-    /// As `Releases::begin`.
+    /// As `Origin::resolve`.
     pub(super) fn take_over(
         &mut self,
         machine: &mut Machine,
@@ -103,7 +103,7 @@ impl Succession {
         origin: Origin,
     ) -> Result<Releases, Failure> {
         let Some(State { first, machine: mut carried, release, resolved, .. }) = self.before.take() else {
-            return Releases::begin(origin);
+            return Releases::begin(origin, 0);
         };
         first.into_iter().for_each(|first| publisher.succeed(first));
         let KeptRelease { number, logical, program, env, descriptor } = release;
@@ -123,7 +123,7 @@ impl Succession {
                 let release = Release { number, directory, env, program };
                 Ok(Releases::resume(origin, logical, release, resolved))
             }
-            None => Releases::begin_at(origin, resolved),
+            None => Releases::begin(origin, resolved),
         }
     }
 

@@ -296,7 +296,9 @@ impl AppDir {
     fn outermost(wish: &Wish, home: Option<Home>, join_ancestor: bool, required: bool) -> Result<Self, Failure> {
         let (Wish::Exactly(name) | Wish::Like(name)) = wish;
         let entered = match &home {
-            Some(home) => home.lasts_if(required).and_then(|()| Self::search(wish, home, join_ancestor)),
+            // A log must outlive a reboot, and may grow.
+            Some(home) if required => home.lasts().and_then(|()| Self::search(wish, home, join_ancestor)),
+            Some(home) => Self::search(wish, home, join_ancestor),
             None => Err(Trouble::Homeless),
         };
         match entered {

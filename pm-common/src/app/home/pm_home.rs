@@ -51,11 +51,6 @@ impl Home {
             HomeOrigin::InsteadOf(usual) => Err(usual.clone().map_or(Trouble::Homeless, Trouble::Barred)),
         }
     }
-
-    /// Makes sure of the same as [`Self::lasts`] where that is `required`, as for logs.
-    pub(super) fn lasts_if(&self, required: bool) -> Result<(), Trouble> {
-        if required { self.lasts() } else { Ok(()) }
-    }
 }
 
 /// Tells where the state of an app is that is not where one looks for it first.

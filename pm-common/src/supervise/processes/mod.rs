@@ -4,11 +4,11 @@ mod kill_scope;
 mod leftovers;
 mod signal_worker;
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::Signal;
 
-use super::{Adapter, Driver, Token, borrowed};
+use super::{Adapter, Driver, Token};
 use crate::kernel::cgroup;
 use crate::kernel::procfs::{Proc, Stat};
 use crate::policy::WorkerId;
@@ -131,12 +131,12 @@ impl Process {
     }
 
     pub(super) fn sources<T>(&self, id: WorkerId) -> Vec<(Token<T>, BorrowedFd<'_>)> {
-        let mut sources = vec![(Token::Notify(id), borrowed(&self.notify))];
+        let mut sources = vec![(Token::Notify(id), self.notify.as_fd())];
         if self.ended {
-            sources.extend(self.leftovers.iter().map(|fd| (Token::Leftovers(id), borrowed(fd))));
+            sources.extend(self.leftovers.iter().map(|fd| (Token::Leftovers(id), fd.as_fd())));
         } else if !self.hidden {
-            sources.push((Token::Exit(id), borrowed(&self.child.pidfd)));
-            sources.extend(self.supervisor.iter().map(|(fd, _)| (Token::Below(id), borrowed(fd))));
+            sources.push((Token::Exit(id), self.child.pidfd.as_fd()));
+            sources.extend(self.supervisor.iter().map(|(fd, _)| (Token::Below(id), fd.as_fd())));
         }
         sources
     }

@@ -53,19 +53,11 @@ pub struct Releases {
 }
 
 impl Releases {
-    /// Resolves the first release.
-    ///
-    /// # Errors
-    /// As `Origin::resolve`.
-    pub fn begin(origin: Origin) -> Result<Self, Failure> {
-        Self::begin_at(origin, 0)
-    }
-
     /// Resolves the first release where so many were resolved before: a number names one release for ever.
     ///
     /// # Errors
     /// As `Origin::resolve`.
-    pub fn begin_at(origin: Origin, resolved: u64) -> Result<Self, Failure> {
+    pub fn begin(origin: Origin, resolved: u64) -> Result<Self, Failure> {
         let current = origin.resolve(resolved)?;
         Ok(Self { origin, current, next: None, before: None, resolved: resolved + 1 })
     }
