@@ -53,6 +53,7 @@ fn item(row: &Row<'_>, start: &Map<String, Value>, with_env: bool, now_ms: u64) 
         "node_args": list(described("node_args").or_else(|| described("interpreter_args"))), "args": list(described("args")),
         "exec_interpreter": start.get("interpreter"),
         "instance_var": described("instance_var").unwrap_or_else(|| "NODE_APP_INSTANCE".into()),
+        "max_memory_restart": row.app.acting().and_then(|supervisor| supervisor.policy.get("max_mem").cloned()),
         "exit_code": exit_code(row), "watch": watches, "watching": watches,
         "cron_restart": described("cron_restart").map(alone),
     });
