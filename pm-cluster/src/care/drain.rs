@@ -91,6 +91,11 @@ struct Age {
     linger: u64,
 }
 
+/// When idle connections begin to be closed: thousands of them take a part of a second.
+fn last_part(linger: Span) -> Span {
+    Span(linger.0 / 12 * 11)
+}
+
 fn is_unanswered(one: &Connection) -> bool {
     one.received > 0 && one.received_ago < one.sent_ago
 }
@@ -202,6 +207,9 @@ impl Drains {
         if let Some(after) = drain.tell_after.filter(|_| !tells) {
             drain.next = drain.next.min(drain.since + after);
         }
+        if matches!(drain.closing, Closing::ToCome) && age < last_part(linger) {
+            drain.next = drain.next.min(drain.since + last_part(linger));
+        }
         if settles && !tells {
             return false;
         }
@@ -211,7 +219,8 @@ impl Drains {
         let Some(all) = drain.connections(&mut self.proc, seen) else { return !settles && age >= linger };
         let done = !all.iter().any(|one| holds_up(one, at));
         let left = Span(limit.0.saturating_sub(age.0));
-        if !settles && (done || age >= linger) && drain.close_idle(&mut self.proc, &all, left, self.stop_signal) {
+        let ends = age >= last_part(linger);
+        if !settles && (done || ends) && drain.close_idle(&mut self.proc, &all, left, self.stop_signal) {
             return false;
         }
         // Those whose servers have no thread for them wait in the queue until busy ones are told to move on.

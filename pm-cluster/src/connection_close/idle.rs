@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use pm_common::kernel::procfs;
 use pm_common::sys::{other_process, socket};
@@ -15,28 +16,36 @@ use rustix::net::{Shutdown, shutdown};
 
 /// Milliseconds without anything after which a connection is idle, and no answer that comes in parts.
 const IDLE: u32 = 1000;
-/// Connections that are closed in one go, and the pause after them: clients have many at the same time, too, and those
-/// that hear it sooner than they ask lose nothing.
-const GO: usize = 50;
-const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+/// Connections that are closed in one go. There is a pause after each: clients have many at the same time, too, and those
+/// that hear of it sooner than they ask lose nothing.
+const GO: u32 = 50;
+/// All pauses together, and the longest one.
+const PAUSES: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Closes the idle connections of these processes to these ports.
 pub(super) fn close(processes: &BTreeSet<i32>, ports: &BTreeSet<u16>) {
-    let descriptors = processes.iter().flat_map(|pid| {
-        let all = procfs::socket_descriptors(*pid);
-        all.into_iter().map(|number| (*pid, number))
-    });
-    let mut closed = 0;
+    let of_process = |pid: &i32| procfs::socket_descriptors(*pid).into_iter().map(|number| (*pid, number)).collect();
+    let descriptors: Vec<(i32, i32)> = processes.iter().flat_map::<Vec<_>, _>(of_process).collect();
+    let pause = pause_of(descriptors.len());
+    let mut closed = 0_u32;
     for (process, number) in descriptors {
         // It may be another one by now, or none.
         let Ok(connection) = other_process::take_descriptor(process, number) else { continue };
         if close_if_idle(&connection, ports) {
             closed += 1;
-            if closed % GO == 0 {
-                let _ = poll(&mut [], Some(&PAUSE));
+            if closed.is_multiple_of(GO) {
+                let _ = poll(&mut [], Some(&pause));
             }
         }
     }
+}
+
+/// The pause after each go of so many connections.
+fn pause_of(count: usize) -> Timespec {
+    let goes = u32::try_from(count).unwrap_or(u32::MAX) / GO;
+    let pause = (PAUSES / goes.max(1)).min(LONGEST_PAUSE);
+    Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() }
 }
 
 /// Ends both directions: a server that read a request after this could not answer it.
@@ -44,4 +53,17 @@ fn close_if_idle(connection: &OwnedFd, ports: &BTreeSet<u16>) -> bool {
     let ours = || socket::local_inet(connection).is_ok_and(|local| ports.contains(&local.port()));
     let idle = || socket::is_idle(connection, IDLE).unwrap_or(false);
     ours() && idle() && shutdown(connection, Shutdown::Both).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_are_closed_in_the_time_that_there_is() {
+        assert_eq!(
+            [1, 50, 4000, 10_000].map(|count| pause_of(count).tv_nsec),
+            [10_000_000, 10_000_000, 6_250_000, 2_500_000]
+        );
+    }
 }
