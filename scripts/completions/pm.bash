@@ -47,6 +47,7 @@ pm-log	--json	.	.	.	write each line as a JSON object
 pm-log	--max-size	.	SIZE	.	rotate a file before it is larger than this
 pm-log	--every	.	DURATION	.	rotate at each new period: 1d is at midnight UTC
 pm-log	--keep	.	N	.	rotated files that are kept: FILE.1 to FILE.N [10]
+pm-log	--rotate	.	.	.	rotate the files now, while others write them, and end
 pm-log	--help	-h	.	.	what there is
 pm-log	--version	-V	.	.	the version
 pm-restart	BEHIND	.	.	CHAIN	Restarts CHAIN when it ends or grows too fat; of a pm-cluster, each worker.
@@ -62,6 +63,8 @@ pm-restart	--watch	.	PATH	.	replace it when files there change; repeatable
 pm-restart	--ignore	.	GLOB	.	with --watch: but not these; repeatable
 pm-restart	--watch-delay	.	TIME	.	with --watch: once all is quiet for this long (200ms)
 pm-restart	--on	.	EVENT=CMD	.	run CMD at crash, gave-up, aborted, ready ...; repeatable
+pm-restart	--log-size	.	SIZE|none	.	in the background: rotate logs above it; or none (10M)
+pm-restart	--log-keep	.	N	.	and keep so many rotated ones (10)
 pm-restart	--stable	.	TIME	.	up this long, earlier failures are forgotten (10s)
 pm-restart	--intensity	.	N/TIME	.	more restarts than N within TIME: give up (16/60s)
 pm-restart	--grace	.	TIME	.	from the stop signal to KILL (8s)
@@ -166,6 +169,9 @@ pm start	--merge-logs	.	.	.	as always: one file for all workers
 pm start	--time	.	.	.	a time in front of each line
 pm start	--log-type	.	json	.	each line is an object
 pm start	--log-date-format	.	F	.	as --time; its format is RFC 3339
+pm start	--log-max-size	.	SIZE	.	rotate its logs above it [10M]
+pm start	--log-keep	.	N	.	as many rotated ones [10]
+pm start	--no-log-rotate	.	.	.	do not rotate its logs
 pm start	--filter-env	.	PART	.	no variable with it in its name
 pm start	--source-map-support	.	.	.	Node'\''s --enable-source-maps
 pm start	--after	.	APP	.	start once APP is ready, end before it
@@ -224,6 +230,9 @@ pm runtime	--merge-logs	.	.	.	as always: one file for all workers
 pm runtime	--time	.	.	.	a time in front of each line
 pm runtime	--log-type	.	json	.	each line is an object
 pm runtime	--log-date-format	.	F	.	as --time; its format is RFC 3339
+pm runtime	--log-max-size	.	SIZE	.	rotate its logs above it [10M]
+pm runtime	--log-keep	.	N	.	as many rotated ones [10]
+pm runtime	--no-log-rotate	.	.	.	do not rotate its logs
 pm runtime	--filter-env	.	PART	.	no variable with it in its name
 pm runtime	--source-map-support	.	.	.	Node'\''s --enable-source-maps
 pm runtime	--after	.	APP	.	start once APP is ready, end before it
@@ -291,6 +300,9 @@ pm restart	--merge-logs	.	.	.	as always: one file for all workers
 pm restart	--time	.	.	.	a time in front of each line
 pm restart	--log-type	.	json	.	each line is an object
 pm restart	--log-date-format	.	F	.	as --time; its format is RFC 3339
+pm restart	--log-max-size	.	SIZE	.	rotate its logs above it [10M]
+pm restart	--log-keep	.	N	.	as many rotated ones [10]
+pm restart	--no-log-rotate	.	.	.	do not rotate its logs
 pm restart	--filter-env	.	PART	.	no variable with it in its name
 pm restart	--source-map-support	.	.	.	Node'\''s --enable-source-maps
 pm restart	--after	.	APP	.	start once APP is ready, end before it
@@ -353,6 +365,9 @@ pm reload	--merge-logs	.	.	.	as always: one file for all workers
 pm reload	--time	.	.	.	a time in front of each line
 pm reload	--log-type	.	json	.	each line is an object
 pm reload	--log-date-format	.	F	.	as --time; its format is RFC 3339
+pm reload	--log-max-size	.	SIZE	.	rotate its logs above it [10M]
+pm reload	--log-keep	.	N	.	as many rotated ones [10]
+pm reload	--no-log-rotate	.	.	.	do not rotate its logs
 pm reload	--filter-env	.	PART	.	no variable with it in its name
 pm reload	--source-map-support	.	.	.	Node'\''s --enable-source-maps
 pm reload	--after	.	APP	.	start once APP is ready, end before it

@@ -278,6 +278,29 @@ pub fn size_of(given: &str) -> Result<u64, &'static str> {
     }
 }
 
+/// The smallest size of a log: less holds not even the lines of one start.
+const SMALLEST_LOG: u64 = 4 << 10;
+
+/// A size of a log file in bytes, which may be smaller than a program: `10M`, `500K`.
+///
+/// # Errors
+/// One clear line, exit code 125.
+pub fn log_size(option: &str, value: &OsStr) -> Result<u64, Failure> {
+    log_size_of(text(option, value)?).map_err(|why| bad(option, value, why))
+}
+
+/// A size of a log file, of text that is no option's.
+///
+/// # Errors
+/// What was expected.
+pub fn log_size_of(text: &str) -> Result<u64, &'static str> {
+    if let Some(kilo) = text.strip_suffix(['k', 'K']).and_then(|digits| digits.parse::<u64>().ok()) {
+        let bytes = kilo.checked_mul(1 << 10).filter(|bytes| *bytes >= SMALLEST_LOG);
+        return bytes.ok_or("expected a size from 4K on");
+    }
+    size_of(text).map_err(|_| "expected a size with its unit, such as 10M or 500K")
+}
+
 /// A whole number within a range.
 ///
 /// # Errors

@@ -21,6 +21,9 @@ const MESSAGE: &str = "message";
 /// The shortest interval of a memory check: below, the checking would be the load.
 const SHORTEST_INTERVAL: Span = Span::millis(10);
 
+/// More rotated files are not asked for on purpose: each rotation renames them all.
+pub const MOST_LOGS: u64 = 1000;
+
 /// The shortest lag that is one: less may be the machine's, when others are busy on it.
 const SHORTEST_LAG: Span = Span::secs(1);
 
@@ -49,6 +52,9 @@ pub fn apply(rules: &mut Rules, option: &str, value: &OsStr) -> Result<bool, Fai
         "ignore" => rules.ignore.push(ignored(option, value)?),
         "watch-delay" => rules.watch_delay = options::duration(option, value)?,
         "on" => rules.hooks.push(hook(option, value)?),
+        "log-size" if value == "none" => rules.log_size = None,
+        "log-size" => rules.log_size = Some(options::log_size(option, value)?),
+        "log-keep" => rules.log_keep = options::number(option, value, 0..=MOST_LOGS)? as u32,
         _ => return Ok(false),
     }
     Ok(true)
@@ -207,6 +213,8 @@ mod tests {
             ("watch-delay", "2s"),
             ("on", "crash=./alert.sh a=b"),
             ("on", "gave-up=./alert.sh"),
+            ("log-size", "500K"),
+            ("log-keep", "3"),
         ])
         .expect("good options");
         let json = json!(rules);
@@ -254,6 +262,9 @@ mod tests {
             ("on", "crash"),
             ("on", "crash= "),
             ("on", "burn=./alert.sh"),
+            ("log-size", "1K"),
+            ("log-size", "10"),
+            ("log-keep", "1001"),
         ] {
             let failure = applied(&[(option, value)]).expect_err(value);
             assert_eq!(failure.code, 125);

@@ -63,7 +63,8 @@ pub static PM_FORK: Tool = Tool {
 /// Writes lines to files.
 pub static PM_LOG: Tool = Tool {
     name: "pm-log",
-    usage: "[options] [--] [CHAIN...]",
+    usage: "[options] [--] [CHAIN...]
+       pm-log --rotate --max-size SIZE [--keep N] --out FILE [--err FILE]",
     about: "Writes the lines of CHAIN, or of its input, to files that it rotates.",
     options: &[
         opt("out", "FILE", "where stdout goes [out.log of the app, else stdout]"),
@@ -75,6 +76,7 @@ pub static PM_LOG: Tool = Tool {
         opt("max-size", "SIZE", "rotate a file before it is larger than this"),
         opt("every", "DURATION", "rotate at each new period: 1d is at midnight UTC"),
         opt("keep", "N", "rotated files that are kept: FILE.1 to FILE.N [10]"),
+        switch("rotate", "rotate the files now, while others write them, and end"),
     ],
     examples: "  pm-fork pm-log --time --max-size 10M pm-restart pm-cluster -n 0 node app.js\n",
     elsewhere: &[("--name", "say it to pm-fork, in front of pm-log")],
@@ -103,12 +105,15 @@ pub static PM_RESTART: Tool = Tool {
         opt("stop-codes", "LIST", "exit codes after which it is not restarted: 0,3"),
         opt("backoff", "MIN..MAX", "delay between failed starts, doubling (100ms..15s)").one_of("FIRST..LONGEST"),
         opt("restart-delay", "TIME", "instead: exactly this before each; MIN..MAX: growing")
-            .one_of("TIME|FIRST..LONGEST"),
+            .one_of("TIME|FIRST..LONGEST")
+            .rare(),
         opt("cron", "PATTERN", "replace it at set times: '0 3 * * *'; repeatable"),
         opt("watch", "PATH", "replace it when files there change; repeatable"),
         opt("ignore", "GLOB", "with --watch: but not these; repeatable").rare(),
         opt("watch-delay", "TIME", "with --watch: once all is quiet for this long (200ms)").rare(),
         opt("on", "EVENT=CMD", "run CMD at crash, gave-up, aborted, ready ...; repeatable").rare(),
+        opt("log-size", "SIZE", "in the background: rotate logs above it; or none (10M)").one_of("SIZE|none").rare(),
+        opt("log-keep", "N", "and keep so many rotated ones (10)").rare(),
         opt("stable", "TIME", "up this long, earlier failures are forgotten (10s)").rare(),
         opt("intensity", "N/TIME", "more restarts than N within TIME: give up (16/60s)"),
         GRACE,

@@ -112,6 +112,10 @@ pub struct Rules {
     /// Commands that are run when something happens.
     #[serde(rename = "on")]
     pub hooks: Vec<Hook>,
+    /// A log file in the app's directory is rotated once it is larger than so many bytes; `None`: never.
+    pub log_size: Option<u64>,
+    /// So many rotated files are kept.
+    pub log_keep: u32,
 }
 
 impl Default for Rules {
@@ -139,6 +143,8 @@ impl Default for Rules {
             ignore: Vec::new(),
             watch_delay: Span::millis(200),
             hooks: Vec::new(),
+            log_size: Some(10 << 20),
+            log_keep: 10,
         }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! `perform` does what the machine says; `on_notify` (`policy::trusted_sender`: whom) and `notify` are what workers say,
 //! `notify_send` and `service_manager` what we do; `processes`, `offspring` and `worker_memory` are about those that run,
-//! `release` and `worker_env` what they are started from, `event_hooks` what people have run as something happens. `store`, `journal`, `succession` outlive us.
+//! `release` and `worker_env` what they are started from, `event_hooks` what people have run as something happens, `log_rotation` what keeps logs small. `store`, `journal`, `succession` outlive us.
 
 mod adapter;
 mod alone;
@@ -15,6 +15,7 @@ pub mod err_log;
 mod event_hooks;
 mod file_watch;
 pub mod journal;
+mod log_rotation;
 pub mod message_bus;
 mod moments;
 pub mod notify;
@@ -59,6 +60,7 @@ pub use alone::Alone;
 use cron_timer::SetTimes;
 use event_hooks::Hooks;
 use file_watch::Watching;
+use log_rotation::LogRotation;
 use message_bus::MessageBus;
 use offspring::Orphans;
 use on_notify::Hearing;
@@ -99,6 +101,8 @@ pub struct Driver<A> {
     /// The files whose change replaces them.
     watching: Watching,
     hooks: Hooks,
+    /// Of a service: its log files.
+    logs: Option<LogRotation>,
     input: Input,
     outputs: Outputs,
     publisher: Publisher,
@@ -169,6 +173,7 @@ impl<A: Adapter> Driver<A> {
         crate::sys::fd_limit::raise_descriptors();
         crate::sys::process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
         let manager = Manager::greet(setup.kind);
+        let logs = LogRotation::begin(setup.publisher.dir(), setup.machine.rules());
         let set_times = SetTimes::new(&setup.machine.rules().cron).or_fail(|| "cannot have a timer".to_owned())?;
         Ok(Self {
             machine: setup.machine,
@@ -184,6 +189,7 @@ impl<A: Adapter> Driver<A> {
             set_times,
             watching: Watching::default(),
             hooks: Hooks::default(),
+            logs,
             input: if setup.reads { Input::ours() } else { Input::Nothing },
             outputs: setup.outputs,
             publisher: setup.publisher,
@@ -221,6 +227,7 @@ impl<A: Adapter> Driver<A> {
             }
             self.pass_messages();
             self.end_late_hook();
+            self.look_at_logs();
             if let Some(code) = self.code
                 && !self.waits_for_hooks()
             {
@@ -296,6 +303,7 @@ impl<A: Adapter> Driver<A> {
         let deadlines = [
             self.machine_deadline(),
             self.hooks.deadline(),
+            self.logs.as_ref().and_then(LogRotation::deadline),
             self.adapter.deadline(),
             self.publisher.deadline(self.news),
             self.manager.deadline(),
@@ -323,11 +331,13 @@ impl<A: Adapter> Driver<A> {
             Token::Above => {
                 if let Some((_, pid)) = self.lock_holder.take() {
                     self.publisher.take_over(pid);
+                    self.log_was_written();
                 }
             }
             Token::SetTime => self.look_at_the_clock(),
             Token::Files => self.look_at_files(),
             Token::Hook => self.hook_ended(),
+            Token::LogRotated => self.log_was_rotated(),
             Token::Signals => self.read_signals(),
             Token::Bus(token) => self.look_at_bus(token),
         }

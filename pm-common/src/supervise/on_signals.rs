@@ -10,6 +10,7 @@ impl<A: Adapter> Driver<A> {
         for caught in self.signals.caught() {
             match caught {
                 Caught::Child => self.reap_orphans(),
+                Caught::Written => self.log_was_written(),
                 Caught::Stop(kind, sender) => {
                     self.hurry_hooks();
                     self.events.push_back(Event::Stop(kind, asker(sender)));

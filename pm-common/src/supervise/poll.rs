@@ -6,7 +6,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::message_bus::BusToken;
-use super::{Adapter, Driver, Source, Turn};
+use super::{Adapter, Driver, LogRotation, Source, Turn};
 use crate::cli::report::{Failure, OrFail as _};
 use crate::policy::WorkerId;
 use crate::policy::time::Span;
@@ -28,6 +28,7 @@ pub(super) enum Token<T> {
     SetTime,
     Files,
     Hook,
+    LogRotated,
     Signals,
     Bus(BusToken),
     /// One of the adapter's ([`Turn::Rest`]).
@@ -109,6 +110,10 @@ impl<A: Adapter> Driver<A> {
         if let Some(fd) = self.hooks.source() {
             tokens.push(Token::Hook);
             fds.push(fd);
+        }
+        if let Some(fd) = self.logs.as_ref().and_then(LogRotation::rotated) {
+            tokens.push(Token::LogRotated);
+            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
         }
         add(self.bus.sources(), Token::Bus, &mut tokens, &mut fds);
         let mut sources = Vec::new();

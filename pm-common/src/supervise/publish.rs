@@ -142,6 +142,11 @@ impl Publisher {
         self.file.remove();
     }
 
+    /// The app's directory, if it has one.
+    pub(super) fn dir(&self) -> Option<&std::path::Path> {
+        self.home.dir()
+    }
+
     /// The app's directory, as children find it in PM_DIR; empty if there is none.
     pub(super) fn directory(&self) -> &[u8] {
         self.home.dir().map_or(&[], |dir| dir.as_os_str().as_encoded_bytes())

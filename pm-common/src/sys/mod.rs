@@ -6,6 +6,7 @@ pub mod clock;
 pub mod close_at_once;
 pub mod credentials;
 pub mod daemon;
+pub mod dnotify;
 pub mod environ;
 pub mod fd_limit;
 pub mod fdpass;

@@ -25,6 +25,8 @@ pub enum Caught {
     Stop(StopKind, SignalSender),
     /// Reload, or scale by one.
     Asked(Request),
+    /// A file was written ([`super::dnotify`]).
+    Written,
 }
 
 /// Where a signal came from.
@@ -37,7 +39,7 @@ pub enum SignalSender {
 }
 
 /// The signals that a supervisor handles. TSTP is ignored: a stopped supervisor would serve nobody.
-const HANDLED: [i32; 8] = [
+const HANDLED: [i32; 9] = [
     libc::SIGCHLD,
     libc::SIGTERM,
     libc::SIGINT,
@@ -46,6 +48,7 @@ const HANDLED: [i32; 8] = [
     libc::SIGTTOU,
     libc::SIGQUIT,
     libc::SIGUSR1,
+    libc::SIGIO,
 ];
 
 /// Delivers the signals through a pipe that poll(2) can wait for.
@@ -164,6 +167,7 @@ fn meaning(origin: &Origin) -> Option<Caught> {
     let sender = if from_kernel { SignalSender::Terminal } else { process };
     Some(match origin.signal {
         libc::SIGCHLD => Caught::Child,
+        libc::SIGIO => Caught::Written,
         // Images with STOPSIGNAL SIGQUIT mean an end in order.
         libc::SIGTERM | libc::SIGQUIT => Caught::Stop(StopKind::Term, sender),
         libc::SIGINT => Caught::Stop(StopKind::Int, sender),

@@ -3,12 +3,17 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use pm_common::cli::options;
+use pm_common::cli::policy_options::MOST_LOGS;
 use serde_json::Value;
 
 use super::{Machine, Reader, below};
 
 /// The one form of time that is written.
 const ISO: &str = "YYYY-MM-DDTHH:mm:ss";
+
+/// The size above which a file is rotated, where none is given.
+const MAX_SIZE: &str = "10M";
 
 /// What `NULL` stands for.
 const NOWHERE: &str = "/dev/null";
@@ -21,7 +26,9 @@ pub(crate) struct Logs {
     /// Where both go beside these; it takes a writer.
     both: Option<PathBuf>,
     /// Options of the writer; without any, the program writes its files itself.
-    writer: Vec<&'static str>,
+    writer: Vec<String>,
+    /// Options of pm-restart, which rotates the files of the app's directory that the program writes itself.
+    rotation: Vec<String>,
     /// Each slot has files of its own.
     by_slot: bool,
 }
@@ -34,7 +41,8 @@ impl Logs {
         }
         let mut both = both(reader, cwd)?;
         let (mut out, mut err) = (file(reader, "out_file", cwd)?, file(reader, "error_file", cwd)?);
-        let writer = writer(reader)?;
+        let mut writer = writer(reader)?;
+        let asked = RotationFields::of(reader)?;
         let unnamed = |path: &Option<PathBuf>| path.as_ref().is_none_or(|path| path == Path::new(NOWHERE));
         if both.is_some() && unnamed(&out) && unnamed(&err) {
             // Two streams to one file need nobody in between.
@@ -45,7 +53,18 @@ impl Logs {
             reader.warnings.push("merge_logs: one pm-log writes for all workers, into the same files".to_owned());
             by_slot = false;
         }
-        Ok(Self { out, err, both, writer, by_slot })
+        // Files that the user has named are others' business, unless that is asked for; what is no file grows not.
+        let named = |path: &Path| !path.starts_with("/dev");
+        let own = out.is_none() && err.is_none() && both.is_none();
+        let theirs = both.as_deref().into_iter().chain(out.as_deref()).chain(err.as_deref()).any(named);
+        let needs_writer = theirs && asked.is_some_values() && !by_slot;
+        let mut rotation = Vec::new();
+        match needs_writer || both.is_some() || !writer.is_empty() {
+            true if asked.on && (own || asked.is_some_values()) => writer.extend(asked.of_writer()),
+            true => {}
+            false => rotation = asked.of_restart(),
+        }
+        Ok(Self { out, err, both, writer, rotation, by_slot })
     }
 
     /// The options of a pm-cluster: the workers of each slot write to files of their own.
@@ -58,6 +77,11 @@ impl Logs {
             [format!("--{option}").into(), with_slot(&path).into_os_string()]
         };
         [file("out", &self.out), file("err", &self.err)].concat()
+    }
+
+    /// The options of the pm-restart.
+    pub(crate) fn of_restart(&self) -> Vec<String> {
+        self.rotation.clone()
     }
 
     /// The writer, if one is needed.
@@ -103,7 +127,54 @@ fn file(reader: &Reader<'_>, field: &str, cwd: &Path) -> Result<Option<PathBuf>,
     Ok(path.map(|path| if path == "NULL" { PathBuf::from(NOWHERE) } else { below(cwd, &path) }))
 }
 
-fn writer(reader: &mut Reader<'_>) -> Result<Vec<&'static str>, String> {
+/// How the description has its files rotated.
+#[derive(Debug)]
+struct RotationFields {
+    /// False: not at all.
+    on: bool,
+    size: Option<String>,
+    keep: Option<u32>,
+}
+
+impl RotationFields {
+    fn of(reader: &Reader<'_>) -> Result<Self, String> {
+        let on = reader.bool("log_rotate")?;
+        let size = reader.text("log_max_size")?.filter(|size| !size.is_empty());
+        if let Some(wrong) = &size {
+            options::log_size_of(wrong).map_err(|why| format!("log_max_size: '{wrong}': {why}"))?;
+        }
+        let keep = reader.number("log_keep")?;
+        if let Some(wrong) = keep.filter(|keep| u64::from(*keep) > MOST_LOGS) {
+            return Err(format!("log_keep: {wrong}: {MOST_LOGS} at most"));
+        }
+        // Who says `true` of files of his own means them.
+        let size = size.or_else(|| on.filter(|on| *on).map(|_| MAX_SIZE.to_owned()));
+        Ok(Self { on: on != Some(false), size, keep })
+    }
+
+    /// Whether something is asked for, beyond that it is as ever.
+    const fn is_some_values(&self) -> bool {
+        self.on && (self.size.is_some() || self.keep.is_some())
+    }
+
+    fn of_writer(&self) -> Vec<String> {
+        let mut words = vec!["--max-size".to_owned(), self.size.clone().unwrap_or_else(|| MAX_SIZE.to_owned())];
+        words.extend(self.keep.iter().flat_map(|keep| ["--keep".to_owned(), keep.to_string()]));
+        words
+    }
+
+    fn of_restart(&self) -> Vec<String> {
+        if !self.on {
+            return ["--log-size", "none"].map(str::to_owned).to_vec();
+        }
+        let size =
+            self.size.iter().filter(|size| *size != MAX_SIZE).flat_map(|size| ["--log-size".to_owned(), size.clone()]);
+        let keep = self.keep.iter().flat_map(|keep| ["--log-keep".to_owned(), keep.to_string()]);
+        size.chain(keep).collect()
+    }
+}
+
+fn writer(reader: &mut Reader<'_>) -> Result<Vec<String>, String> {
     let format = match reader.app.get("log_date_format") {
         None | Some(Value::Bool(false)) => None,
         Some(Value::Bool(true)) => Some(ISO.to_owned()),
@@ -112,12 +183,12 @@ fn writer(reader: &mut Reader<'_>) -> Result<Vec<&'static str>, String> {
     if format.as_ref().is_some_and(|format| !format.starts_with(ISO)) {
         reader.warnings.push(format!("log_date_format: not yet: the time is written as {ISO}"));
     }
-    let mut options = Vec::new();
+    let mut options: Vec<String> = Vec::new();
     if reader.bool("time")? == Some(true) || format.is_some() {
-        options.push("--time");
+        options.push("--time".to_owned());
     }
     match reader.text("log_type")?.as_deref() {
-        Some("json") => options.push("--json"),
+        Some("json") => options.push("--json".to_owned()),
         None | Some("raw" | "") => {}
         Some(other) => reader.warnings.push(format!("log_type: '{other}': only json is known")),
     }

@@ -119,7 +119,7 @@ pub fn plan(
     let env_file = ["--env-file".into(), context.home.join(&name).join(APP_ENV).into_os_string()];
     let mut argv = logs.chain(machine);
     argv.push(machine.tool("pm-restart"));
-    argv.extend(rules.into_iter().chain(cluster.of_restart()).map(OsString::from));
+    argv.extend(rules.into_iter().chain(logs.of_restart()).chain(cluster.of_restart()).map(OsString::from));
     match &cluster.workers {
         Some(_) => argv.extend(cluster.chain(machine).into_iter().chain(env_file).chain(logs.of_workers())),
         None => argv.extend(cluster.chain(machine).into_iter().chain(env_file)),

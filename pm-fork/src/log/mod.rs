@@ -2,7 +2,7 @@
 //!
 //! As a link of a chain it starts a writer that is no descendant of the chain, and becomes the rest of the chain. As a
 //! filter it is the writer itself. `lines`, `format` and `rotation` decide and are pure; `sink` owns a file; `writer`
-//! is the loop.
+//! is the loop. `in_place` rotates what others write.
 
 use std::ffi::OsString;
 
@@ -13,6 +13,7 @@ use pm_common::cli::tables::PM_LOG;
 
 pub(crate) mod format;
 mod guard;
+mod in_place;
 pub(crate) mod lines;
 mod link;
 mod options;
@@ -33,7 +34,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
         Asked::Print(text) => return report::print(&text),
     };
     let chain = parsed.rest.clone();
+    let rotates = parsed.options.iter().any(|(option, _)| *option == "rotate");
     chain::check(&PM_LOG, &chain)?;
     let settings = Settings::from_options(parsed, |name| std::env::var_os(name))?;
+    if rotates {
+        return in_place::run(&settings);
+    }
     if chain.is_empty() { link::filter(&settings) } else { link::chain(&settings, &chain) }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pm_common::app::home;
 use pm_common::cli::options::{self, Parsed};
+use pm_common::cli::policy_options::MOST_LOGS;
 use pm_common::cli::report::{Failure, OrFail as _, reason};
 
 use super::format::{Format, Wall};
@@ -14,10 +15,6 @@ use super::sink::{Sink, Stream};
 
 /// The rotated files that are kept, where nothing is said.
 const KEEP: u32 = 10;
-/// More are not asked for on purpose: each rotation renames them all.
-const MOST_KEPT: u64 = 1000;
-/// The smallest size: less holds not even the lines of one start.
-const SMALLEST: u64 = 4 << 10;
 
 /// A file to write to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +67,7 @@ impl Settings {
     /// What the options ask for; where they name no file, those in the app's directory (PM_DIR) are meant.
     pub(super) fn from_options(parsed: Parsed, env: impl Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
         let is_filter = parsed.rest.is_empty();
+        let now = parsed.options.iter().any(|(option, _)| *option == "rotate");
         let own = env(home::DIR).map(PathBuf::from).filter(|dir| dir.is_absolute() && !is_filter);
         let own = |name: &str| own.as_ref().map(|dir| Place { path: dir.join(name), private: true });
         let app = env(home::APP).and_then(|name| name.into_string().ok());
@@ -77,7 +75,7 @@ impl Settings {
         let rotation = Rotation { max_size: None, every: None, keep: KEEP };
         let mut settings =
             Self { out: own("out.log"), err: own("err.log"), both: None, echo: None, format: Format::Raw, rotation };
-        let of_chain = parsed.options.iter().find(|(option, _)| is_filter && ["err", "both"].contains(option));
+        let of_chain = parsed.options.iter().find(|(option, _)| is_filter && !now && ["err", "both"].contains(option));
         if let Some((option, _)) = of_chain {
             return Err(Failure::own(format!(
                 "--{option} is for the stderr of a chain, and there is no chain; see pm-log --help"
@@ -88,6 +86,9 @@ impl Settings {
             settings.set(option, value, app.as_deref())?;
         }
         settings.check(kept)?;
+        if now && !(is_filter && settings.rotation.max_size.is_some()) {
+            return Err(Failure::own("--rotate: with --max-size SIZE and --out FILE, and without a chain"));
+        }
         Ok(settings)
     }
 
@@ -99,9 +100,9 @@ impl Settings {
             "echo" => self.echo = Some(value.as_encoded_bytes().to_vec()),
             "json" => self.format = Format::Json(app.map(str::to_owned)),
             "time" if self.format == Format::Raw => self.format = Format::Time,
-            "max-size" => self.rotation.max_size = Some(size(option, value)?),
+            "max-size" => self.rotation.max_size = Some(options::log_size(option, value)?),
             "every" => self.rotation.every = Some(period(option, value)?),
-            "keep" => self.rotation.keep = options::number(option, value, 0..=MOST_KEPT)? as u32,
+            "keep" => self.rotation.keep = options::number(option, value, 0..=MOST_LOGS)? as u32,
             _ => {}
         }
         Ok(())
@@ -119,6 +120,12 @@ impl Settings {
             return Err(Failure::own("--keep without --max-size or --every: nothing is rotated"));
         }
         Ok(())
+    }
+
+    /// The files, and how they are rotated.
+    pub(super) fn files(&self) -> (impl Iterator<Item = &Path>, Rotation) {
+        let places = [&self.out, &self.err, &self.both].into_iter().flatten();
+        (places.map(|place| place.path.as_path()), self.rotation)
     }
 
     /// Whether stdout, and stderr, go to a file that we have opened ourselves, and nowhere else.
@@ -187,16 +194,6 @@ impl Settings {
 fn place(option: &str, value: &OsStr) -> Result<Place, Failure> {
     let path = std::path::absolute(Path::new(value)).map_err(|e| options::bad(option, value, &reason(&e)))?;
     Ok(Place { path, private: false })
-}
-
-fn size(option: &str, value: &OsStr) -> Result<u64, Failure> {
-    let text = options::text(option, value)?;
-    if let Some(kilo) = text.strip_suffix(['k', 'K']).and_then(|digits| digits.parse::<u64>().ok()) {
-        let bytes = kilo.checked_mul(1 << 10).filter(|bytes| *bytes >= SMALLEST);
-        return bytes.ok_or_else(|| options::bad(option, value, "expected a size from 4K on"));
-    }
-    let wrong = |_| options::bad(option, value, "expected a size with its unit, such as 10M or 500K");
-    options::size(option, value).map_err(wrong)
 }
 
 fn period(option: &str, value: &OsStr) -> Result<u64, Failure> {

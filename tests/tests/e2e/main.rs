@@ -49,6 +49,7 @@ mod install;
 mod lag;
 mod links;
 mod listen;
+mod log_rotation;
 mod logs;
 mod memory;
 mod moved;

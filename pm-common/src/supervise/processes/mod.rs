@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::Signal;
 
-use super::{Adapter, Driver, Token};
+use super::{Adapter, Driver, LogRotation, Token};
 use crate::kernel::cgroup;
 use crate::kernel::procfs::{Proc, Stat};
 use crate::policy::WorkerId;
@@ -250,7 +250,11 @@ impl<A: Adapter> Driver<A> {
     /// The children whose end is handled where it is waited for.
     pub(super) fn leaders(&self) -> Vec<i32> {
         let workers = self.processes.values().map(|p| p.child.pid);
-        workers.chain(self.adapter.children()).chain(self.hooks.child()).collect()
+        workers
+            .chain(self.adapter.children())
+            .chain(self.hooks.child())
+            .chain(self.logs.as_ref().and_then(LogRotation::child))
+            .collect()
     }
 
     pub(super) fn stop_leftovers(&mut self, id: WorkerId) {

@@ -62,8 +62,23 @@ fn workers_have_files_of_their_own_where_they_are_not_to_be_merged() {
     assert_eq!(given, split("--out /l/o-%s.txt --err /srv/e-%s"));
     assert_eq!(argv(json!({"disable_logs": true})).0, split("").replace("  ", " "));
     let (line, warnings) = argv(json!({"time": true}));
-    assert_eq!(line, "pm-log --time pm-restart pm-cluster -n 2 node ./app.js");
+    assert_eq!(line, "pm-log --time --max-size 10M pm-restart pm-cluster -n 2 node ./app.js");
     assert!(warnings.iter().any(|warning| warning.starts_with("merge_logs: one pm-log")), "{warnings:?}");
+}
+
+#[test]
+fn files_that_a_person_has_named_are_rotated_only_if_asked_for() {
+    for (app, wanted) in [
+        (json!({"out_file": "/o"}), "pm-restart node ./app.js"),
+        (json!({"out_file": "/o", "log_rotate": false}), "pm-restart --log-size none node ./app.js"),
+        (json!({"out_file": "/o", "log_rotate": true}), "pm-log --max-size 10M --out /o pm-restart node ./app.js"),
+        (json!({"out_file": "/o", "log_keep": 2}), "pm-log --max-size 10M --keep 2 --out /o pm-restart node ./app.js"),
+        (json!({"out_file": "/dev/stdout", "log_max_size": "5M"}), "pm-restart --log-size 5M node ./app.js"),
+        (json!({"out_file": "/o", "time": true}), "pm-log --time --out /o pm-restart node ./app.js"),
+        (json!({"time": true, "log_rotate": false}), "pm-log --time pm-restart node ./app.js"),
+    ] {
+        assert_eq!(line(&planned(app.clone()).expect("a plan")), wanted, "{app}");
+    }
 }
 
 #[test]

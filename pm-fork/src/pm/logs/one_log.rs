@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pm_common::app::log_file;
 
@@ -16,9 +16,16 @@ pub(super) const CHUNK: usize = 128 << 10;
 /// at.
 const LONGEST: u64 = 1 << 20;
 
+/// So much of what was read last is known, to find the place again when the file was rotated.
+const KNOWN: usize = 64;
+
 /// An open log.
 #[derive(Debug)]
 pub(super) struct OpenLog {
+    path: PathBuf,
+    only_of: Option<u32>,
+    /// What was read last: its end.
+    known: Vec<u8>,
     pub(super) file: File,
     id: (u64, u64),
     /// How far it has been read.
@@ -39,7 +46,18 @@ impl OpenLog {
         let opened = log_file::open(path, only_of)?;
         let Some((file, found)) = opened else { return Ok(None) };
         let id = (found.dev(), found.ino());
-        Ok(Some(Self { file, id, at: 0, lines: Lines::default(), watch: None, more: true }))
+        let path = path.to_owned();
+        Ok(Some(Self {
+            path,
+            only_of,
+            known: Vec::new(),
+            file,
+            id,
+            at: 0,
+            lines: Lines::default(),
+            watch: None,
+            more: true,
+        }))
     }
 
     /// Goes to where the last lines begin.
@@ -59,15 +77,51 @@ impl OpenLog {
         let mut length = self.file.read_at(buffer, self.at)?;
         let mut take = take;
         if length == 0 && self.file.metadata()?.len() < self.at {
-            // It was truncated. Only a shorter file can be told from one that grew.
-            self.at = 0;
-            self.lines.finish(&mut take);
-            length = self.file.read_at(buffer, 0)?;
+            // It was rotated or truncated. Only a shorter file can be told from one that grew.
+            if let Some((missed, at)) = self.rotated() {
+                self.lines.push(&missed, &mut take);
+                self.at = at;
+            } else {
+                self.at = 0;
+                self.lines.finish(&mut take);
+            }
+            length = self.file.read_at(buffer, self.at)?;
         }
         self.at += length as u64;
+        self.known.extend(buffer.get(length.saturating_sub(KNOWN)..length).unwrap_or_default());
+        self.known.drain(..self.known.len().saturating_sub(KNOWN));
         self.more = length == buffer.len();
         self.lines.push(buffer.get(..length).unwrap_or_default(), take);
         Ok(())
+    }
+
+    /// Where to go on, and what was not read before, if the beginning of the file was moved to FILE.1 (`pm-log --rotate`): what
+    /// we know from before stands there or here.
+    fn rotated(&self) -> Option<(Vec<u8>, u64)> {
+        let mut name = self.path.file_name()?.to_owned();
+        name.push(".1");
+        let (before, found) = log_file::open(&self.path.with_file_name(name), self.only_of).ok()??;
+        // The rest of a line that stands there as a whole is blank here.
+        let mut head = vec![0; CHUNK];
+        let length = self.file.read_at(&mut head, 0).ok()?;
+        let head = head.get(..length).unwrap_or_default();
+        let blanks = head.iter().take_while(|byte| **byte == b' ').count();
+        let blank = if head.get(blanks) == Some(&b'\n') { blanks as u64 + 1 } else { 0 };
+        let know = |file: &File, at: u64, from: u64| {
+            let most = usize::try_from(at.checked_sub(from)?).ok()?.min(self.known.len());
+            let mut there = vec![0; most];
+            file.read_exact_at(&mut there, at - most as u64).ok()?;
+            self.known.ends_with(&there).then_some(())
+        };
+        if let Some(rest) = found.len().checked_sub(self.at) {
+            know(&before, self.at, 0)?;
+            let mut missed = vec![0; usize::try_from(rest).ok()?];
+            before.read_exact_at(&mut missed, self.at).ok()?;
+            return Some((missed, blank));
+        }
+        let at = self.at - found.len().checked_sub(blank)?;
+        know(&self.file, at, blank)?;
+        Some((Vec::new(), at))
     }
 
     /// Passes on the line that has not ended: nothing follows it.
