@@ -13,25 +13,66 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use crate::sys::clock;
+
 /// What names the zone, in the environment and in front of a pattern.
 const CRON_TZ: &str = "CRON_TZ";
 
-/// The patterns of an app, each with its zone.
+/// A pattern, and its zone.
 #[derive(Debug, Clone)]
-pub struct Timetable(Vec<(Cron, TimeZone)>);
+pub struct SetTime {
+    cron: Cron,
+    zone: TimeZone,
+    /// The pattern names an hour and a minute.
+    fixed: bool,
+}
 
-impl Timetable {
-    /// Reads the patterns; those that are none are left out, as [`check`] has refused them before.
-    #[must_use]
-    pub fn new(patterns: &[String]) -> Self {
-        Self(patterns.iter().filter_map(|pattern| read(pattern).ok()).collect())
+impl SetTime {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn read(pattern: &str) -> Result<Self, String> {
+        let pattern = pattern.trim();
+        let (zone, fields) = match pattern.strip_prefix(CRON_TZ).and_then(|rest| rest.strip_prefix('=')) {
+            Some(rest) => {
+                let (name, fields) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+                (Some(name.to_owned()), fields.trim())
+            }
+            None => (env::var(CRON_TZ).ok().filter(|name| !name.is_empty()), pattern),
+        };
+        let zone = match zone {
+            Some(name) => TimeZone::get(&name).map_err(|_| format!("{CRON_TZ} names no time zone: '{name}'"))?,
+            None => TimeZone::system(),
+        };
+        let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+        let wanted = "expected a pattern of cron such as '0 3 * * *' (minute hour day month weekday)";
+        let cron = parser.parse(fields).map_err(|error| format!("{wanted}: {}", reason(error)))?;
+        Ok(Self { cron, zone, fixed: is_fixed(fields) })
     }
 
-    /// The first time of any pattern after `now`, both in milliseconds since 1970; `None`: there is none.
+    /// Whether hour and minute are named, and not by a wildcard: cron(8) treats such patterns in a way of their own where the
+    /// clock is set.
     #[must_use]
-    pub fn next(&self, now: u64) -> Option<u64> {
+    pub const fn is_fixed(&self) -> bool {
+        self.fixed
+    }
+
+    /// The first time after `now`, both in milliseconds since 1970; `None`: there is none.
+    #[must_use]
+    pub fn after(&self, now: u64) -> Option<u64> {
         let from = Timestamp::from_millisecond(i64::try_from(now).ok()?).ok()?;
-        self.0.iter().filter_map(|(cron, zone)| next(cron, zone, from)).min()
+        let found: Zoned = self.cron.find_next_occurrence(&from.to_zoned(self.zone.clone()), false).ok()?;
+        u64::try_from(found.timestamp().as_millisecond()).ok()
+    }
+}
+
+fn is_fixed(fields: &str) -> bool {
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    match fields.as_slice() {
+        [word] => !word.eq_ignore_ascii_case("@hourly"),
+        [time @ .., _day, _month, _weekday] => time.iter().all(|field| !field.contains('*')),
+        _ => true,
     }
 }
 
@@ -40,8 +81,8 @@ impl Timetable {
 /// # Errors
 /// What is wrong, for people.
 pub fn check(pattern: &str) -> Result<(), String> {
-    let (cron, zone) = read(pattern)?;
-    next(&cron, &zone, Timestamp::now()).map(|_| ()).ok_or_else(|| "such a time never comes".to_owned())
+    let time = SetTime::read(pattern)?;
+    time.after(clock::wall_ms()).map(|_| ()).ok_or_else(|| "such a time never comes".to_owned())
 }
 
 /// Today's date and time of a moment (milliseconds since 1970) in the machine's zone, for people.
@@ -51,30 +92,6 @@ pub fn in_words(at: u64) -> String {
     moment.map_or_else(String::new, |moment| {
         moment.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
     })
-}
-
-fn next(cron: &Cron, zone: &TimeZone, after: Timestamp) -> Option<u64> {
-    let found: Zoned = cron.find_next_occurrence(&after.to_zoned(zone.clone()), false).ok()?;
-    u64::try_from(found.timestamp().as_millisecond()).ok()
-}
-
-fn read(pattern: &str) -> Result<(Cron, TimeZone), String> {
-    let pattern = pattern.trim();
-    let (zone, fields) = match pattern.strip_prefix(CRON_TZ).and_then(|rest| rest.strip_prefix('=')) {
-        Some(rest) => {
-            let (name, fields) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-            (Some(name.to_owned()), fields.trim())
-        }
-        None => (env::var(CRON_TZ).ok().filter(|name| !name.is_empty()), pattern),
-    };
-    let zone = match zone {
-        Some(name) => TimeZone::get(&name).map_err(|_| format!("{CRON_TZ} names no time zone: '{name}'"))?,
-        None => TimeZone::system(),
-    };
-    let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-    let wanted = "expected a pattern of cron such as '0 3 * * *' (minute hour day month weekday)";
-    let cron = parser.parse(fields).map_err(|error| format!("{wanted}: {}", reason(error)))?;
-    Ok((cron, zone))
 }
 
 fn reason(error: CronError) -> String {
@@ -96,7 +113,7 @@ mod tests {
 
     fn after(pattern: &str, from: &str) -> Option<u64> {
         check(pattern).expect(pattern);
-        Timetable::new(&[pattern.to_owned()]).next(ms(from))
+        SetTime::read(pattern).expect(pattern).after(ms(from))
     }
 
     #[test]
@@ -128,10 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_several_counts() {
-        let both = ["CRON_TZ=UTC 0 3 * * *", "CRON_TZ=UTC 0 2 * * *"].map(str::to_owned);
-        assert_eq!(Timetable::new(&both).next(ms("2026-11-29T00:00:00Z")), Some(ms("2026-11-29T02:00:00Z")));
-        assert_eq!(Timetable::new(&[]).next(0), None);
+    fn patterns_that_name_hour_and_minute_are_told_from_others() {
+        for fixed in ["0 3 * * *", "0,30 1-5 * * *", "10 0 3 * * *", "@daily", "@Weekly"] {
+            assert!(SetTime::read(fixed).expect(fixed).is_fixed(), "{fixed}");
+        }
+        for wild in ["* 3 * * *", "0 * * * *", "*/15 3 * * *", "0 */2 * * *", "* 0 3 * * *", "@hourly"] {
+            assert!(!SetTime::read(wild).expect(wild).is_fixed(), "{wild}");
+        }
     }
 
     #[test]

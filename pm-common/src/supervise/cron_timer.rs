@@ -2,8 +2,9 @@
 
 use std::io;
 
+use super::set_times::Schedule;
 use super::{Adapter, Driver};
-use crate::cli::cron_pattern::Timetable;
+use crate::cli::cron_pattern::SetTime;
 use crate::cli::report;
 use crate::policy::supervisor::Event;
 use crate::sys::clock;
@@ -12,10 +13,8 @@ use crate::sys::timer::{Rang, WallTimer};
 /// The timer of a policy that has set times.
 #[derive(Debug)]
 pub(super) struct SetTimes {
-    table: Timetable,
+    schedule: Schedule,
     timer: WallTimer,
-    /// In milliseconds since 1970; `None`: no time comes any more.
-    next: Option<u64>,
 }
 
 impl SetTimes {
@@ -27,9 +26,12 @@ impl SetTimes {
         if patterns.is_empty() {
             return Ok(None);
         }
-        let mut times = Self { table: Timetable::new(patterns), timer: WallTimer::new()?, next: None };
-        times.set()?;
-        Ok(Some(times))
+        // Those that are none have been refused before.
+        let times = patterns.iter().filter_map(|pattern| SetTime::read(pattern).ok()).collect();
+        let schedule = Schedule::new(times, clock::wall_ms(), clock::now());
+        let set = Self { schedule, timer: WallTimer::new()? };
+        set.set()?;
+        Ok(Some(set))
     }
 
     /// What rings.
@@ -38,8 +40,8 @@ impl SetTimes {
     }
 
     /// When it rings next, in milliseconds since 1970.
-    pub(super) const fn next(&self) -> Option<u64> {
-        self.next
+    pub(super) fn next(&self) -> Option<u64> {
+        self.schedule.next()
     }
 
     /// Whether a time has come; from then on it waits for the next one, as it does where somebody has set the clock.
@@ -47,16 +49,16 @@ impl SetTimes {
     /// # Errors
     /// The timer cannot be set.
     pub(super) fn has_come(&mut self) -> io::Result<bool> {
-        let rang = self.timer.look();
-        if rang != Rang::No {
-            self.set()?;
+        if self.timer.look() == Rang::No {
+            return Ok(false);
         }
-        Ok(rang == Rang::Yes)
+        let has_come = self.schedule.look(clock::wall_ms(), clock::now());
+        self.set()?;
+        Ok(has_come)
     }
 
-    fn set(&mut self) -> io::Result<()> {
-        self.next = self.table.next(clock::wall_ms());
-        self.next.map_or(Ok(()), |at| self.timer.set(at))
+    fn set(&self) -> io::Result<()> {
+        self.next().map_or(Ok(()), |at| self.timer.set(at))
     }
 }
 

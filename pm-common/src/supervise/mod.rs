@@ -31,6 +31,7 @@ mod processes;
 mod publish;
 pub mod release;
 mod service_manager;
+mod set_times;
 mod single_instance;
 mod stdin;
 pub mod store;
