@@ -504,8 +504,8 @@ pm sendSignal	--no-color	.	.	.	no colours
 pm sendSignal	--help	-h	.	.	this text
 pm	send	.	.	.	Writes a line to what an app reads, in fork mode.
 pm send	BEHIND	.	.	APP	Writes a line to what an app reads, in fork mode.
-pm	attach	.	.	.	Shows what an app writes, and sends it what is typed, in fork mode; Ctrl-C leaves.
-pm attach	BEHIND	.	.	APP	Shows what an app writes, and sends it what is typed, in fork mode; Ctrl-C leaves.
+pm	attach	.	.	.	Shows what an app writes, sends it what is typed, in fork mode; Ctrl-C leaves.
+pm attach	BEHIND	.	.	APP	Shows what an app writes, sends it what is typed, in fork mode; Ctrl-C leaves.
 pm attach	--silent	-s	.	.	no table behind it
 pm attach	--no-color	.	.	.	no colours
 pm attach	--help	-h	.	.	this text

@@ -35,7 +35,10 @@ pub(crate) fn with_fields(
     match failed {
         0 => {
             let context = context(asked, &Value::Null)?;
-            Planned { plans, context, failed, broken: Vec::new(), in_file: Vec::new() }.in_order()
+            let planned = Planned { plans, context, failed, broken: Vec::new(), in_file: Vec::new() };
+            // An app whose database was deleted since is not to stay as it is for that.
+            let asks = asked.sets.iter().any(|(field, _)| field == "depends_on");
+            if asks { planned.in_order() } else { Ok(planned) }
         }
         _ => Err(Failure::with_code(1, "")),
     }

@@ -26,9 +26,11 @@ impl Reader<'_> {
     fn named(&self) -> Result<Vec<(String, Stage)>, String> {
         let name = |value: &Value| plain(value).ok_or_else(|| format!("{FIELD}: {value} is no name of an app"));
         let ready = |value: &Value| Ok((name(value)?, Stage::Ready));
+        // What an option takes away.
+        let is_one = |value: &&Value| value.as_str() != Some("");
         match self.app.get(FIELD) {
             None | Some(Value::Bool(false)) => Ok(Vec::new()),
-            Some(Value::Array(list)) => list.iter().map(ready).collect(),
+            Some(Value::Array(list)) => list.iter().filter(is_one).map(ready).collect(),
             Some(Value::Object(map)) => map.iter().map(|(app, value)| Ok((app.clone(), stage(app, value)?))).collect(),
             Some(one) => Ok(vec![ready(one)?]),
         }

@@ -17,7 +17,7 @@ TARGET: all, a name, id, namespace, /regex/, script, config file, - (stdin)
  stop|restart|delete TARGET       reload TARGET: cluster mode loses no request
  scale APP N|+N|-N                startOrRestart FILE, startOrReload FILE
  list [--sort F], jlist, prettylist, monit
- describe APP, env APP, id APP, pid [APP], send APP LINE
+ describe APP, env APP, id APP, pid [APP], send APP LINE, attach APP
  logs [TARGET] [--lines N] [--err|--out] [--json|--format|--raw] [--nostream]
  flush [TARGET], reset TARGET, reloadLogs, sendSignal SIG TARGET, kill
  save, resurrect, cleardump       startup, unstartup (systemd)   logrotate

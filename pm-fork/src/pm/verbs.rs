@@ -195,7 +195,7 @@ pub(crate) const VERBS: &[Verb] = &[
         ..Verb::new("send", "APP LINE", manage_verbs::send)
     },
     Verb {
-        about: "Shows what an app writes, and sends it what is typed, in fork mode; Ctrl-C leaves.",
+        about: "Shows what an app writes, sends it what is typed, in fork mode; Ctrl-C leaves.",
         example: "pm attach console",
         made_of: "tail -F ~/.pm/APP/*.log, and pm-fork --send LINE APP",
         ..Verb::new("attach", "APP", logs::attach)

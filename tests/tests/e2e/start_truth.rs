@@ -141,8 +141,10 @@ fn the_exit_code_of_what_has_ended_is_kept() {
         if script == "later.js" {
             front.ok("sendSignal USR2 job");
         }
-        wait::until("its end", || (front.list() == ["job:stopped"]).then_some(()));
-        assert_eq!(front.jlist()[0]["pm2_env"]["exit_code"], code, "{script} {options}");
+        wait::until("its end, with its code", || {
+            let ended = front.list() == ["job:stopped"] && front.jlist()[0]["pm2_env"]["exit_code"] == code;
+            ended.then_some(())
+        });
         let how = format!("exit {code}, ");
         assert!(front.ok("list").out.contains(&how), "{script} {options}: {}", front.ok("list").out);
         let described = front.ok("describe job").out;
