@@ -531,8 +531,8 @@ pm kill	BEHIND	.	.	.	Ends all apps; they stay in the list.
 pm kill	--silent	-s	.	.	no table behind it
 pm kill	--no-color	.	.	.	no colours
 pm kill	--help	-h	.	.	this text
-pm	startup	.	.	.	Has a user\'s saved apps brought back at boot, by systemd.
-pm startup	BEHIND	.	.	systemd	Has a user\'s saved apps brought back at boot, by systemd.
+pm	startup	.	.	.	Has a user\'s saved apps brought back at boot.
+pm startup	BEHIND	.	.	systemd|openrc|runit|s6	Has a user\'s saved apps brought back at boot.
 pm startup	--user	-u	USER	.	whose apps [who runs this, or sudo]
 pm startup	--hp	.	HOME	.	the home of that user
 pm startup	--service-name	.	NAME	.	of the unit [pm-USER]
@@ -542,7 +542,7 @@ pm startup	--silent	-s	.	.	no table behind it
 pm startup	--no-color	.	.	.	no colours
 pm startup	--help	-h	.	.	this text
 pm	unstartup	.	.	.	Takes that back.
-pm unstartup	BEHIND	.	.	systemd	Takes that back.
+pm unstartup	BEHIND	.	.	systemd|openrc|runit|s6	Takes that back.
 pm unstartup	--user	-u	USER	.	whose apps [who runs this, or sudo]
 pm unstartup	--hp	.	HOME	.	the home of that user
 pm unstartup	--service-name	.	NAME	.	of the unit [pm-USER]

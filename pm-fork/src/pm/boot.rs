@@ -12,6 +12,7 @@ use pm_common::cli::report::{self, Failure, OrFail as _};
 use pm_common::cli::shell;
 
 use crate::pm::call::Call;
+use crate::pm::init_system::{Apps, Init, ServiceFile};
 
 /// The options of all three verbs.
 pub(crate) const OPTIONS: &[Opt] = &[
@@ -23,7 +24,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
 ];
 
 /// What starts machines elsewhere, as PM2 calls it; all that begins with `ubuntu`, too.
-const OTHERS: &str = "openrc upstart systemv launchd darwin rcd rcd-openbsd smf centos redhat gentoo amazon";
+const OTHERS: &str = "upstart systemv launchd darwin rcd rcd-openbsd smf centos redhat gentoo amazon";
 /// The directory that is there while systemd runs the machine (sd_booted(3)).
 const BOOTED: &str = "/run/systemd/system";
 
@@ -38,6 +39,9 @@ struct Boot<'a> {
     /// The program `pm`.
     pm: String,
     path: String,
+    init: Init,
+    /// What shows that it is this one, where nobody has said so.
+    shown: Option<String>,
 }
 
 impl<'a> Boot<'a> {
@@ -47,10 +51,12 @@ impl<'a> Boot<'a> {
         let text = |option: &str| call.text(option).map(|value| value.map(str::to_owned));
         let user = text("user")?.or_else(|| var("SUDO_USER")).or_else(ours).unwrap_or_else(|| geteuid().to_string());
         let pm = std::env::current_exe().or_fail(|| "cannot find pm itself".to_owned())?.display().to_string();
-        if let Some(other) = call.targets.iter().find(|word| *word != "systemd") {
+        if let Some(other) = call.targets.iter().find(|word| Init::from_word(word).is_none()) {
             let known = OTHERS.split(' ').any(|known| known == other) || other.starts_with("ubuntu");
             return Err(fatal(if known {
-                format!("{other} is not supported, systemd is; elsewhere have it run as {user} at boot: {pm} resurrect")
+                format!(
+                    "{other} is not supported, systemd, openrc, runit and s6 are; elsewhere have it run as {user} at boot: {pm} resurrect"
+                )
             } else {
                 format!("{} takes no '{other}': see pm {0} --help", call.verb.name)
             }));
@@ -62,7 +68,12 @@ impl<'a> Boot<'a> {
             text("hp")?.or(own).or_else(known).ok_or_else(|| fatal(format!("there is no user '{user}'")))?;
         let pm_home = var("PM_HOME").unwrap_or_else(|| format!("{their_home}/.pm"));
         let name = text("service-name")?.unwrap_or_else(|| format!("pm-{user}"));
-        Ok(Self { call, user, their_home, pm_home, name, pm, path: var("PATH").unwrap_or_default() })
+        let (init, shown) = match (call.targets.iter().find_map(|word| Init::from_word(word)), Init::found()) {
+            (Some(asked), _) => (asked, None),
+            (None, Some((found, why))) => (found, Some(why)),
+            (None, None) => (Init::Systemd, None),
+        };
+        Ok(Self { call, user, their_home, pm_home, name, pm, path: var("PATH").unwrap_or_default(), init, shown })
     }
 
     /// What root runs at boot, or every night, is led nowhere by the owner of another directory.
@@ -125,6 +136,100 @@ impl<'a> Boot<'a> {
         ))
     }
 
+    fn apps(&self) -> Apps {
+        Apps {
+            name: self.name.clone(),
+            user: self.user.clone(),
+            pm: self.pm.clone(),
+            path: self.path.clone(),
+            pm_home: self.pm_home.clone(),
+            wait_ip: self.call.has("wait-ip"),
+        }
+    }
+
+    /// Has what is no systemd bring the apps back.
+    fn startup_elsewhere(&self) -> Result<u8, Failure> {
+        let files = self.apps().files(self.init);
+        if self.call.has("print") || self.init == Init::S6 {
+            let text: String = files.iter().map(|file| format!("# {}\n{}\n", file.path.display(), file.text)).collect();
+            report::print(&text)?;
+            if self.init == Init::S6 {
+                report::info(
+                    "nothing was written: put these files where your s6-rc reads its services, and compile that",
+                );
+            }
+            return Ok(0);
+        }
+        self.need_root()?;
+        let services = self.services()?;
+        for ServiceFile { path, executable, text } in &files {
+            let dir = path.parent().unwrap_or(Path::new("/"));
+            std::fs::create_dir_all(dir).or_fail(|| format!("cannot make {}", dir.display()))?;
+            write(path, text)?;
+            let mode = if *executable { 0o755 } else { 0o644 };
+            let set = std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode));
+            set.or_fail(|| format!("cannot write {}", path.display()))?;
+        }
+        match services {
+            None => run("rc-update", &["add", &self.name, "default"])?,
+            Some(services) => {
+                let (link, dir) = (services.join(&self.name), format!("/etc/sv/{}", self.name));
+                if link.symlink_metadata().is_err() {
+                    std::os::unix::fs::symlink(dir, &link).or_fail(|| format!("cannot make {}", link.display()))?;
+                }
+            }
+        }
+        let path = files.first().map(|file| file.path.display().to_string()).unwrap_or_default();
+        report::info(format_args!("wrote {path}; what pm save saves will be started at boot"));
+        Ok(0)
+    }
+
+    /// The directory of runit's services; `None`: openrc has a command of its own.
+    fn services(&self) -> Result<Option<PathBuf>, Failure> {
+        let (pm, user, word) = (&self.pm, &self.user, self.init.word());
+        let none = || fatal(format!("there is no {word} here; have it run as {user} at boot: {pm} resurrect"));
+        match self.init {
+            Init::Runit => Init::runit_services().map(Some).ok_or_else(none),
+            Init::Systemd | Init::OpenRc | Init::S6 => {
+                let there =
+                    ["/sbin/rc-update", "/usr/bin/rc-update", "/bin/rc-update"].iter().any(|p| Path::new(p).exists());
+                if there { Ok(None) } else { Err(none()) }
+            }
+        }
+    }
+
+    /// Takes that back.
+    fn unstartup_elsewhere(&self) -> Result<u8, Failure> {
+        let (name, word) = (&self.name, self.init.word());
+        let place = match self.init {
+            Init::Systemd | Init::OpenRc => format!("/etc/init.d/{name}"),
+            Init::Runit => format!("/etc/sv/{name}"),
+            Init::S6 => format!("/etc/s6-rc/source/{name}"),
+        };
+        let link = Init::runit_services().map(|dir| dir.join(name)).filter(|_| self.init == Init::Runit);
+        let before = match (&link, self.init) {
+            (_, Init::OpenRc) => format!("rc-update del {name} default\n"),
+            (Some(link), _) => format!("rm {}\n", link.display()),
+            (None, _) => String::new(),
+        };
+        if self.call.has("print") || self.init == Init::S6 {
+            return report::print(&format!("{before}rm -r {place}\n"));
+        }
+        self.need_root()?;
+        if !Path::new(&place).exists() {
+            return Err(fatal(format!("there is no {place}")));
+        }
+        if self.init == Init::OpenRc {
+            run("rc-update", &["del", name, "default"])?;
+        }
+        let removed = link.filter(|link| link.symlink_metadata().is_ok()).map_or(Ok(()), std::fs::remove_file);
+        let all =
+            || if Path::new(&place).is_dir() { std::fs::remove_dir_all(&place) } else { std::fs::remove_file(&place) };
+        removed.and_then(|()| all()).or_fail(|| format!("cannot remove {place}"))?;
+        report::info(format_args!("removed {place}; {word} starts nothing at boot"));
+        Ok(0)
+    }
+
     /// Who is not root is told what root is to type.
     fn need_root(&self) -> Result<(), Failure> {
         if geteuid().is_root() {
@@ -136,6 +241,7 @@ impl<'a> Boot<'a> {
         let verb =
             [&self.pm, self.call.verb.name, "-u", &self.user, "--hp", &self.their_home, "--service-name", &self.name];
         let words = words.map(String::as_str).chain(verb).chain(self.call.has("wait-ip").then_some("--wait-ip"));
+        let words = words.chain(self.call.targets.iter().map(String::as_str));
         let line: String = words.map(|word| format!(" {}", shell::quoted(word))).collect();
         report::fatal("only root can do that; copy and paste:", &[]);
         report::print(&format!("sudo env{line}\n"))?;
@@ -146,6 +252,12 @@ impl<'a> Boot<'a> {
 /// Has the saved apps brought back at boot.
 pub(crate) fn startup(call: &Call) -> Result<u8, Failure> {
     let boot = Boot::of(call)?.check()?;
+    if let Some(why) = &boot.shown {
+        report::info(format_args!("this machine is started by {}: {why}", boot.init.word()));
+    }
+    if boot.init != Init::Systemd {
+        return boot.startup_elsewhere();
+    }
     if call.has("print") {
         return report::print(&boot.unit());
     }
@@ -172,6 +284,9 @@ pub(crate) fn startup(call: &Call) -> Result<u8, Failure> {
 /// Takes that back.
 pub(crate) fn unstartup(call: &Call) -> Result<u8, Failure> {
     let boot = Boot::of(call)?;
+    if boot.init != Init::Systemd {
+        return boot.unstartup_elsewhere();
+    }
     let (unit, service) = (boot.unit_path(), format!("{}.service", boot.name));
     if call.has("print") {
         let path = unit.display();
@@ -213,9 +328,13 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).or_fail(|| format!("cannot write {}", path.display()))
 }
 
-/// Runs systemctl, which says itself what is wrong.
 fn systemctl(words: &[&str]) -> Result<(), Failure> {
-    let status = Command::new("systemctl").args(words).status().or_fail(|| "cannot run systemctl".to_owned())?;
+    run("systemctl", words)
+}
+
+/// Runs a command, which says itself what is wrong.
+fn run(command: &str, words: &[&str]) -> Result<(), Failure> {
+    let status = Command::new(command).args(words).status().or_fail(|| format!("cannot run {command}"))?;
     if status.success() { Ok(()) } else { Err(Failure::with_code(1, "")) }
 }
 

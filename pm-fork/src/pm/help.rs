@@ -20,7 +20,7 @@ TARGET: all, a name, id, namespace, /regex/, script, config file, - (stdin)
  describe APP, env APP, id APP, pid [APP], send APP LINE, attach APP
  logs [TARGET] [--lines N] [--err|--out] [--json|--format|--raw] [--nostream]
  flush [TARGET], reset TARGET, reloadLogs, sendSignal SIG TARGET, kill
- save, resurrect, cleardump       startup, unstartup (systemd)   logrotate
+ save, resurrect, cleardump       startup, unstartup             logrotate
  init [simple], ping, update, version             pm help VERB: all of a verb
 With start:
  -n NAME  -i N|max  --namespace NS  --cwd DIR  --interpreter PROG|none

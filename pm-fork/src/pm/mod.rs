@@ -2,11 +2,12 @@
 //!
 //! `verbs` is the table of them, `call` how a line is parsed, `options` what several take, `targets` which apps are meant.
 //! What the verbs do: `start_verb`, `restart_and_reload` (restart and reload, of which `reload_apps` waits), `manage_verbs` (stop, delete, scale, signals, the
-//! saved list), `show_verbs` (lists, facts), `logs`, `boot` (startup, logrotate).
+//! saved list), `show_verbs` (lists, facts), `logs`, `boot` (startup, with `init_system` where that is no systemd; logrotate).
 
 mod boot;
 mod call;
 mod help;
+mod init_system;
 mod inspect;
 mod logs;
 mod manage_verbs;

@@ -227,18 +227,18 @@ pub(crate) const VERBS: &[Verb] = &[
         ..Verb::new("kill", "", manage_verbs::kill)
     },
     Verb {
-        about: "Has a user's saved apps brought back at boot, by systemd.",
+        about: "Has a user's saved apps brought back at boot.",
         options: boot::OPTIONS,
         example: "pm startup -u deploy",
-        made_of: "a systemd unit that runs pm resurrect, pm reload all, pm kill",
-        ..Verb::new("startup", "[systemd]", boot::startup)
+        made_of: "a systemd unit or the like for pm resurrect, reload all, kill",
+        ..Verb::new("startup", "[systemd|openrc|runit|s6]", boot::startup)
     },
     Verb {
         about: "Takes that back.",
         options: boot::OPTIONS,
         example: "pm unstartup -u deploy",
-        made_of: "systemctl disable, and the unit removed",
-        ..Verb::new("unstartup", "[systemd]", boot::unstartup)
+        made_of: "systemctl disable or the like, and the unit removed",
+        ..Verb::new("unstartup", "[systemd|openrc|runit|s6]", boot::unstartup)
     },
     Verb {
         about: "Has logrotate rotate a user's logs.",

@@ -124,9 +124,19 @@ fn the_unit_is_one_that_systemd_takes() {
 #[test]
 fn other_systems_are_told_what_to_run() {
     let front = Front::new();
-    for platform in ["openrc", "launchd", "rcd"] {
+    for platform in ["upstart", "launchd", "rcd"] {
         let said = front.line(&format!("startup {platform}"));
         assert!(said.code == 1 && said.err.contains("resurrect"), "{said:?}");
+    }
+    for (platform, wanted) in [
+        ("openrc", "# /etc/init.d/pm-web\n#!/sbin/openrc-run\n"),
+        ("runit", "# /etc/sv/pm-web/run\n#!/bin/sh\n"),
+        ("s6", "# /etc/s6-rc/source/pm-web/type\noneshot\n"),
+    ] {
+        let said = front.ok(&format!("startup {platform} --print --service-name pm-web"));
+        assert!(said.out.starts_with(wanted) && said.out.contains("--silent resurrect"), "{said:?}");
+        let said = front.ok(&format!("unstartup {platform} --print --service-name pm-web"));
+        assert!(said.out.contains("/pm-web\n"), "{said:?}");
     }
 }
 
