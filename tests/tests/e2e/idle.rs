@@ -84,7 +84,7 @@ fn supervisors_sleep() {
         "pm-restart pm-cluster -n 2 node $F/app.js",
         "pm-cluster -n 2 node $F/app.js",
         "pm-restart node $F/app.js",
-        "pm-restart --watch $F --watch . --on crash=true --on ready=true pm-cluster -n 2 node $F/app.js",
+        "pm-restart --watch $F --watch . --cron @yearly --on crash=true --on ready=true pm-cluster -n 2 node $F/app.js",
     ];
     std::thread::scope(|threads| {
         for line in nodes {
