@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::libc;
+use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::unistd::{ForkResult, Pid};
 
 use crate::kernel::procfs;
@@ -33,6 +34,30 @@ pub fn fork() -> io::Result<Fork> {
         ForkResult::Parent { child } => Ok(Fork::Parent(child)),
         ForkResult::Child => Ok(Fork::Child),
     }
+}
+
+/// Forks as [`fork`] does; TERM ends the child from its first moment on, whatever handles it here. Who stops a service that is
+/// being started sends it to this child, and a handler would take it and have the program executed all the same.
+///
+/// # Errors
+/// As [`fork`].
+pub fn fork_ended_by_term() -> io::Result<Fork> {
+    let term = SigSet::from(Signal::SIGTERM);
+    // One that comes in between waits, so that it is not the parent's handler that gets it in the child.
+    term.thread_block()?;
+    let forked = fork();
+    if matches!(forked, Ok(Fork::Child)) {
+        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+        // SAFETY: no handler is installed, only one taken away.
+        if let Ok(old) = unsafe { signal::sigaction(Signal::SIGTERM, &default) }
+            && matches!(old.handler(), SigHandler::SigIgn)
+        {
+            // SAFETY: nor is this one a handler: what was ignored stays so.
+            let _ = unsafe { signal::sigaction(Signal::SIGTERM, &old) };
+        }
+    }
+    term.thread_unblock()?;
+    forked
 }
 
 /// Marks all descriptors but 0, 1 and 2 to be closed at exec: a service that keeps the `flock` or the pipe of whoever

@@ -16,7 +16,7 @@ use crate::launch::service::{ABOUT_TO_EXEC, FIELDS, Service};
 /// `None`: that is not to be waited for.
 pub(super) fn launch(service: &Service, until: Until, begun: impl Fn()) -> Result<Option<Started>, Failure> {
     let (reader, writer) = std::io::pipe().or_fail(|| "cannot make a pipe".to_owned())?;
-    match daemon::fork().or_fail(|| "cannot fork".to_owned())? {
+    match daemon::fork_ended_by_term().or_fail(|| "cannot fork".to_owned())? {
         Fork::Parent(child) => {
             begun();
             if until == Until::Forked {

@@ -65,6 +65,9 @@ fn three_shells_on_the_same_name() {
         assert_eq!(front.list().len(), 1, "round {round}: it is known, running or stopped: {mixed:?}");
         let gone = at_once(&front, &["-s stop x", "-s delete x", "-s stop all"].map(str::to_owned));
         true_and_single(&front, &format!("round {round}: {gone:?}"));
+        // A service that is being started ends as soon as it is told to.
+        let said = format!("{mixed:?} {gone:?}");
+        assert!(!said.contains("did not end within"), "round {round}: {said}");
         let _ = front.line("-s delete x");
         assert_eq!(front.list(), [""; 0], "round {round}: {gone:?}");
     }
