@@ -1,6 +1,6 @@
 //! Who may bind an address twice: a worker that has closed it in between, and one that sets SO_REUSEPORT itself. Any
 //! other gets EADDRINUSE, as it would without us. For what Node asks over its channel the same rule is in
-//! `Address::give` (`sockets::address`) and, for other addresses of the port, in `Sockets::join_of`.
+//! `Address::give` (`sockets::address`) and, for other addresses of the port, in `Sockets::join_of` (`sockets::any_port`).
 
 use std::os::fd::OwnedFd;
 

@@ -11,6 +11,12 @@ use rustix::fs::OFlags;
 /// The most that is read of the end of a log, in bytes.
 const END: u64 = 64 << 10;
 
+/// The bytes of a log as they count: without what is a hole, or is kept behind its end.
+#[must_use]
+pub fn held(found: &Metadata) -> u64 {
+    found.len().min(found.blocks() * 512)
+}
+
 /// Opens a log to read it, and says what it is. `None`: it is not there yet.
 ///
 /// `only_of`: a user, of whom alone it may be. No link is followed then, and what is no regular file is not even

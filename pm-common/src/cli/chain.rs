@@ -139,7 +139,7 @@ pub fn hint(program: &str) -> String {
     let interpreter = match path.extension().and_then(OsStr::to_str) {
         Some("js" | "cjs" | "mjs" | "ts" | "mts" | "cts") => Some("node"),
         Some("py") => Some("python3"),
-        Some("sh") => Some("sh"),
+        Some("sh") => Some("bash"),
         Some("rb") => Some("ruby"),
         _ => None,
     };

@@ -3,7 +3,8 @@
 //! A pattern has five fields, or six where the first is of seconds; names, ranges, steps, lists and `@daily` and its like
 //! are understood (croner). Times are those of the machine's zone, unless a pattern begins with `CRON_TZ=ZONE` or the
 //! variable of this name is set, as in crontab(5). A time that the change to summer time leaves out comes when the gap
-//! ends; one that comes twice in autumn counts once, unless the hour is a wildcard.
+//! ends; one that comes twice in autumn counts once, unless the hour is a wildcard. What is done where somebody sets the clock:
+//! `policy::cron_schedule`.
 
 use std::env;
 
@@ -13,6 +14,7 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use crate::policy::cron_schedule::Recurring;
 use crate::sys::clock;
 
 /// What names the zone, in the environment and in front of a pattern.
@@ -20,14 +22,14 @@ const CRON_TZ: &str = "CRON_TZ";
 
 /// A pattern, and its zone.
 #[derive(Debug, Clone)]
-pub struct SetTime {
+pub struct CronPattern {
     cron: Cron,
     zone: TimeZone,
     /// The pattern names an hour and a minute.
     fixed: bool,
 }
 
-impl SetTime {
+impl CronPattern {
     /// Reads a pattern.
     ///
     /// # Errors
@@ -50,17 +52,14 @@ impl SetTime {
         let cron = parser.parse(fields).map_err(|error| format!("{wanted}: {}", reason(error)))?;
         Ok(Self { cron, zone, fixed: is_fixed(fields) })
     }
+}
 
-    /// Whether hour and minute are named, and not by a wildcard: cron(8) treats such patterns in a way of their own where the
-    /// clock is set.
-    #[must_use]
-    pub const fn is_fixed(&self) -> bool {
+impl Recurring for CronPattern {
+    fn is_fixed(&self) -> bool {
         self.fixed
     }
 
-    /// The first time after `now`, both in milliseconds since 1970; `None`: there is none.
-    #[must_use]
-    pub fn after(&self, now: u64) -> Option<u64> {
+    fn after(&self, now: u64) -> Option<u64> {
         let from = Timestamp::from_millisecond(i64::try_from(now).ok()?).ok()?;
         let found: Zoned = self.cron.find_next_occurrence(&from.to_zoned(self.zone.clone()), false).ok()?;
         u64::try_from(found.timestamp().as_millisecond()).ok()
@@ -81,7 +80,7 @@ fn is_fixed(fields: &str) -> bool {
 /// # Errors
 /// What is wrong, for people.
 pub fn check(pattern: &str) -> Result<(), String> {
-    let time = SetTime::read(pattern)?;
+    let time = CronPattern::read(pattern)?;
     time.after(clock::wall_ms()).map(|_| ()).ok_or_else(|| "such a time never comes".to_owned())
 }
 
@@ -113,7 +112,7 @@ mod tests {
 
     fn after(pattern: &str, from: &str) -> Option<u64> {
         check(pattern).expect(pattern);
-        SetTime::read(pattern).expect(pattern).after(ms(from))
+        CronPattern::read(pattern).expect(pattern).after(ms(from))
     }
 
     #[test]
@@ -147,10 +146,10 @@ mod tests {
     #[test]
     fn patterns_that_name_hour_and_minute_are_told_from_others() {
         for fixed in ["0 3 * * *", "0,30 1-5 * * *", "10 0 3 * * *", "@daily", "@Weekly"] {
-            assert!(SetTime::read(fixed).expect(fixed).is_fixed(), "{fixed}");
+            assert!(CronPattern::read(fixed).expect(fixed).is_fixed(), "{fixed}");
         }
         for wild in ["* 3 * * *", "0 * * * *", "*/15 3 * * *", "0 */2 * * *", "* 0 3 * * *", "@hourly"] {
-            assert!(!SetTime::read(wild).expect(wild).is_fixed(), "{wild}");
+            assert!(!CronPattern::read(wild).expect(wild).is_fixed(), "{wild}");
         }
     }
 

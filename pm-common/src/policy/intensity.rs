@@ -1,4 +1,4 @@
-//! The rule for a crash loop (`--intensity`): which restarts of a slot count, and how many are too many.
+//! The rule for a crash loop (`--intensity`): which restarts of a slot count, and how many are too many. What follows, `supervisor_end` and `worker_end` of `policy::supervisor` decide.
 
 use std::collections::VecDeque;
 

@@ -11,6 +11,7 @@ mod word_enum;
 
 pub mod app_order;
 mod baseline;
+pub mod cron_schedule;
 mod end_reason;
 pub mod exit;
 pub mod hook_event;

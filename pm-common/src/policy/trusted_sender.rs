@@ -4,6 +4,8 @@
 //! The user is the boundary: who has the same uid can act through the worker itself (ptrace(2)). The place guards
 //! against mistakes, such as another app that was started with our variables; so a sender that has ended before it could
 //! be looked at is heard if its user may speak. But not one of root's where nothing else is root's.
+//!
+//! What becomes of a message that is refused: `supervise::on_notify`.
 
 use std::fmt;
 

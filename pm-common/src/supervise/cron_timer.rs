@@ -2,22 +2,22 @@
 
 use std::io;
 
-use super::set_times::Schedule;
 use super::{Adapter, Driver};
-use crate::cli::cron_pattern::SetTime;
+use crate::cli::cron_pattern::CronPattern;
 use crate::cli::report;
+use crate::policy::cron_schedule::Schedule;
 use crate::policy::supervisor::Event;
 use crate::sys::clock;
 use crate::sys::timer::{Rang, WallTimer};
 
 /// The timer of a policy that has set times.
 #[derive(Debug)]
-pub(super) struct SetTimes {
-    schedule: Schedule,
+pub(super) struct CronTimer {
+    schedule: Schedule<CronPattern>,
     timer: WallTimer,
 }
 
-impl SetTimes {
+impl CronTimer {
     /// The timer for these patterns, set to the first time; `None` if there are none.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ impl SetTimes {
             return Ok(None);
         }
         // Those that are none have been refused before.
-        let times = patterns.iter().filter_map(|pattern| SetTime::read(pattern).ok()).collect();
+        let times = patterns.iter().filter_map(|pattern| CronPattern::read(pattern).ok()).collect();
         let schedule = Schedule::new(times, clock::wall_ms(), clock::now());
         let set = Self { schedule, timer: WallTimer::new()? };
         set.set()?;

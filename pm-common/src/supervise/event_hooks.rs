@@ -1,5 +1,5 @@
 //! Running the commands of `Rules::hooks`: one at a time, each within its time, and never waited for by anything but the very
-//! end. What is to be run is decided in `policy::supervisor::occurrences`.
+//! end. What is to be run is decided in `policy::supervisor::hook_occurrences`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;

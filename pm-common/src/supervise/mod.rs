@@ -5,7 +5,8 @@
 //!
 //! `perform` does what the machine says; `on_notify` (`policy::trusted_sender`: whom) and `notify` are what workers say,
 //! `notify_send` and `service_manager` what we do; `processes`, `offspring` and `worker_memory` are about those that run,
-//! `release` and `worker_env` what they are started from, `event_hooks` what people have run as something happens, `log_rotation` what keeps logs small. `store`, `journal`, `succession` outlive us.
+//! `release` and `worker_env` what they are started from, `event_hooks` what people have run as something happens, `own_logs` what keeps logs small,
+//! `cron_timer` and `file_watch` what has all replaced (when, `policy::cron_schedule` decides), `message_bus` what apps say and are said. `store`, `journal`, `succession` outlive us.
 
 mod adapter;
 mod alone;
@@ -15,7 +16,6 @@ pub mod err_log;
 mod event_hooks;
 mod file_watch;
 pub mod journal;
-mod log_rotation;
 pub mod message_bus;
 mod moments;
 pub mod notify;
@@ -24,6 +24,7 @@ mod offspring;
 mod on_notify;
 mod on_signals;
 mod outputs;
+mod own_logs;
 mod pace;
 mod perform;
 mod poll;
@@ -31,7 +32,6 @@ mod processes;
 mod publish;
 pub mod release;
 mod service_manager;
-mod set_times;
 mod single_instance;
 mod stdin;
 pub mod store;
@@ -58,14 +58,14 @@ use crate::sys::signal_events::Signals;
 
 pub use adapter::{Adapter, Listens, Source, Turn, WorkerSetup};
 pub use alone::Alone;
-use cron_timer::SetTimes;
+use cron_timer::CronTimer;
 use event_hooks::Hooks;
 use file_watch::Watching;
-use log_rotation::LogRotation;
 use message_bus::MessageBus;
 use offspring::Orphans;
 use on_notify::Hearing;
 pub use outputs::Outputs;
+use own_logs::LogRotation;
 use pace::Pace;
 use poll::Token;
 pub use processes::Scope;
@@ -98,7 +98,7 @@ pub struct Driver<A> {
     /// The link that holds the app's lock for us, and its pid.
     lock_holder: Option<(OwnedFd, i32)>,
     /// When all workers are replaced by the clock.
-    set_times: Option<SetTimes>,
+    set_times: Option<CronTimer>,
     /// The files whose change replaces them.
     watching: Watching,
     hooks: Hooks,
@@ -175,7 +175,7 @@ impl<A: Adapter> Driver<A> {
         crate::sys::process::become_subreaper().or_fail(|| "cannot adopt orphans".to_owned())?;
         let manager = Manager::greet(setup.kind);
         let logs = LogRotation::begin(setup.publisher.dir(), setup.machine.rules());
-        let set_times = SetTimes::new(&setup.machine.rules().cron).or_fail(|| "cannot have a timer".to_owned())?;
+        let set_times = CronTimer::new(&setup.machine.rules().cron).or_fail(|| "cannot have a timer".to_owned())?;
         Ok(Self {
             machine: setup.machine,
             adapter: setup.adapter,

@@ -72,7 +72,7 @@ impl<A: Adapter> Driver<A> {
     /// Publishes the status: who hears of the news may look at once, and a successor would know it.
     pub(super) fn publish(&mut self) {
         self.succession.remember(&self.argv, self.publisher.first(), &self.machine, &self.releases);
-        let next = self.set_times.as_ref().and_then(super::SetTimes::next);
+        let next = self.set_times.as_ref().and_then(super::CronTimer::next);
         self.publisher.publish(&self.machine, &self.processes, &self.adapter, next);
     }
 

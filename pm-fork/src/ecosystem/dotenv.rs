@@ -1,5 +1,6 @@
 //! The text of an `env_file`, as Node's `--env-file` (22 on) reads it: what is no `KEY=VALUE` is passed over, a value
-//! may be in quotes of three kinds and go over lines, `\n` in double ones is a line end, and nothing is substituted.
+//! may be in quotes of three kinds and go over lines, `\n` in double ones is a line end, and nothing is substituted. (`--env-file` of the
+//! tools is another dialect: `supervise::release::env_file`.)
 
 /// The variables, in the order of their lines; of one that is there twice the last counts.
 pub(crate) fn parse(text: &str) -> Vec<(String, String)> {

@@ -2,7 +2,7 @@
 //!
 //! As a link of a chain it starts a writer that is no descendant of the chain, and becomes the rest of the chain. As a
 //! filter it is the writer itself. `lines`, `format` and `rotation` decide and are pure; `sink` owns a file; `writer`
-//! is the loop. `in_place` rotates what others write.
+//! is the loop. `rotate_in_use` rotates what others write.
 
 use std::ffi::OsString;
 
@@ -13,12 +13,13 @@ use pm_common::cli::tables::PM_LOG;
 
 pub(crate) mod format;
 mod guard;
-mod in_place;
 pub(crate) mod lines;
 mod link;
 mod options;
 pub(crate) mod output_file;
-mod rotation;
+mod predecessors;
+mod rotate_in_use;
+mod rotation_rule;
 mod sink;
 mod writer;
 
@@ -38,7 +39,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     chain::check(&PM_LOG, &chain)?;
     let settings = Settings::from_options(parsed, |name| std::env::var_os(name))?;
     if rotates {
-        return in_place::run(&settings);
+        return rotate_in_use::run(&settings);
     }
     if chain.is_empty() { link::filter(&settings) } else { link::chain(&settings, &chain) }
 }

@@ -10,7 +10,7 @@ use pm_common::cli::report::{Failure, OrFail as _, reason};
 
 use super::format::{Format, Wall};
 use super::output_file::{self, LogFile};
-use super::rotation::Rotation;
+use super::rotation_rule::Rotation;
 use super::sink::{Sink, Stream};
 
 /// The rotated files that are kept, where nothing is said.

@@ -12,7 +12,8 @@ use rustix::fs::{FileType, OFlags};
 use rustix::process::geteuid;
 
 use super::format::Wall;
-use super::rotation::Rotation;
+use super::predecessors;
+use super::rotation_rule::Rotation;
 
 /// A write that failed: so many bytes had been written before.
 #[derive(Debug)]
@@ -122,21 +123,12 @@ impl LogFile {
         let path = self.path.clone().unwrap_or_default();
         let site = Site::of_name(&path)?;
         let name = path.file_name().unwrap_or_default();
-        let numbered = |n: u32| {
-            let mut name = name.to_owned();
-            name.push(format!(".{n}"));
-            name
-        };
-        let there = |n: u32| site.has(&numbered(n));
         if self.rotation.keep == 0 {
             site.remove(name)?;
         } else {
-            for (from, to) in self.rotation.shifts(there) {
-                site.rename(&numbered(from), &numbered(to))?;
-            }
-            site.rename(name, &numbered(1))?;
+            predecessors::move_up(&site, name, name, &self.rotation)?;
         }
-        self.rotation.surplus(there).try_for_each(|n| site.remove(&numbered(n)))?;
+        predecessors::remove_surplus(&site, name, &self.rotation)?;
         let old = self.file.metadata()?;
         // What somebody else has put there meanwhile is not ours to give away.
         match site.open(OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL, 0o600) {

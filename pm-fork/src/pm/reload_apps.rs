@@ -1,6 +1,6 @@
 //! `reload` of apps, and what it waits for: the end of the roll that was asked for; and of what a config file describes.
 //!
-//! What counts as that end is decided in `app::wait::reached`, and when no more is to be hoped for in `app::wait::hopeless`.
+//! What the end of a roll is (each slot's new worker serves, old ones may still drain), `policy::supervisor::roll` decides. What counts as that end is decided in `app::wait::goal_reached`, and when no more is to be hoped for in `app::wait::hopeless`.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
 
-use super::reached::Sight;
+use super::goal_reached::Sight;
 
 /// How often a process may end under our hands before we make do with what we have.
 const TRIES: u32 = 20;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::reached::{Goal, Sight};
+use super::goal_reached::{Goal, Sight};
 use crate::app::status::{Status, SupervisorLine, SupervisorState};
 use crate::cli::policy_options;
 use crate::policy::rules::Rules;

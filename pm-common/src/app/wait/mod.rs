@@ -3,13 +3,13 @@
 //! [`app_changes`] sees the app and sleeps until something of it changes; [`reached`] says what the sights mean.
 
 pub mod app_changes;
+pub mod goal_reached;
 pub mod hopeless;
 mod progress_line;
-pub mod reached;
 mod silence;
 
 pub use app_changes::{Watch, wait_for_any};
+pub use goal_reached::{Decision, Goal, Sight, WaitEnd};
 pub use hopeless::Patience;
 pub use progress_line::Teller;
-pub use reached::{Decision, Goal, Sight, WaitEnd};
 pub use silence::Silence;

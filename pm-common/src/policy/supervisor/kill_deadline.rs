@@ -1,5 +1,5 @@
 //! When a worker is killed: at the end of its grace, or at once where somebody insists. When its grace begins, `stopping` tells;
-//! how long it is, `policy::rules` (`grace`); which processes KILL goes to, `supervise::processes::kill_scope`.
+//! how long it is, `policy::rules` (`grace`, and `drain_time` of it for a drain, whose end pm-cluster's `care::drain` sees); which processes KILL goes to, `supervise::processes::kill_scope`.
 //!
 //! Where no supervisor is left to do it, pm-fork's `apps::stop` does, and `app::orphans` before a start.
 

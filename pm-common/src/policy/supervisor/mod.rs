@@ -7,17 +7,16 @@
 //! A rule a file: when a worker is ready (`ready`, `listens`, `quiet_worker`), what follows its end (`worker_end`, with the delays
 //! of `policy::rules` and the count of `policy::intensity`), when it is killed (`kill_deadline`) or over a limit (`over_limit`); how one is
 //! replaced (`replace_queue`) and all are (`roll`; when not: `roll::abort`; at set times: `cron`; as files change: `file_changes`); how many there are
-//! (`slot_count`); how everything stops (`stopping`, `stop_delay`) or is given up (`give_up`); what is due (`tick`), what hooks are run
-//! for (`occurrences`), and what a successor of ours takes over (`carry_over`). What goes in and out is `interface`.
+//! (`slot_count`); how everything stops (`stopping`, `stop_delay`) or is given up (`supervisor_end`); what is due (`tick`), what hooks are run
+//! for (`hook_occurrences`), and what a successor of ours takes over (`carry_over`). What goes in and out is `interface`.
 
 mod carry_over;
-mod cron;
 mod file_changes;
-mod give_up;
+mod hook_occurrences;
 mod interface;
 mod kill_deadline;
 mod listens;
-mod occurrences;
+mod on_set_time;
 mod over_limit;
 mod quiet_worker;
 mod ready;
@@ -26,6 +25,7 @@ mod roll;
 mod slot_count;
 mod stop_delay;
 mod stopping;
+mod supervisor_end;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -44,7 +44,7 @@ use super::time::{Mono, Span};
 use super::worker::{Due, Excuse, Life, Proof, ReadyBy, StopSent, Why, Worker};
 
 use file_changes::Changes;
-use occurrences::HooksSaw;
+use hook_occurrences::HooksSaw;
 use roll::Rolls;
 use stop_delay::DelayedStop;
 use stopping::Stopping;

@@ -1,6 +1,7 @@
 //! When a worker is ready: what it says, what it listens on, that it lives; and what it gets then.
 //!
-//! What its listens come to is in `listens` (`hold`), who listens on nothing (yet) in `quiet_worker`; the times are those of `ReadyRule`.
+//! What its listens come to is in `listens` (`hold`), who listens on nothing (yet) in `quiet_worker`; the times are those of `ReadyRule`
+//! (`policy::worker`). A health check (`care::health` of pm-cluster) is one more question before it.
 //! Which of it a list calls `online`, pm-stat's `state_words` says.
 
 use super::quiet_worker::REST;

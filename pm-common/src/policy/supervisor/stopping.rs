@@ -1,4 +1,5 @@
-//! Stopping: one worker (the ladder of signals), one slot, or everything.
+//! Stopping: one worker (the ladder of signals), one slot, or everything. The grace of a worker begins with its drain, and
+//! anew where its app has something to do at the stop signal (`on_awaits_stop`); when it ends is `kill_deadline`'s.
 
 use super::kill_deadline::{PARENT_WAITS_LONGER, escalate};
 use super::{

@@ -1,5 +1,5 @@
 //! The file of `--env-file`: `KEY=VALUE` lines as systemd, docker and dotenv read them alike, and what it takes beyond
-//! that to carry any value.
+//! that to carry any value. (`env_file` in config files is Node's dialect: pm-fork's `ecosystem::dotenv`.)
 
 use std::ffi::OsString;
 

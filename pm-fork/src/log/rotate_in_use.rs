@@ -1,4 +1,5 @@
-//! Rotates a file that others hold open and append to (`--rotate`): they cannot be told of a new one.
+//! Rotates a file that others hold open and append to (`--rotate`): they cannot be told of a new one. When it is run for an
+//! app's own logs, `supervise::own_logs` decides.
 //!
 //! What is to go is copied to a new file; then it is taken out of the old one's beginning, by FALLOC_FL_COLLAPSE_RANGE, which
 //! is one step for everybody: what is appended meanwhile comes before it or behind it, and no byte is lost or doubled (copying
@@ -6,19 +7,21 @@
 //! beginning; it is blanked out. Where the file system cannot do that, the blocks are given back and the file begins with a
 //! hole. The order is such that a process killed in between doubles lines, and loses none.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
 use pm_common::app::home::Site;
+use pm_common::app::log_file;
 use pm_common::cli::report::{self, Failure};
 use rustix::fs::{FallocateFlags, OFlags, SeekFrom, fallocate, fdatasync, seek};
 use rustix::io::Errno;
 
 use super::options::Settings;
-use super::rotation::Rotation;
+use super::predecessors::{self, numbered};
+use super::rotation_rule::Rotation;
 
 /// So much is looked through for the end of a line; a longer line is cut.
 const LONGEST_LINE: u64 = 64 << 10;
@@ -56,8 +59,7 @@ struct Part {
 
 /// The size of a file as it counts: without what is a hole, or is kept behind its end.
 pub(super) fn size(file: &File) -> io::Result<u64> {
-    let found = file.metadata()?;
-    Ok(found.len().min(found.blocks() * 512))
+    Ok(log_file::held(&file.metadata()?))
 }
 
 /// Rotates the files of a command line; one that is missing is small enough.
@@ -108,18 +110,11 @@ fn is_full(error: &io::Error) -> bool {
 /// Makes room on a full disk: the newest lines are worth more than the oldest. Without any to be removed the error stays.
 fn drop_oldest(site: &Site, path: &Path, error: io::Error) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default();
-    let there = (1..).map(|n: u32| numbered(name, &n.to_string())).take_while(|name| site.has(name));
+    let there = (1..).map(|n: u32| numbered(name, n)).take_while(|name| site.has(name));
     let Some(oldest) = there.last() else { return Err(error) };
     site.remove(&oldest)?;
     report::warning(format_args!("{}, removed {}", report::reason(&error), path.with_file_name(oldest).display()));
     Ok(())
-}
-
-/// `FILE.NUMBER`.
-fn numbered(name: &OsStr, number: &str) -> OsString {
-    let mut name = name.to_owned();
-    name.push(format!(".{number}"));
-    name
 }
 
 /// The block of its file system, in bytes.
@@ -158,24 +153,20 @@ fn end_of_line(file: &File, at: u64, length: u64) -> io::Result<Option<u64>> {
 
 fn take_away(site: &Site, path: &Path, file: &File, part: Part, rotation: Rotation) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default();
-    let numbered = |number: &str| numbered(name, number);
-    let there = |n: u32| site.has(&numbered(&n.to_string()));
+    let there = |n: u32| site.has(&numbered(name, n));
     // The oldest goes first: on a full disk there may be no room for the copy else.
     let most = rotation.keep.max(1);
     if there(most) && (1..most).all(there) {
-        site.remove(&numbered(&most.to_string()))?;
+        site.remove(&numbered(name, most))?;
     }
-    rotation.surplus(there).try_for_each(|n| site.remove(&numbered(&n.to_string())))?;
-    let unnamed = numbered(UNNAMED);
+    predecessors::remove_surplus(site, name, &rotation)?;
+    let unnamed = numbered(name, UNNAMED);
     let copied = copy(path, &unnamed, file, part);
     let removal = copied.inspect_err(|_| _ = site.remove(&unnamed))?;
     if rotation.keep == 0 {
         site.remove(&unnamed)?;
     } else {
-        for (from, to) in rotation.shifts(there) {
-            site.rename(&numbered(&from.to_string()), &numbered(&to.to_string()))?;
-        }
-        site.rename(&unnamed, &numbered("1"))?;
+        predecessors::move_up(site, name, &unnamed, &rotation)?;
     }
     // All of the line that is cut, so that no part of it is seen, whenever this ends; as a whole it is in the copy.
     if part.end > part.cut && file.metadata()?.len() >= part.end {

@@ -1,4 +1,5 @@
 //! What happens at a set time (`Rules::cron`): all workers are replaced as by a reload, and those started that have ended.
+//! When it comes, also one that was missed, `policy::cron_schedule` decides; patterns, and summer time, are `cli::cron_pattern`'s.
 
 use super::{Aim, Machine, Mono, Seat, Slot};
 

@@ -1,5 +1,5 @@
 //! The app's own log files do not fill the disk: one that has grown too large is rotated, by a `pm-log --rotate` of its own, as
-//! the workers hold the files open and go on writing.
+//! the workers hold the files open and go on writing: how no line is lost, pm-fork's `log::rotate_in_use` says.
 //!
 //! Nothing is in between a worker and its file. While nothing is written, nothing wakes us; what is written wakes us once,
 //! and is looked at a little later, the sooner the faster a file grows.
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use super::{Adapter, Driver};
+use crate::app::log_file;
 use crate::cli::report;
 use crate::policy::exit::Exit;
 use crate::policy::rules::Rules;
@@ -119,9 +120,8 @@ fn is_ours(output: BorrowedFd<'_>, file: &Path) -> bool {
     there.is_file() && (there.dev(), there.ino()) == (ours.st_dev, ours.st_ino)
 }
 
-/// The size of a file: without what is a hole, or is kept behind its end.
 fn size(file: &Path) -> Option<u64> {
-    file.symlink_metadata().ok().map(|found| found.len().min(found.blocks() * 512))
+    file.symlink_metadata().ok().map(|found| log_file::held(&found))
 }
 
 impl<A: Adapter> Driver<A> {

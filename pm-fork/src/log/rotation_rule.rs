@@ -1,4 +1,6 @@
-//! When a file is rotated, and what its predecessors are called: as logrotate does, `FILE.1` is the newest of them.
+//! When a file of pm-log's is rotated, and what its predecessors are called: as logrotate does, `FILE.1` is the newest of them.
+//! `output_file` does it to a file that pm-log itself writes, `rotate_in_use` to one that others write; when an app's own logs
+//! are rotated is decided in `supervise::own_logs`.
 
 use super::format::Wall;
 
