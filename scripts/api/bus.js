@@ -42,6 +42,8 @@ class Bus extends EventEmitter {
     this.queue = Promise.resolve()
     this.messages = Promise.resolve()
     this.closed = false
+    /** The end of `open`. */
+    this.opened = undefined
   }
 
   on(event, handler) {
@@ -67,6 +69,7 @@ class Bus extends EventEmitter {
   /** Begins to listen; resolves once nothing is missed that happens from now on. */
   async open() {
     const before = await this.refresh()
+    if (this.closed) throw new Error('disconnected before the bus was there')
     before.forEach((row) => this.hear(appOf(row), messages.directoryOf(row)))
     const ran = new Set(before.map((row) => row.pid))
     before.filter((row) => row.pm2_env.status === 'online').forEach((row) => this.served.add(appOf(row)))

@@ -24,8 +24,9 @@ function split(args) {
   return { args: args.filter((arg) => arg !== undefined), callback }
 }
 
-/** Gives a promise's end to a callback, outside of the promise, so that what the callback throws is the program's own. */
-function answer(promise, callback) {
+/** Gives the end of a promise, or of what makes one, to a callback, outside of the promise, so that what the callback throws is the program's own. */
+function answer(what, callback) {
+  const promise = typeof what === 'function' ? new Promise((resolve) => resolve(what())) : what
   if (!callback) return promise
   promise.then(
     (value) => setImmediate(callback, null, value),
@@ -41,6 +42,8 @@ function nameOf(app) {
 
 /** How the tools call what is meant: of a process there is its app. */
 function toolTarget(target) {
+  const isOne = (typeof target === 'string' && target !== '' && !target.startsWith('-')) || Number.isInteger(target)
+  if (!isOne) throw new PmError(`expected an app (a name, an id, 'all' ...), not ${typeof target === 'function' ? 'a function' : JSON.stringify(target)}`)
   return /^\d+$/.test(String(target)) ? String(Number(target) % APART) : String(target)
 }
 
@@ -149,6 +152,11 @@ class Pm {
   }
 
   async starts(what, options) {
+    const isApp = (app) => app && typeof app === 'object'
+    const apps = isApp(what) && (Array.isArray(what) ? what : what.apps || [what])
+    if (typeof what !== 'string' ? !Array.isArray(apps) || !apps.every(isApp) : what === '' || what.startsWith('-')) {
+      throw new PmError('start: expected a script, a config file, or what describes an app, such as { script, name }')
+    }
     const before = await this.rows()
     const names = await this.startsWhat(what, options)
     const rows = await this.rows()
@@ -186,9 +194,9 @@ class Pm {
   }
 
   /** Stops the workers of an app, and starts them again; with `{ updateEnv: true }` they take our variables. */
-  restart(target, ...given) {
-    const { args, callback } = split(given)
-    return answer(this.restarts(target, args[0] || {}), callback)
+  restart(...given) {
+    const { args: [target, options], callback } = split(given)
+    return answer(() => this.restarts(target, options || {}), callback)
   }
 
   restarts(target, options) {
@@ -197,31 +205,34 @@ class Pm {
   }
 
   /** Replaces the workers of an app one by one, so that no request is lost. */
-  reload(target, ...given) {
-    const { args, callback } = split(given)
-    return answer(this.verb('reload', target, args[0] && args[0].updateEnv ? ['--update-env'] : []), callback)
+  reload(...given) {
+    const { args: [target, options], callback } = split(given)
+    return answer(() => this.verb('reload', target, options && options.updateEnv ? ['--update-env'] : []), callback)
   }
 
   gracefulReload(...given) {
     return this.reload(...given)
   }
 
-  stop(target, ...given) {
-    return answer(this.verb('stop', target), split(given).callback)
+  stop(...given) {
+    const { args: [target], callback } = split(given)
+    return answer(() => this.verb('stop', target), callback)
   }
 
   /** Stops an app, and forgets it; gives what it was. */
-  delete(target, ...given) {
+  delete(...given) {
+    const { args: [target], callback } = split(given)
     const deleted = async () => {
+      const tools = toolTarget(target)
       const rows = await this.meant(target)
-      await this.tools.run('pm', ['delete', toolTarget(target), '--silent'])
+      await this.tools.run('pm', ['delete', tools, '--silent'])
       rows.forEach((row) => this.ours.delete(row.name))
       return rows.map(({ pm2_env: env, ...row }) => {
         const gone = { ...row, pid: 0, pm2_env: { ...env, status: 'stopped' } }
         return { ...gone, namespace: env.namespace, ...stateOf(gone) }
       })
     }
-    return answer(deleted(), split(given).callback)
+    return answer(deleted, callback)
   }
 
   del(...given) {
@@ -229,9 +240,14 @@ class Pm {
   }
 
   /** Has an app run with so many workers: a number, `'+2'`, or `'-1'`. */
-  scale(target, count, callback) {
-    const scaled = this.tools.run('pm', ['scale', toolTarget(target), String(count), '--silent'])
-    return answer(scaled.then(() => ({ success: true })), callback)
+  scale(...given) {
+    const { args: [target, count], callback } = split(given)
+    const scaled = async () => {
+      if (!/^[+-]?\d+$/.test(String(count))) throw new PmError(`scale: expected a number of workers, '+N' or '-N', not ${JSON.stringify(count)}`)
+      await this.tools.run('pm', ['scale', toolTarget(target), String(count), '--silent'])
+      return { success: true }
+    }
+    return answer(scaled, callback)
   }
 
   list(...given) {
@@ -239,8 +255,9 @@ class Pm {
   }
 
   /** The rows of an app; none where there is no such app. */
-  describe(target, ...given) {
-    return answer(this.meant(target), split(given).callback)
+  describe(...given) {
+    const { args: [target], callback } = split(given)
+    return answer(() => this.meant(target), callback)
   }
 
   /** The pids of an app's workers; of all without a name. */
@@ -261,8 +278,11 @@ class Pm {
   /** Empties the logs of an app, or of all. */
   flush(...given) {
     const { args, callback } = split(given)
-    const flushed = this.tools.run('pm', ['flush', ...args.map(toolTarget), '--silent'])
-    return answer(flushed.then(() => this.meant(args[0] === undefined ? 'all' : args[0])), callback)
+    const flushed = async () => {
+      await this.tools.run('pm', ['flush', ...args.map(toolTarget), '--silent'])
+      return this.meant(args[0] === undefined ? 'all' : args[0])
+    }
+    return answer(flushed, callback)
   }
 
   reloadLogs(callback) {
@@ -281,12 +301,15 @@ class Pm {
   }
 
   reset(target, callback) {
-    return answer(this.verb('reset', target), callback)
+    return answer(() => this.verb('reset', target), callback)
   }
 
   sendSignalToProcessName(signal, target, callback) {
-    const sent = this.tools.run('pm', ['sendSignal', String(signal), toolTarget(target), '--silent'])
-    return answer(sent.then(() => this.meant(target)), callback)
+    const sent = async () => {
+      await this.tools.run('pm', ['sendSignal', String(signal), toolTarget(target), '--silent'])
+      return this.meant(target)
+    }
+    return answer(sent, callback)
   }
 
   sendSignalToProcessId(signal, target, callback) {
@@ -317,7 +340,7 @@ class Pm {
 
   /** Sends a line to what an app reads. */
   sendLineToStdin(target, line, ...given) {
-    return answer(this.tools.run('pm', ['send', toolTarget(target), String(line)]), split(given).callback)
+    return answer(() => this.tools.run('pm', ['send', toolTarget(target), String(line)]), split(given).callback)
   }
 
   startup(...given) {
@@ -344,14 +367,12 @@ class Pm {
 
   /** The bus of events: `process:event`, `log:out`, `log:err`, `log:PM2`, and what apps send (`process:msg`). */
   launchBus(callback) {
-    const launched = async () => {
-      if (!this.bus || this.bus.closed) {
-        this.bus = new Bus(this.rows, this.tools)
-        await this.bus.open()
-      }
-      return this.bus
+    if (!this.bus || this.bus.closed) {
+      this.bus = new Bus(this.rows, this.tools)
+      this.bus.opened = this.bus.open()
     }
-    return answer(launched(), callback)
+    const { bus } = this
+    return answer(bus.opened.then(() => bus), callback)
   }
 
   disconnectBus() {

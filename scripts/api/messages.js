@@ -36,8 +36,13 @@ function connect(directory, each, ended) {
   return socket
 }
 
+/** The longest line that a bus takes, in bytes. */
+const LONGEST = 64 * 1024
+
 /** Sends the worker of a slot a message; resolves to how many got it. */
 function post(directory, slot, message) {
+  const line = `${JSON.stringify({ slot, message })}\n`
+  if (Buffer.byteLength(line) > LONGEST) return Promise.reject(new Error('the message is longer than 64 KiB'))
   return new Promise((resolve, reject) => {
     const answered = (line) => {
       if (line.sent === undefined) return
@@ -46,7 +51,7 @@ function post(directory, slot, message) {
     }
     const ended = (why) => reject(why || new Error('its supervisor has ended'))
     const socket = connect(directory, answered, ended)
-    socket.write(`${JSON.stringify({ slot, message })}\n`)
+    socket.write(line)
   })
 }
 

@@ -1,6 +1,8 @@
 //! The messages of apps, which are none of Node's: what they say with `process.send`, for those who want to hear it.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 
 use crate::node::message::Message;
 use crate::policy::WorkerId;
@@ -34,11 +36,13 @@ impl AppMessages {
 impl Message {
     /// From a line that is the user's; `None`: it is no JSON, or Node's own.
     #[must_use]
-    pub(super) fn of_app(line: &[u8]) -> Option<Self> {
+    pub(crate) fn of_app(line: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(line).ok()?;
-        let value: Value = serde_json::from_str(text).ok()?;
-        let command = value.get("cmd").and_then(Value::as_str).unwrap_or_default();
-        (!command.starts_with("NODE_")).then(|| Self::App(text.to_owned()))
+        // Looked at as it is written: numbers may be longer than ours.
+        let whole: &RawValue = serde_json::from_str(text).ok()?;
+        let fields: BTreeMap<String, &RawValue> = serde_json::from_str(whole.get()).unwrap_or_default();
+        let command = fields.get("cmd").and_then(|value| serde_json::from_str::<String>(value.get()).ok());
+        (!command.is_some_and(|command| command.starts_with("NODE_"))).then(|| Self::App(text.to_owned()))
     }
 }
 
@@ -48,7 +52,7 @@ mod tests {
 
     #[test]
     fn what_is_nodes_own_or_no_json_is_no_message_and_the_rest_is_kept_as_it_was_written() {
-        for text in [r#"{"cmd":"NODE_X"}"#, "{\"a\":", "\u{fffd}"] {
+        for text in [r#"{"cmd":"NODE_X"}"#, r#"{"cmd":1,"cmd":"\u004eODE_X","a":1e999}"#, "{\"a\":", "\u{fffd}"] {
             assert_eq!(Message::of_app(text.as_bytes()), None, "{text}");
         }
         assert_eq!(Message::of_app(b"\"\xff\""), None);

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 
 use super::{Adapter, Driver, Source};
 use crate::cli::report;
+use crate::node::message::Message;
 use crate::policy::WorkerId;
 use crate::sys::socket::{self, UnixName};
 
@@ -242,7 +243,10 @@ impl<A: Adapter> Driver<A> {
             BusToken::Listener => self.bus.accept(),
             BusToken::Client(number) => {
                 for letter in self.bus.take_in(number) {
-                    let sent = self.adapter.send_message(letter.slot, letter.message.get());
+                    let message = letter.message.get();
+                    // Node would take it for its own supervisor's word.
+                    let is_apps = Message::of_app(message.as_bytes()).is_some();
+                    let sent = if is_apps { self.adapter.send_message(letter.slot, message) } else { 0 };
                     self.bus.answer(number, sent);
                 }
             }

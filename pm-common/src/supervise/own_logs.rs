@@ -30,6 +30,8 @@ const SHORTEST: Span = Span::millis(100);
 const LONGEST: Span = Span::secs(2);
 /// A rotation that has failed is tried again.
 const AGAIN: Span = Span::secs(600);
+/// The exit code of one for which the disk had no room (`log::rotate_in_use` of pm-fork), and when it is tried again.
+const FULL: (u8, Span) = (2, Span::secs(20));
 
 /// The pause until the next look at a file that has grown by so much since the last, `pause` ago, and may grow by `room`.
 fn next_pause(pause: Span, grown: u64, room: u64) -> Span {
@@ -180,6 +182,7 @@ impl<A: Adapter> Driver<A> {
             Exit::Code(0) => SHORTEST,
             Exit::Signal(_) => LONGEST,
             // What went wrong, it has said itself.
+            Exit::Code(code) if code == FULL.0 => FULL.1,
             Exit::Code(_) => AGAIN,
         };
         (logs.size, logs.look_at) = (0, Some(clock::now() + wait));

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::libc;
-use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
+use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
 use nix::unistd::{ForkResult, Pid};
 
 use crate::kernel::procfs;
@@ -44,9 +44,10 @@ pub fn fork() -> io::Result<Fork> {
 pub fn fork_ended_by_term() -> io::Result<Fork> {
     let term = SigSet::from(Signal::SIGTERM);
     // One that comes in between waits, so that it is not the parent's handler that gets it in the child.
-    term.thread_block()?;
+    let before = term.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let forked = fork();
-    if matches!(forked, Ok(Fork::Child)) {
+    let is_child = matches!(forked, Ok(Fork::Child));
+    if is_child {
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
         // SAFETY: no handler is installed, only one taken away.
         if let Ok(old) = unsafe { signal::sigaction(Signal::SIGTERM, &default) }
@@ -56,7 +57,10 @@ pub fn fork_ended_by_term() -> io::Result<Fork> {
             let _ = unsafe { signal::sigaction(Signal::SIGTERM, &old) };
         }
     }
-    term.thread_unblock()?;
+    before.thread_set_mask()?;
+    if is_child {
+        term.thread_unblock()?;
+    }
     forked
 }
 

@@ -5,7 +5,11 @@
 //! is one step for everybody: what is appended meanwhile comes before it or behind it, and no byte is lost or doubled (copying
 //! and truncating loses what comes in between). It takes whole blocks, so that the rest of a line may stay at the
 //! beginning; it is blanked out. Where the file system cannot do that, the blocks are given back and the file begins with a
-//! hole. The order is such that a process killed in between doubles lines, and loses none.
+//! hole. The order is such that a process killed in between doubles lines, and loses none; two of us at one file take turns
+//! (flock(2)), as a part that both have copied would be taken away twice.
+//!
+//! What is more than all files together may keep is taken away without a copy: a writer that is faster than the copies
+//! would else fill the disk.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -16,7 +20,7 @@ use std::path::Path;
 use pm_common::app::home::Site;
 use pm_common::app::log_file;
 use pm_common::cli::report::{self, Failure};
-use rustix::fs::{FallocateFlags, OFlags, SeekFrom, fallocate, fdatasync, seek};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags, SeekFrom, fallocate, fdatasync, flock, seek};
 use rustix::io::Errno;
 
 use super::options::Settings;
@@ -25,6 +29,8 @@ use super::rotation_rule::Rotation;
 
 /// So much is looked through for the end of a line; a longer line is cut.
 const LONGEST_LINE: u64 = 64 << 10;
+/// The exit code where a disk is full: it may have room again soon.
+pub(super) const FULL: u8 = 2;
 /// What is copied to, until it has its name.
 const UNNAMED: &str = "new";
 
@@ -65,7 +71,7 @@ pub(super) fn size(file: &File) -> io::Result<u64> {
 /// Rotates the files of a command line; one that is missing is small enough.
 ///
 /// # Errors
-/// 1: not all could be, which was said.
+/// 1: not all could be, which was said; 2: as a disk is full.
 pub(super) fn run(settings: &Settings) -> Result<u8, Failure> {
     let (files, rotation) = settings.files();
     let mut code = 0;
@@ -74,7 +80,7 @@ pub(super) fn run(settings: &Settings) -> Result<u8, Failure> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let why = report::reason(&error);
                 report::warning(format_args!("cannot rotate {}: {why}; it grows", path.display()));
-                code = 1;
+                code = code.max(if is_full(&error) { FULL } else { 1 });
             }
             Err(_) | Ok(()) => {}
         }
@@ -92,15 +98,57 @@ pub(super) fn rotate(path: &Path, rotation: Rotation) -> io::Result<()> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
+    flock(&file, FlockOperation::LockExclusive)?;
+    let mut dropped = 0;
+    let done = shorten(&site, path, &file, rotation, &mut dropped);
+    if dropped > 0 {
+        let at = path.display();
+        report::warning(format_args!("{at} grows faster than it is rotated, the oldest {dropped} bytes were dropped"));
+    }
+    done
+}
+
+fn shorten(site: &Site, path: &Path, file: &File, rotation: Rotation, dropped: &mut u64) -> io::Result<()> {
     let max = rotation.max_size.unwrap_or(u64::MAX);
-    while size(&file)? > max {
-        let Some(part) = part(&file, max)? else { return Ok(()) };
-        match take_away(&site, path, &file, part, rotation) {
-            Err(error) if is_full(&error) => drop_oldest(&site, path, error)?,
-            done => done?,
+    loop {
+        let size = size(file)?;
+        if size <= max {
+            return Ok(());
+        }
+        let most = max.saturating_mul(u64::from(rotation.keep) + 1);
+        let done = if size > most.saturating_add(max) {
+            drop_surplus(site, path, file, size - most, rotation).inspect(|_| *dropped += size - most)
+        } else {
+            match part(file, max)? {
+                Some(part) => take_away(site, path, file, part, rotation).map(|()| true),
+                None => Ok(false),
+            }
+        };
+        match done {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) if is_full(&error) => drop_oldest(site, path, error)?,
+            // Somebody has emptied it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(())
+}
+
+/// Takes the oldest lines away that would be in none of the files once all was rotated, and what is older than they.
+fn drop_surplus(site: &Site, path: &Path, file: &File, surplus: u64, rotation: Rotation) -> io::Result<bool> {
+    let (name, unnamed) = (path.file_name().unwrap_or_default(), unnamed(path));
+    let Some(part) = part_of(file, surplus)? else { return Ok(false) };
+    let removal = copy(path, &unnamed, file, Part { end: part.begin, ..part });
+    let _ = site.remove(&unnamed);
+    let removal = removal?;
+    predecessors::remove_surplus(site, name, &Rotation { keep: 0, ..rotation })?;
+    remove(file, part, removal)?;
+    Ok(true)
+}
+
+fn unnamed(path: &Path) -> OsString {
+    numbered(path.file_name().unwrap_or_default(), UNNAMED)
 }
 
 fn is_full(error: &io::Error) -> bool {
@@ -124,6 +172,11 @@ fn block(file: &File) -> io::Result<u64> {
 
 /// What is taken next: whole lines, as many as fit. `None`: nothing can be.
 fn part(file: &File, max: u64) -> io::Result<Option<Part>> {
+    part_of(file, max.saturating_sub(LONGEST_LINE.min(max / 4)))
+}
+
+/// The first of the lines, of up to so many bytes. `None`: no part can be taken.
+fn part_of(file: &File, room: u64) -> io::Result<Option<Part>> {
     let (length, block) = (file.metadata()?.len(), block(file)?);
     let begin = match seek(file, SeekFrom::Data(0)) {
         Ok(begin) => begin,
@@ -131,7 +184,6 @@ fn part(file: &File, max: u64) -> io::Result<Option<Part>> {
         // Who knows no holes has none.
         Err(_) => 0,
     };
-    let room = max.saturating_sub(LONGEST_LINE.min(max / 4));
     let mut cut = (begin + room).min(length.saturating_sub(1)) / block * block;
     while cut > begin {
         if let Some(end) = end_of_line(file, cut, length)? {
@@ -160,7 +212,7 @@ fn take_away(site: &Site, path: &Path, file: &File, part: Part, rotation: Rotati
         site.remove(&numbered(name, most))?;
     }
     predecessors::remove_surplus(site, name, &rotation)?;
-    let unnamed = numbered(name, UNNAMED);
+    let unnamed = unnamed(path);
     let copied = copy(path, &unnamed, file, part);
     let removal = copied.inspect_err(|_| _ = site.remove(&unnamed))?;
     if rotation.keep == 0 {
@@ -168,6 +220,11 @@ fn take_away(site: &Site, path: &Path, file: &File, part: Part, rotation: Rotati
     } else {
         predecessors::move_up(site, name, &unnamed, &rotation)?;
     }
+    remove(file, part, removal)
+}
+
+/// Takes the part out of the file.
+fn remove(file: &File, part: Part, removal: Removal) -> io::Result<()> {
     // All of the line that is cut, so that no part of it is seen, whenever this ends; as a whole it is in the copy.
     if part.end > part.cut && file.metadata()?.len() >= part.end {
         let from = begin_of_line(file, part)?;
@@ -283,6 +340,47 @@ mod tests {
             }
             assert!(!path.with_file_name("log.4").exists() && !path.with_file_name("log.new").exists());
         }
+    }
+
+    #[test]
+    fn what_is_more_than_all_files_keep_is_dropped_without_a_copy() {
+        for base in [std::env::temp_dir(), "/dev/shm".into()] {
+            let place = tempfile::tempdir_in(&base).expect("a directory");
+            let path = place.path().join("log");
+            let written = lines(0, 20_000);
+            std::fs::write(&path, &written).expect("written");
+            let file = File::options().read(true).write(true).open(&path).expect("opened");
+            let site = Site::of_name(&path).expect("a directory");
+            let before = size(&file).expect("looked at");
+            assert!(drop_surplus(&site, &path, &file, before - (256 << 10), ROTATION).expect("dropped"));
+            let kept = all(&path);
+            assert!(written.ends_with(&kept), "{base:?}: whole lines, the newest");
+            assert!((200 << 10..=260 << 10).contains(&kept.len()), "{base:?}: {}", kept.len());
+            rotate(&path, ROTATION).expect("rotated");
+            assert!(all(&path).len() > 120 << 10 && written.ends_with(&all(&path)), "{base:?}");
+        }
+    }
+
+    #[test]
+    fn two_at_one_file_take_turns() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("log");
+        let rotation = Rotation { keep: 1000, ..ROTATION };
+        let written = lines(0, 20_000);
+        std::fs::write(&path, &written).expect("written");
+        std::thread::scope(|threads| {
+            for _ in 0..3 {
+                threads.spawn(|| rotate(&path, rotation).expect("rotated"));
+            }
+        });
+        let numbers = (1..=1000).rev().map(|n| path.with_file_name(format!("log.{n}")));
+        let bytes: Vec<u8> =
+            numbers.chain([path.clone()]).filter_map(|file| std::fs::read(file).ok()).flatten().collect();
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        let kept: String =
+            text.lines().filter(|line| !line.trim().is_empty()).map(|line| format!("{line}\n")).collect();
+        assert_eq!(kept.len(), written.len(), "nothing is lost or doubled");
+        assert!(kept == written);
     }
 
     #[test]

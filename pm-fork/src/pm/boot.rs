@@ -151,7 +151,11 @@ impl<'a> Boot<'a> {
     fn startup_elsewhere(&self) -> Result<u8, Failure> {
         let files = self.apps().files(self.init);
         if self.call.has("print") || self.init == Init::S6 {
-            let text: String = files.iter().map(|file| format!("# {}\n{}\n", file.path.display(), file.text)).collect();
+            // One alone is printed as it is to stand in its place.
+            let text: String = match files.as_slice() {
+                [one] => one.text.clone(),
+                _ => files.iter().map(|file| format!("# {}\n{}\n", file.path.display(), file.text)).collect(),
+            };
             report::print(&text)?;
             if self.init == Init::S6 {
                 report::info(

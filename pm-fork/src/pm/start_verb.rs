@@ -7,6 +7,7 @@ use std::process::Command;
 use pm_common::cli::chain;
 use pm_common::cli::report::{self, EXIT_OWN, Failure, OrFail as _};
 use pm_common::cli::shell;
+use pm_common::cli::tables;
 use pm_stat::App;
 
 use crate::apps::saved;
@@ -243,7 +244,7 @@ pub(crate) fn runtime(call: &Call) -> Result<u8, Failure> {
 /// the environment.
 fn become_chain(plan: &Plan) -> Result<u8, Failure> {
     described::warn(plan);
-    let argv = without_env_file(plan);
+    let argv = without_files(plan);
     let (program, args) = argv.split_first().ok_or_else(|| Failure::own("nothing to run"))?;
     let mut command = Command::new(program);
     command.args(args).current_dir(&plan.start.cwd).env("PWD", &plan.start.cwd);
@@ -252,10 +253,20 @@ fn become_chain(plan: &Plan) -> Result<u8, Failure> {
     Err(chain::cannot_run(program, &command.exec()))
 }
 
-fn without_env_file(plan: &Plan) -> Vec<&std::ffi::OsString> {
-    let file = plan.start.argv.iter().position(|word| word == "--env-file");
-    let is_it = |at: usize| file.is_some_and(|file| at == file || at == file + 1);
-    plan.start.argv.iter().enumerate().filter(|(at, _)| !is_it(*at)).map(|(_, word)| word).collect()
+/// The chain without what needs a file that is not written in the foreground: the app's variables, and the rotation of a
+/// pm-log whose output goes where ours does.
+fn without_files(plan: &Plan) -> Vec<&std::ffi::OsString> {
+    let argv = &plan.start.argv;
+    let has_writer = argv.first().is_some_and(|word| word == "pm-log");
+    let own = |at: usize| argv.get(at).is_some_and(|word| at > 0 && tables::tool(word).is_some());
+    let end = (1..argv.len()).find(|at| own(*at)).filter(|_| has_writer).unwrap_or(0);
+    let has_file = argv.iter().take(end).any(|word| word == "--out" || word == "--err" || word == "--both");
+    let file = argv.iter().position(|word| word == "--env-file");
+    let rotates =
+        |at: usize| !has_file && at < end && argv.get(at).is_some_and(|word| word == "--max-size" || word == "--keep");
+    let is_left_out = |at: usize| file == Some(at) || rotates(at);
+    let kept = |at: usize| !is_left_out(at) && !at.checked_sub(1).is_some_and(is_left_out);
+    argv.iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, word)| word).collect()
 }
 
 /// An app that does not come up does not make the rest a failure: 125 does.

@@ -86,6 +86,11 @@ fn without_a_callback_there_are_promises() {
         let pid = said.last().and_then(|line| line.strip_prefix("1 1 ")).and_then(|pid| pid.parse().ok());
         let unknown = "true process or namespace not found: no app 'nope'; there are: web";
         assert_eq!(said[..4], ["web online true", unknown, "true", "undefined"], "Node {major}: {said:?}");
+        let refused = ["start", "start", "expected an app (a name", "expected an app (a name", "scale"];
+        let told: Vec<&str> =
+            said.iter().flat_map(|line| line.split('\'').skip(1).step_by(2)).skip(1).take(5).collect();
+        assert_eq!(told, refused, "Node {major}: {said:?}");
+        assert!(said.contains(&"disconnected before the bus was there true".to_owned()), "Node {major}: {said:?}");
         // What an independent one starts ends with the program, other apps do not.
         let pid: u32 = pid.unwrap_or_else(|| panic!("{said:?}"));
         wait::until("its app to end", || (!proc::alive(pid)).then_some(()));

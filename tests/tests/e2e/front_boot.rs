@@ -129,7 +129,7 @@ fn other_systems_are_told_what_to_run() {
         assert!(said.code == 1 && said.err.contains("resurrect"), "{said:?}");
     }
     for (platform, wanted) in [
-        ("openrc", "# /etc/init.d/pm-web\n#!/sbin/openrc-run\n"),
+        ("openrc", "#!/sbin/openrc-run\n"),
         ("runit", "# /etc/sv/pm-web/run\n#!/bin/sh\n"),
         ("s6", "# /etc/s6-rc/source/pm-web/type\noneshot\n"),
     ] {
