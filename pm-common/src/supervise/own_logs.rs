@@ -40,11 +40,37 @@ fn next_pause(pause: Span, grown: u64, room: u64) -> Span {
     half_full.min(doubled).min(LONGEST).max(SHORTEST)
 }
 
+/// An output of ours that is a log in the app's directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Out,
+    Err,
+}
+
+impl Output {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Out => "out.log",
+            Self::Err => "err.log",
+        }
+    }
+
+    /// Whether it is the file of this path (still).
+    fn is(self, file: &Path) -> bool {
+        let output = match self {
+            Self::Out => rustix::stdio::stdout(),
+            Self::Err => rustix::stdio::stderr(),
+        };
+        let (Ok(ours), Ok(there)) = (rustix::fs::fstat(output), file.symlink_metadata()) else { return false };
+        there.is_file() && (there.dev(), there.ino()) == (ours.st_dev, ours.st_ino)
+    }
+}
+
 /// The files, and when they are looked at.
 #[derive(Debug)]
 pub(super) struct LogRotation {
     dir: OwnedFd,
-    files: Vec<PathBuf>,
+    files: Vec<(Output, PathBuf)>,
     most: u64,
     keep: u32,
     look_at: Option<Mono>,
@@ -58,11 +84,8 @@ impl LogRotation {
     /// For the logs in the app's directory that we were started with; `None`: there are none, or they are to be left alone.
     pub(super) fn begin(dir: Option<&Path>, rules: &Rules) -> Option<Self> {
         let (dir, most) = (dir?, rules.log_size?);
-        let ours = [
-            ("out.log", is_ours(rustix::stdio::stdout(), &dir.join("out.log"))),
-            ("err.log", is_ours(rustix::stdio::stderr(), &dir.join("err.log"))),
-        ];
-        let files: Vec<PathBuf> = ours.into_iter().filter(|(_, ours)| *ours).map(|(name, _)| dir.join(name)).collect();
+        let all = [Output::Out, Output::Err].map(|output| (output, dir.join(output.name())));
+        let files: Vec<_> = all.into_iter().filter(|(output, file)| output.is(file)).collect();
         if files.is_empty() {
             return None;
         }
@@ -93,9 +116,19 @@ impl LogRotation {
         self.look_at
     }
 
-    /// Looks at their sizes; true: one is too large.
+    /// Looks at their sizes; true: one is too large. One that is no longer what we write to is somebody else's.
     fn look(&mut self) -> bool {
-        let size = self.files.iter().filter_map(|file| size(file)).max().unwrap_or(0);
+        let (ours, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.files).into_iter().partition(|(output, file)| output.is(file));
+        self.files = ours;
+        for (_, file) in others {
+            report::warning(format_args!(
+                "{} was moved or removed: what the app writes goes on into the old file, and is rotated no more; \
+                 pm restart begins a new one, and copytruncate (logrotate) leaves it in its place",
+                file.display()
+            ));
+        }
+        let size = self.files.iter().filter_map(|(_, file)| size(file)).max().unwrap_or(0);
         self.pause = next_pause(self.pause, size.saturating_sub(self.size), self.most.saturating_sub(size));
         self.size = size;
         size > self.most
@@ -105,7 +138,7 @@ impl LogRotation {
         let mut words: Vec<OsString> = vec!["pm-log".into(), "--rotate".into()];
         words.extend(["--max-size".into(), format!("{}K", self.most >> 10).into()]);
         words.extend(["--keep".into(), self.keep.to_string().into()]);
-        for (option, file) in ["--out", "--err"].into_iter().zip(&self.files) {
+        for (option, (_, file)) in ["--out", "--err"].into_iter().zip(&self.files) {
             words.extend([option.into(), file.clone().into_os_string()]);
         }
         words
@@ -114,12 +147,6 @@ impl LogRotation {
 
 fn no_more(error: &io::Error) {
     report::warning(format_args!("log files are not rotated: {}", report::reason(error)));
-}
-
-/// Whether this output is the file.
-fn is_ours(output: BorrowedFd<'_>, file: &Path) -> bool {
-    let (Ok(ours), Ok(there)) = (rustix::fs::fstat(output), file.symlink_metadata()) else { return false };
-    there.is_file() && (there.dev(), there.ino()) == (ours.st_dev, ours.st_ino)
 }
 
 fn size(file: &Path) -> Option<u64> {
@@ -149,6 +176,9 @@ impl<A: Adapter> Driver<A> {
             true => logs.arm(),
             false => Ok(()),
         };
+        if self.logs.as_ref().is_some_and(|logs| logs.files.is_empty()) {
+            self.logs = None;
+        }
         if let Err(error) = done {
             no_more(&error);
             self.logs = None;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal::SIGKILL;
 use pm_tests::front::Front;
-use pm_tests::{proc, wait};
+use pm_tests::{http, proc, wait};
 
 /// Writes numbered lines as fast as it can, from as many workers as there are, and says at the end that it has; then it serves.
 const CHATS: &str = "
@@ -161,4 +161,23 @@ fn an_app_that_is_to_be_left_alone_is() {
     assert!(!dir(&front).join("out.log.1").exists());
     assert!(size(&dir(&front).join("out.log")) > 10 << 20);
     front.ok("delete chat");
+}
+
+#[test]
+fn a_log_that_is_moved_away_is_somebody_elses_and_that_is_said() {
+    let front = Front::new();
+    let _ = front.scene.file(
+        "line.js",
+        "require('http').createServer((q, r) => { console.log('line'); r.end('x') }).listen(process.env.PORT)\n",
+    );
+    front.ok("start line.js");
+    let dir = front.scene.dir().join("pm/line");
+    fs::rename(dir.join("out.log"), dir.join("moved")).expect("renamed");
+    fs::write(dir.join("out.log"), "theirs\n").expect("written");
+    let said = wait::until("a word of it", || {
+        drop(http::get(front.scene.port, "/"));
+        fs::read_to_string(dir.join("err.log")).ok().filter(|text| text.contains("out.log was moved or removed"))
+    });
+    assert_eq!(said.matches("was moved").count(), 1, "{said}");
+    assert_eq!(fs::read_to_string(dir.join("out.log")).expect("there"), "theirs\n");
 }

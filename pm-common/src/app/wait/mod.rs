@@ -1,6 +1,6 @@
 //! Waiting for an app without polling: pm-stat waits for any, pm-fork for what it has just started.
 //!
-//! [`app_changes`] sees the app and sleeps until something of it changes; [`reached`] says what the sights mean.
+//! [`app_changes`] sees the app and sleeps until something of it changes; [`goal_reached`] says what the sights mean.
 
 pub mod app_changes;
 pub mod goal_reached;
